@@ -1,0 +1,52 @@
+/* docs.h - the trust and the release document (design section 5). Closed schemas: each refusal names the field's path. Pure.
+ * The third document, desired state, is the agent's (agent/manifest.h).
+ *
+ * trust:   {"schema":"limpet.trust/1","fleet":"demo","version":1,"issued":S,"expires":S,
+ *           "keys":[{"id":"root-1","public":"<base64 of 65 bytes>"}],
+ *           "roles":{"root":{"threshold":1,"keys":["root-1"]},"release":{...},"fleet":{...}}}
+ * release: {"schema":"limpet.release/1","name":"web","counter":2,"version":"1.4.2","issued":S,
+ *           "platforms":[{"os":"linux","architecture":"amd64","variant":"","manifest":{"digest":"sha256:..","size":N},
+ *                         "packed_bytes":N,"unpacked_bytes":N,"inodes":N}],
+ *           "deltas":[]}  (deltas: filled by a later version; an unknown member is refused) */
+#ifndef OTA_DOCS_H
+#define OTA_DOCS_H
+#include "ota/envelope.h"
+#include "platform/json.h"
+
+enum trust_role { TRUST_ROOT, TRUST_RELEASE, TRUST_FLEET, TRUST_ROLE_COUNT_ };
+struct trust {
+    char fleet[LIM_NAME_BYTES];
+    uint64_t version, issued_s, expires_s;
+    struct {
+        unsigned threshold, n_keys;
+        struct p256_pub keys[LIM_KEYS];
+    } roles[TRUST_ROLE_COUNT_];
+};
+int trust_parse(struct buf json, struct trust *ret, struct err *err);
+/* May next replace cur? next_env verified by threshold of cur's root AND of next's own root; version == cur+1; same fleet.
+ * cur NULL: the first one, only its own root signatures (it came with the device). Fills *ret. Errors: DENIED, INVALID. */
+int trust_step(const struct trust *cur, const struct envelope *next_env, struct trust *ret, struct err *err);
+/* Errors: DENIED ("trust version 3 expired 2026-01-01T00:00:00Z"). now_s: clock_judge_s. */
+int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err);
+/* envelope_verify with the role's keys. */
+int trust_verify(const struct trust *t, enum trust_role role, const struct envelope *e, const char *type, struct err *err);
+
+#define RELEASE_PLATFORMS 8
+struct release_platform {
+    char os[16], architecture[16], variant[8];
+    struct digest manifest;
+    uint64_t manifest_bytes, packed_bytes, unpacked_bytes, inodes;
+};
+struct release {
+    char name[LIM_NAME_BYTES], version[LIM_NAME_BYTES];
+    uint64_t counter, issued_s;
+    unsigned n_platforms;
+    struct release_platform platforms[RELEASE_PLATFORMS];
+};
+int release_parse(struct buf json, struct release *ret, struct err *err);
+/* The entry for this machine (os linux): exact variant first, then lower ARM variants that it can run (v8, v7, v6, v5), then none.
+ * NULL: none fits. arch, variant: OCI words ("arm", "v7"). */
+const struct release_platform *release_choose(const struct release *r, const char *arch, const char *variant);
+/* OCI words of the machine we run on (from uname and /proc/cpuinfo); LIMPET_PLATFORM=linux/arm/v7 overrides in tests. */
+void platform_words(char arch[16], char variant[8]);
+#endif

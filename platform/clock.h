@@ -1,0 +1,18 @@
+/* clock.h - time without trusting the wall clock (L12).
+ * boot_ms counts through suspend and never jumps: all timers. wall_s is only for people and for expiry, through a floor. */
+#ifndef PLATFORM_CLOCK_H
+#define PLATFORM_CLOCK_H
+#include <stdbool.h>
+#include <stdint.h>
+
+uint64_t clock_boot_ms(void); /* CLOCK_BOOTTIME */
+uint64_t clock_wall_s(void);  /* CLOCK_REALTIME, seconds since 1970, as the machine believes */
+uint64_t clock_build_s(void); /* when this program was built: no true time lies before it */
+
+/* Pure: the time to compare expiry with: max(wall, floor, build). */
+uint64_t clock_judge_s(uint64_t wall_s, uint64_t floor_s);
+/* "2026-11-21T18:07:03Z" into dst (at least 21 bytes); returns dst. */
+char *clock_rfc3339(uint64_t s, char *dst, unsigned size);
+/* "3d4h", "2m10s", "17s": age for people; returns dst. */
+char *clock_age(uint64_t ms, char *dst, unsigned size);
+#endif

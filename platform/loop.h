@@ -1,0 +1,59 @@
+/* loop.h - one epoll loop a process: fds, timers, signals, children. No threads (L4).
+ * Watchers are structs that the owner embeds (container_of in the callback); the loop never allocates or frees them.
+ * A watcher may be removed or re-armed from any callback, its own included. */
+#ifndef PLATFORM_LOOP_H
+#define PLATFORM_LOOP_H
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/types.h>
+
+#include "platform/err.h"
+
+struct loop;
+
+struct loop_fd {
+    int fd; /* -1: not watched. Borrowed: the owner closes it after loop_fd_del */
+    void (*on_ready)(struct loop_fd *w, uint32_t events);
+};
+struct loop_timer {
+    uint64_t at_ms; /* clock_boot_ms; 0: not armed */
+    void (*on_fire)(struct loop_timer *t);
+    struct loop_timer *next_; /* the loop's */
+};
+struct loop_child {
+    pid_t pid;
+    int pidfd; /* the loop's, -1 where the kernel has none (then SIGCHLD finds it) */
+    void (*on_exit)(struct loop_child *c, int wait_status); /* once; reaped already, watcher removed already */
+    struct loop_fd watch_;
+    struct loop_child *next_;
+    struct loop *loop_;
+};
+
+int loop_new(struct loop **ret, struct err *err);
+struct loop *loop_free(struct loop *l);
+
+int loop_fd_add(struct loop *l, struct loop_fd *w, int fd, uint32_t events, struct err *err);
+int loop_fd_mod(struct loop *l, struct loop_fd *w, uint32_t events, struct err *err);
+void loop_fd_del(struct loop *l, struct loop_fd *w); /* not watched: fine */
+
+void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t at_ms); /* re-arms; fires once */
+void loop_timer_del(struct loop *l, struct loop_timer *t);
+
+/* Block these signals and call fn for each that arrives. Call once, before children are started. SIGCHLD is the
+ * loop's own where pidfds are missing; do not name it. */
+int loop_signals(struct loop *l, const int *sigs, unsigned n, void (*fn)(void *arg, int sig), void *arg, struct err *err);
+
+/* Watch a child of ours; reaps it and calls on_exit. */
+int loop_child_add(struct loop *l, struct loop_child *c, pid_t pid, struct err *err);
+void loop_child_del(struct loop *l, struct loop_child *c); /* stop watching; does not reap */
+
+/* Called after the events of each turn were handled: the one place where a process observes, plans and acts. */
+void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg);
+
+int loop_run(struct loop *l, struct err *err); /* until loop_stop; 0 */
+void loop_stop(struct loop *l);
+/* One turn, waiting at most timeout_ms (-1: until something happens). */
+int loop_turn(struct loop *l, int timeout_ms, struct err *err);
+#endif

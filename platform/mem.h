@@ -1,0 +1,82 @@
+/* mem.h - ownership helpers: borrowed bytes, cleanup attributes, steal, container_of.
+ * A `const` pointer or a struct buf is borrowed for the call. Whoever opens an fd closes it. */
+#ifndef PLATFORM_MEM_H
+#define PLATFORM_MEM_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Borrowed bytes; never owning, not NUL-terminated. */
+struct buf {
+    const uint8_t *p;
+    size_t len;
+};
+
+#define BUF_LIT(s) ((struct buf){(const uint8_t *)(s), sizeof(s) - 1})
+static inline struct buf buf_of(const void *p, size_t len)
+{
+    return (struct buf){p, len};
+}
+static inline struct buf buf_str(const char *s)
+{
+    return (struct buf){(const uint8_t *)s, strlen(s)};
+}
+static inline bool buf_eq(struct buf a, struct buf b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
+static inline void mem_auto_close_(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+}
+static inline void mem_auto_free_(void *p)
+{
+    free(*(void **)p);
+}
+/* int AUTO_FD fd = -1;  char AUTO_MEM *p = NULL;  released when the scope ends. */
+#define AUTO_FD  __attribute__((cleanup(mem_auto_close_)))
+#define AUTO_MEM __attribute__((cleanup(mem_auto_free_)))
+/* For a type with `struct x *x_free(struct x *)`: DEFINE_AUTO(x) once, then AUTO_FREE(x) struct x *v = NULL; */
+#define DEFINE_AUTO(name)                                                                                    \
+    static inline void name##_auto_free_(struct name **p)                                                    \
+    {                                                                                                        \
+        (void)name##_free(*p);                                                                               \
+    }
+#define AUTO_FREE(name) __attribute__((cleanup(name##_auto_free_)))
+
+static inline int steal_fd(int *fd)
+{
+    int v = *fd;
+    *fd = -1;
+    return v;
+}
+static inline void *mem_steal_(void *pp)
+{
+    void *v = *(void **)pp;
+    *(void **)pp = NULL;
+    return v;
+}
+#define steal_ptr(pp) ((__typeof__(*(pp)))mem_steal_(pp))
+
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define COUNT_OF(a)                     (sizeof(a) / sizeof((a)[0]))
+
+/* malloc that ends the process when memory is gone: every process of ours may die at any instant (law L2). */
+void *mem_need(size_t bytes);
+void *mem_need_zero(size_t bytes);
+char *mem_need_str(const char *s);
+
+/* snprintf that knows whether it fitted: true when all of it is in dst. */
+bool str_fmt(char *dst, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Copy whole or not at all: true when src fitted into dst. */
+bool str_copy(char *dst, size_t size, const char *src);
+/* [a-z0-9][a-z0-9._-]{0,62}: names of devices, fleets, groups, apps, releases. */
+bool str_is_name(const char *s);
+/* Decimal digits only, no sign, no blank, within [min,max]. True when *ret is set. */
+bool str_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
+#endif

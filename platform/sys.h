@@ -1,0 +1,54 @@
+/* sys.h - kernel calls that libc does not wrap or old kernels do not have, and which of them there are.
+ * Each returns what the call returns (-1 and errno on failure). Fallbacks live in the caller that needs them; tests
+ * force ENOSYS for any of them with sys_deny, so that every fallback is walked on a new kernel too. */
+#ifndef PLATFORM_SYS_H
+#define PLATFORM_SYS_H
+#include <linux/openat2.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum sys_call {
+    SYS_CALL_CLONE3,
+    SYS_CALL_OPENAT2,
+    SYS_CALL_CLOSE_RANGE,
+    SYS_CALL_PIDFD_OPEN,
+    SYS_CALL_PIDFD_SEND_SIGNAL,
+    SYS_CALL_OPEN_TREE,
+    SYS_CALL_MOVE_MOUNT,
+    SYS_CALL_MOUNT_SETATTR,
+    SYS_CALL_LANDLOCK,
+    SYS_CALL_CGROUP_KILL, /* the file cgroup.kill, not a call */
+    SYS_CALL_COUNT_
+};
+/* Tests: mask of 1 << enum sys_call answers ENOSYS from now on. Also read once from LIMPET_SYS_DENY (hex). */
+void sys_deny(unsigned mask);
+int sys_denied(enum sys_call c); /* 1: answer ENOSYS */
+
+struct sys_clone_args { /* struct clone_args of the kernel, up to cgroup (5.7) */
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+/* fork-like clone (stack NULL). With CLONE_INTO_CGROUP only where clone3 exists. 0 in the child. */
+pid_t sys_clone3(struct sys_clone_args *a);
+int sys_openat2(int dir_fd, const char *path, const struct open_how *how);
+int sys_close_range(unsigned first, unsigned last, unsigned flags);
+int sys_pidfd_open(pid_t pid);
+int sys_pidfd_send_signal(int pidfd, int sig);
+int sys_open_tree(int dir_fd, const char *path, unsigned flags);
+int sys_move_mount(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
+struct sys_mount_attr {
+    uint64_t attr_set, attr_clr, propagation, userns_fd;
+};
+int sys_mount_setattr(int dir_fd, const char *path, unsigned flags, const struct sys_mount_attr *a);
+int sys_pivot_root(const char *new_root, const char *put_old);
+int sys_landlock_create_ruleset(const void *attr, size_t size, uint32_t flags);
+int sys_landlock_add_path(int ruleset_fd, int parent_fd, uint64_t access);
+int sys_landlock_restrict_self(int ruleset_fd);
+
+/* Kill a process by pidfd, or by pid where there are none. */
+int sys_kill_fd(int pidfd, pid_t pid, int sig);
+/* Close every fd >= first but the sorted list keep[0..n). */
+void sys_close_from(int first, const int *keep, unsigned n);
+/* Field 22 of /proc/PID/stat (clock ticks after boot); 0 when there is no such process. A pid alone is no identity. */
+uint64_t sys_proc_start(pid_t pid);
+#endif

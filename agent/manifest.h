@@ -1,0 +1,110 @@
+/* manifest.h - the desired-state document: what a signed manifest asks of this device. Closed schema: each refusal names the field's
+ * path ("apps[1].memory.max_bytes: 0 is below 65536"). Pure: bytes in, struct desired out, one arena.
+ *
+ * {"schema":"limpet.desired/1",
+ *  "fleet":"demo", "target":{"device":"gw-17"} | {"group":"line-a"},
+ *  "rev":42, "issued":S, "expires":S, "id":"r-7f3a" (optional, for people), "by":"alice" (optional),
+ *  "apps":[{
+ *    "name":"web",
+ *    "release":{"name":"web","counter":2,"digest":"sha256:<of the release envelope>","size":1564},
+ *    "sources":["http://127.0.0.1:5055/demo/web","dir:/media/usb/limpet"],    where release, manifest and layers lie
+ *    "args":["httpd","-f"], "env":{"SITE":"turin"}, "cwd":"/srv", "user":"1000:1000",   optional, else the image's
+ *    "memory":{"max_bytes":25165824,"swap_bytes":0,"enforce":"required"},           enforce: required | best-effort (default)
+ *    "cpu":{"percent":50,"enforce":..}, "pids":{"max":32,"enforce":..},
+ *    "userns":"required|best-effort|off", "seccomp":"required|best-effort|off",
+ *    "capabilities":["NET_BIND_SERVICE"], "read_only":true (default),
+ *    "network":{"mode":"none|host|bridge","ports":[{"host":8080,"container":80,"protocol":"tcp","address":"127.0.0.1"}]},
+ *    "mounts":[{"type":"tmpfs","target":"/data","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/lib/x","read_only":false}],
+ *    "restart":{"policy":"always|on-failure|no","delay_ms":1000,"max_delay_ms":300000,"stable_ms":60000,"max_tries":0},
+ *    "health":{"exec":["/bin/check"]} | {"http":{"port":80,"path":"/healthz"}} | {"tcp":{"port":80}} with
+ *             "interval_ms":30000,"timeout_ms":5000,"start_grace_ms":10000,"retries":3,"action":"restart|none",
+ *    "stop":{"signal":"TERM","grace_ms":10000},
+ *    "log":{"max_bytes":65536}
+ *  }],
+ *  "update":{"probation_ms":60000},
+ *  "rollout":{"salt":"r-7f3a","slots":500,"spread_ms":7200000,"not_before":S}     group documents only
+ * } */
+#ifndef AGENT_MANIFEST_H
+#define AGENT_MANIFEST_H
+#include "platform/arena.h"
+#include "platform/crypto.h"
+#include "platform/json.h"
+
+enum policy_enforce { ENFORCE_BEST_EFFORT, ENFORCE_REQUIRED, ENFORCE_OFF };
+enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
+enum health_kind { HEALTH_NONE, HEALTH_EXEC, HEALTH_HTTP, HEALTH_TCP };
+enum net_mode { NET_NONE, NET_HOST, NET_BRIDGE };
+
+struct want_port {
+    uint16_t host, container;
+    bool udp;
+    const char *address; /* NULL: all */
+};
+struct want_mount {
+    bool volume;      /* else tmpfs */
+    const char *name; /* volume */
+    const char *target;
+    uint64_t size_bytes; /* tmpfs */
+    bool read_only;
+};
+struct want_restart {
+    enum restart_policy policy;
+    uint64_t delay_ms, max_delay_ms, stable_ms, max_tries; /* max_tries 0: for ever */
+};
+struct want_health {
+    enum health_kind kind;
+    const char *const *exec; /* NULL-terminated */
+    uint16_t port;
+    const char *path;
+    uint64_t interval_ms, timeout_ms, start_grace_ms, retries;
+    bool restart; /* action */
+};
+
+/* One app as the manifest asks. Strings live in the document's arena. */
+struct want {
+    const char *name;
+    const char *release_name;
+    uint64_t counter;
+    struct digest release; /* of the release envelope */
+    uint64_t release_bytes;
+    const char *sources[LIM_SOURCES + 1];
+    unsigned n_sources;
+    const char *const *args, *const *env; /* NULL-terminated, or NULL: the image's; env entries are added to the image's */
+    const char *cwd, *user;
+    uint64_t memory_max_bytes, swap_bytes, cpu_percent, pids_max; /* CGROUP_UNSET: none */
+    enum policy_enforce memory_enforce, cpu_enforce, pids_enforce, userns, seccomp;
+    uint64_t caps;
+    bool read_only;
+    enum net_mode net;
+    struct want_port ports[LIM_PORTS];
+    unsigned n_ports;
+    struct want_mount mounts[LIM_MOUNTS];
+    unsigned n_mounts;
+    struct want_restart restart;
+    struct want_health health;
+    int stop_signal;
+    uint64_t stop_grace_ms;
+    uint64_t log_bytes;
+};
+
+struct desired {
+    const char *fleet, *device, *group; /* device or group is NULL */
+    uint64_t rev, issued_s, expires_s;
+    const char *id, *by;
+    unsigned n;
+    struct want apps[LIM_APPS];
+    uint64_t probation_ms;
+    bool has_rollout;
+    const char *salt;
+    uint64_t slots, spread_ms, not_before_s;
+};
+
+/* Strings go to arena. Errors: INVALID with the field's path, UNSUPPORTED (a schema version that we do not know). */
+int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
+
+/* Group rollouts: first 8 bytes (big endian) of SHA-256(salt NUL device) mod 10000. Acts when slot < slots open. */
+unsigned manifest_slot(const char *salt, const char *device);
+
+/* Two wants ask for the same thing in every field (nothing to do when only the rev differs). Pure. */
+bool want_same(const struct want *a, const struct want *b);
+#endif

@@ -7,6 +7,7 @@
 
 uint64_t clock_boot_ms(void); /* CLOCK_BOOTTIME */
 uint64_t clock_wall_s(void);  /* CLOCK_REALTIME, seconds since 1970, as the machine believes */
+uint64_t clock_wall_ms(void);
 uint64_t clock_build_s(void); /* when this program was built: no true time lies before it */
 
 /* Pure: the time to compare expiry with: max(wall, floor, build). */

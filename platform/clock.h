@@ -1,5 +1,6 @@
 /* clock.h - time without trusting the wall clock (L12).
- * boot_ms counts through suspend and never jumps: all timers. wall_s is only for people and for expiry, through a floor. */
+ * boot_ms counts through suspend and never jumps: all timers. wall_s is only for people and for expiry,
+ * through a floor. */
 #ifndef PLATFORM_CLOCK_H
 #define PLATFORM_CLOCK_H
 #include <stdbool.h>

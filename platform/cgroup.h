@@ -1,6 +1,6 @@
 /* cgroup.h - cgroup v1, hybrid and v2 behind one face: make, limit, attach, measure, kill, remove.
- * What a controller cannot do is said, never assumed (L9). A group is named by a path below the agent's own root group,
- * for example "limpet/app/web". Threads: one. */
+ * What a controller cannot do is said, never assumed (L9). A group is named by a path below the agent's own
+ * root group, for example "limpet/app/web". Threads: one. */
 #ifndef PLATFORM_CGROUP_H
 #define PLATFORM_CGROUP_H
 #include <stdbool.h>
@@ -12,7 +12,8 @@
 enum cgroup_ctl { CGROUP_MEMORY, CGROUP_CPU, CGROUP_PIDS, CGROUP_FREEZER, CGROUP_DEVICES, CGROUP_CTL_COUNT_ };
 enum cgroup_mode { CGROUP_NONE, CGROUP_V1, CGROUP_V2 };
 
-/* Where each controller lives on this machine; found by looking at mounts and cgroup.controllers, never at /proc/cgroups. */
+/* Where each controller lives on this machine; found by looking at mounts and cgroup.controllers, never at
+ * /proc/cgroups. */
 struct cgroup_host {
     struct {
         enum cgroup_mode mode;
@@ -27,15 +28,16 @@ int cgroup_detect(struct cgroup_host *ret, struct err *err);
 
 #define CGROUP_UNSET UINT64_MAX
 struct cgroup_limits {
-    uint64_t memory_max_bytes;  /* CGROUP_UNSET: no limit */
-    uint64_t memory_high_bytes; /* v2 only */
-    uint64_t swap_max_bytes;    /* beyond memory; 0: none allowed */
+    uint64_t memory_max_bytes;            /* CGROUP_UNSET: no limit */
+    uint64_t memory_high_bytes;           /* v2 only */
+    uint64_t swap_max_bytes;              /* beyond memory; 0: none allowed */
     uint64_t cpu_quota_us, cpu_period_us; /* quota CGROUP_UNSET: none */
-    uint64_t cpu_weight;        /* 1..10000, v2 scale; converted to shares on v1 */
+    uint64_t cpu_weight;                  /* 1..10000, v2 scale; converted to shares on v1 */
     uint64_t pids_max;
 };
-#define CGROUP_LIMITS_NONE                                                                                   \
-    ((struct cgroup_limits){CGROUP_UNSET, CGROUP_UNSET, CGROUP_UNSET, CGROUP_UNSET, 100000, CGROUP_UNSET, CGROUP_UNSET})
+#define CGROUP_LIMITS_NONE                                                                                \
+    ((struct cgroup_limits){CGROUP_UNSET, CGROUP_UNSET, CGROUP_UNSET, CGROUP_UNSET, 100000, CGROUP_UNSET, \
+                            CGROUP_UNSET})
 
 /* L9: per field what the kernel really does, read back. */
 enum cgroup_state { CGROUP_NOT_ASKED, CGROUP_ENFORCED, CGROUP_DEGRADED, CGROUP_UNSUPPORTED };
@@ -50,19 +52,21 @@ struct cgroup_report {
 const char *cgroup_state_name(enum cgroup_state s); /* "not-asked", "enforced", "degraded", "unsupported" */
 
 struct cgroup; /* one group in every hierarchy it needs */
-/* Make it (or take it over when it exists) and set limits; only hierarchies that a limit or the freezer needs are used.
- * Fields that cannot be enforced are in *ret_report, not an error. Errors: INVALID (name), IO, DENIED. Owner: caller. */
-int cgroup_make(const struct cgroup_host *h, const char *path, const struct cgroup_limits *lim, struct cgroup **ret,
-                struct cgroup_report *ret_report, struct err *err);
+/* Make it (or take it over when it exists) and set limits; only hierarchies that a limit or the freezer needs
+ * are used. Fields that cannot be enforced are in *ret_report, not an error. Errors: INVALID (name), IO,
+ * DENIED. Owner: caller. */
+int cgroup_make(const struct cgroup_host *h, const char *path, const struct cgroup_limits *lim,
+                struct cgroup **ret, struct cgroup_report *ret_report, struct err *err);
 /* Attach to an existing one (after a restart of ours). NOTFOUND when it exists nowhere. */
 int cgroup_open(const struct cgroup_host *h, const char *path, struct cgroup **ret, struct err *err);
 struct cgroup *cgroup_free(struct cgroup *c); /* forget it; the group stays */
-int cgroup_set(struct cgroup *c, const struct cgroup_limits *lim, struct cgroup_report *ret_report, struct err *err);
+int cgroup_set(struct cgroup *c, const struct cgroup_limits *lim, struct cgroup_report *ret_report,
+               struct err *err);
 
 /* fd of the v2 folder for CLONE_INTO_CGROUP, or -1 (v1, no cgroup2). Borrowed. */
 int cgroup_clone_fd(const struct cgroup *c);
-/* From inside the new process: move itself into every v1 hierarchy (and v2, when it was not cloned into it). Async-signal
- * safe, no allocation: usable between clone and exec. Returns 0 or -errno. */
+/* From inside the new process: move itself into every v1 hierarchy (and v2, when it was not cloned into it).
+ * Async-signal safe, no allocation: usable between clone and exec. Returns 0 or -errno. */
 int cgroup_attach_self(const struct cgroup *c, bool in_v2_already);
 int cgroup_attach(struct cgroup *c, pid_t pid, struct err *err);
 
@@ -71,10 +75,12 @@ struct cgroup_usage {
     uint64_t cpu_us, pids, oom_kills;
 };
 void cgroup_usage(const struct cgroup *c, struct cgroup_usage *ret); /* unknown fields: CGROUP_UNSET */
-/* An fd that becomes readable (EPOLLIN on v1 eventfd, EPOLLPRI on v2 memory.events) when the group meets its ceiling; or -1. */
+/* An fd that becomes readable (EPOLLIN on v1 eventfd, EPOLLPRI on v2 memory.events) when the group meets its
+ * ceiling; or -1. */
 int cgroup_oom_fd(struct cgroup *c, uint32_t *ret_epoll_events);
 
-/* Kill everything in it (cgroup.kill, or freeze + kill + thaw in rounds). 0 when it was empty or every process was signalled. */
+/* Kill everything in it (cgroup.kill, or freeze + kill + thaw in rounds). 0 when it was empty or every
+ * process was signalled. */
 int cgroup_kill(struct cgroup *c, struct err *err);
 bool cgroup_is_empty(const struct cgroup *c);
 /* pids in it, at most max; returns how many. */

@@ -1,5 +1,6 @@
 /* clock.h - time without trusting the wall clock (L12).
- * boot_ms counts through suspend and never jumps: all timers. wall_s is only for people and for expiry, through a floor. */
+ * boot_ms counts through suspend and never jumps: all timers. wall_s is only for people and for expiry,
+ * through a floor. */
 #ifndef PLATFORM_CLOCK_H
 #define PLATFORM_CLOCK_H
 #include <stdbool.h>
@@ -7,6 +8,7 @@
 
 uint64_t clock_boot_ms(void); /* CLOCK_BOOTTIME */
 uint64_t clock_wall_s(void);  /* CLOCK_REALTIME, seconds since 1970, as the machine believes */
+uint64_t clock_wall_ms(void);
 uint64_t clock_build_s(void); /* when this program was built: no true time lies before it */
 
 /* Pure: the time to compare expiry with: max(wall, floor, build). */

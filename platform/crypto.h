@@ -8,11 +8,11 @@
 #include "platform/err.h"
 #include "platform/mem.h"
 
-#define SHA256_BYTES     32
-#define SHA256_TEXT      72 /* "sha256:" + 64 hex + NUL */
-#define P256_PUB_BYTES   65 /* 0x04, x, y */
-#define P256_SIG_BYTES   64 /* r || s */
-#define P256_PRIV_BYTES  32
+#define SHA256_BYTES    32
+#define SHA256_TEXT     72 /* "sha256:" + 64 hex + NUL */
+#define P256_PUB_BYTES  65 /* 0x04, x, y */
+#define P256_SIG_BYTES  64 /* r || s */
+#define P256_PRIV_BYTES 32
 
 struct digest {
     uint8_t b[SHA256_BYTES];
@@ -40,7 +40,7 @@ int crypto_random(void *dst, size_t len, struct err *err);
 
 /* SHA-256 in one go, or as a stream. */
 int sha256(struct buf bytes, struct digest *ret, struct err *err);
-struct sha256; /* opaque */
+struct sha256;                   /* opaque */
 struct sha256 *sha256_new(void); /* never NULL */
 struct sha256 *sha256_free(struct sha256 *h);
 DEFINE_AUTO(sha256)
@@ -49,13 +49,16 @@ int sha256_end(struct sha256 *h, struct digest *ret, struct err *err); /* h can 
 /* Of all bytes of fd from offset 0 (pread; the offset of fd is not moved). */
 int sha256_fd(int fd, struct digest *ret, uint64_t *ret_bytes, struct err *err);
 
-/* ECDSA P-256 over SHA-256(message), signature as r||s. 0: good. Errors: INTEGRITY (bad), INVALID (no point on the curve). */
+/* ECDSA P-256 over SHA-256(message), signature as r||s. 0: good. Errors: INTEGRITY (bad), INVALID (no point
+ * on the curve). */
 int p256_verify(const struct p256_pub *key, struct buf message, const struct p256_sig *sig, struct err *err);
 int p256_sign(const uint8_t priv[P256_PRIV_BYTES], struct buf message, struct p256_sig *ret, struct err *err);
+/* The public half of a private key. */
+int p256_public(const uint8_t priv[P256_PRIV_BYTES], struct p256_pub *ret, struct err *err);
 int p256_generate(uint8_t ret_priv[P256_PRIV_BYTES], struct p256_pub *ret_pub, struct err *err);
 
-/* RFC 4648 base64 with padding. encode: malloc'd text, owner: caller. decode: strict (no blanks, right padding), into
- * dst of size; *ret_len: bytes. Errors: INVALID, NOSPACE. */
+/* RFC 4648 base64 with padding. encode: malloc'd text, owner: caller. decode: strict (no blanks, right
+ * padding), into dst of size; *ret_len: bytes. Errors: INVALID, NOSPACE. */
 char *base64_encode(struct buf bytes);
 int base64_decode(struct buf text, void *dst, size_t size, size_t *ret_len, struct err *err);
 /* Lower-case hex. hex_decode wants exactly 2*len digits. */

@@ -29,10 +29,10 @@ struct err {
     char msg[ERR_MSG_BYTES];
 };
 
-#define ERR_INIT                                                                                             \
-    (struct err)                                                                                             \
-    {                                                                                                        \
-        .kind = ERR_NONE                                                                                     \
+#define ERR_INIT         \
+    (struct err)         \
+    {                    \
+        .kind = ERR_NONE \
     }
 
 /* Fill *err (NULL is fine) and return -kind. The message is cut at ERR_MSG_BYTES. */

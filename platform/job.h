@@ -1,5 +1,6 @@
-/* job.h - slow work in a child: killable, limited by a cgroup of its own, with a deadline and a one-line verdict. Its memory
- * is gone when it ends. The child is either a function of this program (fork) or another program (exec). */
+/* job.h - slow work in a child: killable, limited by a cgroup of its own, with a deadline and a one-line
+ * verdict. Its memory is gone when it ends. The child is either a function of this program (fork) or another
+ * program (exec). */
 #ifndef PLATFORM_JOB_H
 #define PLATFORM_JOB_H
 #include "platform/cgroup.h"
@@ -7,8 +8,9 @@
 
 struct job;
 
-/* In the child: lines to the parent. progress: "done total". The verdict is what fn returned, with err's message; a child
- * that dies without one counts as IO ("killed by signal 9", "out of memory inside its ceiling" when the cgroup says so). */
+/* In the child: lines to the parent. progress: "done total". The verdict is what fn returned, with err's
+ * message; a child that dies without one counts as IO ("killed by signal 9", "out of memory inside its
+ * ceiling" when the cgroup says so). */
 void job_line(int line_fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct job_spec {
@@ -16,8 +18,8 @@ struct job_spec {
     /* Either fn (fork; returns 0 or -kind with err filled; line_fd for job_line) ... */
     int (*fn)(void *arg, int line_fd, struct err *err);
     void *arg;
-    /* ... or argv (exec). Verdict lines are written by the program itself to line_fd 3: "ok [result]" or "err KIND message".
-     * fds[i] becomes fd 4+i of it. */
+    /* ... or argv (exec). Verdict lines are written by the program itself to line_fd 3: "ok [result]" or "err
+     * KIND message". fds[i] becomes fd 4+i of it. */
     char *const *argv;
     const int *fds;
     unsigned n_fds;
@@ -27,15 +29,17 @@ struct job_spec {
     uint64_t deadline_ms; /* from now */
 };
 struct job_verdict {
-    struct err err;  /* kind ERR_NONE: it went well */
+    struct err err;   /* kind ERR_NONE: it went well */
     char result[512]; /* text after "ok " */
 };
 struct job_calls {
-    void (*on_line)(void *arg, const char *line); /* any line but the verdict; may be NULL */
+    void (*on_line)(void *arg, const char *line);            /* any line but the verdict; may be NULL */
     void (*on_done)(void *arg, const struct job_verdict *v); /* once; the job is freed after it returns */
     void *arg;
 };
-int job_start(struct loop *l, const struct job_spec *spec, const struct job_calls *calls, struct job **ret, struct err *err);
-/* Kill it with all it started; on_done is called with a verdict of TIMEOUT ("cancelled: why") from a later turn. */
+int job_start(struct loop *l, const struct job_spec *spec, const struct job_calls *calls, struct job **ret,
+              struct err *err);
+/* Kill it with all it started; on_done is called with a verdict of TIMEOUT ("cancelled: why") from a later
+ * turn. */
 void job_cancel(struct job *j, const char *why);
 #endif

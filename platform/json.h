@@ -1,8 +1,8 @@
 /* json.h - strict JSON, RFC 8259 and stricter; the only place that knows cJSON.
- * In: a bounded check of our own first (size, depth, tokens, duplicate keys, UTF-8, no control characters and no \u0000,
- * integers within +-2^53 only, exact end), then cJSON. Read by cursors that know their path; keys are consumed, what is
- * left over is refused with the field's path ("apps[0].memory.max_byte: unknown field").
- * Out: thin builders. They do not fail: memory that is gone ends the process (mem_need). */
+ * In: a bounded check of our own first (size, depth, tokens, duplicate keys, UTF-8, no control characters and
+ * no \u0000, integers within +-2^53 only, exact end), then cJSON. Read by cursors that know their path; keys
+ * are consumed, what is left over is refused with the field's path ("apps[0].memory.max_byte: unknown
+ * field"). Out: thin builders. They do not fail: memory that is gone ends the process (mem_need). */
 #ifndef PLATFORM_JSON_H
 #define PLATFORM_JSON_H
 #include <stdbool.h>
@@ -39,27 +39,30 @@ struct cJSON *json_free(struct cJSON *node); /* NULL is fine; returns NULL */
 
 enum json_need { JSON_OPTIONAL, JSON_REQUIRED };
 
-/* Members of an object. All return 1 found (and *ret set), 0 absent and optional (*ret untouched), -INVALID with the
- * field's path (absent and required, wrong type, out of bounds, obj is no object). `null` counts as wrong type.
- * Strings are borrowed from the document. */
-int json_get(const struct json_cur *obj, const char *key, enum json_need need, struct json_cur *ret, struct err *err);
-int json_get_object(const struct json_cur *obj, const char *key, enum json_need need, struct json_cur *ret, struct err *err);
-int json_get_array(const struct json_cur *obj, const char *key, enum json_need need, unsigned max, struct json_cur *ret,
-                   struct err *err);
-int json_get_str(const struct json_cur *obj, const char *key, enum json_need need, size_t max_len, const char **ret,
-                 struct err *err);
-int json_get_u64(const struct json_cur *obj, const char *key, enum json_need need, uint64_t min, uint64_t max, uint64_t *ret,
-                 struct err *err);
-int json_get_bool(const struct json_cur *obj, const char *key, enum json_need need, bool *ret, struct err *err);
+/* Members of an object. All return 1 found (and *ret set), 0 absent and optional (*ret untouched), -INVALID
+ * with the field's path (absent and required, wrong type, out of bounds, obj is no object). `null` counts as
+ * wrong type. Strings are borrowed from the document. */
+int json_get(const struct json_cur *obj, const char *key, enum json_need need, struct json_cur *ret,
+             struct err *err);
+int json_get_object(const struct json_cur *obj, const char *key, enum json_need need, struct json_cur *ret,
+                    struct err *err);
+int json_get_array(const struct json_cur *obj, const char *key, enum json_need need, unsigned max,
+                   struct json_cur *ret, struct err *err);
+int json_get_str(const struct json_cur *obj, const char *key, enum json_need need, size_t max_len,
+                 const char **ret, struct err *err);
+int json_get_u64(const struct json_cur *obj, const char *key, enum json_need need, uint64_t min, uint64_t max,
+                 uint64_t *ret, struct err *err);
+int json_get_bool(const struct json_cur *obj, const char *key, enum json_need need, bool *ret,
+                  struct err *err);
 /* The string's place in names[0..n): the message lists the names. */
-int json_get_enum(const struct json_cur *obj, const char *key, enum json_need need, const char *const *names, unsigned n,
-                  int *ret, struct err *err);
+int json_get_enum(const struct json_cur *obj, const char *key, enum json_need need, const char *const *names,
+                  unsigned n, int *ret, struct err *err);
 
 /* Refuse what no json_get asked for: call it last on every object of a closed schema. */
 int json_done(const struct json_cur *obj, struct err *err);
 
-/* Arrays and maps. json_len: elements or members. json_at: i < json_len. json_member: the i-th member of an object, its
- * key in ret->key, marked as consumed. */
+/* Arrays and maps. json_len: elements or members. json_at: i < json_len. json_member: the i-th member of an
+ * object, its key in ret->key, marked as consumed. */
 unsigned json_len(const struct json_cur *c);
 struct json_cur json_at(const struct json_cur *arr, unsigned i);
 struct json_cur json_member(const struct json_cur *obj, unsigned i);

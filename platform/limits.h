@@ -6,9 +6,9 @@
 #define LIM_ENVELOPE_BYTES (64 * 1024)
 #define LIM_JSON_DEPTH     16   /* our deepest document uses 6 */
 #define LIM_JSON_TOKENS    4096 /* bounds cJSON's memory to about 260 KB */
-#define LIM_SIGNATURES     8    /* signatures read from one envelope: 8 x 16 keys x 3 ms is the worst verify */
-#define LIM_KEYS           16   /* keys in one trust document */
-#define LIM_TRUST_STEPS    32   /* trust versions walked in one update */
+#define LIM_SIGNATURES     8  /* signatures read from one envelope: 8 x 16 keys x 3 ms is the worst verify */
+#define LIM_KEYS           16 /* keys in one trust document */
+#define LIM_TRUST_STEPS    32 /* trust versions walked in one update */
 
 /* Foreign JSON: OCI index, manifest and config. docker's own cap is 4 MiB; real ones are below 64 KiB. */
 #define LIM_OCI_JSON_BYTES  (256 * 1024)
@@ -16,26 +16,26 @@
 #define LIM_OCI_LAYERS      64 /* overlayfs itself stops at 127; images for devices have 1 to 10 */
 
 /* Images. */
-#define LIM_PATH_BYTES    1024                /* one path of an image; PATH_MAX is 4096 with prefix */
-#define LIM_PATH_DEPTH    64                  /* folders below each other; bounds the walk's open fds */
-#define LIM_IMAGE_BYTES   (8ULL << 30)        /* unpacked, without a signed size: larger than any flash we know */
-#define LIM_IMAGE_INODES  200000ULL           /* entries of one image */
-#define LIM_XATTR_BYTES   0                   /* no xattr of an image is kept */
-#define LIM_GZIP_WINDOW   (32 * 1024)         /* deflate's own */
-#define LIM_RESERVE_BYTES (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */
+#define LIM_PATH_BYTES     1024         /* one path of an image; PATH_MAX is 4096 with prefix */
+#define LIM_PATH_DEPTH     64           /* folders below each other; bounds the walk's open fds */
+#define LIM_IMAGE_BYTES    (8ULL << 30) /* unpacked, without a signed size: larger than any flash we know */
+#define LIM_IMAGE_INODES   200000ULL    /* entries of one image */
+#define LIM_XATTR_BYTES    0            /* no xattr of an image is kept */
+#define LIM_GZIP_WINDOW    (32 * 1024)  /* deflate's own */
+#define LIM_RESERVE_BYTES  (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */
 #define LIM_RESERVE_INODES 64ULL
 
 /* The manifest. */
-#define LIM_APPS        32
-#define LIM_ARGS        64
-#define LIM_ENVS        64
-#define LIM_PORTS       16
-#define LIM_MOUNTS      16
-#define LIM_SOURCES     4
-#define LIM_GROUPS      6 /* one SUBSCRIBE holds 8 filters at AWS: own desired, cmd, 6 groups */
-#define LIM_NAME_BYTES  64
-#define LIM_TEXT_BYTES  4096 /* one argument or environment value */
-#define LIM_SPEC_BYTES  (64 * 1024)
+#define LIM_APPS       32
+#define LIM_ARGS       64
+#define LIM_ENVS       64
+#define LIM_PORTS      16
+#define LIM_MOUNTS     16
+#define LIM_SOURCES    4
+#define LIM_GROUPS     6 /* one SUBSCRIBE holds 8 filters at AWS: own desired, cmd, 6 groups */
+#define LIM_NAME_BYTES 64
+#define LIM_TEXT_BYTES 4096 /* one argument or environment value */
+#define LIM_SPEC_BYTES (64 * 1024)
 
 /* Link, control socket. */
 #define LIM_MQTT_PACKET_BYTES (128 * 1024) /* inbound packet; libmosquitto itself has no cap */
@@ -43,16 +43,16 @@
 #define LIM_MSG_FDS           8
 #define LIM_CTL_CLIENTS       8
 #define LIM_CTL_REQUEST_BYTES (96 * 1024)
-#define LIM_EVENTS            64 /* ring of unsent events */
-#define LIM_HISTORY           16 /* verdicts kept */
-#define LIM_BAD_RELEASES      16 /* releases remembered as bad */
+#define LIM_EVENTS            64             /* ring of unsent events */
+#define LIM_HISTORY           16             /* verdicts kept */
+#define LIM_BAD_RELEASES      16             /* releases remembered as bad */
 #define LIM_STORED_FDS        (LIM_APPS * 4) /* keeper: pidfd and two log pipes per app, and a spare */
 
 /* Jobs: ceilings of the cgroup around each. */
 #define LIM_FETCH_BYTES   (24ULL << 20) /* libcurl with OpenSSL on Debian; tiny builds need a tenth */
 #define LIM_INSTALL_BYTES (8ULL << 20)
 #define LIM_JOB_MS        (6ULL * 3600 * 1000) /* a slow line may take hours; silence is cut earlier */
-#define LIM_LINE_BYTES    1024 /* one line of a job's verdict pipe */
+#define LIM_LINE_BYTES    1024                 /* one line of a job's verdict pipe */
 
 /* Logs of apps. */
 #define LIM_LOG_RING_BYTES     (64 * 1024) /* default per app */

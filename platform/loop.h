@@ -1,6 +1,6 @@
 /* loop.h - one epoll loop a process: fds, timers, signals, children. No threads (L4).
- * Watchers are structs that the owner embeds (container_of in the callback); the loop never allocates or frees them.
- * A watcher may be removed or re-armed from any callback, its own included. */
+ * Watchers are structs that the owner embeds (container_of in the callback); the loop never allocates or
+ * frees them. A watcher may be removed or re-armed from any callback, its own included. */
 #ifndef PLATFORM_LOOP_H
 #define PLATFORM_LOOP_H
 #include <signal.h>
@@ -25,7 +25,8 @@ struct loop_timer {
 struct loop_child {
     pid_t pid;
     int pidfd; /* the loop's, -1 where the kernel has none (then SIGCHLD finds it) */
-    void (*on_exit)(struct loop_child *c, int wait_status); /* once; reaped already, watcher removed already */
+    void (*on_exit)(struct loop_child *c,
+                    int wait_status); /* once; reaped already, watcher removed already */
     struct loop_fd watch_;
     struct loop_child *next_;
     struct loop *loop_;
@@ -41,15 +42,17 @@ void loop_fd_del(struct loop *l, struct loop_fd *w); /* not watched: fine */
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t at_ms); /* re-arms; fires once */
 void loop_timer_del(struct loop *l, struct loop_timer *t);
 
-/* Block these signals and call fn for each that arrives. Call once, before children are started. SIGCHLD is the
- * loop's own where pidfds are missing; do not name it. */
-int loop_signals(struct loop *l, const int *sigs, unsigned n, void (*fn)(void *arg, int sig), void *arg, struct err *err);
+/* Block these signals and call fn for each that arrives. Call once, before children are started. SIGCHLD is
+ * the loop's own where pidfds are missing; do not name it. */
+int loop_signals(struct loop *l, const int *sigs, unsigned n, void (*fn)(void *arg, int sig), void *arg,
+                 struct err *err);
 
 /* Watch a child of ours; reaps it and calls on_exit. */
 int loop_child_add(struct loop *l, struct loop_child *c, pid_t pid, struct err *err);
 void loop_child_del(struct loop *l, struct loop_child *c); /* stop watching; does not reap */
 
-/* Called after the events of each turn were handled: the one place where a process observes, plans and acts. */
+/* Called after the events of each turn were handled: the one place where a process observes, plans and acts.
+ */
 void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg);
 
 int loop_run(struct loop *l, struct err *err); /* until loop_stop; 0 */

@@ -41,11 +41,12 @@ static inline void mem_auto_free_(void *p)
 /* int AUTO_FD fd = -1;  char AUTO_MEM *p = NULL;  released when the scope ends. */
 #define AUTO_FD  __attribute__((cleanup(mem_auto_close_)))
 #define AUTO_MEM __attribute__((cleanup(mem_auto_free_)))
-/* For a type with `struct x *x_free(struct x *)`: DEFINE_AUTO(x) once, then AUTO_FREE(x) struct x *v = NULL; */
-#define DEFINE_AUTO(name)                                                                                    \
-    static inline void name##_auto_free_(struct name **p)                                                    \
-    {                                                                                                        \
-        (void)name##_free(*p);                                                                               \
+/* For a type with `struct x *x_free(struct x *)`: DEFINE_AUTO(x) once, then AUTO_FREE(x) struct x *v = NULL;
+ */
+#define DEFINE_AUTO(name)                                 \
+    static inline void name##_auto_free_(struct name **p) \
+    {                                                     \
+        (void)name##_free(*p);                            \
     }
 #define AUTO_FREE(name) __attribute__((cleanup(name##_auto_free_)))
 

@@ -1,6 +1,6 @@
-/* sandbox.h - what a process of ours gives up before it reads a stranger's bytes: user id, files (Landlock), system calls
- * (seccomp deny by ENOSYS/EPERM), memory and files by rlimit, no_new_privs, undumpable. Where the kernel lacks one, the
- * rest is done and *ret_missing says which ("landlock "). */
+/* sandbox.h - what a process of ours gives up before it reads a stranger's bytes: user id, files (Landlock),
+ * system calls (seccomp deny by ENOSYS/EPERM), memory and files by rlimit, no_new_privs, undumpable. Where
+ * the kernel lacks one, the rest is done and *ret_missing says which ("landlock "). */
 #ifndef PLATFORM_SANDBOX_H
 #define PLATFORM_SANDBOX_H
 #include <stdbool.h>
@@ -12,14 +12,14 @@
 
 struct sandbox {
     uid_t uid;
-    gid_t gid;             /* 0: stay (tests as a plain user) */
-    uint64_t data_bytes;   /* RLIMIT_DATA; 0: leave */
-    uint64_t file_bytes;   /* RLIMIT_FSIZE; 0 means: may not grow any file; UINT64_MAX: leave */
-    unsigned open_files;   /* RLIMIT_NOFILE */
-    unsigned processes;    /* RLIMIT_NPROC; 0: cannot fork */
+    gid_t gid;                      /* 0: stay (tests as a plain user) */
+    uint64_t data_bytes;            /* RLIMIT_DATA; 0: leave */
+    uint64_t file_bytes;            /* RLIMIT_FSIZE; 0 means: may not grow any file; UINT64_MAX: leave */
+    unsigned open_files;            /* RLIMIT_NOFILE */
+    unsigned processes;             /* RLIMIT_NPROC; 0: cannot fork */
     const char *const *read_paths;  /* NULL-terminated; files and folders that stay readable */
     const char *const *write_paths; /* NULL-terminated; folders that stay writable */
-    bool network;          /* inet sockets */
+    bool network;                   /* inet sockets */
 };
 int sandbox_enter(const struct sandbox *s, char *ret_missing, size_t size, struct err *err);
 #endif

@@ -1,6 +1,6 @@
 /* sys.h - kernel calls that libc does not wrap or old kernels do not have, and which of them there are.
- * Each returns what the call returns (-1 and errno on failure). Fallbacks live in the caller that needs them; tests
- * force ENOSYS for any of them with sys_deny, so that every fallback is walked on a new kernel too. */
+ * Each returns what the call returns (-1 and errno on failure). Fallbacks live in the caller that needs them;
+ * tests force ENOSYS for any of them with sys_deny, so that every fallback is walked on a new kernel too. */
 #ifndef PLATFORM_SYS_H
 #define PLATFORM_SYS_H
 #include <linux/openat2.h>
@@ -26,7 +26,8 @@ void sys_deny(unsigned mask);
 int sys_denied(enum sys_call c); /* 1: answer ENOSYS */
 
 struct sys_clone_args { /* struct clone_args of the kernel, up to cgroup (5.7) */
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size,
+        cgroup;
 };
 /* fork-like clone (stack NULL). With CLONE_INTO_CGROUP only where clone3 exists. 0 in the child. */
 pid_t sys_clone3(struct sys_clone_args *a);
@@ -49,6 +50,7 @@ int sys_landlock_restrict_self(int ruleset_fd);
 int sys_kill_fd(int pidfd, pid_t pid, int sig);
 /* Close every fd >= first but the sorted list keep[0..n). */
 void sys_close_from(int first, const int *keep, unsigned n);
-/* Field 22 of /proc/PID/stat (clock ticks after boot); 0 when there is no such process. A pid alone is no identity. */
+/* Field 22 of /proc/PID/stat (clock ticks after boot); 0 when there is no such process. A pid alone is no
+ * identity. */
 uint64_t sys_proc_start(pid_t pid);
 #endif

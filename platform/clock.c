@@ -1,0 +1,60 @@
+#include "platform/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static uint64_t read_clock(clockid_t id, uint64_t per_s)
+{
+    struct timespec t = {0};
+    (void)clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * per_s + (uint64_t)t.tv_nsec / (1000000000U / per_s);
+}
+
+uint64_t clock_boot_ms(void)
+{
+    return read_clock(CLOCK_BOOTTIME, 1000);
+}
+
+uint64_t clock_wall_s(void)
+{
+    return read_clock(CLOCK_REALTIME, 1);
+}
+
+uint64_t clock_wall_ms(void)
+{
+    return read_clock(CLOCK_REALTIME, 1000);
+}
+
+uint64_t clock_build_s(void)
+{
+    return LIMPET_BUILD_S;
+}
+
+uint64_t clock_judge_s(uint64_t wall_s, uint64_t floor_s)
+{
+    uint64_t t = wall_s > floor_s ? wall_s : floor_s;
+    return t > clock_build_s() ? t : clock_build_s();
+}
+
+char *clock_rfc3339(uint64_t s, char *dst, unsigned size)
+{
+    time_t t = (time_t)s;
+    struct tm tm;
+    if (!gmtime_r(&t, &tm) || strftime(dst, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        (void)snprintf(dst, size, "?");
+    return dst;
+}
+
+char *clock_age(uint64_t ms, char *dst, unsigned size)
+{
+    uint64_t s = ms / 1000, m = s / 60, h = m / 60, d = h / 24;
+    if (d)
+        (void)snprintf(dst, size, "%llud%lluh", (unsigned long long)d, (unsigned long long)h % 24);
+    else if (h)
+        (void)snprintf(dst, size, "%lluh%llum", (unsigned long long)h, (unsigned long long)m % 60);
+    else if (m)
+        (void)snprintf(dst, size, "%llum%llus", (unsigned long long)m, (unsigned long long)s % 60);
+    else
+        (void)snprintf(dst, size, "%llus", (unsigned long long)s);
+    return dst;
+}

@@ -76,7 +76,8 @@ int x509_key_pem(const uint8_t priv[P256_PRIV_BYTES], char **ret, struct err *er
     return 0;
 }
 
-int x509_key_parse(struct buf pem, uint8_t ret_priv[P256_PRIV_BYTES], struct p256_pub *ret_pub, struct err *err)
+int x509_key_parse(struct buf pem, uint8_t ret_priv[P256_PRIV_BYTES], struct p256_pub *ret_pub,
+                   struct err *err)
 {
     AUTO_PK pk;
     mbedtls_ecp_keypair *pair;
@@ -158,8 +159,8 @@ static int set_purpose(mbedtls_x509write_cert *crt, bool server)
 
 static int set_extensions(mbedtls_x509write_cert *crt, const struct x509_want *w)
 {
-    unsigned usage = w->ca ? MBEDTLS_X509_KU_KEY_CERT_SIGN | MBEDTLS_X509_KU_CRL_SIGN
-                           : MBEDTLS_X509_KU_DIGITAL_SIGNATURE;
+    unsigned usage =
+        w->ca ? MBEDTLS_X509_KU_KEY_CERT_SIGN | MBEDTLS_X509_KU_CRL_SIGN : MBEDTLS_X509_KU_DIGITAL_SIGNATURE;
     int rc = mbedtls_x509write_crt_set_basic_constraints(crt, w->ca, w->ca ? 0 : -1);
 
     if (rc == 0)

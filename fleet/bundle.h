@@ -1,4 +1,5 @@
-/* bundle.h - the fleet's CA, its certificates, and the folder that is copied to a device. What is there is kept. */
+/* bundle.h - the fleet's CA, its certificates, and the folder that is copied to a device. What is there is
+ * kept. */
 #ifndef FLEET_BUNDLE_H
 #define FLEET_BUNDLE_H
 #include "fleet/ctx.h"
@@ -14,7 +15,8 @@ struct bundle_want {
     const char *groups[LIM_GROUPS];
     unsigned n_groups;
 };
-/* devices/<id>/{device.key,device.pem,ca.pem,trust.json,agentd.json}. Paths in agentd.json are relative to it, so the folder may lie
- * anywhere. 1 made, 0 it was there whole. Errors: INVALID (name taken by the fleet itself, path not absolute). */
+/* devices/<id>/{device.key,device.pem,ca.pem,trust.json,agentd.json}. Paths in agentd.json are relative to
+ * it, so the folder may lie anywhere. 1 made, 0 it was there whole. Errors: INVALID (name taken by the fleet
+ * itself, path not absolute). */
 int bundle_device(const struct ctx *c, const struct bundle_want *w, struct err *err);
 #endif

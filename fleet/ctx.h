@@ -26,10 +26,13 @@ struct ctx {
 
 /* The folder that -C, FLEETCTL_DIR or the default names, into dst. Errors: INVALID (too long, no home). */
 int ctx_path(const struct args *a, char *dst, size_t size, struct err *err);
-/* Open the folder and read fleet.json. Errors: NOTFOUND (run init), INVALID (the field). End with ctx_close. */
+/* Open the folder and read fleet.json. Errors: NOTFOUND (run init), INVALID (the field). End with ctx_close.
+ */
 int ctx_open(const struct args *a, struct ctx *ret, struct err *err);
-/* Make the folder and fleet.json, or open it when it is there and says the same fleet. Errors: CONFLICT, INVALID. */
-int ctx_init(const struct args *a, const char *fleet, const char *host, uint16_t port, struct ctx *ret, struct err *err);
+/* Make the folder and fleet.json, or open it when it is there and says the same fleet. Errors: CONFLICT,
+ * INVALID. */
+int ctx_init(const struct args *a, const char *fleet, const char *host, uint16_t port, struct ctx *ret,
+             struct err *err);
 void ctx_close(struct ctx *c);
 /* Only one fleetctl changes a folder at a time; held until ctx_close. Errors: CONFLICT. */
 int ctx_lock(struct ctx *c, struct err *err);

@@ -37,15 +37,19 @@ uint64_t trust_last_version(const struct ctx *c);
 int trust_read(const struct ctx *c, uint64_t version, struct buf *ret_own, struct err *err);
 int trust_load(const struct ctx *c, uint64_t version, struct trust_doc *ret, struct err *err);
 /* Take a key into the document and a role; alone: the role's other keys go. Errors: NOSPACE. */
-int trust_add(struct trust_doc *t, enum trust_role role, const struct signing_key *k, bool alone, struct err *err);
-/* Sign and store trust/<version>.json: by t's own root keys and by those of prev (NULL: the first one). Checks it as a device
- * will before it is stored. Errors: NOTFOUND (a root key is not here), DENIED, CONFLICT. */
+int trust_add(struct trust_doc *t, enum trust_role role, const struct signing_key *k, bool alone,
+              struct err *err);
+/* Sign and store trust/<version>.json: by t's own root keys and by those of prev (NULL: the first one).
+ * Checks it as a device will before it is stored. Errors: NOTFOUND (a root key is not here), DENIED,
+ * CONFLICT. */
 int trust_save(const struct ctx *c, const struct trust_doc *t, const struct trust_doc *prev, struct err *err);
 
-/* Sign a payload with the keys of a role that are here, as the newest trust wants it. Envelope JSON, owner: caller. Warns of trust
- * that expires soon. Errors: DENIED (too few keys here, trust expired). */
-int fleet_sign(const struct ctx *c, enum trust_role role, const char *type, struct buf payload, char **ret, struct err *err);
-/* Check an envelope as a device with the newest trust would; its payload goes to *ret (owner: caller). Errors: DENIED, INVALID. */
-int fleet_verify(const struct ctx *c, enum trust_role role, const char *type, struct buf envelope, struct envelope **ret,
-                 struct err *err);
+/* Sign a payload with the keys of a role that are here, as the newest trust wants it. Envelope JSON, owner:
+ * caller. Warns of trust that expires soon. Errors: DENIED (too few keys here, trust expired). */
+int fleet_sign(const struct ctx *c, enum trust_role role, const char *type, struct buf payload, char **ret,
+               struct err *err);
+/* Check an envelope as a device with the newest trust would; its payload goes to *ret (owner: caller).
+ * Errors: DENIED, INVALID. */
+int fleet_verify(const struct ctx *c, enum trust_role role, const char *type, struct buf envelope,
+                 struct envelope **ret, struct err *err);
 #endif

@@ -1,6 +1,7 @@
 /* cgroup.h - cgroup v1, hybrid and v2 behind one face: make, limit, attach, measure, kill, remove.
  * What a controller cannot do is said, never assumed (L9). A group is named by a path below the agent's own
- * root group, for example "limpet/app/web". Threads: one. */
+ * root group, for example "limpet/app/web"; a leading "/" means below the top of each hierarchy instead.
+ * Threads: one. */
 #ifndef PLATFORM_CGROUP_H
 #define PLATFORM_CGROUP_H
 #include <stdbool.h>
@@ -18,13 +19,16 @@ struct cgroup_host {
     struct {
         enum cgroup_mode mode;
         char mount[128]; /* "/sys/fs/cgroup/memory" */
-        char self[256];  /* the group we run in, below mount: new groups are made below it */
+        char self[256];  /* the group we run in, below mount ("" or "/a/b"): new groups are made below it */
     } ctl[CGROUP_CTL_COUNT_];
     char v2_mount[128]; /* "" when no cgroup2 is mounted; may have no controllers (hybrid) */
     char v2_self[256];
     char name[16]; /* "v1", "v2", "hybrid", "none" */
 };
 int cgroup_detect(struct cgroup_host *ret, struct err *err);
+/* When we run in a group of our own making ("limpet/agent", the agent's own ceiling), new groups must not end
+ * up below it: cut this suffix from every self path that ends with it. */
+void cgroup_host_leave(struct cgroup_host *h, const char *suffix);
 
 #define CGROUP_UNSET UINT64_MAX
 struct cgroup_limits {

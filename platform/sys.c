@@ -1,0 +1,281 @@
+/* sys.c - kernel calls without a libc wrapper, and which of them may be used. See sys.h. */
+#include "platform/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The same number on every architecture that we build for; libc headers older than the kernel may lack them.
+ */
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#endif
+#ifndef SYS_move_mount
+#define SYS_move_mount 429
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule       445
+#define SYS_landlock_restrict_self  446
+#endif
+#define LANDLOCK_PATH_BENEATH 1
+
+static unsigned denied_mask;
+static bool denied_known;
+
+void sys_deny(unsigned mask)
+{
+    denied_mask = mask;
+    denied_known = true;
+}
+
+int sys_denied(enum sys_call c)
+{
+    if (!denied_known) {
+        const char *env = secure_getenv("LIMPET_SYS_DENY");
+        sys_deny(env ? (unsigned)strtoul(env, NULL, 16) : 0);
+    }
+    return (denied_mask >> c) & 1;
+}
+
+/* True, with errno set, when a test forbids this call. */
+static bool answer_enosys(enum sys_call c)
+{
+    if (!sys_denied(c))
+        return false;
+    errno = ENOSYS;
+    return true;
+}
+
+pid_t sys_clone3(struct sys_clone_args *a)
+{
+    if (answer_enosys(SYS_CALL_CLONE3))
+        return -1;
+    return (pid_t)syscall(SYS_clone3, a, sizeof *a);
+}
+
+int sys_openat2(int dir_fd, const char *path, const struct open_how *how)
+{
+    if (answer_enosys(SYS_CALL_OPENAT2))
+        return -1;
+    return (int)syscall(SYS_openat2, dir_fd, path, how, sizeof *how);
+}
+
+int sys_close_range(unsigned first, unsigned last, unsigned flags)
+{
+    if (answer_enosys(SYS_CALL_CLOSE_RANGE))
+        return -1;
+    return (int)syscall(SYS_close_range, first, last, flags);
+}
+
+int sys_pidfd_open(pid_t pid)
+{
+    if (answer_enosys(SYS_CALL_PIDFD_OPEN))
+        return -1;
+    return (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+}
+
+int sys_pidfd_send_signal(int pidfd, int sig)
+{
+    if (answer_enosys(SYS_CALL_PIDFD_SEND_SIGNAL))
+        return -1;
+    return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
+}
+
+int sys_open_tree(int dir_fd, const char *path, unsigned flags)
+{
+    if (answer_enosys(SYS_CALL_OPEN_TREE))
+        return -1;
+    return (int)syscall(SYS_open_tree, dir_fd, path, flags);
+}
+
+int sys_move_mount(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+    if (answer_enosys(SYS_CALL_MOVE_MOUNT))
+        return -1;
+    return (int)syscall(SYS_move_mount, from_fd, from, to_fd, to, flags);
+}
+
+int sys_mount_setattr(int dir_fd, const char *path, unsigned flags, const struct sys_mount_attr *a)
+{
+    if (answer_enosys(SYS_CALL_MOUNT_SETATTR))
+        return -1;
+    return (int)syscall(SYS_mount_setattr, dir_fd, path, flags, a, sizeof *a);
+}
+
+int sys_pivot_root(const char *new_root, const char *put_old)
+{
+    return (int)syscall(SYS_pivot_root, new_root, put_old);
+}
+
+int sys_landlock_create_ruleset(const void *attr, size_t size, uint32_t flags)
+{
+    if (answer_enosys(SYS_CALL_LANDLOCK))
+        return -1;
+    return (int)syscall(SYS_landlock_create_ruleset, attr, size, flags);
+}
+
+int sys_landlock_add_path(int ruleset_fd, int parent_fd, uint64_t access)
+{
+    struct { /* packed in the kernel's interface */
+        uint64_t access;
+        int32_t parent_fd;
+    } __attribute__((packed)) rule = {access, parent_fd};
+
+    if (answer_enosys(SYS_CALL_LANDLOCK))
+        return -1;
+    return (int)syscall(SYS_landlock_add_rule, ruleset_fd, LANDLOCK_PATH_BENEATH, &rule, 0);
+}
+
+int sys_landlock_restrict_self(int ruleset_fd)
+{
+    if (answer_enosys(SYS_CALL_LANDLOCK))
+        return -1;
+    return (int)syscall(SYS_landlock_restrict_self, ruleset_fd, 0);
+}
+
+int sys_kill_fd(int pidfd, pid_t pid, int sig)
+{
+    if (pidfd >= 0) {
+        int r = sys_pidfd_send_signal(pidfd, sig);
+        if (r == 0 || errno != ENOSYS)
+            return r;
+    }
+    return kill(pid, sig);
+}
+
+/* The record of getdents64; libc declares none under this name. */
+struct sys_dirent {
+    uint64_t ino;
+    int64_t off;
+    uint16_t reclen;
+    uint8_t type;
+    char name[];
+};
+
+static bool is_kept(int fd, const int *keep, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (keep[i] == fd)
+            return true;
+    return false;
+}
+
+/* Close what one buffer of directory entries of /proc/self/fd names. Returns how many were closed. */
+static unsigned close_listed(const char *buf, long len, int dir, int first, const int *keep, unsigned n)
+{
+    unsigned closed = 0;
+
+    for (long at = 0; at < len;) {
+        const struct sys_dirent *e = (const struct sys_dirent *)(const void *)(buf + at);
+        int fd = 0;
+
+        at += e->reclen;
+        if (e->name[0] < '0' || e->name[0] > '9')
+            continue;
+        for (const char *c = e->name; *c; c++)
+            fd = fd * 10 + (*c - '0');
+        if (fd < first || fd == dir || is_kept(fd, keep, n))
+            continue;
+        (void)close(fd);
+        closed++;
+    }
+    return closed;
+}
+
+/* Without close_range: list /proc/self/fd by raw getdents64 (no allocation: this runs between clone and
+ * exec). */
+static int close_by_proc(int first, const int *keep, unsigned n)
+{
+    char buf[2048] __attribute__((aligned(8)));
+    int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long len;
+    unsigned closed;
+
+    if (dir < 0)
+        return -1;
+    do { /* closing while listing may skip entries: again from the start until nothing is left */
+        closed = 0;
+        (void)lseek(dir, 0, SEEK_SET);
+        while ((len = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0)
+            closed += close_listed(buf, len, dir, first, keep, n);
+    } while (closed > 0 && len == 0);
+    (void)close(dir);
+    return len < 0 ? -1 : 0;
+}
+
+static void close_by_count(int first, const int *keep, unsigned n)
+{
+    struct rlimit lim = {1024, 1024};
+
+    (void)getrlimit(RLIMIT_NOFILE, &lim);
+    if (lim.rlim_cur > 65536)
+        lim.rlim_cur = 65536;
+    for (int fd = first; fd < (int)lim.rlim_cur; fd++)
+        if (!is_kept(fd, keep, n))
+            (void)close(fd);
+}
+
+void sys_close_from(int first, const int *keep, unsigned n)
+{
+    unsigned from = (unsigned)first;
+    bool failed = false;
+
+    for (unsigned i = 0; i < n && !failed; i++) {
+        if (keep[i] < (int)from)
+            continue;
+        if (keep[i] > (int)from)
+            failed = sys_close_range(from, (unsigned)keep[i] - 1, 0) != 0;
+        from = (unsigned)keep[i] + 1;
+    }
+    if (!failed && sys_close_range(from, ~0U, 0) == 0)
+        return;
+    if (close_by_proc(first, keep, n) != 0)
+        close_by_count(first, keep, n);
+}
+
+uint64_t sys_proc_start(pid_t pid)
+{
+    char path[32], text[1024];
+    const char *p;
+    ssize_t len;
+    int fd;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    len = read(fd, text, sizeof text - 1);
+    (void)close(fd);
+    if (len <= 0)
+        return 0;
+    text[len] = '\0';
+    p = strrchr(text, ')'); /* the name may hold blanks and brackets; what follows it is field 3 */
+    for (int field = 2; p && field < 22; field++)
+        p = strchr(p + 1, ' ');
+    return p ? strtoull(p + 1, NULL, 10) : 0;
+}

@@ -34,8 +34,8 @@ static struct keeper {
     struct {
         pid_t pid;
         int status;
-    } ended[ENDED_MAX]; /* exits that no core has been told yet */
-    unsigned n_ended;
+    } ended[ENDED_MAX]; /* the newest exits; each new core is told all of them, and knows its own by pid */
+    unsigned n_ended, told;
     pid_t core;
     int core_fd, signal_fd, watchdog_fd;
     uint64_t core_since_ms, alive_ms, start_at_ms, backoff_ms, starts, stop_at_ms;
@@ -96,11 +96,9 @@ static void tell(const char *text, int fd)
 static void tell_ended(void)
 {
     char text[64];
-    for (unsigned i = 0; k.core_fd >= 0 && i < k.n_ended; i++)
-        if (str_fmt(text, sizeof(text), "exit %d %d", (int)k.ended[i].pid, k.ended[i].status))
+    for (; k.core_fd >= 0 && k.told < k.n_ended; k.told++)
+        if (str_fmt(text, sizeof(text), "exit %d %d", (int)k.ended[k.told].pid, k.ended[k.told].status))
             tell(text, -1);
-    if (k.core_fd >= 0)
-        k.n_ended = 0;
 }
 
 static void feed_watchdogs(void)
@@ -188,6 +186,7 @@ static void start_core(void)
     for (int i = 0; i < LIM_STORED_FDS; i++)
         if (k.kept[i].name[0] && str_fmt(text, sizeof(text), "fd %s", k.kept[i].name))
             tell(text, k.kept[i].fd);
+    k.told = 0;
     tell_ended();
     if (str_fmt(text, sizeof(text), "ready %llu", (unsigned long long)k.starts++))
         tell(text, -1);
@@ -219,10 +218,15 @@ static void reap(void)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == k.core) {
             core_ended(status);
-        } else if (k.n_ended < ENDED_MAX) {
-            k.ended[k.n_ended].pid = pid;
-            k.ended[k.n_ended++].status = status;
+            continue;
         }
+        if (k.n_ended == ENDED_MAX) { /* the oldest goes */
+            memmove(&k.ended[0], &k.ended[1], (ENDED_MAX - 1) * sizeof(k.ended[0]));
+            k.n_ended--;
+            k.told -= k.told > 0;
+        }
+        k.ended[k.n_ended].pid = pid;
+        k.ended[k.n_ended++].status = status;
     }
     tell_ended();
 }
@@ -282,39 +286,35 @@ static int usage(FILE *f, int rc)
     return rc;
 }
 
-int main(int argc, char **argv)
+/* --name value pairs into the settings; 0, or the exit status to leave with plus one. */
+static int read_args(int argc, char **argv, char **ret_config, const char **ret_libexec,
+                     const char **ret_watchdog)
 {
-    static char program[300], config[] = "/etc/limpet/agentd.json";
-    static char *core_argv[6] = {
-        (char[]){"agentd: core"}, (char[]){"--config"}, config, (char[]){"--libexec"}, NULL, NULL};
-    const char *libexec = LIMPET_LIBEXECDIR, *watchdog = NULL;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--version") == 0)
-            return printf("agentd %s\n", LIMPET_VERSION) < 0;
+            return 1 + (printf("agentd %s\n", LIMPET_VERSION) < 0);
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return usage(stdout, 0);
+            return 1 + usage(stdout, 0);
         if (i + 1 >= argc)
-            return usage(stderr, 2);
-        if (strcmp(argv[i], "--config") == 0)
-            core_argv[2] = argv[++i];
-        else if (strcmp(argv[i], "--libexec") == 0)
-            libexec = argv[++i];
-        else if (strcmp(argv[i], "--watchdog") == 0)
-            watchdog = argv[++i];
+            return 1 + usage(stderr, 2);
+        const char *name = argv[i++];
+        if (strcmp(name, "--config") == 0)
+            *ret_config = argv[i];
+        else if (strcmp(name, "--libexec") == 0)
+            *ret_libexec = argv[i];
+        else if (strcmp(name, "--watchdog") == 0)
+            *ret_watchdog = argv[i];
         else
-            return usage(stderr, 2);
+            return 1 + usage(stderr, 2);
     }
-    static char libexec_text[256];
-    log_init("keeper", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
-    if (!str_copy(libexec_text, sizeof(libexec_text), libexec) ||
-        !str_fmt(program, sizeof(program), "%s/agentd-core", libexec))
-        return usage(stderr, 2);
-    core_argv[4] = libexec_text;
-    k.program = program;
-    k.argv = core_argv;
+    return 0;
+}
+
+static int set_up(const char *watchdog)
+{
+    static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
     sigset_t set;
     (void)sigemptyset(&set);
-    static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
     for (unsigned i = 0; i < COUNT_OF(sigs); i++)
         (void)sigaddset(&set, sigs[i]);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
@@ -323,9 +323,28 @@ int main(int argc, char **argv)
         log_error("start: %s", strerror(errno));
         return 1;
     }
-    (void)prctl(PR_SET_NAME, "agentd");
     if (watchdog && (k.watchdog_fd = open(watchdog, O_WRONLY | O_CLOEXEC)) < 0)
         log_error("open watchdog %s: %s", watchdog, strerror(errno));
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    char program[300], core_name[] = "agentd: core", config[] = "/etc/limpet/agentd.json", libexec_text[256];
+    char config_word[] = "--config", libexec_word[] = "--libexec", *config_path = config;
+    const char *libexec = LIMPET_LIBEXECDIR, *watchdog = NULL;
+    int rc = read_args(argc, argv, &config_path, &libexec, &watchdog);
+    if (rc)
+        return rc - 1;
+    log_init("keeper", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
+    if (!str_copy(libexec_text, sizeof(libexec_text), libexec) ||
+        !str_fmt(program, sizeof(program), "%s/agentd-core", libexec))
+        return usage(stderr, 2);
+    char *core_argv[] = {core_name, config_word, config_path, libexec_word, libexec_text, NULL};
+    k.program = program;
+    k.argv = core_argv;
+    if (set_up(watchdog))
+        return 1;
     start_core();
     notify("READY=1");
     while (!((k.stopping || k.core_said_bye) && !k.core))

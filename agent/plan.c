@@ -153,13 +153,15 @@ static void plan_box(struct plan *p, const char *name, const struct want *w, con
     }
 }
 
-static void plan_boxes(struct plan *p, const struct desired *run, const struct observed *o, uint64_t now_ms)
+static void plan_boxes(struct plan *p, const struct desired *run, const enum image_state *images,
+                       const struct observed *o, uint64_t now_ms)
 {
     for (unsigned i = 0; i < o->n; i++) /* stops come first: a successor may need the same port */
         if (!desired_find(run, o->seen[i].name))
             plan_box(p, o->seen[i].name, NULL, &o->seen[i], now_ms);
     for (unsigned i = 0; i < run->n; i++)
-        plan_box(p, run->apps[i].name, &run->apps[i], find_seen(o, run->apps[i].name), now_ms);
+        if (images[i] == IMAGE_INSTALLED) /* a last-good set whose store was hurt runs what is whole */
+            plan_box(p, run->apps[i].name, &run->apps[i], find_seen(o, run->apps[i].name), now_ms);
 }
 
 /* ---- bringing images in: one slow step at a time ---- */
@@ -300,8 +302,8 @@ void plan_make(const struct desired *candidate, const struct desired *last_good,
     }
     if (!ready)
         plan_images(ret, ret->aim, images, o, now_ms);
-    if (ret->run && (ready || ret->run != ret->aim))
-        plan_boxes(ret, ret->run, o, now_ms);
+    if (ret->run)
+        plan_boxes(ret, ret->run, ret->run == candidate ? o->candidate_image : o->good_image, o, now_ms);
     if (ready && aim_candidate && o->verdict == VERDICT_NONE)
         plan_trial(ret, candidate, last_good != NULL, o, now_ms);
     ret->converged = only_waits(ret) && ready && !o->job_running;

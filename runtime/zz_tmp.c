@@ -1,0 +1,1 @@
+static int unused_ __attribute__((unused));

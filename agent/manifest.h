@@ -1,5 +1,6 @@
-/* manifest.h - the desired-state document: what a signed manifest asks of this device. Closed schema: each refusal names the field's
- * path ("apps[1].memory.max_bytes: 0 is below 65536"). Pure: bytes in, struct desired out, one arena.
+/* manifest.h - the desired-state document: what a signed manifest asks of this device. Closed schema: each
+ * refusal names the field's path ("apps[1].memory.max_bytes: 0 is below 65536"). Pure: bytes in, struct
+ * desired out, one arena.
  *
  * {"schema":"limpet.desired/1",
  *  "fleet":"demo", "target":{"device":"gw-17"} | {"group":"line-a"},
@@ -7,10 +8,10 @@
  *  "apps":[{
  *    "name":"web",
  *    "release":{"name":"web","counter":2,"digest":"sha256:<of the release envelope>","size":1564},
- *    "sources":["http://127.0.0.1:5055/demo/web","dir:/media/usb/limpet"],    where release, manifest and layers lie
- *    "args":["httpd","-f"], "env":{"SITE":"turin"}, "cwd":"/srv", "user":"1000:1000",   optional, else the image's
- *    "memory":{"max_bytes":25165824,"swap_bytes":0,"enforce":"required"},           enforce: required | best-effort (default)
- *    "cpu":{"percent":50,"enforce":..}, "pids":{"max":32,"enforce":..},
+ *    "sources":["http://127.0.0.1:5055/demo/web","dir:/media/usb/limpet"],    where release, manifest and
+ * layers lie "args":["httpd","-f"], "env":{"SITE":"turin"}, "cwd":"/srv", "user":"1000:1000",   optional,
+ * else the image's "memory":{"max_bytes":25165824,"swap_bytes":0,"enforce":"required"},           enforce:
+ * required | best-effort (default) "cpu":{"percent":50,"enforce":..}, "pids":{"max":32,"enforce":..},
  *    "userns":"required|best-effort|off", "seccomp":"required|best-effort|off",
  *    "capabilities":["NET_BIND_SERVICE"], "read_only":true (default),
  *    "network":{"mode":"none|host|bridge","ports":[{"host":8080,"container":80,"protocol":"tcp","address":"127.0.0.1"}]},
@@ -69,7 +70,8 @@ struct want {
     uint64_t release_bytes;
     const char *sources[LIM_SOURCES + 1];
     unsigned n_sources;
-    const char *const *args, *const *env; /* NULL-terminated, or NULL: the image's; env entries are added to the image's */
+    const char *const *args,
+        *const *env; /* NULL-terminated, or NULL: the image's; env entries are added to the image's */
     const char *cwd, *user;
     uint64_t memory_max_bytes, swap_bytes, cpu_percent, pids_max; /* CGROUP_UNSET: none */
     enum policy_enforce memory_enforce, cpu_enforce, pids_enforce, userns, seccomp;
@@ -85,6 +87,7 @@ struct want {
     int stop_signal;
     uint64_t stop_grace_ms;
     uint64_t log_bytes;
+    struct digest hash; /* of all fields that shape the box: equal hashes need no new start */
 };
 
 struct desired {
@@ -99,12 +102,16 @@ struct desired {
     uint64_t slots, spread_ms, not_before_s;
 };
 
-/* Strings go to arena. Errors: INVALID with the field's path, UNSUPPORTED (a schema version that we do not know). */
+/* Strings go to arena. Errors: INVALID with the field's path, UNSUPPORTED (a schema version that we do not
+ * know). */
 int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
 
-/* Group rollouts: first 8 bytes (big endian) of SHA-256(salt NUL device) mod 10000. Acts when slot < slots open. */
+/* Group rollouts: first 8 bytes (big endian) of SHA-256(salt NUL device) mod 10000. Acts when slot < slots
+ * open. */
 unsigned manifest_slot(const char *salt, const char *device);
 
-/* Two wants ask for the same thing in every field (nothing to do when only the rev differs). Pure. */
-bool want_same(const struct want *a, const struct want *b);
+/* "TERM" or "SIGTERM" -> its number; 0: not known. */
+int manifest_signal(const char *name);
+/* The app of that name, or NULL. Pure. */
+const struct want *desired_find(const struct desired *d, const char *name);
 #endif

@@ -284,3 +284,8 @@ char *json_print(const struct cJSON *node, bool pretty)
         abort();
     return text;
 }
+
+bool json_is_null(const struct json_cur *c)
+{
+    return cJSON_IsNull(c->node);
+}

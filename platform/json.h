@@ -66,6 +66,7 @@ int json_done(const struct json_cur *obj, struct err *err);
 unsigned json_len(const struct json_cur *c);
 struct json_cur json_at(const struct json_cur *arr, unsigned i);
 struct json_cur json_member(const struct json_cur *obj, unsigned i);
+bool json_is_null(const struct json_cur *c);
 int json_is_object(const struct json_cur *c, struct err *err); /* 0 or -INVALID */
 int json_as_str(const struct json_cur *c, size_t max_len, const char **ret, struct err *err);
 int json_as_u64(const struct json_cur *c, uint64_t min, uint64_t max, uint64_t *ret, struct err *err);

@@ -70,3 +70,11 @@ bool str_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret)
     *ret = v;
     return true;
 }
+
+char *str_clean(char *s)
+{
+    for (char *p = s; *p; p++)
+        if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+            *p = '?';
+    return s;
+}

@@ -12,14 +12,15 @@
 
 struct sandbox {
     uid_t uid;
-    gid_t gid;                      /* 0: stay (tests as a plain user) */
+    gid_t gid;                      /* uid 0, or not started as root: stay who we are */
     uint64_t data_bytes;            /* RLIMIT_DATA; 0: leave */
     uint64_t file_bytes;            /* RLIMIT_FSIZE; 0 means: may not grow any file; UINT64_MAX: leave */
-    unsigned open_files;            /* RLIMIT_NOFILE */
-    unsigned processes;             /* RLIMIT_NPROC; 0: cannot fork */
+    unsigned open_files;            /* RLIMIT_NOFILE; 0: leave */
     const char *const *read_paths;  /* NULL-terminated; files and folders that stay readable */
     const char *const *write_paths; /* NULL-terminated; folders that stay writable */
-    bool network;                   /* inet sockets */
 };
+/* For good and for all that this process starts: no other program can be executed, no process forked (threads
+ * can), inet sockets stay. Call before the first byte of a stranger is read. Errors: IO, DENIED (could not
+ * become uid). */
 int sandbox_enter(const struct sandbox *s, char *ret_missing, size_t size, struct err *err);
 #endif

@@ -1,0 +1,135 @@
+#include "agent/config.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "platform/fs.h"
+#include "platform/log.h"
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static const int levels[] = {LOG_ERROR_, LOG_WARN_, LOG_INFO_, LOG_DEBUG_};
+
+/* A string, or null / absent: then dst stays as it is. */
+static int get(const struct json_cur *o, const char *key, char *dst, size_t size, struct err *err)
+{
+    struct json_cur c;
+    const char *s;
+    int rc = json_get(o, key, JSON_OPTIONAL, &c, err);
+    if (rc <= 0 || json_is_null(&c))
+        return rc < 0 ? rc : 0;
+    if (json_as_str(&c, size - 1, &s, err) < 0)
+        return -(int)ERR_INVALID;
+    (void)str_copy(dst, size, s);
+    return 1;
+}
+
+static int get_path(const struct json_cur *o, const char *key, const char *folder, char *dst, size_t size,
+                    struct err *err)
+{
+    char text[256] = "";
+    int rc = get(o, key, text, sizeof(text), err);
+    if (rc <= 0)
+        return rc;
+    bool fits =
+        text[0] == '/' || !text[0] ? str_copy(dst, size, text) : str_fmt(dst, size, "%s/%s", folder, text);
+    return fits ? 1 : json_fail(o, err, ERR_INVALID, "%s: path too long", key);
+}
+
+static int get_name(const struct json_cur *o, const char *key, char *dst, size_t size, struct err *err)
+{
+    int rc = get(o, key, dst, size, err);
+    if (rc == 0 || (rc > 0 && !str_is_name(dst)))
+        return json_fail(o, err, ERR_INVALID, "%s: a name ([a-z0-9][a-z0-9._-]*) is expected", key);
+    return rc;
+}
+
+static int read_mqtt(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
+{
+    struct json_cur o;
+    int rc = json_get_object(root, "mqtt", JSON_OPTIONAL, &o, err);
+    if (rc <= 0)
+        return rc; /* no broker: a device that is fed by agentctl apply alone */
+    c->mqtt_port = 8883;
+    c->keepalive_s = 60;
+    if (get(&o, "host", c->mqtt_host, sizeof(c->mqtt_host), err) < 0 ||
+        json_get_u64(&o, "port", JSON_OPTIONAL, 1, 65535, &c->mqtt_port, err) < 0 ||
+        json_get_u64(&o, "keepalive_s", JSON_OPTIONAL, 5, 1200, &c->keepalive_s, err) < 0 ||
+        get_path(&o, "ca", folder, c->mqtt_ca, sizeof(c->mqtt_ca), err) < 0 ||
+        get_path(&o, "cert", folder, c->mqtt_cert, sizeof(c->mqtt_cert), err) < 0 ||
+        get_path(&o, "key", folder, c->mqtt_key, sizeof(c->mqtt_key), err) < 0)
+        return -(int)err->kind;
+    return json_done(&o, err);
+}
+
+static int read_rest(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
+{
+    struct json_cur o, a;
+    int level = 2;
+    int rc = json_get_object(root, "fetch", JSON_OPTIONAL, &o, err);
+    if (rc > 0 && (get_path(&o, "ca", folder, c->fetch_ca, sizeof(c->fetch_ca), err) < 0 ||
+                   get_path(&o, "auth", folder, c->fetch_auth, sizeof(c->fetch_auth), err) < 0 ||
+                   json_done(&o, err) < 0))
+        return -(int)err->kind;
+    if (rc < 0)
+        return rc;
+    rc = json_get_array(root, "groups", JSON_OPTIONAL, LIM_GROUPS, &a, err);
+    for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
+        struct json_cur g = json_at(&a, i);
+        const char *s;
+        if (json_as_str(&g, LIM_NAME_BYTES - 1, &s, err) < 0)
+            return -(int)ERR_INVALID;
+        if (!str_is_name(s))
+            return json_fail(&g, err, ERR_INVALID, "\"%s\" is no name", s);
+        (void)str_copy(c->groups[c->n_groups++], LIM_NAME_BYTES, s);
+    }
+    if (rc < 0 || json_get_enum(root, "log_level", JSON_OPTIONAL, level_names, 4, &level, err) < 0 ||
+        json_get_u64(root, "memory_max_bytes", JSON_OPTIONAL, 1 << 20, 1ULL << 40, &c->memory_max_bytes,
+                     err) < 0 ||
+        json_get_u64(root, "health_interval_s", JSON_OPTIONAL, 1, 86400, &c->health_interval_s, err) < 0)
+        return -(int)err->kind;
+    c->log_level = levels[level];
+    return 0;
+}
+
+static int read_root(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
+{
+    if (get_name(root, "device", c->device, sizeof(c->device), err) < 0 ||
+        get_name(root, "fleet", c->fleet, sizeof(c->fleet), err) < 0 ||
+        get_path(root, "state_dir", folder, c->state_dir, sizeof(c->state_dir), err) < 0 ||
+        get_path(root, "run_dir", folder, c->run_dir, sizeof(c->run_dir), err) < 0 ||
+        get_path(root, "trust", folder, c->trust, sizeof(c->trust), err) < 0 ||
+        get(root, "user", c->user, sizeof(c->user), err) < 0 ||
+        get_path(root, "watchdog", folder, c->watchdog, sizeof(c->watchdog), err) < 0 ||
+        read_mqtt(root, folder, c, err) < 0 || read_rest(root, folder, c, err) < 0)
+        return -(int)err->kind;
+    return json_done(root, err);
+}
+
+int config_read(const char *path, struct config *ret, struct err *err)
+{
+    uint8_t AUTO_MEM *text = NULL;
+    size_t len;
+    char folder[256];
+    struct json_cur root;
+    struct config c = {.state_dir = "/var/lib/limpet",
+                       .run_dir = "/run/limpet",
+                       .trust = "/etc/limpet/trust.json",
+                       .user = "nobody",
+                       .memory_max_bytes = 64ULL << 20,
+                       .health_interval_s = 300};
+    int rc = fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &text, &len, err);
+    if (rc < 0)
+        return rc;
+    const char *slash = strrchr(path, '/');
+    if (!str_fmt(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : "."))
+        return err_set(err, ERR_INVALID, "path too long: %s", path);
+    rc = json_parse(buf_of(text, len), &json_limits_signed, &root, err);
+    if (rc == 0) {
+        rc = read_root(&root, folder, &c, err);
+        (void)json_free(root.node);
+    }
+    if (rc < 0)
+        return err_wrap(err, "%s", path);
+    *ret = c;
+    return 0;
+}

@@ -1,0 +1,27 @@
+/* config.h - agentd.json, the agent's own settings: a closed schema, read once at start. Relative paths are
+ * relative to the file's folder. See configs/agentd.json for every field. */
+#ifndef AGENT_CONFIG_H
+#define AGENT_CONFIG_H
+#include "platform/err.h"
+#include "platform/json.h"
+#include "platform/limits.h"
+
+#define CONFIG_PATH "/etc/limpet/agentd.json"
+
+struct config {
+    char device[LIM_NAME_BYTES], fleet[LIM_NAME_BYTES];
+    char groups[LIM_GROUPS][LIM_NAME_BYTES];
+    unsigned n_groups;
+    char state_dir[256], run_dir[256], trust[256];
+    char mqtt_host[256], mqtt_ca[256], mqtt_cert[256],
+        mqtt_key[256]; /* cert "": no client certificate; ca "": no TLS */
+    uint64_t mqtt_port, keepalive_s;
+    char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */
+    char user[64];                       /* whom link and fetch become */
+    uint64_t memory_max_bytes, health_interval_s;
+    char watchdog[128]; /* "": none */
+    int log_level;
+};
+/* Errors: NOTFOUND, INVALID with the field's path. */
+int config_read(const char *path, struct config *ret, struct err *err);
+#endif

@@ -1,0 +1,326 @@
+#include "agent/plan.h"
+
+#include <stdio.h>
+
+#include "platform/mem.h"
+
+#define TRIAL_DEATHS         3 /* ends during probation that condemn a release */
+#define TRIAL_START_FAILURES 2
+#define TRIAL_BOOTS          3 /* a release that takes the whole device down each time */
+#define NOTFOUND_TRIES       4 /* a registry may be a moment behind; then it is the manifest's fault */
+
+static const char *const verdict_names[VERDICT_COUNT_] = {"none",        "converged", "rejected",
+                                                          "rolled-back", "failed",    "superseded"};
+static const char *const step_names[STEP_KIND_COUNT_] = {
+    [STEP_FETCH] = "fetch",     [STEP_INSTALL] = "install",    [STEP_START] = "start",
+    [STEP_STOP] = "stop",       [STEP_KILL] = "kill",          [STEP_CONFIRM] = "confirm",
+    [STEP_REJECT] = "reject",   [STEP_ROLLBACK] = "roll back", [STEP_FAIL] = "give up",
+    [STEP_COLLECT] = "collect", [STEP_WAIT] = "wait",
+};
+static const char *const why_texts[WHY_COUNT_] = {
+    [WHY_NO_RELEASE] = "its release document is missing",
+    [WHY_NO_MANIFEST] = "its image manifest is missing",
+    [WHY_NO_LAYERS] = "layers are missing",
+    [WHY_NOT_INSTALLED] = "its layers are here but not installed",
+    [WHY_UNWANTED] = "the manifest does not name it",
+    [WHY_REPLACED] = "the manifest asks for another version or setting",
+    [WHY_UNHEALTHY] = "its health check fails",
+    [WHY_DOWN] = "it is wanted and not running",
+    [WHY_BACKOFF] = "it ended; backoff before the next start",
+    [WHY_GRACE] = "it has been asked to stop",
+    [WHY_GRACE_OVER] = "it did not stop in time",
+    [WHY_RETRY] = "the last try failed; another follows",
+    [WHY_PROBATION] = "on probation",
+    [WHY_ALL_GOOD] = "every app stayed good through probation",
+    [WHY_HEALTH_BAD] = "its health check failed during probation",
+    [WHY_CRASHES] = "it ended again and again during probation",
+    [WHY_CANNOT_START] = "it cannot be started",
+    [WHY_GAVE_UP] = "it failed and its restart policy allows no further start",
+    [WHY_REBOOTS] = "the device restarted again and again during probation",
+    [WHY_FAULT] = "it cannot be brought in",
+    [WHY_GARBAGE] = "images that nothing needs any more",
+};
+
+const char *verdict_name(enum verdict v)
+{
+    return (unsigned)v < VERDICT_COUNT_ ? verdict_names[v] : "?";
+}
+const char *step_kind_name(enum step_kind k)
+{
+    return (unsigned)k < STEP_KIND_COUNT_ ? step_names[k] : "?";
+}
+const char *why_text(enum why w)
+{
+    return (unsigned)w < WHY_COUNT_ ? why_texts[w] : "?";
+}
+
+uint64_t plan_retry_delay_ms(unsigned in_row)
+{
+    unsigned doublings = in_row > 1 ? in_row - 1 : 0;
+    uint64_t ms = 1000ULL << (doublings < 9 ? doublings : 9);
+    return ms < 300000 ? ms : 300000;
+}
+
+static void add(struct plan *p, enum step_kind kind, enum why why, const char *app, const struct want *want,
+                uint64_t at_ms)
+{
+    if (p->n == PLAN_STEPS)
+        return;
+    p->steps[p->n++] = (struct step){kind, why, app, want, at_ms};
+    if (kind == STEP_WAIT && at_ms && (p->wake_ms == 0 || at_ms < p->wake_ms))
+        p->wake_ms = at_ms;
+}
+
+static const struct seen *find_seen(const struct observed *o, const char *name)
+{
+    for (unsigned i = 0; i < o->n; i++)
+        if (strcmp(o->seen[i].name, name) == 0)
+            return &o->seen[i];
+    return NULL;
+}
+
+static bool set_ready(const struct desired *d, const enum image_state *images)
+{
+    for (unsigned i = 0; i < d->n; i++)
+        if (images[i] != IMAGE_INSTALLED)
+            return false;
+    return true;
+}
+
+/* ---- what one box needs: a table, first match wins ---- */
+
+enum fact { NO, YES, ANY };
+struct box_row {
+    enum fact wanted;
+    int box; /* enum box_state */
+    enum fact same, sick, late;
+    int restart; /* enum restart_verdict, or ANY_RESTART */
+    int step;    /* enum step_kind, or NOTHING */
+    enum why why;
+};
+enum { ANY_RESTART = -1, NOTHING = -1 };
+
+static const struct box_row box_table[] = {
+    /* wanted box           same  sick  late  restart          step       why */
+    {ANY, BOX_STOPPING, ANY, ANY, YES, ANY_RESTART, STEP_KILL, WHY_GRACE_OVER},
+    {ANY, BOX_STOPPING, ANY, ANY, NO, ANY_RESTART, STEP_WAIT, WHY_GRACE},
+    {NO, BOX_RUNNING, ANY, ANY, ANY, ANY_RESTART, STEP_STOP, WHY_UNWANTED},
+    {NO, BOX_NONE, ANY, ANY, ANY, ANY_RESTART, NOTHING, WHY_UNWANTED},
+    {YES, BOX_RUNNING, NO, ANY, ANY, ANY_RESTART, STEP_STOP, WHY_REPLACED},
+    {YES, BOX_RUNNING, YES, YES, ANY, ANY_RESTART, STEP_STOP, WHY_UNHEALTHY},
+    {YES, BOX_RUNNING, YES, NO, ANY, ANY_RESTART, NOTHING, WHY_DOWN},
+    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_NOW, STEP_START, WHY_DOWN},
+    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_WAIT, STEP_WAIT, WHY_BACKOFF},
+    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_DONE, NOTHING, WHY_DOWN},
+    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_GIVE_UP, NOTHING, WHY_GAVE_UP},
+};
+
+static bool is(enum fact row, bool fact)
+{
+    return row == ANY || (row == YES) == fact;
+}
+
+/* A start that failed counts like a death for the backoff. */
+static enum restart_verdict when_to_start(const struct want *w, const struct seen *s, bool same,
+                                          uint64_t now_ms, uint64_t *at_ms)
+{
+    if (!s || !same)
+        return RESTART_NOW;
+    if (s->start_failures) {
+        *at_ms = s->start_failed_ms + plan_retry_delay_ms(s->start_failures);
+        return *at_ms <= now_ms ? RESTART_NOW : RESTART_WAIT;
+    }
+    return restart_decide(&w->restart, &s->deaths, w->name, now_ms, at_ms);
+}
+
+static void plan_box(struct plan *p, const char *name, const struct want *w, const struct seen *s,
+                     uint64_t now_ms)
+{
+    enum box_state box = s ? s->box : BOX_NONE;
+    bool same = w && s && digest_eq(&w->hash, &s->hash);
+    bool sick = w && s && s->health.state == HEALTH_BAD && w->health.restart;
+    bool late = box == BOX_STOPPING && now_ms >= s->kill_at_ms;
+    uint64_t at_ms = box == BOX_STOPPING ? s->kill_at_ms : 0;
+    int restart = w && box == BOX_NONE ? (int)when_to_start(w, s, same, now_ms, &at_ms) : ANY_RESTART;
+    for (unsigned i = 0; i < COUNT_OF(box_table); i++) {
+        const struct box_row *r = &box_table[i];
+        if (!is(r->wanted, w != NULL) || r->box != (int)box || !is(r->same, same) || !is(r->sick, sick) ||
+            !is(r->late, late) || (r->restart != ANY_RESTART && r->restart != restart))
+            continue;
+        if (r->step != NOTHING)
+            add(p, (enum step_kind)r->step, r->why, name, w, at_ms);
+        return;
+    }
+}
+
+static void plan_boxes(struct plan *p, const struct desired *run, const enum image_state *images,
+                       const struct observed *o, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < o->n; i++) /* stops come first: a successor may need the same port */
+        if (!desired_find(run, o->seen[i].name))
+            plan_box(p, o->seen[i].name, NULL, &o->seen[i], now_ms);
+    for (unsigned i = 0; i < run->n; i++)
+        if (images[i] == IMAGE_INSTALLED) /* a last-good set whose store was hurt runs what is whole */
+            plan_box(p, run->apps[i].name, &run->apps[i], find_seen(o, run->apps[i].name), now_ms);
+}
+
+/* ---- bringing images in: one slow step at a time ---- */
+
+static const struct {
+    enum step_kind step;
+    enum why why;
+} image_table[IMAGE_STATE_COUNT_] = {
+    [IMAGE_NO_RELEASE] = {STEP_FETCH, WHY_NO_RELEASE},
+    [IMAGE_NO_MANIFEST] = {STEP_FETCH, WHY_NO_MANIFEST},
+    [IMAGE_NO_LAYERS] = {STEP_FETCH, WHY_NO_LAYERS},
+    [IMAGE_NOT_INSTALLED] = {STEP_INSTALL, WHY_NOT_INSTALLED},
+    [IMAGE_INSTALLED] = {STEP_WAIT, WHY_COUNT_},
+};
+
+/* May the same slow step go well later? Decides between another try and the verdict "rejected". */
+static bool fault_is_final(const struct fault *f)
+{
+    if (f->kind == ERR_NONE)
+        return false;
+    if (f->kind == ERR_NOTFOUND)
+        return f->in_row >= NOTFOUND_TRIES;
+    if (f->kind == ERR_NOSPACE)
+        return f->in_row >= 2; /* the first one makes us collect */
+    return !err_may_retry(f->kind);
+}
+
+static void plan_images(struct plan *p, const struct desired *aim, const enum image_state *images,
+                        const struct observed *o, uint64_t now_ms)
+{
+    if (o->job_running)
+        return;
+    uint64_t at_ms = o->fault.kind == ERR_NONE ? 0 : o->fault.at_ms + plan_retry_delay_ms(o->fault.in_row);
+    for (unsigned i = 0; i < aim->n; i++) {
+        if (images[i] == IMAGE_INSTALLED)
+            continue;
+        if (at_ms > now_ms)
+            add(p, STEP_WAIT, WHY_RETRY, aim->apps[i].name, NULL, at_ms);
+        else if (o->fault.kind == ERR_NOSPACE && o->has_garbage)
+            add(p, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
+        else
+            add(p, image_table[images[i]].step, image_table[images[i]].why, aim->apps[i].name, &aim->apps[i],
+                0);
+        return;
+    }
+}
+
+/* ---- the trial of a candidate ---- */
+
+/* Why this app condemns its release, or WHY_COUNT_. */
+static enum why condemn(const struct want *w, const struct seen *s, uint64_t now_ms)
+{
+    uint64_t at_ms;
+    if (!s || !digest_eq(&w->hash, &s->hash))
+        return WHY_COUNT_;
+    if (s->health.state == HEALTH_BAD)
+        return WHY_HEALTH_BAD;
+    if (s->start_failures >= TRIAL_START_FAILURES)
+        return WHY_CANNOT_START;
+    if (s->deaths.total >= TRIAL_DEATHS && s->deaths.in_row > 0)
+        return WHY_CRASHES;
+    if (s->box == BOX_NONE && s->start_failures == 0 && s->deaths.in_row &&
+        restart_decide(&w->restart, &s->deaths, w->name, now_ms, &at_ms) == RESTART_GIVE_UP)
+        return WHY_GAVE_UP;
+    return WHY_COUNT_;
+}
+
+/* Since when this app is good without a break; UINT64_MAX: it is not. */
+static uint64_t good_since(const struct want *w, const struct seen *s, uint64_t now_ms)
+{
+    uint64_t at_ms;
+    if (!s || !digest_eq(&w->hash, &s->hash))
+        return UINT64_MAX;
+    if (s->box == BOX_NONE && s->deaths.in_row &&
+        restart_decide(&w->restart, &s->deaths, w->name, now_ms, &at_ms) == RESTART_DONE)
+        return s->deaths.last.at_ms; /* a one-shot that ended well */
+    if (s->box != BOX_RUNNING)
+        return UINT64_MAX;
+    if (s->health.state == HEALTH_OK)
+        return s->health.since_ms;
+    return s->health.state == HEALTH_UNKNOWN ? s->started_ms : UINT64_MAX;
+}
+
+static void plan_trial(struct plan *p, const struct desired *candidate, bool has_good,
+                       const struct observed *o, uint64_t now_ms)
+{
+    enum step_kind bad = has_good ? STEP_ROLLBACK : STEP_FAIL;
+    uint64_t since = 0;
+    if (o->trial_boots > TRIAL_BOOTS) {
+        add(p, bad, WHY_REBOOTS, NULL, NULL, 0);
+        return;
+    }
+    for (unsigned i = 0; i < candidate->n; i++) {
+        const struct want *w = &candidate->apps[i];
+        const struct seen *s = find_seen(o, w->name);
+        enum why why = condemn(w, s, now_ms);
+        if (why != WHY_COUNT_) {
+            add(p, bad, why, w->name, w, 0);
+            return;
+        }
+        uint64_t t = good_since(w, s, now_ms);
+        since = t > since ? t : since;
+    }
+    for (unsigned i = 0; i < o->n; i++) /* the set is what the manifest says only when the others are gone */
+        if (o->seen[i].box != BOX_NONE && !desired_find(candidate, o->seen[i].name))
+            since = UINT64_MAX;
+    if (since == UINT64_MAX)
+        return; /* starting, or in backoff: an event will come */
+    if (candidate->n == 0 || now_ms >= since + candidate->probation_ms)
+        add(p, STEP_CONFIRM, WHY_ALL_GOOD, NULL, NULL, 0);
+    else
+        add(p, STEP_WAIT, WHY_PROBATION, NULL, NULL, since + candidate->probation_ms);
+}
+
+static bool only_waits(const struct plan *p)
+{
+    for (unsigned i = 0; i < p->n; i++)
+        if (p->steps[i].kind != STEP_WAIT || p->steps[i].why == WHY_PROBATION || p->steps[i].why == WHY_RETRY)
+            return false;
+    return true;
+}
+
+void plan_make(const struct desired *candidate, const struct desired *last_good, const struct observed *o,
+               uint64_t now_ms, struct plan *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    bool refused = o->verdict == VERDICT_REJECTED || o->verdict == VERDICT_ROLLED_BACK;
+    bool aim_candidate = candidate && !refused;
+    const enum image_state *images = aim_candidate ? o->candidate_image : o->good_image;
+    ret->aim = aim_candidate ? candidate : last_good;
+    if (!ret->aim)
+        return;
+    bool ready = set_ready(ret->aim, images);
+    ret->run = ready ? ret->aim : aim_candidate ? last_good : ret->aim;
+    if (!ready && aim_candidate && o->verdict == VERDICT_NONE && fault_is_final(&o->fault)) {
+        add(ret, STEP_REJECT, WHY_FAULT, NULL, NULL, 0);
+        return;
+    }
+    if (!ready)
+        plan_images(ret, ret->aim, images, o, now_ms);
+    if (ret->run)
+        plan_boxes(ret, ret->run, ret->run == candidate ? o->candidate_image : o->good_image, o, now_ms);
+    if (ready && aim_candidate && o->verdict == VERDICT_NONE)
+        plan_trial(ret, candidate, last_good != NULL, o, now_ms);
+    ret->converged = only_waits(ret) && ready && !o->job_running;
+    if (ret->converged && o->has_garbage && (o->verdict != VERDICT_NONE || !candidate))
+        add(ret, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
+}
+
+char *plan_text(const struct plan *p)
+{
+    size_t size = 128 + p->n * 200, len = 0;
+    char *text = mem_need(size);
+    text[0] = '\0';
+    for (unsigned i = 0; i < p->n; i++) {
+        const struct step *s = &p->steps[i];
+        int n = snprintf(text + len, size - len, "%s%s%s: %s\n", step_kind_name(s->kind), s->app ? " " : "",
+                         s->app ? s->app : "", why_text(s->why));
+        len += n > 0 && (size_t)n < size - len ? (size_t)n : 0;
+    }
+    return text;
+}

@@ -1,0 +1,131 @@
+/* plan.h - the decision: what is asked and what is true -> what to do next. Pure, previewable (agentctl
+ * plan), never saved. Laws: the same input gives the same plan; converged means an empty plan; nothing good
+ * stops before its successor's whole set is installed; each step carries its why (L6). Rollback is the same
+ * function with last_good in the candidate's place. */
+#ifndef AGENT_PLAN_H
+#define AGENT_PLAN_H
+#include "agent/health.h"
+#include "agent/manifest.h"
+#include "agent/restart.h"
+
+/* How far an app's image has come: each needs the one before. */
+enum image_state {
+    IMAGE_NO_RELEASE,
+    IMAGE_NO_MANIFEST,
+    IMAGE_NO_LAYERS,
+    IMAGE_NOT_INSTALLED,
+    IMAGE_INSTALLED,
+    IMAGE_STATE_COUNT_
+};
+enum box_state { BOX_NONE, BOX_RUNNING, BOX_STOPPING, BOX_STATE_COUNT_ };
+
+/* How a manifest ended (L7). NONE: under way. */
+enum verdict {
+    VERDICT_NONE,
+    VERDICT_CONVERGED,
+    VERDICT_REJECTED,
+    VERDICT_ROLLED_BACK,
+    VERDICT_FAILED,
+    VERDICT_SUPERSEDED,
+    VERDICT_COUNT_
+};
+const char *verdict_name(enum verdict v);
+
+/* One app as it is: a box, or the memory of one that ended. */
+struct seen {
+    char name[LIM_NAME_BYTES];
+    enum box_state box;
+    struct digest hash; /* of the want that box (or death history) belongs to */
+    struct deaths deaths;
+    struct health health;
+    uint64_t started_ms;
+    uint64_t kill_at_ms;     /* STOPPING: when grace is over */
+    unsigned start_failures; /* in a row: could not even start */
+    uint64_t start_failed_ms;
+};
+
+/* A fetch or install that failed. */
+struct fault {
+    enum err_kind kind; /* ERR_NONE: no fault */
+    unsigned in_row;
+    uint64_t at_ms;
+};
+
+struct observed {
+    unsigned n;
+    struct seen seen[LIM_APPS];
+    enum image_state candidate_image[LIM_APPS], good_image[LIM_APPS]; /* by the set's index */
+    enum verdict verdict;                                             /* of the candidate */
+    bool has_garbage;                                                 /* something can be collected */
+    bool job_running;     /* one slow step is under way: no second */
+    struct fault fault;   /* of the last slow step for the candidate */
+    unsigned trial_boots; /* boots since the candidate was first started without being confirmed */
+};
+
+enum step_kind {
+    STEP_FETCH,
+    STEP_INSTALL,
+    STEP_START,
+    STEP_STOP,
+    STEP_KILL,
+    STEP_CONFIRM,
+    STEP_REJECT,
+    STEP_ROLLBACK,
+    STEP_FAIL,
+    STEP_COLLECT,
+    STEP_WAIT,
+    STEP_KIND_COUNT_
+};
+enum why {
+    WHY_NO_RELEASE,
+    WHY_NO_MANIFEST,
+    WHY_NO_LAYERS,
+    WHY_NOT_INSTALLED,
+    WHY_UNWANTED,
+    WHY_REPLACED,
+    WHY_UNHEALTHY,
+    WHY_DOWN,
+    WHY_BACKOFF,
+    WHY_GRACE,
+    WHY_GRACE_OVER,
+    WHY_RETRY,
+    WHY_PROBATION,
+    WHY_ALL_GOOD,
+    WHY_HEALTH_BAD,
+    WHY_CRASHES,
+    WHY_CANNOT_START,
+    WHY_GAVE_UP,
+    WHY_REBOOTS,
+    WHY_FAULT,
+    WHY_GARBAGE,
+    WHY_COUNT_
+};
+
+struct step {
+    enum step_kind kind;
+    enum why why;
+    const char *app;         /* borrowed from the sets or from observed; NULL: the whole set */
+    const struct want *want; /* FETCH, INSTALL, START */
+    uint64_t at_ms;          /* WAIT: look again then */
+};
+#define PLAN_STEPS (LIM_APPS * 3 + 4)
+struct plan {
+    unsigned n;
+    struct step steps[PLAN_STEPS];
+    const struct desired *run; /* the set whose boxes should run now; NULL: none known, touch nothing */
+    const struct desired *aim; /* the set that is being brought in */
+    bool converged;            /* nothing to do but wait for events */
+    uint64_t wake_ms;          /* earliest at_ms; 0: none */
+};
+const char *step_kind_name(enum step_kind k);
+const char *why_text(enum why w);
+
+/* candidate, last_good: NULL when there is none. fail-safe: an unknown situation gives no step. */
+void plan_make(const struct desired *candidate, const struct desired *last_good, const struct observed *seen,
+               uint64_t now_ms, struct plan *ret);
+
+/* Retry of a slow step after fault number in_row: 1 s, 2 s ... 5 min. Pure. */
+uint64_t plan_retry_delay_ms(unsigned in_row);
+/* Lines of text: "fetch web: its release is missing". malloc'd. */
+char *plan_text(const struct plan *p);
+#endif

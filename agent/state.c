@@ -1,0 +1,276 @@
+#include "agent/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "platform/fs.h"
+
+static const char *const slot_names[STATE_SLOT_COUNT_] = {"trust", "desired", "good", "previous"};
+#define PACKED_MAX (2 * LIM_ENVELOPE_BYTES)
+
+void ledger_add(struct ledger *l, const struct state_verdict *v)
+{
+    unsigned n = l->n_history < LIM_HISTORY ? l->n_history : LIM_HISTORY - 1;
+    memmove(&l->history[1], &l->history[0], n * sizeof(l->history[0]));
+    l->history[0] = *v;
+    l->n_history = n + 1;
+}
+
+uint64_t ledger_floor(const struct ledger *l, const char *name)
+{
+    for (unsigned i = 0; i < l->n_floors; i++)
+        if (strcmp(l->floors[i].name, name) == 0)
+            return l->floors[i].counter;
+    return 0;
+}
+
+bool ledger_raise(struct ledger *l, const char *name, uint64_t counter)
+{
+    for (unsigned i = 0; i < l->n_floors; i++)
+        if (strcmp(l->floors[i].name, name) == 0) {
+            if (counter > l->floors[i].counter)
+                l->floors[i].counter = counter;
+            return true;
+        }
+    if (l->n_floors == STATE_FLOORS)
+        return false;
+    struct state_floor *f = &l->floors[l->n_floors++];
+    f->counter = counter;
+    return str_copy(f->name, sizeof(f->name), name);
+}
+
+bool ledger_is_bad(const struct ledger *l, const struct digest *release)
+{
+    for (unsigned i = 0; i < l->n_bad; i++)
+        if (digest_eq(&l->bad[i], release))
+            return true;
+    return false;
+}
+
+void ledger_mark_bad(struct ledger *l, const struct digest *release)
+{
+    if (ledger_is_bad(l, release))
+        return;
+    unsigned n = l->n_bad < LIM_BAD_RELEASES ? l->n_bad : LIM_BAD_RELEASES - 1;
+    memmove(&l->bad[1], &l->bad[0], n * sizeof(l->bad[0]));
+    l->bad[0] = *release;
+    l->n_bad = n + 1;
+}
+
+struct cJSON *ledger_build(const struct ledger *l)
+{
+    char hex[SHA256_TEXT];
+    struct cJSON *o = json_obj();
+    json_put_u64(o, "v", 1);
+    json_put_u64(o, "rev_high", l->rev_high);
+    json_put_str(o, "rev_digest", digest_text(&l->rev_digest, hex));
+    json_put_str(o, "source", l->source);
+    json_put_u64(o, "candidate_rev", l->candidate_rev);
+    json_put_str(o, "candidate_verdict", verdict_name(l->candidate_verdict));
+    json_put_str(o, "candidate_why", l->candidate_why);
+    json_put_u64(o, "trial_boots", l->trial_boots);
+    json_put_bool(o, "follow_previous", l->follow_previous);
+    json_put_u64(o, "time_floor", l->time_floor_s);
+    json_put_u64(o, "boots", l->boots);
+    json_put_u64(o, "links", l->links);
+    json_put_str(o, "boot_id", l->boot_id);
+    struct cJSON *history = json_put(o, "history", json_arr());
+    for (unsigned i = 0; i < l->n_history; i++) {
+        struct cJSON *h = json_push(history, json_obj());
+        json_put_u64(h, "rev", l->history[i].rev);
+        json_put_u64(h, "at", l->history[i].at_s);
+        json_put_str(h, "verdict", verdict_name(l->history[i].verdict));
+        json_put_str(h, "id", l->history[i].id);
+        json_put_str(h, "why", l->history[i].why);
+    }
+    struct cJSON *floors = json_put(o, "floors", json_obj());
+    for (unsigned i = 0; i < l->n_floors; i++)
+        json_put_u64(floors, l->floors[i].name, l->floors[i].counter);
+    struct cJSON *bad = json_put(o, "bad", json_arr());
+    for (unsigned i = 0; i < l->n_bad; i++)
+        json_push_str(bad, digest_text(&l->bad[i], hex));
+    return o;
+}
+
+static int get_copy(const struct json_cur *o, const char *key, char *dst, size_t size, struct err *err)
+{
+    const char *s;
+    int rc = json_get_str(o, key, JSON_REQUIRED, size - 1, &s, err);
+    if (rc > 0)
+        (void)str_copy(dst, size, s);
+    return rc;
+}
+
+static int get_verdict(const struct json_cur *o, const char *key, enum verdict *ret, struct err *err)
+{
+    const char *names[VERDICT_COUNT_];
+    int v;
+    for (unsigned i = 0; i < VERDICT_COUNT_; i++)
+        names[i] = verdict_name((enum verdict)i);
+    int rc = json_get_enum(o, key, JSON_REQUIRED, names, VERDICT_COUNT_, &v, err);
+    if (rc > 0)
+        *ret = (enum verdict)v;
+    return rc;
+}
+
+static int parse_lists(const struct json_cur *root, struct ledger *l, struct err *err)
+{
+    struct json_cur a, o;
+    if (json_get_array(root, "history", JSON_REQUIRED, LIM_HISTORY, &a, err) < 0)
+        return -(int)ERR_INVALID;
+    for (unsigned i = 0; i < json_len(&a); i++) {
+        struct json_cur h = json_at(&a, i);
+        struct state_verdict *v = &l->history[l->n_history++];
+        if (json_get_u64(&h, "rev", JSON_REQUIRED, 0, 1ULL << 53, &v->rev, err) < 0 ||
+            json_get_u64(&h, "at", JSON_REQUIRED, 0, 1ULL << 53, &v->at_s, err) < 0 ||
+            get_verdict(&h, "verdict", &v->verdict, err) < 0 ||
+            get_copy(&h, "id", v->id, sizeof(v->id), err) < 0 ||
+            get_copy(&h, "why", v->why, sizeof(v->why), err) < 0)
+            return -(int)ERR_INVALID;
+    }
+    if (json_get_object(root, "floors", JSON_REQUIRED, &o, err) < 0)
+        return -(int)ERR_INVALID;
+    for (unsigned i = 0; i < json_len(&o); i++) {
+        struct json_cur m = json_member(&o, i);
+        uint64_t n;
+        if (json_as_u64(&m, 0, 1ULL << 53, &n, err) < 0)
+            return -(int)ERR_INVALID;
+        if (!str_is_name(m.key) || !ledger_raise(l, m.key, n))
+            return json_fail(&m, err, ERR_INVALID, "no name, or too many");
+    }
+    if (json_get_array(root, "bad", JSON_REQUIRED, LIM_BAD_RELEASES, &a, err) < 0)
+        return -(int)ERR_INVALID;
+    for (unsigned i = 0; i < json_len(&a); i++) {
+        struct json_cur c = json_at(&a, i);
+        const char *s;
+        if (json_as_str(&c, 80, &s, err) < 0 || digest_parse(s, &l->bad[l->n_bad++], err) < 0)
+            return -(int)ERR_INVALID;
+    }
+    return 0;
+}
+
+static int parse_root(const struct json_cur *root, struct ledger *l, struct err *err)
+{
+    const char *hex;
+    uint64_t v;
+    const uint64_t max = 1ULL << 53;
+    if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 ||
+        json_get_u64(root, "rev_high", JSON_REQUIRED, 0, max, &l->rev_high, err) < 0 ||
+        json_get_str(root, "rev_digest", JSON_REQUIRED, 80, &hex, err) < 0 ||
+        digest_parse(hex, &l->rev_digest, err) < 0 ||
+        get_copy(root, "source", l->source, sizeof(l->source), err) < 0 ||
+        json_get_u64(root, "candidate_rev", JSON_REQUIRED, 0, max, &l->candidate_rev, err) < 0 ||
+        get_verdict(root, "candidate_verdict", &l->candidate_verdict, err) < 0 ||
+        get_copy(root, "candidate_why", l->candidate_why, sizeof(l->candidate_why), err) < 0 ||
+        json_get_u64(root, "trial_boots", JSON_REQUIRED, 0, max, &l->trial_boots, err) < 0 ||
+        json_get_bool(root, "follow_previous", JSON_REQUIRED, &l->follow_previous, err) < 0 ||
+        json_get_u64(root, "time_floor", JSON_REQUIRED, 0, max, &l->time_floor_s, err) < 0 ||
+        json_get_u64(root, "boots", JSON_REQUIRED, 0, max, &l->boots, err) < 0 ||
+        json_get_u64(root, "links", JSON_REQUIRED, 0, max, &l->links, err) < 0 ||
+        get_copy(root, "boot_id", l->boot_id, sizeof(l->boot_id), err) < 0)
+        return -(int)ERR_INVALID;
+    return parse_lists(root, l, err);
+}
+
+int ledger_parse(struct buf json, struct ledger *ret, struct err *err)
+{
+    struct json_cur root;
+    struct ledger AUTO_MEM *l = mem_need_zero(sizeof(*l));
+    int rc = json_parse(json, &json_limits_signed, &root, err);
+    if (rc < 0)
+        return rc;
+    rc = parse_root(&root, l, err);
+    (void)json_free(root.node);
+    if (rc == 0)
+        *ret = *l;
+    return rc;
+}
+
+/* The ledger is gone or hurt: the counters that the saved envelopes prove still hold. Their signatures are
+ * checked again by the caller before anything is started from them. */
+static void ledger_rescue(struct state *s)
+{
+    static const enum state_slot slots[] = {STATE_DESIRED, STATE_GOOD, STATE_PREVIOUS};
+    for (unsigned i = 0; i < COUNT_OF(slots); i++) {
+        AUTO_FREE(envelope) struct envelope *e = NULL;
+        AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 4);
+        struct desired AUTO_MEM *d = mem_need_zero(sizeof(*d));
+        if (state_load(s, slots[i], &e, NULL) < 0 ||
+            manifest_parse(buf_of(e->payload, e->payload_len), arena, d, NULL) < 0)
+            continue;
+        if (d->rev > s->ledger.rev_high) {
+            s->ledger.rev_high = d->rev;
+            (void)sha256(buf_of(e->payload, e->payload_len), &s->ledger.rev_digest, NULL);
+        }
+        if (slots[i] == STATE_DESIRED)
+            s->ledger.candidate_rev = d->rev;
+        if (slots[i] != STATE_DESIRED)
+            for (unsigned k = 0; k < d->n; k++)
+                (void)ledger_raise(&s->ledger, d->apps[k].release_name, d->apps[k].counter);
+    }
+}
+
+int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *err)
+{
+    uint8_t AUTO_MEM *text = NULL;
+    size_t len = 0;
+    struct err why = ERR_INIT;
+    memset(ret, 0, sizeof(*ret));
+    note[0] = '\0';
+    int rc = fs_open_dir(state_dir_fd, "state", true, 0700, &ret->dir_fd, err);
+    if (rc < 0)
+        return rc;
+    rc = fs_read(ret->dir_fd, "ledger", LIM_ENVELOPE_BYTES, &text, &len, &why);
+    if (rc == 0)
+        rc = ledger_parse(buf_of(text, len), &ret->ledger, &why);
+    else if (why.kind == ERR_NOTFOUND && faccessat(ret->dir_fd, "desired", F_OK, 0) < 0)
+        return 0; /* a device that has never had one */
+    if (rc < 0) {
+        (void)str_fmt(note, 200,
+                      "the ledger could not be read (%.120s); its counters are taken from what is saved",
+                      why.msg);
+        (void)renameat(ret->dir_fd, "ledger", ret->dir_fd, "ledger.bad");
+        memset(&ret->ledger, 0, sizeof(ret->ledger));
+        ledger_rescue(ret);
+        return state_save(ret, err);
+    }
+    return 0;
+}
+
+void state_close(struct state *s)
+{
+    if (s->dir_fd > 0)
+        (void)close(s->dir_fd);
+    s->dir_fd = -1;
+}
+
+int state_save(struct state *s, struct err *err)
+{
+    struct cJSON *o = ledger_build(&s->ledger);
+    char AUTO_MEM *text = json_print(o, false);
+    (void)json_free(o);
+    return fs_write_durable(s->dir_fd, "ledger", buf_str(text), 0600, err);
+}
+
+int state_load(const struct state *s, enum state_slot slot, struct envelope **ret, struct err *err)
+{
+    uint8_t AUTO_MEM *bytes = NULL;
+    size_t len;
+    int rc = fs_read(s->dir_fd, slot_names[slot], PACKED_MAX, &bytes, &len, err);
+    return rc < 0 ? rc : envelope_unpack(buf_of(bytes, len), ret, err);
+}
+
+int state_store(struct state *s, enum state_slot slot, const struct envelope *e, struct err *err)
+{
+    size_t len;
+    uint8_t AUTO_MEM *bytes = envelope_pack(e, &len);
+    return fs_write_durable(s->dir_fd, slot_names[slot], buf_of(bytes, len), 0600, err);
+}
+
+int state_copy(struct state *s, enum state_slot from, enum state_slot to, struct err *err)
+{
+    AUTO_FREE(envelope) struct envelope *e = NULL;
+    int rc = state_load(s, from, &e, err);
+    return rc < 0 ? rc : state_store(s, to, e, err);
+}

@@ -366,8 +366,10 @@ static int begin_entry(struct untar *u, char type, uint64_t size, struct err *er
     u->pad = (unsigned)((BLOCK - e->size % BLOCK) % BLOCK);
     u->state = DATA;
     r = entry_classify(e, err);
-    if (r == 1)
-        e->kind = ENTRY_SKIPPED; /* its content, if any, is read past */
+    if (r == 1) { /* its content, if any, is read past */
+        e->kind = ENTRY_SKIPPED;
+        e->size = 0;
+    }
     return r < 0 ? r : UNTAR_ENTRY;
 }
 

@@ -1,9 +1,11 @@
 /* cgroup_host.c - where each controller lives on this machine. See cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "platform/cgroup_priv.h"
 #include "platform/mem.h"
@@ -57,14 +59,23 @@ struct roots {
     char v2[256];
 };
 
+/* A mount may be hidden below another one, or its place may be out of our reach. */
+static bool is_visible(const char *point, unsigned long magic)
+{
+    struct statfs st;
+
+    return statfs(point, &st) == 0 && (unsigned long)st.f_type == magic;
+}
+
 static void take_mount(struct cgroup_host *h, struct roots *roots, const struct mount_line *m)
 {
     if (strcmp(m->type, "cgroup2") == 0) {
-        if (h->v2_mount[0] == '\0' && str_copy(h->v2_mount, sizeof h->v2_mount, m->point))
+        if (h->v2_mount[0] == '\0' && is_visible(m->point, CGROUP2_SUPER_MAGIC) &&
+            str_copy(h->v2_mount, sizeof h->v2_mount, m->point))
             (void)str_copy(roots->v2, sizeof roots->v2, m->root);
         return;
     }
-    if (strcmp(m->type, "cgroup") != 0)
+    if (strcmp(m->type, "cgroup") != 0 || !is_visible(m->point, CGROUP_SUPER_MAGIC))
         return;
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++) {
         if (h->ctl[i].mode != CGROUP_NONE || !list_has(m->options, ",", ctl_names[i]))

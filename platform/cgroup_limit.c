@@ -258,7 +258,8 @@ static void apply_pids(const struct cgroup *c, const struct cgroup_limits *lim, 
 
 void cgroup_apply(const struct cgroup *c, const struct cgroup_limits *lim, struct cgroup_report *ret)
 {
-    struct cgroup_report rep = {0};
+    static const struct cgroup_field unset = {.state = CGROUP_NOT_ASKED, .value = CGROUP_UNSET};
+    struct cgroup_report rep = {unset, unset, unset, unset};
 
     apply_memory(c, lim, &rep);
     apply_cpu(c, lim, &rep.cpu);

@@ -20,21 +20,52 @@ void change_done(struct change *ch)
     ch->text = NULL;
 }
 
-/* The last revision: of the retained document, else the newest that the device says it has seen. */
+static void last_name(const struct target *t, char dst[100])
+{
+    (void)str_fmt(dst, 100, "desired/%c-%s.json", t->device ? 'd' : 'g', t->device ? t->device : t->group);
+}
+
+/* The revision that we signed last, also when the broker has forgotten it. */
+static uint64_t last_signed(const struct ctx *c, const struct target *t)
+{
+    AUTO_BUF text = {NULL, 0};
+    struct view_doc doc = {.node = NULL};
+    char name[100];
+    uint64_t rev;
+
+    last_name(t, name);
+    if (ctx_read(c, name, LIM_ENVELOPE_BYTES, &text, NULL) < 0 || desired_read(c, text, &doc, NULL) < 0)
+        return 0;
+    rev = doc_u64(&doc.root, "rev");
+    json_free(doc.node);
+    return rev;
+}
+
+int change_remember(const struct ctx *c, const struct change *ch, struct buf envelope, struct err *err)
+{
+    char name[100];
+
+    last_name(&ch->target, name);
+    return ctx_replace(c, name, envelope, 0644, err);
+}
+
+/* The last revision: the highest of what is retained, what we signed and what the device says it has seen. A
+ * device takes only a higher one. */
 static void find_old(const struct ctx *c, struct change *ch)
 {
     struct err why = ERR_INIT;
-    const struct view_device *d;
+    const struct view_device *d = ch->target.device ? view_find(&ch->view, ch->target.device) : NULL;
+    uint64_t more = last_signed(c, &ch->target);
 
     if (ch->view.desired.len && desired_read(c, ch->view.desired, &ch->old, &why) < 0)
         out_note("warning: what the broker holds for this target is not this fleet's: %s", why.msg);
-    if (ch->old.node) {
+    if (ch->old.node)
         ch->old_rev = doc_u64(&ch->old.root, "rev");
+    ch->old_rev = more > ch->old_rev ? more : ch->old_rev;
+    if (ch->old.node || !d || !d->state.node || strcmp(doc_str(&d->state.root, "source", ""), "device") != 0)
         return;
-    }
-    d = ch->target.device ? view_find(&ch->view, ch->target.device) : NULL;
-    if (d && d->state.node && strcmp(doc_str(&d->state.root, "source", ""), "device") == 0)
-        ch->old_rev = doc_u64(&d->state.root, "want");
+    more = doc_u64(&d->state.root, "want");
+    ch->old_rev = more > ch->old_rev ? more : ch->old_rev;
 }
 
 static const char *user_name(void)

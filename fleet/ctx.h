@@ -5,7 +5,9 @@
  *   pki/                         CA, broker and operator certificates and keys
  *   devices/<id>/                what is copied to a device's /etc/limpet
  *   releases/<name>/             signed releases by counter, index.json
- * Nothing here overwrites a file but indexes; every file is durable before the next one is begun. */
+ *   desired/<d|g>-<name>.json    what was signed last for a device or group
+ * Nothing here overwrites a file but indexes and desired/; every file is durable before the next one is
+ * begun. */
 #ifndef FLEET_CTX_H
 #define FLEET_CTX_H
 #include <sys/types.h>

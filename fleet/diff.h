@@ -8,8 +8,10 @@ extern const char diff_signs[DIFF_OP_COUNT_ + 1]; /* "=+~-" */
 
 struct diff_calls {
     /* One app. was / will: its entry before and after, NULL: it is not there. */
-    void (*app)(void *arg, enum diff_op op, const char *name, const struct json_cur *was, const struct json_cur *will);
-    /* Behind a changed app, one call a field: "memory.max_bytes", JSON text before and after, NULL: not there. */
+    void (*app)(void *arg, enum diff_op op, const char *name, const struct json_cur *was,
+                const struct json_cur *will);
+    /* Behind a changed app, one call a field: "memory.max_bytes", JSON text before and after, NULL: not
+     * there. */
     void (*field)(void *arg, const char *path, const char *was, const char *will);
     void *arg;
 };

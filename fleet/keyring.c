@@ -328,19 +328,39 @@ int fleet_sign(const struct ctx *c, enum trust_role role, const char *type, stru
     return sign_with(&s, type, payload, &env, ret, err);
 }
 
-int fleet_verify(const struct ctx *c, enum trust_role role, const char *type, struct buf text,
-                 struct envelope **ret, struct err *err)
+static int verify_by(const struct ctx *c, uint64_t version, enum trust_role role, const char *type,
+                     struct buf text, struct envelope **ret, struct err *err)
 {
     AUTO_BUF trust_text = {NULL, 0};
     AUTO_FREE(envelope) struct envelope *trust_env = NULL;
     AUTO_FREE(envelope) struct envelope *env = NULL;
     struct trust AUTO_MEM *t = mem_need_zero(sizeof(*t));
 
-    if (trust_read(c, trust_last_version(c), &trust_text, err) < 0 ||
-        envelope_parse(trust_text, &trust_env, err) < 0 ||
+    if (trust_read(c, version, &trust_text, err) < 0 || envelope_parse(trust_text, &trust_env, err) < 0 ||
         trust_parse(buf_of(trust_env->payload, trust_env->payload_len), t, err) < 0 ||
         envelope_parse(text, &env, err) < 0 || trust_verify(t, role, env, type, err) < 0)
         return -(int)err->kind;
     *ret = steal_ptr(&env);
     return 0;
+}
+
+int fleet_verify(const struct ctx *c, enum trust_role role, const char *type, struct buf text,
+                 struct envelope **ret, struct err *err)
+{
+    return verify_by(c, trust_last_version(c), role, type, text, ret, err);
+}
+
+int fleet_verify_ever(const struct ctx *c, enum trust_role role, const char *type, struct buf text,
+                      struct envelope **ret, struct err *err)
+{
+    uint64_t last = trust_last_version(c);
+    struct err first = ERR_INIT;
+
+    if (verify_by(c, last, role, type, text, ret, &first) == 0)
+        return 0;
+    for (uint64_t v = last; v-- > 1;)
+        if (verify_by(c, v, role, type, text, ret, NULL) == 0)
+            return 0;
+    *err = first;
+    return -(int)err->kind;
 }

@@ -48,8 +48,12 @@ int trust_save(const struct ctx *c, const struct trust_doc *t, const struct trus
  * caller. Warns of trust that expires soon. Errors: DENIED (too few keys here, trust expired). */
 int fleet_sign(const struct ctx *c, enum trust_role role, const char *type, struct buf payload, char **ret,
                struct err *err);
-/* Check an envelope as a device with the newest trust would; its payload goes to *ret (owner: caller).
- * Errors: DENIED, INVALID. */
+/* Check an envelope as a device that holds the newest trust would; *ret: owner caller. Errors: DENIED,
+ * INVALID. */
 int fleet_verify(const struct ctx *c, enum trust_role role, const char *type, struct buf envelope,
                  struct envelope **ret, struct err *err);
+/* The same, but keys that any earlier trust version named will do: for reading what this fleet said in the
+ * past. */
+int fleet_verify_ever(const struct ctx *c, enum trust_role role, const char *type, struct buf envelope,
+                      struct envelope **ret, struct err *err);
 #endif

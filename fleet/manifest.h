@@ -22,7 +22,7 @@ struct fill {
     uint64_t rev, issued_s, expires_s;
     const char *by; /* NULL: none */
 };
-/* The whole document: releases looked up, the rest filled, checked against the schema. *ret: JSON text, owner: caller.
- * Errors: INVALID with the field's path, NOTFOUND (release). */
+/* The whole document: releases looked up, the rest filled, checked against the schema. *ret: JSON text,
+ * owner: caller. Errors: INVALID with the field's path, NOTFOUND (release). */
 int manifest_fill(const struct ctx *c, struct buf text, const struct fill *f, char **ret, struct err *err);
 #endif

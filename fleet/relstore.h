@@ -1,4 +1,5 @@
-/* relstore.h - the releases that this folder knows: releases/<name>/<counter>.json (envelopes) and index.json. */
+/* relstore.h - the releases that this folder knows: releases/<name>/<counter>.json (envelopes) and
+ * index.json. */
 #ifndef FLEET_RELSTORE_H
 #define FLEET_RELSTORE_H
 #include "fleet/ctx.h"
@@ -10,7 +11,8 @@ struct rel { /* a line of index.json */
     uint64_t packed_bytes;             /* of the largest platform */
     struct digest digest;              /* of the envelope */
 };
-/* All releases of a name, rising counters. *ret: malloc'd, owner: caller. An unknown name has none. Errors: INVALID, IO. */
+/* All releases of a name, rising counters. *ret: malloc'd, owner: caller. An unknown name has none. Errors:
+ * INVALID, IO. */
 int relstore_load(const struct ctx *c, const char *name, struct rel **ret, unsigned *ret_n, struct err *err);
 /* "web:1.4.2", "web:latest", "web" (latest) or "web@2". Errors: NOTFOUND (with what there is), INVALID. */
 int relstore_find(const struct ctx *c, const char *ref, struct rel *ret, struct err *err);

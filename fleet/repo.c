@@ -147,6 +147,7 @@ struct checked {
     void *arg;
     struct sha256 *hash;
     uint64_t left;
+    struct err refused; /* the sink's error: told only when the bytes are what they should be */
 };
 
 static int checked_sink(void *arg, struct buf bytes, struct err *err)
@@ -158,7 +159,9 @@ static int checked_sink(void *arg, struct buf bytes, struct err *err)
     c->left -= bytes.len;
     if (sha256_add(c->hash, bytes, err) < 0)
         return -(int)err->kind;
-    return c->sink(c->arg, bytes, err);
+    if (!c->refused.kind)
+        (void)c->sink(c->arg, bytes, &c->refused);
+    return 0;
 }
 
 int repo_blob(struct repo *r, const struct digest *d, uint64_t size, http_sink sink, void *arg,
@@ -176,6 +179,10 @@ int repo_blob(struct repo *r, const struct digest *d, uint64_t size, http_sink s
         return -(int)err->kind;
     if (c.left || !digest_eq(d, &got))
         return err_set(err, ERR_INTEGRITY, "%s: blob %.19s holds other bytes", r->source, text);
+    if (c.refused.kind) {
+        *err = c.refused;
+        return err_wrap(err, "%s: blob %.19s", r->source, text);
+    }
     return 0;
 }
 

@@ -65,7 +65,8 @@ static int publish(struct ctx *c, struct change *ch, uint64_t settle_ms, struct 
     if (msg.payload.len > LIM_ENVELOPE_BYTES)
         return err_set(err, ERR_NOSPACE, "the signed document has %zu bytes, devices take %d",
                        msg.payload.len, LIM_ENVELOPE_BYTES);
-    if (mqtt_publish(ch->mqtt, &msg, err) < 0)
+    if (ctx_lock(c, err) < 0 || change_remember(c, ch, msg.payload, err) < 0 ||
+        mqtt_publish(ch->mqtt, &msg, err) < 0)
         return -(int)err->kind;
     return confirm_ours(ch, envelope, settle_ms, err);
 }
@@ -73,7 +74,12 @@ static int publish(struct ctx *c, struct change *ch, uint64_t settle_ms, struct 
 static int apply_change(struct ctx *c, const struct args *a, struct change *ch, struct err *err)
 {
     uint64_t settle_ms = SETTLE_MS, timeout_ms = TIMEOUT_MS, expect = ch->old_rev;
-    struct waiting w = {.ctx = c, .mqtt = ch->mqtt, .view = &ch->view, .target = ch->target, .rev = ch->rev};
+    struct waiting w = {.ctx = c,
+                        .mqtt = ch->mqtt,
+                        .view = &ch->view,
+                        .target = ch->target,
+                        .rev = ch->rev,
+                        .start_ms = clock_boot_ms()};
 
     if (args_ms(a, OPT_SETTLE, &settle_ms, err) < 0 || args_ms(a, OPT_TIMEOUT, &timeout_ms, err) < 0 ||
         args_u64(a, OPT_EXPECT_REV, 0, 1ULL << 53, &expect, err) < 0)
@@ -135,7 +141,7 @@ static int wait_one(struct waiting *w, const char *id, struct err *err)
 int verb_wait(struct ctx *c, const struct args *a, struct err *err)
 {
     const char *what = args_str(a, OPT_FOR, "phase=converged");
-    struct waiting w = {.ctx = c, .timeout_ms = TIMEOUT_MS};
+    struct waiting w = {.ctx = c, .timeout_ms = TIMEOUT_MS, .start_ms = clock_boot_ms()};
     int worst = EXIT_DONE;
 
     if (strncmp(what, "phase=", 6) != 0 || !what[6])

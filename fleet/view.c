@@ -201,7 +201,7 @@ int desired_read(const struct ctx *c, struct buf envelope, struct view_doc *ret,
     AUTO_FREE(envelope) struct envelope *env = NULL;
     struct view_doc doc;
 
-    if (fleet_verify(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, envelope, &env, err) < 0 ||
+    if (fleet_verify_ever(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, envelope, &env, err) < 0 ||
         json_parse(buf_of(env->payload, env->payload_len), &json_limits_signed, &doc.root, err) < 0)
         return -(int)err->kind;
     doc.node = doc.root.node;

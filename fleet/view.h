@@ -1,4 +1,5 @@
-/* view.h - what the broker holds of a fleet: per device its report, whether it is online, and the document it was given. */
+/* view.h - what the broker holds of a fleet: per device its report, whether it is online, and the document it
+ * was given. */
 #ifndef FLEET_VIEW_H
 #define FLEET_VIEW_H
 #include "fleet/doc.h"
@@ -24,11 +25,13 @@ struct view { /* zeroed to begin with */
     struct view_device *touched; /* by the last message, NULL: no device of ours */
 };
 void view_done(struct view *v);
-/* Take one message of the fleet's topics. Messages that make no sense are dropped: anybody on the broker may have sent them. */
+/* Take one message of the fleet's topics. Messages that make no sense are dropped: anybody on the broker may
+ * have sent them. */
 void view_take(struct view *v, const struct mqtt_msg *msg);
-/* Subscribe to state, online and progress of a device (NULL: all), and the target's desired document (NULL: none); take what is
- * retained. Later messages arrive in v through mqtt_poll. */
-int view_watch(struct view *v, struct mqtt *m, const struct ctx *c, const char *device, const struct target *t, struct err *err);
+/* Subscribe to state, online and progress of a device (NULL: all), and the target's desired document (NULL:
+ * none); take what is retained. Later messages arrive in v through mqtt_poll. */
+int view_watch(struct view *v, struct mqtt *m, const struct ctx *c, const char *device,
+               const struct target *t, struct err *err);
 /* NULL: nothing is known of it. */
 struct view_device *view_find(const struct view *v, const char *id);
 /* The device reports this group. */
@@ -36,6 +39,7 @@ bool view_in_group(const struct view_device *d, const char *group);
 /* "true" for a device that a target means: itself, or in the group and without a document of its own. */
 bool view_meant(const struct view_device *d, const struct target *t);
 
-/* The payload of a desired envelope when this fleet's keys signed it. *ret: owner caller (json_free of ret->node). */
+/* The payload of a desired envelope when this fleet's keys, retired ones too, signed it. *ret: owner caller
+ * (json_free of ret->node). */
 int desired_read(const struct ctx *c, struct buf envelope, struct view_doc *ret, struct err *err);
 #endif

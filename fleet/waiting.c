@@ -147,7 +147,7 @@ static int conclude(const struct waiting *w, const struct tally *t, const struct
 
 int wait_all(const struct waiting *w, struct err *err)
 {
-    struct line l = {.last = "", .tty = isatty(STDERR_FILENO), .start_ms = clock_boot_ms()};
+    struct line l = {.last = "", .tty = isatty(STDERR_FILENO), .start_ms = w->start_ms};
     uint64_t last_shown = 0;
     unsigned changes = w->view->changes - 1;
 

@@ -30,11 +30,12 @@ static uint64_t last_signed(const struct ctx *c, const struct target *t)
 {
     AUTO_BUF text = {NULL, 0};
     struct view_doc doc = {.node = NULL};
+    struct err why = ERR_INIT; /* none, or not ours: no revision */
     char name[100];
     uint64_t rev;
 
     last_name(t, name);
-    if (ctx_read(c, name, LIM_ENVELOPE_BYTES, &text, NULL) < 0 || desired_read(c, text, &doc, NULL) < 0)
+    if (ctx_read(c, name, LIM_ENVELOPE_BYTES, &text, &why) < 0 || desired_read(c, text, &doc, &why) < 0)
         return 0;
     rev = doc_u64(&doc.root, "rev");
     json_free(doc.node);
@@ -130,6 +131,7 @@ static const char *release_words(const struct printer *p, const struct json_cur 
 {
     struct json_cur rel;
     struct digest d;
+    struct err why = ERR_INIT; /* a release of another folder: its number is shown */
 
     *r = (struct rel){.name = ""};
     if (!app || !doc_get(app, "release", &rel))
@@ -137,7 +139,7 @@ static const char *release_words(const struct printer *p, const struct json_cur 
     (void)str_fmt(dst, 160, "%s@%llu", doc_str(&rel, "name", "?"),
                   (unsigned long long)doc_u64(&rel, "counter"));
     if (digest_parse(doc_str(&rel, "digest", ""), &d, NULL) == 0 &&
-        relstore_by_digest(p->ctx, &d, r, NULL) == 0)
+        relstore_by_digest(p->ctx, &d, r, &why) == 0)
         (void)str_fmt(dst, 160, "%s@%llu (%s)", r->name, (unsigned long long)r->counter, r->version);
     return dst;
 }

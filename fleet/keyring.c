@@ -354,12 +354,12 @@ int fleet_verify_ever(const struct ctx *c, enum trust_role role, const char *typ
                       struct envelope **ret, struct err *err)
 {
     uint64_t last = trust_last_version(c);
-    struct err first = ERR_INIT;
+    struct err first = ERR_INIT, ignored = ERR_INIT;
 
     if (verify_by(c, last, role, type, text, ret, &first) == 0)
         return 0;
     for (uint64_t v = last; v-- > 1;)
-        if (verify_by(c, v, role, type, text, ret, NULL) == 0)
+        if (verify_by(c, v, role, type, text, ret, &ignored) == 0)
             return 0;
     *err = first;
     return -(int)err->kind;

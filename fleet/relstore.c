@@ -120,7 +120,7 @@ int relstore_by_digest(const struct ctx *c, const struct digest *d, struct rel *
     for (char **p = names; *p; p++) {
         struct rel AUTO_MEM *rels = NULL;
         unsigned n = 0;
-        if (relstore_load(c, *p, &rels, &n, NULL) < 0)
+        if (relstore_load(c, *p, &rels, &n, err) < 0)
             continue;
         for (unsigned i = 0; i < n; i++)
             if (digest_eq(&rels[i].digest, d)) {

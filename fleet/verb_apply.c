@@ -129,7 +129,7 @@ static int wait_one(struct waiting *w, const char *id, struct err *err)
         struct view_doc doc = {.node = NULL};
         /* what it was asked, even when it has not seen it yet */
         w->rev =
-            v.desired.len && desired_read(w->ctx, v.desired, &doc, NULL) == 0 ? doc_u64(&doc.root, "rev") : 0;
+            v.desired.len && desired_read(w->ctx, v.desired, &doc, err) == 0 ? doc_u64(&doc.root, "rev") : 0;
         json_free(doc.node);
         rc = wait_all(w, err);
     }

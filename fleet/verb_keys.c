@@ -43,11 +43,12 @@ static void list_cert(const struct ctx *c, const char *stem, const char *name, s
 {
     AUTO_BUF pem = {NULL, 0};
     struct x509_info info = {.cn = ""};
+    struct err why = ERR_INIT; /* not there: not listed */
     char file[256], key[256];
 
     (void)str_fmt(file, sizeof(file), "%s.pem", stem);
     (void)str_fmt(key, sizeof(key), "%s.key", stem);
-    if (ctx_read(c, file, 65536, &pem, NULL) < 0 || x509_info(pem, &info, NULL) < 0)
+    if (ctx_read(c, file, 65536, &pem, &why) < 0 || x509_info(pem, &info, &why) < 0)
         return;
     put_line(t, list,
              &(struct key_line){"certificate", name, ctx_has(c, key) ? "key is here" : "no key here",

@@ -512,10 +512,6 @@ static void adopt_box(struct app *a, const int *fds, const char (*names)[80], un
     box_usage(&a->core->cgroups, &a->box, &u);
     a->ooms_seen = u.oom_kills == CGROUP_UNSET ? 0 : u.oom_kills;
     watch_box(a);
-    struct want_health none = {.kind = HEALTH_NONE};
-    health_start(&a->seen.health, w ? &w->health : &none, a->seen.started_ms);
-    if (a->seen.box == BOX_RUNNING)
-        probe_start(a);
     log_info("took over %s, pid %d", a->seen.name, (int)a->box.pid);
 }
 
@@ -561,6 +557,19 @@ static void kill_orphans(struct core *c)
             (void)box_cleanup(&c->cgroups, &b, NULL);
             (void)cgroup_free(g);
         }
+}
+
+void apps_sync(struct core *c)
+{
+    for (unsigned i = 0; i < LIM_APPS; i++) {
+        struct app *a = &c->apps[i];
+        const struct want *w = a->used && a->seen.box == BOX_RUNNING ? app_want(c, a->seen.name) : NULL;
+        if (!w || !digest_eq(&w->hash, &a->seen.hash) || w->health.kind == HEALTH_NONE ||
+            a->seen.health.state != HEALTH_UNKNOWN)
+            continue; /* watched already, or nothing to watch */
+        health_start(&a->seen.health, &w->health, a->seen.started_ms);
+        probe_start(a);
+    }
 }
 
 void apps_adopt(struct core *c, const int *fds, const char (*names)[80], unsigned n)

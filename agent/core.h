@@ -176,7 +176,7 @@ void apps_adopt(struct core *c, const int *fds, const char (*names)[80],
 void app_exit_known(struct core *c, pid_t pid, int status);
 void app_save(struct app *a); /* run_dir/app/<name>.json */
 bool apps_any_box(const struct core *c);
-void app_note(struct app *a, const struct want *w); /* a health sample arrived: act on it */
+void apps_sync(struct core *c); /* after a plan: boxes whose health is to be watched are watched */
 
 /* box_spec.c: fill spec from want and the image's config; strings go to arena. Pure but for looking up user
  * names in rootfs_fd. */

@@ -253,7 +253,7 @@ push_images() { # into the registry: demo/web:1..3, demo/hog:1
 start_agent() { # DEVICE
 	local d=$1
 	mkdir -p "$T/$d/state" "$T/$d/run"
-	lib_run "agent-$d" "$BUILD/bin/agentd" -c "$FLEETCTL_DIR/devices/$d/agentd.json"
+	lib_run "agent-$d" "$BUILD/bin/agentd" --config "$FLEETCTL_DIR/devices/$d/agentd.json" --libexec "$BUILD/bin"
 	AGENT_PID=$LIB_PID
 	LIB_UNITS+=("$d")
 	lib_until 20 test -S "$T/$d/run/ctl" || lib_until 1 agentctl "$d" status || die "the agent of $d does not start"
@@ -262,12 +262,20 @@ start_agent() { # DEVICE
 # agentctl DEVICE ARGS...
 agentctl() { local d=$1; shift; "$BUILD/bin/agentctl" --run-dir "$T/$d/run" "$@"; }
 
-# End the agent's containers: it is told to run nothing, and what is still there is ended by its cgroup.
+# End what an agent started: its containers by its own hand (it is told to run nothing), what is still there by its cgroups.
 lib_agent_end() { # DEVICE
-	local d=$1 p
-	for p in $(lib_agent_pids "$d"); do kill -KILL "$p" 2>/dev/null; done
+	local d=$1 g p
+	if agentctl "$d" status >/dev/null 2>&1 && lib_alive "${BROKER_PID:-0}"; then
+		echo '{"apps": []}' >"$T/nothing.json"
+		timeout 20 "$BUILD/bin/fleetctl" apply -f "$T/nothing.json" -d "$d" --wait --timeout 15s >>"$T/log/end" 2>&1
+	fi
+	for g in $(lib_agent_cgroups "$d"); do
+		for p in $(cat "$g/cgroup.procs" 2>/dev/null); do
+			case $(cat "/proc/$p/comm" 2>/dev/null) in agentd*) ;; *) kill -KILL "$p" 2>/dev/null ;; esac
+		done
+	done
 	return 0
 }
 
-# pids of containers of a device, from the report.
-lib_agent_pids() { agentctl "$1" status -o json 2>/dev/null | jq -r '.apps[]?.pid // empty' 2>/dev/null; }
+# Folders of an agent's cgroups, in every hierarchy, deepest first.
+lib_agent_cgroups() { find /sys/fs/cgroup -depth -type d -path "*limpet*$1*" 2>/dev/null; }

@@ -40,21 +40,21 @@ bool ledger_raise(struct ledger *l, const char *name, uint64_t counter)
     return str_copy(f->name, sizeof(f->name), name);
 }
 
-bool ledger_is_bad(const struct ledger *l, const struct digest *release)
+bool ledger_is_bad(const struct ledger *l, const struct digest *hash)
 {
     for (unsigned i = 0; i < l->n_bad; i++)
-        if (digest_eq(&l->bad[i], release))
+        if (digest_eq(&l->bad[i], hash))
             return true;
     return false;
 }
 
-void ledger_mark_bad(struct ledger *l, const struct digest *release)
+void ledger_mark_bad(struct ledger *l, const struct digest *hash)
 {
-    if (ledger_is_bad(l, release))
+    if (ledger_is_bad(l, hash))
         return;
     unsigned n = l->n_bad < LIM_BAD_RELEASES ? l->n_bad : LIM_BAD_RELEASES - 1;
     memmove(&l->bad[1], &l->bad[0], n * sizeof(l->bad[0]));
-    l->bad[0] = *release;
+    l->bad[0] = *hash;
     l->n_bad = n + 1;
 }
 
@@ -63,8 +63,13 @@ struct cJSON *ledger_build(const struct ledger *l)
     char hex[SHA256_TEXT];
     struct cJSON *o = json_obj();
     json_put_u64(o, "v", 1);
-    json_put_u64(o, "rev_high", l->rev_high);
-    json_put_str(o, "rev_digest", digest_text(&l->rev_digest, hex));
+    struct cJSON *revs = json_put(o, "revs", json_arr());
+    for (unsigned i = 0; i < l->n_revs; i++) {
+        struct cJSON *r = json_push(revs, json_obj());
+        json_put_str(r, "source", l->revs[i].source);
+        json_put_u64(r, "rev", l->revs[i].rev);
+        json_put_str(r, "digest", digest_text(&l->revs[i].digest, hex));
+    }
     json_put_str(o, "source", l->source);
     json_put_u64(o, "candidate_rev", l->candidate_rev);
     json_put_str(o, "candidate_verdict", verdict_name(l->candidate_verdict));
@@ -114,6 +119,24 @@ static int get_verdict(const struct json_cur *o, const char *key, enum verdict *
     return rc;
 }
 
+static int parse_revs(const struct json_cur *root, struct ledger *l, struct err *err)
+{
+    struct json_cur a;
+    if (json_get_array(root, "revs", JSON_REQUIRED, STATE_REVS, &a, err) < 0)
+        return -(int)ERR_INVALID;
+    for (unsigned i = 0; i < json_len(&a); i++) {
+        struct json_cur r = json_at(&a, i);
+        struct state_rev *to = &l->revs[l->n_revs++];
+        const char *hex;
+        if (get_copy(&r, "source", to->source, sizeof(to->source), err) < 0 ||
+            json_get_u64(&r, "rev", JSON_REQUIRED, 0, 1ULL << 53, &to->rev, err) < 0 ||
+            json_get_str(&r, "digest", JSON_REQUIRED, 80, &hex, err) < 0 ||
+            digest_parse(hex, &to->digest, err) < 0)
+            return -(int)ERR_INVALID;
+    }
+    return 0;
+}
+
 static int parse_lists(const struct json_cur *root, struct ledger *l, struct err *err)
 {
     struct json_cur a, o;
@@ -152,13 +175,9 @@ static int parse_lists(const struct json_cur *root, struct ledger *l, struct err
 
 static int parse_root(const struct json_cur *root, struct ledger *l, struct err *err)
 {
-    const char *hex;
     uint64_t v;
     const uint64_t max = 1ULL << 53;
-    if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 ||
-        json_get_u64(root, "rev_high", JSON_REQUIRED, 0, max, &l->rev_high, err) < 0 ||
-        json_get_str(root, "rev_digest", JSON_REQUIRED, 80, &hex, err) < 0 ||
-        digest_parse(hex, &l->rev_digest, err) < 0 ||
+    if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 || parse_revs(root, l, err) < 0 ||
         get_copy(root, "source", l->source, sizeof(l->source), err) < 0 ||
         json_get_u64(root, "candidate_rev", JSON_REQUIRED, 0, max, &l->candidate_rev, err) < 0 ||
         get_verdict(root, "candidate_verdict", &l->candidate_verdict, err) < 0 ||
@@ -187,6 +206,24 @@ int ledger_parse(struct buf json, struct ledger *ret, struct err *err)
     return rc;
 }
 
+static void raise_rev(struct ledger *l, const struct desired *d, const struct envelope *e)
+{
+    char source[LIM_NAME_BYTES + 8] = "device";
+    unsigned i = 0;
+    if (d->group)
+        (void)str_fmt(source, sizeof(source), "group:%s", d->group);
+    while (i < l->n_revs && strcmp(l->revs[i].source, source) != 0)
+        i++;
+    if (i == STATE_REVS)
+        return;
+    l->n_revs += i == l->n_revs;
+    if (d->rev > l->revs[i].rev) {
+        l->revs[i].rev = d->rev;
+        (void)sha256(buf_of(e->payload, e->payload_len), &l->revs[i].digest, NULL);
+    }
+    (void)str_copy(l->revs[i].source, sizeof(l->revs[i].source), source);
+}
+
 /* The ledger is gone or hurt: the counters that the saved envelopes prove still hold. Their signatures are
  * checked again by the caller before anything is started from them. */
 static void ledger_rescue(struct state *s)
@@ -199,10 +236,7 @@ static void ledger_rescue(struct state *s)
         if (state_load(s, slots[i], &e, NULL) < 0 ||
             manifest_parse(buf_of(e->payload, e->payload_len), arena, d, NULL) < 0)
             continue;
-        if (d->rev > s->ledger.rev_high) {
-            s->ledger.rev_high = d->rev;
-            (void)sha256(buf_of(e->payload, e->payload_len), &s->ledger.rev_digest, NULL);
-        }
+        raise_rev(&s->ledger, d, e);
         if (slots[i] == STATE_DESIRED)
             s->ledger.candidate_rev = d->rev;
         if (slots[i] != STATE_DESIRED)

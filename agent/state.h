@@ -11,6 +11,7 @@
 #include "ota/docs.h"
 
 #define STATE_FLOORS 64
+#define STATE_REVS   (LIM_GROUPS + 2)
 
 struct state_verdict {
     uint64_t rev, at_s;
@@ -21,11 +22,16 @@ struct state_floor { /* L10: releases of this name below counter are refused */
     char name[LIM_NAME_BYTES];
     uint64_t counter;
 };
+struct state_rev {                   /* the highest rev of a topic that was judged: only more counts */
+    char source[LIM_NAME_BYTES + 8]; /* "device" or "group:line-a" */
+    uint64_t rev;
+    struct digest digest; /* of its payload: same rev, other digest is an alarm */
+};
 struct ledger {
-    uint64_t rev_high;               /* highest rev accepted for judgement */
-    struct digest rev_digest;        /* of its payload: same rev, other digest is an alarm */
-    char source[LIM_NAME_BYTES + 8]; /* "device" or "group:line-a": where it came from */
-    uint64_t candidate_rev;          /* 0: none */
+    unsigned n_revs;
+    struct state_rev revs[STATE_REVS]; /* a counter per topic */
+    char source[LIM_NAME_BYTES + 8];   /* where the candidate came from; "": it was cleared */
+    uint64_t candidate_rev;            /* 0: none */
     enum verdict candidate_verdict;
     char candidate_why[200];
     uint64_t trial_boots;
@@ -38,7 +44,7 @@ struct ledger {
     unsigned n_floors;
     struct state_floor floors[STATE_FLOORS];
     unsigned n_bad;
-    struct digest bad[LIM_BAD_RELEASES]; /* release envelopes that failed their health */
+    struct digest bad[LIM_BAD_RELEASES]; /* hashes of wants (release and settings) that failed their trial */
 };
 
 struct state {
@@ -66,8 +72,8 @@ void ledger_add(struct ledger *l, const struct state_verdict *v);
 uint64_t ledger_floor(const struct ledger *l, const char *name);
 /* Raise the floor of a name; false when the table is full. */
 bool ledger_raise(struct ledger *l, const char *name, uint64_t counter);
-bool ledger_is_bad(const struct ledger *l, const struct digest *release);
-void ledger_mark_bad(struct ledger *l, const struct digest *release);
+bool ledger_is_bad(const struct ledger *l, const struct digest *hash);
+void ledger_mark_bad(struct ledger *l, const struct digest *hash);
 /* The JSON form. Pure. */
 struct cJSON *ledger_build(const struct ledger *l);
 int ledger_parse(struct buf json, struct ledger *ret, struct err *err);

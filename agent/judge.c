@@ -1,0 +1,58 @@
+#include "agent/judge.h"
+
+#include "platform/clock.h"
+
+static int judge_required(const struct want *w, unsigned i, const struct box_caps *caps, struct err *err)
+{
+    const struct {
+        const char *field, *line;
+        enum policy_enforce enforce;
+        bool can;
+    } rows[] = {
+        {"memory.enforce", "CONFIG_MEMCG=y (and cgroup_enable=memory on a Raspberry Pi)", w->memory_enforce,
+         caps->cgroup_memory},
+        {"cpu.enforce", "CONFIG_CFS_BANDWIDTH=y", w->cpu_enforce, caps->cgroup_cpu},
+        {"pids.enforce", "CONFIG_CGROUP_PIDS=y", w->pids_enforce, caps->cgroup_pids},
+        {"userns", "CONFIG_USER_NS=y and idmapped mounts (Linux 5.12)", w->userns,
+         caps->userns && caps->idmap && w->net != NET_HOST},
+        {"seccomp", "CONFIG_SECCOMP_FILTER=y", w->seccomp, caps->seccomp},
+        {"network.mode", "CONFIG_BRIDGE=y and CONFIG_VETH=y",
+         w->net == NET_BRIDGE ? ENFORCE_REQUIRED : ENFORCE_BEST_EFFORT, caps->bridge},
+        {"network.ports", "nftables with NAT", w->n_ports ? ENFORCE_REQUIRED : ENFORCE_BEST_EFFORT,
+         caps->nat},
+    };
+    for (unsigned k = 0; k < COUNT_OF(rows); k++)
+        if (rows[k].enforce == ENFORCE_REQUIRED && !rows[k].can)
+            return err_set(err, ERR_UNSUPPORTED,
+                           "apps[%u].%s: %s is required and this device cannot enforce it; it needs %s", i,
+                           rows[k].field, w->name, rows[k].line);
+    return 0;
+}
+
+int judge_desired(const struct desired *d, const struct judge_facts *f, struct err *err)
+{
+    char when[24];
+    if (d->expires_s <= f->now_s)
+        return err_set(err, ERR_DENIED, "expires: it was valid until %s",
+                       clock_rfc3339(d->expires_s, when, sizeof(when)));
+    for (unsigned i = 0; i < d->n; i++) {
+        const struct want *w = &d->apps[i];
+        uint64_t floor = ledger_floor(f->ledger, w->release_name);
+        if (w->counter < floor)
+            return err_set(err, ERR_DENIED,
+                           "apps[%u].release.counter: %llu is below %llu, which %s has reached here", i,
+                           (unsigned long long)w->counter, (unsigned long long)floor, w->release_name);
+        if (ledger_is_bad(f->ledger, &w->hash))
+            return err_set(err, ERR_DENIED,
+                           "apps[%u].release: %s %llu with these settings has failed on this device before",
+                           i, w->release_name, (unsigned long long)w->counter);
+        if (w->memory_max_bytes != CGROUP_UNSET && w->memory_max_bytes > f->memory_total_bytes)
+            return err_set(err, ERR_NOSPACE, "apps[%u].memory.max_bytes: %llu is more than the device's %llu",
+                           i, (unsigned long long)w->memory_max_bytes,
+                           (unsigned long long)f->memory_total_bytes);
+        int rc = judge_required(w, i, f->caps, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}

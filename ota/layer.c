@@ -1,0 +1,168 @@
+#include "ota/layer.h"
+
+#include <errno.h>
+
+#include "ota/gunzip.h"
+#include "ota/untar.h"
+
+#define PIECE_BYTES (64 * 1024)
+#define TAR_ENTRY_BYTES                                                                 \
+    4096 /* header, padding, long names; a few entries with large xattrs share the rest \
+          */
+#define TAR_SPARE_BYTES (1024 * 1024)
+
+static const char *const codec_names[] = {
+    [OCI_TAR] = "tar",
+    [OCI_TAR_GZIP] = "gzip",
+    [OCI_TAR_ZSTD] = "zstd",
+};
+_Static_assert(COUNT_OF(codec_names) == OCI_CODEC_COUNT_, "a name for each codec");
+
+const char *layer_codec_name(enum oci_codec codec)
+{
+    return codec_names[codec];
+}
+
+int layer_codec_parse(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(codec_names); i++)
+        if (strcmp(codec_names[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
+uint64_t layer_max_tar(uint64_t max_bytes, uint64_t max_inodes)
+{
+    return max_bytes + max_inodes * TAR_ENTRY_BYTES + TAR_SPARE_BYTES;
+}
+
+struct reader {
+    const struct layer_calls *calls;
+    struct untar *untar;
+    struct sha256 *hash;
+    struct gunzip *gunzip; /* NULL: plain tar */
+    uint64_t tar_bytes, max_tar_bytes;
+    uint8_t packed[PIECE_BYTES], plain[PIECE_BYTES];
+};
+
+static struct reader *reader_free(struct reader *r)
+{
+    if (r) {
+        (void)untar_free(r->untar);
+        (void)sha256_free(r->hash);
+        (void)gunzip_free(r->gunzip);
+    }
+    free(r);
+    return NULL;
+}
+DEFINE_AUTO(reader)
+
+static int take_tar(struct reader *r, struct buf in, struct err *err)
+{
+    r->tar_bytes += in.len;
+    if (r->tar_bytes > r->max_tar_bytes)
+        return err_set(err, ERR_INVALID, "the layer unpacks to more than %llu bytes",
+                       (unsigned long long)r->max_tar_bytes);
+    int rc = sha256_add(r->hash, in, err);
+    while (rc >= 0) {
+        struct buf bytes = {0};
+        rc = untar_step(r->untar, &in, &bytes, err);
+        if (rc == UNTAR_NEED)
+            return 0;
+        if (rc == UNTAR_ENTRY)
+            rc = r->calls->on_entry(r->calls->arg, untar_entry(r->untar), err);
+        else if (rc == UNTAR_BYTES)
+            rc = r->calls->on_bytes(r->calls->arg, bytes, err);
+    }
+    return rc;
+}
+
+static int take_packed(struct reader *r, struct buf in, struct err *err)
+{
+    size_t len = sizeof(r->plain);
+    int rc = 0;
+
+    if (!r->gunzip)
+        return take_tar(r, in, err);
+    while (rc == 0 && len == sizeof(r->plain)) {
+        rc = gunzip_step(r->gunzip, &in, r->plain, sizeof(r->plain), &len, err);
+        if (rc == 0 && len > 0)
+            rc = take_tar(r, buf_of(r->plain, len), err);
+    }
+    return rc;
+}
+
+static int read_all(struct reader *r, int fd, struct err *err)
+{
+    for (;;) {
+        ssize_t n = read(fd, r->packed, sizeof(r->packed));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_errno(err, errno, "read layer");
+        if (n == 0)
+            return 0;
+        int rc = take_packed(r, buf_of(r->packed, (size_t)n), err);
+        if (rc < 0)
+            return rc;
+    }
+}
+
+int layer_read(int fd, enum oci_codec codec, uint64_t max_tar_bytes, const struct layer_calls *calls,
+               struct digest *ret_diff_id, uint64_t *ret_tar_bytes, struct err *err)
+{
+    AUTO_FREE(reader) struct reader *r = mem_need_zero(sizeof(*r));
+    int rc = 0;
+
+    if (codec != OCI_TAR && codec != OCI_TAR_GZIP)
+        return err_set(err, ERR_UNSUPPORTED, "layer packed with %s", codec_names[codec]);
+    r->calls = calls;
+    r->max_tar_bytes = max_tar_bytes;
+    r->untar = untar_new();
+    r->hash = sha256_new();
+    if (codec == OCI_TAR_GZIP)
+        rc = gunzip_new(&r->gunzip, err);
+    if (rc == 0)
+        rc = read_all(r, fd, err);
+    if (rc == 0 && r->gunzip)
+        rc = gunzip_end(r->gunzip, err);
+    if (rc == 0)
+        rc = untar_end(r->untar, err);
+    if (rc == 0)
+        rc = sha256_end(r->hash, ret_diff_id, err);
+    if (rc == 0)
+        *ret_tar_bytes = r->tar_bytes;
+    return rc;
+}
+
+static int measure_entry(void *arg, const struct entry *e, struct err *err)
+{
+    struct layer_totals *t = arg;
+    struct entry copy = *e;
+
+    t->inodes++;
+    t->unpacked_bytes += e->size;
+    return entry_check(&copy, err);
+}
+
+static int measure_bytes(void *arg, struct buf bytes, struct err *err)
+{
+    (void)arg;
+    (void)bytes;
+    (void)err;
+    return 0;
+}
+
+int layer_measure(int fd, enum oci_codec codec, struct layer_totals *totals, struct digest *ret_diff_id,
+                  struct err *err)
+{
+    struct layer_totals t = *totals;
+    struct layer_calls calls = {measure_entry, measure_bytes, &t};
+    uint64_t tar_bytes = 0;
+    int r = layer_read(fd, codec, layer_max_tar(LIM_IMAGE_BYTES, LIM_IMAGE_INODES), &calls, ret_diff_id,
+                       &tar_bytes, err);
+
+    if (r == 0)
+        *totals = t;
+    return r;
+}

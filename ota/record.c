@@ -1,0 +1,84 @@
+/* record.c - layers/<digest>: the entries of a layer with the digests of its files, written while it is
+ * installed and named after its objects were durable. From it the layer is laid again for another image
+ * without its blob. */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "ota/store_int.h"
+
+#define RECORD_MAGIC "LPLAYER1"
+
+int record_begin(int dir_fd, const char *name, int *ret_fd, struct err *err)
+{
+    int AUTO_FD fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return err_errno(err, errno, "create layer record");
+    int r = fs_write_full(fd, BUF_LIT(RECORD_MAGIC), err);
+    if (r == 0)
+        *ret_fd = steal_fd(&fd);
+    return r;
+}
+
+int record_add(int fd, const struct entry *e, const struct digest *d, struct err *err)
+{
+    uint8_t wire[ENTRY_WIRE_BYTES + SHA256_BYTES];
+    size_t len = entry_encode(e, wire);
+
+    if (e->kind == ENTRY_FILE && e->size > 0) {
+        memcpy(wire + len, d->b, SHA256_BYTES);
+        len += SHA256_BYTES;
+    }
+    return fs_write_full(fd, buf_of(wire, len), err);
+}
+
+int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err *err)
+{
+    char hex[65], magic[sizeof(RECORD_MAGIC) - 1];
+    int AUTO_FD fd = openat(s->layers_fd, digest_hex(d, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_errno(err, errno, "open layer record %s", hex);
+    ssize_t n = fs_read_full(fd, magic, sizeof(magic), err);
+    if (n != (ssize_t)sizeof(magic) || memcmp(magic, RECORD_MAGIC, sizeof(magic)) != 0)
+        return err_set(err, ERR_NOTFOUND, "no layer record %s", hex);
+    *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+/* One file of a record: is its object here? */
+static bool file_is_here(struct store *s, struct stream *st, const struct entry *e)
+{
+    char name[OBJECT_NAME_BYTES], path[OBJECT_NAME_BYTES + 3];
+    struct digest d;
+
+    if (stream_get(st, d.b, sizeof(d.b), NULL) < 0)
+        return false;
+    (void)object_path(object_name(&d, object_mode(e), e->uid, e->gid, name), path);
+    return object_exists(s->objects_fd, path, e->size);
+}
+
+bool record_is_whole(struct store *s, const struct digest *d, struct record_totals *ret)
+{
+    struct record_totals t = {0};
+    struct entry e;
+    int AUTO_FD fd = -1;
+
+    if (record_open(s, d, &fd, NULL) < 0)
+        return false;
+    struct stream AUTO_MEM *st = mem_need_zero(sizeof(*st));
+    st->fd = fd;
+    do {
+        if (stream_entry(st, &e, NULL) < 0)
+            return false;
+        if (e.kind == ENTRY_FILE && e.size > 0) {
+            if (!file_is_here(s, st, &e))
+                return false;
+            t.bytes += e.size;
+            t.files++;
+        }
+    } while (e.kind != ENTRY_END);
+    if (ret)
+        *ret = t;
+    return true;
+}

@@ -1,0 +1,143 @@
+/* untar_main.c - the sandboxed program that turns one layer blob into entries (entry.h), so that root parses
+ * no archive. PROGRAM untar UID GID CODEC DIFF_ID MAX_TAR_BYTES all|whiteouts fd 3: verdict line out. fd 4:
+ * the blob, read only. fd 5: the pipe for entries. It gives up everything else before it reads the first
+ * byte. The diff id is checked here only to say early that something is wrong: the installer does not rely on
+ * it. */
+#include "ota/untar_main.h"
+
+#include <stdio.h>
+
+#include "ota/layer.h"
+#include "platform/fs.h"
+#include "platform/job.h"
+#include "platform/sandbox.h"
+
+#define LINE_FD    3
+#define BLOB_FD    4
+#define ENTRY_FD   5
+#define OUT_BYTES  (64 * 1024)
+#define DATA_BYTES (4ULL << 20)
+#define N_ARGS     8
+
+struct out {
+    bool whiteouts_only;
+    bool pass; /* the content that comes now is wanted */
+    size_t len;
+    uint8_t buf[OUT_BYTES + ENTRY_WIRE_BYTES];
+};
+
+static int flush(struct out *o, struct err *err)
+{
+    int r = fs_write_full(ENTRY_FD, buf_of(o->buf, o->len), err);
+
+    o->len = 0;
+    return r;
+}
+
+static int on_entry(void *arg, const struct entry *e, struct err *err)
+{
+    struct out *o = arg;
+
+    o->pass = !o->whiteouts_only || e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_OPAQUE;
+    if (!o->pass)
+        return 0;
+    if (o->len > OUT_BYTES) {
+        int r = flush(o, err);
+        if (r < 0)
+            return r;
+    }
+    o->len += entry_encode(e, o->buf + o->len);
+    return 0;
+}
+
+static int on_bytes(void *arg, struct buf bytes, struct err *err)
+{
+    struct out *o = arg;
+
+    if (!o->pass)
+        return 0;
+    if (o->len + bytes.len <= OUT_BYTES) {
+        memcpy(o->buf + o->len, bytes.p, bytes.len);
+        o->len += bytes.len;
+        return 0;
+    }
+    int r = flush(o, err);
+    return r < 0 ? r : fs_write_full(ENTRY_FD, bytes, err);
+}
+
+struct args {
+    uint64_t uid, gid, max_tar;
+    int codec;
+    struct digest diff_id;
+    bool whiteouts_only;
+};
+
+static int read_args(int argc, char **argv, struct args *a, struct err *err)
+{
+    if (argc != N_ARGS || !str_u64(argv[2], 0, UINT32_MAX - 1, &a->uid) ||
+        !str_u64(argv[3], 0, UINT32_MAX - 1, &a->gid) || !str_u64(argv[6], 0, UINT64_MAX, &a->max_tar))
+        return err_set(err, ERR_INVALID, "usage: untar UID GID CODEC DIFF_ID MAX_TAR_BYTES all|whiteouts");
+    a->codec = layer_codec_parse(argv[4]);
+    a->whiteouts_only = strcmp(argv[7], "whiteouts") == 0;
+    return a->codec < 0 ? err_set(err, ERR_UNSUPPORTED, "codec %s", argv[4])
+                        : digest_parse(argv[5], &a->diff_id, err);
+}
+
+static int enter_sandbox(const struct args *a, struct err *err)
+{
+    static const char *const none[] = {NULL};
+    struct sandbox box = {
+        .uid = (uid_t)a->uid,
+        .gid = (gid_t)a->gid,
+        .data_bytes = DATA_BYTES,
+        .open_files = ENTRY_FD + 2,
+        .read_paths = none,
+        .write_paths = none,
+    };
+    char missing[128];
+
+#if defined(__SANITIZE_ADDRESS__)
+    box.data_bytes = 0; /* the sanitizer's shadow is data too */
+#endif
+    return sandbox_enter(&box, missing, sizeof(missing), err);
+}
+
+static int run(const struct args *a, struct err *err)
+{
+    static struct out o;
+    struct layer_calls calls = {on_entry, on_bytes, &o};
+    struct entry end = {.kind = ENTRY_END};
+    struct digest diff_id;
+    uint64_t tar_bytes = 0;
+
+    o.whiteouts_only = a->whiteouts_only;
+    int r = layer_read(BLOB_FD, (enum oci_codec)a->codec, a->max_tar, &calls, &diff_id, &tar_bytes, err);
+    if (r < 0)
+        return r;
+    if (!digest_eq(&diff_id, &a->diff_id))
+        return err_set(err, ERR_INTEGRITY, "the unpacked layer is not what the config's diff_id says");
+    o.pass = o.whiteouts_only = false;
+    r = on_entry(&o, &end, err);
+    return r < 0 ? r : flush(&o, err);
+}
+
+int untar_main(int argc, char **argv)
+{
+    struct args a = {0};
+    struct err err = ERR_INIT;
+    char shown[ERR_MSG_BYTES];
+    int r = read_args(argc, argv, &a, &err);
+
+    if (r == 0)
+        r = crypto_init(&err);
+    if (r == 0)
+        r = enter_sandbox(&a, &err);
+    if (r == 0)
+        r = run(&a, &err);
+    if (r < 0)
+        job_line(LINE_FD, "err %s %s", err_kind_name(err.kind),
+                 entry_printable(err.msg, shown, sizeof(shown)));
+    else
+        job_line(LINE_FD, "ok");
+    return r < 0;
+}

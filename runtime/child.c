@@ -43,10 +43,8 @@ static int op_cgroup(struct child *c, const struct op *op, struct err *err)
 
 static int op_wait(struct child *c, const struct op *op, struct err *err)
 {
-    char go;
-
     (void)op;
-    if (read(c->go_fd, &go, 1) != 1)
+    if (read(c->go_fd, c->address, sizeof c->address) != sizeof c->address)
         return err_set(err, ERR_IO, "the parent has gone");
     return 0;
 }

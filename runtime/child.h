@@ -29,13 +29,13 @@ struct child {
     struct child_trees trees;
     int report_fd; /* write end: one struct child_report, or nothing but the end of file when exec went well
                     */
-    int go_fd;     /* read end: one byte when the parent is ready */
+    int go_fd;     /* read end: the address (see below) when the parent is ready */
     int hold_fd;   /* OCI create: one byte starts the program; -1 */
     int stdio[3];  /* -1: the box's /dev/null */
     unsigned preserve_fds; /* CLI: 3 .. 3+n-1 stay open */
     const struct sock_filter *filter;
     unsigned short n_filter;
-    char address[16]; /* bridge: "10.88.77.5" */
+    char address[16]; /* bridge: "10.88.77.5"; comes through go_fd */
     /* The child's own. */
     int proc_fd, place_fd, root_fd, null_fd;
     char program[LIM_PATH_BYTES];

@@ -150,7 +150,7 @@ static int make_target(int root_fd, const char *target, bool is_dir, struct err 
 {
     AUTO_FD int parent = -1;
     AUTO_FD int file = -1;
-    const char *last;
+    const char *last = target;
     char name[256];
     int r = make_parents(root_fd, target, &parent, &last, err);
 

@@ -55,6 +55,7 @@ void spec_defaults(struct spec *s)
         .seccomp_default = true,
         .userns = true,
         .id_shift = SPEC_ID_SHIFT,
+        .id_count = 65536,
         .ns_pid = true,
         .ns_mount = true,
         .ns_ipc = true,
@@ -157,18 +158,18 @@ static int check_process(const struct spec *s, struct err *err)
     return 0;
 }
 
-/* Ids above 65535 have no place in the shifted range. */
+/* Every id must have a place in the shifted range. */
 static int check_ids(const struct spec *s, struct err *err)
 {
     if (!s->userns)
         return 0;
-    if (s->id_shift < 65536 || s->id_shift > UINT32_MAX - 65536)
-        return err_set(err, ERR_INVALID, "id_shift: must keep 65536 ids clear of the host's");
-    if (s->uid > 65535 || s->gid > 65535)
-        return err_set(err, ERR_INVALID, "user: ids above 65535 need userns off");
+    if (s->id_shift < 1 || s->id_count < 1 || s->id_shift > UINT32_MAX - s->id_count)
+        return err_set(err, ERR_INVALID, "id_shift: the range must lie above 0 and below 2^32");
+    if (s->uid >= s->id_count || s->gid >= s->id_count)
+        return err_set(err, ERR_INVALID, "user: outside of the %u ids of its user namespace", s->id_count);
     for (unsigned i = 0; i < s->n_groups; i++)
-        if (s->groups[i] > 65535)
-            return err_set(err, ERR_INVALID, "groups[%u]: ids above 65535 need userns off", i);
+        if (s->groups[i] >= s->id_count)
+            return err_set(err, ERR_INVALID, "groups[%u]: outside of the user namespace", i);
     return 0;
 }
 

@@ -74,7 +74,8 @@ struct spec {
     const struct sock_filter *seccomp_extra; /* CLI: a compiled profile instead of ours, or NULL */
     unsigned short n_seccomp_extra;
     bool userns;       /* ids shifted by id_shift, rootfs idmapped; degraded where the kernel cannot */
-    uint32_t id_shift; /* first host id of 65536 */
+    uint32_t id_shift; /* first host id */
+    uint32_t id_count; /* how many; default 65536 */
     bool ns_pid, ns_mount, ns_ipc, ns_uts, ns_cgroup; /* net: see net */
     enum spec_net net;
     struct spec_port ports[LIM_PORTS];

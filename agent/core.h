@@ -163,7 +163,12 @@ void images_fault(struct core *c, const char *app, const struct err *err);
 /* act.c */
 void act_turn(void *core);
 void act_observe(struct core *c, struct observed *ret);
-void act_candidates(struct core *c, const struct desired **ret_candidate, const struct desired **ret_good);
+/* The two sets of the plan; after the operator went back to the set before, that one stands alone. NULL:
+ * there is none. */
+void act_candidates(const struct core *c, const struct desired **ret_candidate,
+                    const struct desired **ret_good);
+/* "rev 43: web: its health check failed ...": why the trial of the candidate failed. */
+void act_blame(struct core *c, const struct step *s, char *dst, size_t size);
 
 /* apps.c */
 struct app *app_find(struct core *c, const char *name);

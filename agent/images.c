@@ -96,23 +96,27 @@ void images_observe(struct core *c)
 {
     if (c->images_known)
         return;
-    bool trial = c->state.ledger.candidate_verdict == VERDICT_NONE;
-    for (unsigned i = 0; i < c->candidate.d.n; i++)
-        look(c, &c->candidate.d.apps[i], trial, &c->candidate_image[i]);
-    for (unsigned i = 0; i < c->good.d.n; i++)
-        look(c, &c->good.d.apps[i], false, &c->good_image[i]);
+    const struct desired *candidate, *good;
+    act_candidates(c, &candidate, &good);
+    bool trial = candidate && c->state.ledger.candidate_verdict == VERDICT_NONE;
+    for (unsigned i = 0; candidate && i < candidate->n; i++)
+        look(c, &candidate->apps[i], trial, &c->candidate_image[i]);
+    for (unsigned i = 0; good && i < good->n; i++)
+        look(c, &good->apps[i], false, &c->good_image[i]);
     c->images_known = true;
-    for (unsigned i = 0; trial && i < c->candidate.d.n; i++)
+    for (unsigned i = 0; trial && i < candidate->n; i++)
         if (c->candidate_image[i].fault.kind != ERR_NONE) /* no fetch can cure what was signed or is held */
             images_fault(c, c->candidate.d.apps[i].name, &c->candidate_image[i].fault);
 }
 
 const struct image *images_of(const struct core *c, const struct want *w)
 {
-    if (w >= c->candidate.d.apps && w < c->candidate.d.apps + LIM_APPS)
-        return &c->candidate_image[w - c->candidate.d.apps];
-    if (w >= c->good.d.apps && w < c->good.d.apps + LIM_APPS)
-        return &c->good_image[w - c->good.d.apps];
+    const struct desired *candidate, *good;
+    act_candidates(c, &candidate, &good);
+    if (candidate && w >= candidate->apps && w < candidate->apps + candidate->n)
+        return &c->candidate_image[w - candidate->apps];
+    if (good && w >= good->apps && w < good->apps + good->n)
+        return &c->good_image[w - good->apps];
     return NULL;
 }
 

@@ -1,0 +1,192 @@
+/* act.c - observe, plan, act: the only place that starts what the plan says. */
+#include <stdio.h>
+
+#include "agent/core.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+
+#define ROUNDS 8 /* of observe-plan-act in one turn: each round does something, then looks again */
+
+void act_candidates(const struct core *c, const struct desired **ret_candidate,
+                    const struct desired **ret_good)
+{
+    bool back = c->state.ledger.follow_previous && c->previous.arena;
+    *ret_candidate = !back && c->candidate.arena ? &c->candidate.d : NULL;
+    *ret_good = back ? &c->previous.d : c->good.arena ? &c->good.d : NULL;
+}
+
+void act_observe(struct core *c, struct observed *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    images_observe(c);
+    for (unsigned i = 0; i < LIM_APPS; i++)
+        if (c->apps[i].used)
+            ret->seen[ret->n++] = c->apps[i].seen;
+    for (unsigned i = 0; i < LIM_APPS; i++) {
+        ret->candidate_image[i] = c->candidate_image[i].state;
+        ret->good_image[i] = c->good_image[i].state;
+    }
+    ret->verdict = c->state.ledger.candidate_verdict;
+    ret->has_garbage = c->has_garbage;
+    ret->job_running = c->job != NULL;
+    ret->fault = c->fault;
+    ret->trial_boots = (unsigned)c->state.ledger.trial_boots;
+}
+
+void act_blame(struct core *c, const struct step *s, char *dst, size_t size)
+{
+    struct app *a = s->app ? app_find(c, s->app) : NULL;
+    char more[160] = "";
+    if (s->why == WHY_FAULT)
+        (void)str_fmt(more, sizeof(more), "%s%s%.140s", c->fault_app, c->fault_app[0] ? ": " : "",
+                      c->fault_err.msg);
+    else if (a && s->why == WHY_HEALTH_BAD)
+        (void)str_fmt(more, sizeof(more), "%.100s", a->seen.health.last);
+    else if (a && s->why == WHY_CANNOT_START)
+        (void)str_fmt(more, sizeof(more), "%.140s", c->fault_err.msg);
+    else if (a && a->seen.deaths.last.at_ms)
+        (void)str_fmt(more, sizeof(more), "%s %d%s", a->seen.deaths.last.signal ? "signal" : "status",
+                      a->seen.deaths.last.signal ? a->seen.deaths.last.signal : a->seen.deaths.last.code,
+                      a->seen.deaths.last.oom ? ", out of memory inside its ceiling" : "");
+    if (s->why == WHY_FAULT)
+        (void)str_fmt(dst, size, "%s", more);
+    else
+        (void)str_fmt(dst, size, "%s%s%s%s%s", s->app ? s->app : "", s->app ? ": " : "", why_text(s->why),
+                      more[0] ? ": " : "", more);
+}
+
+/* A rolled back manifest: what failed is remembered by release and settings, and not tried again. */
+static void mark_bad(struct core *c, const struct step *s)
+{
+    for (unsigned i = 0; i < c->candidate.d.n; i++) {
+        const struct want *w = &c->candidate.d.apps[i];
+        const struct want *good = desired_find(c->good.arena ? &c->good.d : NULL, w->name);
+        bool unchanged = good && digest_eq(&good->hash, &w->hash);
+        if (!unchanged && (!s->app || strcmp(s->app, w->name) == 0))
+            ledger_mark_bad(&c->state.ledger, &w->hash);
+    }
+}
+
+static void act_verdict(struct core *c, const struct step *s)
+{
+    static const enum verdict verdicts[STEP_KIND_COUNT_] = {[STEP_REJECT] = VERDICT_REJECTED,
+                                                            [STEP_ROLLBACK] = VERDICT_ROLLED_BACK,
+                                                            [STEP_FAIL] = VERDICT_FAILED};
+    char why[200];
+    act_blame(c, s, why, sizeof(why));
+    if (s->kind == STEP_ROLLBACK)
+        mark_bad(c, s);
+    intake_verdict(c, verdicts[s->kind], why);
+}
+
+static int act_slow(struct core *c, const struct step *s, struct err *err)
+{
+    if (c->job)
+        return 0;
+    c->job_step = s->kind;
+    c->job_done = c->job_total = 0;
+    (void)str_copy(c->job_app, sizeof(c->job_app), s->app ? s->app : "");
+    log_info("%s %s: %s", step_kind_name(s->kind), s->app ? s->app : "", why_text(s->why));
+    c->report_dirty = true;
+    return s->kind == STEP_FETCH     ? images_fetch(c, s->want, err)
+           : s->kind == STEP_INSTALL ? images_install(c, s->want, err)
+                                     : images_collect(c, err);
+}
+
+static void act_start(struct core *c, const struct step *s)
+{
+    struct err err = ERR_INIT;
+    if (app_start(c, s->want, &err) == 0) {
+        log_info("start %s: %s", s->app, why_text(s->why));
+    } else {
+        c->fault_err = err;
+        (void)str_clean(c->fault_err.msg);
+        event_add(c, "failed", s->app, "%s", c->fault_err.msg);
+    }
+    core_touch(c);
+}
+
+static void act_step(struct core *c, const struct step *s)
+{
+    struct err err = ERR_INIT;
+    struct app *a = s->app ? app_find(c, s->app) : NULL;
+    switch (s->kind) {
+    case STEP_FETCH:
+    case STEP_INSTALL:
+    case STEP_COLLECT:
+        if (act_slow(c, s, &err) < 0)
+            images_fault(c, s->app ? s->app : "", &err);
+        break;
+    case STEP_START:
+        act_start(c, s);
+        break;
+    case STEP_STOP:
+        if (a)
+            app_stop(a, why_text(s->why), s->why != WHY_UNHEALTHY);
+        break;
+    case STEP_KILL:
+        if (a)
+            app_kill(a);
+        break;
+    case STEP_CONFIRM:
+        if (intake_confirm(c, &err) < 0)
+            log_error("%s", err.msg);
+        break;
+    case STEP_REJECT:
+    case STEP_ROLLBACK:
+    case STEP_FAIL:
+        act_verdict(c, s);
+        break;
+    case STEP_WAIT:
+    case STEP_KIND_COUNT_:
+        break;
+    }
+}
+
+static bool ends_the_round(enum step_kind k)
+{
+    return k == STEP_CONFIRM || k == STEP_REJECT || k == STEP_ROLLBACK || k == STEP_FAIL;
+}
+
+static void round_of(struct core *c)
+{
+    const struct desired *candidate, *good;
+    struct observed AUTO_MEM *o = mem_need(sizeof(*o));
+    struct plan AUTO_MEM *p = mem_need(sizeof(*p));
+    act_candidates(c, &candidate, &good);
+    act_observe(c, o);
+    plan_make(candidate, good, o, clock_boot_ms(), p);
+    c->plan = *p;
+    apps_sync(c);
+    for (unsigned i = 0; i < p->n; i++) {
+        struct step s = p->steps[i];
+        char name[LIM_NAME_BYTES] = ""; /* the sets may go while we act */
+        if (s.app) {
+            (void)str_copy(name, sizeof(name), s.app);
+            s.app = name;
+        }
+        act_step(c, &s);
+        if (ends_the_round(s.kind))
+            break;
+    }
+    if (p->wake_ms)
+        loop_timer_set(c->loop, &c->wake, p->wake_ms);
+}
+
+void act_turn(void *core)
+{
+    struct core *c = core;
+    if (c->stopping) {
+        if (!apps_any_box(c) && !c->job && uplink_is_gone(c))
+            loop_stop(c->loop);
+        return;
+    }
+    for (unsigned i = 0; i < ROUNDS && c->dirty && c->keeper_ready; i++) {
+        c->dirty = false;
+        round_of(c);
+    }
+    if (c->dirty) /* more to do: after the other fds had their turn */
+        loop_timer_set(c->loop, &c->wake, clock_boot_ms() + 1);
+    if (c->report_dirty && !c->report.at_ms)
+        loop_timer_set(c->loop, &c->report, c->report_at_ms);
+}

@@ -1,0 +1,392 @@
+#include "agent/ctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "agent/core.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+#include "platform/msg.h"
+#include "platform/sys.h"
+
+#define CTL_DEADLINE_MS 5000 /* for a client to say what it wants */
+#define CTL_WORDS       (LIM_ARGS + 4)
+
+struct client {
+    struct ctl *ctl;
+    struct loop_fd sock;
+    struct loop_timer deadline;
+    struct loop_child child; /* exec */
+    bool used, has_child;
+};
+struct ctl {
+    struct core *core;
+    struct loop_fd listener;
+    struct client clients[LIM_CTL_CLIENTS];
+};
+struct request {
+    const char *words[CTL_WORDS + 1];
+    unsigned n;
+    struct buf doc;
+    int fds[LIM_MSG_FDS];
+    unsigned n_fds;
+};
+
+static void client_end(struct client *k)
+{
+    struct loop *l = k->ctl->core->loop;
+    int fd = k->sock.fd;
+    if (!k->used)
+        return;
+    loop_fd_del(l, &k->sock);
+    loop_timer_del(l, &k->deadline);
+    if (fd >= 0)
+        (void)close(fd);
+    if (k->has_child) /* nobody reads its output any more */
+        (void)sys_kill_fd(k->child.pidfd, k->child.pid, SIGKILL);
+    k->used = k->has_child; /* its exit frees the place */
+}
+
+static void answer(struct client *k, char kind, struct buf text)
+{
+    char AUTO_MEM *msg = mem_need(text.len + 1);
+    msg[0] = kind;
+    memcpy(msg + 1, text.p, text.len);
+    (void)msg_send(k->sock.fd, buf_of(msg, text.len + 1), NULL, 0, NULL);
+}
+
+static void answer_text(struct client *k, const char *text)
+{
+    struct buf rest = buf_str(text);
+    while (rest.len > CTL_PIECE) {
+        answer(k, '=', buf_of(rest.p, CTL_PIECE));
+        rest = buf_of(rest.p + CTL_PIECE, rest.len - CTL_PIECE);
+    }
+    answer(k, '+', rest);
+}
+
+static void answer_json(struct client *k, struct cJSON *take_o)
+{
+    char AUTO_MEM *text = json_print(take_o, false);
+    (void)json_free(take_o);
+    answer_text(k, text);
+}
+
+static int answer_err(struct client *k, const struct err *err)
+{
+    char text[ERR_MSG_BYTES + 32];
+    (void)str_fmt(text, sizeof(text), "%s %s", err_kind_name(err->kind), err->msg);
+    answer(k, '-', buf_str(text));
+    return -(int)err->kind;
+}
+
+/* ---- verbs: each answers by itself; negative: the caller answers with err ---- */
+
+static int do_status(struct client *k, const struct request *r, struct err *err)
+{
+    (void)r;
+    (void)err;
+    answer_json(k, report_state(k->ctl->core));
+    return 0;
+}
+
+static int do_history(struct client *k, const struct request *r, struct err *err)
+{
+    (void)r;
+    (void)err;
+    answer_json(k, ledger_build(&k->ctl->core->state.ledger));
+    return 0;
+}
+
+char *ctl_log_text(struct core *c, const char *app, uint64_t n)
+{
+    char name[LIM_NAME_BYTES + 8], when[24];
+    AUTO_FREE(logring) struct logring *ring = NULL;
+    struct logring_line line;
+    char *text = NULL;
+    size_t size = 0;
+    if (app && (!str_is_name(app) || !str_fmt(name, sizeof(name), "%s.log", app)))
+        return NULL;
+    if (logring_open_read(app ? c->app_fd : c->run_fd, app ? name : "events", &ring, NULL) < 0)
+        return NULL;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    uint64_t seq = logring_tail(ring, (uint32_t)n);
+    while (logring_next(ring, &seq, &line) == 1) {
+        if (app)
+            (void)fprintf(f, "%s.%03u %c ", clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)),
+                          (unsigned)(line.wall_ms % 1000), line.stream);
+        (void)fwrite(line.text, 1, line.len, f);
+        (void)fputc('\n', f);
+    }
+    if (fclose(f) != 0)
+        return NULL;
+    for (size_t i = 0; i < size; i++) /* no byte of an app reaches a terminal or JSON unfiltered */
+        if ((unsigned char)text[i] < 0x20 ? text[i] != '\n' && text[i] != '\t'
+                                          : (unsigned char)text[i] >= 0x7f)
+            text[i] = '?';
+    return text;
+}
+
+static int do_lines(struct client *k, const char *app, const char *count, struct err *err)
+{
+    uint64_t n;
+    if (!str_u64(count, 1, 100000, &n))
+        return err_set(err, ERR_INVALID, "\"%.20s\" is no number of lines", count);
+    char AUTO_MEM *text = ctl_log_text(k->ctl->core, app, n);
+    if (!text)
+        return err_set(err, ERR_NOTFOUND, "%s has no log here", app ? app : "the agent");
+    answer_text(k, text);
+    return 0;
+}
+
+static int do_events(struct client *k, const struct request *r, struct err *err)
+{
+    return do_lines(k, NULL, r->words[1], err);
+}
+
+static int do_log(struct client *k, const struct request *r, struct err *err)
+{
+    return do_lines(k, r->words[1], r->words[2], err);
+}
+
+static int do_apply(struct client *k, const struct request *r, struct err *err)
+{
+    AUTO_FREE(envelope) struct envelope *e = NULL;
+    int rc = envelope_unpack(r->doc, &e, err);
+    if (rc == 0)
+        rc = intake_document(k->ctl->core, "local", e, err);
+    if (rc == 0)
+        answer_text(k, "accepted");
+    return rc;
+}
+
+static int do_plan(struct client *k, const struct request *r, struct err *err)
+{
+    struct core *c = k->ctl->core;
+    struct set s = {.arena = NULL};
+    AUTO_FREE(envelope) struct envelope *e = NULL;
+    if (r->doc.len == 0) {
+        char AUTO_MEM *text = plan_text(&c->plan);
+        answer_text(k, text[0] ? text : "nothing to do\n");
+        return 0;
+    }
+    int rc = envelope_unpack(r->doc, &e, err);
+    if (rc == 0)
+        rc = intake_preview(c, e, &s, err);
+    if (rc < 0)
+        return rc;
+    const struct desired *candidate, *good;
+    struct observed AUTO_MEM *o = mem_need(sizeof(*o));
+    struct plan AUTO_MEM *p = mem_need(sizeof(*p));
+    act_candidates(c, &candidate, &good);
+    act_observe(c, o);
+    o->verdict = VERDICT_NONE;
+    o->fault = (struct fault){0};
+    for (unsigned i = 0; i < s.d.n; i++) /* as far as this device has the same release already */
+        o->candidate_image[i] = IMAGE_NO_RELEASE;
+    for (unsigned i = 0; i < s.d.n; i++)
+        for (unsigned g = 0; good && g < good->n; g++)
+            if (digest_eq(&good->apps[g].release, &s.d.apps[i].release))
+                o->candidate_image[i] = o->good_image[g];
+    plan_make(&s.d, good, o, clock_boot_ms(), p);
+    char AUTO_MEM *text = plan_text(p);
+    answer_text(k, text[0] ? text : "nothing to do\n");
+    set_done(&s);
+    return 0;
+}
+
+static int do_rollback(struct client *k, const struct request *r, struct err *err)
+{
+    (void)r;
+    int rc = intake_rollback(k->ctl->core, err);
+    if (rc == 0)
+        answer_text(k, "going back");
+    return rc;
+}
+
+static void exec_ended(struct loop_child *child, int status)
+{
+    struct client *k = container_of(child, struct client, child);
+    char text[16];
+    k->has_child = false;
+    if (k->sock.fd >= 0) {
+        (void)str_fmt(text, sizeof(text), "%d",
+                      WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+        answer_text(k, text);
+    }
+    client_end(k);
+    k->used = false;
+}
+
+static int do_exec(struct client *k, const struct request *r, struct err *err)
+{
+    struct core *c = k->ctl->core;
+    struct app *a = app_find(c, r->words[1]);
+    const struct want *w = app_want(c, r->words[1]);
+    pid_t pid;
+    int AUTO_FD pidfd = -1;
+    if (!a || a->seen.box == BOX_NONE)
+        return err_set(err, ERR_NOTFOUND, "%.63s is not running here", r->words[1]);
+    if (r->n_fds != 3)
+        return err_set(err, ERR_INVALID, "exec needs three fds");
+    struct box_exec x = {.args = &r->words[3],
+                         .stdin_fd = r->fds[0],
+                         .stdout_fd = r->fds[1],
+                         .stderr_fd = r->fds[2],
+                         .seccomp_default = (!w || w->seccomp != ENFORCE_OFF) && c->caps.seccomp,
+                         .terminal_ctty = r->words[2][0] == '1'};
+    int rc = box_exec_start(&c->cgroups, &a->box, &x, &pid, &pidfd, err);
+    if (rc < 0)
+        return rc;
+    k->child.on_exit = exec_ended;
+    rc = loop_child_add(c->loop, &k->child, pid, err);
+    k->has_child = rc == 0;
+    return rc < 0 ? rc : 1;
+}
+
+static const struct ctl_verb {
+    const char *name;
+    unsigned min_words;                                                    /* the verb included */
+    int (*fn)(struct client *k, const struct request *r, struct err *err); /* 1: the answer comes later */
+} verbs[] = {
+    {"status", 1, do_status}, {"history", 1, do_history}, {"events", 2, do_events},     {"log", 3, do_log},
+    {"apply", 1, do_apply},   {"plan", 1, do_plan},       {"rollback", 1, do_rollback}, {"exec", 4, do_exec},
+};
+
+/* Words up to an empty one; what follows is the document. */
+static int split(char *msg, size_t len, struct request *r, struct err *err)
+{
+    size_t at = 0;
+    while (at < len && msg[at]) {
+        char *end = memchr(msg + at, '\0', len - at);
+        if (!end || r->n == CTL_WORDS)
+            return err_set(err, ERR_INVALID, "request: words are cut off or too many");
+        r->words[r->n++] = msg + at;
+        at = (size_t)(end - msg) + 1;
+    }
+    r->words[r->n] = NULL;
+    if (at < len)
+        r->doc = buf_of(msg + at + 1, len - at - 1);
+    return r->n ? 0 : err_set(err, ERR_INVALID, "request: no verb");
+}
+
+static int serve(struct client *k, char *msg, size_t len, struct request *r, struct err *err)
+{
+    int rc = split(msg, len, r, err);
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < COUNT_OF(verbs); i++)
+        if (strcmp(verbs[i].name, r->words[0]) == 0)
+            return r->n < verbs[i].min_words ? err_set(err, ERR_INVALID, "%s: too few words", verbs[i].name)
+                                             : verbs[i].fn(k, r, err);
+    return err_set(err, ERR_INVALID, "unknown request \"%.30s\"", r->words[0]);
+}
+
+static void client_ready(struct loop_fd *w, uint32_t events)
+{
+    struct client *k = container_of(w, struct client, sock);
+    struct err err = ERR_INIT;
+    struct request r = {.n = 0};
+    size_t len = 0;
+    (void)events;
+    char AUTO_MEM *msg = mem_need(LIM_CTL_REQUEST_BYTES + 1);
+    int got = msg_recv(w->fd, msg, LIM_CTL_REQUEST_BYTES, &len, r.fds, &r.n_fds, &err);
+    if (got == -(int)ERR_CONFLICT)
+        return;
+    if (got != 1 || k->has_child) { /* gone, or talking out of turn */
+        client_end(k);
+        return;
+    }
+    msg[len] = '\0';
+    loop_timer_del(k->ctl->core->loop, &k->deadline);
+    int rc = serve(k, msg, len, &r, &err);
+    for (unsigned i = 0; i < r.n_fds; i++)
+        (void)close(r.fds[i]);
+    if (rc < 0)
+        (void)answer_err(k, &err);
+    if (rc <= 0)
+        client_end(k);
+}
+
+static void too_late(struct loop_timer *t)
+{
+    client_end(container_of(t, struct client, deadline));
+}
+
+static void listener_ready(struct loop_fd *w, uint32_t events)
+{
+    struct ctl *ctl = container_of(w, struct ctl, listener);
+    struct ucred cred;
+    socklen_t len = sizeof(cred);
+    unsigned i = 0;
+    (void)events;
+    int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    while (i < LIM_CTL_CLIENTS && ctl->clients[i].used)
+        i++;
+    bool may = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid != 0 &&
+               (cred.uid == 0 || cred.uid == geteuid());
+    if (!may || i == LIM_CTL_CLIENTS) {
+        (void)close(fd);
+        return;
+    }
+    struct client *k = &ctl->clients[i];
+    *k = (struct client){.ctl = ctl, .used = true};
+    k->sock.on_ready = client_ready;
+    k->sock.fd = -1;
+    k->deadline.on_fire = too_late;
+    if (loop_fd_add(ctl->core->loop, &k->sock, fd, EPOLLIN, NULL) < 0) {
+        (void)close(fd);
+        k->used = false;
+        return;
+    }
+    loop_timer_set(ctl->core->loop, &k->deadline, clock_boot_ms() + CTL_DEADLINE_MS);
+}
+
+int ctl_open(struct core *c, struct err *err)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    if (!str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->config.run_dir, CTL_SOCKET))
+        return err_set(err, ERR_INVALID, "run_dir: %s is too long for a unix socket", c->config.run_dir);
+    (void)unlink(a.sun_path);
+    int AUTO_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    mode_t before = umask(0177);
+    bool bound =
+        fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, LIM_CTL_CLIENTS) == 0;
+    (void)umask(before);
+    if (!bound)
+        return err_errno(err, errno, "control socket %s", a.sun_path);
+    struct ctl *ctl = mem_need_zero(sizeof(*ctl));
+    ctl->core = c;
+    ctl->listener.on_ready = listener_ready;
+    int rc = loop_fd_add(c->loop, &ctl->listener, fd, EPOLLIN, err);
+    if (rc < 0) {
+        free(ctl);
+        return rc;
+    }
+    (void)steal_fd(&fd);
+    c->ctl = ctl;
+    return 0;
+}
+
+void ctl_close(struct core *c)
+{
+    if (!c->ctl)
+        return;
+    for (unsigned i = 0; i < LIM_CTL_CLIENTS; i++)
+        client_end(&c->ctl->clients[i]);
+    int fd = c->ctl->listener.fd;
+    loop_fd_del(c->loop, &c->ctl->listener);
+    (void)close(fd);
+    (void)unlinkat(c->run_fd, CTL_SOCKET, 0);
+    free(c->ctl);
+    c->ctl = NULL;
+}

@@ -1,0 +1,316 @@
+/* report.c - what the device tells: docs/protocol.md, "state" and "health". Built from core's struct; changes
+ * nothing. */
+#include <stdio.h>
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+#include "agent/core.h"
+#include "platform/clock.h"
+#include "platform/fs.h"
+#include "platform/log.h"
+
+static const char *const field_names[] = {"memory",  "swap",    "cpu",       "pids",   "userns",
+                                          "seccomp", "network", "read_only", "devices"};
+
+static struct cgroup_field *field_at(struct box_report *r, unsigned i)
+{
+    struct cgroup_field *const all[] = {&r->cgroup.memory, &r->cgroup.swap,      &r->cgroup.cpu,
+                                        &r->cgroup.pids,   &r->userns,           &r->seccomp,
+                                        &r->network,       &r->read_only_rootfs, &r->devices};
+    _Static_assert(COUNT_OF(all) == COUNT_OF(field_names), "a name for each field");
+    return all[i];
+}
+
+struct cJSON *report_fields(const struct box_report *r)
+{
+    struct box_report copy = *r;
+    struct cJSON *o = json_obj();
+    for (unsigned i = 0; i < COUNT_OF(field_names); i++) {
+        const struct cgroup_field *f = field_at(&copy, i);
+        if (f->state == CGROUP_NOT_ASKED)
+            continue;
+        struct cJSON *e = json_put(o, field_names[i], json_obj());
+        json_put_str(e, "state", cgroup_state_name(f->state));
+        if (f->value && f->value != CGROUP_UNSET)
+            json_put_u64(e, "value", f->value);
+        if (f->why[0])
+            json_put_str(e, "why", f->why);
+    }
+    return o;
+}
+
+void report_fields_read(const struct json_cur *o, struct box_report *ret)
+{
+    for (unsigned i = 0; i < COUNT_OF(field_names); i++) {
+        struct json_cur e;
+        const char *text;
+        struct cgroup_field *f = field_at(ret, i);
+        *f = (struct cgroup_field){.value = CGROUP_UNSET};
+        if (json_get_object(o, field_names[i], JSON_OPTIONAL, &e, NULL) <= 0)
+            continue;
+        (void)json_get_u64(&e, "value", JSON_OPTIONAL, 0, 1ULL << 53, &f->value, NULL);
+        if (json_get_str(&e, "why", JSON_OPTIONAL, sizeof(f->why) - 1, &text, NULL) > 0)
+            (void)str_copy(f->why, sizeof(f->why), text);
+        if (json_get_str(&e, "state", JSON_OPTIONAL, 32, &text, NULL) > 0)
+            for (int s = CGROUP_NOT_ASKED; s <= CGROUP_UNSUPPORTED; s++)
+                if (strcmp(cgroup_state_name((enum cgroup_state)s), text) == 0)
+                    f->state = (enum cgroup_state)s;
+    }
+}
+
+static bool waits_for(const struct plan *p, enum why why)
+{
+    for (unsigned i = 0; i < p->n; i++)
+        if (p->steps[i].kind == STEP_WAIT && p->steps[i].why == why)
+            return true;
+    return false;
+}
+
+const char *report_phase(struct core *c)
+{
+    enum verdict v = c->state.ledger.candidate_verdict;
+    if (c->refused_rev)
+        return "rejected";
+    if (c->held && (!c->candidate.arena || v == VERDICT_CONVERGED))
+        return "pending";
+    if (c->state.ledger.follow_previous)
+        return "rolled-back";
+    if (!c->candidate.arena)
+        return "pending";
+    if (v != VERDICT_NONE)
+        return verdict_name(v);
+    if (c->job && c->job_step == STEP_FETCH)
+        return "downloading";
+    if (c->job && c->job_step == STEP_INSTALL)
+        return "verifying";
+    if (waits_for(&c->plan, WHY_RETRY))
+        return "downloading";
+    return waits_for(&c->plan, WHY_PROBATION) ? "probation" : "applying";
+}
+
+static const char *app_state(struct core *c, const struct app *a, const char *name)
+{
+    static const char *const boxes[BOX_STATE_COUNT_] = {"stopped", "running", "stopping"};
+    if (c->job && strcmp(c->job_app, name) == 0 && (!a || a->seen.box == BOX_NONE))
+        return c->job_step == STEP_INSTALL ? "installing" : "fetching";
+    if (!a)
+        return "absent";
+    for (unsigned i = 0; i < c->plan.n; i++)
+        if (c->plan.steps[i].app && strcmp(c->plan.steps[i].app, name) == 0 &&
+            c->plan.steps[i].why == WHY_BACKOFF)
+            return "backoff";
+    return boxes[a->seen.box];
+}
+
+static void put_usage(struct cJSON *o, struct core *c, struct app *a)
+{
+    struct cgroup_usage u;
+    if (a->seen.box == BOX_NONE) {
+        if (a->peak_bytes)
+            json_put_u64(o, "peak", a->peak_bytes);
+        return;
+    }
+    box_usage(&c->cgroups, &a->box, &u);
+    if (u.memory_peak_bytes != CGROUP_UNSET && u.memory_peak_bytes > a->peak_bytes)
+        a->peak_bytes = u.memory_peak_bytes;
+    const struct {
+        const char *key;
+        uint64_t v;
+    } rows[] = {{"mem", u.memory_bytes},
+                {"limit", u.memory_limit_bytes},
+                {"peak", u.memory_peak_bytes},
+                {"pids", u.pids},
+                {"cpu_ms", u.cpu_us == CGROUP_UNSET ? CGROUP_UNSET : u.cpu_us / 1000}};
+    for (unsigned i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].v != CGROUP_UNSET)
+            json_put_u64(o, rows[i].key, rows[i].v);
+}
+
+static void put_last_exit(struct cJSON *o, const struct app *a)
+{
+    const struct ending *e = &a->seen.deaths.last;
+    if (!e->at_ms)
+        return;
+    struct cJSON *l = json_put(o, "last_exit", json_obj());
+    json_put_i64(l, "code", e->signal ? 128 + e->signal : e->code);
+    json_put_i64(l, "signal", e->signal);
+    json_put_str(l, "reason",
+                 e->oom      ? "oom"
+                 : e->by_us  ? "stopped"
+                 : !e->known ? "unknown"
+                 : e->signal ? "signal"
+                             : "exit");
+    json_put_u64(l, "at", a->last_exit_s);
+}
+
+static void put_app(struct cJSON *apps, struct core *c, const char *name)
+{
+    char hex[SHA256_TEXT];
+    struct app *a = app_find(c, name);
+    struct cJSON *o = json_put(apps, name, json_obj());
+    json_put_str(o, "state", app_state(c, a, name));
+    if (!a)
+        return;
+    bool trial = c->candidate.arena && c->state.ledger.candidate_verdict == VERDICT_NONE;
+    json_put_str(o, "phase", trial ? "probation" : a->seen.health.state == HEALTH_BAD ? "bad" : "good");
+    json_put_str(o, "version", a->version);
+    json_put_u64(o, "counter", a->counter);
+    json_put_str(o, "release", digest_text(&a->release, hex));
+    if (a->seen.box != BOX_NONE) {
+        json_put_i64(o, "pid", a->box.pid);
+        json_put_u64(o, "since", clock_wall_s() - (clock_boot_ms() - a->seen.started_ms) / 1000);
+        if (a->box.host_ip[0])
+            json_put_str(o, "ip", a->box.host_ip);
+    }
+    json_put_u64(o, "restarts", a->restarts);
+    json_put_u64(o, "oom", a->seen.deaths.oom);
+    json_put_str(o, "health", health_state_name(a->seen.health.state));
+    if (a->seen.health.last[0])
+        json_put_str(o, "health_why", a->seen.health.last);
+    put_usage(o, c, a);
+    put_last_exit(o, a);
+    (void)json_put(o, "enforce", report_fields(&a->report));
+}
+
+static void put_apps(struct cJSON *root, struct core *c)
+{
+    const struct desired *sets[] = {c->plan.aim, c->plan.run};
+    struct cJSON *apps = json_put(root, "apps", json_obj());
+    for (unsigned i = 0; i < LIM_APPS; i++)
+        if (c->apps[i].used &&
+            (c->apps[i].seen.box != BOX_NONE || desired_find(sets[0], c->apps[i].seen.name) ||
+             desired_find(sets[1], c->apps[i].seen.name)))
+            put_app(apps, c, c->apps[i].seen.name);
+    for (unsigned i = 0; sets[0] && i < sets[0]->n; i++)
+        if (!app_find(c, sets[0]->apps[i].name))
+            put_app(apps, c, sets[0]->apps[i].name);
+}
+
+static uint64_t mem_available(void)
+{
+    char text[512];
+    unsigned long long kib = 0;
+    if (fs_read_text(-100 /* AT_FDCWD */, "/proc/meminfo", text, sizeof(text), NULL) > 0) {
+        const char *at = strstr(text, "MemAvailable:");
+        if (at)
+            (void)sscanf(at, "MemAvailable: %llu", &kib);
+    }
+    return kib * 1024;
+}
+
+static void put_host(struct cJSON *root, struct core *c)
+{
+    struct utsname u;
+    struct statvfs v;
+    struct cJSON *o = json_put(root, "host", json_obj());
+    json_put_str(o, "arch", c->arch);
+    json_put_str(o, "variant", c->variant);
+    if (uname(&u) == 0)
+        json_put_str(o, "kernel", u.release);
+    json_put_u64(o, "mem", c->memory_total_bytes);
+    json_put_u64(o, "mem_free", mem_available());
+    if (fstatvfs(c->state_fd, &v) == 0) {
+        json_put_u64(o, "disk", (uint64_t)v.f_blocks * v.f_frsize);
+        json_put_u64(o, "disk_free", (uint64_t)v.f_bavail * v.f_frsize);
+    }
+    json_put_str(o, "cgroup", c->cgroups.name);
+}
+
+static void put_err(struct cJSON *root, struct core *c)
+{
+    const struct ledger *l = &c->state.ledger;
+    const char *msg = NULL, *kind = NULL;
+    if (c->refused_rev) {
+        msg = c->refused_why;
+        kind = "rejected";
+    } else if (c->held && !c->candidate.arena) {
+        msg = c->held_why;
+        kind = "held";
+    } else if (l->candidate_verdict != VERDICT_NONE && l->candidate_verdict != VERDICT_CONVERGED) {
+        msg = l->candidate_why;
+        kind = verdict_name(l->candidate_verdict);
+    } else if (c->fault.kind != ERR_NONE) {
+        msg = c->fault_err.msg;
+        kind = err_kind_name(c->fault.kind);
+    } else if (c->refused_why[0] && !c->candidate.arena) {
+        msg = c->refused_why;
+        kind = "denied";
+    }
+    if (!msg) {
+        json_put_str(root, "err", NULL);
+        return;
+    }
+    struct cJSON *o = json_put(root, "err", json_obj());
+    json_put_str(o, "kind", kind);
+    json_put_str(o, "msg", msg);
+}
+
+struct cJSON *report_state(struct core *c)
+{
+    const struct ledger *l = &c->state.ledger;
+    const struct desired *aim = c->plan.aim;
+    struct cJSON *o = json_obj();
+    json_put_u64(o, "v", 1);
+    json_put_u64(o, "ts", clock_wall_s());
+    json_put_u64(o, "seq", ++c->report_seq);
+    json_put_str(o, "device", c->config.device);
+    json_put_str(o, "fleet", c->config.fleet);
+    json_put_u64(o, "rev", aim ? aim->rev : 0);
+    json_put_u64(o, "want", c->want_rev);
+    json_put_str(o, "source", l->source);
+    json_put_str(o, "id", aim ? aim->id : NULL);
+    json_put_str(o, "phase", report_phase(c));
+    json_put_u64(o, "since", l->n_history && l->candidate_verdict != VERDICT_NONE ? l->history[0].at_s : 0);
+    put_err(o, c);
+    json_put_str(o, "agent", LIMPET_VERSION);
+    json_put_u64(o, "boot", l->boots);
+    json_put_u64(o, "cores", c->cores_before);
+    json_put_u64(o, "uptime_s", clock_boot_ms() / 1000);
+    json_put_u64(o, "trust", c->state.has_trust ? c->state.trust.version : 0);
+    json_put_str(o, "link", uplink_text(c));
+    put_host(o, c);
+    struct cJSON *groups = json_put(o, "groups", json_arr());
+    for (unsigned i = 0; i < c->config.n_groups; i++)
+        json_push_str(groups, c->config.groups[i]);
+    put_apps(o, c);
+    return o;
+}
+
+struct cJSON *report_health(struct core *c)
+{
+    double load[1] = {0};
+    char text[32];
+    struct cJSON *o = json_obj();
+    json_put_u64(o, "v", 1);
+    json_put_u64(o, "ts", clock_wall_s());
+    json_put_u64(o, "uptime_s", clock_boot_ms() / 1000);
+    (void)getloadavg(load, 1);
+    json_put_u64(o, "load1_percent", (uint64_t)(load[0] * 100));
+    json_put_u64(o, "mem_free", mem_available());
+    unsigned long long pages = 0;
+    if (fs_read_text(-100, "/proc/self/statm", text, sizeof(text), NULL) > 0 &&
+        sscanf(text, "%*u %llu", &pages) == 1)
+        json_put_u64(o, "agent_rss", pages * (uint64_t)sysconf(_SC_PAGESIZE));
+    struct cJSON *apps = json_put(o, "apps", json_obj());
+    for (unsigned i = 0; i < LIM_APPS; i++) {
+        struct app *a = &c->apps[i];
+        if (!a->used || a->seen.box == BOX_NONE)
+            continue;
+        struct cJSON *e = json_put(apps, a->seen.name, json_obj());
+        put_usage(e, c, a);
+        json_put_u64(e, "restarts", a->restarts);
+        json_put_u64(e, "oom", a->seen.deaths.oom);
+    }
+    return o;
+}
+
+void report_save(struct core *c)
+{
+    struct err err = ERR_INIT;
+    struct cJSON *o = report_state(c);
+    char AUTO_MEM *text = json_print(o, false);
+    (void)json_free(o);
+    if (fs_write_atomic(c->run_fd, "state.json", buf_str(text), 0600, &err) < 0)
+        log_error("%s", err.msg);
+}

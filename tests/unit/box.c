@@ -30,8 +30,10 @@ static void put_program(const char *from)
 {
     char cmd[256];
 
-    (void)snprintf(cmd, sizeof cmd, "cp %s %s/bin/busybox && %s/bin/busybox --install -s %s/bin 2>/dev/null",
-                   from, root, root, root);
+    (void)snprintf(cmd, sizeof cmd,
+                   "cp %s %s/bin/busybox && cd %s/bin && for a in $(./busybox --list); do test $a = busybox "
+                   "|| ln -sf busybox $a; done",
+                   from, root, root);
     if (system(cmd) != 0)
         SKIP("cannot copy busybox");
 }
@@ -156,7 +158,8 @@ TEST(what_a_program_sees_of_itself)
     CHECK(sh("grep -E '^(Cap|NoNewPrivs|Seccomp:|Groups)' /proc/self/status") == 0);
     CHECK(strstr(output, "CapEff:\t0000000000000000") && strstr(output, "CapBnd:\t0000000000000000"));
     CHECK(strstr(output, "CapInh:\t0000000000000000") && strstr(output, "CapAmb:\t0000000000000000"));
-    CHECK(strstr(output, "NoNewPrivs:\t1") && strstr(output, "Seccomp:\t2") && strstr(output, "Groups:\t\n"));
+    CHECK(strstr(output, "NoNewPrivs:\t1") && strstr(output, "Seccomp:\t2") &&
+          strstr(output, "Groups:\t \n"));
 }
 
 TEST(environment_is_exact)
@@ -175,13 +178,16 @@ TEST(what_a_program_cannot)
     CHECK(sh("echo x > /tmp/file && ! echo x > /bin/file 2>/dev/null") == 0);
     CHECK(sh("! mount -t tmpfs none /tmp 2>/dev/null && ! umount /tmp 2>/dev/null") == 0);
     CHECK(sh("! echo 1 > /proc/sys/kernel/panic 2>/dev/null && cat /proc/sys/kernel/panic >/dev/null") == 0);
-    CHECK(sh("test ! -s /proc/kcore && test ! -s /proc/timer_list && test -s /proc/uptime") == 0);
+    CHECK(
+        sh("test $(cat /proc/kcore /proc/timer_list | wc -c) = 0 && test $(cat /proc/uptime | wc -c) != 0") ==
+        0);
     CHECK(sh("test $(ls -d /proc/[0-9]* | wc -l) -le 4 && test -d /proc/1") == 0);
     CHECK(sh("! mknod /tmp/sda b 8 0 2>/dev/null && mknod /tmp/fifo p") == 0);
     CHECK(sh("! chmod 0777 /dev/null 2>/dev/null; chmod 0777 /tmp && echo x >/dev/null") == 0);
     CHECK(sh("! hostname other 2>/dev/null && test $(ls /sys/class/net | wc -l) = 1") == 0);
     CHECK(sh("test ! -e /etc/shadow && test ! -e /home") == 0);
-    CHECK(sh("! dmesg 2>/dev/null && ! date -s 2020-01-01 2>/dev/null && date >/dev/null") == 0);
+    CHECK(sh("! date -s 2020-01-01 >/dev/null 2>&1 && date >/dev/null") == 0);
+    CHECK(sh("dmesg >/tmp/log 2>&1; ! grep -q '^\\[' /tmp/log") == 0);
     CHECK(sh("! chroot / /bin/true 2>/dev/null && /bin/true") == 0);
 }
 

@@ -226,3 +226,23 @@ int fs_remove_tree(int dir_fd, const char *name, struct err *err)
         return err_errno(err, errno, "remove %s", name);
     return remove_below(dir_fd, name, dir_fd == AT_FDCWD ? st.st_dev : here.st_dev, 0, err);
 }
+
+unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigned max)
+{
+    unsigned n = 0;
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* an offset of its own */
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        if (fd >= 0)
+            (void)close(fd);
+        return 0;
+    }
+    for (struct dirent *e; n < max && (e = readdir(d));) {
+        size_t len = strlen(e->d_name), end = strlen(suffix);
+        if (e->d_name[0] != '.' && len > end && strcmp(e->d_name + len - end, suffix) == 0 &&
+            str_copy(dst + n * size, size, e->d_name))
+            n++;
+    }
+    (void)closedir(d);
+    return n;
+}

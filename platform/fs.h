@@ -40,6 +40,8 @@ int fs_open_below(int dir_fd, const char *path, int flags, mode_t mode, int *ret
 int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode, int *ret_fd, struct err *err);
 /* Remove name and all below it without following links or leaving the file system. Absent is fine. */
 int fs_remove_tree(int dir_fd, const char *name, struct err *err);
+/* Names in a folder that end with suffix, into dst[max][size], those too long left out. Returns how many. */
+unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigned max);
 /* fsync a folder's entries / the whole file system of fd. */
 int fs_sync_dir(int dir_fd, struct err *err);
 int fs_sync_all(int fd, struct err *err);

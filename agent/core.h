@@ -1,0 +1,233 @@
+/* core.h - agentd-core: the one struct that its files share, and what each file does with it.
+ *
+ *   core_main.c  start and stop          intake.c   documents -> accepted or refused (verdicts)
+ *   act.c        observe, plan, act      images.c   how far an image has come; fetch, install, collect (jobs)
+ *   apps.c       boxes: start, stop, adopt, exit       probe.c  health probes
+ *   box_spec.c   want + image config -> struct spec    logs.c   pipes into rings
+ *   report.c     state and health as JSON              uplink.c the link process and what is sent
+ *   ctl.c        the local socket                      events.c the ring of events
+ *
+ * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
+ * next step. */
+#ifndef AGENT_CORE_H
+#define AGENT_CORE_H
+#include "agent/config.h"
+#include "agent/plan.h"
+#include "agent/state.h"
+#include "ota/fetch.h"
+#include "ota/store.h"
+#include "platform/loop.h"
+#include "runtime/box.h"
+#include "runtime/logring.h"
+
+/* A manifest that was read: the document and where its strings live. */
+struct set {
+    struct arena *arena; /* NULL: there is none */
+    struct desired d;
+};
+
+/* How far one wanted image has come, and what is known of it. Derived from the store, dropped whenever the
+ * store changes. */
+struct image {
+    enum image_state state;
+    struct digest manifest; /* from NO_MANIFEST on */
+    uint64_t manifest_bytes;
+    char version[LIM_NAME_BYTES];
+    uint64_t unpacked_bytes, inodes, packed_bytes;
+    struct err fault; /* why it can get no further (kind NONE: nothing is wrong) */
+};
+
+struct probe;
+/* One box as core holds it; seen is what the plan reads. */
+struct app {
+    bool used;
+    struct seen seen;
+    struct core *core;
+    struct box_id box;
+    struct box_report report;
+    struct digest release, manifest;
+    char version[LIM_NAME_BYTES];
+    uint64_t counter, restarts, peak_bytes, last_exit_s;
+    int pidfd, out_fd, err_fd;
+    struct loop_fd exit_watch, out_watch, err_watch, oom_watch;
+    struct loop_timer exit_wait, probe_timer;
+    struct logring *log;
+    struct probe *probe;
+    struct cgroup *cgroup; /* for its OOM fd */
+    uint64_t ooms_seen;
+    bool stop_by_us;
+};
+
+struct core_exit { /* what the keeper told of ended processes */
+    pid_t pid;
+    int status;
+};
+
+struct event {
+    uint64_t seq;
+    uint32_t wait_id; /* publish under way: its ack id; 0: not sent yet */
+    char *json;
+};
+
+struct uplink;
+struct ctl;
+struct core {
+    struct loop *loop;
+    struct config config;
+    char libexec[256], config_path[256];
+    int state_fd, run_fd, app_fd; /* folders: state_dir, run_dir, run_dir/app */
+    int volumes_fd;
+    int lock_fd;
+    uid_t uid;
+    gid_t gid;
+    struct state state;
+    struct store *store;
+    struct cgroup_host cgroups;
+    struct box_caps caps;
+    char cgroup_root[LIM_NAME_BYTES + 16];
+    uint64_t memory_total_bytes;
+    char arch[16], variant[8];
+
+    struct set candidate, good, previous;
+    struct image candidate_image[LIM_APPS], good_image[LIM_APPS];
+    bool images_known;
+    struct fault fault;
+    struct err fault_err; /* its words */
+    char fault_app[LIM_NAME_BYTES];
+    struct app apps[LIM_APPS];
+
+    struct job *job;
+    enum step_kind job_step;
+    char job_app[LIM_NAME_BYTES];
+    uint64_t job_done, job_total, progress_at_ms;
+    bool has_garbage;
+    struct plan plan; /* the last one, for report and why */
+
+    struct envelope *held; /* a group's document whose time has not come */
+    char held_source[LIM_NAME_BYTES + 8], held_why[120];
+    uint64_t want_rev;     /* newest seen */
+    char refused_why[200]; /* newest refusal, for the report */
+    uint64_t refused_rev;
+    char denied_seen[3][SHA256_TEXT]; /* documents refused already: retained ones come again and again */
+    unsigned denied_at;
+
+    struct event events[LIM_EVENTS];
+    unsigned n_events;
+    uint64_t event_seq, report_seq;
+    struct logring *event_log;
+    int event_pipe[2];
+
+    struct uplink *uplink;
+    struct ctl *ctl;
+    struct core_exit exits[2 * LIM_APPS];
+    unsigned n_exits;
+    struct loop_fd keeper;
+    struct loop_timer wake, alive, daily, health, report;
+    bool keeper_ready, has_keeper, stopping, dirty, report_dirty;
+    uint64_t cores_before, started_ms, report_at_ms;
+    bool uplink_wanted;
+};
+
+/* core_main.c */
+void core_touch(struct core *c); /* something changed: observe and plan after this turn, report */
+void core_keep(struct core *c, const char *app, const char *what, int fd); /* "app.web.pid" at the keeper */
+void core_drop(struct core *c, const char *app, const char *what);
+uint64_t core_now_s(const struct core *c); /* clock_judge_s with the saved floor */
+void core_stop(struct core *c);            /* stop apps, then end */
+
+/* intake.c: one document from link, console or disk. source: "device", "group:NAME", "trust", "local".
+ * Refusals are events and, where the manifest was authentic, verdicts; err tells the caller. 0 accepted or
+ * known already. */
+int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
+void intake_clear(struct core *c, const char *source);
+void intake_held(struct core *c);                 /* look at the held group document again */
+int intake_load(struct core *c, struct err *err); /* at start: what was accepted before */
+/* The candidate ends: durable, told, and the next plan follows from it. */
+void intake_verdict(struct core *c, enum verdict v, const char *why);
+int intake_confirm(struct core *c, struct err *err);  /* candidate -> good */
+int intake_rollback(struct core *c, struct err *err); /* by the operator */
+/* Parse and judge only (agentctl plan): into *ret. */
+int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err);
+void set_done(struct set *s);
+
+/* images.c */
+void images_observe(struct core *c); /* fills candidate_image, good_image when they are not known */
+void images_forget(struct core *c);
+int images_fetch(struct core *c, const struct want *w, struct err *err);
+int images_install(struct core *c, const struct want *w, struct err *err);
+int images_collect(struct core *c, struct err *err);
+const struct image *images_of(const struct core *c, const struct want *w);
+/* A slow step failed: remember it for the plan. */
+void images_fault(struct core *c, const char *app, const struct err *err);
+
+/* act.c */
+void act_turn(void *core);
+void act_observe(struct core *c, struct observed *ret);
+void act_candidates(struct core *c, const struct desired **ret_candidate, const struct desired **ret_good);
+
+/* apps.c */
+struct app *app_find(struct core *c, const char *name);
+const struct want *app_want(struct core *c, const char *name); /* in the set whose boxes run now */
+int app_start(struct core *c, const struct want *w, struct err *err);
+void app_stop(struct app *a, const char *why, bool by_us);
+void app_kill(struct app *a);
+void apps_adopt(struct core *c, const int *fds, const char (*names)[80],
+                unsigned n); /* after a restart of core */
+void app_exit_known(struct core *c, pid_t pid, int status);
+void app_save(struct app *a); /* run_dir/app/<name>.json */
+bool apps_any_box(const struct core *c);
+void app_note(struct app *a, const struct want *w); /* a health sample arrived: act on it */
+
+/* box_spec.c: fill spec from want and the image's config; strings go to arena. Pure but for looking up user
+ * names in rootfs_fd. */
+struct box_spec_in {
+    const struct want *want;
+    struct buf config; /* the image's config document */
+    int rootfs_fd;
+    const char *volumes_dir, *resolv_conf, *hosts, *cgroup_path, *hostname;
+    const struct box_caps *caps;
+};
+int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spec *ret, struct err *err);
+uint32_t box_spec_id_shift(const char *app);
+
+/* logs.c */
+int logs_open(struct app *a, uint64_t bytes, struct err *err);
+void logs_watch(struct app *a);
+void logs_drain(struct app *a); /* read what is left, then close */
+
+/* probe.c */
+void probe_start(struct app *a); /* arm the first probe of a new or adopted box */
+void probe_stop(struct app *a);
+
+/* events.c */
+void event_add(struct core *c, const char *kind, const char *app, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void events_send(struct core *c);
+void events_acked(struct core *c, uint32_t id, bool sent);
+int events_open(struct core *c, struct err *err);
+
+/* report.c */
+struct cJSON *report_state(struct core *c);
+struct cJSON *report_health(struct core *c);
+const char *report_phase(struct core *c);
+void report_save(struct core *c); /* run_dir/state.json for agentctl */
+struct cJSON *report_fields(const struct box_report *r);
+void report_fields_read(const struct json_cur *o, struct box_report *ret);
+
+/* uplink.c */
+int uplink_start(struct core *c, struct err *err);
+void uplink_stop(struct core *c);
+bool uplink_is_up(const struct core *c);
+bool uplink_is_gone(const struct core *c);
+const char *uplink_text(const struct core *c); /* "online", "offline: ..." */
+uint64_t uplink_since_ms(const struct core *c);
+/* topic: below F/d/DEV/. id: for the ack, 0 none. false: not sent. */
+bool uplink_publish(struct core *c, const char *topic, const char *json, unsigned qos, bool retain,
+                    uint32_t expiry_s, uint32_t id);
+
+/* ctl.c */
+int ctl_open(struct core *c, struct err *err);
+void ctl_close(struct core *c);
+/* The last n lines of an app's log as text; malloc'd. */
+char *ctl_log_text(struct core *c, const char *app, uint64_t n);
+#endif

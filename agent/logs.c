@@ -1,0 +1,74 @@
+/* logs.c - the pipes of a box into its ring. */
+#include <stdio.h>
+
+#include "agent/core.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+
+int logs_open(struct app *a, uint64_t bytes, struct err *err)
+{
+    char name[LIM_NAME_BYTES + 8];
+    (void)str_fmt(name, sizeof(name), "%s.log", a->seen.name);
+    a->log = logring_free(a->log);
+    return logring_open(a->core->app_fd, name, (uint32_t)bytes, &a->log, err);
+}
+
+static void end_stream(struct app *a, struct loop_fd *w, int *fd, const char *what)
+{
+    loop_fd_del(a->core->loop, w);
+    core_drop(a->core, a->seen.name, what);
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+
+/* A few pieces a turn: one app that floods its log does not keep the others waiting. */
+static void pump(struct app *a, struct loop_fd *w, int *fd, char stream, const char *what, unsigned pieces)
+{
+    struct err err = ERR_INIT;
+    for (unsigned i = 0; i < pieces && *fd >= 0; i++) {
+        int rc = logring_pump(a->log, *fd, stream, clock_wall_ms(), &err);
+        if (rc == -(int)ERR_CONFLICT)
+            return;
+        if (rc <= 0) {
+            if (rc < 0)
+                log_error("log of %s: %s", a->seen.name, err.msg);
+            end_stream(a, w, fd, what);
+        }
+    }
+}
+
+static void out_ready(struct loop_fd *w, uint32_t events)
+{
+    struct app *a = container_of(w, struct app, out_watch);
+    (void)events;
+    pump(a, w, &a->out_fd, 'o', "out", 4);
+}
+
+static void err_ready(struct loop_fd *w, uint32_t events)
+{
+    struct app *a = container_of(w, struct app, err_watch);
+    (void)events;
+    pump(a, w, &a->err_fd, 'e', "err", 4);
+}
+
+void logs_watch(struct app *a)
+{
+    struct err err = ERR_INIT;
+    a->out_watch = (struct loop_fd){.fd = -1, .on_ready = out_ready};
+    a->err_watch = (struct loop_fd){.fd = -1, .on_ready = err_ready};
+    if ((a->out_fd >= 0 && loop_fd_add(a->core->loop, &a->out_watch, a->out_fd, EPOLLIN, &err) < 0) ||
+        (a->err_fd >= 0 && loop_fd_add(a->core->loop, &a->err_watch, a->err_fd, EPOLLIN, &err) < 0))
+        log_error("log of %s: %s", a->seen.name, err.msg);
+}
+
+void logs_drain(struct app *a)
+{
+    if (a->log) {
+        pump(a, &a->out_watch, &a->out_fd, 'o', "out", 64);
+        pump(a, &a->err_watch, &a->err_fd, 'e', "err", 64);
+    }
+    end_stream(a, &a->out_watch, &a->out_fd, "out");
+    end_stream(a, &a->err_watch, &a->err_fd, "err");
+    a->log = logring_free(a->log);
+}

@@ -24,7 +24,7 @@ struct fetch_blob {
     bool manifest;       /* ask /manifests/ (with Accept) instead of /blobs/ */
 };
 struct fetch_request {
-    const char *const *sources; /* "http://host:port/repo/name", "https://...", "dir:/path" (OCI layout, readable by uid) */
+    const char *const *sources; /* "http://host:port/repo/name", "https://...", "dir:/path" (OCI layout) */
     unsigned n_sources;
     const struct fetch_blob *blobs;
     unsigned n_blobs;

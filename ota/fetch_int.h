@@ -8,6 +8,7 @@ struct fetch_item {
     uint64_t size, have; /* size 0: unknown until it has ended */
     bool manifest, complete;
     int fd;
+    int dir_fds[LIM_SOURCES]; /* the same blob in sources[i] when that is a folder that has it, else -1 */
 };
 struct fetch_job {
     unsigned n_sources, n_items;
@@ -26,8 +27,10 @@ int fetch_take(struct fetch_job *j, struct fetch_item *it, struct buf bytes, str
 /* Get every item; returns 0 or the verdict. */
 int fetch_run(struct fetch_job *j, struct err *err);
 
-/* fetch_dir.c: an OCI layout folder. base: "/path". Errors: NOTFOUND, INTEGRITY (another size), IO, DENIED. */
-int dir_get(struct fetch_job *j, struct fetch_item *it, const char *base, struct err *err);
+/* fetch_dir.c: an OCI layout folder. dir_open opens (and only opens) what is there while we are still root, so that the folder need
+ * not be readable by the sandbox's user. dir_get: sources[source]. Errors: NOTFOUND, INTEGRITY (another size), IO. */
+void dir_open(struct fetch_job *j);
+int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
 /* fetch_http.c: a registry (OCI distribution-spec). Call http_init before the sandbox. */
 struct http;

@@ -120,7 +120,7 @@ static int read_request(const struct json_cur *root, struct fetch_job *j, struct
 
 static int enter_sandbox(const struct fetch_job *j, struct err *err)
 {
-    const char *read_paths[COUNT_OF(system_paths) + LIM_SOURCES + 1] = {NULL};
+    const char *read_paths[COUNT_OF(system_paths) + 1] = {NULL};
     static const char *const none[] = {NULL};
     unsigned n = 0;
     char missing[128];
@@ -134,9 +134,6 @@ static int enter_sandbox(const struct fetch_job *j, struct err *err)
 
     for (; n < COUNT_OF(system_paths); n++)
         read_paths[n] = system_paths[n];
-    for (unsigned i = 0; i < j->n_sources; i++)
-        if (strncmp(j->sources[i], "dir:", 4) == 0)
-            read_paths[n++] = j->sources[i] + 4;
     for (unsigned i = 0; i < j->n_items; i++)
         if (j->items[i].size > box.file_bytes)
             box.file_bytes = j->items[i].size;
@@ -163,6 +160,8 @@ static int run(struct fetch_job *j, struct err *err)
     r = read_request(&root, j, err);
     if (r >= 0)
         r = crypto_init(err);
+    if (r >= 0)
+        dir_open(j);
     if (r >= 0)
         r = http_init(j, err);
     if (r >= 0)

@@ -40,11 +40,11 @@ int fetch_take(struct fetch_job *j, struct fetch_item *it, struct buf bytes, str
     return 0;
 }
 
-static int get(struct fetch_job *j, struct fetch_item *it, const char *source, struct err *err)
+static int get(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
 {
+    const char *source = j->sources[index];
     struct err why = ERR_INIT;
-    int r =
-        strncmp(source, "dir:", 4) == 0 ? dir_get(j, it, source + 4, &why) : http_get(j, it, source, &why);
+    int r = strncmp(source, "dir:", 4) == 0 ? dir_get(j, it, index, &why) : http_get(j, it, source, &why);
 
     if (r == 0 && it->size && it->have != it->size)
         r = err_set(&why, ERR_NET, "ended after %llu of %llu bytes", (unsigned long long)it->have,
@@ -65,7 +65,7 @@ static void try_sources(struct fetch_job *j, struct fetch_item *it, struct round
     for (unsigned i = 0; i < j->n_sources && !it->complete; i++) {
         uint64_t had = it->have;
         struct err err = ERR_INIT;
-        int r = get(j, it, j->sources[i], &err);
+        int r = get(j, it, i, &err);
         round->moved |= it->have > had;
         if (r == 0)
             return;

@@ -18,7 +18,7 @@
 #define CA_BYTES     (1024 * 1024)
 #define AUTH_BYTES   512
 #define SOURCE_BYTES 1024
-#define OPEN_FILES   32
+#define OPEN_FILES   (32 + LIM_SOURCES * FETCH_BLOBS_MAX)
 #define DATA_BYTES   (64ULL << 20) /* mappings, not memory in use: the cgroup bounds that */
 
 /* What name resolution and TLS read after the sandbox has closed. Absent ones do not matter. */

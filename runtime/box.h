@@ -1,6 +1,6 @@
 /* box.h - one container: make, start, watch, stop, enter, forget.
- * Effects: processes, cgroups, mounts (only inside the new mount namespace), network devices. No process of ours stays
- * beside it (L3). Blocks: box_start some milliseconds; nothing else. Threads: one. */
+ * Effects: processes, cgroups, mounts (only inside the new mount namespace), network devices. No process of
+ * ours stays beside it (L3). Blocks: box_start some milliseconds; nothing else. Threads: one. */
 #ifndef RUNTIME_BOX_H
 #define RUNTIME_BOX_H
 #include "platform/cgroup.h"
@@ -10,11 +10,11 @@
 /* What it takes to find a running box again after a restart of ours: plain data, saved by the caller. */
 struct box_id {
     char id[LIM_NAME_BYTES];
-    pid_t pid;                /* pid 1 of the box, as the host sees it */
-    uint64_t start_ticks;     /* sys_proc_start(pid): the identity */
+    pid_t pid;            /* pid 1 of the box, as the host sees it */
+    uint64_t start_ticks; /* sys_proc_start(pid): the identity */
     char cgroup_path[160];
     enum spec_net net;
-    char host_ip[16];         /* bridge: the box's IPv4 address, "" otherwise */
+    char host_ip[16]; /* bridge: the box's IPv4 address, "" otherwise */
 };
 
 /* L9, per field: what is really in force in this box. */
@@ -25,14 +25,15 @@ struct box_report {
 
 struct box_started {
     struct box_id id;
-    int pidfd;           /* owner: caller; -1 where the kernel has none */
-    int out_fd, err_fd;  /* read ends of stdout and stderr, non-blocking; owner: caller */
+    int pidfd;          /* owner: caller; -1 where the kernel has none */
+    int out_fd, err_fd; /* read ends of stdout and stderr, non-blocking; owner: caller */
     struct box_report report;
 };
 
-/* Make the cgroup, the namespaces and the network, walk the set-up operations in the child, exec. Returns when exec has
- * succeeded, or with what failed in the child ("web: mount /proc: Operation not permitted"); then nothing is left behind.
- * exec failures: NOTFOUND (no such program), DENIED (not executable). h: from cgroup_detect, outlives the box. */
+/* Make the cgroup, the namespaces and the network, walk the set-up operations in the child, exec. Returns
+ * when exec has succeeded, or with what failed in the child ("web: mount /proc: Operation not permitted");
+ * then nothing is left behind. exec failures: NOTFOUND (no such program), DENIED (not executable). h: from
+ * cgroup_detect, outlives the box. */
 int box_start(const struct cgroup_host *h, const struct spec *s, struct box_started *ret, struct err *err);
 
 /* Send a signal to pid 1 of the box. Identity is checked by start_ticks. NOTFOUND when it has gone. */
@@ -42,11 +43,12 @@ int box_kill(const struct cgroup_host *h, const struct box_id *b, struct err *er
 /* Is pid 1 alive (a zombie counts as dead)? */
 bool box_is_alive(const struct box_id *b);
 void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgroup_usage *ret);
-/* Remove what a box that has ended leaves: cgroup, veth, port rules. Safe to repeat, also after a crash of ours. */
+/* Remove what a box that has ended leaves: cgroup, veth, port rules. Safe to repeat, also after a crash of
+ * ours. */
 int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err);
 
-/* Run one more program inside: all its namespaces, cgroup, user, no caps, seccomp as the box. Returns its pid (a child of
- * the caller) and pipe ends as asked. stdio fds < 0: /dev/null. Errors: NOTFOUND, DENIED, IO. */
+/* Run one more program inside: all its namespaces, cgroup, user, no caps, seccomp as the box. Returns its pid
+ * (a child of the caller) and pipe ends as asked. stdio fds < 0: /dev/null. Errors: NOTFOUND, DENIED, IO. */
 struct box_exec {
     const char *const *args;
     const char *const *env; /* NULL: only PATH */
@@ -56,15 +58,16 @@ struct box_exec {
     bool seccomp_default;
     bool terminal_ctty; /* stdin is a pty slave: make it the controlling terminal */
 };
-int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x, pid_t *ret_pid, int *ret_pidfd,
-                   struct err *err);
+int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x,
+                   pid_t *ret_pid, int *ret_pidfd, struct err *err);
 
-/* Connect a TCP socket from inside the box's network namespace without running anything in it: a non-blocking socket whose
- * connect() is under way to 127.0.0.1:port. For health checks (tcp, http). Owner of *ret_fd: caller. */
+/* Connect a TCP socket from inside the box's network namespace without running anything in it: a non-blocking
+ * socket whose connect() is under way to 127.0.0.1:port. For health checks (tcp, http). Owner of *ret_fd:
+ * caller. */
 int box_tcp_connect(const struct box_id *b, uint16_t port, int *ret_fd, struct err *err);
 
-/* The list of set-up operations as text, one a line ("mount proc /proc nosuid,nodev,noexec"): pure, for people and tests.
- * malloc'd, owner: caller. */
+/* The list of set-up operations as text, one a line ("mount proc /proc nosuid,nodev,noexec"): pure, for
+ * people and tests. malloc'd, owner: caller. */
 char *box_describe(const struct spec *s);
 
 /* What this kernel can do, probed once by trying: the input of L9's "required" check before any download. */

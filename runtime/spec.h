@@ -1,6 +1,6 @@
-/* spec.h - what one container is: validated, plain data. Built by spec_from_oci (config.json of the OCI runtime-spec 1.x)
- * or filled by a caller of ours, then checked once by spec_check. Pure.
- * All strings belong to whoever filled the spec (an arena) and outlive every use of it. */
+/* spec.h - what one container is: validated, plain data. Built by spec_from_oci (config.json of the OCI
+ * runtime-spec 1.x) or filled by a caller of ours, then checked once by spec_check. Pure. All strings belong
+ * to whoever filled the spec (an arena) and outlive every use of it. */
 #ifndef RUNTIME_SPEC_H
 #define RUNTIME_SPEC_H
 #include <stdbool.h>
@@ -13,16 +13,35 @@
 #include "platform/limits.h"
 #include "platform/mem.h"
 
-enum spec_net { SPEC_NET_NONE, SPEC_NET_HOST, SPEC_NET_BRIDGE, SPEC_NET_COUNT_ }; /* NONE: own namespace, loopback only */
-enum spec_mount_kind { SPEC_MOUNT_BIND, SPEC_MOUNT_TMPFS, SPEC_MOUNT_PROC, SPEC_MOUNT_SYSFS, SPEC_MOUNT_DEVPTS,
-                       SPEC_MOUNT_MQUEUE, SPEC_MOUNT_CGROUP, SPEC_MOUNT_KIND_COUNT_ };
+#define SPEC_ID_SHIFT \
+    1000000u /* default first host id of a box: clear of users (1000..) and subordinate ids (100000..) */
+
+enum spec_net {
+    SPEC_NET_NONE,
+    SPEC_NET_HOST,
+    SPEC_NET_BRIDGE,
+    SPEC_NET_COUNT_
+}; /* NONE: own namespace, loopback only */
+enum spec_mount_kind {
+    SPEC_MOUNT_BIND,
+    SPEC_MOUNT_TMPFS,
+    SPEC_MOUNT_PROC,
+    SPEC_MOUNT_SYSFS,
+    SPEC_MOUNT_DEVPTS,
+    SPEC_MOUNT_MQUEUE,
+    SPEC_MOUNT_CGROUP,
+    SPEC_MOUNT_KIND_COUNT_
+};
 
 struct spec_mount {
     enum spec_mount_kind kind;
     const char *source; /* BIND: absolute host path, or NULL when source_fd is set */
     int source_fd;      /* BIND: borrowed fd of a folder or file; -1: use source */
     const char *target; /* absolute, inside the container; resolved below the rootfs fd only */
-    bool read_only, no_exec, make_target;
+    bool read_only, no_exec;
+    bool suid, devices;  /* what the default takes away: set-uid programs, device nodes */
+    bool recursive;      /* BIND: with the mounts below the source */
+    bool make_target;    /* make the mount point when the image lacks it (never in a shared store) */
     uint64_t size_bytes; /* TMPFS */
     unsigned mode;       /* TMPFS: octal mode of its root */
 };
@@ -51,11 +70,12 @@ struct spec {
     uint32_t umask;
     uint64_t caps; /* bounding = effective = permitted set; 0: none */
     bool no_new_privs;
-    bool seccomp_default; /* our own filter (seccomp_default.h) */
+    bool seccomp_default;                    /* our own filter (seccomp_default.h) */
     const struct sock_filter *seccomp_extra; /* CLI: a compiled profile instead of ours, or NULL */
     unsigned short n_seccomp_extra;
-    bool userns;          /* ids shifted by id_shift, rootfs idmapped; degraded where the kernel cannot */
-    uint32_t id_shift;    /* first host id of 65536 */
+    bool userns;       /* ids shifted by id_shift, rootfs idmapped; degraded where the kernel cannot */
+    uint32_t id_shift; /* first host id */
+    uint32_t id_count; /* how many; default 65536 */
     bool ns_pid, ns_mount, ns_ipc, ns_uts, ns_cgroup; /* net: see net */
     enum spec_net net;
     struct spec_port ports[LIM_PORTS];
@@ -73,14 +93,17 @@ struct spec {
     bool terminal;
 };
 
-/* Our least-privilege defaults: all namespaces, userns, /proc /dev /sys /dev/shm /tmp /dev/pts /dev/mqueue, masked and
- * read-only paths, no caps, no_new_privs, our seccomp filter, read-only rootfs, umask 022, cwd "/". */
+/* Our least-privilege defaults: all namespaces, userns, /proc /dev /sys /dev/shm /tmp /dev/pts /dev/mqueue,
+ * masked and read-only paths, no caps, no_new_privs, our seccomp filter, read-only rootfs, umask 022, cwd
+ * "/". */
 void spec_defaults(struct spec *s);
 
-/* From config.json (whole text) of a bundle. Strings go to arena. Unknown properties pass, wrong ones are refused with the
- * field's path. Errors: INVALID, UNSUPPORTED (a field that needs what we do not do: never ignored in silence). */
+/* From config.json (whole text) of a bundle. Strings go to arena. Unknown properties pass, wrong ones are
+ * refused with the field's path. Errors: INVALID, UNSUPPORTED (a field that needs what we do not do: never
+ * ignored in silence). */
 int spec_from_oci(struct buf config_json, struct arena *arena, struct spec *ret, struct err *err);
 
-/* The one gate before a container is made: names, absolute targets, counts, contradictions. Errors: INVALID. */
+/* The one gate before a container is made: names, absolute targets, counts, contradictions. Errors: INVALID.
+ */
 int spec_check(const struct spec *s, struct err *err);
 #endif

@@ -4,7 +4,7 @@
  *   ota-tool STORE fetch DIGEST SIZE [BLOB] -- SOURCE...   DIGEST and, unless BLOB is given, all that its
  * image needs ota-tool STORE collect DIGEST...              keeps only these ota-tool STORE list | rootfs
  * DIGEST | has-layer DIGEST Settings: UNTAR (the untar program), FETCH (the fetch program), CA, AUTH,
- * DEADLINE_MS, JOB_UID. Errors go to stderr as "KIND: message", exit status is the kind. */
+ * DEADLINE_MS, STALL_S, JOB_UID. Errors go to stderr as "KIND: message", exit status is the kind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -123,9 +123,10 @@ static int fetch_blobs(struct store *s, struct loop *l, const struct fetch_blob 
 {
     struct wait w = {0};
     struct job *job = NULL;
-    uint64_t deadline = 60000, uid = 65534;
+    uint64_t deadline = 60000, uid = 65534, stall_s = 0;
     (void)str_u64(env_or("DEADLINE_MS", "60000"), 1, UINT64_MAX, &deadline);
     (void)str_u64(env_or("JOB_UID", "65534"), 0, UINT32_MAX, &uid);
+    (void)str_u64(env_or("STALL_S", "0"), 0, 3600, &stall_s);
     struct fetch_request req = {.sources = sources,
                                 .n_sources = n_sources,
                                 .blobs = blobs,
@@ -135,6 +136,7 @@ static int fetch_blobs(struct store *s, struct loop *l, const struct fetch_blob 
                                 .program = env_or("FETCH", "agentd-fetch"),
                                 .uid = (uid_t)uid,
                                 .gid = (gid_t)uid,
+                                .stall_s = stall_s,
                                 .deadline_ms = deadline};
     struct job_calls calls = {on_line, on_done, &w};
 

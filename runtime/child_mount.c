@@ -1,0 +1,415 @@
+/* child_mount.c - build the container's tree below one descriptor. No path of the image is ever used as a
+ * path of the host: targets are opened below the rootfs, mounted on by descriptor. See child_mount.h. */
+#include "runtime/child_mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "platform/fs.h"
+#include "platform/sys.h"
+
+#define AT_RECURSIVE_ 0x8000
+#define FD_TEXT       32
+
+const struct child_node child_nodes[CHILD_NODES] = {
+    {"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+};
+
+/* A descriptor as a path for mount(2): relative to the host's procfs, which is our working folder and was
+ * checked. */
+static const char *fd_text(int fd, char dst[FD_TEXT])
+{
+    (void)snprintf(dst, FD_TEXT, "self/fd/%d", fd);
+    return dst;
+}
+
+int child_op_private(struct child *c, const struct op *op, struct err *err)
+{
+    struct statfs st;
+
+    (void)op;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        return err_errno(err, errno, "mount");
+    c->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (c->proc_fd < 0 || fstatfs(c->proc_fd, &st) != 0 || st.f_type != PROC_SUPER_MAGIC)
+        return err_set(err, ERR_UNSUPPORTED, "/proc of the host is no procfs");
+    return fchdir(c->proc_fd) == 0 ? 0 : err_errno(err, errno, "/proc");
+}
+
+/* Open in our mount namespace what fd names in the parent's; proven to be the same file. */
+static int reopen_here(int fd, const char *path, int *ret_fd, struct err *err)
+{
+    char name[LIM_PATH_BYTES], link[FD_TEXT];
+    struct stat want, got;
+    AUTO_FD int here = -1;
+
+    if (fd >= 0) {
+        ssize_t n = readlink(fd_text(fd, link), name, sizeof name - 1);
+        if (n <= 0)
+            return err_errno(err, n < 0 ? errno : ENOENT, "descriptor %d", fd);
+        name[n] = '\0';
+        path = name;
+    }
+    here = open(path, O_PATH | O_CLOEXEC);
+    if (here < 0)
+        return err_errno(err, errno, "%s", path);
+    if (fd >= 0 && (fstat(fd, &want) != 0 || fstat(here, &got) != 0 || want.st_dev != got.st_dev ||
+                    want.st_ino != got.st_ino))
+        return err_set(err, ERR_CONFLICT, "%s is not what it was", path);
+    *ret_fd = steal_fd(&here);
+    return 0;
+}
+
+int child_op_find_root(struct child *c, const struct op *op, struct err *err)
+{
+    (void)op;
+    return reopen_here(c->spec->rootfs_fd, c->spec->rootfs_path, &c->place_fd, err);
+}
+
+/* Change the flags of the mount that fd is the top of (old kernels); what it has already stays. */
+static int remount_flags(int fd, unsigned long add, struct err *err)
+{
+    static const unsigned long pairs[][2] = {{ST_NOSUID, MS_NOSUID},    {ST_NODEV, MS_NODEV},
+                                             {ST_NOEXEC, MS_NOEXEC},    {ST_RDONLY, MS_RDONLY},
+                                             {ST_NOATIME, MS_NOATIME},  {ST_NODIRATIME, MS_NODIRATIME},
+                                             {ST_RELATIME, MS_RELATIME}};
+    char link[FD_TEXT];
+    struct statvfs st;
+
+    if (fstatvfs(fd, &st) != 0)
+        return err_errno(err, errno, "statvfs");
+    for (size_t i = 0; i < COUNT_OF(pairs); i++)
+        if (st.f_flag & pairs[i][0])
+            add |= pairs[i][1];
+    if (mount(NULL, fd_text(fd, link), NULL, MS_REMOUNT | MS_BIND | add, NULL) != 0)
+        return err_errno(err, errno, "remount");
+    return 0;
+}
+
+int child_op_root(struct child *c, const struct op *op, struct err *err)
+{
+    char link[FD_TEXT];
+    int fd = -1, r;
+
+    (void)op;
+    if (c->trees.root >= 0) {
+        if (sys_move_mount(c->trees.root, "", c->place_fd, "",
+                           MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+            return err_errno(err, errno, "move");
+        c->root_fd = c->trees.root;
+        return 0;
+    }
+    fd_text(c->place_fd, link);
+    if (mount(link, link, NULL, MS_BIND | MS_REC, NULL) != 0)
+        return err_errno(err, errno, "bind");
+    r = reopen_here(c->spec->rootfs_fd, c->spec->rootfs_path, &fd, err); /* now the top of the new mount */
+    if (r < 0)
+        return r;
+    c->root_fd = fd;
+    return remount_flags(fd, MS_NODEV, err);
+}
+
+static const char *below(const char *path)
+{
+    return path + strspn(path, "/");
+}
+
+/* Folders of the way to path (exclusive), each made if missing. The last stands in *ret_fd. */
+static int make_parents(int root_fd, const char *path, int *ret_fd, const char **ret_last, struct err *err)
+{
+    AUTO_FD int at = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
+    char part[LIM_PATH_BYTES];
+    const char *slash;
+    int next, r;
+
+    for (path = below(path); (slash = strchr(path, '/')) && *below(slash); path = below(slash)) {
+        (void)snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        if (mkdirat(at, part, 0755) != 0 && errno != EEXIST)
+            return err_errno(err, errno, "make mount point %s", part);
+        if ((r = fs_open_in_root(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, &next, err)) < 0)
+            return r;
+        (void)close(at);
+        at = next;
+    }
+    *ret_fd = steal_fd(&at);
+    *ret_last = path;
+    return 0;
+}
+
+static int make_target(int root_fd, const char *target, bool is_dir, struct err *err)
+{
+    AUTO_FD int parent = -1;
+    AUTO_FD int file = -1;
+    const char *last = target;
+    char name[256];
+    int r = make_parents(root_fd, target, &parent, &last, err);
+
+    if (r < 0)
+        return r;
+    if (!str_fmt(name, sizeof name, "%.*s", (int)strcspn(last, "/"), last))
+        return err_set(err, ERR_INVALID, "name too long");
+    if (is_dir)
+        return mkdirat(parent, name, 0755) == 0 || errno == EEXIST
+                   ? 0
+                   : err_errno(err, errno, "make mount point");
+    file = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    return file >= 0 || errno == EEXIST ? 0 : err_errno(err, errno, "make mount point");
+}
+
+/* The kernel's own file systems go exactly where they are named: an image that has a link there wants to be
+ * tricked or tricks us. Other targets may go through links of the image, which end inside of it. */
+static bool is_strict(const struct spec_mount *m)
+{
+    return m->kind != SPEC_MOUNT_BIND && (m->kind != SPEC_MOUNT_TMPFS || strncmp(m->target, "/dev", 4) == 0);
+}
+
+static int open_target(struct child *c, const struct spec_mount *m, bool is_dir, int *ret_fd, struct err *err)
+{
+    int flags = O_PATH | (is_dir ? O_DIRECTORY : 0), r;
+    const char *path = below(m->target);
+
+    for (int tries = 0;; tries++) {
+        r = is_strict(m) ? fs_open_below(c->root_fd, path, flags, 0, ret_fd, err)
+                         : fs_open_in_root(c->root_fd, path, flags, 0, ret_fd, err);
+        if (r != -ERR_NOTFOUND || tries > 0 || !m->make_target)
+            break;
+        if ((r = make_target(c->root_fd, m->target, is_dir, err)) < 0)
+            return r;
+    }
+    if (r == -ERR_NOTFOUND)
+        return err_set(err, ERR_NOTFOUND, "the image has no mount point %s", m->target);
+    return r;
+}
+
+static int bind_tree(struct child *c, const struct spec_mount *m, int tree, struct err *err)
+{
+    AUTO_FD int target = -1;
+    struct stat st;
+    int r;
+
+    if (fstat(tree, &st) != 0)
+        return err_errno(err, errno, "source");
+    if ((r = open_target(c, m, S_ISDIR(st.st_mode), &target, err)) < 0)
+        return r;
+    if (sys_move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+        return err_errno(err, errno, "move");
+    (void)close(tree);
+    return 0;
+}
+
+static int bind_path(struct child *c, const struct spec_mount *m, struct err *err)
+{
+    AUTO_FD int source = -1;
+    AUTO_FD int target = -1;
+    AUTO_FD int top = -1;
+    char from[FD_TEXT], to[FD_TEXT];
+    struct stat st;
+    int r = reopen_here(m->source_fd, m->source, &source, err);
+
+    if (r < 0)
+        return r;
+    if (fstat(source, &st) != 0)
+        return err_errno(err, errno, "source");
+    if ((r = open_target(c, m, S_ISDIR(st.st_mode), &target, err)) < 0)
+        return r;
+    if (mount(fd_text(source, from), fd_text(target, to), NULL, MS_BIND | (m->recursive ? MS_REC : 0),
+              NULL) != 0)
+        return err_errno(err, errno, "bind");
+    if ((r = open_target(c, m, S_ISDIR(st.st_mode), &top, err)) < 0)
+        return r;
+    return remount_flags(top, ops_mount_flags(m), err);
+}
+
+static const char *mount_data(const struct spec_mount *m, char *dst, size_t size)
+{
+    size_t at;
+
+    switch (m->kind) {
+    case SPEC_MOUNT_TMPFS:
+        at = (size_t)snprintf(dst, size, "mode=%04o", m->mode);
+        if (m->size_bytes)
+            (void)snprintf(dst + at, size - at, ",size=%llu", (unsigned long long)m->size_bytes);
+        return dst;
+    case SPEC_MOUNT_DEVPTS:
+        return "newinstance,ptmxmode=0666,mode=0620,gid=5";
+    default:
+        return NULL;
+    }
+}
+
+/* cgroup v1 and hybrid: the container sees an empty place, limits are ours to know. */
+static int mount_cgroup(const struct spec_mount *m, const char *at, struct err *err)
+{
+    unsigned long flags = ops_mount_flags(m);
+
+    if (mount("cgroup2", at, "cgroup2", flags, NULL) == 0)
+        return 0;
+    if (mount("tmpfs", at, "tmpfs", flags | MS_RDONLY, "mode=0755,size=4k,nr_inodes=2") == 0)
+        return 0;
+    return err_errno(err, errno, "mount");
+}
+
+/* Which file systems may be missing: a kernel without POSIX queues; sysfs with the host's network in a user
+ * namespace. */
+static int mount_failed(const struct spec_mount *m, const char *at, int err_no, struct err *err)
+{
+    if (m->kind == SPEC_MOUNT_MQUEUE && (err_no == ENODEV || err_no == EBUSY || err_no == EPERM))
+        return 0;
+    if (m->kind == SPEC_MOUNT_SYSFS && err_no == EPERM &&
+        mount("/sys", at, NULL, MS_BIND | MS_REC, NULL) == 0)
+        return 1; /* flags still to be set */
+    return err_errno(err, err_no, "mount");
+}
+
+int child_op_mount(struct child *c, const struct op *op, struct err *err)
+{
+    const struct spec_mount *m = &c->spec->mounts[op->index];
+    const char *type = ops_mount_type(m->kind);
+    char at[FD_TEXT], data[64];
+    AUTO_FD int target = -1;
+    int r;
+
+    if (m->kind == SPEC_MOUNT_BIND)
+        return c->trees.mounts[op->index] >= 0 ? bind_tree(c, m, c->trees.mounts[op->index], err)
+                                               : bind_path(c, m, err);
+    if ((r = open_target(c, m, true, &target, err)) < 0)
+        return r;
+    fd_text(target, at);
+    if (m->kind == SPEC_MOUNT_CGROUP)
+        return mount_cgroup(m, at, err);
+    if (mount(type, at, type, ops_mount_flags(m), mount_data(m, data, sizeof data)) == 0)
+        return 0;
+    if ((r = mount_failed(m, at, errno, err)) <= 0)
+        return r;
+    (void)close(steal_fd(&target));
+    if ((r = open_target(c, m, true, &target, err)) < 0)
+        return r;
+    return remount_flags(target, ops_mount_flags(m), err);
+}
+
+/* One device: our own node where root is root, the host's bound where a user namespace forbids mknod (and
+ * protects the host's from chmod). */
+static int make_node(struct child *c, int dev_fd, unsigned i, struct err *err)
+{
+    const struct child_node *n = &child_nodes[i];
+    AUTO_FD int place = -1;
+
+    if (!c->spec->userns) {
+        if (mknodat(dev_fd, n->name, S_IFCHR | 0666, makedev(n->major, n->minor)) != 0 && errno != EEXIST)
+            return err_errno(err, errno, "/dev/%s", n->name);
+        return 0;
+    }
+    place = openat(dev_fd, n->name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (place < 0 || sys_move_mount(c->trees.nodes[i], "", place, "",
+                                    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+        return err_errno(err, errno, "/dev/%s", n->name);
+    return 0;
+}
+
+int child_op_devices(struct child *c, const struct op *op, struct err *err)
+{
+    static const char *const links[][2] = {{"/proc/self/fd", "fd"},
+                                           {"/proc/self/fd/0", "stdin"},
+                                           {"/proc/self/fd/1", "stdout"},
+                                           {"/proc/self/fd/2", "stderr"},
+                                           {"pts/ptmx", "ptmx"}};
+    AUTO_FD int dev = -1;
+    struct stat st;
+    int r = fs_open_below(c->root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
+
+    (void)op;
+    for (unsigned i = 0; r >= 0 && i < CHILD_NODES; i++)
+        r = make_node(c, dev, i, err);
+    for (unsigned i = 0; r >= 0 && i < COUNT_OF(links); i++)
+        if (symlinkat(links[i][0], dev, links[i][1]) != 0)
+            r = err_errno(err, errno, "/dev/%s", links[i][1]);
+    if (r < 0)
+        return r;
+    c->null_fd = openat(dev, "null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (c->null_fd < 0 || fstat(c->null_fd, &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+        return err_set(err, ERR_IO, "/dev/null is not the null device");
+    return 0;
+}
+
+int child_op_read_only(struct child *c, const struct op *op, struct err *err)
+{
+    struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    AUTO_FD int fd = -1;
+    AUTO_FD int tree = -1;
+    char at[FD_TEXT];
+    int r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
+
+    if (r < 0)
+        return r == -ERR_NOTFOUND ? 0 : r;
+    if (c->modern) {
+        tree = sys_open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE_);
+        if (tree < 0 || sys_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attr) != 0 ||
+            sys_move_mount(tree, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+            return err_errno(err, errno, "mount");
+        return 0;
+    }
+    if (mount(fd_text(fd, at), at, NULL, MS_BIND | MS_REC, NULL) != 0)
+        return err_errno(err, errno, "bind");
+    if ((r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &tree, err)) < 0)
+        return r;
+    return remount_flags(tree, MS_RDONLY, err);
+}
+
+int child_op_mask(struct child *c, const struct op *op, struct err *err)
+{
+    AUTO_FD int fd = -1;
+    char at[FD_TEXT], null[FD_TEXT];
+    struct stat st;
+    int r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
+
+    if (r < 0)
+        return r == -ERR_NOTFOUND ? 0 : r;
+    if (fstat(fd, &st) != 0)
+        return err_errno(err, errno, "stat");
+    fd_text(fd, at);
+    if (S_ISDIR(st.st_mode))
+        r = mount("tmpfs", at, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                  "mode=0555,size=4k,nr_inodes=2");
+    else if (c->null_fd < 0)
+        return err_set(err, ERR_INVALID, "needs a /dev of our making");
+    else /* our own null device, checked: never a path of the image */
+        r = mount(fd_text(c->null_fd, null), at, NULL, MS_BIND, NULL);
+    return r == 0 ? 0 : err_errno(err, errno, "mount");
+}
+
+int child_op_seal_root(struct child *c, const struct op *op, struct err *err)
+{
+    struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+
+    (void)op;
+    if (!c->modern)
+        return remount_flags(c->root_fd, MS_RDONLY, err);
+    if (sys_mount_setattr(c->root_fd, "", AT_EMPTY_PATH, &attr) != 0)
+        return err_errno(err, errno, "mount_setattr");
+    return 0;
+}
+
+int child_op_pivot(struct child *c, const struct op *op, struct err *err)
+{
+    (void)op;
+    if (fchdir(c->root_fd) != 0)
+        return err_errno(err, errno, "rootfs");
+    if (sys_pivot_root(".", ".") == 0) {
+        /* the old root lies on top of the new one now: take it off */
+        if (umount2(".", MNT_DETACH) != 0)
+            return err_errno(err, errno, "detach the host's tree");
+    } else if (errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0) {
+        return err_errno(err, errno, "pivot_root"); /* EINVAL: the host's root is an initramfs */
+    }
+    return chdir("/") == 0 ? 0 : err_errno(err, errno, "/");
+}

@@ -33,8 +33,10 @@ char *cli_size(uint64_t bytes, char dst[16])
             tenths /= 1024;
             u++;
         }
-        (void)snprintf(dst, 16, tenths < 1000 ? "%u.%u%c" : "%u%3$c", (unsigned)(tenths / 10),
-                       (unsigned)(tenths % 10), units[u]);
+        if (tenths < 1000)
+            (void)snprintf(dst, 16, "%u.%u%c", (unsigned)(tenths / 10), (unsigned)(tenths % 10), units[u]);
+        else
+            (void)snprintf(dst, 16, "%u%c", (unsigned)(tenths / 10), units[u]);
     }
     return dst;
 }

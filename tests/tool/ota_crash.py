@@ -69,15 +69,16 @@ def main():
         kind, out, err = install(c.path("ref"), layout)
         c.check(kind == "", err)
         want = tree(rootfs(c.path("ref"), layout.digest))
+        install_puts(c.path("time"), other)
         start = time.time()
-        install(c.path("time"), other)
+        tool(c.path("time"), "install", other.digest)
         whole = time.time() - start
         random.seed(int(os.environ.get("OTA_CRASH_SEED", "11")))
         bad, named = 0, 0
         for n in range(ROUNDS):
             store = c.path("s%d" % n)
             install_puts(store, layout)
-            kill_install(store, layout, random.uniform(0, whole * 1.2))
+            kill_install(store, layout, random.uniform(0, whole))
             named += os.path.exists(rootfs(store, layout.digest))
             bad += not recovers(c, store, layout, want, "round %d" % n)
             shutil.rmtree(store)

@@ -256,23 +256,18 @@ start_agent() { # DEVICE
 	lib_run "agent-$d" "$BUILD/bin/agentd" --config "$FLEETCTL_DIR/devices/$d/agentd.json" --libexec "$BUILD/bin"
 	AGENT_PID=$LIB_PID
 	LIB_UNITS+=("$d")
-	lib_until 20 test -S "$T/$d/run/ctl" || lib_until 1 agentctl "$d" status || die "the agent of $d does not start"
+	lib_until 20 test -S "$T/$d/run/ctl.sock" || die "the agent of $d does not start"
 }
 
 # agentctl DEVICE ARGS...
 agentctl() { local d=$1; shift; "$BUILD/bin/agentctl" --run-dir "$T/$d/run" "$@"; }
 
-# End what an agent started: its containers by its own hand (it is told to run nothing), what is still there by its cgroups.
+# SIGTERM to the keeper: the agent stops its containers and ends; what is still there then is ended by its cgroups.
 lib_agent_end() { # DEVICE
 	local d=$1 g p
-	if agentctl "$d" status >/dev/null 2>&1 && lib_alive "${BROKER_PID:-0}"; then
-		echo '{"apps": []}' >"$T/nothing.json"
-		timeout 20 "$BUILD/bin/fleetctl" apply -f "$T/nothing.json" -d "$d" --wait --timeout 15s >>"$T/log/end" 2>&1
-	fi
+	[ -n "${AGENT_PID:-}" ] && lib_stop "$AGENT_PID" TERM
 	for g in $(lib_agent_cgroups "$d"); do
-		for p in $(cat "$g/cgroup.procs" 2>/dev/null); do
-			case $(cat "/proc/$p/comm" 2>/dev/null) in agentd*) ;; *) kill -KILL "$p" 2>/dev/null ;; esac
-		done
+		for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null; done
 	done
 	return 0
 }

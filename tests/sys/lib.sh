@@ -8,7 +8,8 @@ set -euo pipefail
 LIB_PIDS=() # of processes that lib_run started
 LIB_FAILED=0
 LIB_KEEP=0 # 1: leave all running (quickstart --keep)
-LIB_UNITS=() # folders of agents that were started
+LIB_UNITS=() # devices whose agents were started
+declare -A LIB_AGENT_PIDS=() # and their keepers
 
 lib_say() { printf '%s\n' "$*"; }
 lib_skip() { printf 'skipped: %s\n' "$*"; exit 77; }
@@ -257,6 +258,7 @@ start_agent() { # DEVICE
 	lib_run "agent-$d" "$BUILD/bin/agentd" --config "$FLEETCTL_DIR/devices/$d/agentd.json" --libexec "$BUILD/bin"
 	AGENT_PID=$LIB_PID
 	LIB_UNITS+=("$d")
+	LIB_AGENT_PIDS[$d]=$LIB_PID
 	lib_until 20 agent_answers "$d" || die "the agent of $d does not start"
 }
 
@@ -265,17 +267,12 @@ agent_answers() { local rc=0; agentctl "$1" status >/dev/null 2>&1 || rc=$?; [ $
 # agentctl DEVICE ARGS...
 agentctl() { local d=$1; shift; "$BUILD/bin/agentctl" --run-dir "$T/$d/run" "$@"; }
 
-# End what an agent started: its containers by its own hand (it is told to run nothing), what is still there by its cgroups.
+# SIGTERM to the keeper: the agent stops its containers and ends; what is still there then is ended by its cgroups.
 lib_agent_end() { # DEVICE
 	local d=$1 g p
-	if agent_answers "$d" && lib_alive "${BROKER_PID:-0}"; then
-		echo '{"apps": []}' >"$T/nothing.json"
-		timeout 20 "$BUILD/bin/fleetctl" apply -f "$T/nothing.json" -d "$d" --wait --timeout 15s >>"$T/log/end" 2>&1
-	fi
+	[ -z "${LIB_AGENT_PIDS[$d]:-}" ] || lib_stop "${LIB_AGENT_PIDS[$d]}"
 	for g in $(lib_agent_cgroups "$d"); do
-		for p in $(cat "$g/cgroup.procs" 2>/dev/null); do
-			case $(cat "/proc/$p/comm" 2>/dev/null) in agentd*) ;; *) kill -KILL "$p" 2>/dev/null ;; esac
-		done
+		for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null; done
 	done
 	return 0
 }

@@ -128,11 +128,12 @@ lib_sweep() {
 
 # --- the network's two engines -----------------------------------------------------------------------------------
 
+# Below the range that the kernel takes for outgoing connections, or one of these may have it.
 free_port() {
 	local p
 	while :; do
-		p=$((20000 + RANDOM % 40000))
-		if ! ss -Htln "sport = :$p" 2>/dev/null | grep -q .; then echo $p; return; fi
+		p=$((20000 + RANDOM % 12000))
+		if ! ss -Htan "sport = :$p" 2>/dev/null | grep -q .; then echo $p; return; fi
 	done
 }
 

@@ -129,7 +129,7 @@ lib_sweep() {
 free_port() {
 	local p
 	while :; do
-		p=$((20000 + RANDOM % 40000))
+		p=$(shuf -i 20000-31999 -n 1) # below the kernel's own range; a subshell's RANDOM repeats itself
 		if ! ss -Htln "sport = :$p" 2>/dev/null | grep -q .; then echo $p; return; fi
 	done
 }

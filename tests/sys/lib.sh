@@ -132,7 +132,7 @@ lib_sweep() {
 free_port() {
 	local p
 	while :; do
-		p=$((20000 + RANDOM % 12000))
+		p=$(shuf -i 20000-31999 -n 1) # a subshell's RANDOM repeats itself
 		if ! ss -Htan "sport = :$p" 2>/dev/null | grep -q .; then echo $p; return; fi
 	done
 }

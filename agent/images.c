@@ -67,7 +67,7 @@ static bool layers_held(struct core *c, const struct oci_manifest *m)
 
 static void look(struct core *c, const struct want *w, bool verify, struct image *i)
 {
-    struct release r;
+    struct release r = {.counter = 0};
     struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));
     *i = (struct image){.state = IMAGE_NO_RELEASE};
     if (store_has_blob(c->store, &w->release) != 1)

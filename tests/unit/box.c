@@ -186,7 +186,7 @@ TEST(what_a_program_cannot)
     CHECK(sh("! chmod 0777 /dev/null 2>/dev/null; chmod 0777 /tmp && echo x >/dev/null") == 0);
     CHECK(sh("! hostname other 2>/dev/null && test $(ls /sys/class/net | wc -l) = 1") == 0);
     CHECK(sh("test ! -e /etc/shadow && test ! -e /home") == 0);
-    CHECK(sh("! date -s 2020-01-01 >/dev/null 2>&1 && date >/dev/null") == 0);
+    CHECK(sh("date -s 2020-01-01 2>&1 | grep -q set.date && date >/dev/null") == 0);
     CHECK(sh("dmesg >/tmp/log 2>&1; ! grep -q '^\\[' /tmp/log") == 0);
     CHECK(sh("! chroot / /bin/true 2>/dev/null && /bin/true") == 0);
 }

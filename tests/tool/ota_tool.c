@@ -77,7 +77,7 @@ static int collect(struct store *s, int argc, char **argv, struct err *err)
     for (; (int)n < argc && n < COUNT_OF(keep); n++)
         if (digest_parse(argv[n], &keep[n], err) < 0)
             return -(int)err->kind;
-    int r = store_collect(s, &(struct store_keep){keep, n}, &freed, err);
+    int r = store_collect(s, &(struct store_keep){keep, n, getenv("PRESSED") != NULL}, &freed, err);
     if (r == 0)
         printf("%llu\n", (unsigned long long)freed);
     return r;

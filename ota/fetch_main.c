@@ -137,7 +137,7 @@ static int enter_sandbox(const struct fetch_job *j, struct err *err)
     for (unsigned i = 0; i < j->n_items; i++)
         if (j->items[i].size > box.file_bytes)
             box.file_bytes = j->items[i].size;
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef LIMPET_SANITIZED
     box.data_bytes = 0; /* the sanitizer's shadow is data too */
 #endif
     return sandbox_enter(&box, missing, sizeof(missing), err);

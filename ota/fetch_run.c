@@ -10,6 +10,7 @@
 #define PROGRESS_MS    200
 #define BACKOFF_MS     1000
 #define BACKOFF_MAX_MS 60000
+#define LAST_TRY_MS    200
 
 static void tell_progress(struct fetch_job *j, bool always)
 {
@@ -107,16 +108,17 @@ static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
         try_sources(j, it, &round);
         if (it->complete)
             break;
-        uint64_t now = clock_boot_ms();
-        if (round.moved)
-            tries = 0;
-        uint64_t wait = jitter_ms(tries++);
+        uint64_t now = clock_boot_ms(), left = j->deadline_ms > now ? j->deadline_ms - now : 0;
         if (!round.hope || round.last.kind == ERR_NOSPACE)
             return err_set(err, round.last.kind, "sha256:%.12s: %s", digest_hex(&it->digest, hex),
                            round.last.msg);
-        if (now + wait >= j->deadline_ms)
+        if (left < LAST_TRY_MS)
             return err_set(err, ERR_TIMEOUT, "sha256:%.12s: deadline; last: %s", digest_hex(&it->digest, hex),
                            round.last.msg);
+        tries = round.moved ? 0 : tries + 1;
+        uint64_t wait = jitter_ms(tries);
+        if (wait > left / 2)
+            wait = left / 2; /* one more try fits in */
         sleep_ms(wait);
     }
     return 0;

@@ -25,19 +25,30 @@ def kill_install(store, layout, after):
     p.wait()
 
 
+CALLS = ("openat", "linkat", "renameat", "mkdirat", "unlinkat", "syncfs", "write", "fchmod", "symlinkat")
+
+
+def strace(store, layout, *options):
+    subprocess.run(["strace", "-qq", *options, TOOL, store, "install", layout.digest], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   env=dict(os.environ, UNTAR=os.path.join(BUILD, "bin", "agentd-untar")))
+
+
 def strace_points(c, layout, want):
-    """Kill at the n-th call of each kind that changes the disk, one after the other."""
+    """Kill at the n-th call of each kind that changes the disk: the first ones, the last ones, and some between."""
+    store, trace = c.path("st"), c.path("trace")
+    install_puts(store, layout)
+    strace(store, layout, "-o", trace, "-e", "trace=" + ",".join(CALLS))
+    text = open(trace).read()
+    shutil.rmtree(store)
     points = bad = 0
-    calls = ("openat", "linkat", "renameat", "mkdirat", "unlinkat", "syncfs", "write", "fchmod", "symlinkat")
-    for call in calls:
-        for n in (1, 2, 3, 5, 9, 17, 40, 90, 150, 300):
-            store = c.path("st")
+    for call in CALLS:
+        count = sum(line.startswith(call + "(") for line in text.splitlines())
+        chosen = set(range(1, count + 1)) if count <= 12 else {1, 2, *range(count - 5, count + 1), *random.sample(range(3, count - 5), 5)}
+        for n in sorted(chosen):
             install_puts(store, layout)
-            subprocess.run(["strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=%s:signal=SIGKILL:when=%d" % (call, n),
-                            TOOL, store, "install", layout.digest], env=dict(os.environ, UNTAR=os.path.join(BUILD, "bin", "agentd-untar")),
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            strace(store, layout, "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=%s:signal=SIGKILL:when=%d" % (call, n))
             points += 1
-            bad += not recovers(c, store, layout, want, "%s:%d" % (call, n))
+            bad += not recovers(c, store, layout, want, "%s %d of %d" % (call, n, count))
             shutil.rmtree(store)
     print("killed at %d (call, n) points: %d bad" % (points, bad))
 

@@ -202,6 +202,14 @@ def try_next_source(c, port):
     c.check([r for _, r, _ in Handler.seen] == [None, "bytes=%d-" % (len(DATA) // 2)], "asked: %s" % Handler.seen)
 
 
+def try_stall(c, port):
+    """A source that stalls is left long before the deadline, and the next one goes on."""
+    good = serve(type("Quick", (Handler,), {"serve_slow": Handler.serve_good}))
+    kind, err, seconds, store = fetch(c, "stall", "slow", "http://127.0.0.1:%d/a/b" % port, "http://127.0.0.1:%d/a/b" % good,
+                                      env={"DEADLINE_MS": "60000"})
+    c.check(kind == "" and held(store) and seconds < 8, "stall: %s after %.1f s" % (err, seconds))
+
+
 def try_auth(c, port):
     auth = c.path("auth")
     with open(auth, "w") as f:
@@ -256,7 +264,7 @@ def try_tls(c):
 def main():
     with Case() as c:
         port = serve()
-        for part in (try_modes, try_ranges, try_next_source, try_auth):
+        for part in (try_modes, try_ranges, try_next_source, try_stall, try_auth):
             part(c, port)
         try_tls(c)
 

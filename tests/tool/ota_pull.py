@@ -186,8 +186,15 @@ def try_update(c, registry):
     c.check(proxy.sent < 720000 + 10000, "shared layers were fetched again: %d" % proxy.sent)
     kind, out, err = tool(store, "collect", new.digest)
     c.check(kind == "" and int(out) > 690000, "collect freed %s" % out)
+    has = [tool(store, "has-layer", d["digest"])[1].strip() for d in new.layers + old.layers[2:]]
+    c.check(has == ["1", "1", "1", "0"], "layers that need not be fetched: %s" % has)
     c.check(not os.path.exists(rootfs(store, old.digest)) and tool(store, "list")[1].startswith(new.digest), "collect")
     c.check(differences(tree(rootfs(store, new.digest)), umoci_tree(c, new, "after")) == [], "collect touched a kept image")
+    kind, out, err = tool(store, "collect", new.digest, env={"PRESSED": "1"})
+    has = [tool(store, "has-layer", d["digest"])[1].strip() for d in new.layers]
+    c.check(has[0] == "0" and int(out) > 0, "hidden files stay when space is needed: %s, freed %s" % (has, out))
+    c.check(differences(tree(rootfs(store, new.digest)), umoci_tree(c, new, "pressed")) == [], "collect touched a kept image")
+    kind, out, err = tool(store, "fetch", new.digest, new.size, "--", url(proxy.port, "demo/up"))
     tool(store, "collect")
     left = [f for _, _, fs in os.walk(os.path.join(store, "objects")) for f in fs]
     c.check(left == [], "collect of all leaves %s" % left)

@@ -177,7 +177,7 @@ mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/desired -m forged 2>/dev/null || 
 check_not "nor its own desired state" got operator limpet1/demo/d/dev-2/desired
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/trust/1 -m forged 2>/dev/null || true
 check_not "nor trust" grep -q forged <(mqtt_sub operator -t limpet1/demo/trust/1 -C 1 -W 2)
-check_not "nobody without a certificate" timeout 5 mosquitto_sub -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" -t '#' -C 1 -W 2 2>/dev/null
+check_not "nobody without a certificate" timeout 5 mosquitto_sub -i nobody -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" -t '#' -C 1 -W 2 2>/dev/null
 mqtt_pub operator -q 1 -r -t limpet1/demo/trust/1 -n
 
 # --- the dashboard's listener: WebSockets, password, looks only ---

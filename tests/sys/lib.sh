@@ -187,12 +187,12 @@ mqtt_files() {
 mqtt_sub() {
 	local cn=$1; shift
 	# shellcheck disable=SC2046
-	mosquitto_sub -V 5 -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
+	mosquitto_sub -V 5 -I "$cn-" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
 }
 mqtt_pub() {
 	local cn=$1; shift
 	# shellcheck disable=SC2046
-	mosquitto_pub -V 5 -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
+	mosquitto_pub -V 5 -I "$cn-" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
 }
 
 # --- images ------------------------------------------------------------------------------------------------------

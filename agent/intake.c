@@ -113,6 +113,7 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     c->has_garbage = true;
     c->fault = (struct fault){0};
     save(c);
+    core_point(c, "verdict-saved");
     event_add(c, verdict_name(v), NULL, "rev %llu: %s", (unsigned long long)rev, why);
     images_forget(c);
 }
@@ -153,9 +154,12 @@ static int accept(struct core *c, struct state_rev *r, struct set *take_s, const
     l->follow_previous = false;
     l->time_floor_s = take_s->d.issued_s > l->time_floor_s ? take_s->d.issued_s : l->time_floor_s;
     (void)str_copy(l->source, sizeof(l->source), r->source);
+    core_point(c, "accept-before-ledger");
     int rc = state_save(&c->state, err);
+    core_point(c, "accept-after-ledger");
     if (rc == 0)
         rc = state_store(&c->state, STATE_DESIRED, e, err);
+    core_point(c, "accept-after-document");
     if (rc < 0)
         return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
     if (c->job)
@@ -423,8 +427,10 @@ int intake_confirm(struct core *c, struct err *err)
     int rc = state_load(&c->state, STATE_DESIRED, &e, err);
     if (rc == 0 && c->good.arena && c->good.d.rev != c->candidate.d.rev)
         rc = state_copy(&c->state, STATE_GOOD, STATE_PREVIOUS, err);
+    core_point(c, "confirm-before-good");
     if (rc == 0)
         rc = state_store(&c->state, STATE_GOOD, e, err);
+    core_point(c, "confirm-after-good");
     if (rc == 0)
         rc = set_parse(e, &copy, err);
     if (rc < 0)

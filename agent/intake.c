@@ -118,6 +118,18 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     images_forget(c);
 }
 
+/* Retained documents come again at each connect: each refusal is told once. */
+static bool was_refused(struct core *c, const struct digest *digest)
+{
+    char text[SHA256_TEXT];
+    (void)digest_text(digest, text);
+    for (unsigned i = 0; i < COUNT_OF(c->denied_seen); i++)
+        if (strcmp(c->denied_seen[i], text) == 0)
+            return true;
+    (void)str_copy(c->denied_seen[c->denied_at++ % COUNT_OF(c->denied_seen)], SHA256_TEXT, text);
+    return false;
+}
+
 /* It is authentic and for us, but refused: nothing is touched; the verdict is told and kept, its rev is used
  * up. */
 static int refuse(struct core *c, struct state_rev *r, const struct set *s, const struct digest *digest,
@@ -135,6 +147,7 @@ static int refuse(struct core *c, struct state_rev *r, const struct set *s, cons
     c->refused_rev = s->d.rev;
     memcpy(c->refused_why, h.why, sizeof(c->refused_why));
     event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)s->d.rev, h.why);
+    (void)was_refused(c, digest);
     core_touch(c);
     return -(int)why->kind;
 }
@@ -202,17 +215,6 @@ static bool must_wait(struct core *c, const struct desired *d, char *why, size_t
                        (unsigned long long)d->slots);
     if (d->not_before_s > core_now_s(c))
         return str_fmt(why, size, "rollout %s begins at %llu", d->salt, (unsigned long long)d->not_before_s);
-    return false;
-}
-
-static bool was_refused(struct core *c, const struct digest *digest)
-{
-    char text[SHA256_TEXT];
-    (void)digest_text(digest, text);
-    for (unsigned i = 0; i < COUNT_OF(c->denied_seen); i++)
-        if (strcmp(c->denied_seen[i], text) == 0)
-            return true;
-    (void)str_copy(c->denied_seen[c->denied_at++ % COUNT_OF(c->denied_seen)], SHA256_TEXT, text);
     return false;
 }
 
@@ -319,7 +321,7 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
         rc = is_old_trust(c, e) ? 0 : take_trust(c, e, err);
     else
         rc = take_desired(c, source, e, &digest, err);
-    if (rc < 0 && !was_refused(c, &digest) && c->refused_rev == 0) {
+    if (rc < 0 && !was_refused(c, &digest)) {
         event_add(c, "denied", NULL, "%s: %s", source, err->msg);
         (void)str_fmt(c->refused_why, sizeof(c->refused_why), "%s", err->msg);
         core_touch(c);

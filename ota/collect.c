@@ -9,30 +9,43 @@
 
 struct collect {
     struct store *s;
+    bool pressed;
     struct digest *keep;
     size_t n, room;
     uint64_t freed;
+    struct digest *hidden; /* of objects that only a kept layer's record needs */
+    size_t n_hidden, hidden_room;
 };
+
+static void list_add(struct digest **list, size_t *n, size_t *room, const struct digest *d)
+{
+    if (*n == *room) {
+        *room = *room ? 2 * *room : 64;
+        struct digest *more = mem_need(*room * sizeof(*more));
+        if (*n > 0)
+            memcpy(more, *list, *n * sizeof(*more));
+        free(*list);
+        *list = more;
+    }
+    (*list)[(*n)++] = *d;
+}
+
+static bool list_has(const struct digest *list, size_t n, const struct digest *d)
+{
+    for (size_t i = 0; i < n; i++)
+        if (digest_eq(&list[i], d))
+            return true;
+    return false;
+}
 
 static void keep_add(struct collect *c, const struct digest *d)
 {
-    if (c->n == c->room) {
-        c->room = c->room ? 2 * c->room : 64;
-        struct digest *more = mem_need(c->room * sizeof(*more));
-        if (c->n > 0)
-            memcpy(more, c->keep, c->n * sizeof(*more));
-        free(c->keep);
-        c->keep = more;
-    }
-    c->keep[c->n++] = *d;
+    list_add(&c->keep, &c->n, &c->room, d);
 }
 
 static bool is_kept(const struct collect *c, const struct digest *d)
 {
-    for (size_t i = 0; i < c->n; i++)
-        if (digest_eq(&c->keep[i], d))
-            return true;
-    return false;
+    return list_has(c->keep, c->n, d);
 }
 
 /* A kept manifest that is not installed yet keeps what it will be made of. */
@@ -92,11 +105,27 @@ static int sweep_partial(void *arg, const char *name, const struct digest *d, st
     return is_kept(c, d) ? 0 : remove_file(c, c->s->partial_fd, name, err);
 }
 
+/* Most objects of a layer are linked from the image; what is left are the few that upper layers hide. */
+static bool note_hidden(void *arg, const struct digest *d, const char *path, uint64_t size)
+{
+    struct collect *c = arg;
+    struct stat st;
+
+    (void)size;
+    if (fstatat(c->s->objects_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1)
+        list_add(&c->hidden, &c->n_hidden, &c->hidden_room, d);
+    return true;
+}
+
 static int sweep_layer(void *arg, const char *name, const struct digest *d, struct err *err)
 {
     struct collect *c = arg;
 
-    return is_kept(c, d) ? 0 : remove_file(c, c->s->layers_fd, name, err);
+    if (!is_kept(c, d))
+        return remove_file(c, c->s->layers_fd, name, err);
+    if (!c->pressed)
+        (void)record_each(c->s, d, note_hidden, c);
+    return 0;
 }
 
 struct folder {
@@ -107,9 +136,14 @@ struct folder {
 static int sweep_object(void *arg, const char *name, struct err *err)
 {
     struct folder *f = arg;
+    char text[SHA256_TEXT];
+    struct digest d;
     struct stat st;
 
     if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_nlink > 1)
+        return 0;
+    if (str_fmt(text, sizeof(text), "sha256:%.64s", name) && digest_parse(text, &d, NULL) == 0 &&
+        list_has(f->c->hidden, f->c->n_hidden, &d))
         return 0;
     return remove_file(f->c, f->fd, name, err);
 }
@@ -129,7 +163,7 @@ static int sweep_folder(void *arg, const char *name, struct err *err)
 
 int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_freed_bytes, struct err *err)
 {
-    struct collect c = {.s = s};
+    struct collect c = {.s = s, .pressed = keep->pressed};
     int AUTO_FD lock_fd = -1;
     int r = store_work_lock(s, &lock_fd, err);
 
@@ -148,6 +182,7 @@ int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_
     if (r == 0)
         r = store_each_file(s->objects_fd, sweep_folder, &c, err);
     free(c.keep);
+    free(c.hidden);
     if (r == 0)
         *ret_freed_bytes = c.freed;
     return r;

@@ -28,7 +28,6 @@
 #define PROGRESS_MS 200
 #define NEW_OBJECT  "new~"
 #define RECORD_NAME "record%u"
-#define OBJ_INODES  300 /* at most 256 folders of objects/, and our own few */
 
 struct install {
     struct store *s;

@@ -46,22 +46,24 @@ int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err
     return 0;
 }
 
-/* One file of a record: is its object here? */
-static bool file_is_here(struct store *s, struct stream *st, const struct entry *e)
+/* The object that one file of a record needs. */
+static bool next_object(struct stream *st, const struct entry *e, struct digest *ret_d,
+                        char path[OBJECT_NAME_BYTES + 3])
 {
-    char name[OBJECT_NAME_BYTES], path[OBJECT_NAME_BYTES + 3];
-    struct digest d;
+    char name[OBJECT_NAME_BYTES];
 
-    if (stream_get(st, d.b, sizeof(d.b), NULL) < 0)
+    if (stream_get(st, ret_d->b, sizeof(ret_d->b), NULL) < 0)
         return false;
-    (void)object_path(object_name(&d, object_mode(e), e->uid, e->gid, name), path);
-    return object_exists(s->objects_fd, path, e->size);
+    (void)object_path(object_name(ret_d, object_mode(e), e->uid, e->gid, name), path);
+    return true;
 }
 
-bool record_is_whole(struct store *s, const struct digest *d, struct record_totals *ret)
+bool record_each(struct store *s, const struct digest *d,
+                 bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg)
 {
-    struct record_totals t = {0};
+    char path[OBJECT_NAME_BYTES + 3];
     struct entry e;
+    struct digest object;
     int AUTO_FD fd = -1;
 
     if (record_open(s, d, &fd, NULL) < 0)
@@ -71,14 +73,35 @@ bool record_is_whole(struct store *s, const struct digest *d, struct record_tota
     do {
         if (stream_entry(st, &e, NULL) < 0)
             return false;
-        if (e.kind == ENTRY_FILE && e.size > 0) {
-            if (!file_is_here(s, st, &e))
-                return false;
-            t.bytes += e.size;
-            t.files++;
-        }
+        if (e.kind == ENTRY_FILE && e.size > 0 &&
+            (!next_object(st, &e, &object, path) || !fn(arg, &object, path, e.size)))
+            return false;
     } while (e.kind != ENTRY_END);
+    return true;
+}
+
+struct whole {
+    struct store *s;
+    struct record_totals totals;
+};
+
+static bool is_here(void *arg, const struct digest *d, const char *path, uint64_t size)
+{
+    struct whole *w = arg;
+
+    (void)d;
+    w->totals.bytes += size;
+    w->totals.files++;
+    return object_exists(w->s->objects_fd, path, size);
+}
+
+bool record_is_whole(struct store *s, const struct digest *d, struct record_totals *ret)
+{
+    struct whole w = {.s = s};
+
+    if (!record_each(s, d, is_here, &w))
+        return false;
     if (ret)
-        *ret = t;
+        *ret = w.totals;
     return true;
 }

@@ -61,10 +61,13 @@ int store_install(struct store *s, struct store_install *in, int line_fd, struct
 /* Space check (L16): may need_bytes/inodes be written and the reserve still be free? NOSPACE with need and have. */
 int store_check_space(struct store *s, uint64_t need_bytes, uint64_t need_inodes, struct err *err);
 /* Remove images, blobs, partials not in keep, and objects and layer records that no image is made of. keep: manifest digests and
- * blob digests; config and layers of a kept manifest that is not installed yet are kept by themselves. */
+ * blob digests; config and layers of a kept manifest that is not installed yet are kept by themselves. Files of a kept image's layers
+ * that upper layers hide are kept too, so that a layer is not fetched again for the next version; they go when pressed says that
+ * space is needed. */
 struct store_keep {
     const struct digest *digests;
     unsigned n;
+    bool pressed;
 };
 int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_freed_bytes, struct err *err);
 /* Called for each image held; bytes: what its files hold, shared ones too. */

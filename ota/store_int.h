@@ -77,6 +77,9 @@ struct record_totals {
     uint64_t bytes, files;
 };
 bool record_is_whole(struct store *s, const struct digest *d, struct record_totals *ret);
+/* Call fn for each object that layers/<d> needs until it says false. True when the record was read to its end. */
+bool record_each(struct store *s, const struct digest *d,
+                 bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg);
 int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err *err); /* behind its head */
 int record_begin(int dir_fd, const char *name, int *ret_fd, struct err *err);
 /* Append one entry; a file with content also its digest. */

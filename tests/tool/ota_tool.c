@@ -4,7 +4,7 @@
  *   ota-tool STORE fetch DIGEST SIZE [BLOB] -- SOURCE...   DIGEST and, unless BLOB is given, all that its
  * image needs ota-tool STORE collect DIGEST...              keeps only these ota-tool STORE list | rootfs
  * DIGEST | has-layer DIGEST Settings: UNTAR (the untar program), FETCH (the fetch program), CA, AUTH,
- * DEADLINE_MS, JOB_UID. Errors go to stderr as "KIND: message", exit status is the kind. */
+ * DEADLINE_MS, STALL_S, JOB_UID. Errors go to stderr as "KIND: message", exit status is the kind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,11 +14,11 @@
 #include "ota/store.h"
 #include "platform/fs.h"
 
-static char *env_or(const char *name, const char *otherwise)
+static char *env_or(const char *name, char *otherwise)
 {
     char *v = getenv(name);
 
-    return v ? v : mem_need_str(otherwise);
+    return v ? v : otherwise;
 }
 
 static int put(struct store *s, const char *path, struct err *err)
@@ -50,9 +50,9 @@ static int put(struct store *s, const char *path, struct err *err)
 
 static int install(struct store *s, const struct digest *d, uint64_t bytes, uint64_t inodes, struct err *err)
 {
-    char uid[16];
-    (void)str_fmt(uid, sizeof(uid), "%s", env_or("JOB_UID", "65534"));
-    char *argv[] = {env_or("UNTAR", "agentd-untar"), mem_need_str("untar"), uid, uid, NULL};
+    static char uid[16], mode[] = "untar", nobody[] = "65534", untar[] = "agentd-untar";
+    (void)str_fmt(uid, sizeof(uid), "%s", env_or("JOB_UID", nobody));
+    char *argv[] = {env_or("UNTAR", untar), mode, uid, uid, NULL};
     struct store_install in = {.manifest = *d, .max_bytes = bytes, .max_inodes = inodes, .untar_argv = argv};
     int r = store_install(s, &in, getenv("PROGRESS") ? 1 : -1, err);
 
@@ -77,7 +77,7 @@ static int collect(struct store *s, int argc, char **argv, struct err *err)
     for (; (int)n < argc && n < COUNT_OF(keep); n++)
         if (digest_parse(argv[n], &keep[n], err) < 0)
             return -(int)err->kind;
-    int r = store_collect(s, &(struct store_keep){keep, n}, &freed, err);
+    int r = store_collect(s, &(struct store_keep){keep, n, getenv("PRESSED") != NULL}, &freed, err);
     if (r == 0)
         printf("%llu\n", (unsigned long long)freed);
     return r;
@@ -121,20 +121,23 @@ static void on_done(void *arg, const struct job_verdict *v)
 static int fetch_blobs(struct store *s, struct loop *l, const struct fetch_blob *blobs, unsigned n,
                        const char *const *sources, unsigned n_sources, struct err *err)
 {
+    static char minute[] = "60000", nobody[] = "65534", zero[] = "0", program[] = "agentd-fetch";
     struct wait w = {0};
     struct job *job = NULL;
-    uint64_t deadline = 60000, uid = 65534;
-    (void)str_u64(env_or("DEADLINE_MS", "60000"), 1, UINT64_MAX, &deadline);
-    (void)str_u64(env_or("JOB_UID", "65534"), 0, UINT32_MAX, &uid);
+    uint64_t deadline = 60000, uid = 65534, stall_s = 0;
+    (void)str_u64(env_or("DEADLINE_MS", minute), 1, UINT64_MAX, &deadline);
+    (void)str_u64(env_or("JOB_UID", nobody), 0, UINT32_MAX, &uid);
+    (void)str_u64(env_or("STALL_S", zero), 0, 3600, &stall_s);
     struct fetch_request req = {.sources = sources,
                                 .n_sources = n_sources,
                                 .blobs = blobs,
                                 .n_blobs = n,
                                 .ca_file = getenv("CA"),
                                 .auth_file = getenv("AUTH"),
-                                .program = env_or("FETCH", "agentd-fetch"),
+                                .program = env_or("FETCH", program),
                                 .uid = (uid_t)uid,
                                 .gid = (gid_t)uid,
+                                .stall_s = stall_s,
                                 .deadline_ms = deadline};
     struct job_calls calls = {on_line, on_done, &w};
 

@@ -131,6 +131,30 @@ TEST(one_key_signing_twice_counts_once)
     CHECK_ERR(envelope_verify(e, TYPE, pub, 2, 2, &err), ERR_DENIED, err);
 }
 
+/* From one signature two keys can be computed that both verify it (r has two points): it still counts once.
+ */
+TEST(one_signature_that_fits_two_keys_counts_once)
+{
+    static const char *const texts[] = {
+        "04f3134e3c90e8d0a1c331a08117ec7a1b000cac8d1fe643b7c4001dd6c9a49e32"
+        "cee1bfbae68a8ad132fa73e63ad79fb700fd033a8debdc0df49726386e2faf9d",
+        "043b2364b5bcef81bd89631268b6f32e5689c9ce9851c54641d31b78a8192e86ed"
+        "b2b9ae479f908a08682d0f18103824eaa57163f0857a3561ed2c2083ccbf5e77",
+    };
+    static const char sig[] = "fb50388f29498d0a93ad25ec4c34037b9d3cc3cca4787eb6fedabe2b3003eac8"
+                              "000000000000000000000000000000000000000000000000000000003ade68b1";
+    struct err err = ERR_INIT;
+    struct p256_pub both[2];
+    AUTO_FREE(envelope) struct envelope *e = signed_by(1, BUF_LIT("x"));
+
+    CHECK(hex_decode(sig, e->sigs[0].b, P256_SIG_BYTES));
+    for (int i = 0; i < 2; i++) {
+        CHECK(hex_decode(texts[i], both[i].b, P256_PUB_BYTES));
+        CHECK_OK(envelope_verify(e, TYPE, &both[i], 1, 1, &err), err);
+    }
+    CHECK_ERR(envelope_verify(e, TYPE, both, 2, 2, &err), ERR_DENIED, err);
+}
+
 TEST(bad_signatures_beside_good_ones_do_not_hurt)
 {
     struct err err = ERR_INIT;

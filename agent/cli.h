@@ -1,0 +1,55 @@
+/* cli.h - agentctl: one table of verbs; each asks core over the control socket, or reads what core saved when
+ * it is not running. At most 79 columns, no cursor tricks, colour only on a TTY that wants it. Exit codes: 0
+ * well, 1 failed, 2 usage, 3 not converged or not healthy, 4 the agent is not running, 6 denied, 125-127 exec
+ * as docker. */
+#ifndef AGENT_CLI_H
+#define AGENT_CLI_H
+#include "platform/err.h"
+#include "platform/json.h"
+
+enum {
+    CLI_OK,
+    CLI_FAILED,
+    CLI_USAGE,
+    CLI_NOT_CONVERGED,
+    CLI_AGENT_DOWN,
+    CLI_DENIED = 6,
+    CLI_EXEC_FAILED = 125
+};
+
+struct cli {
+    char run_dir[256], state_dir[256];
+    bool json, color, follow, tty;
+    uint64_t lines;
+    int argc; /* what follows the verb and its options */
+    char **argv;
+};
+
+/* cli_ask.c: one request of words (and a document) to core. *ret: the whole answer, NUL-terminated, malloc'd.
+ * fds: 3 for exec, or NULL. Errors: NOTFOUND (no agent answers), else what core said. */
+int cli_ask(const struct cli *c, const char *const *words, struct buf doc, const int *fds, char **ret,
+            struct err *err);
+/* Read an envelope file ("-": standard input, ended by EOF or a line with a lone dot) and pack it for core.
+ * malloc'd. */
+int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
+/* The report: live, or the one that core saved last (*ret_saved). */
+int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err);
+int cli_fail(const struct cli *c, const struct err *err); /* prints, returns the exit code */
+
+/* cli_view.c */
+int cli_status(const struct cli *c);
+int cli_ps(const struct cli *c);
+int cli_history(const struct cli *c);
+int cli_why(const struct cli *c);
+char *cli_size(uint64_t bytes, char dst[16]); /* "21.4M" */
+
+/* cli_log.c */
+int cli_logs(const struct cli *c);
+int cli_events(const struct cli *c);
+/* cli_do.c */
+int cli_exec(const struct cli *c);
+int cli_plan(const struct cli *c);
+int cli_apply(const struct cli *c);
+int cli_diff(const struct cli *c);
+int cli_rollback(const struct cli *c);
+#endif

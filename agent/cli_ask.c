@@ -1,0 +1,143 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "agent/cli.h"
+#include "agent/ctl.h"
+#include "ota/envelope.h"
+#include "platform/fs.h"
+#include "platform/msg.h"
+
+int cli_fail(const struct cli *c, const struct err *err)
+{
+    (void)c;
+    (void)fprintf(stderr, "agentctl: %s\n", err->msg);
+    return err->kind == ERR_DENIED                                                 ? CLI_DENIED
+           : err->kind == ERR_NOTFOUND && strstr(err->msg, "agent is not running") ? CLI_AGENT_DOWN
+                                                                                   : CLI_FAILED;
+}
+
+static int connect_core(const struct cli *c, int *ret_fd, struct err *err)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    if (!str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->run_dir, CTL_SOCKET))
+        return err_set(err, ERR_INVALID, "run folder %s: path too long", c->run_dir);
+    int AUTO_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_errno(err, errno, "socket");
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+        if (errno == ENOENT || errno == ECONNREFUSED)
+            return err_set(err, ERR_NOTFOUND, "the agent is not running (nothing answers at %s)", a.sun_path);
+        return err_errno(err, errno, "connect to %s%s", a.sun_path,
+                         errno == EACCES ? " (are you root?)" : "");
+    }
+    *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+static int send_request(int fd, const char *const *words, struct buf doc, const int *fds, struct err *err)
+{
+    size_t size = 1 + doc.len, at = 0;
+    for (unsigned i = 0; words[i]; i++)
+        size += strlen(words[i]) + 1;
+    char AUTO_MEM *msg = mem_need_zero(size);
+    for (unsigned i = 0; words[i]; i++) {
+        memcpy(msg + at, words[i], strlen(words[i]));
+        at += strlen(words[i]) + 1;
+    }
+    if (doc.len)
+        memcpy(msg + at + 1, doc.p, doc.len);
+    return msg_send(fd, buf_of(msg, doc.len ? size : at), fds, fds ? 3 : 0, err);
+}
+
+/* What the answer's last piece says: '+' well, '-' kind and message. */
+static int last_piece(char kind, char *text, struct err *err)
+{
+    char *msg = strchr(text, ' ');
+    if (kind == '+')
+        return 0;
+    if (msg)
+        *msg++ = '\0';
+    enum err_kind k = err_kind_parse(text);
+    return err_set(err, k == ERR_NONE ? ERR_IO : k, "%s", msg ? msg : "refused");
+}
+
+int cli_ask(const struct cli *c, const char *const *words, struct buf doc, const int *fds, char **ret,
+            struct err *err)
+{
+    int AUTO_FD fd = -1;
+    char AUTO_MEM *piece = mem_need(LIM_MSG_BYTES + 1), AUTO_MEM *all = NULL;
+    size_t len = 1, size = 0;
+    int rc = connect_core(c, &fd, err);
+    if (rc == 0)
+        rc = send_request(fd, words, doc, fds, err);
+    if (rc < 0)
+        return rc;
+    FILE *f = open_memstream(&all, &size);
+    if (!f)
+        return err_errno(err, errno, "memory");
+    piece[0] = '=';
+    while (piece[0] == '=' && (rc = msg_recv(fd, piece, LIM_MSG_BYTES, &len, NULL, NULL, err)) == 1)
+        (void)fwrite(piece + 1, 1, len - 1, f);
+    if (fclose(f) != 0)
+        return err_errno(err, errno, "memory");
+    if (rc != 1)
+        return rc < 0 ? rc : err_set(err, ERR_IO, "the agent ended while it was asked");
+    rc = last_piece(piece[0], all, err);
+    if (rc == 0)
+        *ret = steal_ptr(&all);
+    return rc;
+}
+
+static int read_stdin(char **ret, size_t *ret_len)
+{
+    size_t size = LIM_ENVELOPE_BYTES * 2, len = 0;
+    char *text = mem_need(size), line[8192];
+    while (len < size && fgets(line, sizeof(line), stdin) && strcmp(line, ".\n") != 0) {
+        size_t n = strlen(line);
+        n = n < size - len ? n : size - len;
+        memcpy(text + len, line, n);
+        len += n;
+    }
+    *ret = text;
+    *ret_len = len;
+    return 0;
+}
+
+int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err)
+{
+    AUTO_FREE(envelope) struct envelope *e = NULL;
+    uint8_t AUTO_MEM *text = NULL;
+    size_t len;
+    int rc = strcmp(path, "-") == 0 ? read_stdin((char **)&text, &len)
+                                    : fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &text, &len, err);
+    if (rc == 0)
+        rc = envelope_parse(buf_of(text, len), &e, err);
+    if (rc < 0)
+        return err_wrap(err, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
+    *ret_packed = envelope_pack(e, ret_len);
+    return 0;
+}
+
+int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err)
+{
+    static const char *const words[] = {"status", NULL};
+    char AUTO_MEM *live = NULL;
+    uint8_t AUTO_MEM *saved = NULL;
+    struct err why = ERR_INIT;
+    size_t len;
+    char path[300];
+    *ret_saved = false;
+    int rc = cli_ask(c, words, buf_of(NULL, 0), NULL, &live, err);
+    if (rc == 0)
+        return json_parse(buf_str(live), &json_limits_oci, ret, err);
+    if (err->kind != ERR_NOTFOUND)
+        return rc;
+    (void)str_fmt(path, sizeof(path), "%s/state.json", c->run_dir);
+    if (fs_read(AT_FDCWD, path, LIM_OCI_JSON_BYTES, &saved, &len, &why) < 0)
+        return rc;
+    *ret_saved = true;
+    return json_parse(buf_of(saved, len), &json_limits_oci, ret, err);
+}

@@ -1,0 +1,107 @@
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "agent/cli.h"
+#include "platform/clock.h"
+#include "platform/fs.h"
+#include "runtime/logring.h"
+
+/* An app's bytes never reach the terminal unfiltered: control characters could drive it. UTF-8 passes, C1
+ * does not. */
+static void print_clean(const char *text, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++) {
+        unsigned char b = (unsigned char)text[i];
+        bool control = (b < 0x20 && b != '\t') || b == 0x7f;
+        bool c1 = b == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] >= 0x80 &&
+                  (unsigned char)text[i + 1] < 0xa0;
+        (void)putchar(control || c1 ? '?' : b);
+        i += c1;
+    }
+}
+
+static void print_line(const struct cli *c, const struct logring_line *l)
+{
+    char when[24];
+    if (l->lost)
+        (void)printf("-- %llu lines lost --\n", (unsigned long long)l->lost);
+    if (c->json) {
+        struct cJSON *o = json_obj();
+        char text[LIM_LOG_LINE_BYTES + 1], stream[2] = {l->stream, '\0'};
+        (void)str_fmt(text, sizeof(text), "%.*s", (int)l->len, l->text);
+        json_put_u64(o, "ts_ms", l->wall_ms);
+        json_put_str(o, "stream", stream);
+        json_put_str(o, "text", text);
+        char AUTO_MEM *line = json_print(o, false);
+        (void)json_free(o);
+        (void)printf("%s\n", line);
+        return;
+    }
+    (void)printf("%s%s ", clock_rfc3339(l->wall_ms / 1000, when, sizeof(when)) + 5,
+                 l->stream == 'e' ? " !" : "");
+    print_clean(l->text, l->len);
+    (void)putchar('\n');
+}
+
+static int open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err)
+{
+    int AUTO_FD dir = -1;
+    char path[300];
+    (void)str_fmt(path, sizeof(path), "%s%s", c->run_dir, strcmp(name, "events") == 0 ? "" : "/app");
+    int rc = fs_open_dir(AT_FDCWD, path, false, 0, &dir, err);
+    return rc < 0 ? rc : logring_open_read(dir, name, ret, err);
+}
+
+/* Straight from the ring: works with the daemon dead, and costs core nothing. */
+int cli_logs(const struct cli *c)
+{
+    char name[LIM_NAME_BYTES + 8];
+    struct err err = ERR_INIT;
+    AUTO_FREE(logring) struct logring *ring = NULL;
+    struct logring_line line;
+    const struct timespec pause = {0, 200000000};
+    if (c->argc != 1 || !str_is_name(c->argv[0]) || !str_fmt(name, sizeof(name), "%s.log", c->argv[0])) {
+        (void)fprintf(stderr, "usage: agentctl logs [-f] [-n LINES] APP\n");
+        return CLI_USAGE;
+    }
+    if (open_ring(c, name, &ring, &err) < 0)
+        return cli_fail(c, &err);
+    for (uint64_t seq = logring_tail(ring, (uint32_t)c->lines);;) {
+        while (logring_next(ring, &seq, &line) == 1)
+            print_line(c, &line);
+        if (!c->follow || fflush(stdout) != 0)
+            return CLI_OK;
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+int cli_events(const struct cli *c)
+{
+    struct err err = ERR_INIT;
+    AUTO_FREE(logring) struct logring *ring = NULL;
+    struct logring_line line;
+    const struct timespec pause = {0, 200000000};
+    if (open_ring(c, "events", &ring, &err) < 0)
+        return cli_fail(c, &err);
+    for (uint64_t seq = logring_tail(ring, (uint32_t)c->lines);;) {
+        while (logring_next(ring, &seq, &line) == 1) {
+            struct json_cur e;
+            const char *kind = "?", *app = "", *msg = "";
+            char when[24];
+            if (c->json) {
+                (void)printf("%.*s\n", (int)line.len, line.text);
+            } else if (json_parse(buf_of(line.text, line.len), &json_limits_signed, &e, NULL) == 0) {
+                (void)json_get_str(&e, "kind", JSON_OPTIONAL, 64, &kind, NULL);
+                (void)json_get_str(&e, "app", JSON_OPTIONAL, 64, &app, NULL);
+                (void)json_get_str(&e, "msg", JSON_OPTIONAL, 4096, &msg, NULL);
+                (void)printf("%s %-13s %s%s%s\n", clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)),
+                             kind, app, app[0] ? ": " : "", msg);
+                (void)json_free(e.node);
+            }
+        }
+        if (!c->follow || fflush(stdout) != 0)
+            return CLI_OK;
+        (void)nanosleep(&pause, NULL);
+    }
+}

@@ -1,0 +1,297 @@
+#include <stdio.h>
+
+#include "agent/cli.h"
+#include "platform/clock.h"
+
+#define NONE UINT64_MAX
+
+static const char *text_of(const struct json_cur *o, const char *key, const char *otherwise)
+{
+    const char *s = otherwise;
+    (void)json_get_str(o, key, JSON_OPTIONAL, 4096, &s, NULL);
+    return s;
+}
+
+static uint64_t number_of(const struct json_cur *o, const char *key, uint64_t otherwise)
+{
+    uint64_t v = otherwise;
+    (void)json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL);
+    return v;
+}
+
+char *cli_size(uint64_t bytes, char dst[16])
+{
+    static const char units[] = {'B', 'K', 'M', 'G', 'T'};
+    unsigned u = 0;
+    uint64_t tenths = bytes * 10;
+    if (bytes == NONE)
+        (void)snprintf(dst, 16, "-");
+    else if (bytes < 1024)
+        (void)snprintf(dst, 16, "%uB", (unsigned)bytes);
+    else {
+        while (tenths >= 10240 && u < sizeof(units) - 1) {
+            tenths /= 1024;
+            u++;
+        }
+        if (tenths < 1000)
+            (void)snprintf(dst, 16, "%u.%u%c", (unsigned)(tenths / 10), (unsigned)(tenths % 10), units[u]);
+        else
+            (void)snprintf(dst, 16, "%u%c", (unsigned)(tenths / 10), units[u]);
+    }
+    return dst;
+}
+
+/* "#####....": filled by part of whole. */
+static char *bar(uint64_t part, uint64_t whole, char dst[8])
+{
+    unsigned n = part == NONE || whole == NONE || whole == 0 ? 0 : (unsigned)((part * 7 + whole - 1) / whole);
+    for (unsigned i = 0; i < 7; i++)
+        dst[i] = part == NONE || whole == NONE ? ' ' : i < n ? '#' : '.';
+    dst[7] = '\0';
+    return dst;
+}
+
+static const char *paint(const struct cli *c, bool good)
+{
+    return !c->color ? "" : good ? "\033[32m" : "\033[31m";
+}
+static const char *plain(const struct cli *c)
+{
+    return c->color ? "\033[0m" : "";
+}
+
+/* "! kind: message", broken at blanks so that no line is longer than 79. */
+static void print_wrapped(const char *kind, const char *msg)
+{
+    size_t room = 79 - 4 - strlen(kind);
+    (void)printf("! %s: ", kind);
+    while (strlen(msg) > room) {
+        size_t cut = room;
+        while (cut > 0 && msg[cut] != ' ')
+            cut--;
+        cut = cut ? cut : room;
+        (void)printf("%.*s\n  ", (int)cut, msg);
+        msg += cut + (msg[cut] == ' ');
+        room = 77;
+    }
+    (void)printf("%s\n", msg);
+}
+
+static void print_head(const struct cli *c, const struct json_cur *r)
+{
+    char up[24], mem[16], mem_free[16], disk[16], disk_free[16];
+    struct json_cur host, err;
+    const char *phase = text_of(r, "phase", "?"), *id = text_of(r, "id", NULL),
+               *link = text_of(r, "link", "?");
+    uint64_t rev = number_of(r, "rev", 0), want = number_of(r, "want", rev);
+    (void)printf("%.40s  %s%s%s rev %llu", text_of(r, "device", "?"),
+                 paint(c, strcmp(phase, "converged") == 0), phase, plain(c), (unsigned long long)rev);
+    if (want != rev)
+        (void)printf(" (asked for %llu)", (unsigned long long)want);
+    if (id)
+        (void)printf(" (%.20s)", id);
+    (void)printf("  up %s  agent %s  %s\n", clock_age(number_of(r, "uptime_s", 0) * 1000, up, sizeof(up)),
+                 text_of(r, "agent", "?"), strcmp(link, "online") == 0 ? "online" : "offline");
+    if (json_get_object(r, "host", JSON_OPTIONAL, &host, NULL) > 0)
+        (void)printf("mem %s free/%s  disk %s free/%s  cgroup %s  boot %llu\n",
+                     cli_size(number_of(&host, "mem_free", NONE), mem_free),
+                     cli_size(number_of(&host, "mem", NONE), mem),
+                     cli_size(number_of(&host, "disk_free", NONE), disk_free),
+                     cli_size(number_of(&host, "disk", NONE), disk), text_of(&host, "cgroup", "?"),
+                     (unsigned long long)number_of(r, "boot", 0));
+    if (strcmp(link, "online") != 0)
+        (void)printf("link: %.72s\n", link);
+    if (json_get_object(r, "err", JSON_OPTIONAL, &err, NULL) > 0)
+        print_wrapped(text_of(&err, "kind", "?"), text_of(&err, "msg", ""));
+}
+
+static bool print_app(const struct cli *c, const struct json_cur *a)
+{
+    char mem[16], limit[16], both[40], fill[8], age[24] = "-", what[40];
+    const char *state = text_of(a, "state", "?"), *health = text_of(a, "health", "none");
+    uint64_t used = number_of(a, "mem", NONE), max = number_of(a, "limit", NONE),
+             since = number_of(a, "since", 0);
+    uint64_t restarts = number_of(a, "restarts", 0), oom = number_of(a, "oom", 0);
+    if (since)
+        (void)clock_age((clock_wall_s() - since) * 1000, age, sizeof(age));
+    (void)str_fmt(both, sizeof(both), "%s/%s", cli_size(used, mem), cli_size(max, limit));
+    bool good = strcmp(state, "running") == 0 && strcmp(health, "bad") != 0;
+    (void)str_fmt(what, sizeof(what), "%s", strcmp(health, "none") == 0 ? "-" : health);
+    (void)printf("%-14.14s %-9.9s %s%-9.9s%s %12s %s %3llu %3llu %-7s %s\n", a->key,
+                 text_of(a, "version", "-"), paint(c, good), state, plain(c), both, bar(used, max, fill),
+                 (unsigned long long)restarts, (unsigned long long)oom, age, what);
+    return good;
+}
+
+/* What a person should look at: one line each, only when there is something. */
+static void print_notes(const struct json_cur *a)
+{
+    static const char *const fields[] = {"memory", "swap",    "cpu",     "pids",
+                                         "userns", "seccomp", "network", "devices"};
+    struct json_cur e, f, last;
+    const char *why = text_of(a, "health_why", "");
+    char peak[16], when[24];
+    if (why[0])
+        (void)printf("  ! %.14s: health: %.50s\n", a->key, why);
+    if (json_get_object(a, "last_exit", JSON_OPTIONAL, &last, NULL) > 0 &&
+        strcmp(text_of(&last, "reason", ""), "stopped") != 0) {
+        (void)printf("  ! %.14s: last exit %llu (%s) at %s", a->key,
+                     (unsigned long long)number_of(&last, "code", 0), text_of(&last, "reason", "?"),
+                     clock_rfc3339(number_of(&last, "at", 0), when, sizeof(when)));
+        if (strcmp(text_of(&last, "reason", ""), "oom") == 0)
+            (void)printf(", peak %s", cli_size(number_of(a, "peak", NONE), peak));
+        (void)printf("\n");
+    }
+    if (json_get_object(a, "enforce", JSON_OPTIONAL, &e, NULL) <= 0)
+        return;
+    for (unsigned i = 0; i < COUNT_OF(fields); i++)
+        if (json_get_object(&e, fields[i], JSON_OPTIONAL, &f, NULL) > 0 &&
+            strcmp(text_of(&f, "state", ""), "enforced") != 0)
+            (void)printf("  ! %.14s: %s %s: %.45s\n", a->key, fields[i], text_of(&f, "state", "?"),
+                         text_of(&f, "why", ""));
+}
+
+static int print_json(struct json_cur *r)
+{
+    char AUTO_MEM *text = json_print(r->node, false);
+    (void)printf("%s\n", text);
+    return CLI_OK;
+}
+
+static int print_apps(const struct cli *c, const struct json_cur *r, bool *ret_good)
+{
+    struct json_cur apps;
+    const char *first = NULL;
+    if (json_get_object(r, "apps", JSON_OPTIONAL, &apps, NULL) <= 0 || json_len(&apps) == 0) {
+        (void)printf("no apps\n");
+        return 0;
+    }
+    (void)printf("%-14s %-9s %-9s %12s %-7s %3s %3s %-7s %s\n", "NAME", "VER", "STATE", "MEM/LIMIT", "", "RS",
+                 "OOM", "AGE", "HEALTH");
+    for (unsigned i = 0; i < json_len(&apps); i++) {
+        struct json_cur a = json_member(&apps, i);
+        bool good = print_app(c, &a);
+        *ret_good = *ret_good && good;
+        first = first ? first : a.key;
+    }
+    for (unsigned i = 0; i < json_len(&apps); i++) {
+        struct json_cur a = json_member(&apps, i);
+        print_notes(&a);
+    }
+    if (first)
+        (void)printf("next: agentctl logs %.14s | why %.14s | history | plan\n", first, first);
+    return 0;
+}
+
+int cli_status(const struct cli *c)
+{
+    struct err err = ERR_INIT;
+    struct json_cur r;
+    bool saved, good = true;
+    char when[24];
+    if (cli_report(c, &r, &saved, &err) < 0)
+        return cli_fail(c, &err);
+    if (saved && !c->json)
+        (void)printf("the agent is not running; this is what it reported at %s\n",
+                     clock_rfc3339(number_of(&r, "ts", 0), when, sizeof(when)));
+    if (c->json) {
+        (void)print_json(&r);
+    } else {
+        print_head(c, &r);
+        (void)print_apps(c, &r, &good);
+    }
+    good = good && strcmp(text_of(&r, "phase", ""), "converged") == 0;
+    (void)json_free(r.node);
+    return saved ? CLI_AGENT_DOWN : good ? CLI_OK : CLI_NOT_CONVERGED;
+}
+
+int cli_ps(const struct cli *c)
+{
+    struct err err = ERR_INIT;
+    struct json_cur r, apps;
+    bool saved;
+    if (cli_report(c, &r, &saved, &err) < 0)
+        return cli_fail(c, &err);
+    if (json_get_object(&r, "apps", JSON_OPTIONAL, &apps, NULL) > 0 && c->json) {
+        (void)print_json(&apps);
+    } else if (apps.node) {
+        (void)printf("%-14s %8s %-9s %-12s %4s %4s %8s %s\n", "NAME", "PID", "STATE", "VERSION", "PIDS",
+                     "OOM", "CPU", "ADDRESS");
+        for (unsigned i = 0; i < json_len(&apps); i++) {
+            struct json_cur a = json_member(&apps, i);
+            char cpu[24] = "-", pid[24] = "-", pids[24] = "-";
+            if (number_of(&a, "pid", 0)) {
+                (void)str_fmt(pid, sizeof(pid), "%llu", (unsigned long long)number_of(&a, "pid", 0));
+                (void)str_fmt(pids, sizeof(pids), "%llu", (unsigned long long)number_of(&a, "pids", 0));
+                (void)str_fmt(cpu, sizeof(cpu), "%llums", (unsigned long long)number_of(&a, "cpu_ms", 0));
+            }
+            (void)printf("%-14.14s %8s %-9.9s %-12.12s %4s %4llu %8s %s\n", a.key, pid,
+                         text_of(&a, "state", "?"), text_of(&a, "version", "-"), pids,
+                         (unsigned long long)number_of(&a, "oom", 0), cpu, text_of(&a, "ip", "-"));
+        }
+    }
+    (void)json_free(r.node);
+    return saved ? CLI_AGENT_DOWN : CLI_OK;
+}
+
+int cli_history(const struct cli *c)
+{
+    static const char *const words[] = {"history", NULL};
+    struct err err = ERR_INIT;
+    struct json_cur root, list;
+    char AUTO_MEM *text = NULL;
+    char when[24];
+    if (cli_ask(c, words, buf_of(NULL, 0), NULL, &text, &err) < 0 ||
+        json_parse(buf_str(text), &json_limits_signed, &root, &err) < 0)
+        return cli_fail(c, &err);
+    if (c->json) {
+        (void)printf("%s\n", text);
+    } else if (json_get_array(&root, "history", JSON_REQUIRED, LIM_HISTORY, &list, &err) > 0) {
+        (void)printf("%-20s %6s %-12s %s\n", "AT", "REV", "VERDICT", "WHY");
+        for (unsigned i = 0; i < json_len(&list); i++) {
+            struct json_cur h = json_at(&list, i);
+            (void)printf("%-20s %6llu %-12s %.200s\n",
+                         clock_rfc3339(number_of(&h, "at", 0), when, sizeof(when)),
+                         (unsigned long long)number_of(&h, "rev", 0), text_of(&h, "verdict", "?"),
+                         text_of(&h, "why", ""));
+        }
+    }
+    (void)json_free(root.node);
+    return CLI_OK;
+}
+
+/* Everything that is known about why this app is as it is: its events, and what the plan says of it now. */
+int cli_why(const struct cli *c)
+{
+    static const char *const ask_events[] = {"events", "500", NULL}, *const ask_plan[] = {"plan", NULL};
+    struct err err = ERR_INIT;
+    char when[24];
+    char AUTO_MEM *events = NULL, AUTO_MEM *plan = NULL;
+    unsigned found = 0;
+    if (c->argc != 1) {
+        (void)fprintf(stderr, "usage: agentctl why APP\n");
+        return CLI_USAGE;
+    }
+    if (cli_ask(c, ask_events, buf_of(NULL, 0), NULL, &events, &err) < 0 ||
+        cli_ask(c, ask_plan, buf_of(NULL, 0), NULL, &plan, &err) < 0)
+        return cli_fail(c, &err);
+    for (char *save = NULL, *line = strtok_r(events, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        struct json_cur e;
+        if (json_parse(buf_str(line), &json_limits_signed, &e, NULL) < 0)
+            continue;
+        const char *app = text_of(&e, "app", NULL), *kind = text_of(&e, "kind", "?");
+        bool about = app ? strcmp(app, c->argv[0]) == 0 : strcmp(kind, "agent-restart") != 0;
+        if (about) {
+            (void)printf("%s %-12s %s\n", clock_rfc3339(number_of(&e, "ts", 0), when, sizeof(when)), kind,
+                         text_of(&e, "msg", ""));
+            found++;
+        }
+        (void)json_free(e.node);
+    }
+    if (!found)
+        (void)printf("nothing has been noted about %s\n", c->argv[0]);
+    for (char *save = NULL, *line = strtok_r(plan, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        if (strstr(line, c->argv[0]))
+            (void)printf("now: %s\n", line);
+    return CLI_OK;
+}

@@ -1,0 +1,494 @@
+/* core_main.c - agentd-core: opens what it needs, takes over what its predecessor left, then turns the loop.
+ * Started by the keeper with one socket (fd 3); without one (by hand) it runs alone. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+
+#include "agent/core.h"
+#include "agent/keeper.h"
+#include "platform/clock.h"
+#include "platform/fs.h"
+#include "platform/log.h"
+#include "platform/msg.h"
+
+#define REPORT_EVERY_MS   500 /* a burst of changes is one report */
+#define DAY_MS            (24ULL * 3600 * 1000)
+#define STOP_MS           30000 /* for apps at the end; then they are killed */
+#define PROGRESS_EVERY_MS 2000
+
+/* fds that the predecessor kept at the keeper, until they are taken over */
+static struct adopted {
+    int fds[LIM_STORED_FDS];
+    char names[LIM_STORED_FDS][KEEPER_NAME_BYTES];
+    unsigned n;
+} adopted;
+
+uint64_t core_now_s(const struct core *c)
+{
+    return clock_judge_s(clock_wall_s(), c->state.ledger.time_floor_s);
+}
+
+void core_touch(struct core *c)
+{
+    c->dirty = true;
+    c->report_dirty = true;
+}
+
+void core_point(const struct core *c, const char *name)
+{
+    const char *at = getenv("LIMPET_KILL_AT");
+    if (!at || strcmp(at, name) != 0 || faccessat(c->run_fd, "killed", F_OK, 0) == 0)
+        return;
+    (void)fs_write_atomic(c->run_fd, "killed", buf_str(name), 0600, NULL);
+    (void)raise(SIGKILL);
+}
+
+/* ---- the keeper ---- */
+
+static void keeper_say(struct core *c, const char *text, int fd)
+{
+    if (c->has_keeper && msg_send(KEEPER_FD, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL) == -(int)ERR_NET)
+        loop_stop(c->loop); /* the keeper is gone: a new one will start a new core */
+}
+
+void core_keep(struct core *c, const char *app, const char *what, int fd)
+{
+    char text[KEEPER_NAME_BYTES + 16];
+    if (fd >= 0 && str_fmt(text, sizeof(text), "put app.%s.%s", app, what))
+        keeper_say(c, text, fd);
+}
+
+void core_drop(struct core *c, const char *app, const char *what)
+{
+    char text[KEEPER_NAME_BYTES + 16];
+    if (str_fmt(text, sizeof(text), "drop app.%s.%s", app, what))
+        keeper_say(c, text, -1);
+}
+
+static void note_exit(struct core *c, pid_t pid, int status)
+{
+    if (c->n_exits == COUNT_OF(c->exits)) {
+        memmove(&c->exits[0], &c->exits[1], (c->n_exits - 1) * sizeof(c->exits[0]));
+        c->n_exits--;
+    }
+    c->exits[c->n_exits++] = (struct core_exit){pid, status};
+    app_exit_known(c, pid, status);
+}
+
+static void keeper_ready(struct core *c, unsigned long long starts)
+{
+    struct err err = ERR_INIT;
+    c->cores_before = starts;
+    c->keeper_ready = true;
+    if (events_open(c, &err) < 0)
+        log_error("%s", err.msg);
+    apps_adopt(c, adopted.fds, (const char(*)[80])adopted.names, adopted.n);
+    for (unsigned i = 0; i < adopted.n; i++)
+        (void)close(adopted.fds[i]);
+    adopted.n = 0;
+    if (starts > 0)
+        event_add(c, "agent-restart", NULL, "core was started again (%llu); containers went on", starts);
+    core_touch(c);
+}
+
+static void keeper_heard(struct core *c, char *text, const int *fds, unsigned n_fds)
+{
+    int pid, status;
+    unsigned long long starts;
+    if (strncmp(text, "fd ", 3) == 0 && n_fds == 1 && adopted.n < LIM_STORED_FDS) {
+        adopted.fds[adopted.n] = fds[0];
+        (void)str_copy(adopted.names[adopted.n++], KEEPER_NAME_BYTES, text + 3);
+        return;
+    }
+    for (unsigned i = 0; i < n_fds; i++)
+        (void)close(fds[i]);
+    if (sscanf(text, "exit %d %d", &pid, &status) == 2)
+        note_exit(c, pid, status);
+    else if (sscanf(text, "ready %llu", &starts) == 1)
+        keeper_ready(c, starts);
+}
+
+static void keeper_readable(struct loop_fd *w, uint32_t events)
+{
+    struct core *c = container_of(w, struct core, keeper);
+    char text[KEEPER_NAME_BYTES + 16];
+    int fds[LIM_MSG_FDS];
+    unsigned n_fds = 0;
+    size_t len = 0;
+    (void)events;
+    for (;;) {
+        int rc = msg_recv(KEEPER_FD, text, sizeof(text) - 1, &len, fds, &n_fds, NULL);
+        if (rc == 1) {
+            text[len] = '\0';
+            keeper_heard(c, text, fds, n_fds);
+        } else if (rc ==
+                   0) { /* the keeper died: containers live on, we cannot; the next keeper starts anew */
+            loop_stop(c->loop);
+            return;
+        } else if (rc != -(int)ERR_INVALID) {
+            return;
+        }
+    }
+}
+
+/* ---- timers ---- */
+
+static void wake_fired(struct loop_timer *t)
+{
+    core_touch(container_of(t, struct core, wake));
+}
+
+static void alive_fired(struct loop_timer *t)
+{
+    struct core *c = container_of(t, struct core, alive);
+    keeper_say(c, "alive", -1);
+    intake_held(c);
+    loop_timer_set(c->loop, t, clock_boot_ms() + KEEPER_ALIVE_MS);
+}
+
+static void publish_progress(struct core *c)
+{
+    uint64_t now = clock_boot_ms();
+    if (!c->job || now < c->progress_at_ms)
+        return;
+    c->progress_at_ms = now + PROGRESS_EVERY_MS;
+    struct cJSON *o = json_obj();
+    json_put_u64(o, "v", 1);
+    json_put_u64(o, "rev", c->plan.aim ? c->plan.aim->rev : 0);
+    json_put_str(o, "step",
+                 c->job_step == STEP_FETCH     ? "download"
+                 : c->job_step == STEP_INSTALL ? "install"
+                                               : "collect");
+    json_put_str(o, "app", c->job_app);
+    json_put_u64(o, "done", c->job_done);
+    json_put_u64(o, "total", c->job_total);
+    char AUTO_MEM *text = json_print(o, false);
+    (void)json_free(o);
+    (void)uplink_publish(c, "progress", text, 0, false, 60, 0);
+}
+
+static void publish_state(struct core *c)
+{
+    c->report_dirty = false;
+    c->report_at_ms = clock_boot_ms() + REPORT_EVERY_MS;
+    report_save(c);
+    struct cJSON *o = report_state(c);
+    char AUTO_MEM *text = json_print(o, false);
+    (void)json_free(o);
+    (void)uplink_publish(c, "state", text, 1, true, 30 * 24 * 3600, 0);
+    publish_progress(c);
+}
+
+static void report_fired(struct loop_timer *t)
+{
+    publish_state(container_of(t, struct core, report));
+}
+
+static void daily_fired(struct loop_timer *t)
+{
+    struct core *c = container_of(t, struct core, daily);
+    struct err err = ERR_INIT;
+    uint64_t now = clock_wall_s();
+    if (now >
+        c->state.ledger
+            .time_floor_s) { /* the clock of a device without RTC never goes back further than a day (L12) */
+        c->state.ledger.time_floor_s = now;
+        if (state_save(&c->state, &err) < 0)
+            log_error("%s", err.msg);
+    }
+    c->report_dirty = true;
+    loop_timer_set(c->loop, t, clock_boot_ms() + DAY_MS);
+}
+
+static void health_fired(struct loop_timer *t)
+{
+    struct core *c = container_of(t, struct core, health);
+    if (uplink_is_up(c)) {
+        struct cJSON *o = report_health(c);
+        char AUTO_MEM *text = json_print(o, false);
+        (void)json_free(o);
+        (void)uplink_publish(c, "health", text, 0, false, 600, 0);
+    }
+    loop_timer_set(c->loop, t, clock_boot_ms() + c->config.health_interval_s * 1000);
+}
+
+/* ---- stop ---- */
+
+static void stop_now(struct loop_timer *t)
+{
+    struct core *c = container_of(t, struct core, wake);
+    for (unsigned i = 0; i < LIM_APPS; i++)
+        if (c->apps[i].used && c->apps[i].seen.box != BOX_NONE &&
+            clock_boot_ms() >= c->apps[i].seen.kill_at_ms)
+            app_kill(&c->apps[i]);
+    loop_timer_set(c->loop, t, clock_boot_ms() + 250);
+}
+
+void core_stop(struct core *c)
+{
+    if (c->stopping)
+        return;
+    log_info("stopping: apps are asked to end");
+    c->stopping = true;
+    ctl_close(c);
+    uplink_stop(c);
+    if (c->job)
+        job_cancel(c->job, "the agent stops");
+    for (unsigned i = 0; i < LIM_APPS; i++)
+        if (c->apps[i].used && c->apps[i].seen.box == BOX_RUNNING)
+            app_stop(&c->apps[i], "the agent stops", true);
+    c->wake.on_fire = stop_now;
+    loop_timer_set(c->loop, &c->wake, clock_boot_ms() + 250);
+    keeper_say(c, "bye", -1);
+}
+
+static void on_signal(void *arg, int sig)
+{
+    (void)sig;
+    core_stop(arg);
+}
+
+/* ---- start ---- */
+
+static int open_folders(struct core *c, struct err *err)
+{
+    int rc = fs_open_dir(AT_FDCWD, c->config.state_dir, true, 0700, &c->state_fd, err);
+    if (rc == 0)
+        rc = fs_lock(c->state_fd, "lock", &c->lock_fd, err);
+    if (rc == 0)
+        rc = fs_open_dir(AT_FDCWD, c->config.run_dir, true, 0755, &c->run_fd, err);
+    if (rc == 0)
+        rc = fs_open_dir(c->run_fd, "app", true, 0755, &c->app_fd, err);
+    if (rc == 0)
+        rc = fs_open_dir(c->state_fd, "volumes", true, 0711, &c->volumes_fd, err);
+    if (rc == 0 && (fchmod(c->state_fd, 0711) < 0 ||
+                    fchmod(c->volumes_fd, 0711) < 0)) /* volumes are reached from user namespaces */
+        rc = err_errno(err, errno, "chmod %s", c->config.state_dir);
+    return rc;
+}
+
+static int find_user(struct core *c, struct err *err)
+{
+    const struct passwd *p = getpwnam(c->config.user);
+    uint64_t id;
+    if (p) {
+        c->uid = p->pw_uid;
+        c->gid = p->pw_gid;
+    } else if (str_u64(c->config.user, 1, UINT32_MAX - 1, &id)) {
+        c->uid = c->gid = (uid_t)id;
+    } else {
+        return err_set(err, ERR_NOTFOUND,
+                       "user: there is no user \"%s\" (link and fetch need one that is not root)",
+                       c->config.user);
+    }
+    return 0;
+}
+
+/* L5: keeper, core and link in one group, jobs in groups beside it, all below one ceiling. */
+static int enter_group(struct core *c, struct err *err)
+{
+    char own[160], path[128];
+    struct cgroup *top = NULL, *group = NULL;
+    struct cgroup_report report;
+    struct cgroup_limits lim = CGROUP_LIMITS_NONE;
+    (void)str_fmt(c->cgroup_root, sizeof(c->cgroup_root), "limpet-%s", c->config.device);
+    (void)str_fmt(own, sizeof(own), "%s/agent/main", c->cgroup_root);
+    int rc = cgroup_detect(&c->cgroups, err);
+    if (rc < 0)
+        return rc;
+    cgroup_host_leave(&c->cgroups, own); /* a core that is started again lives in our own group already */
+    lim.memory_max_bytes = c->config.memory_max_bytes;
+    (void)str_fmt(path, sizeof(path), "%s/agent", c->cgroup_root);
+    rc = cgroup_make(&c->cgroups, path, &lim, &top, &report, err);
+    (void)str_fmt(path, sizeof(path), "%s/agent/main", c->cgroup_root);
+    lim = CGROUP_LIMITS_NONE;
+    lim.memory_max_bytes = c->config.memory_max_bytes;
+    if (rc == 0)
+        rc = cgroup_make(&c->cgroups, path, &lim, &group, &report, err);
+    if (rc == 0 && (rc = cgroup_attach(group, getpid(), err)) == 0 && c->has_keeper)
+        rc = cgroup_attach(group, getppid(), err);
+    if (rc == 0 && report.memory.state != CGROUP_ENFORCED)
+        log_warn("the agent's own memory ceiling is %s: %s", cgroup_state_name(report.memory.state),
+                 report.memory.why);
+    (void)cgroup_free(group);
+    (void)cgroup_free(top);
+    return rc;
+}
+
+/* Leave no group behind: core and keeper go back to where the keeper was started. */
+static void leave_group(struct core *c)
+{
+    char path[160];
+    struct cgroup *g = NULL;
+    (void)str_fmt(path, sizeof(path), "%s/agent/main", c->cgroup_root);
+    if (cgroup_open(&c->cgroups, path, &g, NULL) < 0)
+        return;
+    cgroup_detach(g, getpid());
+    if (c->has_keeper)
+        cgroup_detach(g, getppid());
+    (void)cgroup_remove(g, 200, NULL);
+    (void)cgroup_free(g);
+}
+
+/* Fresh boot of the machine or of the agent alone: counters of a trial and of boots. */
+static void count_boot(struct core *c)
+{
+    struct ledger *l = &c->state.ledger;
+    struct err err = ERR_INIT;
+    char id[40] = "";
+    bool again = faccessat(c->run_fd, "started", F_OK, 0) == 0;
+    (void)fs_read_text(AT_FDCWD, "/proc/sys/kernel/random/boot_id", id, sizeof(id), NULL);
+    if (again && strcmp(id, l->boot_id) == 0)
+        return;
+    l->boots++;
+    (void)str_copy(l->boot_id, sizeof(l->boot_id), id);
+    if (c->candidate.arena && l->candidate_verdict == VERDICT_NONE)
+        l->trial_boots++;
+    if (state_save(&c->state, &err) < 0)
+        log_error("%s", err.msg);
+    (void)fs_write_atomic(c->run_fd, "started", BUF_LIT("1"), 0600, NULL);
+}
+
+/* The trust document that came with the device, until a newer one was walked to. */
+static void first_trust(struct core *c)
+{
+    struct err err = ERR_INIT;
+    uint8_t AUTO_MEM *text = NULL;
+    size_t len;
+    AUTO_FREE(envelope) struct envelope *e = NULL;
+    if (c->state.has_trust)
+        return;
+    if (fs_read(AT_FDCWD, c->config.trust, LIM_ENVELOPE_BYTES, &text, &len, &err) < 0 ||
+        envelope_parse(buf_of(text, len), &e, &err) < 0 || intake_document(c, "local", e, &err) < 0)
+        log_error("trust: %s: nothing will be installed; what runs goes on", err.msg);
+}
+
+static int open_state(struct core *c, struct err *err)
+{
+    char note[200];
+    int AUTO_FD store_fd = -1;
+    int rc = state_open(c->state_fd, &c->state, note, err);
+    if (note[0])
+        log_error("%s", note);
+    if (rc == 0)
+        rc = fs_open_dir(c->state_fd, "store", true, 0711, &store_fd, err);
+    if (rc == 0)
+        rc = store_new(steal_fd(&store_fd), &c->store, err); /* lives as long as we */
+    if (rc == 0)
+        rc = intake_load(c, err);
+    if (rc == 0)
+        count_boot(c);
+    return rc;
+}
+
+static void arm_timers(struct core *c)
+{
+    uint64_t now = clock_boot_ms();
+    c->wake.on_fire = wake_fired;
+    c->alive.on_fire = alive_fired;
+    c->daily.on_fire = daily_fired;
+    c->health.on_fire = health_fired;
+    c->report.on_fire = report_fired;
+    loop_timer_set(c->loop, &c->alive, now + 1);
+    loop_timer_set(c->loop, &c->daily, now + 60000);
+    loop_timer_set(c->loop, &c->health, now + c->config.health_interval_s * 1000);
+}
+
+static int watch(struct core *c, struct err *err)
+{
+    static const int sigs[] = {SIGTERM, SIGINT};
+    int rc = loop_new(&c->loop, err);
+    if (rc == 0)
+        rc = loop_signals(c->loop, sigs, COUNT_OF(sigs), on_signal, c, err);
+    c->keeper = (struct loop_fd){.fd = -1, .on_ready = keeper_readable};
+    if (rc == 0 && c->has_keeper) {
+        (void)fcntl(KEEPER_FD, F_SETFL, O_NONBLOCK);
+        (void)fcntl(KEEPER_FD, F_SETFD, FD_CLOEXEC);
+        rc = loop_fd_add(c->loop, &c->keeper, KEEPER_FD, EPOLLIN, err);
+    }
+    return rc;
+}
+
+static int start(struct core *c, struct err *err)
+{
+    struct sysinfo si;
+    c->started_ms = clock_boot_ms();
+    c->has_garbage = true;
+    if (sysinfo(&si) == 0)
+        c->memory_total_bytes = (uint64_t)si.totalram * si.mem_unit;
+    platform_words(c->arch, c->variant);
+    int rc = config_read(c->config_path, &c->config, err);
+    if (rc == 0)
+        log_init("core", (enum log_level)c->config.log_level, getenv("JOURNAL_STREAM") != NULL);
+    if (rc == 0)
+        rc = find_user(c, err);
+    if (rc == 0)
+        rc = open_folders(c, err);
+    if (rc == 0)
+        rc = enter_group(c, err);
+    if (rc == 0)
+        rc = crypto_init(err);
+    if (rc == 0)
+        rc = box_probe(&c->cgroups, &c->caps, err);
+    if (rc == 0)
+        rc = watch(c, err);
+    if (rc == 0)
+        rc = open_state(c, err);
+    if (rc == 0)
+        rc = ctl_open(c, err);
+    if (rc < 0)
+        return rc;
+    arm_timers(c);
+    loop_after_turn(c->loop, act_turn, c);
+    first_trust(c);
+    rc = uplink_start(c, err);
+    if (!c->has_keeper)
+        keeper_ready(c, 0);
+    return rc;
+}
+
+static void end(struct core *c)
+{
+    if (!c->stopping)
+        return;
+    struct err err = ERR_INIT;
+    if (c->keeper_ready)
+        publish_state(c);
+    (void)fs_remove_tree(c->run_fd, "started", &err);
+    c->store = store_free(c->store);
+    state_close(&c->state);
+    leave_group(c);
+}
+
+int main(int argc, char **argv)
+{
+    static struct core core; /* one a process, half a megabyte of it images and plans: not for a stack */
+    struct core *c = &core;
+    struct err err = ERR_INIT;
+    log_init("core", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
+    (void)prctl(PR_SET_NAME, "agentd-core");
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)umask(022);
+    (void)str_copy(c->config_path, sizeof(c->config_path), CONFIG_PATH);
+    (void)str_copy(c->libexec, sizeof(c->libexec), LIMPET_LIBEXECDIR);
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--config") == 0)
+            (void)str_copy(c->config_path, sizeof(c->config_path), argv[i + 1]);
+        else if (strcmp(argv[i], "--libexec") == 0)
+            (void)str_copy(c->libexec, sizeof(c->libexec), argv[i + 1]);
+    }
+    c->has_keeper = fcntl(KEEPER_FD, F_GETFD) >= 0;
+    if (start(c, &err) < 0 || loop_run(c->loop, &err) < 0) {
+        log_error("%s", err.msg);
+        return 1;
+    }
+    end(c);
+    return 0;
+}

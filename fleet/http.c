@@ -1,0 +1,195 @@
+#include "fleet/http.h"
+
+#include <curl/curl.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "platform/fs.h"
+
+#define CONNECT_S   10L
+#define SLOW_BPS    64L /* slower than this for SLOW_S is a dead line */
+#define SLOW_S      60L
+#define QUOTE_BYTES 160
+
+struct http {
+    CURL *curl;
+    char ca[512];
+    char *auth; /* user:password */
+};
+
+/* One transfer under way. */
+struct flight {
+    struct http *http;
+    const struct http_ask *ask;
+    struct err *err;
+    int sink_rc;
+    size_t sent;
+    char quote[QUOTE_BYTES];
+};
+
+static int read_auth(const char *file, char **ret, struct err *err)
+{
+    uint8_t *text = NULL;
+    size_t len = 0;
+
+    if (fs_read(AT_FDCWD, file, 4096, &text, &len, err) < 0)
+        return err_wrap(err, "%s", file);
+    text[strcspn((char *)text, "\r\n")] = 0;
+    if (!strchr((char *)text, ':')) {
+        free(text);
+        return err_set(err, ERR_INVALID, "%s: one line user:password is expected", file);
+    }
+    *ret = (char *)text;
+    return 0;
+}
+
+int http_new(const char *ca_file, const char *auth_file, struct http **ret, struct err *err)
+{
+    AUTO_FREE(http) struct http *h = mem_need_zero(sizeof(*h));
+
+    if (auth_file && *auth_file && read_auth(auth_file, &h->auth, err) < 0)
+        return -(int)err->kind;
+    if (ca_file && !str_copy(h->ca, sizeof(h->ca), ca_file))
+        return err_set(err, ERR_INVALID, "%s: path too long", ca_file);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    h->curl = curl_easy_init();
+    if (!h->curl)
+        return err_set(err, ERR_NOMEM, "no memory for HTTP");
+    *ret = steal_ptr(&h);
+    return 0;
+}
+
+struct http *http_free(struct http *h)
+{
+    if (!h)
+        return NULL;
+    if (h->curl)
+        curl_easy_cleanup(h->curl);
+    free(h->auth);
+    free(h);
+    return NULL;
+}
+
+static size_t on_body(char *p, size_t one, size_t n, void *arg)
+{
+    struct flight *f = arg;
+    size_t len = one * n;
+    long status = 0;
+
+    curl_easy_getinfo(f->http->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 400) {
+        if (!f->quote[0])
+            (void)snprintf(f->quote, sizeof(f->quote), "%.*s", (int)(len < 150 ? len : 150), p);
+        return len;
+    }
+    if (!f->ask->sink || len == 0)
+        return len;
+    f->sink_rc = f->ask->sink(f->ask->arg, buf_of(p, len), f->err);
+    return f->sink_rc < 0 ? 0 : len;
+}
+
+static size_t on_send(char *dst, size_t one, size_t n, void *arg)
+{
+    struct flight *f = arg;
+    size_t left = f->ask->body.len - f->sent, len = one * n < left ? one * n : left;
+
+    if (len)
+        memcpy(dst, f->ask->body.p + f->sent, len);
+    f->sent += len;
+    return len;
+}
+
+static void set_request(struct http *h, struct flight *f, struct curl_slist *headers)
+{
+    const struct http_ask *a = f->ask;
+
+    curl_easy_reset(h->curl);
+    curl_easy_setopt(h->curl, CURLOPT_URL, a->url);
+    curl_easy_setopt(h->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(h->curl, CURLOPT_USERAGENT, "fleetctl/" LIMPET_VERSION);
+    curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(h->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
+    curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_LIMIT, SLOW_BPS);
+    curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_TIME, SLOW_S);
+    curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, f);
+    if (h->ca[0])
+        curl_easy_setopt(h->curl, CURLOPT_CAINFO, h->ca);
+    if (h->auth) {
+        curl_easy_setopt(h->curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        curl_easy_setopt(h->curl, CURLOPT_USERPWD, h->auth);
+    }
+    if (!a->method) {
+        curl_easy_setopt(h->curl, CURLOPT_FOLLOWLOCATION, 1L);
+        curl_easy_setopt(h->curl, CURLOPT_MAXREDIRS, 5L);
+        return;
+    }
+    if (strcmp(a->method, "HEAD") == 0) {
+        curl_easy_setopt(h->curl, CURLOPT_NOBODY, 1L);
+        return;
+    }
+    curl_easy_setopt(h->curl, CURLOPT_CUSTOMREQUEST, a->method);
+    curl_easy_setopt(h->curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(h->curl, CURLOPT_READFUNCTION, on_send);
+    curl_easy_setopt(h->curl, CURLOPT_READDATA, f);
+    curl_easy_setopt(h->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)a->body.len);
+}
+
+/* The Location header, made absolute; empty when there is none. */
+static void read_location(struct http *h, char dst[1024])
+{
+    char *url = NULL;
+
+    /* curl resolves it against the request as it would to follow it */
+    if (curl_easy_getinfo(h->curl, CURLINFO_REDIRECT_URL, &url) == CURLE_OK && url)
+        (void)str_copy(dst, 1024, url);
+    else {
+        struct curl_header *found = NULL;
+        if (curl_easy_header(h->curl, "Location", 0, CURLH_HEADER, -1, &found) == CURLHE_OK)
+            (void)str_copy(dst, 1024, found->value);
+    }
+}
+
+static int status_fail(const struct flight *f, long status, struct err *err)
+{
+    enum err_kind kind = status == 404 ? ERR_NOTFOUND : status == 401 || status == 403 ? ERR_DENIED : ERR_NET;
+
+    for (const char *p = f->quote; *p; p++)
+        if (*p < ' ' || *p > '~')
+            return err_set(err, kind, "%s: HTTP status %ld", f->ask->url, status);
+    return err_set(err, kind, "%s: HTTP status %ld%s%s", f->ask->url, status, f->quote[0] ? ": " : "",
+                   f->quote);
+}
+
+int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret, struct err *err)
+{
+    struct flight f = {.http = h, .ask = ask, .err = err};
+    struct http_answer got = {.status = 0};
+    struct curl_slist *headers = NULL;
+    char line[512], *type = NULL;
+    CURLcode rc;
+
+    headers = curl_slist_append(headers, "Expect:");
+    if (ask->accept && str_fmt(line, sizeof(line), "Accept: %s", ask->accept))
+        headers = curl_slist_append(headers, line);
+    if (ask->content_type && str_fmt(line, sizeof(line), "Content-Type: %s", ask->content_type))
+        headers = curl_slist_append(headers, line);
+    set_request(h, &f, headers);
+    rc = curl_easy_perform(h->curl);
+    curl_slist_free_all(headers);
+    if (f.sink_rc < 0)
+        return f.sink_rc;
+    if (rc != CURLE_OK)
+        return err_set(err, ERR_NET, "%s: %s", ask->url, curl_easy_strerror(rc));
+    curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &got.status);
+    if (got.status >= 400)
+        return status_fail(&f, got.status, err);
+    if (curl_easy_getinfo(h->curl, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
+        (void)str_fmt(got.type, sizeof(got.type), "%.*s", (int)strcspn(type, "; "), type);
+    read_location(h, got.location);
+    if (ret)
+        *ret = got;
+    return 0;
+}

@@ -1,0 +1,166 @@
+#include "fleet/image.h"
+
+#include <string.h>
+
+#include "fleet/ctx.h"
+#include "fleet/doc.h"
+#include "fleet/measure.h"
+#include "platform/arena.h"
+
+#define CONFIG_ARENA (512 * 1024)
+
+static int to_measure(void *arg, struct buf bytes, struct err *err)
+{
+    return measure_add(arg, bytes, err);
+}
+
+static int check_layer(struct repo *r, struct measure *m, const struct oci_blob *layer,
+                       const struct digest *diff_id, struct err *err)
+{
+    struct digest got;
+
+    if (measure_begin(m, layer->codec, err) < 0 ||
+        repo_blob(r, &layer->digest, layer->size_bytes, to_measure, m, err) < 0 ||
+        measure_end(m, &got, err) < 0)
+        return -(int)err->kind;
+    if (!digest_eq(&got, diff_id))
+        return err_set(err, ERR_INTEGRITY, "it unpacks to other bytes than the config's diff_id says");
+    return 0;
+}
+
+static int check_layers(struct repo *r, const struct oci_manifest *man, const struct oci_config *conf,
+                        struct release_platform *p, struct err *err)
+{
+    AUTO_FREE(measure) struct measure *m = measure_new();
+    struct measure_sum sum;
+
+    if (conf->n_diff_ids != man->n_layers)
+        return err_set(err, ERR_INVALID, "%u layers, but %u diff_ids in the config", man->n_layers,
+                       conf->n_diff_ids);
+    for (unsigned i = 0; i < man->n_layers; i++) {
+        if (check_layer(r, m, &man->layers[i], &conf->diff_ids[i], err) < 0)
+            return err_wrap(err, "layer %u of %u", i + 1, man->n_layers);
+        p->packed_bytes += man->layers[i].size_bytes;
+    }
+    sum = measure_sum(m);
+    p->unpacked_bytes = sum.bytes;
+    p->inodes = sum.inodes;
+    return 0;
+}
+
+static int set_words(struct release_platform *p, const char *os, const char *arch, const char *variant,
+                     struct err *err)
+{
+    if (!os || !arch || !str_copy(p->os, sizeof(p->os), os) ||
+        !str_copy(p->architecture, sizeof(p->architecture), arch) ||
+        !str_copy(p->variant, sizeof(p->variant), variant ? variant : ""))
+        return err_set(err, ERR_INVALID, "the image's config names no platform that fits: %s/%s/%s",
+                       os ? os : "?", arch ? arch : "?", variant ? variant : "");
+    return 0;
+}
+
+static int check_config(struct repo *r, const struct oci_manifest *man, struct release_platform *p,
+                        struct err *err)
+{
+    AUTO_FREE(arena) struct arena *arena = arena_new(CONFIG_ARENA);
+    AUTO_BUF text = {NULL, 0};
+    struct oci_config conf;
+
+    if (repo_blob_read(r, &man->config.digest, man->config.size_bytes, &text, err) < 0 ||
+        oci_config_parse(text, arena, &conf, err) < 0)
+        return err_wrap(err, "config");
+    if (!p->os[0] && set_words(p, conf.os, conf.architecture, conf.variant, err) < 0)
+        return -(int)err->kind;
+    if (!conf.architecture || strcmp(conf.architecture, p->architecture) != 0)
+        return err_set(err, ERR_INTEGRITY, "the index says %s, the image's config %s", p->architecture,
+                       conf.architecture ? conf.architecture : "nothing");
+    p->packed_bytes = p->manifest_bytes + man->config.size_bytes;
+    return check_layers(r, man, &conf, p, err);
+}
+
+/* p's platform words are set by the index, or empty: then the config says them. */
+static int check_manifest(struct repo *r, const struct repo_doc *doc, struct release_platform *p,
+                          struct err *err)
+{
+    struct oci_manifest AUTO_MEM *man = mem_need_zero(sizeof(*man));
+
+    p->manifest = doc->digest;
+    p->manifest_bytes = doc->text.len;
+    if (oci_manifest_parse(doc->text, man, err) < 0)
+        return -(int)err->kind;
+    return check_config(r, man, p, err);
+}
+
+/* One entry of an index. 1 taken, 0 left out (attestations and the like have no real platform). */
+static int check_entry(struct repo *r, const struct json_cur *e, struct release_platform *p, struct err *err)
+{
+    struct repo_doc doc = {.text = {NULL, 0}};
+    struct json_cur plat;
+    const char *digest, *os, *arch;
+    int rc;
+
+    if (!doc_get(e, "platform", &plat))
+        return 0;
+    os = doc_str(&plat, "os", "unknown");
+    arch = doc_str(&plat, "architecture", "unknown");
+    if (strcmp(os, "linux") != 0 || strcmp(arch, "unknown") == 0)
+        return 0;
+    if (set_words(p, os, arch, doc_str(&plat, "variant", ""), err) < 0 ||
+        json_get_str(e, "digest", JSON_REQUIRED, SHA256_TEXT - 1, &digest, err) < 0 ||
+        repo_manifest(r, digest, &doc, err) < 0)
+        return -(int)err->kind;
+    rc = check_manifest(r, &doc, p, err);
+    free((void *)doc.text.p);
+    return rc < 0 ? err_wrap(err, "%s/%s%s%s", p->os, p->architecture, p->variant[0] ? "/" : "", p->variant)
+                  : 1;
+}
+
+static int check_index(struct repo *r, struct buf text, struct image *img, struct err *err)
+{
+    AUTO_DOC *doc = NULL;
+    struct json_cur root, list;
+
+    if (json_parse(text, &json_limits_oci, &root, err) < 0)
+        return -(int)err->kind;
+    doc = root.node;
+    if (json_get_array(&root, "manifests", JSON_REQUIRED, 256, &list, err) < 0)
+        return -(int)err->kind;
+    for (unsigned i = 0; i < json_len(&list); i++) {
+        struct json_cur e = json_at(&list, i);
+        struct release_platform p = {.os = ""};
+        int rc = check_entry(r, &e, &p, err);
+        if (rc < 0)
+            return rc;
+        if (rc && img->n_platforms == RELEASE_PLATFORMS)
+            return err_set(err, ERR_NOSPACE, "more than %d platforms in the index", RELEASE_PLATFORMS);
+        if (rc)
+            img->platforms[img->n_platforms++] = p;
+    }
+    (void)doc;
+    return img->n_platforms ? 0 : err_set(err, ERR_NOTFOUND, "the index holds no image for linux");
+}
+
+int image_check(struct repo *r, const char *tag, struct image *ret, struct err *err)
+{
+    struct repo_doc doc = {.text = {NULL, 0}};
+    struct image img = {.n_platforms = 0};
+    int rc;
+
+    if (repo_manifest(r, tag, &doc, err) < 0)
+        return -(int)err->kind;
+    img.digest = doc.digest;
+    img.bytes = doc.text.len;
+    rc = oci_is_index(doc.text, err);
+    img.index = rc == 1;
+    if (rc == 1)
+        rc = check_index(r, doc.text, &img, err);
+    else if (rc == 0) {
+        img.n_platforms = 1;
+        rc = check_manifest(r, &doc, &img.platforms[0], err);
+    }
+    free((void *)doc.text.p);
+    if (rc < 0)
+        return err_wrap(err, "%s:%s", repo_source(r), tag);
+    *ret = img;
+    return 0;
+}

@@ -1,0 +1,199 @@
+#include "fleet/manifest.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "fleet/mqtt.h"
+#include "fleet/relstore.h"
+#include "fleet/schema.h"
+#include "platform/fs.h"
+
+/* p at the first character of a comment: blanks until its end, line ends stay; returns what follows. */
+static char *blank(char *p)
+{
+    bool block = p[1] == '*';
+
+    p[0] = p[1] = ' ';
+    for (p += 2; *p && (block ? strncmp(p, "*/", 2) != 0 : *p != '\n'); p++)
+        if (*p != '\n')
+            *p = ' ';
+    if (block && *p) {
+        p[0] = p[1] = ' ';
+        p += 2;
+    }
+    return p;
+}
+
+void manifest_strip(char *p)
+{
+    bool in_text = false;
+
+    while (*p) {
+        if (in_text && *p == '\\' && p[1]) {
+            p += 2;
+        } else if (!in_text && p[0] == '/' && (p[1] == '*' || p[1] == '/')) {
+            p = blank(p);
+        } else {
+            in_text ^= *p == '"';
+            p++;
+        }
+    }
+}
+
+int manifest_read(const char *file, struct buf *ret_own, struct err *err)
+{
+    uint8_t *p = NULL;
+    size_t len = 0;
+    ssize_t n;
+
+    if (strcmp(file, "-") != 0) {
+        if (fs_read(AT_FDCWD, file, LIM_ENVELOPE_BYTES, &p, &len, err) < 0)
+            return err_wrap(err, "%s", file);
+    } else {
+        p = mem_need_zero(LIM_ENVELOPE_BYTES + 1);
+        n = fs_read_full(STDIN_FILENO, p, LIM_ENVELOPE_BYTES, err);
+        if (n < 0) {
+            free(p);
+            return -(int)err->kind;
+        }
+        len = (size_t)n;
+    }
+    manifest_strip((char *)p);
+    *ret_own = buf_of(p, len);
+    return 0;
+}
+
+int target_parse(const struct args *a, struct target *ret, struct err *err)
+{
+    struct target t = {.device = args_str(a, OPT_DEVICE, NULL), .group = args_str(a, OPT_GROUP, NULL)};
+    const char *name = t.device ? t.device : t.group;
+
+    if (!t.device == !t.group)
+        return err_set(err, ERR_INVALID, "say either -d DEVICE or -g GROUP");
+    if (!str_is_name(name))
+        return err_set(err, ERR_INVALID, "'%s' is no name", name);
+    *ret = t;
+    return 0;
+}
+
+void target_topic(const struct ctx *c, const struct target *t, char dst[200])
+{
+    (void)str_fmt(dst, 200, MQTT_ROOT "/%s/%c/%s/desired", c->fleet, t->device ? 'd' : 'g',
+                  t->device ? t->device : t->group);
+}
+
+static void put_release(struct cJSON *app, const struct rel *r)
+{
+    struct cJSON *o = json_put(app, "release", json_obj());
+    char text[SHA256_TEXT];
+
+    json_put_str(o, "name", r->name);
+    json_put_u64(o, "counter", r->counter);
+    json_put_str(o, "digest", digest_text(&r->digest, text));
+    json_put_u64(o, "size", r->bytes);
+}
+
+/* One app of the file; "release":"web:1.4.2" becomes what this folder knows of it. */
+static int fill_app(const struct ctx *c, const struct json_cur *app, struct cJSON *to, struct err *err)
+{
+    struct json_cur sources;
+    const char *ref = NULL;
+    struct rel r;
+
+    if (json_is_object(app, err) < 0)
+        return -(int)err->kind;
+    ref = doc_str(app, "release", NULL);
+    if (ref && relstore_find(c, ref, &r, err) < 0)
+        return err_wrap(err, "release of app '%s'", doc_str(app, "name", "?"));
+    for (unsigned i = 0; i < json_len(app); i++) {
+        struct json_cur m = json_member(app, i);
+        if (!ref || strcmp(m.key, "release") != 0)
+            json_put_copy(to, m.key, &m);
+        else
+            put_release(to, &r);
+    }
+    if (ref && !doc_get(app, "sources", &sources))
+        json_push_str(json_put(to, "sources", json_arr()), r.source);
+    return 0;
+}
+
+/* Members that apply fills; in the file they may stand only with the same value. */
+static int check_given(const struct json_cur *root, const char *key, const char *want, struct err *err)
+{
+    const char *got = doc_str(root, key, want);
+
+    return strcmp(got, want) == 0
+               ? 0
+               : err_set(err, ERR_INVALID, "%s: \"%s\" in the file, but this is for \"%s\"", key, got, want);
+}
+
+static int fill_doc(const struct ctx *c, const struct json_cur *root, const struct fill *f, struct cJSON *out,
+                    struct err *err)
+{
+    static const char *const filled[] = {"schema", "fleet",   "target", "rev",
+                                         "issued", "expires", "by",     "apps"};
+    struct cJSON *target, *list;
+    struct json_cur apps;
+
+    if (json_is_object(root, err) < 0 || check_given(root, "schema", "limpet.desired/1", err) < 0 ||
+        check_given(root, "fleet", c->fleet, err) < 0 ||
+        json_get_array(root, "apps", JSON_REQUIRED, LIM_APPS, &apps, err) < 0)
+        return -(int)err->kind;
+    json_put_str(out, "schema", "limpet.desired/1");
+    json_put_str(out, "fleet", c->fleet);
+    target = json_put(out, "target", json_obj());
+    json_put_str(target, f->target.device ? "device" : "group",
+                 f->target.device ? f->target.device : f->target.group);
+    json_put_u64(out, "rev", f->rev);
+    json_put_u64(out, "issued", f->issued_s);
+    json_put_u64(out, "expires", f->expires_s);
+    if (f->by)
+        json_put_str(out, "by", f->by);
+    list = json_put(out, "apps", json_arr());
+    for (unsigned i = 0; i < json_len(&apps); i++) {
+        struct json_cur app = json_at(&apps, i);
+        if (fill_app(c, &app, json_push(list, json_obj()), err) < 0)
+            return -(int)err->kind;
+    }
+    for (unsigned i = 0; i < json_len(root); i++) {
+        struct json_cur m = json_member(root, i);
+        bool ours = false;
+        for (unsigned k = 0; k < COUNT_OF(filled); k++)
+            ours = ours || strcmp(m.key, filled[k]) == 0;
+        if (!ours)
+            json_put_copy(out, m.key, &m);
+    }
+    return 0;
+}
+
+static int check_doc(const char *text, struct err *err)
+{
+    AUTO_DOC *doc = NULL;
+    struct json_cur root;
+
+    if (json_parse(buf_str(text), &json_limits_signed, &root, err) < 0)
+        return -(int)err->kind;
+    doc = root.node;
+    (void)doc;
+    return schema_check(&root, schema_desired, err) < 0 ? -(int)err->kind : schema_check_whole(&root, err);
+}
+
+int manifest_fill(const struct ctx *c, struct buf text, const struct fill *f, char **ret, struct err *err)
+{
+    AUTO_DOC *doc = NULL;
+    AUTO_DOC *out = json_obj();
+    char AUTO_MEM *made = NULL;
+    struct json_cur root;
+
+    if (json_parse(text, &json_limits_signed, &root, err) < 0)
+        return -(int)err->kind;
+    doc = root.node;
+    (void)doc;
+    if (fill_doc(c, &root, f, out, err) < 0)
+        return -(int)err->kind;
+    made = json_print(out, false);
+    if (check_doc(made, err) < 0)
+        return -(int)err->kind;
+    *ret = steal_ptr(&made);
+    return 0;
+}

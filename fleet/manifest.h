@@ -1,0 +1,28 @@
+/* manifest.h - from the operator's file to the document that is signed. */
+#ifndef FLEET_MANIFEST_H
+#define FLEET_MANIFEST_H
+#include "fleet/ctx.h"
+#include "fleet/doc.h"
+
+/* Blank out // and block comments outside of strings, in place: offsets in messages stay right. Pure. */
+void manifest_strip(char *text);
+/* Read a file ("-": stdin), strip it. owner: caller. */
+int manifest_read(const char *file, struct buf *ret_own, struct err *err);
+
+struct target {
+    const char *device, *group; /* one of them */
+};
+/* -d or -g. Errors: INVALID. */
+int target_parse(const struct args *a, struct target *ret, struct err *err);
+/* The topic of its desired state. */
+void target_topic(const struct ctx *c, const struct target *t, char dst[200]);
+
+struct fill {
+    struct target target;
+    uint64_t rev, issued_s, expires_s;
+    const char *by; /* NULL: none */
+};
+/* The whole document: releases looked up, the rest filled, checked against the schema. *ret: JSON text,
+ * owner: caller. Errors: INVALID with the field's path, NOTFOUND (release). */
+int manifest_fill(const struct ctx *c, struct buf text, const struct fill *f, char **ret, struct err *err);
+#endif

@@ -1,0 +1,223 @@
+#include <fcntl.h>
+#include <string.h>
+
+#include "fleet/repo_priv.h"
+#include "platform/fs.h"
+#include "platform/limits.h"
+
+int repo_mem_sink(void *arg, struct buf bytes, struct err *err)
+{
+    struct repo_mem *m = arg;
+
+    if (bytes.len > m->max - m->len)
+        return err_set(err, ERR_INVALID, "more than %zu bytes", m->max);
+    if (m->len + bytes.len + 1 > m->cap) {
+        size_t cap = (m->len + bytes.len + 1) * 2;
+        uint8_t *p = mem_need(cap);
+        if (m->len)
+            memcpy(p, m->p, m->len);
+        free(m->p);
+        m->p = p;
+        m->cap = cap;
+    }
+    if (bytes.len)
+        memcpy(m->p + m->len, bytes.p, bytes.len);
+    m->len += bytes.len;
+    m->p[m->len] = 0;
+    return 0;
+}
+
+/* Split "NAME:tag" or "NAME@sha256:..." at text+from; the tag is empty when there is none. */
+static int split_tag(const char *text, size_t from, size_t *ret_len, char tag[140], struct err *err)
+{
+    const char *at = strchr(text + from, '@'), *slash = strrchr(text + from, '/');
+    const char *colon = strchr(slash ? slash : text + from, ':');
+    const char *cut = at ? at : colon;
+
+    *ret_len = cut ? (size_t)(cut - text) : strlen(text);
+    if (!str_copy(tag, 140, cut ? cut + 1 : ""))
+        return err_set(err, ERR_INVALID, "'%s': tag too long", text);
+    if (!at && tag[0] && strpbrk(tag, "/:?#% "))
+        return err_set(err, ERR_INVALID, "'%s' is no tag", tag);
+    return 0;
+}
+
+static int open_layout(const char *ref, struct repo *r, struct err *err)
+{
+    char path[600];
+    size_t len;
+
+    if (split_tag(ref, 4, &len, r->tag, err) < 0)
+        return -(int)err->kind;
+    if (!str_fmt(r->source, sizeof(r->source), "%.*s", (int)len, ref) ||
+        !str_copy(path, sizeof(path), r->source + 4))
+        return err_set(err, ERR_INVALID, "'%s' is too long", ref);
+    if (path[0] != '/')
+        return err_set(err, ERR_INVALID, "'%s': a layout's path is absolute: dir:/media/usb/limpet:TAG", ref);
+    r->kind = &repo_layout;
+    r->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->dir_fd < 0 || faccessat(r->dir_fd, "index.json", R_OK, 0) != 0)
+        return err_set(err, ERR_NOTFOUND, "%s is no OCI layout: no index.json", path);
+    return 0;
+}
+
+static int open_registry(const char *ref, const struct repo_opts *o, struct repo *r, struct err *err)
+{
+    const char *host = strstr(ref, "://") + 3, *path = strchr(host, '/');
+    size_t len;
+
+    if (!path || path == host || !path[1])
+        return err_set(err, ERR_INVALID, "'%s': write http://HOST:PORT/REPOSITORY:TAG", ref);
+    if (split_tag(ref, (size_t)(path - ref), &len, r->tag, err) < 0)
+        return -(int)err->kind;
+    if (!str_fmt(r->source, sizeof(r->source), "%.*s", (int)len, ref) ||
+        !str_fmt(r->base, sizeof(r->base), "%.*s", (int)(path - ref), ref) ||
+        !str_fmt(r->name, sizeof(r->name), "%s", r->source + (path - ref) + 1) || strpbrk(r->name, "?#% "))
+        return err_set(err, ERR_INVALID, "'%s' is no repository", ref);
+    r->kind = &repo_registry;
+    return http_new(o->ca_file, o->auth_file, &r->http, err);
+}
+
+int repo_open(const char *ref, const struct repo_opts *o, struct repo **ret, struct err *err)
+{
+    AUTO_FREE(repo) struct repo *r = mem_need_zero(sizeof(*r));
+    int rc;
+
+    r->dir_fd = -1;
+    if (strncmp(ref, "dir:", 4) == 0)
+        rc = open_layout(ref, r, err);
+    else if (strncmp(ref, "http://", 7) == 0 || strncmp(ref, "https://", 8) == 0)
+        rc = open_registry(ref, o, r, err);
+    else
+        rc = err_set(err, ERR_INVALID, "'%s': write http://HOST:PORT/REPOSITORY:TAG or dir:/FOLDER:TAG", ref);
+    if (rc < 0)
+        return rc;
+    if (!r->tag[0])
+        (void)str_copy(r->tag, sizeof(r->tag), "latest");
+    *ret = steal_ptr(&r);
+    return 0;
+}
+
+struct repo *repo_free(struct repo *r)
+{
+    if (!r)
+        return NULL;
+    mem_auto_close_(&r->dir_fd);
+    http_free(r->http);
+    free(r);
+    return NULL;
+}
+
+const char *repo_source(const struct repo *r)
+{
+    return r->source;
+}
+
+const char *repo_tag(const struct repo *r)
+{
+    return r->tag;
+}
+
+const char *repo_short_name(const struct repo *r)
+{
+    const char *slash = strrchr(r->source, '/');
+
+    return slash ? slash + 1 : r->source;
+}
+
+int repo_manifest(struct repo *r, const char *tag, struct repo_doc *ret, struct err *err)
+{
+    struct repo_doc doc = {.text = {NULL, 0}};
+    struct digest want;
+    bool named = digest_parse(tag, &want, NULL) == 0;
+
+    if (r->kind->manifest(r, tag, &doc.text, err) < 0)
+        return err_wrap(err, "%s:%s", r->source, tag);
+    if (sha256(doc.text, &doc.digest, err) < 0 || (named && !digest_eq(&want, &doc.digest))) {
+        free((void *)doc.text.p);
+        return err_set(err, ERR_INTEGRITY, "%s: manifest %s holds other bytes", r->source, tag);
+    }
+    *ret = doc;
+    return 0;
+}
+
+/* Between a repository and the caller's sink: counts and hashes. */
+struct checked {
+    http_sink sink;
+    void *arg;
+    struct sha256 *hash;
+    uint64_t left;
+    struct err refused; /* the sink's error: told only when the bytes are what they should be */
+};
+
+static int checked_sink(void *arg, struct buf bytes, struct err *err)
+{
+    struct checked *c = arg;
+
+    if (bytes.len > c->left)
+        return err_set(err, ERR_INTEGRITY, "more bytes than its size says");
+    c->left -= bytes.len;
+    if (sha256_add(c->hash, bytes, err) < 0)
+        return -(int)err->kind;
+    if (!c->refused.kind)
+        (void)c->sink(c->arg, bytes, &c->refused);
+    return 0;
+}
+
+int repo_blob(struct repo *r, const struct digest *d, uint64_t size, http_sink sink, void *arg,
+              struct err *err)
+{
+    AUTO_FREE(sha256) struct sha256 *hash = sha256_new();
+    struct checked c = {.sink = sink, .arg = arg, .hash = hash, .left = size};
+    struct digest got;
+    char text[SHA256_TEXT];
+
+    digest_text(d, text);
+    if (r->kind->blob(r, text, checked_sink, &c, err) < 0)
+        return err_wrap(err, "%s: blob %.19s", r->source, text);
+    if (sha256_end(hash, &got, err) < 0)
+        return -(int)err->kind;
+    if (c.left || !digest_eq(d, &got))
+        return err_set(err, ERR_INTEGRITY, "%s: blob %.19s holds other bytes", r->source, text);
+    if (c.refused.kind) {
+        *err = c.refused;
+        return err_wrap(err, "%s: blob %.19s", r->source, text);
+    }
+    return 0;
+}
+
+int repo_blob_read(struct repo *r, const struct digest *d, uint64_t size, struct buf *ret_own,
+                   struct err *err)
+{
+    struct repo_mem m = {.max = LIM_OCI_JSON_BYTES};
+
+    if (size > m.max)
+        return err_set(err, ERR_INVALID, "%s: a document of %llu bytes, at most %zu", r->source,
+                       (unsigned long long)size, m.max);
+    if (repo_blob(r, d, size, repo_mem_sink, &m, err) < 0) {
+        free(m.p);
+        return -(int)err->kind;
+    }
+    *ret_own = buf_of(m.p, m.len);
+    return 0;
+}
+
+int repo_put_blob(struct repo *r, struct buf bytes, struct digest *ret, struct err *err)
+{
+    struct digest d;
+    char text[SHA256_TEXT];
+
+    if (sha256(bytes, &d, err) < 0)
+        return -(int)err->kind;
+    if (r->kind->put_blob(r, bytes, digest_text(&d, text), err) < 0)
+        return err_wrap(err, "%s: push", r->source);
+    *ret = d;
+    return 0;
+}
+
+int repo_put_manifest(struct repo *r, const char *tag, struct buf text, struct err *err)
+{
+    if (r->kind->put_manifest(r, tag, text, err) < 0)
+        return err_wrap(err, "%s: push %s", r->source, tag);
+    return 0;
+}

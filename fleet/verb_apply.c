@@ -1,0 +1,165 @@
+/* plan, apply, wait, explain: changing what devices run. */
+#include <string.h>
+
+#include "fleet/change.h"
+#include "fleet/keyring.h"
+#include "fleet/schema.h"
+#include "fleet/verbs.h"
+#include "fleet/waiting.h"
+#include "platform/clock.h"
+
+#define TIMEOUT_MS (5 * 60 * 1000ULL)
+#define SETTLE_MS  300ULL
+#define ECHO_MS    10000ULL
+
+int verb_plan(struct ctx *c, const struct args *a, struct err *err)
+{
+    struct change ch = {.mqtt = NULL};
+    unsigned n = 0;
+    int rc = change_make(c, a, &ch, err);
+
+    if (rc == 0)
+        n = change_print(c, &ch, stdout);
+    change_done(&ch);
+    if (rc < 0)
+        return rc;
+    return n && args_has(a, OPT_EXIT_CODE) ? EXIT_USAGE : EXIT_DONE;
+}
+
+static int dry_run(const struct change *ch)
+{
+    char AUTO_MEM *pretty = json_print(ch->next.node, true);
+
+    puts(pretty);
+    out_note("dry run: nothing was signed or published");
+    return EXIT_DONE;
+}
+
+/* Watch the topic for settle_ms, then read what is retained once more: it must be ours. The broker knows no
+ * compare-and-swap, so whoever of two operators is overwritten must hear of it. */
+static int confirm_ours(struct change *ch, const char *envelope, uint64_t settle_ms, struct err *err)
+{
+    const char *topic = ch->view.desired_topic;
+    uint64_t start = clock_boot_ms();
+
+    while (clock_boot_ms() - start < settle_ms)
+        if (mqtt_poll(ch->mqtt, 50, err) < 0)
+            return -(int)err->kind;
+    if (mqtt_retained(ch->mqtt, &topic, 1, err) < 0)
+        return -(int)err->kind;
+    if (!ch->view.desired.p || !buf_eq(ch->view.desired, buf_str(envelope)))
+        return err_set(err, ERR_CONFLICT,
+                       "another operator published to %s at the same time: fleetctl plan, then decide",
+                       topic);
+    return 0;
+}
+
+static int publish(struct ctx *c, struct change *ch, uint64_t settle_ms, struct err *err)
+{
+    char AUTO_MEM *envelope = NULL;
+    struct mqtt_msg msg = {.topic = ch->view.desired_topic, .retain = true};
+
+    if (fleet_sign(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, buf_str(ch->text), &envelope, err) < 0)
+        return -(int)err->kind;
+    msg.payload = buf_str(envelope);
+    if (msg.payload.len > LIM_ENVELOPE_BYTES)
+        return err_set(err, ERR_NOSPACE, "the signed document has %zu bytes, devices take %d",
+                       msg.payload.len, LIM_ENVELOPE_BYTES);
+    if (ctx_lock(c, err) < 0 || change_remember(c, ch, msg.payload, err) < 0 ||
+        mqtt_publish(ch->mqtt, &msg, err) < 0)
+        return -(int)err->kind;
+    return confirm_ours(ch, envelope, settle_ms, err);
+}
+
+static int apply_change(struct ctx *c, const struct args *a, struct change *ch, struct err *err)
+{
+    uint64_t settle_ms = SETTLE_MS, timeout_ms = TIMEOUT_MS, expect = ch->old_rev;
+    struct waiting w = {.ctx = c,
+                        .mqtt = ch->mqtt,
+                        .view = &ch->view,
+                        .target = ch->target,
+                        .rev = ch->rev,
+                        .start_ms = clock_boot_ms()};
+
+    if (args_ms(a, OPT_SETTLE, &settle_ms, err) < 0 || args_ms(a, OPT_TIMEOUT, &timeout_ms, err) < 0 ||
+        args_u64(a, OPT_EXPECT_REV, 0, 1ULL << 53, &expect, err) < 0)
+        return -(int)err->kind;
+    if (expect != ch->old_rev)
+        return err_set(err, ERR_CONFLICT, "the last revision is %llu, not %llu: somebody was there before",
+                       (unsigned long long)ch->old_rev, (unsigned long long)expect);
+    if (args_has(a, OPT_DRY_RUN))
+        return dry_run(ch);
+    (void)change_print(c, ch, stdout);
+    fflush(stdout);
+    if (publish(c, ch, settle_ms, err) < 0)
+        return -(int)err->kind;
+    if (!args_has(a, OPT_WAIT)) {
+        if (c->output != OUT_JSON)
+            printf("published rev %llu\n", (unsigned long long)ch->rev);
+        return EXIT_DONE;
+    }
+    w.timeout_ms = timeout_ms;
+    return wait_all(&w, err);
+}
+
+int verb_apply(struct ctx *c, const struct args *a, struct err *err)
+{
+    struct change ch = {.mqtt = NULL};
+    int rc = change_make(c, a, &ch, err);
+
+    if (rc == 0)
+        rc = apply_change(c, a, &ch, err);
+    change_done(&ch);
+    return rc;
+}
+
+static int wait_one(struct waiting *w, const char *id, struct err *err)
+{
+    struct view v = {.n = 0};
+    int rc;
+
+    if (!str_is_name(id))
+        return err_set(err, ERR_INVALID, "'%s' is no device id", id);
+    w->view = &v;
+    w->target = (struct target){.device = id};
+    rc = mqtt_new(w->ctx, &w->mqtt, err);
+    if (rc == 0)
+        rc = view_watch(&v, w->mqtt, w->ctx, id, &w->target, err);
+    if (rc == 0) {
+        struct view_doc doc = {.node = NULL};
+        /* what it was asked, even when it has not seen it yet */
+        w->rev =
+            v.desired.len && desired_read(w->ctx, v.desired, &doc, err) == 0 ? doc_u64(&doc.root, "rev") : 0;
+        json_free(doc.node);
+        rc = wait_all(w, err);
+    }
+    w->mqtt = mqtt_free(w->mqtt);
+    view_done(&v);
+    return rc;
+}
+
+int verb_wait(struct ctx *c, const struct args *a, struct err *err)
+{
+    const char *what = args_str(a, OPT_FOR, "phase=converged");
+    struct waiting w = {.ctx = c, .timeout_ms = TIMEOUT_MS, .start_ms = clock_boot_ms()};
+    int worst = EXIT_DONE;
+
+    if (strncmp(what, "phase=", 6) != 0 || !what[6])
+        return err_set(err, ERR_INVALID, "--for phase=WORD");
+    w.want_phase = what + 6;
+    if (args_ms(a, OPT_TIMEOUT, &w.timeout_ms, err) < 0)
+        return -(int)err->kind;
+    for (unsigned i = 0; i < a->n_pos; i++) {
+        int rc = wait_one(&w, a->pos[i], err);
+        if (rc < 0)
+            return rc;
+        worst = rc > worst ? rc : worst;
+    }
+    return worst;
+}
+
+int verb_explain(struct ctx *none, const struct args *a, struct err *err)
+{
+    (void)none;
+    return schema_explain(a->n_pos ? a->pos[0] : NULL, err);
+}

@@ -1,0 +1,173 @@
+/* publish: check an image, describe it in a release, sign that, and put it beside the image. */
+#include <string.h>
+
+#include "fleet/doc.h"
+#include "fleet/image.h"
+#include "fleet/keyring.h"
+#include "fleet/relstore.h"
+#include "fleet/verbs.h"
+#include "platform/clock.h"
+
+#define TYPE_RELEASE "application/vnd.limpet.release.v1+json"
+#define TYPE_EMPTY   "application/vnd.oci.empty.v1+json"
+#define TYPE_INDEX   "application/vnd.oci.image.index.v1+json"
+
+static void put_descriptor(struct cJSON *to, const char *type, const struct digest *d, size_t size)
+{
+    char text[SHA256_TEXT];
+
+    json_put_str(to, "mediaType", type);
+    json_put_str(to, "digest", digest_text(d, text));
+    json_put_u64(to, "size", size);
+}
+
+/* The artifact manifest that ties the envelope to the image, so that a registry's garbage collection keeps
+ * it. */
+static char *print_artifact(const struct image *img, const struct digest *empty, const struct digest *env,
+                            size_t env_bytes)
+{
+    AUTO_DOC *root = json_obj();
+
+    json_put_u64(root, "schemaVersion", 2);
+    json_put_str(root, "mediaType", REPO_TYPE_MANIFEST);
+    json_put_str(root, "artifactType", TYPE_RELEASE);
+    put_descriptor(json_put(root, "config", json_obj()), TYPE_EMPTY, empty, 2);
+    put_descriptor(json_push(json_put(root, "layers", json_arr()), json_obj()), TYPE_RELEASE, env, env_bytes);
+    put_descriptor(json_put(root, "subject", json_obj()), img->index ? TYPE_INDEX : REPO_TYPE_MANIFEST,
+                   &img->digest, img->bytes);
+    return json_print(root, false);
+}
+
+static int push_release(struct repo *r, const struct image *img, struct buf envelope, struct digest *ret_env,
+                        struct err *err)
+{
+    char AUTO_MEM *artifact = NULL;
+    struct digest empty;
+    char hex[65], tag[40];
+
+    if (repo_put_blob(r, envelope, ret_env, err) < 0 || repo_put_blob(r, BUF_LIT("{}"), &empty, err) < 0)
+        return -(int)err->kind;
+    artifact = print_artifact(img, &empty, ret_env, envelope.len);
+    (void)str_fmt(tag, sizeof(tag), "sha256-%.12s.release", digest_hex(ret_env, hex));
+    return repo_put_manifest(r, tag, buf_str(artifact), err);
+}
+
+/* Name, version and counter, by the options or by what the reference and the folder say. */
+static int fill_release(const struct ctx *c, const struct args *a, const struct repo *r, struct release *rel,
+                        struct err *err)
+{
+    const char *name = args_str(a, OPT_NAME, repo_short_name(r));
+    const char *version = args_str(a, OPT_VERSION, repo_tag(r));
+    struct rel AUTO_MEM *known = NULL;
+    unsigned n = 0;
+    char shown[LIM_NAME_BYTES];
+
+    if (strncmp(version, "sha256:", 7) == 0) {
+        (void)str_fmt(shown, sizeof(shown), "%.12s", version + 7);
+        version = shown;
+    }
+    if (!str_is_name(name))
+        return err_set(err, ERR_INVALID, "'%s' is no release name: say --name", name);
+    if (!str_copy(rel->version, sizeof(rel->version), version) ||
+        !str_copy(rel->name, sizeof(rel->name), name))
+        return err_set(err, ERR_INVALID, "--version: at most %d letters", LIM_NAME_BYTES - 1);
+    if (relstore_load(c, name, &known, &n, err) < 0)
+        return -(int)err->kind;
+    rel->counter = n ? known[n - 1].counter + 1 : 1;
+    if (args_u64(a, OPT_COUNTER, 1, 1ULL << 53, &rel->counter, err) < 0)
+        return -(int)err->kind;
+    for (unsigned i = 0; i < n; i++)
+        if (known[i].counter == rel->counter)
+            return err_set(err, ERR_CONFLICT, "%s@%llu is published already (version %s)", name,
+                           (unsigned long long)rel->counter, known[i].version);
+    rel->issued_s = clock_wall_s();
+    return 0;
+}
+
+static uint64_t largest(const struct release *rel)
+{
+    uint64_t max = 0;
+
+    for (unsigned i = 0; i < rel->n_platforms; i++)
+        if (rel->platforms[i].packed_bytes > max)
+            max = rel->platforms[i].packed_bytes;
+    return max;
+}
+
+static void print_summary(const struct ctx *c, const struct rel *l, const struct release *rel)
+{
+    char packed[16], unpacked[16], digest[SHA256_TEXT], count[24], plat[48];
+    static const char *const titles[] = {"PLATFORM", "PACKED", "UNPACKED", "INODES", "MANIFEST"};
+    struct table *t;
+
+    digest_text(&l->digest, digest);
+    if (c->output == OUT_JSON) {
+        struct cJSON *o = json_obj();
+        json_put_str(o, "name", l->name);
+        json_put_u64(o, "counter", l->counter);
+        json_put_str(o, "version", l->version);
+        json_put_str(o, "digest", digest);
+        json_put_u64(o, "size", l->bytes);
+        json_put_str(o, "source", l->source);
+        json_put_u64(o, "packed_bytes", l->packed_bytes);
+        out_json(o);
+        return;
+    }
+    printf("%s@%llu  version %s  release %.19s (%llu bytes)\n", l->name, (unsigned long long)l->counter,
+           l->version, digest, (unsigned long long)l->bytes);
+    if (c->output == OUT_NAME)
+        return;
+    t = table_new(COUNT_OF(titles), titles);
+    for (unsigned i = 0; i < rel->n_platforms; i++) {
+        const struct release_platform *p = &rel->platforms[i];
+        (void)str_fmt(plat, sizeof(plat), "%s/%s%s%s", p->os, p->architecture, p->variant[0] ? "/" : "",
+                      p->variant);
+        (void)str_fmt(count, sizeof(count), "%llu", (unsigned long long)p->inodes);
+        digest_text(&p->manifest, digest);
+        digest[19] = 0;
+        table_row(t,
+                  (const char *const[]){plat, out_size(p->packed_bytes, packed),
+                                        out_size(p->unpacked_bytes, unpacked), count, digest},
+                  COLOR_NONE);
+    }
+    table_print(t, stdout);
+    table_free(t);
+}
+
+static int store_release(struct ctx *c, const struct args *a, struct repo *r, const struct image *img,
+                         const struct release *rel, struct err *err)
+{
+    char AUTO_MEM *payload = release_build(rel);
+    char AUTO_MEM *envelope = NULL;
+    struct rel line = {.counter = rel->counter, .issued_s = rel->issued_s, .packed_bytes = largest(rel)};
+
+    if (fleet_sign(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, buf_str(payload), &envelope, err) < 0 ||
+        push_release(r, img, buf_str(envelope), &line.digest, err) < 0)
+        return -(int)err->kind;
+    line.bytes = strlen(envelope);
+    digest_text(&img->digest, line.image);
+    (void)str_copy(line.name, sizeof(line.name), rel->name);
+    (void)str_copy(line.version, sizeof(line.version), rel->version);
+    if (!str_copy(line.source, sizeof(line.source), args_str(a, OPT_SOURCE, repo_source(r))))
+        return err_set(err, ERR_INVALID, "--source: too long");
+    if (relstore_add(c, &line, buf_str(envelope), err) < 0)
+        return -(int)err->kind;
+    print_summary(c, &line, rel);
+    return 0;
+}
+
+int verb_publish(struct ctx *c, const struct args *a, struct err *err)
+{
+    struct repo_opts opts = {.ca_file = args_str(a, OPT_CA, c->registry_ca),
+                             .auth_file = args_str(a, OPT_AUTH, c->registry_auth)};
+    AUTO_FREE(repo) struct repo *r = NULL;
+    struct release AUTO_MEM *rel = mem_need_zero(sizeof(*rel));
+    struct image AUTO_MEM *img = mem_need_zero(sizeof(*img));
+
+    if (ctx_lock(c, err) < 0 || repo_open(a->pos[0], &opts, &r, err) < 0 ||
+        fill_release(c, a, r, rel, err) < 0 || image_check(r, repo_tag(r), img, err) < 0)
+        return -(int)err->kind;
+    rel->n_platforms = img->n_platforms;
+    memcpy(rel->platforms, img->platforms, sizeof(rel->platforms));
+    return store_release(c, a, r, img, rel, err);
+}

@@ -1,0 +1,210 @@
+#include "fleet/view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fleet/keyring.h"
+
+/* What a device says of itself: larger than anything we sign. */
+static const struct json_limits report_limits = {.max_bytes = LIM_MQTT_PACKET_BYTES,
+                                                 .max_depth = LIM_JSON_DEPTH,
+                                                 .max_tokens = 2 * LIM_JSON_TOKENS,
+                                                 .floats = true};
+
+static void doc_done(struct view_doc *d)
+{
+    d->node = json_free(d->node);
+}
+
+void view_done(struct view *v)
+{
+    for (unsigned i = 0; i < v->n; i++) {
+        doc_done(&v->devices[i].state);
+        doc_done(&v->devices[i].progress);
+    }
+    free(v->devices);
+    free((void *)v->desired.p);
+    *v = (struct view){.n = 0};
+}
+
+static unsigned lower_bound(const struct view *v, const char *id)
+{
+    unsigned lo = 0, hi = v->n;
+
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (strcmp(v->devices[mid].id, id) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+struct view_device *view_find(const struct view *v, const char *id)
+{
+    unsigned at = lower_bound(v, id);
+
+    return at < v->n && strcmp(v->devices[at].id, id) == 0 ? &v->devices[at] : NULL;
+}
+
+static struct view_device *find_or_add(struct view *v, const char *id)
+{
+    struct view_device *d = view_find(v, id);
+    unsigned at;
+
+    if (d)
+        return d;
+    if (v->n == v->cap) {
+        unsigned cap = v->cap ? v->cap * 2 : 64;
+        struct view_device *more = mem_need(cap * sizeof(*more));
+        if (v->n)
+            memcpy(more, v->devices, v->n * sizeof(*more));
+        free(v->devices);
+        v->devices = more;
+        v->cap = cap;
+    }
+    at = lower_bound(v, id);
+    memmove(&v->devices[at + 1], &v->devices[at], (v->n - at) * sizeof(*v->devices));
+    v->n++;
+    d = &v->devices[at];
+    *d = (struct view_device){.conn = 0};
+    (void)str_copy(d->id, sizeof(d->id), id);
+    return d;
+}
+
+static void take_doc(struct view_doc *to, struct buf payload)
+{
+    struct view_doc fresh = {.node = NULL};
+
+    if (payload.len && json_parse(payload, &report_limits, &fresh.root, NULL) < 0)
+        return;
+    fresh.node = payload.len ? fresh.root.node : NULL;
+    if (fresh.node && json_is_object(&fresh.root, NULL) < 0)
+        fresh.node = json_free(fresh.node);
+    doc_done(to);
+    *to = fresh;
+}
+
+/* A late will of an older connection must not hide a newer birth: conn only rises. */
+static void take_online(struct view_device *d, struct buf payload)
+{
+    struct view_doc doc = {.node = NULL};
+    uint64_t conn;
+    bool on;
+
+    take_doc(&doc, payload);
+    if (!doc.node)
+        return;
+    conn = doc_u64(&doc.root, "conn");
+    on = doc_bool(&doc.root, "on");
+    if (!d->online_known || on || conn >= d->conn) {
+        d->online_known = true;
+        d->online = on;
+        d->conn = conn;
+        d->online_s = doc_u64(&doc.root, "ts");
+    }
+    doc_done(&doc);
+}
+
+/* "limpet1/FLEET/d/ID/WHAT" -> ID and WHAT. */
+static const char *split_topic(const char *topic, char id[LIM_NAME_BYTES])
+{
+    const char *p = topic, *end;
+
+    for (unsigned i = 0; i < 2; i++) {
+        p = strchr(p, '/');
+        if (!p++)
+            return NULL;
+    }
+    if (strncmp(p, "d/", 2) != 0 || !(end = strchr(p + 2, '/')) ||
+        !str_fmt(id, LIM_NAME_BYTES, "%.*s", (int)(end - p - 2), p + 2) || !str_is_name(id))
+        return NULL;
+    return end + 1;
+}
+
+void view_take(struct view *v, const struct mqtt_msg *msg)
+{
+    char id[LIM_NAME_BYTES];
+    const char *what = split_topic(msg->topic, id);
+
+    v->touched = NULL;
+    v->changes++;
+    if (v->desired_topic[0] && strcmp(msg->topic, v->desired_topic) == 0) {
+        uint8_t *p = mem_need_zero(msg->payload.len + 1);
+        if (msg->payload.len)
+            memcpy(p, msg->payload.p, msg->payload.len);
+        free((void *)v->desired.p);
+        v->desired = buf_of(p, msg->payload.len);
+    }
+    if (!what)
+        return;
+    if (strcmp(what, "state") == 0)
+        take_doc(&(v->touched = find_or_add(v, id))->state, msg->payload);
+    else if (strcmp(what, "progress") == 0)
+        take_doc(&(v->touched = find_or_add(v, id))->progress, msg->payload);
+    else if (strcmp(what, "online") == 0)
+        take_online(v->touched = find_or_add(v, id), msg->payload);
+    else if (strcmp(what, "desired") == 0)
+        (v->touched = find_or_add(v, id))->has_own = msg->payload.len > 0;
+}
+
+static void on_message(void *arg, const struct mqtt_msg *msg)
+{
+    view_take(arg, msg);
+}
+
+int view_watch(struct view *v, struct mqtt *m, const struct ctx *c, const char *device,
+               const struct target *t, struct err *err)
+{
+    static const char *const parts[] = {"state", "online", "progress", "desired"};
+    char filters[COUNT_OF(parts) + 1][200];
+    const char *list[COUNT_OF(parts) + 1];
+    unsigned n = 0;
+
+    for (; n < COUNT_OF(parts); n++) {
+        (void)str_fmt(filters[n], sizeof(filters[n]), MQTT_ROOT "/%s/d/%s/%s", c->fleet,
+                      device ? device : "+", parts[n]);
+        list[n] = filters[n];
+    }
+    if (t) {
+        target_topic(c, t, v->desired_topic);
+        if (t->group)
+            list[n++] = v->desired_topic;
+    }
+    mqtt_on_message(m, on_message, v);
+    return mqtt_retained(m, list, n, err);
+}
+
+bool view_in_group(const struct view_device *d, const char *group)
+{
+    struct json_cur groups;
+    const char *name;
+
+    if (!d->state.node || !doc_get(&d->state.root, "groups", &groups))
+        return false;
+    for (unsigned i = 0; i < json_len(&groups); i++) {
+        struct json_cur g = json_at(&groups, i);
+        if (json_as_str(&g, LIM_NAME_BYTES, &name, NULL) == 0 && strcmp(name, group) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool view_meant(const struct view_device *d, const struct target *t)
+{
+    return t->device ? strcmp(d->id, t->device) == 0 : !d->has_own && view_in_group(d, t->group);
+}
+
+int desired_read(const struct ctx *c, struct buf envelope, struct view_doc *ret, struct err *err)
+{
+    AUTO_FREE(envelope) struct envelope *env = NULL;
+    struct view_doc doc;
+
+    if (fleet_verify_ever(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, envelope, &env, err) < 0 ||
+        json_parse(buf_of(env->payload, env->payload_len), &json_limits_signed, &doc.root, err) < 0)
+        return -(int)err->kind;
+    doc.node = doc.root.node;
+    *ret = doc;
+    return 0;
+}

@@ -1,0 +1,45 @@
+/* view.h - what the broker holds of a fleet: per device its report, whether it is online, and the document it
+ * was given. */
+#ifndef FLEET_VIEW_H
+#define FLEET_VIEW_H
+#include "fleet/doc.h"
+#include "fleet/manifest.h"
+#include "fleet/mqtt.h"
+
+struct view_doc { /* a JSON document that came in; node NULL: none */
+    struct cJSON *node;
+    struct json_cur root;
+};
+struct view_device {
+    char id[LIM_NAME_BYTES];
+    struct view_doc state, progress;
+    bool online_known, online, has_own; /* has_own: a desired document for this device is retained */
+    uint64_t conn, online_s;
+};
+struct view { /* zeroed to begin with */
+    unsigned n, cap;
+    struct view_device *devices; /* by id */
+    struct buf desired;          /* the raw retained document of the target asked for; len 0: none */
+    char desired_topic[200];     /* whose; empty: none asked for */
+    unsigned changes;            /* grows with each message taken */
+    struct view_device *touched; /* by the last message, NULL: no device of ours */
+};
+void view_done(struct view *v);
+/* Take one message of the fleet's topics. Messages that make no sense are dropped: anybody on the broker may
+ * have sent them. */
+void view_take(struct view *v, const struct mqtt_msg *msg);
+/* Subscribe to state, online and progress of a device (NULL: all), and the target's desired document (NULL:
+ * none); take what is retained. Later messages arrive in v through mqtt_poll. */
+int view_watch(struct view *v, struct mqtt *m, const struct ctx *c, const char *device,
+               const struct target *t, struct err *err);
+/* NULL: nothing is known of it. */
+struct view_device *view_find(const struct view *v, const char *id);
+/* The device reports this group. */
+bool view_in_group(const struct view_device *d, const char *group);
+/* "true" for a device that a target means: itself, or in the group and without a document of its own. */
+bool view_meant(const struct view_device *d, const struct target *t);
+
+/* The payload of a desired envelope when this fleet's keys, retired ones too, signed it. *ret: owner caller
+ * (json_free of ret->node). */
+int desired_read(const struct ctx *c, struct buf envelope, struct view_doc *ret, struct err *err);
+#endif

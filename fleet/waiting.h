@@ -1,0 +1,23 @@
+/* waiting.h - until devices say how a revision went: one line that moves on a terminal, lines for changes
+ * elsewhere. */
+#ifndef FLEET_WAITING_H
+#define FLEET_WAITING_H
+#include "fleet/view.h"
+
+enum verdict { VERDICT_OPEN, VERDICT_DONE, VERDICT_BAD, VERDICT_SUPERSEDED };
+/* What a device's report says of revision rev. want: the phase that counts as done, NULL is converged. Pure.
+ */
+enum verdict wait_judge(const struct json_cur *state, uint64_t rev, const char *want);
+
+struct waiting {
+    struct ctx *ctx;
+    struct mqtt *mqtt;
+    struct view *view;
+    struct target target;
+    uint64_t rev; /* 0: whatever the device was last asked */
+    const char *want_phase;
+    uint64_t start_ms, timeout_ms; /* start: of clock_boot_ms */
+};
+/* An exit_code; or -kind when the broker is lost. Reasons of devices that failed go to stderr. */
+int wait_all(const struct waiting *w, struct err *err);
+#endif

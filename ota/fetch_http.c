@@ -1,0 +1,416 @@
+/* fetch_http.c - registries over HTTP and HTTPS (OCI distribution-spec); the only place that knows curl. It
+ * runs in the sandbox and its bytes are believed by nobody: what it checks here only spares traffic and time.
+ * Proxies of the environment are not used. */
+#include <curl/curl.h>
+#include <stdio.h>
+
+#include "ota/fetch_int.h"
+#include "ota/field.h"
+#include "platform/clock.h"
+
+#define HEADER_BYTES  (8 * 1024)
+#define REFUSAL_BYTES (64 * 1024) /* body of an error answer that is read past */
+#define TOKEN_BYTES   (32 * 1024)
+#define URL_BYTES     2048
+#define CONNECT_MS    30000L
+#define REDIRECTS     3L
+#define AGENT         "limpet/" LIMPET_VERSION
+
+struct http {
+    CURL *curl;
+    struct curl_slist *accept;
+    char token[TOKEN_BYTES]; /* bearer token of token_source, "" none */
+    const char *token_source;
+};
+
+/* One request and what came back so far. */
+struct xfer {
+    struct fetch_job *j;
+    struct fetch_item *it; /* NULL: a token is fetched into text */
+    long status;
+    size_t header_bytes, refusal_bytes, text_len;
+    uint64_t skip; /* bytes of a whole answer that are here already */
+    bool judged, has_length, has_range, encoded;
+    uint64_t length, range_from, range_to, range_total;
+    char challenge[1024];
+    char text[TOKEN_BYTES];
+    struct err err; /* why a callback stopped */
+};
+
+int http_init(struct fetch_job *j, struct err *err)
+{
+    static const char *const accepts[] = {
+        "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
+        "application/vnd.docker.distribution.manifest.v2+json, "
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    };
+    struct http *h = mem_need_zero(sizeof(*h));
+
+    j->http = h;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(h->curl = curl_easy_init()) ||
+        !(h->accept = curl_slist_append(NULL, accepts[0])))
+        return err_set(err, ERR_NOMEM, "curl does not start");
+    return 0;
+}
+
+void http_done(struct fetch_job *j)
+{
+    if (!j->http)
+        return;
+    curl_slist_free_all(j->http->accept);
+    curl_easy_cleanup(j->http->curl);
+    curl_global_cleanup();
+    free(j->http);
+    j->http = NULL;
+}
+
+/* ---- what comes back ---- */
+
+static const char *header_value(const char *line, const char *name)
+{
+    size_t n = strlen(name);
+
+    if (strncasecmp(line, name, n) != 0 || line[n] != ':')
+        return NULL;
+    line += n + 1;
+    return line + strspn(line, " \t");
+}
+
+static void take_header(struct xfer *x, const char *line)
+{
+    const char *v;
+    unsigned long long a = 0, b = 0, c = 0;
+
+    if (strncmp(line, "HTTP/", 5) == 0) { /* also of each redirect: what was known is of the last one */
+        x->header_bytes = 0;
+        x->has_length = x->has_range = x->encoded = false;
+        x->challenge[0] = '\0';
+        x->status = 0;
+        (void)sscanf(line, "%*s %ld", &x->status);
+    } else if ((v = header_value(line, "Content-Length")) != NULL) {
+        x->has_length = sscanf(v, "%llu", &a) == 1;
+        x->length = a;
+    } else if ((v = header_value(line, "Content-Range")) != NULL) {
+        x->has_range = sscanf(v, "bytes %llu-%llu/%llu", &a, &b, &c) == 3;
+        x->range_from = a;
+        x->range_to = b;
+        x->range_total = c;
+    } else if ((v = header_value(line, "Content-Encoding")) != NULL) {
+        x->encoded = strncasecmp(v, "identity", 8) != 0;
+    } else if ((v = header_value(line, "WWW-Authenticate")) != NULL && strncasecmp(v, "Bearer ", 7) == 0) {
+        (void)str_fmt(x->challenge, sizeof(x->challenge), "%s", v + 7);
+    }
+}
+
+static size_t on_header(char *p, size_t size, size_t n, void *arg)
+{
+    struct xfer *x = arg;
+    char line[1024];
+
+    if (n >= 5 && strncmp(p, "HTTP/", 5) == 0)
+        x->header_bytes = 0;
+    x->header_bytes += n * size;
+    if (x->header_bytes > HEADER_BYTES) {
+        (void)err_set(&x->err, ERR_NET, "headers of more than %d bytes", HEADER_BYTES);
+        return 0;
+    }
+    (void)snprintf(line, sizeof(line), "%.*s", (int)(n * size), p);
+    line[strcspn(line, "\r\n")] = '\0';
+    take_header(x, line);
+    return n * size;
+}
+
+static bool length_is_wrong(const struct xfer *x, uint64_t length)
+{
+    return x->it->size && length != x->it->size;
+}
+
+/* May the body of this answer be believed to be the one that was asked for? Once, before its first byte. */
+static int judge_head(struct xfer *x, struct err *err)
+{
+    const struct fetch_item *it = x->it;
+
+    if (x->encoded)
+        return err_set(err, ERR_UNSUPPORTED, "answers with a content encoding");
+    if (x->status == 200) {
+        if (x->has_length && length_is_wrong(x, x->length))
+            return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
+                           (unsigned long long)x->length, (unsigned long long)it->size);
+        x->skip = it->have; /* it knows no ranges */
+        return 0;
+    }
+    if (!x->has_range || x->range_from != it->have || x->range_to < x->range_from)
+        return err_set(err, ERR_NET, "answers with another range than was asked");
+    if (length_is_wrong(x, x->range_total) || x->range_to >= x->range_total)
+        return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
+                       (unsigned long long)x->range_total, (unsigned long long)it->size);
+    return 0;
+}
+
+static int take_body(struct xfer *x, struct buf bytes)
+{
+    if (x->status != 200 && x->status != 206) {
+        x->refusal_bytes += bytes.len;
+        return x->refusal_bytes <= REFUSAL_BYTES ? 0 : err_set(&x->err, ERR_NET, "status %ld", x->status);
+    }
+    if (!x->it) {
+        if (bytes.len >= sizeof(x->text) - x->text_len)
+            return err_set(&x->err, ERR_INVALID, "token is too large");
+        memcpy(x->text + x->text_len, bytes.p, bytes.len);
+        x->text_len += bytes.len;
+        return 0;
+    }
+    if (!x->judged && judge_head(x, &x->err) < 0)
+        return -1;
+    x->judged = true;
+    size_t skip = x->skip < bytes.len ? (size_t)x->skip : bytes.len;
+    x->skip -= skip;
+    return fetch_take(x->j, x->it, buf_of(bytes.p + skip, bytes.len - skip), &x->err);
+}
+
+static size_t on_body(char *p, size_t size, size_t n, void *arg)
+{
+    return take_body(arg, buf_of(p, n * size)) < 0 ? 0 : n * size;
+}
+
+/* ---- asking ---- */
+
+static bool is_https(const char *url)
+{
+    return strncmp(url, "https://", 8) == 0;
+}
+
+/* A password in the clear only ever goes to this machine itself. */
+static bool may_have_password(const char *url)
+{
+    return is_https(url) || strncmp(url, "http://127.0.0.1:", 17) == 0 ||
+           strncmp(url, "http://localhost:", 17) == 0;
+}
+
+static void set_bounds(const struct fetch_job *j, CURL *c)
+{
+    uint64_t now = clock_boot_ms(), left = j->deadline_ms > now ? j->deadline_ms - now : 1;
+
+    (void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(left < INT32_MAX ? left : INT32_MAX));
+    (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, (long)j->min_rate);
+    (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)j->stall_s);
+    (void)curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
+    (void)curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS);
+    (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    (void)curl_easy_setopt(c, CURLOPT_PROXY, "");
+    (void)curl_easy_setopt(c, CURLOPT_USERAGENT, AGENT);
+    (void)curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 16384L);
+}
+
+/* Redirects stay on the same scheme; TLS 1.2 at least, with chain and name checked (curl's default, said all
+ * the same). */
+static void set_transport(const struct fetch_job *j, CURL *c, const char *url)
+{
+    const char *scheme = is_https(url) ? "https" : "http";
+
+#if LIBCURL_VERSION_NUM >= 0x075500
+    (void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, scheme);
+    (void)curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, scheme);
+#else
+    long only = is_https(url) ? CURLPROTO_HTTPS : CURLPROTO_HTTP;
+    (void)scheme;
+    (void)curl_easy_setopt(c, CURLOPT_PROTOCOLS, only);
+    (void)curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS, only);
+#endif
+    (void)curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    (void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L);
+    (void)curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (j->ca) {
+        struct curl_blob ca = {.data = j->ca, .len = j->ca_len, .flags = CURL_BLOB_NOCOPY};
+        (void)curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &ca);
+    }
+}
+
+static int judge_curl(struct xfer *x, CURLcode code, struct err *err)
+{
+    if (x->err.kind != ERR_NONE)
+        return err_set(err, x->err.kind, "%s", x->err.msg);
+    switch (code) {
+    case CURLE_OK:
+        return 0;
+    case CURLE_OPERATION_TIMEDOUT:
+        return err_set(err, ERR_TIMEOUT, "%s", "too slow or silent");
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        return err_set(err, ERR_DENIED, "%s", curl_easy_strerror(code));
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return err_set(err, ERR_DENIED, "a redirect to another scheme");
+    case CURLE_TOO_MANY_REDIRECTS:
+        return err_set(err, ERR_DENIED, "more than %ld redirects", REDIRECTS);
+    case CURLE_OUT_OF_MEMORY:
+        return err_set(err, ERR_NOMEM, "%s", curl_easy_strerror(code));
+    default:
+        return err_set(err, ERR_NET, "%s", curl_easy_strerror(code));
+    }
+}
+
+static int judge_status(long status, struct err *err)
+{
+    static const struct {
+        long from, to;
+        enum err_kind kind;
+    } kinds[] = {
+        {401, 401, ERR_DENIED},  {403, 403, ERR_DENIED},   {404, 404, ERR_NOTFOUND},
+        {408, 408, ERR_TIMEOUT}, {410, 410, ERR_NOTFOUND}, {416, 416, ERR_INTEGRITY},
+        {425, 425, ERR_NET},     {429, 429, ERR_NET},      {400, 499, ERR_INVALID},
+    };
+
+    if (status == 200 || status == 206)
+        return 0;
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (status >= kinds[i].from && status <= kinds[i].to)
+            return err_set(err, kinds[i].kind, "status %ld", status);
+    return err_set(err, ERR_NET, "status %ld", status);
+}
+
+/* One request with its redirects; x says what came back. */
+static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char *token, struct err *err)
+{
+    CURL *c = j->http->curl;
+    char range[32];
+
+    curl_easy_reset(c);
+    set_bounds(j, c);
+    set_transport(j, c, url);
+    (void)curl_easy_setopt(c, CURLOPT_URL, url);
+    (void)curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+    (void)curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
+    (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
+    if (x->it && x->it->manifest)
+        (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, j->http->accept);
+    if (x->it && x->it->have > 0) {
+        (void)str_fmt(range, sizeof(range), "%llu-", (unsigned long long)x->it->have);
+        (void)curl_easy_setopt(c, CURLOPT_RANGE, range);
+    }
+    if (token[0]) { /* curl forgets token and password when a redirect leaves the host */
+        (void)curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        (void)curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, token);
+    } else if (j->auth && may_have_password(url)) {
+        (void)curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        (void)curl_easy_setopt(c, CURLOPT_USERPWD, j->auth);
+    }
+    return judge_curl(x, curl_easy_perform(c), err);
+}
+
+/* ---- tokens (distribution-spec's "Bearer" challenge) ---- */
+
+static bool challenge_part(const char *challenge, const char *name, char *dst, size_t size)
+{
+    char want[32];
+
+    (void)str_fmt(want, sizeof(want), "%s=\"", name);
+    const char *at = strstr(challenge, want);
+    if (!at)
+        return false;
+    at += strlen(want);
+    return str_fmt(dst, size, "%.*s", (int)strcspn(at, "\""), at);
+}
+
+static size_t host_len(const char *url)
+{
+    const char *host = strstr(url, "://");
+
+    return host ? (size_t)(host - url) + 3 + strcspn(host + 3, "/?#") : 0;
+}
+
+static int token_url(const char *challenge, const char *source, char dst[URL_BYTES], struct err *err)
+{
+    char realm[512], part[256];
+
+    if (!challenge_part(challenge, "realm", realm, sizeof(realm)) ||
+        (!is_https(realm) && (is_https(source) || strncmp(realm, "http://", 7) != 0)) || strchr(realm, '@'))
+        return err_set(err, ERR_DENIED, "asks for a token from a place that is not trusted");
+    (void)str_fmt(dst, URL_BYTES, "%s", realm);
+    static const char *const names[] = {"service", "scope"};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (challenge_part(challenge, names[i], part, sizeof(part))) {
+            char *escaped = curl_easy_escape(NULL, part, 0);
+            size_t used = strlen(dst);
+            (void)snprintf(dst + used, URL_BYTES - used, "%c%s=%s", strchr(dst, '?') ? '&' : '?', names[i],
+                           escaped ? escaped : "");
+            curl_free(escaped);
+        }
+    return 0;
+}
+
+static int read_token(struct http *h, struct buf text, struct err *err)
+{
+    struct json_cur root;
+    const char *token = NULL;
+    int r = json_parse(text, &json_limits_oci, &root, err);
+
+    if (r < 0)
+        return r;
+    AUTO_JSON struct cJSON *doc = root.node;
+    (void)doc;
+    r = json_get_str(&root, "token", JSON_OPTIONAL, TOKEN_BYTES - 1, &token, err);
+    if (r == 0)
+        r = json_get_str(&root, "access_token", JSON_REQUIRED, TOKEN_BYTES - 1, &token, err);
+    if (r < 0)
+        return r;
+    if (strpbrk(token, "\r\n") || !str_copy(h->token, sizeof(h->token), token))
+        return err_set(err, ERR_INVALID, "token is no token");
+    return 0;
+}
+
+/* The password goes to the source's own host only; another host gives a token to anybody or not at all. */
+static int get_token(struct fetch_job *j, const char *challenge, const char *source, struct err *err)
+{
+    struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
+    char url[URL_BYTES], *auth = j->auth;
+    int r = token_url(challenge, source, url, err);
+
+    if (r < 0)
+        return r;
+    x->j = j;
+    if (host_len(url) != host_len(source) || strncmp(url, source, host_len(source)) != 0)
+        j->auth = NULL;
+    r = ask(j, x, url, "", err);
+    j->auth = auth;
+    if (r == 0)
+        r = judge_status(x->status, err);
+    if (r == 0)
+        r = read_token(j->http, buf_of(x->text, x->text_len), err);
+    if (r == 0)
+        j->http->token_source = source;
+    return r < 0 ? err_wrap(err, "token") : 0;
+}
+
+/* "http://host/a/b" -> "http://host/v2/a/b/blobs/sha256:..." */
+static int blob_url(const char *source, const struct fetch_item *it, char dst[URL_BYTES], struct err *err)
+{
+    char digest[SHA256_TEXT];
+    size_t host = host_len(source), len = strlen(source);
+
+    while (len > host && source[len - 1] == '/')
+        len--;
+    if (strchr(source, '@') || strpbrk(source, "?# ") || len <= host + 1)
+        return err_set(err, ERR_INVALID, "not http(s)://host[:port]/name");
+    return str_fmt(dst, URL_BYTES, "%.*s/v2%.*s/%s/%s", (int)host, source, (int)(len - host), source + host,
+                   it->manifest ? "manifests" : "blobs", digest_text(&it->digest, digest))
+               ? 0
+               : err_set(err, ERR_INVALID, "too long");
+}
+
+int http_get(struct fetch_job *j, struct fetch_item *it, const char *source, struct err *err)
+{
+    struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
+    char url[URL_BYTES];
+    int r = blob_url(source, it, url, err);
+
+    for (int tries = 0; r == 0 && tries < 2; tries++) {
+        *x = (struct xfer){.j = j, .it = it};
+        r = ask(j, x, url, j->http->token_source == source ? j->http->token : "", err);
+        if (r < 0 || x->status != 401 || !x->challenge[0] || tries > 0)
+            break;
+        r = get_token(j, x->challenge, source, err);
+    }
+    return r < 0 ? r : judge_status(x->status, err);
+}

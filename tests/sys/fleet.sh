@@ -1,0 +1,212 @@
+#!/usr/bin/env bash
+# fleetctl against a real broker and a real registry, without a device.
+. "${SOURCE:?}/tests/sys/lib.sh"
+lib_need mosquitto mosquitto_sub mosquitto_passwd docker-registry umoci skopeo busybox openssl jq curl ss python3
+lib_begin fleet
+
+# --- init ---
+GROUP=line-a init_fleet dev-1 dev-2
+start_broker
+start_registry
+make_images
+push_images
+
+check_rc 0 "init again keeps all" fleetctl init --fleet demo --broker "localhost:$BROKER_PORT" >"$T/again"
+check_not "and makes nothing new" grep -q made "$T/again"
+check_rc 4 "another fleet's name is refused" fleetctl init --fleet other
+check "keys are private" test "$(stat -c %a "$FLEETCTL_DIR"/keys/root-1.key "$FLEETCTL_DIR"/pki/ca.key "$FLEETCTL_DIR"/devices/dev-1/device.key | sort -u)" = 600
+check "the broker's certificate holds for its names" openssl verify -purpose sslserver -verify_hostname localhost -verify_ip 127.0.0.1 \
+	-CAfile "$FLEETCTL_DIR/pki/ca.pem" "$FLEETCTL_DIR/pki/broker.pem"
+check "a device's certificate is a client's" openssl verify -purpose sslclient -CAfile "$FLEETCTL_DIR/pki/ca.pem" "$FLEETCTL_DIR/devices/dev-1/device.pem"
+check_not "and no server's" openssl verify -purpose sslserver -CAfile "$FLEETCTL_DIR/pki/ca.pem" "$FLEETCTL_DIR/devices/dev-1/device.pem" 2>/dev/null
+check_rc 1 "no device is called operator" fleetctl keys device operator
+
+# --- words ---
+check_rc 2 "an unknown verb is a usage error" fleetctl aply 2>"$T/typo"
+check "and the near one is named" grep -q "Did you mean 'apply'" "$T/typo"
+check_rc 2 "an unknown option too" fleetctl apply --wat
+check_rc 0 "help" fleetctl apply -h >/dev/null
+for v in init keys publish plan apply wait get describe events logs explain; do
+	check "help of $v has examples" grep -q Examples: <(fleetctl "$v" -h)
+done
+
+# --- publish ---
+check "publish from the registry" fleetctl publish "$REG/demo/web:1" --version 1.0.0
+fleetctl publish "$REG/demo/web:2" --version 1.1.0 -o json >"$T/pub.json"
+check "publish prints JSON" test "$(jq -r .counter "$T/pub.json")" = 2
+digest=$(jq -r .digest "$T/pub.json")
+check "the release lies beside the image" test "$(curl -fsS "$REG/v2/demo/web/blobs/$digest" | sha256sum | cut -c1-64)" = "${digest#sha256:}"
+check "tied by an artifact manifest" test "$(curl -fsS -H 'Accept: application/vnd.oci.image.manifest.v1+json' \
+	"$REG/v2/demo/web/manifests/sha256-$(echo "${digest#sha256:}" | cut -c1-12).release" | jq -r '.layers[0].digest')" = "$digest"
+check_rc 4 "a counter is published once" fleetctl publish "$REG/demo/web:1" --counter 2
+check_rc 1 "a tag that is not there" fleetctl publish "$REG/demo/web:9"
+check_rc 5 "a registry that is not there" fleetctl publish "http://127.0.0.1:1/demo/web:1"
+check "publish from a folder" fleetctl publish "dir:$T/img:hog" --name hog --version 1 --counter 7
+check "its blob is in the layout" test -n "$(find "$T/img/blobs" -name "$(fleetctl get releases -o json | jq -r '.[]|select(.name=="hog").digest' | cut -c8-)")"
+check "umoci still reads the layout" umoci ls --layout "$T/img"
+
+# a layer with other bytes than its digest says
+layer=$(jq -r '.layers[0].digest' "$T/img/blobs/sha256/$(jq -r '.manifests[]|select(.annotations["org.opencontainers.image.ref.name"]=="1").digest' "$T/img/index.json" | cut -c8-)")
+cp -r "$T/img" "$T/bad"
+printf X | dd of="$T/bad/blobs/sha256/${layer#sha256:}" bs=1 seek=100 conv=notrunc 2>/dev/null
+check_rc 6 "a damaged layer is refused" fleetctl publish "dir:$T/bad:1" --name bad
+check_not "and nothing is kept of it" test -e "$FLEETCTL_DIR/releases/bad"
+
+# what was signed says what is there
+tar=$(curl -fsS "$REG/v2/demo/web/blobs/$(curl -fsS -H 'Accept: application/vnd.oci.image.manifest.v1+json' "$REG/v2/demo/web/manifests/2" | jq -r '.layers[0].digest')" | gzip -dc | tar tvf - | awk '$1 ~ /^-/ {s += $3} END {print s}')
+check "unpacked bytes are those of tar" test "$(jq -r .payload "$FLEETCTL_DIR/releases/web/2.json" | base64 -d | jq '.platforms[0].unpacked_bytes')" = "$tar"
+
+# --- plan, apply ---
+cat >"$T/web.json" <<-'END'
+	// comments are allowed; "//" in texts stays
+	{"apps": [{"name": "web", "release": "web:1.0.0", /* block */ "env": {"URL": "http://x//y"},
+	  "memory": {"max_bytes": 16777216}}]}
+END
+check_rc 2 "plan says that something would change" fleetctl plan -f "$T/web.json" -d dev-1 --exit-code
+check "apply" fleetctl apply -f "$T/web.json" -d dev-1
+mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 >"$T/envelope" || true
+check "it is retained, with its type" test "$(jq -r .payloadType "$T/envelope")" = application/vnd.limpet.desired.v1+json
+jq -r .payload "$T/envelope" | base64 -d >"$T/payload"
+check "rev 1 for dev-1" jq -e '.rev == 1 and .target.device == "dev-1" and .fleet == "demo" and .apps[0].release.counter == 1' "$T/payload" >/dev/null
+check "// in a text stays" jq -e '.apps[0].env.URL == "http://x//y"' "$T/payload" >/dev/null
+
+# the signature, by openssl: PAE of DSSE, r||s as DER
+verify() { # ENVELOPE KEY
+	jq -r .payload "$1" | base64 -d >"$T/p"
+	local t; t=$(jq -r .payloadType "$1")
+	{ printf 'DSSEv1 %d %s %d ' ${#t} "$t" "$(stat -c %s "$T/p")"; cat "$T/p"; } >"$T/pae"
+	local raw; raw=$(jq -r '.signatures[0].sig' "$1" | base64 -d | od -An -v -tx1 | tr -d ' \n')
+	printf 'asn1=SEQUENCE:s\n[s]\nr=INTEGER:0x%s\ns=INTEGER:0x%s\n' "${raw:0:64}" "${raw:64}" >"$T/sig.cnf"
+	openssl asn1parse -genconf "$T/sig.cnf" -noout -out "$T/sig.der" >/dev/null
+	openssl ec -in "$2" -pubout -out "$T/pub.pem" 2>/dev/null
+	openssl dgst -sha256 -verify "$T/pub.pem" -signature "$T/sig.der" "$T/pae" >/dev/null
+}
+check "openssl verifies the fleet key's signature" verify "$T/envelope" "$FLEETCTL_DIR/keys/fleet-1.key"
+check_not "and not with another key" verify "$T/envelope" "$FLEETCTL_DIR/keys/release-1.key"
+check "openssl verifies a release" verify "$FLEETCTL_DIR/releases/web/2.json" "$FLEETCTL_DIR/keys/release-1.key"
+
+check_rc 0 "the same again changes nothing" fleetctl plan -f "$T/web.json" -d dev-1 --exit-code
+sed -i 's/web:1.0.0/web:latest/; s/16777216/25165824/' "$T/web.json"
+fleetctl plan -f "$T/web.json" -d dev-1 >"$T/plan"
+check "plan names the releases" grep -q 'web@1 (1.0.0) -> web@2 (1.1.0)' "$T/plan"
+check "and the field" grep -q 'memory.max_bytes: 16777216 -> 25165824' "$T/plan"
+check "plan -o json" test "$(fleetctl plan -f "$T/web.json" -d dev-1 -o json | jq -r '.apps[0].action')" = change
+check "dry run" test "$(fleetctl apply -f "$T/web.json" -d dev-1 --dry-run 2>/dev/null | jq .rev)" = 2
+check_rc 4 "--expect-rev" fleetctl apply -f "$T/web.json" -d dev-1 --expect-rev 0
+check "still rev 1" test "$(mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 | jq -r .payload | base64 -d | jq .rev)" = 1
+for bad in '{"apps":[{"name":"web","release":"web@1","memory":{"max_byte":1}}]}' '{"apps":[{"name":"Web","release":"web@1"}]}' \
+	'{"apps":[{"name":"web","release":"nope:1"}]}' '{"apps":[],"rollout":{"salt":"x","slots":1}}' '{"apps":[]} x' \
+	'{"apps":[{"name":"web","release":"web@1","network":{"mode":"host","ports":[{"host":1,"container":1}]}}]}'; do
+	echo "$bad" >"$T/bad.json"
+	check_rc 1 "refused: $bad" fleetctl apply -f "$T/bad.json" -d dev-1
+done
+echo '{"apps":[{"name":"web","release":"web@1","memory":{"max_byte":1}}]}' >"$T/bad.json"
+fleetctl apply -f "$T/bad.json" -d dev-1 2>"$T/why" || true
+check "with the field's path" grep -q 'apps\[0\].memory' "$T/why"
+
+# a second operator who publishes between our write and our reading
+mqtt_sub operator -R -t limpet1/demo/d/dev-1/desired -C 1 -W 10 >/dev/null && mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -m '{}' &
+LIB_PIDS+=($!)
+sleep 0.5
+check_rc 4 "a lost race is a conflict" fleetctl apply -f "$T/web.json" -d dev-1 --settle 2s
+check "what is not ours is overwritten" fleetctl apply -f "$T/web.json" -d dev-1
+
+# nobody answers
+check_rc 124 "--wait ends at its timeout" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 1s
+check_rc 5 "logs of a device that is not there" fleetctl logs dev-1/web
+
+# --- a device's answers ---
+report() { # REV PHASE [MORE]
+	mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/state -m "{\"v\":1,\"ts\":1,\"seq\":1,\"rev\":${4:-$1},\"want\":$1,\"phase\":\"$2\",\"since\":1785499000,\"source\":\"device\",\"agent\":\"0.1.0\",\"groups\":[\"line-a\"],\"apps\":{\"web\":{\"state\":\"running\",\"version\":\"1.1.0\",\"mem\":11744051,\"limit\":25165824,\"peak\":13631488,\"restarts\":3,\"oom\":2,\"health\":\"ok\",\"since\":1785499000,\"pid\":812}}${3:-}}"
+}
+rev() { mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 | jq -r .payload | base64 -d | jq .rev; }
+mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/online -m '{"v":1,"on":true,"conn":5,"ts":1785499000}'
+next=$(($(rev) + 1))
+{ sleep 1; report $next downloading; sleep 0.4; report $next converged; } &
+LIB_PIDS+=($!)
+check_rc 0 "--wait until converged" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 20s 2>"$T/progress"
+check "progress in lines" grep -q downloading "$T/progress"
+check_not "no cursor tricks without a terminal" grep -q $'\r' "$T/progress"
+next=$((next + 1))
+{ sleep 1; report $next rolled-back ',"err":{"kind":"timeout","msg":"health: /healthz answers 404","app":"web"}' $((next - 1)); } &
+LIB_PIDS+=($!)
+check_rc 3 "--wait ends with 3 when it was rolled back" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 20s 2>"$T/why"
+check "with the reason" grep -q '/healthz answers 404' "$T/why"
+check_rc 3 "wait says the same" fleetctl wait dev-1 --timeout 5s
+check_rc 0 "wait --for" fleetctl wait dev-1 --for phase=rolled-back --timeout 5s
+for what in devices apps trust releases; do
+	check "get $what -o json" jq -e 'length > 0' <(fleetctl get $what -o json) >/dev/null
+	check "get $what: at most 100 columns" test "$(fleetctl get $what | awk '{if (length > m) m = length} END {print m}')" -le 100
+done
+check "get devices says online" test "$(fleetctl get devices -o json | jq -r '.[0].online')" = true
+check "get -o name" test "$(fleetctl get devices -o name)" = dev-1
+check "get -g" test "$(fleetctl get devices -g nobody -o json | jq length)" = 0
+check "describe" grep -q 'oom 2' <(fleetctl describe dev-1)
+check_not "no colours without a terminal" grep -q $'\033' <(fleetctl get devices)
+fleetctl events -f -n 1 --timeout 10s -o json >"$T/events" &
+EV=$!
+LIB_PIDS+=("$EV")
+sleep 1
+mqtt_pub dev-1 -q 1 -t limpet1/demo/d/dev-1/event -m '{"v":1,"ts":1785500000,"seq":1,"kind":"oom","app":"web","msg":"killed at 12.0M of 12.0M"}'
+wait $EV || fail "events ends with $?"
+check "events -o json" test "$(jq -r .kind "$T/events")" = oom
+# logs: a device's part is played by mosquitto's own tools
+{ cmd=$(mqtt_sub dev-1 -t limpet1/demo/d/dev-1/cmd/+ -C 1 -W 10) &&
+	mqtt_pub dev-1 -q 1 -t "$(echo "$cmd" | jq -r .reply)" -m "{\"v\":1,\"id\":$(echo "$cmd" | jq .id),\"n\":0,\"more\":false,\"out\":\"heartbeat 1\\n\"}"; } &
+LIB_PIDS+=($!)
+sleep 1
+check "logs" test "$(fleetctl logs dev-1/web -n 5)" = "heartbeat 1"
+
+# --- the shipped ACL ---
+D=limpet1/demo/d/dev-1
+got() { [ -n "$(mqtt_sub "$1" -t "$2" -C 1 -W 1 2>/dev/null)" ]; }
+check "a device reads its own desired state" got dev-1 $D/desired
+check_not "and no other device's" got dev-2 $D/desired
+check_not "nor its report" got dev-2 $D/state
+check "the operator does" got operator $D/state
+mqtt_pub operator -q 1 -r -t limpet1/demo/trust/1 -m x
+mqtt_pub operator -q 1 -r -t limpet1/demo/g/line-a/desired -m x
+check "devices read trust" got dev-2 limpet1/demo/trust/1
+check "and groups" got dev-2 limpet1/demo/g/line-a/desired
+mqtt_pub operator -q 1 -r -t limpet1/demo/g/line-a/desired -n
+mqtt_pub dev-2 -q 1 -r -t $D/state -m foreign 2>/dev/null || true
+mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/state -m '{"own":1}'
+check "a device writes its own report" got operator limpet1/demo/d/dev-2/state
+check_not "and no other device's" grep -q foreign <(mqtt_sub operator -t $D/state -C 1 -W 2)
+mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/desired -m forged 2>/dev/null || true
+check_not "nor its own desired state" got operator limpet1/demo/d/dev-2/desired
+mqtt_pub dev-2 -q 1 -r -t limpet1/demo/trust/1 -m forged 2>/dev/null || true
+check_not "nor trust" grep -q forged <(mqtt_sub operator -t limpet1/demo/trust/1 -C 1 -W 2)
+check_not "nobody without a certificate" timeout 5 mosquitto_sub -i nobody -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" -t '#' -C 1 -W 2 2>/dev/null
+mqtt_pub operator -q 1 -r -t limpet1/demo/trust/1 -n
+
+# --- the dashboard's listener: WebSockets, password, looks only ---
+viewer() { python3 "$SOURCE/tests/sys/viewer.py" "$WS_PORT" "$FLEETCTL_DIR/pki/ca.pem" "$@" 2>/dev/null; }
+check "the viewer's password" viewer viewer viewer-secret connect
+check_not "and no other" viewer viewer wrong connect
+check_not "nobody else" viewer operator viewer-secret connect
+check "the viewer reads reports" test -n "$(viewer viewer viewer-secret read $D/state)"
+before=$(mqtt_sub operator -t $D/desired -C 1 -W 5 | sha256sum)
+viewer viewer viewer-secret write $D/desired || true
+check "and writes nothing" test "$(mqtt_sub operator -t $D/desired -C 1 -W 5 | sha256sum)" = "$before"
+
+# --- keys ---
+check "rotate the fleet key" fleetctl keys rotate fleet
+check "trust 2 is on the broker" test "$(mqtt_sub operator -t limpet1/demo/trust/2 -C 1 -W 5 | jq -r .payloadType)" = application/vnd.limpet.trust.v1+json
+check_rc 0 "what the retired key signed is still read" fleetctl plan -f "$T/web.json" -d dev-1 --exit-code
+check "apply signs with the new key" fleetctl apply -f "$T/web.json" -d dev-1
+mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 >"$T/envelope"
+check "openssl says so" verify "$T/envelope" "$FLEETCTL_DIR/keys/fleet-2.key"
+check "rotate root: old and new sign" fleetctl keys rotate root
+check "two signatures" test "$(jq '.signatures|length' "$FLEETCTL_DIR/trust/3.json")" = 2
+mv "$FLEETCTL_DIR/keys/fleet-2.key" "$T/"
+check_rc 6 "a missing key is a refusal" fleetctl apply -f "$T/web.json" -d dev-1
+mv "$T/fleet-2.key" "$FLEETCTL_DIR/keys/"
+next=$(($(rev) + 1))
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -n
+mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/state -n
+check "revisions rise though the broker forgot them" test "$(fleetctl plan -f "$T/web.json" -d dev-1 -o json | jq .rev)" = $next
+
+# --- the broker goes ---
+lib_stop "$BROKER_PID"
+check_rc 5 "no broker" fleetctl get devices

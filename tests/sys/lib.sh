@@ -1,0 +1,286 @@
+# lib.sh - fixtures for scripts that need a real broker, a real registry and a real agent. To be sourced by bash:
+#   . "$SOURCE/tests/sys/lib.sh"; lib_begin NAME
+# Everything lives below $T, is ended by pid, and is looked for again at the end: a test that leaves something behind fails.
+# SOURCE: the tree; BUILD: the build folder (programs in $BUILD/bin).
+set -euo pipefail
+: "${SOURCE:?}" "${BUILD:?}"
+
+LIB_PIDS=() # of processes that lib_run started
+LIB_FAILED=0
+LIB_KEEP=0 # 1: leave all running (quickstart --keep)
+LIB_UNITS=() # devices whose agents were started
+declare -A LIB_AGENT_PIDS=() # and their keepers
+
+lib_say() { printf '%s\n' "$*"; }
+lib_skip() { printf 'skipped: %s\n' "$*"; exit 77; }
+# fail MESSAGE: counts, goes on.  die MESSAGE: ends the test.
+fail() { LIB_FAILED=$((LIB_FAILED + 1)); printf 'FAIL %s\n' "$*"; }
+die() { fail "$*"; exit 1; }
+ok() { printf 'ok   %s\n' "$*"; }
+# check NAME COMMAND...: the command must succeed.  check_not: must fail.  check_rc N NAME COMMAND...: must end with N.
+check() { local n=$1; shift; if "$@"; then ok "$n"; else fail "$n: $*"; fi; }
+check_not() { local n=$1; shift; if "$@"; then fail "$n: $*"; else ok "$n"; fi; }
+check_rc() {
+	local want=$1 n=$2 rc=0; shift 2
+	"$@" || rc=$?
+	if [ "$rc" = "$want" ]; then ok "$n"; else fail "$n: ended with $rc, not $want: $*"; fi
+}
+
+lib_need() {
+	local p
+	for p in "$@"; do command -v "$p" >/dev/null || lib_skip "no $p here (see boards/host/README.md)"; done
+}
+
+lib_begin() { # NAME
+	LIB_NAME=$1
+	umask 022
+	T=$(mktemp -d "${TMPDIR:-/tmp}/limpet-$LIB_NAME.XXXXXX")
+	chmod 0755 "$T"
+	LIB_ID=$(basename "$T")
+	mkdir -p "$T/log"
+	lib_snapshot >"$T/before"
+	trap lib_end EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	export FLEETCTL_DIR=$T/fleet
+}
+
+# What must not be left: mounts below $T, our agents' cgroups (and processes: lib_stray).
+lib_snapshot() {
+	{ grep -F "$T/" /proc/self/mountinfo || true; } | awk '{print "mount", $5}'
+	local d
+	for d in "${LIB_UNITS[@]}"; do lib_agent_cgroups "$d" | sed 's/^/cgroup /'; done
+}
+
+# Processes whose command line or working folder lies below $T.
+lib_stray() {
+	local p cmd
+	for p in /proc/[0-9]*; do
+		[ "${p#/proc/}" = "$$" ] && continue
+		cmd=$({ tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null) || continue
+		case $cmd in *"$T/"*) printf 'process %s %s\n' "${p#/proc/}" "$cmd" ;; esac
+	done
+}
+
+# Run in the background: lib_run NAME COMMAND...; its output goes to $T/log/NAME, its pid to LIB_PID.
+lib_run() {
+	local name=$1; shift
+	"$@" >>"$T/log/$name" 2>&1 &
+	LIB_PID=$!
+	LIB_PIDS+=("$LIB_PID")
+}
+
+lib_alive() { kill -0 "$1" 2>/dev/null; }
+
+# lib_stop PID [SIGNAL]: end it and wait; after 10 s by force.
+lib_stop() {
+	local pid=$1 i
+	kill -"${2:-TERM}" "$pid" 2>/dev/null || return 0
+	for i in $(seq 100); do
+		lib_alive "$pid" || break
+		sleep 0.1
+	done
+	if lib_alive "$pid"; then kill -KILL "$pid" 2>/dev/null || true; fi
+	wait "$pid" 2>/dev/null || true
+}
+
+# lib_until SECONDS COMMAND...: until it succeeds.
+lib_until() {
+	local end=$((SECONDS + $1)); shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+lib_end() {
+	local rc=$? i left=
+	trap - EXIT
+	set +e
+	if [ "$LIB_KEEP" = 1 ] && [ $rc -eq 0 ]; then exit 0; fi
+	for ((i = ${#LIB_UNITS[@]} - 1; i >= 0; i--)); do lib_agent_end "${LIB_UNITS[i]}"; done
+	for ((i = ${#LIB_PIDS[@]} - 1; i >= 0; i--)); do lib_stop "${LIB_PIDS[i]}"; done
+	sleep 0.2
+	for i in "${LIB_UNITS[@]}"; do lib_agent_forget "$i"; done
+	left=$(lib_snapshot | grep -vxF -f "$T/before"; lib_stray)
+	if [ -n "$left" ]; then
+		fail "left behind:"
+		printf '     %s\n' "$left"
+		lib_sweep
+	fi
+	if [ $rc -eq 0 ] && [ $LIB_FAILED -gt 0 ]; then rc=1; fi
+	if [ $rc -ne 0 ] && [ $rc -ne 77 ]; then
+		printf 'FAIL %s (%d failed); logs: %s/log\n' "$LIB_NAME" "$LIB_FAILED" "$T"
+		tail -n 8 "$T"/log/* 2>/dev/null
+	else
+		rm -rf "$T"
+		[ -e "$T" ] && { echo "FAIL: $T cannot be removed"; rc=1; }
+	fi
+	exit $rc
+}
+
+# Last resort, after it was reported: what lies below $T or in our cgroups goes.
+lib_sweep() {
+	local pid m
+	for pid in $(lib_stray | awk '{print $2}'); do kill -KILL "$pid" 2>/dev/null; done
+	for m in $(grep -F "$T/" /proc/self/mountinfo | awk '{print $5}' | sort -r); do umount -l "$m" 2>/dev/null; done
+}
+
+# --- the network's two engines -----------------------------------------------------------------------------------
+
+# Below the range that the kernel takes for outgoing connections, or one of these may have it.
+free_port() {
+	local p
+	while :; do
+		p=$(shuf -i 20000-31999 -n 1) # a subshell's RANDOM repeats itself
+		if ! ss -Htan "sport = :$p" 2>/dev/null | grep -q .; then echo $p; return; fi
+	done
+}
+
+port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# fleetctl with this test's folder.
+fleetctl() { "$BUILD/bin/fleetctl" "$@"; }
+
+# init_fleet [DEVICE...]: picks the broker's port, makes the fleet "demo" and a bundle per device with folders below $T.
+init_fleet() {
+	local d
+	BROKER_PORT=$(free_port)
+	fleetctl init --fleet demo --broker "localhost:$BROKER_PORT" >>"$T/log/init" 2>&1
+	for d in "$@"; do
+		fleetctl keys device "$d" --state-dir "$T/$d/state" --run-dir "$T/$d/run" ${GROUP:+--group "$GROUP"} >>"$T/log/init"
+	done
+}
+
+# The shipped mosquitto.conf and acl, with our ports and folders and as this user.
+start_broker() {
+	local b=$T/broker
+	WS_PORT=$(free_port)
+	mkdir -p "$b/db"
+	cp "$FLEETCTL_DIR"/pki/{ca.pem,broker.pem,broker.key} "$SOURCE/configs/acl" "$b/"
+	mosquitto_passwd -b -c "$b/passwd" viewer viewer-secret
+	chmod 0600 "$b/passwd"
+	sed -e "s#/etc/limpet-broker/#$b/#; s#/var/lib/mosquitto/#$b/db/#" \
+		-e "s/^listener 8883\$/listener $BROKER_PORT 127.0.0.1/; s/^listener 9883\$/listener $WS_PORT 127.0.0.1/" \
+		"$SOURCE/configs/mosquitto.conf" >"$b/mosquitto.conf"
+	echo "user $(id -un)" >>"$b/mosquitto.conf"
+	lib_run broker mosquitto -c "$b/mosquitto.conf"
+	BROKER_PID=$LIB_PID
+	lib_until 10 port_open "$BROKER_PORT" || die "the broker does not start"
+}
+
+start_registry() {
+	REG_PORT=$(free_port)
+	printf 'version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\nhttp: {addr: "127.0.0.1:%s"}\n' \
+		"$T/registry" "$REG_PORT" >"$T/registry.yml"
+	lib_run registry docker-registry serve "$T/registry.yml"
+	REG_PID=$LIB_PID
+	REG=http://127.0.0.1:$REG_PORT
+	lib_until 10 port_open "$REG_PORT" || die "the registry does not start"
+}
+
+# mqtt_sub CN ARGS... / mqtt_pub CN ARGS...: as a device or the operator, with its certificate.
+mqtt_files() {
+	if [ "$1" = operator ]; then echo "--cert $FLEETCTL_DIR/pki/operator.pem --key $FLEETCTL_DIR/pki/operator.key"
+	else echo "--cert $FLEETCTL_DIR/devices/$1/device.pem --key $FLEETCTL_DIR/devices/$1/device.key"; fi
+}
+mqtt_sub() {
+	local cn=$1; shift
+	# shellcheck disable=SC2046
+	mosquitto_sub -V 5 -I "$cn-" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
+}
+mqtt_pub() {
+	local cn=$1; shift
+	# shellcheck disable=SC2046
+	mosquitto_pub -V 5 -I "$cn-" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
+}
+
+# --- images ------------------------------------------------------------------------------------------------------
+
+# A root file system with a static busybox; every applet is a link.
+image_root() { # FOLDER
+	local r=$1 a
+	mkdir -p "$r"/{bin,etc,proc,sys,dev,tmp,srv}
+	cp "$(command -v busybox)" "$r/bin/busybox"
+	for a in sh sleep echo httpd cat dd kill ls ps seq tail true wget; do ln -sf busybox "$r/bin/$a"; done
+	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$r/etc/passwd"
+}
+
+# make_images: an OCI layout $T/img with web:1 (works), web:2 (works, other page), web:3 (its health check answers 404) and hog:1 (eats
+# memory without end). The app answers on port $LISTEN (8080) and writes numbered lines.
+make_images() {
+	local img=$T/img v
+	umoci init --layout "$img" >>"$T/log/images" 2>&1
+	for v in 1 2 3 hog; do
+		local b=$T/bundle-$v r=$T/bundle-$v/rootfs
+		umoci new --image "$img:$v" >>"$T/log/images" 2>&1
+		umoci unpack --image "$img:$v" "$b" >>"$T/log/images" 2>&1
+		image_root "$r"
+		if [ $v = hog ]; then
+			printf '#!/bin/sh\necho hungry\nsleep 1\nexec dd if=/dev/zero of=/dev/null bs=512M count=1\n' >"$r/bin/app"
+		else
+			# httpd leaves the foreground; the shell stays as process 1 and counts
+			cat >"$r/bin/app" <<-'END'
+				#!/bin/sh
+				trap 'exit 0' TERM INT
+				httpd -p "${LISTEN:-8080}" -h /srv || exit 1
+				n=0
+				while :; do
+					n=$((n + 1))
+					echo "heartbeat $n"
+					sleep "${BEAT:-1}" &
+					wait $!
+				done
+			END
+			echo "version $v" >"$r/srv/index.html"
+			head -c $((v * 50000)) /dev/urandom >"$r/srv/data"
+			[ $v = 3 ] || echo ok >"$r/srv/healthz"
+		fi
+		chmod 0755 "$r/bin/app"
+		umoci repack --image "$img:$v" "$b" >>"$T/log/images" 2>&1
+		umoci config --image "$img:$v" --config.entrypoint /bin/app >>"$T/log/images" 2>&1
+		rm -rf "$b"
+	done
+}
+
+push_images() { # into the registry: demo/web:1..3, demo/hog:1
+	local v
+	for v in 1 2 3; do
+		skopeo copy -q --dest-tls-verify=false "oci:$T/img:$v" "docker://127.0.0.1:$REG_PORT/demo/web:$v" >>"$T/log/images" 2>&1
+	done
+	skopeo copy -q --dest-tls-verify=false "oci:$T/img:hog" "docker://127.0.0.1:$REG_PORT/demo/hog:1" >>"$T/log/images" 2>&1
+}
+
+# --- the agent ---------------------------------------------------------------------------------------------------
+
+start_agent() { # DEVICE
+	local d=$1
+	mkdir -p "$T/$d/state" "$T/$d/run"
+	lib_run "agent-$d" "$BUILD/bin/agentd" --config "$FLEETCTL_DIR/devices/$d/agentd.json" --libexec "$BUILD/bin"
+	AGENT_PID=$LIB_PID
+	LIB_UNITS+=("$d")
+	LIB_AGENT_PIDS[$d]=$LIB_PID
+	lib_until 20 agent_answers "$d" || die "the agent of $d does not start"
+}
+
+# Its core is there and answers: status ends with 4 when it is not.
+agent_answers() { local rc=0; agentctl "$1" status >/dev/null 2>&1 || rc=$?; [ $rc != 4 ] && [ $rc != 1 ] && [ $rc != 127 ]; }
+# agentctl DEVICE ARGS...
+agentctl() { local d=$1; shift; "$BUILD/bin/agentctl" --run-dir "$T/$d/run" "$@"; }
+
+# SIGTERM to the keeper: the agent stops its containers and ends; what is still there then is ended by its cgroups.
+lib_agent_end() { # DEVICE
+	local d=$1 g p
+	[ -z "${LIB_AGENT_PIDS[$d]:-}" ] || lib_stop "${LIB_AGENT_PIDS[$d]}"
+	for g in $(lib_agent_cgroups "$d"); do
+		for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null; done
+	done
+	return 0
+}
+
+# The agent is gone: its groups stay for the next start of it, which there will not be. One that holds a process is not removed,
+# and so is told as left behind.
+lib_agent_forget() { lib_agent_cgroups "$1" | while read -r g; do rmdir "$g" 2>/dev/null; done; }
+
+# Folders of an agent's cgroups, in every hierarchy, deepest first.
+lib_agent_cgroups() { find /sys/fs/cgroup -depth -type d -path "*limpet*$1*" 2>/dev/null; }

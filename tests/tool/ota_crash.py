@@ -1,0 +1,103 @@
+"""SIGKILL at many points of an install; then start again, install again: the tree is right and every name holds what it names."""
+import random
+import signal
+import time
+
+from ota_image import *
+
+ROUNDS = int(os.environ.get("OTA_CRASH_ROUNDS", "100"))
+F, D, S, H = T.REGTYPE, T.DIRTYPE, T.SYMTYPE, T.LNKTYPE
+
+
+def image(path, seed):
+    rnd = random.Random(seed)
+    files = [member("d%d/f%d" % (n % 7, n), data=rnd.randbytes(rnd.randrange(1, 30000)), mode=0o600 + n % 64) for n in range(150)]
+    big = member("big", data=rnd.randbytes(600000))
+    second = [member("d1/.wh..wh..opq"), member("d2/.wh.f2"), member("d1/new", data=b"n" * 5000), member("l", S, link="d1/new"), member("h", H, link="big")]
+    return Layout(path, [tar(*files, big), tar(*second)])
+
+
+def kill_install(store, layout, after):
+    e = dict(os.environ, UNTAR=os.path.join(BUILD, "bin", "agentd-untar"))
+    p = subprocess.Popen([TOOL, store, "install", layout.digest], env=e, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(after)
+    p.kill()
+    p.wait()
+
+
+CALLS = ("openat", "linkat", "renameat", "mkdirat", "unlinkat", "syncfs", "write", "fchmod", "symlinkat")
+
+
+def strace(store, layout, *options):
+    subprocess.run(["strace", "-qq", *options, TOOL, store, "install", layout.digest], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   env=dict(os.environ, UNTAR=os.path.join(BUILD, "bin", "agentd-untar")))
+
+
+def strace_points(c, layout, want):
+    """Kill at the n-th call of each kind that changes the disk: the first ones, the last ones, and some between."""
+    store, trace = c.path("st"), c.path("trace")
+    install_puts(store, layout)
+    strace(store, layout, "-o", trace, "-e", "trace=" + ",".join(CALLS))
+    text = open(trace).read()
+    shutil.rmtree(store)
+    points = bad = 0
+    for call in CALLS:
+        count = sum(line.startswith(call + "(") for line in text.splitlines())
+        chosen = set(range(1, count + 1)) if count <= 12 else {1, 2, *range(count - 5, count + 1), *random.sample(range(3, count - 5), 5)}
+        for n in sorted(chosen):
+            install_puts(store, layout)
+            strace(store, layout, "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=%s:signal=SIGKILL:when=%d" % (call, n))
+            points += 1
+            bad += not recovers(c, store, layout, want, "%s %d of %d" % (call, n, count))
+            shutil.rmtree(store)
+    print("killed at %d (call, n) points: %d bad" % (points, bad))
+
+
+def install_puts(store, layout):
+    kind, out, err = tool(store, "put", *layout.files())
+    if kind:
+        raise RuntimeError(err)
+
+
+def recovers(c, store, layout, want, where):
+    named = os.path.exists(rootfs(store, layout.digest))
+    if named: # the name is there: it must be whole now, before anything is repaired
+        ok = tree(rootfs(store, layout.digest)) == want
+        c.check(ok, "%s: named but not whole" % where)
+    kind, out, err = tool(store, "list")
+    c.check(kind == "" and os.listdir(os.path.join(store, "tmp")) == [], "%s: start: %s" % (where, err))
+    kind, out, err = tool(store, "install", layout.digest)
+    ok = kind == "" and tree(rootfs(store, layout.digest)) == want
+    c.check(ok, "%s: again: %s %s" % (where, kind, err))
+    complaints = check_store(store)
+    c.check(complaints == [], "%s: %s" % (where, complaints[:3]))
+    return ok and not complaints
+
+
+def main():
+    with Case() as c:
+        layout, other = image(c.path("a"), 1), image(c.path("b"), 2)
+        kind, out, err = install(c.path("ref"), layout)
+        c.check(kind == "", err)
+        want = tree(rootfs(c.path("ref"), layout.digest))
+        install_puts(c.path("time"), other)
+        start = time.time()
+        tool(c.path("time"), "install", other.digest)
+        whole = time.time() - start
+        random.seed(int(os.environ.get("OTA_CRASH_SEED", "11")))
+        bad, named = 0, 0
+        for n in range(ROUNDS):
+            store = c.path("s%d" % n)
+            install_puts(store, layout)
+            kill_install(store, layout, random.uniform(0, whole))
+            named += os.path.exists(rootfs(store, layout.digest))
+            bad += not recovers(c, store, layout, want, "round %d" % n)
+            shutil.rmtree(store)
+        print("killed %d installs at random: %d had got their name, %d bad" % (ROUNDS, named, bad))
+        if shutil.which("strace"):
+            strace_points(c, layout, want)
+        else:
+            print("part skipped: no strace")
+
+
+main()

@@ -101,7 +101,7 @@ static int op_rlimit(struct child *c, const struct op *op, struct err *err)
     const struct spec_rlimit *l = &c->spec->rlimits[op->index];
     struct rlimit r = {l->soft, l->hard};
 
-    if (setrlimit((__rlimit_resource_t)l->resource, &r) != 0)
+    if (setrlimit(l->resource, &r) != 0)
         return err_errno(err, errno, "rlimit %d to %llu:%llu", l->resource, (unsigned long long)l->soft,
                          (unsigned long long)l->hard);
     return 0;

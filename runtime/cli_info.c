@@ -73,6 +73,13 @@ int cli_list(struct cli *c, struct err *err)
     return 0;
 }
 
+static const char *const signal_names[] = {
+    [SIGHUP] = "HUP",   [SIGINT] = "INT",     [SIGQUIT] = "QUIT", [SIGILL] = "ILL",   [SIGTRAP] = "TRAP",
+    [SIGABRT] = "ABRT", [SIGBUS] = "BUS",     [SIGFPE] = "FPE",   [SIGKILL] = "KILL", [SIGUSR1] = "USR1",
+    [SIGSEGV] = "SEGV", [SIGUSR2] = "USR2",   [SIGPIPE] = "PIPE", [SIGALRM] = "ALRM", [SIGTERM] = "TERM",
+    [SIGCHLD] = "CHLD", [SIGCONT] = "CONT",   [SIGSTOP] = "STOP", [SIGTSTP] = "TSTP", [SIGTTIN] = "TTIN",
+    [SIGTTOU] = "TTOU", [SIGWINCH] = "WINCH", [SIGIO] = "IO",     [SIGPWR] = "PWR",   [SIGSYS] = "SYS"};
+
 static int parse_signal(const char *text, struct err *err)
 {
     uint64_t n;
@@ -81,11 +88,9 @@ static int parse_signal(const char *text, struct err *err)
         return (int)n;
     if (strncmp(text, "SIG", 3) == 0)
         text += 3;
-    for (int sig = 1; sig < NSIG; sig++) {
-        const char *name = sigabbrev_np(sig);
-        if (name && strcmp(name, text) == 0)
+    for (int sig = 1; sig < (int)COUNT_OF(signal_names); sig++)
+        if (signal_names[sig] && strcmp(signal_names[sig], text) == 0)
             return sig;
-    }
     return err_set(err, ERR_INVALID, "unknown signal %.20s", text);
 }
 

@@ -423,7 +423,7 @@ int app_start(struct core *c, const struct want *w, struct err *err)
 {
     struct app *a = app_new(c, w->name);
     const struct image *image = images_of(c, w);
-    struct box_started b;
+    struct box_started b = {.pidfd = -1, .out_fd = -1, .err_fd = -1};
     if (!a || !image)
         return err_set(err, ERR_NOSPACE, "start %s: no place for one more app", w->name);
     if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or setting: its history starts anew */

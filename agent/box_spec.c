@@ -103,9 +103,9 @@ static const char *const *join(struct arena *arena, const char *const *a, const 
 {
     unsigned n = count(a), m = count(b);
     const char **list = arena_get(arena, (n + m + 1) * sizeof(*list));
-    for (unsigned i = 0; list && i < n; i++)
+    for (unsigned i = 0; list && a && i < n; i++)
         list[i] = a[i];
-    for (unsigned i = 0; list && i < m; i++)
+    for (unsigned i = 0; list && b && i < m; i++)
         list[n + i] = b[i];
     return list;
 }

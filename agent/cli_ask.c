@@ -52,38 +52,43 @@ static int send_request(int fd, const char *const *words, struct buf doc, const 
     return msg_send(fd, buf_of(msg, doc.len ? size : at), fds, fds ? 3 : 0, err);
 }
 
+/* What the answer's last piece says: '+' well, '-' kind and message. */
+static int last_piece(char kind, char *text, struct err *err)
+{
+    char *msg = strchr(text, ' ');
+    if (kind == '+')
+        return 0;
+    if (msg)
+        *msg++ = '\0';
+    enum err_kind k = err_kind_parse(text);
+    return err_set(err, k == ERR_NONE ? ERR_IO : k, "%s", msg ? msg : "refused");
+}
+
 int cli_ask(const struct cli *c, const char *const *words, struct buf doc, const int *fds, char **ret,
             struct err *err)
 {
     int AUTO_FD fd = -1;
-    char AUTO_MEM *piece = mem_need(LIM_MSG_BYTES + 1), AUTO_MEM *all = mem_need_str("");
-    size_t len = 0, total = 0;
+    char AUTO_MEM *piece = mem_need(LIM_MSG_BYTES + 1), AUTO_MEM *all = NULL;
+    size_t len = 1, size = 0;
     int rc = connect_core(c, &fd, err);
     if (rc == 0)
         rc = send_request(fd, words, doc, fds, err);
     if (rc < 0)
         return rc;
-    while ((rc = msg_recv(fd, piece, LIM_MSG_BYTES, &len, NULL, NULL, err)) == 1) {
-        char *more = realloc(all, total + len);
-        if (!more)
-            abort();
-        all = more;
-        memcpy(all + total, piece + 1, len - 1);
-        total += len - 1;
-        all[total] = '\0';
-        if (piece[0] == '+') {
-            *ret = steal_ptr(&all);
-            return 0;
-        }
-        if (piece[0] == '-') {
-            char *msg = strchr(all, ' ');
-            if (msg)
-                *msg++ = '\0';
-            enum err_kind kind = err_kind_parse(all);
-            return err_set(err, kind == ERR_NONE ? ERR_IO : kind, "%s", msg ? msg : "refused");
-        }
-    }
-    return rc < 0 ? rc : err_set(err, ERR_IO, "the agent ended while it was asked");
+    FILE *f = open_memstream(&all, &size);
+    if (!f)
+        return err_errno(err, errno, "memory");
+    piece[0] = '=';
+    while (piece[0] == '=' && (rc = msg_recv(fd, piece, LIM_MSG_BYTES, &len, NULL, NULL, err)) == 1)
+        (void)fwrite(piece + 1, 1, len - 1, f);
+    if (fclose(f) != 0)
+        return err_errno(err, errno, "memory");
+    if (rc != 1)
+        return rc < 0 ? rc : err_set(err, ERR_IO, "the agent ended while it was asked");
+    rc = last_piece(piece[0], all, err);
+    if (rc == 0)
+        *ret = steal_ptr(&all);
+    return rc;
 }
 
 static int read_stdin(char **ret, size_t *ret_len)

@@ -73,34 +73,57 @@ static int unknown(const char *name)
     return CLI_USAGE;
 }
 
-/* Options stand before or behind the verb, up to the first word that is none. Returns the place of that word,
- * or -1. */
-static int read_options(struct cli *c, int argc, char **argv, int i, const char **ret_config)
+/* One option at argv[i]; returns how many words it took, 0 when it is none of ours. */
+static int read_option(struct cli *c, char **argv, const char *value, const char **ret_config)
 {
-    for (; i < argc && argv[i][0] == '-' && argv[i][1] && strcmp(argv[i], "--") != 0; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-        if (strcmp(argv[i], "-f") == 0 || strcmp(argv[i], "--follow") == 0)
-            c->follow = true;
-        else if (strcmp(argv[i], "-t") == 0 || strcmp(argv[i], "--tty") == 0)
-            c->tty = true;
-        else if (strcmp(argv[i], "--json") == 0)
-            c->json = true;
-        else if (strcmp(argv[i], "--no-color") == 0)
-            c->color = false;
-        else if (!value)
-            return -1;
-        else if (strcmp(argv[i], "-o") == 0 && strcmp(value, "json") == 0 && i++)
-            c->json = true;
-        else if (strcmp(argv[i], "-n") == 0 && str_u64(value, 1, 100000, &c->lines))
-            i++;
-        else if (strcmp(argv[i], "--run-dir") == 0 && str_copy(c->run_dir, sizeof(c->run_dir), value))
-            i++;
-        else if (strcmp(argv[i], "--config") == 0 && i++)
-            *ret_config = value;
-        else
-            return -1;
+    static const struct {
+        const char *name, *longer;
+        size_t at;
+    } flags[] = {{"-f", "--follow", offsetof(struct cli, follow)},
+                 {"-t", "--tty", offsetof(struct cli, tty)},
+                 {"--json", "--json", offsetof(struct cli, json)}};
+    for (unsigned k = 0; k < COUNT_OF(flags); k++)
+        if (strcmp(argv[0], flags[k].name) == 0 || strcmp(argv[0], flags[k].longer) == 0) {
+            *(bool *)((char *)c + flags[k].at) = true;
+            return 1;
+        }
+    if (strcmp(argv[0], "--no-color") == 0) {
+        c->color = false;
+        return 1;
     }
-    return i;
+    if (!value)
+        return 0;
+    if (strcmp(argv[0], "--config") == 0) {
+        *ret_config = value;
+        return 2;
+    }
+    if (strcmp(argv[0], "-o") == 0 && strcmp(value, "json") == 0) {
+        c->json = true;
+        return 2;
+    }
+    return (strcmp(argv[0], "-n") == 0 && str_u64(value, 1, 100000, &c->lines)) ||
+                   (strcmp(argv[0], "--run-dir") == 0 && str_copy(c->run_dir, sizeof(c->run_dir), value))
+               ? 2
+               : 0;
+}
+
+/* Options may stand anywhere, but behind exec's app all words are the command's. The rest is moved to the
+ * front of argv; returns how many words that is, -1 for an option that we do not have. */
+static int read_options(struct cli *c, int argc, char **argv, const char **ret_config)
+{
+    int kept = 0;
+    for (int i = 1; i < argc;) {
+        bool exec = kept >= 2 && strcmp(argv[0], "exec") == 0;
+        if (exec || argv[i][0] != '-' || !argv[i][1]) {
+            argv[kept++] = argv[i++];
+            continue;
+        }
+        int took = read_option(c, argv + i, i + 1 < argc ? argv[i + 1] : NULL, ret_config);
+        if (took == 0)
+            return -1;
+        i += took;
+    }
+    return kept;
 }
 
 static void fill_folders(struct cli *c, const char *config_path)
@@ -124,15 +147,13 @@ int main(int argc, char **argv)
         if (strcmp(argv[k], "--version") == 0)
             return printf("agentctl %s\n", LIMPET_VERSION) < 0;
     }
-    int i = read_options(&c, argc, argv, 1, &config);
-    if (i >= 0 && i < argc) {
-        verb = argv[i++];
-        i = read_options(&c, argc, argv, i, &config);
-    }
-    if (i < 0)
+    int n = read_options(&c, argc, argv, &config);
+    if (n < 0)
         return usage(stderr);
-    c.argc = argc - i;
-    c.argv = argv + i;
+    if (n > 0)
+        verb = argv[0];
+    c.argc = n > 0 ? n - 1 : 0;
+    c.argv = argv + 1;
     fill_folders(&c, config);
     for (unsigned v = 0; v < COUNT_OF(verbs); v++)
         if (strcmp(verbs[v].name, verb) == 0)

@@ -282,16 +282,6 @@ static int find_user(struct core *c, struct err *err)
     return 0;
 }
 
-/* A core that is started again lives in our own group already: new groups still belong beside it. */
-static void strip_own(char *self, const char *own)
-{
-    size_t n = strlen(self), m = strlen(own);
-    if (n >= m && strcmp(self + n - m, own) == 0)
-        self[n - m > 0 ? n - m : 0] = '\0';
-    if (!self[0])
-        (void)str_copy(self, 2, "/");
-}
-
 /* L5: keeper, core and link in one group, jobs in groups beside it, all below one ceiling. */
 static int enter_group(struct core *c, struct err *err)
 {
@@ -300,13 +290,11 @@ static int enter_group(struct core *c, struct err *err)
     struct cgroup_report report;
     struct cgroup_limits lim = CGROUP_LIMITS_NONE;
     (void)str_fmt(c->cgroup_root, sizeof(c->cgroup_root), "limpet-%s", c->config.device);
-    (void)str_fmt(own, sizeof(own), "/%s/agent/main", c->cgroup_root);
+    (void)str_fmt(own, sizeof(own), "%s/agent/main", c->cgroup_root);
     int rc = cgroup_detect(&c->cgroups, err);
     if (rc < 0)
         return rc;
-    for (unsigned i = 0; i < CGROUP_CTL_COUNT_; i++)
-        strip_own(c->cgroups.ctl[i].self, own);
-    strip_own(c->cgroups.v2_self, own);
+    cgroup_host_leave(&c->cgroups, own); /* a core that is started again lives in our own group already */
     lim.memory_max_bytes = c->config.memory_max_bytes;
     (void)str_fmt(path, sizeof(path), "%s/agent", c->cgroup_root);
     rc = cgroup_make(&c->cgroups, path, &lim, &top, &report, err);
@@ -325,26 +313,19 @@ static int enter_group(struct core *c, struct err *err)
     return rc;
 }
 
-/* Leave no group behind: the processes that are still in ours go back to where the keeper was started. */
+/* Leave no group behind: core and keeper go back to where the keeper was started. */
 static void leave_group(struct core *c)
 {
-    static const char *const below[] = {"/agent/main", "/agent", "/app", ""};
     char path[160];
     struct cgroup *g = NULL;
-    if (cgroup_open(&c->cgroups, ".", &g, NULL) == 0) {
-        (void)cgroup_attach(g, getpid(), NULL);
-        if (c->has_keeper)
-            (void)cgroup_attach(g, getppid(), NULL);
-        (void)cgroup_free(g);
-    }
-    for (unsigned i = 0; i < COUNT_OF(below); i++) {
-        g = NULL;
-        (void)str_fmt(path, sizeof(path), "%s%s", c->cgroup_root, below[i]);
-        if (cgroup_open(&c->cgroups, path, &g, NULL) < 0)
-            continue;
-        (void)cgroup_remove(g, 200, NULL);
-        (void)cgroup_free(g);
-    }
+    (void)str_fmt(path, sizeof(path), "%s/agent/main", c->cgroup_root);
+    if (cgroup_open(&c->cgroups, path, &g, NULL) < 0)
+        return;
+    cgroup_detach(g, getpid());
+    if (c->has_keeper)
+        cgroup_detach(g, getppid());
+    (void)cgroup_remove(g, 200, NULL);
+    (void)cgroup_free(g);
 }
 
 /* Fresh boot of the machine or of the agent alone: counters of a trial and of boots. */

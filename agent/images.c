@@ -67,7 +67,7 @@ static bool layers_held(struct core *c, const struct oci_manifest *m)
 
 static void look(struct core *c, const struct want *w, bool verify, struct image *i)
 {
-    struct release r;
+    struct release r = {.counter = 0};
     struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));
     *i = (struct image){.state = IMAGE_NO_RELEASE};
     if (store_has_blob(c->store, &w->release) != 1)
@@ -298,9 +298,11 @@ int images_fetch(struct core *c, const struct want *w, struct err *err)
 static int install_job(void *arg, int line_fd, struct err *err)
 {
     struct work *k = arg;
-    char program[300], mode[] = "untar";
-    char *argv[] = {program, mode, NULL};
-    (void)str_fmt(program, sizeof(program), "%s/agentd-fetch", k->core->libexec);
+    char program[300], mode[] = "untar", uid[16], gid[16];
+    char *argv[] = {program, mode, uid, gid, NULL};
+    (void)str_fmt(program, sizeof(program), "%s/agentd-untar", k->core->libexec);
+    (void)str_fmt(uid, sizeof(uid), "%u", (unsigned)k->core->uid);
+    (void)str_fmt(gid, sizeof(gid), "%u", (unsigned)k->core->gid);
     k->install.untar_argv = argv;
     int rc = crypto_init(err);
     if (rc == 0)

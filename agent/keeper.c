@@ -155,7 +155,7 @@ static void core_main(int fd)
     (void)fcntl(KEEPER_FD, F_SETFD, 0); /* fd may be KEEPER_FD itself: then dup2 left O_CLOEXEC on */
     sys_close_from(KEEPER_FD + 1, NULL, 0);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)execv(k.program, k.argv);
+    (void)execv(k.program, k.argv); /* NOLINT(clang-analyzer-core.NonNullParamChecker): main has set them */
     log_error("start %s: %s", k.program, strerror(errno));
     _exit(127);
 }

@@ -166,7 +166,8 @@ static void hear(struct core *c, char *msg, size_t len)
         set_up(c->uplink, false, msg + 5);
         log_info("link: %s", msg + 5);
     } else if (sscanf(msg, "ack %u %u", &id, &code) == 2) {
-        events_acked(c, id, code < 0x80 || code != 255);
+        events_acked(c, id,
+                     code != 255); /* 255: link could not send it; a broker's refusal will not change */
     } else if (strncmp(msg, "bad ", 4) == 0) {
         event_add(c, "denied", NULL, "%s", msg + 4);
     } else if (strncmp(msg, "clear ", 6) == 0) {
@@ -285,7 +286,7 @@ static int send_config(struct core *c, int fd, struct err *err)
 static int start_process(struct core *c, struct err *err)
 {
     struct uplink *u = c->uplink;
-    int mine, theirs;
+    int mine = -1, theirs = -1;
     c->state.ledger.links++; /* durable before the number is used: a late will of an older link must lose */
     int rc = state_save(&c->state, err);
     if (rc == 0)

@@ -163,6 +163,20 @@ static unsigned count_missing(const struct printer *p, const char *name, const c
     return n;
 }
 
+/* Devices take no release below one that they have run: say so before they do. */
+static void warn_older(const char *name, const struct json_cur *was, const struct json_cur *will)
+{
+    struct json_cur a, b;
+
+    if (was && will && doc_get(was, "release", &a) && doc_get(will, "release", &b) &&
+        strcmp(doc_str(&a, "name", ""), doc_str(&b, "name", "")) == 0 &&
+        doc_u64(&b, "counter") < doc_u64(&a, "counter"))
+        out_note("warning: %s: devices that ran @%llu refuse the older @%llu: publish the old image again, "
+                 "with a new counter",
+                 name, (unsigned long long)doc_u64(&a, "counter"),
+                 (unsigned long long)doc_u64(&b, "counter"));
+}
+
 static void on_app(void *arg, enum diff_op op, const char *name, const struct json_cur *was,
                    const struct json_cur *will)
 {
@@ -178,6 +192,7 @@ static void on_app(void *arg, enum diff_op op, const char *name, const struct js
     const char *old_words = release_words(p, was, &r, before);
     const char *new_words = release_words(p, will, &r, after);
 
+    warn_older(name, was, will);
     p->count[op]++;
     p->bytes += r.packed_bytes * missing;
     if (p->json) {

@@ -75,7 +75,7 @@ static int opt_find(const struct verb *v, const char *arg, const char **ret_inli
         const struct opt_def *d = &opt_defs[i];
         if (!takes(v, (enum opt)i))
             continue;
-        if (is_long ? strlen(d->name) == len && strncmp(d->name, arg + 2, len) == 0 : d->letter == arg[1]) {
+        if (is_long ? strlen(d->name) == len && memcmp(d->name, arg + 2, len) == 0 : d->letter == arg[1]) {
             *ret_inline = is_long ? (eq ? eq + 1 : NULL) : (arg[2] ? arg + 2 : NULL);
             return (int)i;
         }

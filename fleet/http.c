@@ -107,6 +107,7 @@ static void set_request(struct http *h, struct flight *f, struct curl_slist *hea
     curl_easy_reset(h->curl);
     curl_easy_setopt(h->curl, CURLOPT_URL, a->url);
     curl_easy_setopt(h->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(h->curl, CURLOPT_USERAGENT, "fleetctl/" LIMPET_VERSION);
     curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
     curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_LIMIT, SLOW_BPS);

@@ -22,14 +22,13 @@ enum rule_type {
     RULE_TYPE_COUNT_
 };
 struct rule {
-    const char *key;
+    const char *key, *help;
     enum rule_type type, item;
     enum json_need need;
+    unsigned one_of; /* exactly one member with this number (not 0) is there */
     uint64_t min, max;
     const char *const *words;   /* RULE_WORD and RULE_TEXTS of words, NULL-terminated */
     const struct rule *members; /* of objects; ends with a NULL key */
-    unsigned one_of;            /* exactly one member with this number (not 0) is there */
-    const char *help;
 };
 extern const struct rule schema_desired[];
 

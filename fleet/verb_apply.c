@@ -47,7 +47,7 @@ static int confirm_ours(struct change *ch, const char *envelope, uint64_t settle
             return -(int)err->kind;
     if (mqtt_retained(ch->mqtt, &topic, 1, err) < 0)
         return -(int)err->kind;
-    if (!buf_eq(ch->view.desired, buf_str(envelope)))
+    if (!ch->view.desired.p || !buf_eq(ch->view.desired, buf_str(envelope)))
         return err_set(err, ERR_CONFLICT,
                        "another operator published to %s at the same time: fleetctl plan, then decide",
                        topic);

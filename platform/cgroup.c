@@ -517,6 +517,43 @@ static int remove_dir(const char *dir, unsigned depth)
     return rmdir(dir) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
+/* Where this hierarchy's groups of ours begin: the slot's folder without the group's own path. */
+static void slot_base(const struct cgroup *c, const struct cgroup_slot *s, char dst[CGROUP_DIR_BYTES])
+{
+    size_t own = strlen(c->path) + (c->path[0] != '/'), len = strlen(s->dir);
+
+    memcpy(dst, s->dir, CGROUP_DIR_BYTES);
+    dst[len > own ? len - own : 0] = '\0';
+}
+
+/* Parents that only held what is gone now go too; the first that is still needed ends it. */
+static void remove_parents(const struct cgroup *c, const struct cgroup_slot *s)
+{
+    char dir[CGROUP_DIR_BYTES], base[CGROUP_DIR_BYTES];
+
+    slot_base(c, s, base);
+    memcpy(dir, s->dir, sizeof dir);
+    for (char *cut = strrchr(dir, '/'); cut && strlen(dir) > strlen(base); cut = strrchr(dir, '/')) {
+        *cut = '\0';
+        if (strlen(dir) <= strlen(base) || rmdir(dir) != 0)
+            return;
+    }
+}
+
+void cgroup_detach(struct cgroup *c, pid_t pid)
+{
+    char base[CGROUP_DIR_BYTES], text[32];
+
+    (void)snprintf(text, sizeof text, "%d", (int)pid);
+    for (unsigned i = 0; i < c->n_slots; i++) {
+        slot_base(c, &c->slots[i], base);
+        AUTO_FD int fd = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FD int leaf = openat(fd, SELF_LEAF, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0 && cgroup_put(fd, "cgroup.procs", text) < 0 && leaf >= 0)
+            (void)cgroup_put(leaf, "cgroup.procs", text);
+    }
+}
+
 int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err)
 {
     unsigned waited = 0, pause_ms = 1;
@@ -529,6 +566,8 @@ int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err)
             if (one < 0) {
                 r = one;
                 busy = c->slots[i].dir;
+            } else {
+                remove_parents(c, &c->slots[i]);
             }
         }
         if (!busy)

@@ -90,6 +90,9 @@ bool cgroup_is_empty(const struct cgroup *c);
 /* pids in it, at most max; returns how many. */
 int cgroup_pids(const struct cgroup *c, pid_t *ret, unsigned max);
 int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err);
-/* rmdir everywhere, children first; waits up to timeout_ms for zombies to go. CONFLICT when still busy. */
+/* Move a process out of it, to where groups of ours begin. */
+void cgroup_detach(struct cgroup *c, pid_t pid);
+/* rmdir everywhere, children first, then parents of ours that are empty now; waits up to timeout_ms for
+ * zombies to go. CONFLICT when still busy. */
 int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err);
 #endif

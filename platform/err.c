@@ -53,7 +53,7 @@ static void format(struct err *err, const char *fmt, va_list ap)
         err->msg[0] = '\0';
 }
 
-int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
+int(err_set)(struct err *err, enum err_kind kind, const char *fmt, ...)
 {
     if (err) {
         va_list ap;
@@ -65,7 +65,7 @@ int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
     return -(int)kind;
 }
 
-int err_errno(struct err *err, int err_no, const char *fmt, ...)
+int(err_errno)(struct err *err, int err_no, const char *fmt, ...)
 {
     enum err_kind kind = ERR_IO;
     for (unsigned i = 0; i < sizeof(errno_kinds) / sizeof(errno_kinds[0]); i++)
@@ -83,7 +83,7 @@ int err_errno(struct err *err, int err_no, const char *fmt, ...)
     return -(int)kind;
 }
 
-int err_wrap(struct err *err, const char *fmt, ...)
+int(err_wrap)(struct err *err, const char *fmt, ...)
 {
     if (!err)
         return -(int)ERR_IO;

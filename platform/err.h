@@ -44,6 +44,17 @@ int err_errno(struct err *err, int err_no, const char *fmt, ...) __attribute__((
 /* Put "context: " before the message; returns -err->kind. err must hold an error. */
 int err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* What they return is below zero; said so that compilers and analysers know it where the result is used. */
+static inline int err_below_zero_(int rc)
+{
+    if (rc >= 0)
+        __builtin_unreachable();
+    return rc;
+}
+#define err_set(...)   err_below_zero_((err_set)(__VA_ARGS__))
+#define err_errno(...) err_below_zero_((err_errno)(__VA_ARGS__))
+#define err_wrap(...)  err_below_zero_((err_wrap)(__VA_ARGS__))
+
 /* "invalid", "no-space" ...; never NULL. err_kind_parse: the inverse, ERR_NONE when unknown. */
 const char *err_kind_name(enum err_kind kind);
 enum err_kind err_kind_parse(const char *name);

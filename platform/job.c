@@ -211,7 +211,7 @@ static int make_cgroup(struct job *j, const struct job_spec *spec, struct err *e
 int job_start(struct loop *l, const struct job_spec *spec, const struct job_calls *calls, struct job **ret,
               struct err *err)
 {
-    int p[2];
+    int p[2] = {-1, -1};
     struct job *j = mem_need_zero(sizeof(*j));
     j->loop = l;
     j->calls = *calls;

@@ -40,7 +40,7 @@ static size_t put_path(const struct json_cur *c, char *dst, size_t size)
     return n < 0 || (size_t)n >= size - len ? size - 1 : len + (size_t)n;
 }
 
-int json_fail(const struct json_cur *c, struct err *err, enum err_kind kind, const char *fmt, ...)
+int(json_fail)(const struct json_cur *c, struct err *err, enum err_kind kind, const char *fmt, ...)
 {
     char path[JSON_PATH_MAX], msg[ERR_MSG_BYTES - JSON_PATH_MAX];
     va_list ap;

@@ -74,6 +74,7 @@ int json_as_u64(const struct json_cur *c, uint64_t min, uint64_t max, uint64_t *
 /* An error at this place: "<path>: message". Returns -kind. */
 int json_fail(const struct json_cur *c, struct err *err, enum err_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+#define json_fail(...) err_below_zero_((json_fail)(__VA_ARGS__))
 
 /* Build. Children given to put/push belong to the parent from then on. */
 struct cJSON *json_obj(void);

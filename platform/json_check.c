@@ -101,7 +101,7 @@ static bool check_escape(struct check *c)
     c->at++;
     if (ch != 'u')
         return ch > 0 && strchr("\"\\/bfnrt", ch) ? true : fail(c, "unknown escape");
-    unsigned v, low;
+    unsigned v = 0, low = 0;
     if (!read_hex4(c, &v))
         return false;
     if (v == 0)

@@ -76,7 +76,8 @@ char *mem_need_str(const char *s);
 bool str_fmt(char *dst, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Copy whole or not at all: true when src fitted into dst. */
 bool str_copy(char *dst, size_t size, const char *src);
-/* Replace every byte that is not printable ASCII by "?": for texts of strangers that go into reports and files. Returns s. */
+/* Replace every byte that is not printable ASCII by "?": for texts of strangers that go into reports and
+ * files. Returns s. */
 char *str_clean(char *s);
 /* [a-z0-9][a-z0-9._-]{0,62}: names of devices, fleets, groups, apps, releases. */
 bool str_is_name(const char *s);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # fleetctl against a real broker and a real registry, without a device.
 . "${SOURCE:?}/tests/sys/lib.sh"
-lib_need mosquitto mosquitto_sub mosquitto_passwd docker-registry umoci skopeo busybox openssl jq curl ss
+lib_need mosquitto mosquitto_sub mosquitto_passwd docker-registry umoci skopeo busybox openssl jq curl ss python3
 lib_begin fleet
 
 # --- init ---
@@ -145,7 +145,7 @@ check "describe" grep -q 'oom 2' <(fleetctl describe dev-1)
 check_not "no colours without a terminal" grep -q $'\033' <(fleetctl get devices)
 fleetctl events -f -n 1 --timeout 10s -o json >"$T/events" &
 EV=$!
-LIB_PIDS+=($EV)
+LIB_PIDS+=("$EV")
 sleep 1
 mqtt_pub dev-1 -q 1 -t limpet1/demo/d/dev-1/event -m '{"v":1,"ts":1785500000,"seq":1,"kind":"oom","app":"web","msg":"killed at 12.0M of 12.0M"}'
 wait $EV || fail "events ends with $?"
@@ -177,8 +177,18 @@ mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/desired -m forged 2>/dev/null || 
 check_not "nor its own desired state" got operator limpet1/demo/d/dev-2/desired
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/trust/1 -m forged 2>/dev/null || true
 check_not "nor trust" grep -q forged <(mqtt_sub operator -t limpet1/demo/trust/1 -C 1 -W 2)
-check_not "nobody without a certificate" timeout 5 mosquitto_sub -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" -t '#' -C 1 -W 2 2>/dev/null
+check_not "nobody without a certificate" timeout 5 mosquitto_sub -i nobody -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" -t '#' -C 1 -W 2 2>/dev/null
 mqtt_pub operator -q 1 -r -t limpet1/demo/trust/1 -n
+
+# --- the dashboard's listener: WebSockets, password, looks only ---
+viewer() { python3 "$SOURCE/tests/sys/viewer.py" "$WS_PORT" "$FLEETCTL_DIR/pki/ca.pem" "$@" 2>/dev/null; }
+check "the viewer's password" viewer viewer viewer-secret connect
+check_not "and no other" viewer viewer wrong connect
+check_not "nobody else" viewer operator viewer-secret connect
+check "the viewer reads reports" test -n "$(viewer viewer viewer-secret read $D/state)"
+before=$(mqtt_sub operator -t $D/desired -C 1 -W 5 | sha256sum)
+viewer viewer viewer-secret write $D/desired || true
+check "and writes nothing" test "$(mqtt_sub operator -t $D/desired -C 1 -W 5 | sha256sum)" = "$before"
 
 # --- keys ---
 check "rotate the fleet key" fleetctl keys rotate fleet

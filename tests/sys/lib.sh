@@ -8,7 +8,8 @@ set -euo pipefail
 LIB_PIDS=() # of processes that lib_run started
 LIB_FAILED=0
 LIB_KEEP=0 # 1: leave all running (quickstart --keep)
-LIB_UNITS=() # folders of agents that were started
+LIB_UNITS=() # devices whose agents were started
+declare -A LIB_AGENT_PIDS=() # and their keepers
 
 lib_say() { printf '%s\n' "$*"; }
 lib_skip() { printf 'skipped: %s\n' "$*"; exit 77; }
@@ -44,11 +45,11 @@ lib_begin() { # NAME
 	export FLEETCTL_DIR=$T/fleet
 }
 
-# What must not be left: mounts below $T, our processes, cgroups, network devices.
+# What must not be left: mounts below $T, our agents' cgroups (and processes: lib_stray).
 lib_snapshot() {
 	{ grep -F "$T/" /proc/self/mountinfo || true; } | awk '{print "mount", $5}'
-	find /sys/fs/cgroup -maxdepth 6 -type d -name '*limpet*' -printf 'cgroup %p\n' 2>/dev/null || true
-	ip -o link 2>/dev/null | awk -F': ' '$2 ~ /^(limpet|lmp)/ {print "netdev", $2}' || true
+	local d
+	for d in "${LIB_UNITS[@]}"; do lib_agent_cgroups "$d" | sed 's/^/cgroup /'; done
 }
 
 # Processes whose command line or working folder lies below $T.
@@ -100,6 +101,7 @@ lib_end() {
 	for ((i = ${#LIB_UNITS[@]} - 1; i >= 0; i--)); do lib_agent_end "${LIB_UNITS[i]}"; done
 	for ((i = ${#LIB_PIDS[@]} - 1; i >= 0; i--)); do lib_stop "${LIB_PIDS[i]}"; done
 	sleep 0.2
+	for i in "${LIB_UNITS[@]}"; do lib_agent_forget "$i"; done
 	left=$(lib_snapshot | grep -vxF -f "$T/before"; lib_stray)
 	if [ -n "$left" ]; then
 		fail "left behind:"
@@ -126,11 +128,12 @@ lib_sweep() {
 
 # --- the network's two engines -----------------------------------------------------------------------------------
 
+# Below the range that the kernel takes for outgoing connections, or one of these may have it.
 free_port() {
 	local p
 	while :; do
-		p=$((20000 + RANDOM % 40000))
-		if ! ss -Htln "sport = :$p" 2>/dev/null | grep -q .; then echo $p; return; fi
+		p=$(shuf -i 20000-31999 -n 1) # a subshell's RANDOM repeats itself
+		if ! ss -Htan "sport = :$p" 2>/dev/null | grep -q .; then echo $p; return; fi
 	done
 }
 
@@ -184,12 +187,12 @@ mqtt_files() {
 mqtt_sub() {
 	local cn=$1; shift
 	# shellcheck disable=SC2046
-	mosquitto_sub -V 5 -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
+	mosquitto_sub -V 5 -I "$cn-" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
 }
 mqtt_pub() {
 	local cn=$1; shift
 	# shellcheck disable=SC2046
-	mosquitto_pub -V 5 -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
+	mosquitto_pub -V 5 -I "$cn-" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
 }
 
 # --- images ------------------------------------------------------------------------------------------------------
@@ -256,26 +259,28 @@ start_agent() { # DEVICE
 	lib_run "agent-$d" "$BUILD/bin/agentd" --config "$FLEETCTL_DIR/devices/$d/agentd.json" --libexec "$BUILD/bin"
 	AGENT_PID=$LIB_PID
 	LIB_UNITS+=("$d")
-	lib_until 20 test -S "$T/$d/run/ctl" || lib_until 1 agentctl "$d" status || die "the agent of $d does not start"
+	LIB_AGENT_PIDS[$d]=$LIB_PID
+	lib_until 20 agent_answers "$d" || die "the agent of $d does not start"
 }
 
+# Its core is there and answers: status ends with 4 when it is not.
+agent_answers() { local rc=0; agentctl "$1" status >/dev/null 2>&1 || rc=$?; [ $rc != 4 ] && [ $rc != 1 ] && [ $rc != 127 ]; }
 # agentctl DEVICE ARGS...
 agentctl() { local d=$1; shift; "$BUILD/bin/agentctl" --run-dir "$T/$d/run" "$@"; }
 
-# End what an agent started: its containers by its own hand (it is told to run nothing), what is still there by its cgroups.
+# SIGTERM to the keeper: the agent stops its containers and ends; what is still there then is ended by its cgroups.
 lib_agent_end() { # DEVICE
 	local d=$1 g p
-	if agentctl "$d" status >/dev/null 2>&1 && lib_alive "${BROKER_PID:-0}"; then
-		echo '{"apps": []}' >"$T/nothing.json"
-		timeout 20 "$BUILD/bin/fleetctl" apply -f "$T/nothing.json" -d "$d" --wait --timeout 15s >>"$T/log/end" 2>&1
-	fi
+	[ -z "${LIB_AGENT_PIDS[$d]:-}" ] || lib_stop "${LIB_AGENT_PIDS[$d]}"
 	for g in $(lib_agent_cgroups "$d"); do
-		for p in $(cat "$g/cgroup.procs" 2>/dev/null); do
-			case $(cat "/proc/$p/comm" 2>/dev/null) in agentd*) ;; *) kill -KILL "$p" 2>/dev/null ;; esac
-		done
+		for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null; done
 	done
 	return 0
 }
+
+# The agent is gone: its groups stay for the next start of it, which there will not be. One that holds a process is not removed,
+# and so is told as left behind.
+lib_agent_forget() { lib_agent_cgroups "$1" | while read -r g; do rmdir "$g" 2>/dev/null; done; }
 
 # Folders of an agent's cgroups, in every hierarchy, deepest first.
 lib_agent_cgroups() { find /sys/fs/cgroup -depth -type d -path "*limpet*$1*" 2>/dev/null; }

@@ -343,6 +343,74 @@ TEST(exec_enters_all_of_it)
     (void)close(b.out_fd), (void)close(b.err_fd), (void)close(b.pidfd);
 }
 
+/* A free port of the host, above 20000. */
+static uint16_t free_port(void)
+{
+    for (unsigned try = 0; try < 100; try++) {
+        uint16_t port = (uint16_t)(20000 + (unsigned)(getpid() * 7 + (int)try * 131) % 20000);
+        struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+            r = bind(fd, (struct sockaddr *)&a, sizeof a);
+        (void)close(fd);
+        if (r == 0)
+            return port;
+    }
+    return 0;
+}
+
+/* What 127.0.0.1:port says, "" when nothing. */
+static const char *ask(uint16_t port)
+{
+    static char text[64];
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval wait = {1, 0};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ssize_t n = -1;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
+        n = read(fd, text, sizeof text - 1);
+    text[n < 0 ? 0 : n] = '\0';
+    (void)close(fd);
+    return text;
+}
+
+TEST(bridge_publishes_a_port_on_the_host)
+{
+    const char *args[] = {"/bin/sh", "-c", "while :; do nc -l -p 80 -e /bin/echo served; done", NULL};
+    struct spec s = spec_of(args);
+    struct box_started b;
+    uint16_t port = free_port();
+    const char *got = "";
+    int code = -1;
+
+    s.net = SPEC_NET_BRIDGE;
+    s.ports[s.n_ports++] = (struct spec_port){.host = port, .container = 80};
+    if (box_start(&host, &s, &b, &err) < 0) {
+        if (err.kind == ERR_UNSUPPORTED || err.kind == ERR_CONFLICT)
+            printf("     %s\n", err.msg);
+        else
+            CHECK_OK(-1, err);
+        return;
+    }
+    printf("     address %s, network %s %s\n", b.id.host_ip, cgroup_state_name(b.report.network.state),
+           b.report.network.why);
+    for (int i = 0; i < 30 && strcmp(got, "served\n") != 0; i++, usleep(50000))
+        got = ask(port);
+    if (b.report.network.state == CGROUP_ENFORCED)
+        CHECK_STR(got, "served\n");
+    CHECK_OK(exec_in(&b.id, "ip route | grep default", &code), err);
+    CHECK(strncmp(output, "default via 10.88.77.1 dev eth0", 31) == 0);
+    CHECK_OK(box_kill(&host, &b.id, &err), err);
+    (void)waitpid(b.id.pid, NULL, 0);
+    CHECK_OK(box_cleanup(&host, &b.id, &err), err);
+    CHECK_STR(ask(port), "");
+    CHECK(access("/sys/class/net/limpet0", F_OK) != 0);
+    (void)close(b.out_fd), (void)close(b.err_fd), (void)close(b.pidfd);
+}
+
 TEST(the_kernel_can_be_asked)
 {
     struct box_caps c;

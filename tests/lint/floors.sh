@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Who may include whom: floors are folders, third-party headers stand behind one wall each (docs/architecture.md).
+set -euo pipefail
+cd "$SOURCE"
+bad=0
+fail() { echo "$*"; bad=1; }
+
+# floor FOLDER ALLOWED-FOLDERS...
+floor() {
+	local dir=$1 allowed=" $* " file inc
+	while IFS=: read -r file inc; do
+		case $allowed in *" $inc "*) ;; *) fail "$file includes $inc/: the floor of $dir/ does not allow it" ;; esac
+	done < <(grep -oE '^#include "(platform|runtime|ota|agent|fleet|boards)/' -r "$dir" --include='*.[ch]' | sed -E 's|^([^:]*):#include "([a-z]*)/|\1:\2|')
+}
+floor platform
+floor runtime platform
+floor ota platform
+floor agent platform runtime ota
+floor fleet platform runtime ota
+
+# wall REGEX-OF-HEADER ALLOWED-FILES...
+wall() {
+	local header=$1 file
+	shift
+	while read -r file; do
+		case " $* " in *" $file "*) ;; *) fail "$file includes $header: only $* may" ;; esac
+	done < <(grep -lE "^#include <$header" -r platform runtime ota agent fleet --include='*.[ch]')
+}
+wall 'cjson/' platform/json.c
+wall 'psa/' platform/crypto.c
+wall 'mbedtls/' platform/crypto.c agent/link_tls.c fleet/x509.c
+wall 'mosquitto.h|<mqtt_protocol' agent/link_mqtt.c fleet/mqtt.c
+wall 'curl/' ota/fetch_http.c fleet/http.c
+wall 'zlib.h' ota/gunzip.c fleet/measure.c
+
+# The daemons' core opens no network socket and starts no shell.
+grep -nE '\b(system|popen)\(' -r platform runtime ota agent fleet --include='*.c' && fail "system() or popen()"
+grep -nE '^\s*goto ' -r platform runtime ota agent fleet tests --include='*.[ch]' && fail "goto"
+# Sizes: a file is a room that a reader can hold in mind.
+while read -r n file; do
+	[ "$file" = total ] || [ "$n" -le 700 ] || fail "$file has $n lines, 700 at most"
+done < <(find platform runtime ota agent fleet -name '*.[ch]' -print0 | xargs -0 wc -l)
+exit $bad

@@ -396,6 +396,7 @@ static void take_down(struct core *c, struct box_started *b)
 static void app_run(struct app *a, const struct want *w, const struct box_started *b,
                     const struct image *image)
 {
+    core_point(a->core, "box-started");
     a->box = b->id;
     a->report = b->report;
     a->pidfd = b->pidfd;
@@ -410,6 +411,7 @@ static void app_run(struct app *a, const struct want *w, const struct box_starte
     a->seen.start_failures = 0;
     a->ooms_seen = 0;
     app_save(a); /* before the keeper's copies: a successor looks for the file first */
+    core_point(a->core, "box-saved");
     core_keep(a->core, w->name, "pid", a->pidfd);
     core_keep(a->core, w->name, "out", a->out_fd);
     core_keep(a->core, w->name, "err", a->err_fd);
@@ -467,6 +469,7 @@ void app_stop(struct app *a, const char *why, bool by_us)
     a->seen.box = BOX_STOPPING;
     a->seen.kill_at_ms = clock_boot_ms() + grace;
     log_info("stop %s: %s", a->seen.name, why);
+    core_point(a->core, "stop-decided");
     if (box_signal(&a->box, a->pidfd, sig, &err) < 0 && err.kind != ERR_NOTFOUND)
         log_warn("stop %s: %s", a->seen.name, err.msg);
     app_save(a);

@@ -60,6 +60,23 @@ static const char *plain(const struct cli *c)
     return c->color ? "\033[0m" : "";
 }
 
+/* "! kind: message", broken at blanks so that no line is longer than 79. */
+static void print_wrapped(const char *kind, const char *msg)
+{
+    size_t room = 79 - 4 - strlen(kind);
+    (void)printf("! %s: ", kind);
+    while (strlen(msg) > room) {
+        size_t cut = room;
+        while (cut > 0 && msg[cut] != ' ')
+            cut--;
+        cut = cut ? cut : room;
+        (void)printf("%.*s\n  ", (int)cut, msg);
+        msg += cut + (msg[cut] == ' ');
+        room = 77;
+    }
+    (void)printf("%s\n", msg);
+}
+
 static void print_head(const struct cli *c, const struct json_cur *r)
 {
     char up[24], mem[16], mem_free[16], disk[16], disk_free[16];
@@ -85,7 +102,7 @@ static void print_head(const struct cli *c, const struct json_cur *r)
     if (strcmp(link, "online") != 0)
         (void)printf("link: %.72s\n", link);
     if (json_get_object(r, "err", JSON_OPTIONAL, &err, NULL) > 0)
-        (void)printf("! %.9s: %.290s\n", text_of(&err, "kind", "?"), text_of(&err, "msg", ""));
+        print_wrapped(text_of(&err, "kind", "?"), text_of(&err, "msg", ""));
 }
 
 static bool print_app(const struct cli *c, const struct json_cur *a)
@@ -248,7 +265,8 @@ int cli_why(const struct cli *c)
 {
     static const char *const ask_events[] = {"events", "500", NULL}, *const ask_plan[] = {"plan", NULL};
     struct err err = ERR_INIT;
-    char AUTO_MEM *events = NULL, AUTO_MEM *plan = NULL, when[24];
+    char when[24];
+    char AUTO_MEM *events = NULL, AUTO_MEM *plan = NULL;
     unsigned found = 0;
     if (c->argc != 1) {
         (void)fprintf(stderr, "usage: agentctl why APP\n");

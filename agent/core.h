@@ -132,6 +132,9 @@ struct core {
 void core_touch(struct core *c); /* something changed: observe and plan after this turn, report */
 void core_keep(struct core *c, const char *app, const char *what, int fd); /* "app.web.pid" at the keeper */
 void core_drop(struct core *c, const char *app, const char *what);
+/* A named point of an update at which a test may end core by SIGKILL, once (LIMPET_KILL_AT); does nothing
+ * otherwise. */
+void core_point(const struct core *c, const char *name);
 uint64_t core_now_s(const struct core *c); /* clock_judge_s with the saved floor */
 void core_stop(struct core *c);            /* stop apps, then end */
 

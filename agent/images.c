@@ -182,6 +182,9 @@ static void work_done(void *arg, const struct job_verdict *v)
 {
     struct work *k = arg;
     struct core *c = k->core;
+    core_point(c, c->job_step == STEP_INSTALL ? "installed"
+                  : c->job_step == STEP_FETCH ? "verified"
+                                              : "collected");
     if (c->job_step != STEP_COLLECT) {
         job_over(c, k->app, v);
     } else { /* what it could not remove is no fault of the candidate; a full disk stays one until the next
@@ -230,6 +233,7 @@ static void fetched(void *arg, const struct job_verdict *v)
     struct work *k = arg;
     struct core *c = k->core;
     struct job_verdict failed = *v;
+    core_point(c, "fetched");
     if (v->err.kind == ERR_NONE && run_job(c, k, "verify", commit_job, LIM_INSTALL_BYTES, &failed.err) == 0)
         return;
     if (v->err.kind != ERR_NONE) {

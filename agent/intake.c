@@ -113,8 +113,21 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     c->has_garbage = true;
     c->fault = (struct fault){0};
     save(c);
+    core_point(c, "verdict-saved");
     event_add(c, verdict_name(v), NULL, "rev %llu: %s", (unsigned long long)rev, why);
     images_forget(c);
+}
+
+/* Retained documents come again at each connect: each refusal is told once. */
+static bool was_refused(struct core *c, const struct digest *digest)
+{
+    char text[SHA256_TEXT];
+    (void)digest_text(digest, text);
+    for (unsigned i = 0; i < COUNT_OF(c->denied_seen); i++)
+        if (strcmp(c->denied_seen[i], text) == 0)
+            return true;
+    (void)str_copy(c->denied_seen[c->denied_at++ % COUNT_OF(c->denied_seen)], SHA256_TEXT, text);
+    return false;
 }
 
 /* It is authentic and for us, but refused: nothing is touched; the verdict is told and kept, its rev is used
@@ -134,6 +147,7 @@ static int refuse(struct core *c, struct state_rev *r, const struct set *s, cons
     c->refused_rev = s->d.rev;
     memcpy(c->refused_why, h.why, sizeof(c->refused_why));
     event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)s->d.rev, h.why);
+    (void)was_refused(c, digest);
     core_touch(c);
     return -(int)why->kind;
 }
@@ -153,9 +167,12 @@ static int accept(struct core *c, struct state_rev *r, struct set *take_s, const
     l->follow_previous = false;
     l->time_floor_s = take_s->d.issued_s > l->time_floor_s ? take_s->d.issued_s : l->time_floor_s;
     (void)str_copy(l->source, sizeof(l->source), r->source);
+    core_point(c, "accept-before-ledger");
     int rc = state_save(&c->state, err);
+    core_point(c, "accept-after-ledger");
     if (rc == 0)
         rc = state_store(&c->state, STATE_DESIRED, e, err);
+    core_point(c, "accept-after-document");
     if (rc < 0)
         return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
     if (c->job)
@@ -198,17 +215,6 @@ static bool must_wait(struct core *c, const struct desired *d, char *why, size_t
                        (unsigned long long)d->slots);
     if (d->not_before_s > core_now_s(c))
         return str_fmt(why, size, "rollout %s begins at %llu", d->salt, (unsigned long long)d->not_before_s);
-    return false;
-}
-
-static bool was_refused(struct core *c, const struct digest *digest)
-{
-    char text[SHA256_TEXT];
-    (void)digest_text(digest, text);
-    for (unsigned i = 0; i < COUNT_OF(c->denied_seen); i++)
-        if (strcmp(c->denied_seen[i], text) == 0)
-            return true;
-    (void)str_copy(c->denied_seen[c->denied_at++ % COUNT_OF(c->denied_seen)], SHA256_TEXT, text);
     return false;
 }
 
@@ -315,9 +321,12 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
         rc = is_old_trust(c, e) ? 0 : take_trust(c, e, err);
     else
         rc = take_desired(c, source, e, &digest, err);
-    if (rc < 0 && !was_refused(c, &digest) && c->refused_rev == 0) {
+    if (rc < 0 && !was_refused(c, &digest)) {
         event_add(c, "denied", NULL, "%s: %s", source, err->msg);
-        (void)str_fmt(c->refused_why, sizeof(c->refused_why), "%s", err->msg);
+        if (!c->refused_rev) {
+            (void)str_fmt(c->refused_why, sizeof(c->refused_why), "%s", err->msg);
+            (void)str_clean(c->refused_why);
+        }
         core_touch(c);
     }
     return rc;
@@ -423,8 +432,10 @@ int intake_confirm(struct core *c, struct err *err)
     int rc = state_load(&c->state, STATE_DESIRED, &e, err);
     if (rc == 0 && c->good.arena && c->good.d.rev != c->candidate.d.rev)
         rc = state_copy(&c->state, STATE_GOOD, STATE_PREVIOUS, err);
+    core_point(c, "confirm-before-good");
     if (rc == 0)
         rc = state_store(&c->state, STATE_GOOD, e, err);
+    core_point(c, "confirm-after-good");
     if (rc == 0)
         rc = set_parse(e, &copy, err);
     if (rc < 0)

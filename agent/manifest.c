@@ -1,5 +1,6 @@
 #include "agent/manifest.h"
 
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -19,43 +20,47 @@ static const char *const mount_names[] = {"tmpfs", "volume"};
 static const char *const action_names[] = {"none", "restart"};
 
 /* Linux capabilities that a manifest may ask for, by their number. */
+#define CAP_ROW(name) [CAP_##name] = #name
 static const char *const cap_names[] = {
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
+    CAP_ROW(CHOWN),
+    CAP_ROW(DAC_OVERRIDE),
+    CAP_ROW(DAC_READ_SEARCH),
+    CAP_ROW(FOWNER),
+    CAP_ROW(FSETID),
+    CAP_ROW(KILL),
+    CAP_ROW(SETGID),
+    CAP_ROW(SETUID),
+    CAP_ROW(SETPCAP),
+    CAP_ROW(LINUX_IMMUTABLE),
+    CAP_ROW(NET_BIND_SERVICE),
+    CAP_ROW(NET_BROADCAST),
+    CAP_ROW(NET_ADMIN),
+    CAP_ROW(NET_RAW),
+    CAP_ROW(IPC_LOCK),
+    CAP_ROW(IPC_OWNER),
+    CAP_ROW(SYS_MODULE),
+    CAP_ROW(SYS_RAWIO),
+    CAP_ROW(SYS_CHROOT),
+    CAP_ROW(SYS_PTRACE),
+    CAP_ROW(SYS_PACCT),
+    CAP_ROW(SYS_ADMIN),
+    CAP_ROW(SYS_BOOT),
+    CAP_ROW(SYS_NICE),
+    CAP_ROW(SYS_RESOURCE),
+    CAP_ROW(SYS_TIME),
+    CAP_ROW(SYS_TTY_CONFIG),
+    CAP_ROW(MKNOD),
+    CAP_ROW(LEASE),
+    CAP_ROW(AUDIT_WRITE),
+    CAP_ROW(AUDIT_CONTROL),
+    CAP_ROW(SETFCAP),
 };
 /* Those that would make the box a door to the host are refused whatever the manifest says. */
-#define CAPS_REFUSED \
-    (1ULL << 16 | 1ULL << 17 | 1ULL << 22 | 1ULL << 2 | 1ULL << 30 | 1ULL << 25 | 1ULL << 20 | 1ULL << 27)
+#define CAP_BIT(name) (1ULL << CAP_##name)
+static const uint64_t caps_refused = CAP_BIT(SYS_ADMIN) | CAP_BIT(SYS_MODULE) | CAP_BIT(SYS_RAWIO) |
+                                     CAP_BIT(SYS_BOOT) | CAP_BIT(SYS_PTRACE) | CAP_BIT(SYS_PACCT) |
+                                     CAP_BIT(SYS_TIME) | CAP_BIT(DAC_READ_SEARCH) | CAP_BIT(AUDIT_CONTROL) |
+                                     CAP_BIT(MKNOD);
 
 static const struct {
     const char *name;
@@ -240,7 +245,7 @@ static int read_caps(struct reader *r, const struct json_cur *app, struct want *
         if (n == COUNT_OF(cap_names))
             return json_fail(&c, r->err, ERR_INVALID,
                              "\"%s\" is no capability (write NET_BIND_SERVICE, not CAP_..)", s);
-        if (CAPS_REFUSED >> n & 1)
+        if (caps_refused >> n & 1)
             return json_fail(&c, r->err, ERR_DENIED, "%s would open the host to the app", s);
         w->caps |= 1ULL << n;
     }

@@ -5,6 +5,7 @@
 
 #include "fleet/diff.h"
 #include "fleet/relstore.h"
+#include "fleet/rollout.h"
 #include "platform/clock.h"
 
 #define YEAR_MS   (365ULL * 86400ULL * 1000ULL)
@@ -152,7 +153,7 @@ static unsigned count_missing(const struct printer *p, const char *name, const c
     for (unsigned i = 0; i < p->ch->view.n; i++) {
         const struct view_device *d = &p->ch->view.devices[i];
         struct json_cur apps, app;
-        if (!view_meant(d, &p->ch->target))
+        if (!view_meant(d, &p->ch->target) || !rollout_open(&p->ch->next.root, d->id))
             continue;
         if (!d->state.node || !doc_get(&d->state.root, "apps", &apps) || !doc_get(&apps, name, &app) ||
             strcmp(doc_str(&app, "release", ""), digest) != 0)
@@ -239,23 +240,25 @@ static void on_rest(void *arg, const char *path, const char *was, const char *wi
     on_field(arg, path, was, will);
 }
 
-static void count_devices(const struct change *ch, unsigned *ret_all, unsigned *ret_online)
+static void count_devices(const struct change *ch, unsigned *ret_all, unsigned *ret_online,
+                          unsigned *ret_open)
 {
-    *ret_all = *ret_online = 0;
+    *ret_all = *ret_online = *ret_open = 0;
     for (unsigned i = 0; i < ch->view.n; i++)
         if (view_meant(&ch->view.devices[i], &ch->target)) {
             ++*ret_all;
             *ret_online += ch->view.devices[i].online;
+            *ret_open += rollout_open(&ch->next.root, ch->view.devices[i].id);
         }
 }
 
 static void print_head(const struct change *ch, FILE *to)
 {
     const struct target *t = &ch->target;
-    unsigned all, online;
+    unsigned all, online, open;
     char rev[32] = "new";
 
-    count_devices(ch, &all, &online);
+    count_devices(ch, &all, &online, &open);
     if (ch->old_rev)
         (void)str_fmt(rev, sizeof(rev), "%llu", (unsigned long long)ch->old_rev);
     fprintf(to, "Plan for %s %s, rev %s -> %llu: ", t->device ? "device" : "group",
@@ -266,20 +269,21 @@ static void print_head(const struct change *ch, FILE *to)
                 : all  ? "offline, acts when it is back"
                        : "has not reported yet");
     else
-        fprintf(to, "%u devices (%u online, %u offline)\n", all, online, all - online);
+        fprintf(to, "%u devices (%u online, %u offline), %u of them act\n", all, online, all - online, open);
 }
 
 static void put_json_head(const struct change *ch, struct cJSON *root)
 {
-    unsigned all, online;
+    unsigned all, online, open;
 
-    count_devices(ch, &all, &online);
+    count_devices(ch, &all, &online, &open);
     json_put_str(root, ch->target.device ? "device" : "group",
                  ch->target.device ? ch->target.device : ch->target.group);
     json_put_u64(root, "old_rev", ch->old_rev);
     json_put_u64(root, "rev", ch->rev);
     json_put_u64(root, "devices", all);
     json_put_u64(root, "online", online);
+    json_put_u64(root, "acting", open);
 }
 
 unsigned change_print(const struct ctx *c, const struct change *ch, FILE *to)

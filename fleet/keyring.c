@@ -265,8 +265,10 @@ static int add_signers(const struct ctx *c, const struct trust_doc *t, enum trus
 static int sign_with(const struct signers *s, const char *type, struct buf payload, struct envelope **ret,
                      char **ret_text, struct err *err)
 {
-    if (envelope_sign(type, payload, s->privs, s->n, ret, err) < 0)
-        return -(int)err->kind;
+    int rc = envelope_sign(type, payload, s->privs, s->n, ret, err);
+
+    if (rc < 0)
+        return rc;
     *ret_text = envelope_build(*ret, s->id_list);
     return 0;
 }

@@ -79,6 +79,7 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
                         .view = &ch->view,
                         .target = ch->target,
                         .rev = ch->rev,
+                        .doc = &ch->next.root,
                         .start_ms = clock_boot_ms()};
 
     if (args_ms(a, OPT_SETTLE, &settle_ms, err) < 0 || args_ms(a, OPT_TIMEOUT, &timeout_ms, err) < 0 ||
@@ -89,13 +90,15 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
                        (unsigned long long)ch->old_rev, (unsigned long long)expect);
     if (args_has(a, OPT_DRY_RUN))
         return dry_run(ch);
-    (void)change_print(c, ch, stdout);
+    if (c->output != OUT_JSON)
+        (void)change_print(c, ch, stdout);
     fflush(stdout);
     if (publish(c, ch, settle_ms, err) < 0)
         return -(int)err->kind;
     if (!args_has(a, OPT_WAIT)) {
-        if (c->output != OUT_JSON)
-            printf("published rev %llu\n", (unsigned long long)ch->rev);
+        printf(c->output == OUT_JSON ? "{\"rev\": %llu, \"result\": \"published\"}\n"
+                                     : "published rev %llu\n",
+               (unsigned long long)ch->rev);
         return EXIT_DONE;
     }
     w.timeout_ms = timeout_ms;

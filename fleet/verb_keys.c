@@ -106,6 +106,8 @@ static int keys_device(struct ctx *c, const struct args *a, struct err *err)
 
     if (a->n_pos < 2)
         return err_set(err, ERR_INVALID, "usage: fleetctl keys device ID ...");
+    if (ctx_lock(c, err) < 0)
+        return -(int)err->kind;
     w.n_groups = args_all(a, OPT_GROUP, w.groups, LIM_GROUPS);
     for (unsigned i = 1; i < a->n_pos; i++) {
         int rc;
@@ -127,6 +129,8 @@ static int keys_broker(struct ctx *c, const struct args *a, struct err *err)
         return err_set(err, ERR_INVALID, "usage: fleetctl keys broker HOST ...");
     if (strchr(a->pos[1], '/') || a->pos[1][0] == '.')
         return err_set(err, ERR_INVALID, "'%s' is no host name", a->pos[1]);
+    if (ctx_lock(c, err) < 0)
+        return -(int)err->kind;
     (void)str_fmt(stem, sizeof(stem), "pki/broker-%s", a->pos[1]);
     rc = pki_broker(c, stem, a->pos + 1, a->n_pos - 1, err);
     if (rc < 0)

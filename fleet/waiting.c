@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fleet/rollout.h"
 #include "platform/clock.h"
 
 #define POLL_MS   500
@@ -29,6 +30,11 @@ enum verdict wait_judge(const struct json_cur *state, uint64_t rev, const char *
     return seen == rev && strcmp(phase, "superseded") == 0 ? VERDICT_SUPERSEDED : VERDICT_OPEN;
 }
 
+static bool meant(const struct waiting *w, const struct view_device *d)
+{
+    return view_meant(d, &w->target) && (!w->doc || rollout_open(w->doc, d->id));
+}
+
 struct tally {
     unsigned all, n[4]; /* by verdict */
 };
@@ -39,7 +45,7 @@ static struct tally count(const struct waiting *w)
 
     for (unsigned i = 0; i < w->view->n; i++) {
         const struct view_device *d = &w->view->devices[i];
-        if (!view_meant(d, &w->target))
+        if (!meant(w, d))
             continue;
         t.all++;
         t.n[d->state.node ? wait_judge(&d->state.root, w->rev, w->want_phase) : VERDICT_OPEN]++;
@@ -112,7 +118,7 @@ static void print_reasons(const struct waiting *w)
 
     for (unsigned i = 0; i < w->view->n; i++) {
         const struct view_device *d = &w->view->devices[i];
-        if (!view_meant(d, &w->target) || !d->state.node ||
+        if (!meant(w, d) || !d->state.node ||
             wait_judge(&d->state.root, w->rev, w->want_phase) != VERDICT_BAD)
             continue;
         if (doc_get(&d->state.root, "err", &e) && json_is_object(&e, NULL) == 0)
@@ -124,6 +130,30 @@ static void print_reasons(const struct waiting *w)
     }
 }
 
+/* One object for scripts: how each device ended. */
+static void print_json(const struct waiting *w, const char *result)
+{
+    struct cJSON *root = json_obj(), *list;
+    struct json_cur e;
+
+    json_put_u64(root, "rev", w->rev);
+    json_put_str(root, "result", result);
+    list = json_put(root, "devices", json_arr());
+    for (unsigned i = 0; i < w->view->n; i++) {
+        const struct view_device *d = &w->view->devices[i];
+        struct cJSON *o;
+        if (!meant(w, d) || !d->state.node)
+            continue;
+        o = json_push(list, json_obj());
+        json_put_str(o, "device", d->id);
+        json_put_str(o, "phase", doc_str(&d->state.root, "phase", "?"));
+        json_put_u64(o, "rev", doc_u64(&d->state.root, "rev"));
+        if (doc_get(&d->state.root, "err", &e))
+            json_put_copy(o, "err", &e);
+    }
+    out_json(root);
+}
+
 static int conclude(const struct waiting *w, const struct tally *t, const struct line *l)
 {
     const char *name = w->target.device ? w->target.device : w->target.group;
@@ -132,6 +162,8 @@ static int conclude(const struct waiting *w, const struct tally *t, const struct
     if (l->tty)
         fprintf(stderr, "\n");
     (void)clock_age(clock_boot_ms() - l->start_ms, age, sizeof(age));
+    if (w->ctx->output == OUT_JSON)
+        print_json(w, t->n[VERDICT_BAD] ? "failed" : t->n[VERDICT_SUPERSEDED] ? "superseded" : "done");
     if (t->n[VERDICT_BAD]) {
         print_reasons(w);
         return EXIT_UNREADY;
@@ -140,8 +172,9 @@ static int conclude(const struct waiting *w, const struct tally *t, const struct
         out_note("%s: another revision came after %llu", name, (unsigned long long)w->rev);
         return EXIT_CONFLICT;
     }
-    printf("%s%s%s  %s  in %s\n", out_color(COLOR_GOOD), w->want_phase ? w->want_phase : "converged",
-           out_plain(), name, age);
+    if (w->ctx->output != OUT_JSON)
+        printf("%s%s%s  %s  in %s\n", out_color(COLOR_GOOD), w->want_phase ? w->want_phase : "converged",
+               out_plain(), name, age);
     return EXIT_DONE;
 }
 
@@ -158,6 +191,10 @@ int wait_all(const struct waiting *w, struct err *err)
             show(w, &t, &l);
             changes = w->view->changes;
             last_shown = now;
+        }
+        if (w->target.group && t.all == 0) {
+            out_note("no device of group %s that has reported acts on this", w->target.group);
+            return EXIT_UNREADY;
         }
         if (t.all > 0 && t.n[VERDICT_OPEN] == 0)
             return conclude(w, &t, &l);

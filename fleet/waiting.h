@@ -16,6 +16,8 @@ struct waiting {
     struct target target;
     uint64_t rev; /* 0: whatever the device was last asked */
     const char *want_phase;
+    const struct json_cur
+        *doc; /* what was published: devices whose slot is closed are not waited for; NULL: all */
     uint64_t start_ms, timeout_ms; /* start: of clock_boot_ms */
 };
 /* An exit_code; or -kind when the broker is lost. Reasons of devices that failed go to stderr. */

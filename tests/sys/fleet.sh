@@ -128,6 +128,10 @@ check_rc 0 "--wait until converged" fleetctl apply -f "$T/web.json" -d dev-1 --w
 check "progress in lines" grep -q downloading "$T/progress"
 check_not "no cursor tricks without a terminal" grep -q $'\r' "$T/progress"
 next=$((next + 1))
+{ sleep 1; report $next converged; } &
+LIB_PIDS+=($!)
+check "--wait -o json is one document" test "$(fleetctl apply -f "$T/web.json" -d dev-1 --wait -o json --timeout 20s 2>/dev/null | jq -c '[.result, .devices[0].phase]')" = '["done","converged"]'
+next=$((next + 1))
 { sleep 1; report $next rolled-back ',"err":{"kind":"timeout","msg":"health: /healthz answers 404","app":"web"}' $((next - 1)); } &
 LIB_PIDS+=($!)
 check_rc 3 "--wait ends with 3 when it was rolled back" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 20s 2>"$T/why"
@@ -143,6 +147,14 @@ check "get -o name" test "$(fleetctl get devices -o name)" = dev-1
 check "get -g" test "$(fleetctl get devices -g nobody -o json | jq length)" = 0
 check "describe" grep -q 'oom 2' <(fleetctl describe dev-1)
 check_not "no colours without a terminal" grep -q $'\033' <(fleetctl get devices)
+# a group: slots decide who acts
+echo '{"apps":[],"rollout":{"salt":"s","slots":10000}}' >"$T/group.json"
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -n
+check "a group's device acts when its slot is open" test "$(fleetctl plan -f "$T/group.json" -g line-a -o json | jq .acting)" = 1
+sed -i 's/10000/0/' "$T/group.json"
+check "and not when it is closed" test "$(fleetctl plan -f "$T/group.json" -g line-a -o json | jq .acting)" = 0
+check_rc 3 "waiting for nobody ends" fleetctl apply -f "$T/group.json" -g line-a --wait --timeout 10s
+fleetctl apply -f "$T/web.json" -d dev-1 >>"$T/log/apply"
 fleetctl events -f -n 1 --timeout 10s -o json >"$T/events" &
 EV=$!
 LIB_PIDS+=("$EV")

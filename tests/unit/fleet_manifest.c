@@ -1,7 +1,9 @@
 /* The operator's file: comments, the closed schema, what differs, what a report means. */
+#include "agent/manifest.h"
 #include "fleet/diff.h"
 #include "fleet/doc.h"
 #include "fleet/manifest.h"
+#include "fleet/rollout.h"
 #include "fleet/schema.h"
 #include "fleet/view.h"
 #include "fleet/waiting.h"
@@ -177,6 +179,28 @@ TEST(what_a_report_means)
 static void take(struct view *v, const char *topic, const char *text)
 {
     view_take(v, &(struct mqtt_msg){.topic = topic, .payload = buf_str(text)});
+}
+
+TEST(slots_are_the_agents)
+{
+    static const char *const ids[] = {"gw-1", "gw-2", "a", "dev-00042", "turin.17"};
+    unsigned open = 0;
+    char id[16];
+    struct json_cur root;
+    struct err err = ERR_INIT;
+
+    CHECK_OK(crypto_init(&err), err);
+    for (unsigned i = 0; i < COUNT_OF(ids); i++)
+        CHECK(rollout_slot("r-7f3a", ids[i]) == manifest_slot("r-7f3a", ids[i]));
+    CHECK_OK(json_parse(BUF_LIT("{\"rollout\":{\"salt\":\"s\",\"slots\":2500}}"), &json_limits_signed, &root,
+                        &err),
+             err);
+    for (unsigned i = 0; i < 4000; i++) {
+        CHECK(str_fmt(id, sizeof(id), "dev-%u", i));
+        open += rollout_open(&root, id);
+    }
+    CHECK(open > 900 && open < 1100); /* a quarter of 4000 */
+    json_free(root.node);
 }
 
 TEST(view_of_a_fleet)

@@ -1,0 +1,197 @@
+/* Strict JSON: what must be refused, what must pass, cursors that know their path. */
+#include "platform/json.h"
+#include "tests/unit/check.h"
+
+TEST(refuses_what_is_no_json_or_not_ours)
+{
+    static const struct {
+        const char *text, *why;
+    } bad[] = {
+        {"", "value"},
+        {" ", "value"},
+        {"{", "string"},
+        {"[1,]", "value"},
+        {"[1 2]", "expected"},
+        {"{\"a\" 1}", "':'"},
+        {"{\"a\":1,}", "string"},
+        {"nul", "value"},
+        {"tru", "value"},
+        {"[01]", "leading zero"},
+        {"[1.0]", "integers"},
+        {"[1e3]", "integers"},
+        {"[-]", "value"},
+        {"[+1]", "value"},
+        {"[.5]", "value"},
+        {"[NaN]", "value"},
+        {"\"a", "closed"},
+        {"\"\\x\"", "escape"},
+        {"\"\\u12\"", "cut off"},
+        {"\"\\u12g4\"", "hex"},
+        {"\"\\u0000\"", "u0000"},
+        {"\"\\ud800\"", "surrogate"},
+        {"\"\\udc00\"", "surrogate"},
+        {"\"\\ud800\\u0041\"", "surrogate"},
+        {"\"\x01\"", "control"},
+        {"\"\x7f\"", "control"},
+        {"\"\n\"", "control"},
+        {"\"\xc0\xaf\"", "UTF-8"},
+        {"\"\xe0\x80\xaf\"", "UTF-8"},
+        {"\"\xed\xa0\x80\"", "UTF-8"},
+        {"\"\xf4\x90\x80\x80\"", "UTF-8"},
+        {"\"\x80\"", "UTF-8"},
+        {"\"\xe2\x82\"", "UTF-8"},
+        {"\xef\xbb\xbf{}", "value"},
+        {"{} x", "after the end"},
+        {"{}{}", "after the end"},
+        {"{\"a\":1,\"a\":2}", "duplicate"},
+        {"{\"a\":{\"b\":1,\"b\":2}}", "duplicate"},
+        {"{\"\\u0061\":1}", "escape in a key"},
+        {"[9007199254740993]", "2^53"},
+        {"[99999999999999999999]", "2^53"},
+        {"[-9007199254740993]", "2^53"},
+        {"'a'", "value"},
+        {"{a:1}", "string"},
+        {"[1]//", "after the end"},
+        {"\"a\tb\"", "control"},
+    };
+    for (unsigned i = 0; i < COUNT_OF(bad); i++) {
+        struct err err = ERR_INIT;
+        int rc = json_check(buf_str(bad[i].text), &json_limits_signed, &err);
+        if (rc != -ERR_INVALID || !strstr(err.msg, bad[i].why))
+            printf("  %s: %s\n", bad[i].text, rc ? err.msg : "accepted");
+        CHECK(rc == -ERR_INVALID && strstr(err.msg, bad[i].why));
+    }
+}
+
+TEST(accepts_what_is_json)
+{
+    static const char *const good[] = {
+        "{}",
+        "[]",
+        " [ ] ",
+        "null",
+        "true",
+        "0",
+        "-0",
+        "-1",
+        "9007199254740992",
+        "\"\"",
+        "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+        "\"\\ud83d\\ude00\"",
+        "\"\xe2\x82\xac\xf0\x9f\x98\x80\"",
+        "{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}",
+        "[[[[[[1]]]]]]",
+        "{\"A\":1,\"a\":2}",
+        "\t\r\n{\"a\" : [ 1 , 2 ] }\n",
+    };
+    for (unsigned i = 0; i < COUNT_OF(good); i++) {
+        struct err err = ERR_INIT;
+        CHECK_OK(json_check(buf_str(good[i]), &json_limits_signed, &err), err);
+    }
+    struct err err = ERR_INIT;
+    CHECK_OK(json_check(BUF_LIT("[1.5,1e3,-0.1E-2,123456789012345678901]"), &json_limits_oci, &err), err);
+}
+
+TEST(a_nul_byte_is_no_end)
+{
+    struct err err = ERR_INIT;
+    CHECK_ERR(json_check(buf_of("{}\0", 3), &json_limits_signed, &err), ERR_INVALID, err);
+    CHECK_ERR(json_check(buf_of("\"a\0b\"", 5), &json_limits_signed, &err), ERR_INVALID, err);
+}
+
+TEST(bounds_hold)
+{
+    struct err err = ERR_INIT;
+    char text[70000];
+    memset(text, '[', sizeof(text));
+    CHECK_ERR(json_check(buf_of(text, 17), &json_limits_signed, &err), ERR_INVALID, err);
+    CHECK_MSG(err, "too deep");
+    CHECK_ERR(json_check(buf_of(text, sizeof(text)), &json_limits_signed, &err), ERR_INVALID, err);
+    CHECK_MSG(err, "at most 65536");
+    text[0] = '[';
+    for (unsigned i = 1; i < 10001; i += 2)
+        memcpy(text + i, "1,", 2);
+    CHECK_ERR(json_check(buf_of(text, 10001), &json_limits_signed, &err), ERR_INVALID, err);
+    CHECK_MSG(err, "too many values");
+    /* as deep as allowed */
+    CHECK_OK(json_check(BUF_LIT("[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]"), &json_limits_signed, &err), err);
+}
+
+TEST(cursors_name_the_path)
+{
+    struct err err = ERR_INIT;
+    struct json_cur root, apps, app, memory;
+    uint64_t n = 7;
+    const char *s = "before";
+    CHECK_OK(json_parse(BUF_LIT("{\"apps\":[{\"name\":\"web\"},{\"memory\":{\"max\":12,\"oops\":1}}]}"),
+                        &json_limits_signed, &root, &err),
+             err);
+    CHECK(json_get_array(&root, "apps", JSON_REQUIRED, 5, &apps, &err) == 1);
+    CHECK(json_len(&apps) == 2);
+    app = json_at(&apps, 1);
+    CHECK(json_get_object(&app, "memory", JSON_REQUIRED, &memory, &err) == 1);
+    CHECK_ERR(json_get_u64(&memory, "max", JSON_REQUIRED, 13, 99, &n, &err), ERR_INVALID, err);
+    CHECK_STR(err.msg, "apps[1].memory.max: 12 is below 13");
+    CHECK(n == 7); /* outputs stay untouched on failure */
+    CHECK(json_get_u64(&memory, "max", JSON_REQUIRED, 1, 99, &n, &err) == 1 && n == 12);
+    CHECK_ERR(json_done(&memory, &err), ERR_INVALID, err);
+    CHECK_STR(err.msg, "apps[1].memory.oops: unknown field");
+    CHECK(json_get_str(&app, "name", JSON_OPTIONAL, 9, &s, &err) == 0);
+    CHECK_STR(s, "before");
+    CHECK_ERR(json_get_str(&app, "name", JSON_REQUIRED, 9, &s, &err), ERR_INVALID, err);
+    CHECK_STR(err.msg, "apps[1].name: missing");
+    CHECK_ERR(json_get_str(&app, "memory", JSON_REQUIRED, 9, &s, &err), ERR_INVALID, err);
+    app = json_at(&apps, 0);
+    CHECK_ERR(json_get_str(&app, "name", JSON_REQUIRED, 2, &s, &err), ERR_INVALID, err);
+    CHECK_ERR(json_get_array(&root, "apps", JSON_REQUIRED, 1, &apps, &err), ERR_INVALID, err);
+    CHECK_ERR(json_get(&apps, "x", JSON_OPTIONAL, &app, &err), ERR_INVALID, err); /* an array is no object */
+    (void)json_free(root.node);
+}
+
+TEST(wrong_types_are_refused)
+{
+    struct err err = ERR_INIT;
+    struct json_cur root;
+    uint64_t n;
+    bool b;
+    int e;
+    static const char *const names[] = {"red", "blue"};
+    CHECK_OK(json_parse(BUF_LIT("{\"neg\":-1,\"text\":\"1\",\"null\":null,\"one\":1,\"name\":\"green\"}"),
+                        &json_limits_signed, &root, &err),
+             err);
+    CHECK_ERR(json_get_u64(&root, "neg", JSON_REQUIRED, 0, 9, &n, &err), ERR_INVALID, err);
+    CHECK_ERR(json_get_u64(&root, "text", JSON_REQUIRED, 0, 9, &n, &err), ERR_INVALID, err);
+    CHECK_ERR(json_get_u64(&root, "null", JSON_OPTIONAL, 0, 9, &n, &err), ERR_INVALID, err);
+    CHECK_ERR(json_get_bool(&root, "one", JSON_REQUIRED, &b, &err), ERR_INVALID, err);
+    CHECK_ERR(json_get_enum(&root, "name", JSON_REQUIRED, names, 2, &e, &err), ERR_INVALID, err);
+    CHECK_STR(err.msg, "name: \"green\" is none of red, blue");
+    CHECK_ERR(json_get_u64(&root, "NEG", JSON_REQUIRED, 0, 9, &n, &err), ERR_INVALID, err); /* case counts */
+    (void)json_free(root.node);
+}
+
+TEST(what_is_built_is_read_again)
+{
+    struct err err = ERR_INIT;
+    struct json_cur root, list, first;
+    const char *s;
+    uint64_t n;
+    struct cJSON *o = json_obj();
+    json_put_str(o, "text", "a\"b\\c\n\x01\xe2\x82\xac");
+    json_put_u64(o, "large", 1ULL << 53);
+    json_put_u64(o, "larger", UINT64_MAX);
+    json_push_str(json_put(o, "list", json_arr()), "x");
+    char *text = json_print(o, false);
+    CHECK_OK(json_parse(buf_str(text), &json_limits_signed, &root, &err), err);
+    CHECK(json_get_str(&root, "text", JSON_REQUIRED, 99, &s, &err) == 1 &&
+          strcmp(s, "a\"b\\c\n\x01\xe2\x82\xac") == 0);
+    CHECK(json_get_u64(&root, "large", JSON_REQUIRED, 0, 1ULL << 53, &n, &err) == 1 && n == 1ULL << 53);
+    CHECK(json_get_str(&root, "larger", JSON_REQUIRED, 99, &s, &err) == 1);
+    CHECK_STR(s, "18446744073709551615");
+    CHECK(json_get_array(&root, "list", JSON_REQUIRED, 9, &list, &err) == 1);
+    first = json_at(&list, 0);
+    CHECK_OK(json_as_str(&first, 9, &s, &err), err);
+    free(text);
+    (void)json_free(o);
+    (void)json_free(root.node);
+}
+TEST_MAIN

@@ -105,6 +105,22 @@ for deny in 1 2 4 8 10 20 40 80 200 2ff; do
 done
 echo "ok   starts without each of the newer calls, and without all"
 
+# --- the runtime killed at any instant: delete --force finds all that it left
+fresh '"sleep","30"'
+n=0
+left=0
+while [ $n -lt 60 ]; do
+    "$limpet" --root "$dir/state" run -b "$dir/b" "k$$-$n" </dev/null >/dev/null 2>&1 &
+    victim=$!
+    sleep "0.0$((n % 6))$((n % 10))"
+    kill -9 $victim 2>/dev/null
+    wait $victim 2>/dev/null
+    timeout -k 1 20 "$limpet" --root "$dir/state" delete --force "k$$-$n" || left=$((left + 1))
+    [ -z "$(find /sys/fs/cgroup -type d -name "k$$-$n" 2>/dev/null)" ] || left=$((left + 1))
+    n=$((n + 1))
+done
+check "killed $n times while it started or ran, nothing is left ($left)" test $left = 0
+
 # --- a thousand lives
 count() {
     echo "mounts $(wc -l </proc/self/mountinfo) links $(ls /sys/class/net | grep -vc '^limpet')" \

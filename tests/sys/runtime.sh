@@ -77,10 +77,11 @@ picture | cmp -s - "$dir/before"
 check "the canary is untouched" test $? = 0
 check "no mount came out" test "$(wc -l </proc/self/mountinfo)" = "$mounts_before"
 
-# --- a mask must be our null device, not one of the image
-fresh '"sh","-c","cat /proc/kcore /proc/timer_list; echo end"'
+# --- masks: the host shows something there, the container nothing
+fresh '"sh","-c","cat /proc/timer_list; echo end; cat /proc/uptime"'
 run
-check "masked files are empty" sh -c "grep -q '^end$' '$dir/out' && [ \$(wc -l <'$dir/out') = 1 ]"
+check "control: timer_list tells the host something" test -n "$(head -c 10 /proc/timer_list)"
+check "a masked file is empty, its neighbour is not" sh -c "[ \"\$(head -n 1 '$dir/out')\" = end ] && [ \$(wc -l <'$dir/out') = 2 ]"
 
 # --- working folder outside
 for cwd in /proc/self/fd/3 /proc/self/fd/7 /proc/1/cwd/../../..; do
@@ -104,9 +105,25 @@ for deny in 1 2 4 8 10 20 40 80 200 2ff; do
 done
 echo "ok   starts without each of the newer calls, and without all"
 
+# --- the runtime killed at any instant: delete --force finds all that it left
+fresh '"sleep","30"'
+n=0
+left=0
+while [ $n -lt 60 ]; do
+    "$limpet" --root "$dir/state" run -b "$dir/b" "k$$-$n" </dev/null >/dev/null 2>&1 &
+    victim=$!
+    sleep "0.0$((n % 6))$((n % 10))"
+    kill -9 $victim 2>/dev/null
+    wait $victim 2>/dev/null
+    timeout -k 1 20 "$limpet" --root "$dir/state" delete --force "k$$-$n" || left=$((left + 1))
+    [ -z "$(find /sys/fs/cgroup -type d -name "k$$-$n" 2>/dev/null)" ] || left=$((left + 1))
+    n=$((n + 1))
+done
+check "killed $n times while it started or ran, nothing is left ($left)" test $left = 0
+
 # --- a thousand lives
 count() {
-    echo "mounts $(wc -l </proc/self/mountinfo) links $(ls /sys/class/net | wc -l)" \
+    echo "mounts $(wc -l </proc/self/mountinfo) links $(ls /sys/class/net | grep -vc '^limpet')" \
         "groups $(find /sys/fs/cgroup -path '*limpet/*' -type d -name "c$$-*" 2>/dev/null | wc -l) state $(ls "$dir/state" | wc -l)"
 }
 fresh '"/bin/true"'

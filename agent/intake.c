@@ -323,7 +323,10 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
         rc = take_desired(c, source, e, &digest, err);
     if (rc < 0 && !was_refused(c, &digest)) {
         event_add(c, "denied", NULL, "%s: %s", source, err->msg);
-        (void)str_fmt(c->refused_why, sizeof(c->refused_why), "%s", err->msg);
+        if (!c->refused_rev) {
+            (void)str_fmt(c->refused_why, sizeof(c->refused_why), "%s", err->msg);
+            (void)str_clean(c->refused_why);
+        }
         core_touch(c);
     }
     return rc;

@@ -29,6 +29,7 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_BACKOFF] = "it ended; backoff before the next start",
     [WHY_GRACE] = "it has been asked to stop",
     [WHY_GRACE_OVER] = "it did not stop in time",
+    [WHY_PORT] = "an app that is going may hold its port still",
     [WHY_RETRY] = "the last try failed; another follows",
     [WHY_PROBATION] = "on probation",
     [WHY_ALL_GOOD] = "every app stayed good through probation",
@@ -153,15 +154,33 @@ static void plan_box(struct plan *p, const char *name, const struct want *w, con
     }
 }
 
+/* A set that replaces another: who publishes ports starts when those that are going have gone. */
+static void hold_starts(struct plan *p, unsigned from)
+{
+    for (unsigned i = from; i < p->n; i++) {
+        struct step *s = &p->steps[i];
+        if (s->kind == STEP_START && (s->want->n_ports || s->want->net == NET_HOST)) {
+            s->kind = STEP_WAIT;
+            s->why = WHY_PORT;
+        }
+    }
+}
+
 static void plan_boxes(struct plan *p, const struct desired *run, const enum image_state *images,
                        const struct observed *o, uint64_t now_ms)
 {
-    for (unsigned i = 0; i < o->n; i++) /* stops come first: a successor may need the same port */
-        if (!desired_find(run, o->seen[i].name))
+    bool leaving = false;
+    for (unsigned i = 0; i < o->n; i++)
+        if (!desired_find(run, o->seen[i].name)) {
             plan_box(p, o->seen[i].name, NULL, &o->seen[i], now_ms);
+            leaving |= o->seen[i].box != BOX_NONE;
+        }
+    unsigned from = p->n;
     for (unsigned i = 0; i < run->n; i++)
         if (images[i] == IMAGE_INSTALLED) /* a last-good set whose store was hurt runs what is whole */
             plan_box(p, run->apps[i].name, &run->apps[i], find_seen(o, run->apps[i].name), now_ms);
+    if (leaving)
+        hold_starts(p, from);
 }
 
 /* ---- bringing images in: one slow step at a time ---- */
@@ -306,8 +325,8 @@ void plan_make(const struct desired *candidate, const struct desired *last_good,
         plan_boxes(ret, ret->run, ret->run == candidate ? o->candidate_image : o->good_image, o, now_ms);
     if (ready && aim_candidate && o->verdict == VERDICT_NONE)
         plan_trial(ret, candidate, last_good != NULL, o, now_ms);
-    ret->converged = only_waits(ret) && ready && !o->job_running;
-    if (ret->converged && o->has_garbage && (o->verdict != VERDICT_NONE || !candidate))
+    ret->quiet = only_waits(ret) && ready && !o->job_running;
+    if (ret->quiet && o->has_garbage && (o->verdict != VERDICT_NONE || !candidate))
         add(ret, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
 }
 

@@ -88,6 +88,7 @@ enum why {
     WHY_BACKOFF,
     WHY_GRACE,
     WHY_GRACE_OVER,
+    WHY_PORT,
     WHY_RETRY,
     WHY_PROBATION,
     WHY_ALL_GOOD,
@@ -114,7 +115,7 @@ struct plan {
     struct step steps[PLAN_STEPS];
     const struct desired *run; /* the set whose boxes should run now; NULL: none known, touch nothing */
     const struct desired *aim; /* the set that is being brought in */
-    bool converged;            /* nothing to do but wait for events */
+    bool quiet;                /* nothing to do but wait for time or events */
     uint64_t wake_ms;          /* earliest at_ms; 0: none */
 };
 const char *step_kind_name(enum step_kind k);

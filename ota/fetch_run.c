@@ -41,11 +41,25 @@ int fetch_take(struct fetch_job *j, struct fetch_item *it, struct buf bytes, str
     return 0;
 }
 
+/* Of a small document whose size nobody signed it cannot be known whether it is whole: it starts again. */
+static int start_again(struct fetch_item *it, struct err *err)
+{
+    if (it->size > 0 || it->have == 0)
+        return 0;
+    if (ftruncate(it->fd, 0) < 0)
+        return err_errno(err, errno, "empty the partial file");
+    it->have = 0;
+    return 0;
+}
+
 static int get(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
 {
     const char *source = j->sources[index];
     struct err why = ERR_INIT;
-    int r = strncmp(source, "dir:", 4) == 0 ? dir_get(j, it, index, &why) : http_get(j, it, source, &why);
+    int r = start_again(it, &why);
+
+    if (r == 0)
+        r = strncmp(source, "dir:", 4) == 0 ? dir_get(j, it, index, &why) : http_get(j, it, source, &why);
 
     if (it->size && it->have == it->size)
         r = 0; /* all that was signed is here; whatever the source did then, the digest decides */

@@ -41,13 +41,21 @@ static const char *split(const char *path, char dir[LIM_PATH_BYTES])
     return slash + 1;
 }
 
+/* Absent, or something else than a folder? The kernel's answers differ with its age and way of opening. */
+static bool is_absent(struct lay *l, const char *dir)
+{
+    int AUTO_FD fd = -1;
+
+    return fs_open_below(l->root_fd, dir, O_PATH | O_NOFOLLOW, 0, &fd, NULL) == -ERR_NOTFOUND;
+}
+
 static int open_dir(struct lay *l, const char *dir, int *ret_fd, struct err *err)
 {
     struct err e = ERR_INIT;
     int r = fs_open_below(l->root_fd, dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY, 0, ret_fd, &e);
 
-    if (r == -ERR_DENIED)
-        return bad(err, dir, "a link is in the way");
+    if (r == -ERR_DENIED || (r == -ERR_NOTFOUND && !is_absent(l, dir)))
+        return bad(err, dir, "a link or file is in the way");
     if (r < 0)
         return err_set(err, e.kind, "%s", e.msg);
     return 0;

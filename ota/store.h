@@ -8,7 +8,8 @@
  *   tmp/                         emptied at start
  * Invariant (L13): a name that exists holds exactly what it names, also after a power cut. No index: the folders are the truth.
  * Not kept of an image: xattrs, set-uid and set-gid bits, times (every file is of 1970-01-01T00:00:01Z), device nodes.
- * Effects: files below dir_fd. Blocks: yes; commit, install and collect belong in a job, one at a time (CONFLICT otherwise). */
+ * Effects: files below dir_fd. Blocks: yes; commit, install and collect belong in a job, one after the other (install and collect
+ * refuse to run beside each other: CONFLICT). */
 #ifndef OTA_STORE_H
 #define OTA_STORE_H
 #include "ota/oci.h"

@@ -581,3 +581,9 @@ int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err)
         pause_ms = pause_ms < 20 ? pause_ms * 2 : 20;
     }
 }
+
+void cgroup_remove_if_unused(struct cgroup *c)
+{
+    for (unsigned i = 0; i < c->n_slots; i++)
+        (void)rmdir(c->slots[i].dir);
+}

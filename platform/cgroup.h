@@ -95,4 +95,6 @@ void cgroup_detach(struct cgroup *c, pid_t pid);
 /* rmdir everywhere, children first, then parents of ours that are empty now; waits up to timeout_ms for
  * zombies to go. CONFLICT when still busy. */
 int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err);
+/* rmdir it everywhere, but only where it has neither processes nor groups below it. */
+void cgroup_remove_if_unused(struct cgroup *c);
 #endif

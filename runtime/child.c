@@ -60,7 +60,8 @@ static int op_be_root(struct child *c, const struct op *op, struct err *err)
 static int op_loopback(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
-    /* a network of its own: its low ports are no privilege, and boxes have no capability to bind them (since 4.11) */
+    /* a network of its own: its low ports are no privilege, and boxes have no capability to bind them
+     * (since 4.11) */
     (void)fs_write_text(c->proc_fd, "sys/net/ipv4/ip_unprivileged_port_start", "0", NULL);
     return net_inner_up("lo", NULL, err);
 }
@@ -100,7 +101,7 @@ static int op_rlimit(struct child *c, const struct op *op, struct err *err)
     const struct spec_rlimit *l = &c->spec->rlimits[op->index];
     struct rlimit r = {l->soft, l->hard};
 
-    if (setrlimit((__rlimit_resource_t)l->resource, &r) != 0)
+    if (setrlimit(l->resource, &r) != 0)
         return err_errno(err, errno, "rlimit %d to %llu:%llu", l->resource, (unsigned long long)l->soft,
                          (unsigned long long)l->hard);
     return 0;

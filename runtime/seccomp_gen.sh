@@ -10,6 +10,10 @@ numbers=$(mktemp)
 trap 'rm -f "$numbers"' EXIT
 {
     echo '#include <asm/unistd.h>'
+    # 32-bit ARM has a few calls of its own under other names; its libc cannot start a thread without set_tls
+    for name in breakpoint cacheflush usr26 usr32 set_tls get_tls; do
+        printf '#ifdef __ARM_NR_%s\n#define __NR_%s __ARM_NR_%s\n#endif\n' $name $name $name
+    done
     awk '/^#/ || NF == 0 { next }
          NF != 2 || $1 !~ /^(allow|deny|check)$/ || $2 !~ /^[?]?[a-z0-9_]+$/ {
              print "seccomp.list:" NR ": cannot read: " $0 > "/dev/stderr"; exit 1 }

@@ -91,6 +91,8 @@ struct spec {
     const char *cgroup_path; /* NULL: "limpet/<id>" */
     int stop_signal;
     bool terminal;
+    bool seccomp_replaced; /* spec_from_oci: config.json brought a profile; ours stands in for it. Tell the
+                              user */
 };
 
 /* Our least-privilege defaults: all namespaces, userns, /proc /dev /sys /dev/shm /tmp /dev/pts /dev/mqueue,

@@ -267,6 +267,24 @@ def try_several_sources(c, registry):
     c.check(tool(c.path("ln"), "fetch", wrong.digest, wrong.size, "--", "dir:" + wrong.path)[0] == "not-found", "a link as blob")
 
 
+def try_unknown_size(c, registry):
+    """A document without a signed size; a partial of it, whole or half or wrong, is no obstacle."""
+    image = layered(c.path("unknown"), seed=6)
+    registry.push(image, "demo/unknown")
+    for n, there in enumerate((b"", image.manifest_bytes[:100], image.manifest_bytes, b"x" * 500)):
+        for source in (url(registry.port, "demo/unknown"), "dir:" + image.path):
+            store = c.path("un%d" % n + source[:3])
+            tool(store, "list")
+            if there:
+                with open(os.path.join(store, "partial", image.digest[7:]), "wb") as f:
+                    f.write(there)
+            kind, out, err = tool(store, "fetch", image.digest, 0, "--", source)
+            c.check(kind == "", "%d bytes there, %s: %s" % (len(there), source, err))
+    big = Layout(c.path("bigdoc"), [tar(member("f", data=random.randbytes(100000)))])
+    kind, out, err = tool(c.path("bigdoc-s"), "fetch", big.layers[0]["digest"], 0, "BLOB", "--", "dir:" + big.path)
+    c.check(kind == "integrity", "more than a document may have: %s %s" % (kind, err))
+
+
 def main():
     for program in ("docker-registry", "skopeo", "umoci", "busybox"):
         if not shutil.which(program):
@@ -274,7 +292,7 @@ def main():
     with Case() as c:
         registry = Registry(c.dir, free_port())
         try:
-            for part in (try_pull, try_update, try_cuts, try_restart, try_several_sources):
+            for part in (try_pull, try_update, try_cuts, try_restart, try_several_sources, try_unknown_size):
                 part(c, registry)
         finally:
             registry.stop()

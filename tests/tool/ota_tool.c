@@ -194,6 +194,8 @@ static int fetch(struct store *s, int argc, char **argv, struct err *err)
     }
     at++; /* -- */
     int r = loop_new(&l, err);
+    if (r == 0)
+        r = loop_signals(l, NULL, 0, NULL, NULL, err); /* finds children on kernels without pidfds */
     const char *const *sources = (const char *const *)(void *)(argv + at);
     if (r == 0)
         r = b.manifest ? fetch_image(s, l, &b, sources, (unsigned)(argc - at), err)

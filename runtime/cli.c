@@ -1,0 +1,205 @@
+/* cli.c - bin/limpet: options and verbs. See cli.h. */
+#include "runtime/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "platform/clock.h"
+
+#define VERSION_TEXT "limpet " LIMPET_VERSION "\nspec: 1.2.0\n"
+
+static const struct verb {
+    const char *name, *usage;
+    int (*fn)(struct cli *, struct err *);
+    bool id;
+} verbs[] = {
+    {"create", "ID                  set up a container, its program waits for start", cli_create, true},
+    {"start", "ID                  let it run", cli_start, true},
+    {"run", "ID                  create, start, wait, delete", cli_run, true},
+    {"exec", "ID PROGRAM [ARG..]  one more program inside", cli_exec, true},
+    {"state", "ID                  what it is, as JSON", cli_state_verb, true},
+    {"kill", "ID [SIGNAL]         signal its first process (TERM)", cli_kill, true},
+    {"delete", "ID                  remove it; --force: kill it first", cli_delete, true},
+    {"list", "                    all containers", cli_list, false},
+    {"spec", "                    write a config.json to start from", cli_spec, false},
+    {"features", "                    what this runtime and kernel can do", cli_features, false},
+};
+
+enum kind { TEXT, FLAG, NUMBER, ENV, DROP };
+static const struct option {
+    const char *name;
+    char letter;
+    enum kind kind;
+    size_t at;
+} options[] = {
+    {"root", 0, TEXT, offsetof(struct cli, root)},
+    {"log", 0, TEXT, offsetof(struct cli, log)},
+    {"log-format", 0, TEXT, offsetof(struct cli, format)},
+    {"cgroup-manager", 0, DROP, 0},
+    {"bundle", 'b', TEXT, offsetof(struct cli, bundle)},
+    {"config", 0, TEXT, offsetof(struct cli, config)},
+    {"pid-file", 0, TEXT, offsetof(struct cli, pid_file)},
+    {"process", 'p', TEXT, offsetof(struct cli, process)},
+    {"cwd", 0, TEXT, offsetof(struct cli, cwd)},
+    {"user", 'u', TEXT, offsetof(struct cli, user)},
+    {"env", 'e', ENV, 0},
+    {"format", 'f', TEXT, offsetof(struct cli, format)},
+    {"preserve-fds", 0, NUMBER, offsetof(struct cli, preserve_fds)},
+    {"detach", 'd', FLAG, offsetof(struct cli, detach)},
+    {"force", 0, FLAG, offsetof(struct cli, force)},
+    {"all", 'a', FLAG, offsetof(struct cli, all)},
+    {"quiet", 'q', FLAG, offsetof(struct cli, quiet)},
+    {"keep", 0, FLAG, offsetof(struct cli, keep)},
+};
+
+static void usage(FILE *to)
+{
+    (void)fprintf(to, "usage: limpet [--root DIR] [--log FILE] [--log-format text|json] VERB ...\n\n");
+    for (size_t i = 0; i < COUNT_OF(verbs); i++)
+        (void)fprintf(to, "  %-9s %s\n", verbs[i].name, verbs[i].usage);
+    (void)fprintf(
+        to, "\nrun, create: -b BUNDLE --config FILE --pid-file FILE --preserve-fds N; run: --detach --keep\n"
+            "exec: -e NAME=VALUE -u UID[:GID] --cwd DIR --process FILE --detach --pid-file FILE\n");
+}
+
+static const struct option *find_option(const char *arg, size_t len)
+{
+    for (size_t i = 0; i < COUNT_OF(options); i++)
+        if ((arg[1] == '-' && strlen(options[i].name) == len - 2 &&
+             memcmp(arg + 2, options[i].name, len - 2) == 0) ||
+            (arg[1] != '-' && len == 2 && options[i].letter == arg[1]))
+            return &options[i];
+    return NULL;
+}
+
+static int set_option(struct cli *c, const struct option *o, const char *value, struct err *err)
+{
+    uint64_t n;
+
+    switch (o->kind) {
+    case FLAG:
+        *(bool *)(void *)((char *)c + o->at) = true;
+        return 0;
+    case TEXT:
+        *(const char **)(void *)((char *)c + o->at) = value;
+        return 0;
+    case NUMBER:
+        if (!str_u64(value, 0, 64, &n))
+            return err_set(err, ERR_INVALID, "--%s %s: not a number up to 64", o->name, value);
+        *(unsigned *)(void *)((char *)c + o->at) = (unsigned)n;
+        return 0;
+    case ENV:
+        if (c->n_env == LIM_ENVS)
+            return err_set(err, ERR_INVALID, "--env: too many");
+        c->env[c->n_env++] = value;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* One argument that begins with "-"; moves *i over its value. */
+static int take_option(struct cli *c, const struct verb *verb, char **argv, int argc, int *i, struct err *err)
+{
+    const char *arg = argv[*i], *eq = strchr(arg, '=');
+    const struct option *o = find_option(arg, eq ? (size_t)(eq - arg) : strlen(arg));
+    const char *value = eq ? eq + 1 : NULL;
+
+    if (verb && strcmp(verb->name, "delete") == 0 && strcmp(arg, "-f") == 0) {
+        c->force = true;
+        return 0;
+    }
+    if (!o)
+        return err_set(err, ERR_INVALID, "unknown option %s", arg);
+    if (o->kind != FLAG && !value && *i + 1 >= argc)
+        return err_set(err, ERR_INVALID, "%s needs a value", arg);
+    if (o->kind != FLAG && !value)
+        value = argv[++*i];
+    if (!verb && strcmp(o->name, "log-format") == 0)
+        c->log_json = strcmp(value, "json") == 0;
+    return set_option(c, o, value, err);
+}
+
+static int parse(struct cli *c, int argc, char **argv, const struct verb **ret, struct err *err)
+{
+    const struct verb *verb = NULL;
+
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-' && argv[i][1] != '\0' && strcmp(argv[i], "--") != 0) {
+            int r = take_option(c, verb, argv, argc, &i, err);
+            if (r < 0)
+                return r;
+        } else if (!verb) {
+            for (size_t v = 0; v < COUNT_OF(verbs); v++)
+                if (strcmp(argv[i], verbs[v].name) == 0)
+                    verb = &verbs[v];
+            if (!verb)
+                return err_set(err, ERR_INVALID, "unknown verb %s (try --help)", argv[i]);
+        } else if (verb->id && !c->id) {
+            c->id = argv[i];
+        } else {
+            c->args = argv + i + (strcmp(argv[i], "--") == 0);
+            c->n_args = argc - (int)(c->args - argv);
+            break;
+        }
+    }
+    if (!verb || (verb->id && !c->id))
+        return err_set(err, ERR_INVALID, verb ? "%s needs a container's id" : "no verb (try --help)",
+                       verb ? verb->name : "");
+    *ret = verb;
+    return 0;
+}
+
+static void log_line(const struct cli *c, const char *level, const char *text)
+{
+    FILE *f = c->log ? fopen(strncmp(c->log, "file:", 5) == 0 ? c->log + 5 : c->log, "ae") : NULL;
+    char now[32];
+
+    if (f && c->log_json) {
+        struct cJSON *o = json_obj();
+        AUTO_MEM char *line = NULL;
+        json_put_str(o, "level", level);
+        json_put_str(o, "msg", text);
+        json_put_str(o, "time", clock_rfc3339(clock_wall_s(), now, sizeof now));
+        line = json_print(o, false);
+        (void)json_free(o);
+        (void)fprintf(f, "%s\n", line);
+    } else if (f)
+        (void)fprintf(f, "%s: %s\n", level, text);
+    if (f)
+        (void)fclose(f);
+}
+
+void cli_warn(const struct cli *c, const char *text)
+{
+    log_line(c, "warning", text);
+    if (!c->log)
+        (void)fprintf(stderr, "limpet: %s\n", text);
+}
+
+int main(int argc, char **argv)
+{
+    static struct cli c = {.root = "/run/limpet", .bundle = ".", .config = "config.json"};
+    const struct verb *verb = NULL;
+    struct err err = ERR_INIT;
+    int r;
+
+    for (int i = 1; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0)
+            return fputs(VERSION_TEXT, stdout) < 0;
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return usage(stdout), 0;
+    }
+    r = parse(&c, argc, argv, &verb, &err);
+    if (r == 0)
+        r = cgroup_detect(&c.host, &err);
+    if (r == 0)
+        r = verb->fn(&c, &err);
+    if (r >= 0)
+        return r;
+    log_line(&c, "error", err.msg);
+    (void)fprintf(stderr, "limpet: %s\n", err.msg);
+    return err.kind == ERR_NOTFOUND && verb && (verb->fn == cli_exec || verb->fn == cli_run) ? 127 : 1;
+}

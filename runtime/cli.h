@@ -1,0 +1,54 @@
+/* cli.h - bin/limpet: the OCI command line over the library. One small record per container below --root:
+ * ROOT/ID/state.json (who it is) and ROOT/ID/start (a FIFO, there until the container is started). */
+#ifndef RUNTIME_CLI_H
+#define RUNTIME_CLI_H
+#include "platform/json.h"
+#include "runtime/box_priv.h"
+
+struct cli {
+    const char *root;   /* --root, default /run/limpet */
+    const char *log;    /* --log FILE */
+    bool log_json;      /* --log-format json */
+    const char *bundle; /* -b, --bundle */
+    const char *config; /* --config */
+    const char *pid_file, *process, *cwd, *user;
+    const char *env[LIM_ENVS + 1];
+    unsigned n_env;
+    const char *format;
+    unsigned preserve_fds;
+    bool detach, force, all, quiet, keep;
+    const char *id;
+    char **args; /* what stands behind the id */
+    int n_args;
+    struct cgroup_host host;
+};
+struct cli_state {
+    struct box_id id;
+    char bundle[LIM_PATH_BYTES];
+    bool seccomp;
+};
+/* Verbs: exit code, or -kind with err filled. */
+int cli_create(struct cli *c, struct err *err);
+int cli_run(struct cli *c, struct err *err);
+int cli_start(struct cli *c, struct err *err);
+int cli_exec(struct cli *c, struct err *err);
+int cli_state_verb(struct cli *c, struct err *err);
+int cli_kill(struct cli *c, struct err *err);
+int cli_delete(struct cli *c, struct err *err);
+int cli_list(struct cli *c, struct err *err);
+int cli_spec(struct cli *c, struct err *err);
+int cli_features(struct cli *c, struct err *err);
+
+/* ROOT/ID; made: a new one (CONFLICT when it exists). Owner of fd: caller. */
+int cli_dir(const struct cli *c, bool make, int *ret_fd, struct err *err);
+int cli_load(const struct cli *c, struct cli_state *ret, struct err *err);
+int cli_save(int dir_fd, const struct cli_state *s, struct err *err);
+/* "created", "running", "stopped". */
+const char *cli_status(int dir_fd, const struct cli_state *s);
+/* Kill, wait, clean up, forget. */
+int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err *err);
+int cli_write_pid(const struct cli *c, pid_t pid, struct err *err);
+void cli_warn(const struct cli *c, const char *text);
+/* Pass signals on to pid until it ends: its exit code as a shell gives it. */
+int cli_wait(const struct box_id *b, pid_t pid, int pidfd);
+#endif

@@ -1,0 +1,144 @@
+/* cli_state.c - the record of a container below --root. See cli.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "platform/fs.h"
+#include "runtime/cli.h"
+
+static bool is_id(const char *id)
+{
+    size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_.-");
+
+    return n > 0 && n < LIM_NAME_BYTES && id[n] == '\0' && id[0] != '.' && id[0] != '-';
+}
+
+int cli_dir(const struct cli *c, bool make, int *ret_fd, struct err *err)
+{
+    AUTO_FD int root = -1;
+    int r;
+
+    if (!is_id(c->id))
+        return err_set(err, ERR_INVALID, "container id: not 1 to %d of [A-Za-z0-9+_.-]", LIM_NAME_BYTES - 1);
+    if ((r = fs_open_dir(AT_FDCWD, c->root, make, 0700, &root, err)) < 0)
+        return r == -ERR_NOTFOUND ? err_set(err, ERR_NOTFOUND, "container `%s` does not exist", c->id) : r;
+    if (make && mkdirat(root, c->id, 0700) != 0)
+        return errno == EEXIST ? err_set(err, ERR_CONFLICT, "container `%s` already exists", c->id)
+                               : err_errno(err, errno, "make %s/%s", c->root, c->id);
+    *ret_fd = openat(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*ret_fd < 0)
+        return err_set(err, ERR_NOTFOUND, "container `%s` does not exist", c->id);
+    return 0;
+}
+
+int cli_save(int dir_fd, const struct cli_state *s, struct err *err)
+{
+    struct cJSON *o = json_obj();
+    AUTO_MEM char *text = NULL;
+
+    json_put_str(o, "id", s->id.id);
+    json_put_u64(o, "pid", (uint64_t)s->id.pid);
+    json_put_u64(o, "start", s->id.start_ticks);
+    json_put_str(o, "cgroup", s->id.cgroup_path);
+    json_put_u64(o, "net", s->id.net);
+    json_put_str(o, "ip", s->id.host_ip);
+    json_put_str(o, "bundle", s->bundle);
+    json_put_bool(o, "seccomp", s->seccomp);
+    text = json_print(o, false);
+    (void)json_free(o);
+    return fs_write_atomic(dir_fd, "state.json", buf_str(text), 0600, err);
+}
+
+static int parse_state(const struct json_cur *o, struct cli_state *ret, struct err *err)
+{
+    const char *id, *cgroup, *ip, *bundle;
+    struct cli_state s = {0};
+    uint64_t pid, net;
+
+    if (json_get_str(o, "id", JSON_REQUIRED, LIM_NAME_BYTES - 1, &id, err) < 0 ||
+        json_get_u64(o, "pid", JSON_REQUIRED, 0, INT32_MAX, &pid, err) < 0 ||
+        json_get_u64(o, "start", JSON_REQUIRED, 0, UINT64_MAX, &s.id.start_ticks, err) < 0 ||
+        json_get_str(o, "cgroup", JSON_REQUIRED, sizeof s.id.cgroup_path - 1, &cgroup, err) < 0 ||
+        json_get_u64(o, "net", JSON_REQUIRED, 0, SPEC_NET_COUNT_ - 1, &net, err) < 0 ||
+        json_get_str(o, "ip", JSON_REQUIRED, sizeof s.id.host_ip - 1, &ip, err) < 0 ||
+        json_get_str(o, "bundle", JSON_REQUIRED, LIM_PATH_BYTES - 1, &bundle, err) < 0 ||
+        json_get_bool(o, "seccomp", JSON_REQUIRED, &s.seccomp, err) < 0)
+        return -(int)err->kind;
+    (void)str_copy(s.id.id, sizeof s.id.id, id);
+    (void)str_copy(s.id.cgroup_path, sizeof s.id.cgroup_path, cgroup);
+    (void)str_copy(s.id.host_ip, sizeof s.id.host_ip, ip);
+    (void)str_copy(s.bundle, sizeof s.bundle, bundle);
+    s.id.pid = (pid_t)pid;
+    s.id.net = (enum spec_net)net;
+    *ret = s;
+    return 0;
+}
+
+int cli_load(const struct cli *c, struct cli_state *ret, struct err *err)
+{
+    AUTO_FD int dir = -1;
+    AUTO_MEM uint8_t *text = NULL;
+    struct json_cur doc;
+    size_t len;
+    int r = cli_dir(c, false, &dir, err);
+
+    if (r < 0)
+        return r;
+    if ((r = fs_read(dir, "state.json", LIM_SPEC_BYTES, &text, &len, err)) == -ERR_NOTFOUND) {
+        *ret = (struct cli_state){
+            0}; /* killed while it was created: nothing but the folder, and perhaps a group */
+        (void)str_copy(ret->id.id, sizeof ret->id.id, c->id);
+        (void)snprintf(ret->id.cgroup_path, sizeof ret->id.cgroup_path, "limpet/%s", c->id);
+        return 0;
+    }
+    if (r < 0 || (r = json_parse(buf_of(text, len), &json_limits_signed, &doc, err)) < 0)
+        return err_wrap(err, "state of %s", c->id);
+    r = parse_state(&doc, ret, err);
+    (void)json_free(doc.node);
+    return r < 0 ? err_wrap(err, "state of %s", c->id) : 0;
+}
+
+const char *cli_status(int dir_fd, const struct cli_state *s)
+{
+    if (!box_is_alive(&s->id))
+        return "stopped";
+    return faccessat(dir_fd, "start", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? "created" : "running";
+}
+
+static void wait_dead(const struct box_id *b)
+{
+    struct timespec t = {0, 1000000};
+
+    for (int ms = 0; ms < 5000 && box_is_alive(b); ms++)
+        (void)nanosleep(&t, NULL);
+}
+
+int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err *err)
+{
+    AUTO_FD int root = -1;
+    struct cgroup *parent = NULL;
+    int r;
+
+    if (box_is_alive(&s->id)) {
+        if (!force)
+            return err_set(err, ERR_CONFLICT, "container `%s` still runs", c->id);
+        if ((r = box_kill(&c->host, &s->id, err)) < 0)
+            return r;
+        wait_dead(&s->id);
+    }
+    if ((r = box_cleanup(&c->host, &s->id, err)) < 0)
+        return r;
+    /* the folder above all of ours, when this was the last one */
+    if (strncmp(s->id.cgroup_path, "limpet/", 7) == 0 &&
+        cgroup_open(&c->host, "limpet", &parent, NULL) == 0) {
+        if (cgroup_is_empty(parent))
+            cgroup_remove_if_unused(parent);
+        (void)cgroup_free(parent);
+    }
+    if ((r = fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, err)) < 0)
+        return r;
+    return fs_remove_tree(root, c->id, err);
+}

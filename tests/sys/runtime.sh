@@ -1,0 +1,123 @@
+#!/bin/sh
+# runtime: images that try to reach the host while their container is set up, and a thousand starts that leave nothing.
+set -u
+limpet=$BUILD/bin/limpet
+[ "$(id -u)" = 0 ] || { echo "skipped: needs root"; exit 77; }
+[ -x /bin/busybox ] || { echo "skipped: needs busybox-static"; exit 77; }
+dir=$(mktemp -d)
+chmod 755 "$dir"
+failed=0
+cleanup() {
+    "$limpet" --root "$dir/state" list -q 2>/dev/null | while read -r id; do
+        "$limpet" --root "$dir/state" delete --force "$id"
+    done
+    rm -rf "$dir"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+check() { # WHAT COMMAND...
+    what=$1
+    shift
+    if "$@"; then echo "ok   $what"; else
+        echo "FAIL $what"
+        failed=1
+    fi
+}
+fresh() { # a bundle with a busybox rootfs; $1: the program's arguments as JSON
+    rm -rf "$dir/b"
+    mkdir -p "$dir/b/rootfs/bin" "$dir/b/rootfs/data" "$dir/b/rootfs/etc" "$dir/b/rootfs/tmp"
+    cp /bin/busybox "$dir/b/rootfs/bin/"
+    for a in sh echo cat ls sleep true; do ln -s busybox "$dir/b/rootfs/bin/$a"; done
+    "$limpet" spec -b "$dir/b"
+    sed -i "s|\"args\": \[\"sh\"\]|\"args\": [$1]|" "$dir/b/config.json"
+}
+run() { timeout -k 1 20 "$limpet" --root "$dir/state" run -b "$dir/b" "t$$" </dev/null >"$dir/out" 2>&1; }
+
+# --- a canary that no set-up may touch
+mkdir -p "$dir/canary/pts" "$dir/canary/shm"
+echo precious >"$dir/canary/ptmx"
+echo precious >"$dir/canary/null"
+picture() { (cd "$dir/canary" && find . -printf '%p %y %m %i %s\n' | sort && cat ptmx null); }
+picture >"$dir/before"
+mounts_before=$(wc -l </proc/self/mountinfo)
+
+fresh '"echo","token"'
+run
+check "control: an honest image runs" grep -q '^token$' "$dir/out"
+
+for place in proc dev sys; do
+    for link in "$dir/canary" "../../../../../../../..$dir/canary" "/proc/1/root$dir/canary" "/data"; do
+        fresh '"echo","token"'
+        rm -rf "$dir/b/rootfs/$place"
+        ln -s "$link" "$dir/b/rootfs/$place"
+        if run; then
+            echo "FAIL /$place -> $link: started"
+            failed=1
+        fi
+        grep -q "limpet: t$$: mount" "$dir/out" || { echo "FAIL /$place -> $link: no reason: $(cat "$dir/out")"; failed=1; }
+        picture | cmp -s - "$dir/before" || { echo "FAIL /$place -> $link: the canary changed"; failed=1; }
+    done
+    echo "ok   /$place as a link is refused with a reason, the canary is untouched"
+done
+
+# --- targets of binds go through links of the image, and end inside of it
+mkdir -p "$dir/volume"
+echo volume >"$dir/volume/file"
+bind() { sed -i "s|\"mounts\": \[|\"mounts\": [{\"destination\": \"$1\", \"type\": \"bind\", \"source\": \"$dir/volume\", \"options\": [\"rbind\", \"ro\"]},|" "$dir/b/config.json"; }
+fresh '"cat","/data/file"'
+bind /data
+run
+check "control: a volume is seen" grep -q '^volume$' "$dir/out"
+fresh '"sh","-c","cat /link/file"'
+ln -s "$dir/canary" "$dir/b/rootfs/link"
+bind /link
+run
+check "a target that is a link to the host stays inside" test ! -e "$dir/canary/file"
+picture | cmp -s - "$dir/before"
+check "the canary is untouched" test $? = 0
+check "no mount came out" test "$(wc -l </proc/self/mountinfo)" = "$mounts_before"
+
+# --- a mask must be our null device, not one of the image
+fresh '"sh","-c","cat /proc/kcore /proc/timer_list; echo end"'
+run
+check "masked files are empty" sh -c "grep -q '^end$' '$dir/out' && [ \$(wc -l <'$dir/out') = 1 ]"
+
+# --- working folder outside
+for cwd in /proc/self/fd/3 /proc/self/fd/7 /proc/1/cwd/../../..; do
+    fresh '"sh","-c","ls"'
+    sed -i "s|\"cwd\": \"/\"|\"cwd\": \"$cwd\"|" "$dir/b/config.json"
+    if run && grep -q '^canary$' "$dir/out"; then echo "FAIL cwd $cwd"; failed=1; fi
+done
+echo "ok   a working folder through descriptors does not lead out"
+
+# --- what is not supported is refused by name
+fresh '"true"'
+sed -i 's|"linux": {|"linux": {"sysctl": {"kernel.domainname": "x"},|' "$dir/b/config.json"
+run
+check "an unsupported field is refused by its path" grep -q 'linux.sysctl: not supported' "$dir/out"
+
+# --- old kernels
+for deny in 1 2 4 8 10 20 40 80 200 2ff; do
+    fresh '"echo","token"'
+    LIMPET_SYS_DENY=$deny run
+    grep -q '^token$' "$dir/out" || { echo "FAIL without calls $deny: $(cat "$dir/out")"; failed=1; }
+done
+echo "ok   starts without each of the newer calls, and without all"
+
+# --- a thousand lives
+count() {
+    echo "mounts $(wc -l </proc/self/mountinfo) links $(ls /sys/class/net | wc -l)" \
+        "groups $(find /sys/fs/cgroup -path '*limpet/*' -type d -name "c$$-*" 2>/dev/null | wc -l) state $(ls "$dir/state" | wc -l)"
+}
+fresh '"/bin/true"'
+before=$(count)
+start=$(date +%s%N)
+n=0
+while [ $n -lt 1000 ]; do
+    "$limpet" --root "$dir/state" run -b "$dir/b" "c$$-$n" </dev/null >"$dir/out" 2>&1 || { echo "FAIL life $n: $(cat "$dir/out")"; failed=1; break; }
+    n=$((n + 1))
+done
+after=$(count)
+echo "     $n lives, $((($(date +%s%N) - start) / 1000000 / (n ? n : 1))) ms each; before: $before; after: $after"
+check "they leave nothing" test "$before" = "$after"
+exit $failed

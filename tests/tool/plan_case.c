@@ -1,0 +1,142 @@
+/* plan_case.c - one plan case from standard input: what is asked and what is true as lines of text, the plan
+ * on standard output. candidate [verdict=V] [probation=MS] [boots=N]    then its apps:   app NAME HASH IMAGE
+ * [restart=P] [health] [port] [tries=N] good                                              then its apps seen
+ * NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS]
+ * [cannot_start=N] [by_us] job | garbage | fault KIND ROW AT | now MS HASH is one letter. IMAGE: no-release
+ * no-manifest no-layers not-installed installed. BOX: none running stopping. */
+#include <stdio.h>
+
+#include "agent/plan.h"
+
+static const char *const images[] = {"no-release", "no-manifest", "no-layers", "not-installed", "installed"};
+static const char *const boxes[] = {"none", "running", "stopping"};
+static const char *const policies[] = {"no", "on-failure", "always"};
+
+static struct desired candidate, good;
+static struct observed seen;
+
+static int word(const char *const *list, unsigned n, const char *s)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(list[i], s) == 0)
+            return (int)i;
+    fprintf(stderr, "plan_case: \"%s\"?\n", s);
+    exit(2);
+}
+
+/* The value of "key=..." on this line, or otherwise. */
+static const char *option(const char *line, const char *key, const char *otherwise)
+{
+    static char values[8][64];
+    static unsigned at;
+    char want[32];
+    (void)str_fmt(want, sizeof(want), " %s=", key);
+    const char *p = strstr(line, want);
+    if (!p)
+        return otherwise;
+    p += strlen(want);
+    char *v = values[at++ % 8];
+    (void)str_fmt(v, sizeof(values[0]), "%.*s", (int)strcspn(p, " @\n"), p);
+    return v;
+}
+
+static uint64_t number(const char *line, const char *key, uint64_t otherwise)
+{
+    const char *v = option(line, key, NULL);
+    return v ? strtoull(v, NULL, 10) : otherwise;
+}
+
+static void read_app(const char *line, struct desired *d, enum image_state *states)
+{
+    char name[64], hash[8], image[32];
+    if (!d || sscanf(line, "app %63s %7s %31s", name, hash, image) != 3)
+        exit(2);
+    struct want *w = &d->apps[d->n];
+    w->name = mem_need_str(name);
+    w->hash.b[0] = (uint8_t)hash[0];
+    w->restart =
+        (struct want_restart){(enum restart_policy)word(policies, 3, option(line, "restart", "always")), 1000,
+                              60000, 60000, number(line, "tries", 0)};
+    w->n_ports = strstr(line, " port") ? 1 : 0;
+    w->health =
+        (struct want_health){.kind = strstr(line, " health") ? HEALTH_HTTP : HEALTH_NONE, .restart = true};
+    states[d->n++] = (enum image_state)word(images, 5, image);
+}
+
+static void read_seen(const char *line)
+{
+    static const char *const states[] = {"none", "starting", "ok", "bad"};
+    struct seen *s = &seen.seen[seen.n++];
+    char hash[8], box[16];
+    if (sscanf(line, "seen %63s %7s %15s", s->name, hash, box) != 3)
+        exit(2);
+    s->hash.b[0] = (uint8_t)hash[0];
+    s->box = (enum box_state)word(boxes, 3, box);
+    s->health.state = (enum health_state)word(states, 4, option(line, "health", "none"));
+    const char *at = strstr(line, "@");
+    s->health.since_ms = at ? strtoull(at + 1, NULL, 10) : 0;
+    s->started_ms = number(line, "started", 0);
+    s->kill_at_ms = number(line, "kill_at", 0);
+    s->start_failures = (unsigned)number(line, "cannot_start", 0);
+    s->deaths.in_row = (unsigned)number(line, "row", 0);
+    s->deaths.total = (unsigned)number(line, "deaths", s->deaths.in_row);
+    s->deaths.last = (struct ending){.code = (int)number(line, "code", 0),
+                                     .known = true,
+                                     .at_ms = number(line, "died", 0),
+                                     .by_us = strstr(line, " by_us") != NULL};
+}
+
+int main(void)
+{
+    static const char *const verdicts[] = {"none",        "converged", "rejected",
+                                           "rolled-back", "failed",    "superseded"};
+    char line[512], kind[32];
+    struct desired *set = NULL;
+    bool has_candidate = false, has_good = false;
+    uint64_t now = 100000;
+    while (fgets(line, sizeof(line), stdin) && strncmp(line, "---", 3) != 0) {
+        line[strcspn(line, "\n#")] = '\0';
+        if (strncmp(line, "candidate", 9) == 0) {
+            has_candidate = true;
+            set = &candidate;
+            seen.verdict = (enum verdict)word(verdicts, 6, option(line, "verdict", "none"));
+            candidate.probation_ms = number(line, "probation", 10000);
+            seen.trial_boots = (unsigned)number(line, "boots", 0);
+        } else if (strncmp(line, "good", 4) == 0) {
+            has_good = true;
+            set = &good;
+        } else if (strncmp(line, "app ", 4) == 0) {
+            read_app(line, set, set == &good ? seen.good_image : seen.candidate_image);
+        } else if (strncmp(line, "seen ", 5) == 0) {
+            read_seen(line);
+        } else if (sscanf(line, "fault %31s %u %lu", kind, &seen.fault.in_row,
+                          (unsigned long *)&seen.fault.at_ms) == 3) {
+            seen.fault.kind = err_kind_parse(kind);
+        } else if (strcmp(line, "job") == 0) {
+            seen.job_running = true;
+        } else if (strcmp(line, "garbage") == 0) {
+            seen.has_garbage = true;
+        } else if (strncmp(line, "now ", 4) == 0) {
+            now = strtoull(line + 4, NULL, 10);
+        } else if (line[0]) {
+            fprintf(stderr, "plan_case: \"%s\"?\n", line);
+            return 2;
+        }
+    }
+    struct plan p, again;
+    plan_make(has_candidate ? &candidate : NULL, has_good ? &good : NULL, &seen, now, &p);
+    plan_make(has_candidate ? &candidate : NULL, has_good ? &good : NULL, &seen, now, &again);
+    if (memcmp(&p, &again, sizeof(p)) != 0)
+        printf("not the same plan twice\n");
+    char *text = plan_text(&p);
+    fputs(text, stdout);
+    if (p.wake_ms)
+        printf("look again at %llu\n", (unsigned long long)p.wake_ms);
+    printf("%s%s\n",
+           p.run == &candidate ? "runs the candidate"
+           : p.run == &good    ? "runs the last good set"
+                               : "runs nothing new",
+           p.quiet ? ", quiet" : "");
+    free(text);
+    return 0;
+}

@@ -128,6 +128,9 @@ int config_read(const char *path, struct config *ret, struct err *err)
         rc = read_root(&root, folder, &c, err);
         (void)json_free(root.node);
     }
+    if (rc == 0 && strlen(c.run_dir) > CONFIG_RUN_DIR_MAX)
+        rc = err_set(err, ERR_INVALID, "run_dir: %zu bytes, at most %d: its sockets' names must fit",
+                     strlen(c.run_dir), CONFIG_RUN_DIR_MAX);
     if (rc < 0)
         return err_wrap(err, "%s", path);
     *ret = c;

@@ -6,7 +6,8 @@
 #include "platform/json.h"
 #include "platform/limits.h"
 
-#define CONFIG_PATH "/etc/limpet/agentd.json"
+#define CONFIG_PATH        "/etc/limpet/agentd.json"
+#define CONFIG_RUN_DIR_MAX 70 /* sun_path holds 108 with "/link/mqtt" */
 
 struct config {
     char device[LIM_NAME_BYTES], fleet[LIM_NAME_BYTES];

@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 
 #include "agent/core.h"
 #include "agent/keeper.h"
@@ -257,11 +258,38 @@ static void on_signal(void *arg, int sig)
 
 /* ---- start ---- */
 
+/* A job of a killed core dies with it, but not in the same instant: its locks may be held a moment longer. */
+static bool wait_for_dead(int rc, unsigned *tries)
+{
+    const struct timespec pause_100ms = {0, 100000000};
+    return rc == -(int)ERR_CONFLICT && (*tries)++ < 50 && nanosleep(&pause_100ms, NULL) == 0;
+}
+
+static int lock_state(struct core *c, struct err *err)
+{
+    unsigned tries = 0;
+    int rc;
+    do
+        rc = fs_lock(c->state_fd, "lock", &c->lock_fd, err);
+    while (wait_for_dead(rc, &tries));
+    return rc < 0 ? err_wrap(err, "%s", c->config.state_dir) : 0;
+}
+
+static int open_store(struct core *c, int fd, struct err *err)
+{
+    unsigned tries = 0;
+    int rc;
+    do
+        rc = store_new(fd, &c->store, err); /* fd lives as long as we */
+    while (wait_for_dead(rc, &tries));
+    return rc;
+}
+
 static int open_folders(struct core *c, struct err *err)
 {
     int rc = fs_open_dir(AT_FDCWD, c->config.state_dir, true, 0700, &c->state_fd, err);
     if (rc == 0)
-        rc = fs_lock(c->state_fd, "lock", &c->lock_fd, err);
+        rc = lock_state(c, err);
     if (rc == 0)
         rc = fs_open_dir(AT_FDCWD, c->config.run_dir, true, 0755, &c->run_fd, err);
     if (rc == 0)
@@ -380,7 +408,7 @@ static int open_state(struct core *c, struct err *err)
     if (rc == 0)
         rc = fs_open_dir(c->state_fd, "store", true, 0711, &store_fd, err);
     if (rc == 0)
-        rc = store_new(steal_fd(&store_fd), &c->store, err); /* lives as long as we */
+        rc = open_store(c, steal_fd(&store_fd), err);
     if (rc == 0)
         rc = intake_load(c, err);
     if (rc == 0)

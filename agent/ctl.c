@@ -120,7 +120,7 @@ char *ctl_log_text(struct core *c, const char *app, uint64_t n)
     uint64_t seq = logring_tail(ring, (uint32_t)n);
     while (logring_next(ring, &seq, &line) == 1) {
         if (app)
-            (void)fprintf(f, "%s.%03u %c ", clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)),
+            (void)fprintf(f, "%.19s.%03uZ %c ", clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)),
                           (unsigned)(line.wall_ms % 1000), line.stream);
         (void)fwrite(line.text, 1, line.len, f);
         (void)fputc('\n', f);

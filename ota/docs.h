@@ -1,16 +1,17 @@
-/* docs.h - the trust and the release document (design section 5). Closed schemas: each refusal names the field's path. Pure.
- * The third document, desired state, is the agent's (agent/manifest.h).
+/* docs.h - the trust and the release document (design section 5). Closed schemas: each refusal names the
+ * field's path. Pure. The third document, desired state, is the agent's (agent/manifest.h).
  *
  * trust:   {"schema":"limpet.trust/1","fleet":"demo","version":1,"issued":S,"expires":S,
  *           "keys":[{"id":"root-1","public":"<base64 of 65 bytes>"}],
  *           "roles":{"root":{"threshold":1,"keys":["root-1"]},"release":{...},"fleet":{...}}}
- *          Every key serves exactly one role: one stolen key must not open two doors. A key twice (by id or by its bytes), in
- *          two roles or in none is refused, and so is a threshold above the number of keys.
- * release: {"schema":"limpet.release/1","name":"web","counter":2,"version":"1.4.2","issued":S,
+ *          Every key serves exactly one role: one stolen key must not open two doors. A key twice (by id or
+ * by its bytes), in two roles or in none is refused, and so is a threshold above the number of keys. release:
+ * {"schema":"limpet.release/1","name":"web","counter":2,"version":"1.4.2","issued":S,
  *           "platforms":[{"os":"linux","architecture":"amd64","variant":"","manifest":{"digest":"sha256:..","size":N},
  *                         "packed_bytes":N,"unpacked_bytes":N,"inodes":N}],
- *           "deltas":[]}  (deltas: filled by a later version; one that is not empty, and any unknown member, is refused)
- *          packed_bytes: config and layers as they travel. unpacked_bytes: file contents; inodes: entries. */
+ *           "deltas":[]}  (deltas: filled by a later version; one that is not empty, and any unknown member,
+ * is refused) packed_bytes: config and layers as they travel. unpacked_bytes: file contents; inodes: entries.
+ */
 #ifndef OTA_DOCS_H
 #define OTA_DOCS_H
 #include "ota/envelope.h"
@@ -30,13 +31,15 @@ struct trust {
 int trust_parse(struct buf json, struct trust *ret, struct err *err);
 /* The document as JSON text, malloc'd, owner: caller; trust_parse reads it back. Key ids are trust_key_id. */
 char *trust_build(const struct trust *t);
-/* A name for a key, for people: the first 16 hex digits of the SHA-256 of its 65 bytes. Decides nothing. Returns dst. */
+/* A name for a key, for people: the first 16 hex digits of the SHA-256 of its 65 bytes. Decides nothing.
+ * Returns dst. */
 char *trust_key_id(const struct p256_pub *key, char dst[17]);
 /* "root", "release", "fleet". */
 const char *trust_role_name(enum trust_role role);
 
-/* May next replace cur? next_env verified by threshold of cur's root AND of next's own root; version == cur+1; same fleet.
- * cur NULL: the first one, only its own root signatures (it came with the device). Fills *ret. Errors: DENIED, INVALID. */
+/* May next replace cur? next_env verified by threshold of cur's root AND of next's own root; version ==
+ * cur+1; same fleet. cur NULL: the first one, only its own root signatures (it came with the device). Fills
+ * *ret. Errors: DENIED, INVALID. */
 int trust_step(const struct trust *cur, const struct envelope *next_env, struct trust *ret, struct err *err);
 /* Errors: DENIED ("trust version 3 expired 2026-01-01T00:00:00Z"). now_s: clock_judge_s. */
 int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err);
@@ -60,7 +63,7 @@ struct release {
 int release_parse(struct buf json, struct release *ret, struct err *err);
 /* The document as JSON text, malloc'd, owner: caller; release_parse reads it back. */
 char *release_build(const struct release *r);
-/* The entry for this machine (os linux): exact variant first, then lower ARM variants that it can run (v8, v7, v6, v5), then none.
- * NULL: none fits. arch, variant: OCI words ("arm", "v7"), see platform_words. */
+/* The entry for this machine (os linux): exact variant first, then lower ARM variants that it can run (v8,
+ * v7, v6, v5), then none. NULL: none fits. arch, variant: OCI words ("arm", "v7"), see platform_words. */
 const struct release_platform *release_choose(const struct release *r, const char *arch, const char *variant);
 #endif

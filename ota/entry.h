@@ -1,8 +1,10 @@
-/* entry.h - one file, folder, link or deletion of a layer as a typed record: what the sandboxed untar program writes into its
- * pipe and what the installer reads. Both sides use this file, but the reader trusts nothing: entry_check is the gate. Pure.
+/* entry.h - one file, folder, link or deletion of a layer as a typed record: what the sandboxed untar program
+ * writes into its pipe and what the installer reads. Both sides use this file, but the reader trusts nothing:
+ * entry_check is the gate. Pure.
  *
- * On the wire, little endian: u8 kind, u8 flags, u16 path bytes, u16 link bytes, u16 0, u32 mode, u32 uid, u32 gid, u32 0,
- * u64 size; then the path, the link, and for ENTRY_FILE exactly `size` bytes of content. ENTRY_END is the last one. */
+ * On the wire, little endian: u8 kind, u8 flags, u16 path bytes, u16 link bytes, u16 0, u32 mode, u32 uid,
+ * u32 gid, u32 0, u64 size; then the path, the link, and for ENTRY_FILE exactly `size` bytes of content.
+ * ENTRY_END is the last one. */
 #ifndef OTA_ENTRY_H
 #define OTA_ENTRY_H
 #include "platform/err.h"
@@ -42,13 +44,15 @@ int entry_decode_head(const uint8_t head[ENTRY_HEAD_BYTES], struct entry *ret, s
 int entry_decode_names(const uint8_t *names, size_t path_len, size_t link_len, struct entry *ret,
                        struct err *err);
 
-/* A layer spells deletions as files named ".wh.NAME" and ".wh..wh..opq" (OCI image-spec, layer.md): turn such a file into its kind.
- * Returns 1 when it is left out (aufs' own ".wh..wh.plnk" and friends), 0 otherwise. Errors: INVALID (".wh.", ".wh..wh.x", ...). */
+/* A layer spells deletions as files named ".wh.NAME" and ".wh..wh..opq" (OCI image-spec, layer.md): turn such
+ * a file into its kind. Returns 1 when it is left out (aufs' own ".wh..wh.plnk" and friends), 0 otherwise.
+ * Errors: INVALID (".wh.", ".wh..wh.x", ...). */
 int entry_classify(struct entry *e, struct err *err);
 
-/* The gate: bring path (and the link of a hard link) to the one spelling "a/b/c" ("" is the root folder itself) and refuse
- * what has no place below a rootfs: absolute, "..", ".", empty parts, parts above 255 bytes, deeper than LIM_PATH_DEPTH,
- * names left of ".wh.", a root that is no folder, an owner of -1. A leading "./" and a trailing "/" pass. Errors: INVALID. */
+/* The gate: bring path (and the link of a hard link) to the one spelling "a/b/c" ("" is the root folder
+ * itself) and refuse what has no place below a rootfs: absolute, "..", ".", empty parts, parts above 255
+ * bytes, deeper than LIM_PATH_DEPTH, names left of ".wh.", a root that is no folder, an owner of -1. A
+ * leading "./" and a trailing "/" pass. Errors: INVALID. */
 int entry_check(struct entry *e, struct err *err);
 
 /* A stranger's text for a message: everything but printable ASCII becomes '?'. Cut to size. Returns dst. */

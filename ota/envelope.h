@@ -1,6 +1,6 @@
-/* envelope.h - DSSE envelopes (github.com/secure-systems-lab/dsse, protocol 1.0): signed bytes with their type.
- * Two forms: the JSON that travels, and a packed binary record that core reads, so that root parses no JSON before a
- * signature over it held (L1). Pure. */
+/* envelope.h - DSSE envelopes (github.com/secure-systems-lab/dsse, protocol 1.0): signed bytes with their
+ * type. Two forms: the JSON that travels, and a packed binary record that core reads, so that root parses no
+ * JSON before a signature over it held (L1). Pure. */
 #ifndef OTA_ENVELOPE_H
 #define OTA_ENVELOPE_H
 #include "platform/crypto.h"
@@ -19,7 +19,8 @@ struct envelope { /* heap, one block: free with envelope_free */
     size_t payload_len;
     uint8_t payload[];
 };
-/* From JSON text / from the packed record. Owner: caller. Errors: INVALID (field path), NOSPACE (too large). */
+/* From JSON text / from the packed record. Owner: caller. Errors: INVALID (field path), NOSPACE (too large).
+ */
 int envelope_parse(struct buf json, struct envelope **ret, struct err *err);
 int envelope_unpack(struct buf packed, struct envelope **ret, struct err *err);
 struct envelope *envelope_free(struct envelope *e);
@@ -30,12 +31,12 @@ uint8_t *envelope_pack(const struct envelope *e, size_t *ret_len);
 /* The bytes that are signed: PAE(type, payload). malloc'd, owner: caller. */
 uint8_t *envelope_pae(const char *type, struct buf payload, size_t *ret_len);
 
-/* How many distinct keys of keys[0..n) have a good signature here; type must be want_type (a signature for another kind of document
- * does not count). 0 when >= threshold. Errors: DENIED ("1 of 2 signatures", "no keys"), INTEGRITY never: a bad signature just
- * does not count. threshold 0 or n_keys 0: DENIED. */
-int envelope_verify(const struct envelope *e, const char *want_type, const struct p256_pub *keys, unsigned n_keys,
-                    unsigned threshold, struct err *err);
+/* How many distinct keys of keys[0..n) have a good signature here; type must be want_type (a signature for
+ * another kind of document does not count). 0 when >= threshold. Errors: DENIED ("1 of 2 signatures", "no
+ * keys"), INTEGRITY never: a bad signature just does not count. threshold 0 or n_keys 0: DENIED. */
+int envelope_verify(const struct envelope *e, const char *want_type, const struct p256_pub *keys,
+                    unsigned n_keys, unsigned threshold, struct err *err);
 /* Build an envelope with one or more signatures. Owner: caller. */
-int envelope_sign(const char *type, struct buf payload, const uint8_t (*privs)[P256_PRIV_BYTES], unsigned n_privs,
-                  struct envelope **ret, struct err *err);
+int envelope_sign(const char *type, struct buf payload, const uint8_t (*privs)[P256_PRIV_BYTES],
+                  unsigned n_privs, struct envelope **ret, struct err *err);
 #endif

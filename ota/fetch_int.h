@@ -1,4 +1,5 @@
-/* fetch_int.h - inside the fetch program: one item, and the kinds of sources it may come from. Private to agentd-fetch. */
+/* fetch_int.h - inside the fetch program: one item, and the kinds of sources it may come from. Private to
+ * agentd-fetch. */
 #ifndef OTA_FETCH_INT_H
 #define OTA_FETCH_INT_H
 #include "ota/fetch.h"
@@ -22,13 +23,15 @@ struct fetch_job {
     struct http *http;
 };
 
-/* fetch_run.c: bytes of an item, at its offset `have`: bounds, writing, progress. Errors: INTEGRITY (more than signed), NOSPACE, IO. */
+/* fetch_run.c: bytes of an item, at its offset `have`: bounds, writing, progress. Errors: INTEGRITY (more
+ * than signed), NOSPACE, IO. */
 int fetch_take(struct fetch_job *j, struct fetch_item *it, struct buf bytes, struct err *err);
 /* Get every item; returns 0 or the verdict. */
 int fetch_run(struct fetch_job *j, struct err *err);
 
-/* fetch_dir.c: an OCI layout folder. dir_open opens (and only opens) what is there while we are still root, so that the folder need
- * not be readable by the sandbox's user. dir_get: sources[source]. Errors: NOTFOUND, INTEGRITY (another size), IO. */
+/* fetch_dir.c: an OCI layout folder. dir_open opens (and only opens) what is there while we are still root,
+ * so that the folder need not be readable by the sandbox's user. dir_get: sources[source]. Errors: NOTFOUND,
+ * INTEGRITY (another size), IO. */
 void dir_open(struct fetch_job *j);
 int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 

@@ -1,5 +1,6 @@
-/* oci.h - OCI image-spec 1.x documents: index, manifest, config. Foreign, but their bytes were matched with a digest that a key
- * of ours signed before core parses them (L1). Open schemas: unknown members pass. Docker's v2 media types too. Pure. */
+/* oci.h - OCI image-spec 1.x documents: index, manifest, config. Foreign, but their bytes were matched with a
+ * digest that a key of ours signed before core parses them (L1). Open schemas: unknown members pass. Docker's
+ * v2 media types too. Pure. */
 #ifndef OTA_OCI_H
 #define OTA_OCI_H
 #include "platform/arena.h"
@@ -26,8 +27,10 @@ struct oci_config { /* strings in the arena; NULL or empty when the image has no
 };
 /* Manifests that are both index and manifest are refused. Errors: INVALID, UNSUPPORTED (media type). */
 int oci_is_index(struct buf json, struct err *err); /* 1 index, 0 manifest, negative error */
-/* The entry of an index for a platform, chosen as release_choose does. NOTFOUND with the list of platforms there. */
-int oci_index_choose(struct buf json, const char *arch, const char *variant, struct oci_blob *ret, struct err *err);
+/* The entry of an index for a platform, chosen as release_choose does. NOTFOUND with the list of platforms
+ * there. */
+int oci_index_choose(struct buf json, const char *arch, const char *variant, struct oci_blob *ret,
+                     struct err *err);
 int oci_manifest_parse(struct buf json, struct oci_manifest *ret, struct err *err);
 int oci_config_parse(struct buf json, struct arena *arena, struct oci_config *ret, struct err *err);
 /* Registry reference: "http://127.0.0.1:5055/demo/web", "oci:https://...", "dir:/media/usb/layout". */

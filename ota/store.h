@@ -1,15 +1,14 @@
 /* store.h - images on disk. Content-addressed objects, rootfs folders of hard links, blobs under way.
  *   objects/ab/<sha256>.<mode>.<uid>.<gid>   one file per content and metadata, never written to again
- *   images/<manifest digest>/    rootfs/ of hard links, manifest, config, meta; appears by one rename when complete
- *   layers/<layer digest>        which entries a layer brings and which objects they need: a layer whose objects are all here
- *                                need not be fetched again for the next image (store_has_layer)
- *   blobs/<digest>               verified manifest, config, release envelopes; layers only until installed
- *   partial/<digest>             a download under way: as long as what has arrived
- *   tmp/                         emptied at start
- * Invariant (L13): a name that exists holds exactly what it names, also after a power cut. No index: the folders are the truth.
- * Not kept of an image: xattrs, set-uid and set-gid bits, times (every file is of 1970-01-01T00:00:01Z), device nodes.
- * Effects: files below dir_fd. Blocks: yes; commit, install and collect belong in a job, one after the other (install and collect
- * refuse to run beside each other: CONFLICT). */
+ *   images/<manifest digest>/    rootfs/ of hard links, manifest, config, meta; appears by one rename when
+ * complete layers/<layer digest>        which entries a layer brings and which objects they need: a layer
+ * whose objects are all here need not be fetched again for the next image (store_has_layer) blobs/<digest>
+ * verified manifest, config, release envelopes; layers only until installed partial/<digest>             a
+ * download under way: as long as what has arrived tmp/                         emptied at start Invariant
+ * (L13): a name that exists holds exactly what it names, also after a power cut. No index: the folders are
+ * the truth. Not kept of an image: xattrs, set-uid and set-gid bits, times (every file is of
+ * 1970-01-01T00:00:01Z), device nodes. Effects: files below dir_fd. Blocks: yes; commit, install and collect
+ * belong in a job, one after the other (install and collect refuse to run beside each other: CONFLICT). */
 #ifndef OTA_STORE_H
 #define OTA_STORE_H
 #include "ota/oci.h"
@@ -17,54 +16,60 @@
 #include "platform/err.h"
 
 struct store;
-/* Open or make. dir_fd is borrowed and outlives *ret. Empties tmp/. Errors: CONFLICT (another process), UNSUPPORTED (newer layout),
- * IO, DENIED. Owner: caller. */
+/* Open or make. dir_fd is borrowed and outlives *ret. Empties tmp/. Errors: CONFLICT (another process),
+ * UNSUPPORTED (newer layout), IO, DENIED. Owner: caller. */
 int store_new(int dir_fd, struct store **ret, struct err *err);
 struct store *store_free(struct store *s);
 DEFINE_AUTO(store)
 
 /* Blobs: 1 held, 0 not. read: malloc'd bytes, checked against the digest again. */
 int store_has_blob(struct store *s, const struct digest *d);
-int store_read_blob(struct store *s, const struct digest *d, size_t max_bytes, uint8_t **ret, size_t *ret_len, struct err *err);
+int store_read_blob(struct store *s, const struct digest *d, size_t max_bytes, uint8_t **ret, size_t *ret_len,
+                    struct err *err);
 /* Need this layer not be fetched? 1: its blob is held, or every object that it brings is. 0 otherwise. */
 int store_has_layer(struct store *s, const struct digest *d);
 /* Bytes of a partial download that are there (0: none): where a fetch resumes (L14). */
 uint64_t store_partial_bytes(struct store *s, const struct digest *d);
-/* Open (make) the partial file for appending; owner of fd: caller. One that holds more than size_bytes is garbage and starts
- * again at 0. size_bytes 0: unknown, at most LIM_ENVELOPE_BYTES. */
-int store_partial_open(struct store *s, const struct digest *d, uint64_t size_bytes, int *ret_fd, struct err *err);
-/* Hash the partial; right: make it durable and name it a blob; wrong: remove it. Held already: fine. Whoever wrote it must be gone.
- * Errors: INTEGRITY, IO, NOSPACE, NOTFOUND. */
+/* Open (make) the partial file for appending; owner of fd: caller. One that holds more than size_bytes is
+ * garbage and starts again at 0. size_bytes 0: unknown, at most LIM_ENVELOPE_BYTES. */
+int store_partial_open(struct store *s, const struct digest *d, uint64_t size_bytes, int *ret_fd,
+                       struct err *err);
+/* Hash the partial; right: make it durable and name it a blob; wrong: remove it. Held already: fine. Whoever
+ * wrote it must be gone. Errors: INTEGRITY, IO, NOSPACE, NOTFOUND. */
 int store_partial_commit(struct store *s, const struct digest *d, uint64_t size_bytes, struct err *err);
 
 /* Images. */
 int store_has_image(struct store *s, const struct digest *manifest);
 /* fd of images/<digest>/rootfs and the parsed config bytes. Owner: caller. */
 int store_open_rootfs(struct store *s, const struct digest *manifest, int *ret_fd, struct err *err);
-int store_rootfs_path(struct store *s, const struct digest *manifest, char *dst, size_t size); /* relative to dir_fd */
-int store_read_config(struct store *s, const struct digest *manifest, uint8_t **ret, size_t *ret_len, struct err *err);
+int store_rootfs_path(struct store *s, const struct digest *manifest, char *dst,
+                      size_t size); /* relative to dir_fd */
+int store_read_config(struct store *s, const struct digest *manifest, uint8_t **ret, size_t *ret_len,
+                      struct err *err);
 
-/* Lay the image's tree from its layers (store_has_blob for manifest and config, store_has_layer for each layer), in a job: starts
- * argv (the sandboxed untar program: {"agentd-untar","untar","UID","GID",NULL}) per layer and takes typed entries from its pipe,
- * checks each name, hashes each file, links. limits: what the release signed (0: ours).
- * On success the image exists durably and its layers' blobs are gone. Installed already: fine. line_fd (-1: none) gets
- * "progress DONE TOTAL" in bytes and one "note ..." for each line of note. What was refused or stripped goes to note (one line
- * each, cut). Errors: INTEGRITY, INVALID (path, entry, more than signed), UNSUPPORTED (zstd), NOTFOUND (a layer is not
- * held), NOSPACE (with need and have), CONFLICT, IO. After any of them nothing of the image is left but its blobs. */
+/* Lay the image's tree from its layers (store_has_blob for manifest and config, store_has_layer for each
+ * layer), in a job: starts argv (the sandboxed untar program: {"agentd-untar","untar","UID","GID",NULL}) per
+ * layer and takes typed entries from its pipe, checks each name, hashes each file, links. limits: what the
+ * release signed (0: ours). On success the image exists durably and its layers' blobs are gone. Installed
+ * already: fine. line_fd (-1: none) gets "progress DONE TOTAL" in bytes and one "note ..." for each line of
+ * note. What was refused or stripped goes to note (one line each, cut). Errors: INTEGRITY, INVALID (path,
+ * entry, more than signed), UNSUPPORTED (zstd), NOTFOUND (a layer is not held), NOSPACE (with need and have),
+ * CONFLICT, IO. After any of them nothing of the image is left but its blobs. */
 struct store_install {
     struct digest manifest;
     uint64_t max_bytes, max_inodes; /* sums over all layers: see layer_totals in layer.h */
-    char *const *untar_argv; /* program that turns a layer into entries: see untar_main.c */
+    char *const *untar_argv;        /* program that turns a layer into entries: see untar_main.c */
     char note[1024];
 };
 int store_install(struct store *s, struct store_install *in, int line_fd, struct err *err);
 
-/* Space check (L16): may need_bytes/inodes be written and the reserve still be free? NOSPACE with need and have. */
+/* Space check (L16): may need_bytes/inodes be written and the reserve still be free? NOSPACE with need and
+ * have. */
 int store_check_space(struct store *s, uint64_t need_bytes, uint64_t need_inodes, struct err *err);
-/* Remove images, blobs, partials not in keep, and objects and layer records that no image is made of. keep: manifest digests and
- * blob digests; config and layers of a kept manifest that is not installed yet are kept by themselves. Files of a kept image's layers
- * that upper layers hide are kept too, so that a layer is not fetched again for the next version; they go when pressed says that
- * space is needed. */
+/* Remove images, blobs, partials not in keep, and objects and layer records that no image is made of. keep:
+ * manifest digests and blob digests; config and layers of a kept manifest that is not installed yet are kept
+ * by themselves. Files of a kept image's layers that upper layers hide are kept too, so that a layer is not
+ * fetched again for the next version; they go when pressed says that space is needed. */
 struct store_keep {
     const struct digest *digests;
     unsigned n;
@@ -72,5 +77,6 @@ struct store_keep {
 };
 int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_freed_bytes, struct err *err);
 /* Called for each image held; bytes: what its files hold, shared ones too. */
-int store_list(struct store *s, void (*fn)(void *arg, const struct digest *manifest, uint64_t bytes), void *arg, struct err *err);
+int store_list(struct store *s, void (*fn)(void *arg, const struct digest *manifest, uint64_t bytes),
+               void *arg, struct err *err);
 #endif

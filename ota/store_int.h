@@ -22,17 +22,20 @@ struct store_meta {
 };
 int store_meta_read(struct store *s, const char *image_name, struct store_meta *ret, struct err *err);
 char *store_meta_build(const struct store_meta *m); /* malloc'd text, owner: caller */
-/* Names in a folder that do not begin with a dot: fn returns 0 or -kind to stop. fn may remove or rename what it
- * is called for. */
-int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg, struct err *err);
-/* Files of a folder whose name is a digest's hex: fn returns 0 or -kind to stop. The listing may change under it. */
-int store_each(int dir_fd, int (*fn)(void *arg, const char *name, const struct digest *d, struct err *err), void *arg,
-               struct err *err);
+/* Names in a folder that do not begin with a dot: fn returns 0 or -kind to stop. fn may remove or rename what
+ * it is called for. */
+int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
+                    struct err *err);
+/* Files of a folder whose name is a digest's hex: fn returns 0 or -kind to stop. The listing may change under
+ * it. */
+int store_each(int dir_fd, int (*fn)(void *arg, const char *name, const struct digest *d, struct err *err),
+               void *arg, struct err *err);
 
 /* ---- object.c ---- */
 #define OBJECT_NAME_BYTES 96
 /* An object is named by all that its inode holds: bytes, mode, owner. */
-char *object_name(const struct digest *d, uint32_t mode, uint32_t uid, uint32_t gid, char dst[OBJECT_NAME_BYTES]);
+char *object_name(const struct digest *d, uint32_t mode, uint32_t uid, uint32_t gid,
+                  char dst[OBJECT_NAME_BYTES]);
 /* "ab/<name>" below objects/. */
 char *object_path(const char *name, char dst[OBJECT_NAME_BYTES + 3]);
 /* What of an entry's mode is kept: never set-uid or set-gid; the sticky bit only on folders. */
@@ -46,7 +49,7 @@ bool object_exists(int dir_fd, const char *path, uint64_t size);
 
 /* ---- stream.c ---- */
 struct stream { /* buffered reading of entries from a pipe or a record */
-    int fd; /* borrowed */
+    int fd;     /* borrowed */
     bool ended; /* its end came before ENTRY_END */
     size_t at, len;
     uint8_t buf[64 * 1024];
@@ -59,14 +62,15 @@ int stream_some(struct stream *st, uint64_t max, struct buf *ret, struct err *er
 int stream_entry(struct stream *st, struct entry *ret, struct err *err);
 
 /* ---- lay.c ---- */
-struct lay { /* a rootfs under construction */
-    int root_fd; /* borrowed */
+struct lay {       /* a rootfs under construction */
+    int root_fd;   /* borrowed */
     int parent_fd; /* the folder of the last entry; -1: none */
     char parent[LIM_PATH_BYTES];
 };
 void lay_done(struct lay *l);
-/* Put one checked entry into the tree; a later one takes an earlier one's place. obj: where a file's bytes are (NULL: an empty
- * file). WHITEOUT and OPAQUE delete. Errors: INVALID (parent is a link ...), NOSPACE, IO. */
+/* Put one checked entry into the tree; a later one takes an earlier one's place. obj: where a file's bytes
+ * are (NULL: an empty file). WHITEOUT and OPAQUE delete. Errors: INVALID (parent is a link ...), NOSPACE, IO.
+ */
 int lay_entry(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err);
 /* Folders and files that a box mounts over: made where they are missing. */
 int lay_mount_points(struct lay *l, struct err *err);
@@ -77,7 +81,8 @@ struct record_totals {
     uint64_t bytes, files;
 };
 bool record_is_whole(struct store *s, const struct digest *d, struct record_totals *ret);
-/* Call fn for each object that layers/<d> needs until it says false. True when the record was read to its end. */
+/* Call fn for each object that layers/<d> needs until it says false. True when the record was read to its
+ * end. */
 bool record_each(struct store *s, const struct digest *d,
                  bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg);
 int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err *err); /* behind its head */
@@ -91,8 +96,8 @@ struct untar_run {
     int entry_fd, line_fd; /* ours */
 };
 /* Start argv + codec, diff id, bound and "all" or "whiteouts" with the blob as its fd 4. */
-int untar_run_start(char *const *argv, int blob_fd, enum oci_codec codec, const struct digest *diff_id, uint64_t max_tar_bytes,
-                    bool whiteouts_only, struct untar_run *ret, struct err *err);
+int untar_run_start(char *const *argv, int blob_fd, enum oci_codec codec, const struct digest *diff_id,
+                    uint64_t max_tar_bytes, bool whiteouts_only, struct untar_run *ret, struct err *err);
 /* Its verdict; reaps it. */
 int untar_run_end(struct untar_run *r, struct err *err);
 /* Kill and reap, when it still runs. Keeps errno and err alone. */

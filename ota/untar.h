@@ -1,6 +1,7 @@
 /* untar.h - reading a tar stream: a step codec without I/O. ustar, pax and GNU long names; bounded memory.
- * Refused by name: sparse files, unknown types, device nodes, FIFOs and sockets outside dev/, base-256 numbers below 0, sizes on
- * things without content, bad checksums, truncated archives and anything but zeros after the end. */
+ * Refused by name: sparse files, unknown types, device nodes, FIFOs and sockets outside dev/, base-256
+ * numbers below 0, sizes on things without content, bad checksums, truncated archives and anything but zeros
+ * after the end. */
 #ifndef OTA_UNTAR_H
 #define OTA_UNTAR_H
 #include "ota/entry.h"
@@ -13,13 +14,13 @@ enum untar_event {
     UNTAR_BYTES,    /* *ret_bytes: content of the last entry, in the caller's buffer */
 };
 
-struct untar; /* opaque */
+struct untar;                  /* opaque */
 struct untar *untar_new(void); /* never NULL */
 struct untar *untar_free(struct untar *u);
 DEFINE_AUTO(untar)
 
-/* Go one step, taking bytes from the front of *in. Returns an untar_event, or -INVALID or -UNSUPPORTED with the entry's name.
- * After an error: only untar_free. */
+/* Go one step, taking bytes from the front of *in. Returns an untar_event, or -INVALID or -UNSUPPORTED with
+ * the entry's name. After an error: only untar_free. */
 int untar_step(struct untar *u, struct buf *in, struct buf *ret_bytes, struct err *err);
 const struct entry *untar_entry(const struct untar *u);
 /* The input has ended: 0 when the archive had too. Errors: INVALID (truncated). */

@@ -1,4 +1,5 @@
-/* untar_main.h - the untar program as a function: it is a program of its own (agentd-untar) and a mode of agentd-fetch. */
+/* untar_main.h - the untar program as a function: it is a program of its own (agentd-untar) and a mode of
+ * agentd-fetch. */
 #ifndef OTA_UNTAR_MAIN_H
 #define OTA_UNTAR_MAIN_H
 

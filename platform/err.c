@@ -47,7 +47,7 @@ static const struct {
     {ENOTCONN, ERR_NET},
 };
 
-static void format(struct err *err, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void format(struct err *err, const char *fmt, va_list ap)
 {
     if (vsnprintf(err->msg, sizeof(err->msg), fmt, ap) < 0)
         err->msg[0] = '\0';

@@ -98,8 +98,8 @@ static int walk_last(struct walk *w, const char *name, int flags, mode_t mode, c
 static int walk_open(struct walk *w, const char *start, int flags, mode_t mode)
 {
     char path[LIM_PATH_BYTES];
-    if (!str_copy(path, sizeof(path), start))
-        return -ENAMETOOLONG;
+    if (!*start || !str_copy(path, sizeof(path), start))
+        return *start ? -ENAMETOOLONG : -ENOENT;
     for (char *p = path;;) {
         if (*p == '/') {
             if (!w->in_root)
@@ -115,7 +115,7 @@ static int walk_open(struct walk *w, const char *start, int flags, mode_t mode)
         char saved = *end;
         *end = '\0';
         if (strcmp(p, "..") == 0) {
-            if (!w->in_root)
+            if (!w->in_root && w->depth == 0)
                 return -EXDEV;
             walk_up(w, false);
         } else if (*p && strcmp(p, ".") != 0) {

@@ -246,20 +246,22 @@ void json_put_str(struct cJSON *obj, const char *key, const char *val)
     (void)json_put(obj, key, val ? cJSON_CreateString(val) : cJSON_CreateNull());
 }
 
+/* cJSON prints numbers with 15 digits: a whole number goes in as text, exactly. */
 void json_put_i64(struct cJSON *obj, const char *key, int64_t val)
 {
-    (void)json_put(obj, key, cJSON_CreateNumber((double)val));
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%lld", (long long)val);
+    (void)json_put(obj, key, cJSON_CreateRaw(text));
 }
 
 void json_put_u64(struct cJSON *obj, const char *key, uint64_t val)
 {
     char text[24];
-    if (val <= JSON_EXACT_MAX) {
-        (void)json_put(obj, key, cJSON_CreateNumber((double)val));
-        return;
-    }
     (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)val);
-    json_put_str(obj, key, text);
+    if (val <= JSON_EXACT_MAX)
+        (void)json_put(obj, key, cJSON_CreateRaw(text));
+    else
+        json_put_str(obj, key, text);
 }
 
 void json_put_bool(struct cJSON *obj, const char *key, bool val)

@@ -50,7 +50,7 @@ podman_() {
 	podman --root "$T/podman/root" --runroot "$T/podman/run" --tmpdir "$T/podman/tmp" --cgroup-manager cgroupfs --events-backend none \
 		--storage-driver "${PODMAN_DRIVER:-overlay}" --runtime "$(command -v runc)" "$@"
 }
-podman_run() { podman_ run -d --network=none --ulimit nofile=1024:1024 --ulimit nproc=30000:30000 "$@"; }
+podman_run() { podman_ run -d --network=none --cgroup-parent "/$LIB_ID" --ulimit nofile=1024:1024 --ulimit nproc=30000:30000 "$@"; }
 # podman_works IMAGE: sets PODMAN_WHY when it does not. Falls back from overlay to vfs.
 podman_works() {
 	PODMAN_WHY=
@@ -73,4 +73,5 @@ podman_end() {
 	podman_ rmi -f -a >>"$T/log/podman" 2>&1 || true
 	umount -l "$T/podman/root/overlay" 2>/dev/null || true
 	rm -rf "$T/podman"
+	find /sys/fs/cgroup -depth -type d -path "*/$LIB_ID*" -exec rmdir {} \; 2>/dev/null || true
 }

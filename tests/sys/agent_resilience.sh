@@ -60,8 +60,8 @@ lib_until 40 is link online && ok "online again" || fail "link is $(field link)"
 SENT=$(cat "$STATS")
 NEED=$(jq -r .payload "$FLEETCTL_DIR/releases/web/2.json" | base64 -d | jq ".platforms[0].packed_bytes")
 [ "$SENT" -lt $((NEED + NEED / 10 + 200000)) ] && ok "resumed by range: $SENT bytes sent for an image of $NEED packed" || fail "$SENT bytes were sent for $NEED"
-STATE=$(mqtt_sub operator -t "limpet1/demo/d/$DEV/state" -C 1 -W 5 | jq -r .phase)
-[ "$STATE" = converged ] && ok "the retained state says converged" || fail "retained state: $STATE"
+told_state() { [ "$(mqtt_sub operator -t "limpet1/demo/d/$DEV/state" -C 1 -W 5 | jq -r .phase)" = "$1" ]; }
+lib_until 5 told_state converged && ok "the retained state says converged" || fail "the retained state does not say converged"
 
 # --- core is killed at each named point of an update
 agent_with() { # POINT

@@ -171,6 +171,19 @@ static void keeper_readable(struct loop_fd *w, uint32_t events)
     }
 }
 
+/* The keeper feeds the device and parses no settings: core opens it. EBUSY: the keeper has it from an earlier
+ * core. */
+static void give_watchdog(struct core *c)
+{
+    if (!c->has_keeper || !c->config.watchdog[0])
+        return;
+    int AUTO_FD fd = open(c->config.watchdog, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        keeper_say(c, "watchdog", fd);
+    else if (errno != EBUSY)
+        log_error("watchdog %s: %s", c->config.watchdog, strerror(errno));
+}
+
 /* ---- timers ---- */
 
 static void wake_fired(struct loop_timer *t)
@@ -525,6 +538,7 @@ static int start(struct core *c, struct err *err)
         rc = ctl_open(c, err);
     if (rc < 0)
         return rc;
+    give_watchdog(c);
     arm_timers(c);
     loop_after_turn(c->loop, act_turn, c);
     first_trust(c);

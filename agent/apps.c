@@ -220,12 +220,13 @@ static const struct core_exit *find_exit(const struct core *c, pid_t pid)
 static void box_gone(struct app *a)
 {
     int status;
-    int fd = a->exit_watch.fd;
+    int fds[] = {a->exit_watch.fd, a->oom_watch.fd};
     loop_fd_del(a->core->loop, &a->exit_watch);
     loop_fd_del(a->core->loop, &a->oom_watch);
     a->cgroup = cgroup_free(a->cgroup);
-    if (fd >= 0)
-        (void)close(fd);
+    for (unsigned i = 0; i < COUNT_OF(fds); i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
     a->pidfd = -1;
     pid_t got = waitpid(a->box.pid, &status, WNOHANG);
     const struct core_exit *e = find_exit(a->core, a->box.pid);
@@ -290,8 +291,10 @@ static void watch_box(struct app *a)
     if (cgroup_open(&a->core->cgroups, a->box.cgroup_path, &a->cgroup, &err) < 0)
         return;
     int fd = cgroup_oom_fd(a->cgroup, &events);
-    if (fd >= 0)
-        (void)loop_fd_add(a->core->loop, &a->oom_watch, fd, events, NULL);
+    if (fd >= 0 && loop_fd_add(a->core->loop, &a->oom_watch, fd, events, &err) < 0) {
+        log_error("%s: %s", a->seen.name, err.msg);
+        (void)close(fd);
+    }
 }
 
 /* ---- start ---- */

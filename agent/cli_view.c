@@ -281,7 +281,9 @@ int cli_why(const struct cli *c)
             continue;
         const char *app = text_of(&e, "app", NULL), *kind = text_of(&e, "kind", "?");
         bool about = app ? strcmp(app, c->argv[0]) == 0 : strcmp(kind, "agent-restart") != 0;
-        if (about) {
+        if (about && c->json) {
+            (void)printf("%s\n", line);
+        } else if (about) {
             (void)printf("%s %-12s %s\n", clock_rfc3339(number_of(&e, "ts", 0), when, sizeof(when)), kind,
                          text_of(&e, "msg", ""));
             found++;

@@ -505,6 +505,8 @@ static void adopt_box(struct app *a, const int *fds, const char (*names)[80], un
     a->pidfd = kept_fd(a->seen.name, "pid", fds, names, n);
     a->out_fd = kept_fd(a->seen.name, "out", fds, names, n);
     a->err_fd = kept_fd(a->seen.name, "err", fds, names, n);
+    if (a->pidfd < 0 && box_is_alive(&a->box)) /* neither keeper nor predecessor had it */
+        a->pidfd = sys_pidfd_open(a->box.pid);
     const struct want *w = app_want(a->core, a->seen.name);
     if (logs_open(a, w ? w->log_bytes : LIM_LOG_RING_BYTES, &err) < 0)
         log_error("log of %s: %s", a->seen.name, err.msg);
@@ -518,6 +520,9 @@ static void adopt_box(struct app *a, const int *fds, const char (*names)[80], un
     box_usage(&a->core->cgroups, &a->box, &u);
     a->ooms_seen = u.oom_kills == CGROUP_UNSET ? 0 : u.oom_kills;
     watch_box(a);
+    core_keep(a->core, a->seen.name, "pid", a->pidfd); /* a keeper of its own may not have them yet */
+    core_keep(a->core, a->seen.name, "out", a->out_fd);
+    core_keep(a->core, a->seen.name, "err", a->err_fd);
     log_info("took over %s, pid %d", a->seen.name, (int)a->box.pid);
 }
 

@@ -136,6 +136,7 @@ void core_drop(struct core *c, const char *app, const char *what);
  * otherwise. */
 void core_point(const struct core *c, const char *name);
 uint64_t core_now_s(const struct core *c); /* clock_judge_s with the saved floor */
+void core_progress(struct core *c);        /* tell how far the job is, at most once in two seconds */
 void core_stop(struct core *c);            /* stop apps, then end */
 
 /* intake.c: one document from link, console or disk. source: "device", "group:NAME", "trust", "local".
@@ -234,6 +235,9 @@ bool uplink_publish(struct core *c, const char *topic, const char *json, unsigne
                     uint32_t expiry_s, uint32_t id);
 
 /* ctl.c */
+/* The successor of core asks for the fds of our boxes: give them and end, leaving the boxes alone. DENIED
+ * while a keeper is there. */
+int core_hand_over(struct core *c, int sock_fd, struct err *err);
 int ctl_open(struct core *c, struct err *err);
 void ctl_close(struct core *c);
 /* The last n lines of an app's log as text; malloc'd. */

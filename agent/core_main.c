@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <sys/un.h>
 #include <time.h>
 
 #include "agent/core.h"
+#include "agent/ctl.h"
 #include "agent/keeper.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
@@ -55,8 +58,8 @@ void core_point(const struct core *c, const char *name)
 
 static void keeper_say(struct core *c, const char *text, int fd)
 {
-    if (c->has_keeper && msg_send(KEEPER_FD, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL) == -(int)ERR_NET)
-        loop_stop(c->loop); /* the keeper is gone: a new one will start a new core */
+    if (c->has_keeper) /* that it is gone is seen by reading */
+        (void)msg_send(KEEPER_FD, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL);
 }
 
 void core_keep(struct core *c, const char *app, const char *what, int fd)
@@ -116,6 +119,36 @@ static void keeper_heard(struct core *c, char *text, const int *fds, unsigned n_
         keeper_ready(c, starts);
 }
 
+/* The keeper is gone and nobody would start a successor: stay, so that no pipe of a box closes, until the
+ * next agentd asks. */
+static void keeper_lost(struct core *c)
+{
+    log_error("the keeper is gone; this core goes on until agentd is started again");
+    loop_fd_del(c->loop, &c->keeper);
+    (void)close(KEEPER_FD);
+    c->has_keeper = false;
+    core_touch(c);
+}
+
+int core_hand_over(struct core *c, int sock_fd, struct err *err)
+{
+    static const char *const what[] = {"pid", "out", "err"};
+    char text[KEEPER_NAME_BYTES + 16];
+    if (c->has_keeper)
+        return err_set(err, ERR_DENIED, "this agent has a keeper; end it first");
+    for (unsigned i = 0; i < LIM_APPS; i++)
+        for (unsigned k = 0; k < COUNT_OF(what); k++) {
+            const struct app *a = &c->apps[i];
+            const int fds[] = {a->pidfd, a->out_fd, a->err_fd};
+            if (a->used && a->seen.box != BOX_NONE && fds[k] >= 0 &&
+                str_fmt(text, sizeof(text), "=fd app.%s.%s", a->seen.name, what[k]))
+                (void)msg_send(sock_fd, buf_str(text), &fds[k], 1, NULL);
+        }
+    log_info("handing over to the next core");
+    loop_stop(c->loop);
+    return 0;
+}
+
 static void keeper_readable(struct loop_fd *w, uint32_t events)
 {
     struct core *c = container_of(w, struct core, keeper);
@@ -129,14 +162,26 @@ static void keeper_readable(struct loop_fd *w, uint32_t events)
         if (rc == 1) {
             text[len] = '\0';
             keeper_heard(c, text, fds, n_fds);
-        } else if (rc ==
-                   0) { /* the keeper died: containers live on, we cannot; the next keeper starts anew */
-            loop_stop(c->loop);
+        } else if (rc == 0) {
+            keeper_lost(c);
             return;
         } else if (rc != -(int)ERR_INVALID) {
             return;
         }
     }
+}
+
+/* The keeper feeds the device and parses no settings: core opens it. EBUSY: the keeper has it from an earlier
+ * core. */
+static void give_watchdog(struct core *c)
+{
+    if (!c->has_keeper || !c->config.watchdog[0])
+        return;
+    int AUTO_FD fd = open(c->config.watchdog, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        keeper_say(c, "watchdog", fd);
+    else if (errno != EBUSY)
+        log_error("watchdog %s: %s", c->config.watchdog, strerror(errno));
 }
 
 /* ---- timers ---- */
@@ -154,7 +199,7 @@ static void alive_fired(struct loop_timer *t)
     loop_timer_set(c->loop, t, clock_boot_ms() + KEEPER_ALIVE_MS);
 }
 
-static void publish_progress(struct core *c)
+void core_progress(struct core *c)
 {
     uint64_t now = clock_boot_ms();
     if (!c->job || now < c->progress_at_ms)
@@ -184,7 +229,7 @@ static void publish_state(struct core *c)
     char AUTO_MEM *text = json_print(o, false);
     (void)json_free(o);
     (void)uplink_publish(c, "state", text, 1, true, 30 * 24 * 3600, 0);
-    publish_progress(c);
+    core_progress(c);
 }
 
 static void report_fired(struct loop_timer *t)
@@ -265,13 +310,33 @@ static bool wait_for_dead(int rc, unsigned *tries)
     return rc == -(int)ERR_CONFLICT && (*tries)++ < 50 && nanosleep(&pause_100ms, NULL) == 0;
 }
 
+/* A core whose keeper was killed holds the lock and the boxes' fds: it gives both to its successor. */
+static void ask_for_fds(struct core *c)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char text[KEEPER_NAME_BYTES + 16];
+    int fds[LIM_MSG_FDS];
+    unsigned n_fds = 0;
+    size_t len = 0;
+    (void)str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->config.run_dir, CTL_SOCKET);
+    int AUTO_FD sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (sock < 0 || connect(sock, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+        msg_send(sock, buf_of("handover", 9), NULL, 0, NULL) < 0)
+        return;
+    while (msg_recv(sock, text, sizeof(text) - 1, &len, fds, &n_fds, NULL) == 1 && text[0] == '=') {
+        text[len] = '\0';
+        keeper_heard(c, text + 1, fds, n_fds);
+    }
+}
+
 static int lock_state(struct core *c, struct err *err)
 {
     unsigned tries = 0;
-    int rc;
-    do
+    int rc = fs_lock(c->state_fd, "lock", &c->lock_fd, err);
+    if (rc == -(int)ERR_CONFLICT)
+        ask_for_fds(c);
+    while (rc < 0 && wait_for_dead(rc, &tries))
         rc = fs_lock(c->state_fd, "lock", &c->lock_fd, err);
-    while (wait_for_dead(rc, &tries));
     return rc < 0 ? err_wrap(err, "%s", c->config.state_dir) : 0;
 }
 
@@ -473,6 +538,7 @@ static int start(struct core *c, struct err *err)
         rc = ctl_open(c, err);
     if (rc < 0)
         return rc;
+    give_watchdog(c);
     arm_timers(c);
     loop_after_turn(c->loop, act_turn, c);
     first_trust(c);

@@ -211,6 +211,15 @@ static int do_rollback(struct client *k, const struct request *r, struct err *er
     return rc;
 }
 
+static int do_handover(struct client *k, const struct request *r, struct err *err)
+{
+    (void)r;
+    int rc = core_hand_over(k->ctl->core, k->sock.fd, err);
+    if (rc == 0)
+        answer_text(k, "");
+    return rc;
+}
+
 static void exec_ended(struct loop_child *child, int status)
 {
     struct client *k = container_of(child, struct client, child);
@@ -256,8 +265,9 @@ static const struct ctl_verb {
     unsigned min_words;                                                    /* the verb included */
     int (*fn)(struct client *k, const struct request *r, struct err *err); /* 1: the answer comes later */
 } verbs[] = {
-    {"status", 1, do_status}, {"history", 1, do_history}, {"events", 2, do_events},     {"log", 3, do_log},
-    {"apply", 1, do_apply},   {"plan", 1, do_plan},       {"rollback", 1, do_rollback}, {"exec", 4, do_exec},
+    {"status", 1, do_status},     {"history", 1, do_history}, {"events", 2, do_events},
+    {"log", 3, do_log},           {"apply", 1, do_apply},     {"plan", 1, do_plan},
+    {"rollback", 1, do_rollback}, {"exec", 4, do_exec},       {"handover", 1, do_handover},
 };
 
 /* Words up to an empty one; what follows is the document. */

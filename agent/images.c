@@ -159,7 +159,7 @@ static void progress(void *arg, const char *line)
     if (sscanf(line, "progress %llu %llu", &done, &total) == 2) {
         k->core->job_done = done;
         k->core->job_total = total;
-        k->core->report_dirty = true;
+        core_progress(k->core);
     } else if (strncmp(line, "note ", 5) == 0) {
         event_add(k->core, "denied", k->app, "image: %s", line + 5);
     }

@@ -213,8 +213,11 @@ static bool must_wait(struct core *c, const struct desired *d, char *why, size_t
     if (slot >= d->slots)
         return str_fmt(why, size, "slot %u of rollout %s, open to %llu", slot, d->salt,
                        (unsigned long long)d->slots);
-    if (d->not_before_s > core_now_s(c))
-        return str_fmt(why, size, "rollout %s begins at %llu", d->salt, (unsigned long long)d->not_before_s);
+    uint64_t begins = manifest_begins_s(d, c->config.device);
+    char when[24];
+    if (begins > core_now_s(c))
+        return str_fmt(why, size, "rollout %s: this device's turn is at %s", d->salt,
+                       clock_rfc3339(begins, when, sizeof(when)));
     return false;
 }
 

@@ -1,10 +1,13 @@
-/* keeper.h - the words between keeper and core, over one SOCK_SEQPACKET pair (fd 3 of core). Plain text, one
- * message each. core -> keeper  "put NAME" + 1 fd     keep a duplicate (replaces one of that name) "drop
- * NAME"           close it "alive"               a turn of core's loop really ran: feeds the watchdogs "bye"
- * core ends on purpose: keeper ends too keeper -> core  "fd NAME" + 1 fd      one for each kept, right after
- * core's start "exit PID STATUS"     a process of core's predecessor ended; STATUS as waitpid gives it, kept
- * until a core has read it "ready STARTS"        all of them are sent; STARTS: how many cores there were
- * before this one The keeper parses nothing else and knows nothing else. */
+/* keeper.h - the words between keeper and core, over one SOCK_SEQPACKET pair (fd 3 of core). Plain text, one message each.
+ *   core -> keeper  "put NAME" + 1 fd     keep a duplicate (replaces one of that name)
+ *                   "drop NAME"           close it
+ *                   "alive"               a turn of core's loop really ran: feeds the watchdogs
+ *                   "watchdog" + 1 fd     the hardware watchdog, opened by core: the keeper reads no settings; the first one counts
+ *                   "bye"                 core ends on purpose: keeper ends too
+ *   keeper -> core  "fd NAME" + 1 fd      one for each kept, right after core's start
+ *                   "exit PID STATUS"     a process of core's predecessor ended; STATUS as waitpid gives it
+ *                   "ready STARTS"        all of them are sent; STARTS: how many cores there were before this one
+ * The keeper parses nothing else and knows nothing else. */
 #ifndef AGENT_KEEPER_H
 #define AGENT_KEEPER_H
 #define KEEPER_FD         3

@@ -150,6 +150,8 @@ static void mqtt_up(void *arg, int protocol)
 static void mqtt_down(void *arg, const char *why, bool taken_over)
 {
     (void)arg;
+    if (k.stopping && !k.up) /* our goodbye is on its way: the pump carries it out, then reports down */
+        return;
     if (taken_over) /* two devices with one id throw each other out for ever: step far back, and say it */
         down("conflict", "another client connected with this device's id", true);
     else
@@ -323,8 +325,8 @@ static void after_turn(void *arg)
 {
     (void)arg;
     if (k.stopping && k.up && mqtt_is_idle(k.mqtt)) {
+        k.up = false;
         (void)mqtt_goodbye(k.mqtt);
-        k.up = false; /* the pump carries it out and reports down */
     }
 }
 

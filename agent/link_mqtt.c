@@ -215,12 +215,14 @@ int mqtt_publish(struct mqtt *m, const struct mqtt_publish *p, struct err *err)
         if (p->expiry_s)
             (void)mosquitto_property_add_int32(&props, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, p->expiry_s);
     }
+    m->in_flight++; /* before: with QoS 0 on_publish may come from inside the call */
     int rc = mosquitto_publish_v5(m->mosq, &mid, p->topic, (int)p->payload.len, p->payload.p, (int)p->qos,
                                   p->retain, props);
     mosquitto_property_free_all(&props);
-    if (rc != MOSQ_ERR_SUCCESS)
+    if (rc != MOSQ_ERR_SUCCESS) {
+        m->in_flight--;
         return fail(err, "publish", rc);
-    m->in_flight++;
+    }
     for (unsigned i = 0; p->id && i < ACK_SLOTS; i++)
         if (m->waiting[i].id == 0) {
             m->waiting[i].mid = mid;

@@ -1,13 +1,15 @@
-/* link_words.h - the words between core and link, one SOCK_SEQPACKET message each: a line of text, then
- * bytes. core -> link   "config\n" JSON  + fds: CA, certificate, key (as far as there are)      once, first
- *                  "pub ID QOS RETAIN EXPIRY_S TOPIC\n" payload                            ID 0: no ack
- * wanted "stop"                                                                   say offline, disconnect,
- * end link -> core   "up PROTOCOL"              connected and subscribed; PROTOCOL 5 or 4 "down REASON TEXT"
- * not connected any more (or still not) "ack ID CODE"              MQTT reason code of the PUBACK "doc
- * SOURCE\n" packed      a signed document, decomposed: SOURCE = device, group:NAME, trust "bad SOURCE TEXT"
- * one that is none "clear SOURCE"             an empty payload: no opinion "cmd VERB ID REPLY EXP APP LINES"
- * a well-formed, not retained command ("-": no app) Link decides nothing and keeps nothing: whatever matters
- * is with core. */
+/* link_words.h - the words between core and link, one SOCK_SEQPACKET message each: a line of text, then bytes.
+ *   core -> link   "config\n" JSON  + fds: CA, certificate, key     once, first
+ *                  "pub ID QOS RETAIN EXPIRY_S TOPIC\n" payload     ID 0: no ack wanted
+ *                  "stop"                                           say offline, disconnect, end
+ *   link -> core   "up PROTOCOL"              connected and subscribed; 5 or 4
+ *                  "down REASON TEXT"         not connected any more (or still not)
+ *                  "ack ID CODE"              MQTT reason code of the PUBACK; 255: not sent
+ *                  "doc SOURCE\n" packed      a signed document, decomposed: SOURCE = device, group:NAME, trust
+ *                  "bad SOURCE TEXT"          one that is none
+ *                  "clear SOURCE"             an empty payload: no opinion
+ *                  "cmd VERB ID REPLY EXP APP LINES"   a well-formed, not retained command ("-": no app)
+ * Link decides nothing and keeps nothing: whatever matters is with core. */
 #ifndef AGENT_LINK_WORDS_H
 #define AGENT_LINK_WORDS_H
 #define LINK_FD             3

@@ -603,6 +603,15 @@ unsigned manifest_slot(const char *salt, const char *device)
     return (unsigned)(v % 10000);
 }
 
+uint64_t manifest_begins_s(const struct desired *d, const char *device)
+{
+    char salt[LIM_TEXT_BYTES + 8];
+    uint64_t from = d->not_before_s ? d->not_before_s : d->issued_s;
+    if (!d->spread_ms || !str_fmt(salt, sizeof(salt), "spread:%s", d->salt))
+        return from;
+    return from + d->spread_ms / 1000 * manifest_slot(salt, device) / 10000;
+}
+
 const struct want *desired_find(const struct desired *d, const char *name)
 {
     for (unsigned i = 0; d && i < d->n; i++)

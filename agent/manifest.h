@@ -1,6 +1,5 @@
-/* manifest.h - the desired-state document: what a signed manifest asks of this device. Closed schema: each
- * refusal names the field's path ("apps[1].memory.max_bytes: 0 is below 65536"). Pure: bytes in, struct
- * desired out, one arena.
+/* manifest.h - the desired-state document: what a signed manifest asks of this device. Closed schema: each refusal
+ * names the field's path ("apps[1].memory.max_bytes: 0 is below 65536"). Pure: bytes in, struct desired out, one arena.
  *
  * {"schema":"limpet.desired/1",
  *  "fleet":"demo", "target":{"device":"gw-17"} | {"group":"line-a"},
@@ -8,14 +7,16 @@
  *  "apps":[{
  *    "name":"web",
  *    "release":{"name":"web","counter":2,"digest":"sha256:<of the release envelope>","size":1564},
- *    "sources":["http://127.0.0.1:5055/demo/web","dir:/media/usb/limpet"],    where release, manifest and
- * layers lie "args":["httpd","-f"], "env":{"SITE":"turin"}, "cwd":"/srv", "user":"1000:1000",   optional,
- * else the image's "memory":{"max_bytes":25165824,"swap_bytes":0,"enforce":"required"},           enforce:
- * required | best-effort (default) "cpu":{"percent":50,"enforce":..}, "pids":{"max":32,"enforce":..},
+ *    "sources":["http://127.0.0.1:5055/demo/web","dir:/media/usb/limpet"],   where release, manifest, layers lie
+ *    "args":["httpd","-f"], "env":{"SITE":"turin"}, "cwd":"/srv", "user":"1000:1000",   optional, else the image's
+ *    "memory":{"max_bytes":25165824,"swap_bytes":0,"enforce":"required"},    enforce: required | best-effort (default)
+ *    "cpu":{"percent":50,"enforce":..}, "pids":{"max":32,"enforce":..},
  *    "userns":"required|best-effort|off", "seccomp":"required|best-effort|off",
  *    "capabilities":["NET_BIND_SERVICE"], "read_only":true (default),
- *    "network":{"mode":"none|host|bridge","ports":[{"host":8080,"container":80,"protocol":"tcp","address":"127.0.0.1"}]},
- *    "mounts":[{"type":"tmpfs","target":"/data","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/lib/x","read_only":false}],
+ *    "network":{"mode":"none|host|bridge",
+ *               "ports":[{"host":8080,"container":80,"protocol":"tcp","address":"127.0.0.1"}]},
+ *    "mounts":[{"type":"tmpfs","target":"/data","size_bytes":1048576},
+ *              {"type":"volume","name":"data","target":"/var/lib/x","read_only":false}],
  *    "restart":{"policy":"always|on-failure|no","delay_ms":1000,"max_delay_ms":300000,"stable_ms":60000,"max_tries":0},
  *    "health":{"exec":["/bin/check"]} | {"http":{"port":80,"path":"/healthz"}} | {"tcp":{"port":80}} with
  *             "interval_ms":30000,"timeout_ms":5000,"start_grace_ms":10000,"retries":3,"action":"restart|none",
@@ -112,6 +113,9 @@ unsigned manifest_slot(const char *salt, const char *device);
 
 /* "TERM" or "SIGTERM" -> its number; 0: not known. */
 int manifest_signal(const char *name);
+/* When this device's turn in a group rollout is: not_before (or issued), and its own part of spread_ms, by a
+ * hash of salt and device. Seconds since 1970. */
+uint64_t manifest_begins_s(const struct desired *d, const char *device);
 /* The app of that name, or NULL. Pure. */
 const struct want *desired_find(const struct desired *d, const char *name);
 #endif

@@ -1,9 +1,9 @@
-/* state.h - what the agent must remember through a power cut, and nothing else: small files in
- * state_dir/state, each replaced durably. Whatever can be asked of kernel, store or disk is not here. trust
- * newest trust envelope (packed)            desired   the candidate's envelope (packed) good        envelope
- * of the last set that converged   previous  the one before it ledger      JSON: counters, verdicts, floors,
- * time floor, bad releases Law L10: a counter is durable before anything that it allows happens: state_accept
- * saves the ledger first. */
+/* state.h - what the agent must remember through a power cut, and nothing else: small files in state_dir/state, each
+ * replaced durably. Whatever can be asked of kernel, store or disk is not here.
+ *   trust    newest trust envelope (packed)               desired   the candidate's envelope (packed)
+ *   good     envelope of the last set that converged      previous  the one before it
+ *   ledger   JSON: counters, verdicts, floors, time floor, settings that failed
+ * Law L10: a counter is durable before anything that it allows happens: the ledger is saved first. */
 #ifndef AGENT_STATE_H
 #define AGENT_STATE_H
 #include "agent/manifest.h"

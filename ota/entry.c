@@ -137,6 +137,8 @@ static const char *normalise(char *path)
     unsigned depth = 0;
     size_t len;
 
+    if (strcmp(path, "/") == 0) /* the root itself: umoci insert writes it so */
+        path[0] = '\0';
     if (path[0] == '/')
         return "an absolute path";
     while (path[0] == '.' && path[1] == '/')

@@ -30,15 +30,17 @@ int fetch_take(struct fetch_job *j, struct fetch_item *it, struct buf bytes, str
 {
     uint64_t most = it->size ? it->size : LIM_ENVELOPE_BYTES;
 
-    if (bytes.len > most - it->have)
-        return err_set(err, ERR_INTEGRITY, "sends more than the %llu bytes that were signed",
-                       (unsigned long long)most);
+    bool more = bytes.len > most - it->have;
+    if (more) /* what was signed is taken all the same: the digest decides over it */
+        bytes.len = (size_t)(most - it->have);
     int r = fs_write_full(it->fd, bytes, err);
     if (r < 0)
         return r;
     it->have += bytes.len;
     tell_progress(j, false);
-    return 0;
+    return more ? err_set(err, ERR_INTEGRITY, "sends more than the %llu bytes that were signed",
+                          (unsigned long long)most)
+                : 0;
 }
 
 /* Of a small document whose size nobody signed it cannot be known whether it is whole: it starts again. */

@@ -6,7 +6,7 @@
 #include "ota/untar.h"
 
 #define PIECE_BYTES (64 * 1024)
-#define TAR_ENTRY_BYTES                                                                 \
+#define TAR_ENTRY_BYTES \
     4096 /* header, padding, long names; a few entries with large xattrs share the rest \
           */
 #define TAR_SPARE_BYTES (1024 * 1024)

@@ -19,7 +19,7 @@
 #define FREEZE_MS   100 /* v1 freezes asynchronously */
 #define MAX_PIDS    1024
 #define GROUP_DEPTH 8
-#define SELF_LEAF                                                                             \
+#define SELF_LEAF \
     "limpet-self" /* v2: where our own processes go when their group must pass controllers on \
                    */
 #define CTL_BIT(ctl) (1u << (ctl))

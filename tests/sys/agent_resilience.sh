@@ -60,8 +60,8 @@ lib_until 40 is link online && ok "online again" || fail "link is $(field link)"
 SENT=$(cat "$STATS")
 NEED=$(jq -r .payload "$FLEETCTL_DIR/releases/web/2.json" | base64 -d | jq ".platforms[0].packed_bytes")
 [ "$SENT" -lt $((NEED + NEED / 10 + 200000)) ] && ok "resumed by range: $SENT bytes sent for an image of $NEED packed" || fail "$SENT bytes were sent for $NEED"
-STATE=$(mqtt_sub operator -t "limpet1/demo/d/$DEV/state" -C 1 -W 5 | jq -r .phase)
-[ "$STATE" = converged ] && ok "the retained state says converged" || fail "retained state: $STATE"
+told_state() { [ "$(mqtt_sub operator -t "limpet1/demo/d/$DEV/state" -C 1 -W 5 | jq -r .phase)" = "$1" ]; }
+lib_until 5 told_state converged && ok "the retained state says converged" || fail "the retained state does not say converged"
 
 # --- core is killed at each named point of an update
 agent_with() { # POINT
@@ -114,3 +114,21 @@ lib_until 20 agent_answers $DEV || die "the agent does not start without network
 lib_until 10 bash -c "[ -n \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' ps -o json | jq -r '.web.pid // empty')\" ]" && ok "after a restart without network the app is back" || fail "the app did not come back"
 lib_until 10 is apps.web.health ok && ok "and healthy" || fail "health: $(field apps.web.health)"
 is phase converged && ok "rev $(field rev) still converged, boot $(field boot)" || fail "phase $(field phase)"
+
+# --- the keeper is killed: core stays for the boxes' sake, the next agentd takes all over, no log line is lost
+PID=$(pid web)
+FIRST=$(agentctl $DEV logs web -n 1 | grep -oE '[0-9]+$')
+CORE=$(pgrep -P "${LIB_AGENT_PIDS[$DEV]}" -f 'agentd: core')
+kill -KILL "${LIB_AGENT_PIDS[$DEV]}"
+wait "${LIB_AGENT_PIDS[$DEV]}" 2>/dev/null || true
+sleep 2
+[ "$(pid web)" = "$PID" ] && ok "keeper killed: the app runs on" || fail "the app died with the keeper"
+lib_run "agent-$DEV" "$BUILD/bin/agentd" --config "$AGENTD" --libexec "$BUILD/bin"
+LIB_AGENT_PIDS[$DEV]=$LIB_PID
+lib_until 20 bash -c "! kill -0 $CORE 2>/dev/null" || fail "the old core stays"
+lib_until 20 agent_answers $DEV || die "no new core"
+sleep 2
+[ "$(pid web)" = "$PID" ] && ok "the next agentd took it over: same pid $PID" || fail "pid $(pid web) instead of $PID"
+LAST=$(agentctl $DEV logs web -n 1 | grep -oE '[0-9]+$')
+LINES=$(agentctl $DEV logs web -n 10000 | grep -oE 'heartbeat [0-9]+$' | awk -v a="$FIRST" -v b="$LAST" '$2 >= a && $2 <= b' | sort -u | wc -l)
+[ "$LINES" = $((LAST - FIRST + 1)) ] && ok "$LINES log lines across it, none lost" || fail "$LINES of $((LAST - FIRST + 1)) log lines"

@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# Real kernels in QEMU (emulated, never KVM): cgroup v2 alone, v1 alone, no memory controller, and an old kernel (5.10, when the
+# package mirror has it). In each: unit tests that ask the kernel, the OCI command line, and the whole agent with a signed manifest
+# from a file and images from a folder. What runs inside is tests/qemu/guest.sh; here its verdicts are counted.
+#   MODES="v2 v1" tests/sys/qemu_v2.sh        only these
+. "$SOURCE/tests/sys/lib.sh"
+. "$SOURCE/tests/qemu/kernel.sh"
+export PATH=$PATH:/usr/sbin:/sbin
+lib_need qemu-system-x86_64 depmod mkfs.ext4 cpio umoci mosquitto jq busybox nft
+[ "$(uname -m)" = x86_64 ] || lib_skip "the kernels are for x86-64"
+lib_begin qemu_v2
+CACHE=$BUILD/qemu
+BOOT_S=${BOOT_S:-150} # a boot with all its tests takes 25 s on an idle core
+mkdir -p "$CACHE"
+
+# --- the root file system, one for all
+R=$T/root
+fleet() { # signed documents, made with a real fleet
+	local v
+	init_fleet gw
+	start_broker
+	umoci init --layout "$T/layout" >>"$T/log/images" 2>&1
+	for v in web hog; do
+		umoci new --image "$T/layout:$v" >>"$T/log/images" 2>&1
+		umoci unpack --image "$T/layout:$v" "$T/bundle-$v" >>"$T/log/images" 2>&1
+		image_root "$T/bundle-$v/rootfs"
+		echo hello >"$T/bundle-$v/rootfs/srv/index.html"
+		cp "$SOURCE/tests/qemu/$v" "$T/bundle-$v/rootfs/bin/app"
+		umoci repack --image "$T/layout:$v" "$T/bundle-$v" >>"$T/log/images" 2>&1
+		umoci config --image "$T/layout:$v" --config.entrypoint /bin/app >>"$T/log/images" 2>&1
+		rm -rf "$T/bundle-$v"
+		fleetctl publish "dir:$T/layout:$v" --name $v --version 1 --source dir:/layout >>"$T/log/publish" 2>&1 || die "publish: $(cat "$T/log/publish")"
+	done
+	for v in 1 2; do
+		fleetctl apply -f "$SOURCE/tests/qemu/manifest-$v.json" -d gw >"$T/log/apply" 2>&1 || die "apply: $(cat "$T/log/apply")"
+		mqtt_sub operator -t limpet1/demo/d/gw/desired -C 1 -W 5 >"$T/desired-$v.json" || die "no signed document"
+	done
+}
+
+put() { # PROGRAM... with the libraries that they need
+	local lib
+	for lib in $(ldd "$@" 2>/dev/null | grep -oE '/[^ :]+ \(' | cut -d' ' -f1 | sort -u); do
+		[ -e "$R$lib" ] || install -D -m 0755 "$lib" "$R$lib"
+	done
+}
+
+make_root() {
+	local a p
+	mkdir -p "$R"/{bin,proc,sys,dev,run,tmp,etc/limpet,usr/sbin,limpet/bin,sys/fs/cgroup,var/lib,bundle/rootfs}
+	install -m 0755 "$(command -v busybox)" "$R/bin/busybox"
+	for a in $(busybox --list); do [ "$a" = busybox ] || ln -sf busybox "$R/bin/$a"; done
+	for p in limpet agentd agentd-core agentd-fetch agentd-untar agentd-link agentctl unit_{sys,cgroup,platform,ops_filter,box}; do
+		strip -g -o "$R/limpet/bin/$p" "$BUILD/bin/$p"
+	done
+	put "$R"/limpet/bin/* "$(command -v nft)"
+	install -m 0755 "$(command -v nft)" "$R/usr/sbin/nft"
+	install -m 0755 "$SOURCE/tests/qemu/guest.sh" "$R/bin/guest"
+	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$R/etc/passwd"
+	echo '127.0.0.1 localhost' >"$R/etc/hosts"
+	printf 'root:x:0:\nnogroup:x:65534:\n' >"$R/etc/group"
+	cp "$FLEETCTL_DIR"/devices/gw/* "$R/etc/limpet/"
+	cp "$T"/desired-[12].json "$R/etc/limpet/"
+	cp -a "$T/layout" "$R/layout"
+	image_root "$R/bundle/rootfs"
+	bundles
+	mkfs.ext4 -q -F -d "$R" "$T/root.img" 192M >"$T/log/mkfs" 2>&1 || die "mkfs: $(cat "$T/log/mkfs")"
+}
+
+# Each a config.json: NAME, arguments, resources.
+bundle() {
+	jq --argjson a "$2" --argjson r "$3" '.process.args=$a | .linux.resources=$r' "$T/spec/config.json" >"$R/bundle/$1.json"
+}
+bundles() {
+	local fork='["sh","-c","for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.3 & done; wait"]'
+	mkdir -p "$T/spec"
+	"$BUILD/bin/limpet" spec -b "$T/spec"
+	bundle true '["true"]' '{}'
+	bundle hog '["dd","if=/dev/zero","of=/dev/null","bs=64M","count=1"]' '{"memory": {"limit": 16777216, "swap": 16777216}}'
+	bundle fork "$fork" '{"pids": {"limit": 8}}'
+	bundle free "$fork" '{}'
+	bundle cpu '["sleep","77"]' '{"cpu": {"quota": 50000, "period": 200000, "shares": 1000}, "memory": {"limit": 16777216}, "pids": {"limit": 16}}'
+}
+
+# --- a kernel's initramfs: disk and network drivers, in order, then over to the root
+make_initramfs() { # TREE NAME
+	local i=$T/initramfs-$2 tree=$1 version n=0 m
+	version=$(ls "$tree/lib/modules")
+	mkdir -p "$i"/{bin,dev,proc,new}
+	depmod -b "$tree" "$version"
+	for m in virtio_pci virtio_blk veth bridge nft_chain_nat nft_nat nft_masq nft_fib_ipv4 nft_ct; do
+		modprobe -S "$version" -d "$tree" --show-depends $m 2>/dev/null | awk '$1 == "insmod" {print $2}'
+	done | awk '!seen[$0]++' >"$T/modules"
+	while read -r m; do
+		n=$((n + 1))
+		cp "$m" "$i/$(printf %02d $n)-${m##*/}"
+	done <"$T/modules"
+	cp "$(command -v busybox)" "$i/bin/busybox"
+	cat >"$i/init" <<-'END'
+		#!/bin/busybox sh
+		/bin/busybox mount -t devtmpfs dev /dev
+		for m in /*.ko*; do /bin/busybox insmod $m || echo "@@ FAIL insmod $m"; done
+		/bin/busybox mount -t ext4 /dev/vda /new || echo "@@ FAIL mount root"
+		/bin/busybox mount --move /dev /new/dev
+		exec /bin/busybox switch_root /new /bin/guest
+	END
+	chmod 0755 "$i/init"
+	(cd "$i" && find . | cpio -o -H newc --quiet | gzip -1) >"$T/initramfs-$2.gz"
+}
+
+boot() { # MODE KERNEL-LINE TREE NAME, in the background
+	TMPDIR=$T lib_run "qemu-$1" timeout -k 5 "$BOOT_S" qemu-system-x86_64 -M q35 -accel tcg -cpu max -m 256 -smp 1 -nographic -no-reboot \
+		-nodefaults -serial stdio -kernel "$3"/boot/vmlinuz-* -initrd "$T/initramfs-$4.gz" \
+		-drive "file=$T/root.img,format=raw,if=virtio,snapshot=on" -append "console=ttyS0 panic=-1 quiet $2 limpet.mode=$1" </dev/null
+	PID_OF[$1]=$LIB_PID
+}
+
+verdict() { # MODE: its log counts
+	local log=$T/log/qemu-$1 good line
+	wait "${PID_OF[$1]}" || true
+	tr -d '\r' <"$log" >"$log.txt" && mv "$log.txt" "$log"
+	grep -a '^@@ note' "$log" | sed "s/^@@ note/     $1:/" || true
+	[ -z "${VERBOSE:-}" ] || grep -a '^@@ ok' "$log" | sed "s/^@@ ok/     $1:/"
+	while read -r line; do fail "$1: ${line#@@ FAIL }"; done < <(grep -a '^@@ FAIL' "$log")
+	good=$(grep -ac '^@@ ok' "$log" || true)
+	if grep -aq "^@@ end $1" "$log"; then ok "$1: came to its end$(sed -n 's/^@@ end [a-z0-9]*//p' "$log"), $good good verdicts"
+	else fail "$1: did not come to its end: $(tail -n 15 "$log")"; fi
+	[ "$good" -ge 25 ] || fail "$1: only $good verdicts"
+}
+
+OWN=$(kernel_get "" "$CACHE/kernel-own")
+OLD=$(kernel_get bullseye "$CACHE/kernel-bullseye")
+[ -n "$OWN" ] || lib_skip "no kernel package to be had"
+fleet
+make_root
+make_initramfs "$OWN" own
+[ -z "$OLD" ] || make_initramfs "$OLD" old
+
+declare -A PID_OF=()
+MODES=${MODES:-v2 v1 nomem old}
+[ -n "$OLD" ] || { MODES=${MODES/old/}; lib_say "note: no 5.10 kernel to be had here, its boot is left out"; }
+line_of() {
+	case $1 in
+	v2) echo "cgroup_no_v1=all" ;;
+	v1) echo "" ;;
+	nomem) echo "cgroup_no_v1=all cgroup_disable=memory psi=0" ;;
+	old) echo "cgroup_no_v1=all" ;;
+	esac
+}
+before=
+for m in $MODES; do # two at a time: an emulated processor each
+	if [ "$m" = old ]; then boot old "$(line_of old)" "$OLD" old; else boot "$m" "$(line_of "$m")" "$OWN" own; fi
+	[ -z "$before" ] || verdict "$before"
+	before=$m
+done
+[ -z "$before" ] || verdict "$before"

@@ -27,8 +27,9 @@ static int set_parse(const struct envelope *e, struct set *ret, struct err *err)
     return rc;
 }
 
-static void set_replace(struct set *to, struct set *take_from)
+static void set_replace(struct core *c, struct set *to, struct set *take_from)
 {
+    c->plan.n = 0; /* its steps borrow names from the sets; the next turn plans anew */
     set_done(to);
     *to = *take_from;
     *take_from = (struct set){.arena = NULL};
@@ -179,7 +180,7 @@ static int accept(struct core *c, struct state_rev *r, struct set *take_s, const
         return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
     if (c->job)
         job_cancel(c->job, "a newer manifest arrived"); /* what it has fetched so far stays */
-    set_replace(&c->candidate, take_s);
+    set_replace(c, &c->candidate, take_s);
     c->fault = (struct fault){0};
     c->refused_rev = 0;
     event_add(c, "accepted", NULL, "rev %llu from %s, %u apps", (unsigned long long)c->candidate.d.rev,
@@ -383,7 +384,7 @@ static void load_set(struct core *c, enum state_slot slot, struct set *to)
     if (rc == 0)
         rc = set_parse(e, &s, &err);
     if (rc == 0)
-        set_replace(to, &s);
+        set_replace(c, to, &s);
     else if (err.kind != ERR_NOTFOUND)
         log_error("a saved manifest cannot be used: %s", err.msg);
 }
@@ -447,8 +448,8 @@ int intake_confirm(struct core *c, struct err *err)
     for (unsigned i = 0; i < copy.d.n; i++)
         (void)ledger_raise(l, copy.d.apps[i].release_name, copy.d.apps[i].counter);
     if (c->good.arena && c->good.d.rev != copy.d.rev)
-        set_replace(&c->previous, &c->good);
-    set_replace(&c->good, &copy);
+        set_replace(c, &c->previous, &c->good);
+    set_replace(c, &c->good, &copy);
     intake_verdict(c, VERDICT_CONVERGED, "every app is good");
     return 0;
 }

@@ -347,6 +347,17 @@ static int check_required(const struct want *w, const struct box_report *r, stru
     return 0;
 }
 
+/* The box knows only what we asked of it. What the manifest asked and we left out is said here (L9). */
+static void own_up(const struct want *w, const struct spec *s, struct box_report *r)
+{
+    if (w->userns == ENFORCE_OFF || s->userns)
+        return;
+    r->userns = (struct cgroup_field){.state = CGROUP_DEGRADED};
+    (void)str_fmt(r->userns.why, sizeof(r->userns.why), "%s",
+                  w->net == NET_HOST ? "none with the host's network"
+                                     : "no user namespace or no id-mapped mounts here");
+}
+
 static int start_box(struct app *a, const struct want *w, const struct image *image, struct box_started *ret,
                      struct err *err)
 {
@@ -381,6 +392,8 @@ static int start_box(struct app *a, const struct want *w, const struct image *im
         rc = logs_open(a, w->log_bytes, err);
     if (rc == 0)
         rc = box_start(&c->cgroups, spec, ret, err);
+    if (rc == 0)
+        own_up(w, spec, &ret->report);
     return rc;
 }
 

@@ -227,7 +227,7 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     s->rootfs_read_only = w->read_only;
     s->cgroup_path = in->cgroup_path;
     s->caps = w->caps;
-    s->seccomp_default = w->seccomp != ENFORCE_OFF && in->caps->seccomp;
+    s->seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */
     s->userns = w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
     s->id_shift = box_spec_id_shift(w->name);
     set_limits(w, s);

@@ -529,7 +529,7 @@ static int start(struct core *c, struct err *err)
     if (rc == 0)
         rc = crypto_init(err);
     if (rc == 0)
-        rc = box_probe(&c->cgroups, &c->caps, err);
+        rc = box_probe(&c->cgroups, c->config.state_dir, &c->caps, err);
     if (rc == 0)
         rc = watch(c, err);
     if (rc == 0)

@@ -163,7 +163,7 @@ static int set_mounts(const struct box_spec_in *in, struct arena *arena, struct 
                                  .target = m->target,
                                  .read_only = m->read_only,
                                  .size_bytes = m->size_bytes,
-                                 .mode = 0755,
+                                 .mode = 01777,
                                  .make_target = true};
         if (m->volume) {
             size_t size = strlen(in->volumes_dir) + strlen(w->name) + strlen(m->name) + 3;

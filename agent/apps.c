@@ -223,7 +223,6 @@ static void box_gone(struct app *a)
     int fds[] = {a->exit_watch.fd, a->oom_watch.fd};
     loop_fd_del(a->core->loop, &a->exit_watch);
     loop_fd_del(a->core->loop, &a->oom_watch);
-    a->cgroup = cgroup_free(a->cgroup);
     for (unsigned i = 0; i < COUNT_OF(fds); i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);
@@ -288,9 +287,11 @@ static void watch_box(struct app *a)
     } else if (loop_fd_add(a->core->loop, &a->exit_watch, a->pidfd, EPOLLIN, &err) < 0) {
         log_error("%s: %s", a->seen.name, err.msg);
     }
-    if (cgroup_open(&a->core->cgroups, a->box.cgroup_path, &a->cgroup, &err) < 0)
+    struct cgroup *group = NULL;
+    if (cgroup_open(&a->core->cgroups, a->box.cgroup_path, &group, &err) < 0)
         return;
-    int fd = cgroup_oom_fd(a->cgroup, &events);
+    int fd = cgroup_oom_fd(group, &events); /* outlives the handle */
+    (void)cgroup_free(group);
     if (fd >= 0 && loop_fd_add(a->core->loop, &a->oom_watch, fd, events, &err) < 0) {
         log_error("%s: %s", a->seen.name, err.msg);
         (void)close(fd);

@@ -53,7 +53,6 @@ struct app {
     struct loop_timer exit_wait, probe_timer;
     struct logring *log;
     struct probe *probe;
-    struct cgroup *cgroup; /* for its OOM fd */
     uint64_t ooms_seen;
     bool stop_by_us;
 };

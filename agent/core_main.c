@@ -230,6 +230,7 @@ static void publish_state(struct core *c)
     (void)json_free(o);
     (void)uplink_publish(c, "state", text, 1, true, 30 * 24 * 3600, 0);
     core_progress(c);
+    mem_give_back(); /* each burst of work ends with a report */
 }
 
 static void report_fired(struct loop_timer *t)
@@ -566,6 +567,7 @@ int main(int argc, char **argv)
     static struct core core; /* one a process, half a megabyte of it images and plans: not for a stack */
     struct core *c = &core;
     struct err err = ERR_INIT;
+    mem_stay_small();
     log_init("core", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
     (void)prctl(PR_SET_NAME, "agentd-core");
     (void)signal(SIGPIPE, SIG_IGN);

@@ -4,7 +4,7 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need umoci jq openssl python3 mosquitto_passwd
 lib_begin agent_apps
-DEV=dev-1
+DEV=dev-$$
 init_fleet $DEV
 make_images
 jq 'del(.mqtt)' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"
@@ -117,5 +117,7 @@ lib_until 20 bash -c "[ -n \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' ps
 ctl apply "$(manifest 4 "")" >/dev/null
 lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev, .phase, (.apps | length)' | tr '\n' ' ')\" = '4 converged 0 ' ]" && ok "an empty list stops all" || fail "rev $(field rev) $(field phase) $(field apps)"
 curl -fsS -m 1 "http://127.0.0.1:$PORT/" >/dev/null 2>&1 && fail "the port answers still" || ok "its port is closed"
-WIDE=$(for v in status ps history "events -n 50" plan; do ctl $v; done | awk '{n = length($0); if (n > 79) print n ": " $0}' | head -3)
-[ -z "$WIDE" ] && ok "79 columns" || fail "too wide: $WIDE"
+WIDE=$(for v in status ps history "events -n 50" plan "why tight"; do
+	script -qec "stty cols 80; '$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' $v" /dev/null | tr -d '\r'
+done | awk '{n = length($0); if (n > 79) print n ": " $0}' | head -3)
+[ -z "$WIDE" ] && ok "79 columns on a terminal" || fail "too wide: $WIDE"

@@ -4,7 +4,7 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq openssl python3
 lib_begin agent_refuse
-DEV=dev-1
+DEV=dev-$$
 init_fleet $DEV
 start_broker
 start_registry

@@ -5,7 +5,7 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq python3
 lib_begin agent_resilience
-DEV=dev-1
+DEV=dev-$$
 init_fleet $DEV
 start_broker
 start_registry

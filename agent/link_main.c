@@ -89,6 +89,7 @@ static void stable_fired(struct loop_timer *t)
 {
     (void)t;
     k.tries = 0;
+    mem_give_back(); /* what the handshake needed */
 }
 
 static void pump_down(void *arg, const struct err *why)
@@ -442,6 +443,7 @@ static int start(struct err *err)
 int main(void)
 {
     struct err err = ERR_INIT;
+    mem_stay_small();
     log_init("link", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
     (void)prctl(PR_SET_NAME, "agentd-link");
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);

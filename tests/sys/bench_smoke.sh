@@ -4,7 +4,7 @@
 lib_need mosquitto docker-registry umoci skopeo jq crun runc
 lib_begin bench_smoke
 rc=0
-BUILD=$BUILD TMPDIR=$T "$SOURCE/tests/bench/run" --quick >"$T/out" 2>&1 || rc=$?
+BUILD=$BUILD "$SOURCE/tests/bench/run" --quick >"$T/out" 2>&1 || rc=$?
 [ $rc = 0 ] && ok "all benches ran" || { fail "tests/bench/run --quick ended with $rc"; tail -n 40 "$T/out"; }
 
 FORM='^figure: [A-Za-z0-9_+-]+ = -?[0-9]+(\.[0-9]+)? [A-Za-z]+; aim [<>]= [0-9]+(\.[0-9]+)?; (ok|short)$'

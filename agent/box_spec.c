@@ -224,7 +224,7 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     s->id = w->name;
     s->hostname = in->hostname;
     s->rootfs_fd = in->rootfs_fd;
-    s->rootfs_read_only = w->read_only;
+    s->rootfs_read_only = true; /* whatever was accepted once: its files are the store's */
     s->cgroup_path = in->cgroup_path;
     s->caps = w->caps;
     s->seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */

@@ -21,6 +21,11 @@ static int judge_required(const struct want *w, unsigned i, const struct box_cap
         {"network.ports", "nftables with NAT", w->n_ports ? ENFORCE_REQUIRED : ENFORCE_BEST_EFFORT,
          caps->nat},
     };
+    if (!w->read_only) /* an upper layer is to come; the image's own files are the store's, and other images' (L13) */
+        return err_set(
+            err, ERR_UNSUPPORTED,
+            "apps[%u].read_only: false is not possible yet; mount a tmpfs or a volume where %s writes", i,
+            w->name);
     for (unsigned k = 0; k < COUNT_OF(rows); k++)
         if (rows[k].enforce == ENFORCE_REQUIRED && !rows[k].can)
             return err_set(err, ERR_UNSUPPORTED,

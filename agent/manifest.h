@@ -12,7 +12,7 @@
  *    "memory":{"max_bytes":25165824,"swap_bytes":0,"enforce":"required"},    enforce: required | best-effort (default)
  *    "cpu":{"percent":50,"enforce":..}, "pids":{"max":32,"enforce":..},
  *    "userns":"required|best-effort|off", "seccomp":"required|best-effort|off",
- *    "capabilities":["NET_BIND_SERVICE"], "read_only":true (default),
+ *    "capabilities":["NET_BIND_SERVICE"], "read_only":true (default; false is refused until there is an upper layer),
  *    "network":{"mode":"none|host|bridge",
  *               "ports":[{"host":8080,"container":80,"protocol":"tcp","address":"127.0.0.1"}]},
  *    "mounts":[{"type":"tmpfs","target":"/data","size_bytes":1048576},

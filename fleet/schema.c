@@ -228,7 +228,7 @@ static const struct rule app_rules[] = {
      .max = 32,
      .words = cap_words,
      .help = "none by default; NET_BIND_SERVICE, not CAP_..."},
-    {.key = "read_only", .type = RULE_BOOL, .help = "root file system (true)"},
+    {.key = "read_only", .type = RULE_BOOL, .help = "root file system: true (false is not possible yet)"},
     {.key = "network", .type = RULE_OBJECT, .members = network_rules, .help = "none by default"},
     {.key = "mounts",
      .type = RULE_OBJECTS,
@@ -472,7 +472,7 @@ static int check_ports(const struct json_cur *apps, unsigned at, struct err *err
 
 int schema_check_whole(const struct json_cur *root, struct err *err)
 {
-    struct json_cur apps, target, rollout, device;
+    struct json_cur apps, target, rollout, device, value;
 
     if (doc_get(root, "rollout", &rollout) && doc_get(root, "target", &target) &&
         doc_get(&target, "device", &device))
@@ -487,6 +487,9 @@ int schema_check_whole(const struct json_cur *root, struct err *err)
                 return json_fail(&app, err, ERR_INVALID, "name \"%s\" is there twice",
                                  doc_str(&app, "name", ""));
         }
+        if (doc_get(&app, "read_only", &value) && !doc_bool(&app, "read_only"))
+            return json_fail(&value, err, ERR_INVALID,
+                             "false is not possible yet; mount a tmpfs or a volume");
         if (check_ports(&apps, i, err) < 0)
             return -(int)err->kind;
     }

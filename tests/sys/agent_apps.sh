@@ -35,7 +35,7 @@ app() { echo "{\"name\":\"$1\",\"release\":$(release "${3:-1}" "${4:-$REL1}"),$S
 # --- three apps: one with every limit, one with less isolation as control, one on the bridge
 PORT=$(free_port)
 APPS="$(app tight ',"memory":{"max_bytes":16777216,"enforce":"required"},"cpu":{"percent":50,"enforce":"required"},"pids":{"max":20,"enforce":"required"},"userns":"required","seccomp":"required","user":"1000:1000","env":{"SITE":"turin","BEAT":"0.2"},"mounts":[{"type":"tmpfs","target":"/scratch","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/data"}],"health":{"exec":["/bin/true"],"interval_ms":300}'),
-$(app loose ',"read_only":false,"capabilities":["CHOWN"],"network":{"mode":"host"}'),
+$(app loose ',"capabilities":["CHOWN"],"network":{"mode":"host"}'),
 $(app net ",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":$PORT,\"container\":8080}]},\"health\":{\"tcp\":{\"port\":8080},\"interval_ms\":300,\"start_grace_ms\":3000},\"args\":[\"/bin/httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/srv\"]")"
 ctl apply "$(manifest 1 "$APPS")" | grep -q accepted && ok "agentctl apply takes a signed file" || die "apply"
 lib_until 40 is phase converged && ok "images from the folder, no network: converged" || die "phase $(field phase): $(field err.msg); $(ctl events -n 5)"

@@ -2,10 +2,10 @@
 # What goes wrong in the field, while an update is under way: the broker dies and comes back, the registry's line is cut in the middle of a
 # layer, core is killed at each named point, the device restarts without any network. Each time: the update converges (or the old version
 # runs on), the app is there, and a resumed download asks only for what it lacks.
-. "$SOURCE/tests/sys/lib.sh"
+. "${SOURCE:?}/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq python3
 lib_begin agent_resilience
-DEV=dev-$$
+DEV=resist-$$
 init_fleet $DEV
 start_broker
 start_registry

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The benches in their shortest form: each figure that README promises is printed, and in the form that it promises. Values are not judged.
-. "$SOURCE/tests/sys/lib.sh"
+. "${SOURCE:?}/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq crun runc
 lib_begin bench_smoke
 rc=0

@@ -3,8 +3,8 @@
 # package mirror has it). In each: unit tests that ask the kernel, the OCI command line, and the whole agent with a signed manifest
 # from a file and images from a folder. What runs inside is tests/qemu/guest.sh; here its verdicts are counted.
 #   MODES="v2 v1" tests/sys/qemu_v2.sh        only these
-. "$SOURCE/tests/sys/lib.sh"
-. "$SOURCE/tests/qemu/kernel.sh"
+. "${SOURCE:?}/tests/sys/lib.sh"
+. "${SOURCE:?}/tests/qemu/kernel.sh"
 export PATH=$PATH:/usr/sbin:/sbin
 lib_need qemu-system-x86_64 depmod mkfs.ext4 cpio umoci mosquitto jq busybox nft
 [ "$(uname -m)" = x86_64 ] || lib_skip "the kernels are for x86-64"

@@ -305,6 +305,9 @@ TEST(a_device_promises_only_what_it_can)
     CHECK_ERR(judge_desired(&d, &f, &err), ERR_UNSUPPORTED, err);
     caps.nat = true;
     CHECK_OK(judge_desired(&d, &f, &err), err);
+    CHECK_OK(parse(DOC(APP(",\"read_only\":false")), &err), err);
+    CHECK_ERR(judge_desired(&d, &f, &err), ERR_UNSUPPORTED, err);
+    CHECK_MSG(err, "apps[0].read_only");
     CHECK_OK(parse(DOC(APP(",\"userns\":\"required\"")), &err), err);
     CHECK_ERR(judge_desired(&d, &f, &err), ERR_UNSUPPORTED, err);
     caps.userns = caps.idmap = true;

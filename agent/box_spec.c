@@ -163,7 +163,7 @@ static int set_mounts(const struct box_spec_in *in, struct arena *arena, struct 
                                  .target = m->target,
                                  .read_only = m->read_only,
                                  .size_bytes = m->size_bytes,
-                                 .mode = 0755,
+                                 .mode = 01777,
                                  .make_target = true};
         if (m->volume) {
             size_t size = strlen(in->volumes_dir) + strlen(w->name) + strlen(m->name) + 3;
@@ -227,7 +227,7 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     s->rootfs_read_only = w->read_only;
     s->cgroup_path = in->cgroup_path;
     s->caps = w->caps;
-    s->seccomp_default = w->seccomp != ENFORCE_OFF && in->caps->seccomp;
+    s->seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */
     s->userns = w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
     s->id_shift = box_spec_id_shift(w->name);
     set_limits(w, s);

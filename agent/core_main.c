@@ -361,9 +361,9 @@ static int open_folders(struct core *c, struct err *err)
     if (rc == 0)
         rc = fs_open_dir(c->run_fd, "app", true, 0755, &c->app_fd, err);
     if (rc == 0)
-        rc = fs_open_dir(c->state_fd, "volumes", true, 0711, &c->volumes_fd, err);
-    if (rc == 0 && (fchmod(c->state_fd, 0711) < 0 ||
-                    fchmod(c->volumes_fd, 0711) < 0)) /* volumes are reached from user namespaces */
+        rc = fs_open_dir(c->state_fd, "volumes", true, 0700, &c->volumes_fd, err);
+    if (rc == 0 &&
+        (fchmod(c->state_fd, 0700) < 0 || fchmod(c->volumes_fd, 0700) < 0)) /* boxes get fds, not paths */
         rc = err_errno(err, errno, "chmod %s", c->config.state_dir);
     return rc;
 }
@@ -472,7 +472,7 @@ static int open_state(struct core *c, struct err *err)
     if (note[0])
         log_error("%s", note);
     if (rc == 0)
-        rc = fs_open_dir(c->state_fd, "store", true, 0711, &store_fd, err);
+        rc = fs_open_dir(c->state_fd, "store", true, 0700, &store_fd, err);
     if (rc == 0)
         rc = open_store(c, steal_fd(&store_fd), err);
     if (rc == 0)
@@ -530,7 +530,7 @@ static int start(struct core *c, struct err *err)
     if (rc == 0)
         rc = crypto_init(err);
     if (rc == 0)
-        rc = box_probe(&c->cgroups, &c->caps, err);
+        rc = box_probe(&c->cgroups, c->config.state_dir, &c->caps, err);
     if (rc == 0)
         rc = watch(c, err);
     if (rc == 0)

@@ -143,6 +143,7 @@ static int refuse(struct core *c, struct state_rev *r, const struct set *s, cons
     (void)str_clean(h.id);
     r->rev = s->d.rev;
     r->digest = *digest;
+    c->want_rev = s->d.rev;
     ledger_add(&c->state.ledger, &h);
     save(c);
     c->refused_rev = s->d.rev;
@@ -160,6 +161,7 @@ static int accept(struct core *c, struct state_rev *r, struct set *take_s, const
     if (c->candidate.arena && l->candidate_verdict == VERDICT_NONE)
         end_candidate(c, VERDICT_SUPERSEDED, "a newer manifest arrived");
     r->rev = take_s->d.rev;
+    c->want_rev = take_s->d.rev;
     r->digest = *digest;
     l->candidate_rev = take_s->d.rev;
     l->candidate_verdict = VERDICT_NONE;
@@ -295,7 +297,6 @@ static int take_desired(struct core *c, const char *source, const struct envelop
     char group[LIM_NAME_BYTES + 8];
     (void)str_fmt(group, sizeof(group), "group:%s", s.d.group ? s.d.group : "");
     struct state_rev *r = rev_of(c, s.d.group ? group : "device");
-    c->want_rev = s.d.rev > c->want_rev ? s.d.rev : c->want_rev;
     rc = r ? check_rev(r, &s.d, digest, err) : err_set(err, ERR_NOSPACE, "too many groups");
     if (rc == 0 && !local && must_wait(c, &s.d, why, sizeof(why))) {
         hold(c, source, e, why);

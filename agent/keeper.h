@@ -13,5 +13,5 @@
 #define KEEPER_FD         3
 #define KEEPER_NAME_BYTES 80
 #define KEEPER_ALIVE_MS   5000  /* core says alive this often */
-#define KEEPER_DEAD_MS    60000 /* without it for so long: core is killed and started again */
+#define KEEPER_DEAD_MS    30000 /* without it for so long: core is killed and started again */
 #endif

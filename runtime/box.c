@@ -38,6 +38,7 @@ struct launch {
     struct ops ops;
     struct child child;
     struct cgroup *cgroup;
+    bool fresh_group;
     int rootfs_fd;
     int go[2], report[2], out[2], err[2];
     pid_t pid;
@@ -200,7 +201,8 @@ static uint64_t clone_flags(const struct spec *s)
 /* 0 in the child. Tries the best way first: straight into the v2 group; without; by the old call. */
 static pid_t clone_box(struct launch *l)
 {
-    int group = cgroup_clone_fd(l->cgroup);
+    /* newer kernels (6.18) kill what is cloned into a group that met cgroup.kill before: enter such a one */
+    int group = l->fresh_group ? cgroup_clone_fd(l->cgroup) : -1;
     struct sys_clone_args a = {.flags = clone_flags(&l->spec) | CLONE_PIDFD,
                                .pidfd = (uint64_t)(uintptr_t)&l->pidfd,
                                .exit_signal = SIGCHLD};
@@ -342,7 +344,7 @@ static void undo(struct launch *l)
     l->pid = 0;
     l->pidfd = -1;
     if (l->net.address[0])
-        (void)net_detach(l->net.address, NULL);
+        (void)net_detach(l->spec.id, l->net.address, NULL);
     l->net = (struct net_box){0};
 }
 
@@ -437,16 +439,21 @@ static void hand_over(struct launch *l, const char *cgroup_path, struct box_star
     *ret = b;
 }
 
-/* The group, fresh or left over and empty. */
+/* The group. What an earlier life left at its place goes first: its counts of kills are not ours. */
 static int make_group(struct launch *l, const char *path, struct err *err)
 {
-    int r = cgroup_make(l->host, path, &l->spec.limits, &l->cgroup, &l->rep.cgroup, err);
+    struct cgroup *old = NULL;
+    bool empty = true;
 
-    if (r < 0)
-        return r;
-    if (!cgroup_is_empty(l->cgroup))
+    l->fresh_group = true;
+    if (cgroup_open(l->host, path, &old, NULL) == 0) {
+        empty = cgroup_is_empty(old);
+        l->fresh_group = empty && cgroup_remove(old, 0, NULL) == 0;
+    }
+    (void)cgroup_free(old);
+    if (!empty) /* and keep their limits */
         return err_set(err, ERR_CONFLICT, "processes of an earlier start still run in cgroup %s", path);
-    return 0;
+    return cgroup_make(l->host, path, &l->spec.limits, &l->cgroup, &l->rep.cgroup, err);
 }
 
 static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)

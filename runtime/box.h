@@ -70,10 +70,11 @@ int box_tcp_connect(const struct box_id *b, uint16_t port, int *ret_fd, struct e
  * people and tests. malloc'd, owner: caller. */
 char *box_describe(const struct spec *s);
 
-/* What this kernel can do, probed once by trying: the input of L9's "required" check before any download. */
+/* What this kernel can do, probed once by trying: the input of L9's "required" check before any download.
+ * images_dir: where the rootfs lie, since shifting ids is up to that file system; NULL: the root's. */
 struct box_caps {
     bool userns, idmap, seccomp, bridge, nat, cgroup_memory, cgroup_swap, cgroup_cpu, cgroup_pids;
     char cgroup_mode[16];
 };
-int box_probe(const struct cgroup_host *h, struct box_caps *ret, struct err *err);
+int box_probe(const struct cgroup_host *h, const char *images_dir, struct box_caps *ret, struct err *err);
 #endif

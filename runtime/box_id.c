@@ -87,6 +87,6 @@ int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err 
         (void)cgroup_free(c);
     }
     if (b->host_ip[0])
-        net = net_detach(b->host_ip, r < 0 ? NULL : err);
+        net = net_detach(b->id, b->host_ip, r < 0 ? NULL : err);
     return r < 0 ? r : net;
 }

@@ -177,7 +177,7 @@ int cli_features(struct cli *c, struct err *err)
 {
     struct box_caps caps;
     struct cJSON *o = json_obj(), *lin, *cg;
-    int r = box_probe(&c->host, &caps, err);
+    int r = box_probe(&c->host, NULL, &caps, err);
 
     if (r < 0)
         return r;

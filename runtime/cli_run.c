@@ -63,6 +63,17 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
     return 0;
 }
 
+/* Killed while it is created, delete must find its group: where that is not by the id, it is written down first. */
+static int save_early(int dir, const struct spec *spec, struct cli_state *s, struct err *err)
+{
+    if (!spec->cgroup_path)
+        return 0;
+    (void)str_copy(s->id.id, sizeof s->id.id, spec->id);
+    if (!str_copy(s->id.cgroup_path, sizeof s->id.cgroup_path, spec->cgroup_path))
+        return err_set(err, ERR_INVALID, "linux.cgroupsPath: too long");
+    return cli_save(dir, s, err);
+}
+
 static int launch(struct cli *c, int dir, bool hold, struct cli_state *s, int *ret_pidfd, struct err *err)
 {
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_OCI_JSON_BYTES * 4);
@@ -83,7 +94,8 @@ static int launch(struct cli *c, int dir, bool hold, struct cli_state *s, int *r
         how.stdio[i] = fcntl(i, F_DUPFD_CLOEXEC, 3 + (int)c->preserve_fds);
         s->seccomp = spec.seccomp_default;
     }
-    r = box_launch(&c->host, &spec, &how, &b, err);
+    if ((r = save_early(dir, &spec, s, err)) == 0)
+        r = box_launch(&c->host, &spec, &how, &b, err);
     for (int i = 0; i < 3; i++)
         if (how.stdio[i] >= 0)
             (void)close(how.stdio[i]);

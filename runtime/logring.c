@@ -6,8 +6,9 @@
  * copied to the spare stage, and ONE 32-bit store (the commit word: head and which stages are live) makes
  * both true together. A writer killed before it has lost nothing and filed nothing; killed after it, only the
  * old stage still has to be wiped, which the next open does. How many bytes a stage holds is not stored
- * anywhere: it is zeroed, and they end at the last byte that is not zero. So zero bytes at the end of what
- * was read are lost when the writer is killed then, and only then; filed ones show as '?'.
+ * anywhere: it is filled with NO_BYTE, and they end at the last byte that is another one. So bytes 0xff at the
+ * end of what was read, which no UTF-8 text has, are lost when the writer is killed then, and only then. Filed
+ * zero bytes show as '?'.
  *
  * Positions count units of 8 bytes and wrap at 2^30, of which the capacity (a power of two) is a divisor. */
 #include "runtime/logring.h"
@@ -23,13 +24,14 @@
 #include "platform/fs.h"
 #include "platform/limits.h"
 
-#define MAGIC       0x31474e524d494cULL /* "LIMRNG1" */
+#define MAGIC       0x32474e524d494cULL /* "LIMRNG2" */
 #define PAGE        4096u
 #define RING_AT     (5 * PAGE)
 #define UNIT        8u
 #define POS_MASK    ((1u << 30) - 1)
 #define LIVE_BIT(s) (1u << (30 + (s))) /* stream s: which of its stages is live */
 #define MIN_BYTES   (16u * 1024)
+#define NO_BYTE     0xff
 
 struct head_page {
     uint64_t magic;
@@ -203,7 +205,7 @@ static bool file_stage(struct logring *r, unsigned stream, uint64_t wall_ms, boo
     store(&p->commit,
           b.head | (load(&p->commit) & ~POS_MASK & ~LIVE_BIT(stream)) | (live ? 0 : LIVE_BIT(stream)));
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the wipe below must not overtake the commit */
-    memset(from, 0, PAGE);
+    memset(from, NO_BYTE, PAGE);
     r->fill[stream] = rest;
     r->next_seq = b.seq;
     return more;
@@ -237,12 +239,12 @@ int logring_pump(struct logring *r, int pipe_fd, char stream, uint64_t wall_ms, 
 
 /* ---- opening ---- */
 
-/* The bytes of a stage end at the last one that is not zero. */
+/* The bytes of a stage end at the last one that is not NO_BYTE. */
 static uint32_t stage_fill(const uint8_t *at)
 {
     uint32_t n = PAGE;
 
-    while (n > 0 && at[n - 1] == 0)
+    while (n > 0 && at[n - 1] == NO_BYTE)
         n--;
     return n;
 }
@@ -265,7 +267,7 @@ static void recover(struct logring *r)
         pos = (pos + n) & POS_MASK;
     }
     for (unsigned s = 0; s < 2; s++) {
-        memset(stage(r, s, !live_of(r, s)), 0, PAGE);
+        memset(stage(r, s, !live_of(r, s)), NO_BYTE, PAGE);
         r->fill[s] = stage_fill(stage(r, s, live_of(r, s)));
         file_all(r, s, p->wall_ms, false);
     }
@@ -325,6 +327,7 @@ static int make_file(int dir_fd, const char *name, uint32_t ring_bytes, struct l
         return err_errno(err, r, "make log %s", name);
     if ((r = map_file(fd, ring_bytes, true, ret, err)) < 0)
         return r;
+    memset((*ret)->map + PAGE, NO_BYTE, RING_AT - PAGE);
     page_of(*ret)->ring_bytes = ring_bytes;
     page_of(*ret)->next_seq = 1;
     page_of(*ret)->magic = MAGIC;

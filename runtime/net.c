@@ -7,14 +7,13 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <net/route.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 
 #include "platform/fs.h"
+#include "runtime/net_rules.h"
 #include "runtime/netlink.h"
 
 #define FIRST_HOST   2
@@ -23,94 +22,6 @@
 #define FORWARD      "/proc/sys/net/ipv4/ip_forward"
 #define BRIDGE_ALIAS "/sys/class/net/" NET_BRIDGE "/ifalias"
 #define WAS_OFF      "limpet: ip_forward was 0" /* kept on the bridge itself: who removes it restores */
-
-static const char *nft_program(void)
-{
-    static const char *const places[] = {"/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"};
-
-    for (size_t i = 0; i < COUNT_OF(places); i++)
-        if (access(places[i], X_OK) == 0)
-            return places[i];
-    return NULL;
-}
-
-static void nft_child(const char *program, int rules_fd, int message_fd)
-{
-    char *const args[] = {(char *)(uintptr_t) "nft", (char *)(uintptr_t) "-f", (char *)(uintptr_t) "-", NULL};
-    char *const env[] = {NULL};
-
-    if (dup2(rules_fd, 0) < 0 || dup2(message_fd, 1) < 0 || dup2(message_fd, 2) < 0)
-        _exit(127);
-    (void)execve(program, args, env);
-    _exit(127);
-}
-
-/* Run nft with rules of ours. Its first line of complaint goes into *err. */
-static int nft_run(const char *rules, struct err *err)
-{
-    const char *program = nft_program();
-    int in[2] = {-1, -1}, out[2] = {-1, -1}, status = 0;
-    char text[200] = "";
-    ssize_t n;
-    pid_t pid;
-
-    if (!program)
-        return err_set(err, ERR_UNSUPPORTED, "no nft");
-    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
-        return err_errno(err, errno, "pipe");
-    pid = fork();
-    if (pid == 0)
-        nft_child(program, in[0], out[1]);
-    (void)close(in[0]);
-    (void)close(out[1]);
-    (void)!write(in[1], rules, strlen(rules)); /* below PIPE_BUF's page times 16: never blocks */
-    (void)close(in[1]);
-    n = pid < 0 ? 0 : read(out[0], text, sizeof text - 1);
-    text[n < 0 ? 0 : n] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    (void)close(out[0]);
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return 0;
-    return err_set(err, ERR_UNSUPPORTED, "nft: %s", text[0] ? text : "failed");
-}
-
-static void rule_for(const struct spec_port *p, const char *address, char *dst, size_t size)
-{
-    char where[40] = "fib daddr type local";
-
-    if (p->host_ip)
-        (void)snprintf(where, sizeof where, "ip daddr %s", p->host_ip);
-    (void)snprintf(dst, size, "%s %s dport %u dnat to %s:%u\n", where, p->udp ? "udp" : "tcp", p->host,
-                   address, p->container);
-}
-
-/* One table a box: made whole, removed whole, needs no memory of others. */
-static int publish(const struct spec *s, const char *address, unsigned host, struct err *err)
-{
-    char text[8192], rules[LIM_PORTS * 100] = "";
-    size_t at = 0;
-
-    for (unsigned i = 0; i < s->n_ports; i++) {
-        rule_for(&s->ports[i], address, rules + at, sizeof rules - at);
-        at += strlen(rules + at);
-    }
-    if (!str_fmt(text, sizeof text,
-                 "table ip limpet_%u\ndelete table ip limpet_%u\ntable ip limpet_%u {\n"
-                 /* route_localnet must not open the host's loopback to boxes */
-                 "chain guard { type filter hook prerouting priority -300;\n"
-                 "iifname \"" NET_BRIDGE "\" ip daddr 127.0.0.0/8 drop\n}\n"
-                 "chain pre { type nat hook prerouting priority -100;\n%s}\n"
-                 "chain out { type nat hook output priority -100;\n%s}\n"
-                 "chain post { type nat hook postrouting priority 100;\n"
-                 "ip saddr %s oifname != \"" NET_BRIDGE "\" masquerade\n"
-                 "ip saddr 127.0.0.0/8 ip daddr %s masquerade\n"
-                 "ip saddr " NET_SUBNET " ip daddr %s ct status dnat masquerade\n}\n}\n",
-                 host, host, host, rules, rules, address, address, address))
-        return err_set(err, ERR_NOSPACE, "too many ports");
-    return nft_run(text, err);
-}
 
 /* Does another route cover a part of our subnet, or is it within a network that is not much wider? */
 static int check_routes(struct err *err)
@@ -259,6 +170,24 @@ static unsigned hash_of(const char *id)
     return h;
 }
 
+/* The host's end says whose it is. A box that died gave its address free, perhaps to another one. */
+static void set_owner(const char *name, const char *id)
+{
+    char file[64];
+
+    (void)snprintf(file, sizeof file, "/sys/class/net/%s/ifalias", name);
+    (void)fs_write_text(AT_FDCWD, file, id, NULL);
+}
+
+static bool is_owner(const char *name, const char *id)
+{
+    char file[64], owner[LIM_NAME_BYTES + 1] = "";
+
+    (void)snprintf(file, sizeof file, "/sys/class/net/%s/ifalias", name);
+    (void)fs_read_text(AT_FDCWD, file, owner, sizeof owner, NULL);
+    return owner[0] == '\0' || strcmp(owner, id) == 0;
+}
+
 /* The name of the host's end holds the address: making it reserves it. */
 static int add_pair(const char *id, pid_t pid, unsigned *ret_host, struct err *err)
 {
@@ -271,6 +200,7 @@ static int add_pair(const char *id, pid_t pid, unsigned *ret_host, struct err *e
         (void)snprintf(name, sizeof name, "limpet%u", host);
         r = netlink_add_veth(name, NET_BRIDGE, "eth0", pid);
         if (r == 0) {
+            set_owner(name, id);
             *ret_host = host;
             return 0;
         }
@@ -292,12 +222,14 @@ int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err 
 
     if (r < 0)
         return r;
+    if ((r = net_rules_check(s, err)) < 0)
+        return r;
     if ((r = need_bridge(err)) < 0 || (r = add_pair(s->id, pid, &host, err)) < 0) {
         drop_bridge_if_idle();
         return r;
     }
     (void)snprintf(box.address, sizeof box.address, NET_PREFIX "%u", host);
-    if (publish(s, box.address, host, &why) < 0) {
+    if (net_rules_put(s, box.address, host, &why) < 0) {
         box.nat.state = CGROUP_DEGRADED;
         (void)snprintf(box.nat.why, sizeof box.nat.why, "no NAT, no published ports: %.34s", why.msg);
     }
@@ -305,11 +237,11 @@ int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err 
     return 0;
 }
 
-int net_detach(const char *address, struct err *err)
+int net_detach(const char *id, const char *address, struct err *err)
 {
     AUTO_FD int lock = -1;
     uint64_t host;
-    char name[16], rules[80];
+    char name[16];
     int r;
 
     if (strncmp(address, NET_PREFIX, strlen(NET_PREFIX)) != 0 ||
@@ -318,13 +250,12 @@ int net_detach(const char *address, struct err *err)
     if ((r = lock_net(&lock, err)) < 0)
         return r;
     (void)snprintf(name, sizeof name, "limpet%u", (unsigned)host);
+    if (!is_owner(name, id))
+        return 0;
     r = netlink_delete(name);
     if (r < 0 && r != -ENODEV)
         return err_errno(err, -r, "remove %s", name);
-    (void)snprintf(rules, sizeof rules, "table ip limpet_%u\ndelete table ip limpet_%u\n", (unsigned)host,
-                   (unsigned)host);
-    if (nft_program())
-        (void)nft_run(rules, NULL);
+    net_rules_drop((unsigned)host);
     drop_bridge_if_idle();
     return 0;
 }
@@ -345,5 +276,5 @@ bool net_has_bridge(void)
 
 bool net_has_nat(void)
 {
-    return nft_program() && nft_run("add table ip limpet_probe\ndelete table ip limpet_probe\n", NULL) == 0;
+    return net_rules_work();
 }

@@ -20,10 +20,10 @@ struct net_box {
     struct cgroup_field nat; /* L9: published ports and the way out */
 };
 /* Make the bridge if need be, a veth pair with one end as eth0 in the namespace of pid, publish ports.
- * Errors: CONFLICT (subnet in use, no free address), UNSUPPORTED (no bridge or veth in the kernel), IO. */
+ * Errors: CONFLICT (subnet or host port in use), UNSUPPORTED (no bridge or veth in the kernel), IO. */
 int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
-/* Take it away again; with the last box the bridge goes too. Absent is fine. */
-int net_detach(const char *address, struct err *err);
+/* Take it away again; with the last box the bridge goes too. Absent is fine, and so is another box's by now. */
+int net_detach(const char *id, const char *address, struct err *err);
 /* Inside the new namespace, no allocation: interface up, with address and default route when address is not
  * NULL. */
 int net_inner_up(const char *name, const char *address, struct err *err);

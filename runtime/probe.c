@@ -14,8 +14,8 @@
 #include "runtime/box_priv.h"
 #include "runtime/net.h"
 
-/* Can a mount of the root's file system be shifted by the ids of this process's user namespace? */
-static bool can_idmap(pid_t pid)
+/* Can a mount of this folder's file system be shifted by the ids of this process's user namespace? */
+static bool can_idmap(pid_t pid, const char *dir)
 {
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};
     AUTO_FD int tree = -1;
@@ -30,14 +30,14 @@ static bool can_idmap(pid_t pid)
         return false;
     (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)pid);
     ns = open(name, O_RDONLY | O_CLOEXEC);
-    tree = sys_open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    tree = sys_open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (ns < 0 || tree < 0)
         return false;
     attr.userns_fd = (uint64_t)ns;
     return sys_mount_setattr(tree, "", AT_EMPTY_PATH, &attr) == 0;
 }
 
-static void probe_userns(struct box_caps *c)
+static void probe_userns(struct box_caps *c, const char *dir)
 {
     pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWUSER | SIGCHLD), 0UL, 0UL, 0UL, 0UL);
 
@@ -47,7 +47,7 @@ static void probe_userns(struct box_caps *c)
     if (pid < 0)
         return;
     c->userns = true;
-    c->idmap = can_idmap(pid);
+    c->idmap = can_idmap(pid, dir);
     (void)kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
@@ -75,11 +75,11 @@ static void probe_cgroups(const struct cgroup_host *h, struct box_caps *c, struc
     (void)cgroup_free(g);
 }
 
-int box_probe(const struct cgroup_host *h, struct box_caps *ret, struct err *err)
+int box_probe(const struct cgroup_host *h, const char *images_dir, struct box_caps *ret, struct err *err)
 {
     struct box_caps c = {.seccomp = box_has_seccomp()};
 
-    probe_userns(&c);
+    probe_userns(&c, images_dir ? images_dir : "/");
     probe_cgroups(h, &c, err);
     c.bridge = net_has_bridge();
     c.nat = net_has_nat();

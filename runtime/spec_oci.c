@@ -175,6 +175,23 @@ static const char *const rlimit_names[] = {
     [RLIMIT_MSGQUEUE] = "RLIMIT_MSGQUEUE", [RLIMIT_NICE] = "RLIMIT_NICE",
     [RLIMIT_RTPRIO] = "RLIMIT_RTPRIO",     [RLIMIT_RTTIME] = "RLIMIT_RTTIME"};
 
+/* A limit; 2^64-1 is how the kernel and config.json write "none", and no double holds it exactly. */
+static int get_rlimit(struct ctx *x, const struct json_cur *obj, const char *key, uint64_t *ret)
+{
+    struct json_cur c;
+    AUTO_MEM char *text = NULL;
+    int r = json_get(obj, key, JSON_REQUIRED, &c, x->err);
+
+    if (r < 0)
+        return r;
+    text = json_print(c.node, false);
+    if (text[0] != '"' && strtod(text, NULL) == 18446744073709551616.0) {
+        *ret = RLIM_INFINITY;
+        return 1;
+    }
+    return json_as_u64(&c, 0, UINT64_MAX, ret, x->err);
+}
+
 static int read_rlimits(struct ctx *x, const struct json_cur *process)
 {
     struct json_cur arr;
@@ -185,8 +202,7 @@ static int read_rlimits(struct ctx *x, const struct json_cur *process)
         struct spec_rlimit l = {0};
         if (json_get_enum(&c, "type", JSON_REQUIRED, rlimit_names, COUNT_OF(rlimit_names), &l.resource,
                           x->err) < 0 ||
-            json_get_u64(&c, "soft", JSON_REQUIRED, 0, UINT64_MAX, &l.soft, x->err) < 0 ||
-            json_get_u64(&c, "hard", JSON_REQUIRED, 0, UINT64_MAX, &l.hard, x->err) < 0)
+            get_rlimit(x, &c, "soft", &l.soft) < 0 || get_rlimit(x, &c, "hard", &l.hard) < 0)
             return -(int)x->err->kind;
         x->s->rlimits[x->s->n_rlimits++] = l;
     }

@@ -97,6 +97,12 @@ sed -i 's|"linux": {|"linux": {"sysctl": {"kernel.domainname": "x"},|' "$dir/b/c
 run
 check "an unsupported field is refused by its path" grep -q 'linux.sysctl: not supported' "$dir/out"
 
+# --- limits without end are written as 2^64-1
+fresh '"sh","-c","ulimit -H -c; ulimit -S -n"'
+sed -i 's|"noNewPrivileges": true|"noNewPrivileges": true, "rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 18446744073709551615}, {"type": "RLIMIT_NOFILE", "soft": 77, "hard": 99}]|' "$dir/b/config.json"
+run
+check "a limit of 2^64-1 is none" test "$(tr '\n' ' ' <"$dir/out")" = "unlimited 77 "
+
 # --- old kernels
 for deny in 1 2 4 8 10 20 40 80 200 2ff; do
     fresh '"echo","token"'
@@ -120,6 +126,24 @@ while [ $n -lt 60 ]; do
     n=$((n + 1))
 done
 check "killed $n times while it started or ran, nothing is left ($left)" test $left = 0
+
+# the same under a cgroup path of the bundle's own
+sed -i "s|\"linux\": {|\"linux\": {\"cgroupsPath\": \"/limpet-own-$$/deep\",|" "$dir/b/config.json"
+n=0
+left=0
+met=0
+while [ $n -lt 30 ]; do
+    "$limpet" --root "$dir/state" run -b "$dir/b" "o$$-$n" </dev/null >/dev/null 2>&1 &
+    victim=$!
+    sleep "0.0$((n % 3))$((n % 10))"
+    kill -9 $victim 2>/dev/null
+    wait $victim 2>/dev/null
+    [ -z "$(find /sys/fs/cgroup -type d -path "*limpet-own-$$*" 2>/dev/null)" ] || met=$((met + 1))
+    timeout -k 1 20 "$limpet" --root "$dir/state" delete --force "o$$-$n" || left=$((left + 1))
+    [ -z "$(find /sys/fs/cgroup -type d -path "*limpet-own-$$*" 2>/dev/null)" ] || left=$((left + 1))
+    n=$((n + 1))
+done
+check "killed $n times under a path of its own, its group there $met times, nothing is left ($left)" test $left = 0 -a $met -gt 0
 
 # --- a thousand lives
 count() {

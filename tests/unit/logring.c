@@ -112,6 +112,18 @@ TEST(an_empty_pipe_and_zero_bytes)
     (void)logring_free(r);
 }
 
+TEST(zero_bytes_outlive_a_killed_writer)
+{
+    struct logring *r = ring("z", 65536);
+
+    say_bytes(r, 'o', "cut\0\0", 5, false);
+    (void)logring_free(r); /* as a kill leaves it: nothing is written at the end */
+    r = ring("z", 65536);
+    say(r, 'o', "tail\n");
+    CHECK_STR(all(r, 0), "o:cut??tail\n");
+    (void)logring_free(r);
+}
+
 TEST(long_lines_are_cut_and_marked)
 {
     static char text[LIM_LOG_LINE_BYTES + 11];

@@ -141,7 +141,8 @@ TEST(config_json_becomes_a_spec)
               "w\",\"noNewPrivileges\":true,"
               "\"oomScoreAdj\":-5,\"user\":{\"uid\":7,\"gid\":8,\"additionalGids\":[9,10]},"
               "\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_CHOWN\"],\"effective\":[\"CAP_KILL\"]},"
-              "\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":10,\"hard\":20}]},\"unknown\":{\"x\":1.5},"
+              "\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":10,\"hard\":20},"
+              "{\"type\":\"RLIMIT_CORE\",\"soft\":0,\"hard\":18446744073709551615}]},\"unknown\":{\"x\":1.5},"
               "\"mounts\":[{\"destination\":\"/"
               "t\",\"type\":\"tmpfs\",\"options\":[\"nosuid\",\"size=64k\",\"mode=755\",\"ro\"]},"
               "{\"destination\":\"/v\",\"source\":\"/srv\",\"options\":[\"rbind\",\"nodev\"]}]" LINUX
@@ -154,7 +155,8 @@ TEST(config_json_becomes_a_spec)
         err);
     CHECK(s.uid == 7 && s.gid == 8 && s.n_groups == 2 && s.groups[1] == 10 && s.no_new_privs &&
           s.oom_score_adj == -5);
-    CHECK(s.caps == 1u << 5 && s.n_rlimits == 1 && s.rlimits[0].resource == RLIMIT_NOFILE);
+    CHECK(s.rlimits[1].soft == 0 && s.rlimits[1].hard == RLIM_INFINITY);
+    CHECK(s.caps == 1u << 5 && s.n_rlimits == 2 && s.rlimits[0].resource == RLIMIT_NOFILE);
     CHECK(s.n_mounts == 2 && s.mounts[0].size_bytes == 65536 && s.mounts[0].mode == 0755 &&
           s.mounts[0].read_only);
     CHECK(!s.mounts[0].suid && s.mounts[1].kind == SPEC_MOUNT_BIND && s.mounts[1].recursive &&

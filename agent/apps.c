@@ -220,12 +220,12 @@ static const struct core_exit *find_exit(const struct core *c, pid_t pid)
 static void box_gone(struct app *a)
 {
     int status;
-    int fd = a->exit_watch.fd;
+    int fds[] = {a->exit_watch.fd, a->oom_watch.fd};
     loop_fd_del(a->core->loop, &a->exit_watch);
     loop_fd_del(a->core->loop, &a->oom_watch);
-    a->cgroup = cgroup_free(a->cgroup);
-    if (fd >= 0)
-        (void)close(fd);
+    for (unsigned i = 0; i < COUNT_OF(fds); i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
     a->pidfd = -1;
     pid_t got = waitpid(a->box.pid, &status, WNOHANG);
     const struct core_exit *e = find_exit(a->core, a->box.pid);
@@ -287,124 +287,18 @@ static void watch_box(struct app *a)
     } else if (loop_fd_add(a->core->loop, &a->exit_watch, a->pidfd, EPOLLIN, &err) < 0) {
         log_error("%s: %s", a->seen.name, err.msg);
     }
-    if (cgroup_open(&a->core->cgroups, a->box.cgroup_path, &a->cgroup, &err) < 0)
+    struct cgroup *group = NULL;
+    if (cgroup_open(&a->core->cgroups, a->box.cgroup_path, &group, &err) < 0)
         return;
-    int fd = cgroup_oom_fd(a->cgroup, &events);
-    if (fd >= 0)
-        (void)loop_fd_add(a->core->loop, &a->oom_watch, fd, events, NULL);
+    int fd = cgroup_oom_fd(group, &events); /* outlives the handle */
+    (void)cgroup_free(group);
+    if (fd >= 0 && loop_fd_add(a->core->loop, &a->oom_watch, fd, events, &err) < 0) {
+        log_error("%s: %s", a->seen.name, err.msg);
+        (void)close(fd);
+    }
 }
 
 /* ---- start ---- */
-
-/* Volumes belong to the app's own id range; they are made once and never removed by us. */
-static int make_volumes(struct core *c, const struct want *w, bool userns, uint32_t uid, uint32_t gid,
-                        struct err *err)
-{
-    char path[2 * LIM_NAME_BYTES + 2];
-    uint32_t shift = userns ? box_spec_id_shift(w->name) : 0;
-    for (unsigned i = 0; i < w->n_mounts; i++) {
-        int AUTO_FD fd = -1;
-        struct stat st;
-        if (!w->mounts[i].volume)
-            continue;
-        (void)str_fmt(path, sizeof(path), "%s/%s", w->name, w->mounts[i].name);
-        if (fs_open_dir(c->volumes_fd, path, true, 0755, &fd, err) < 0)
-            return err_wrap(err, "volume");
-        if (fstat(fd, &st) == 0 && st.st_uid != shift + uid && fchown(fd, shift + uid, shift + gid) < 0)
-            return err_errno(err, errno, "volume %s", path);
-    }
-    return 0;
-}
-
-static void make_hosts(struct core *c, const struct want *w, char *path, size_t size)
-{
-    char name[LIM_NAME_BYTES + 8], text[256];
-    (void)str_fmt(name, sizeof(name), "%s.hosts", w->name);
-    (void)str_fmt(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", w->name);
-    bool made = fs_write_atomic(c->app_fd, name, buf_str(text), 0644, NULL) == 0;
-    (void)str_fmt(path, size, "%s/app/%s", c->config.run_dir, made ? name : "none");
-}
-
-/* What in->required asks must hold before the app runs (L9); what cannot is DENIED. */
-static int check_required(const struct want *w, const struct box_report *r, struct err *err)
-{
-    const struct {
-        const char *field;
-        enum policy_enforce enforce;
-        const struct cgroup_field *got;
-    } rows[] = {{"memory", w->memory_enforce, &r->cgroup.memory},
-                {"cpu", w->cpu_enforce, &r->cgroup.cpu},
-                {"pids", w->pids_enforce, &r->cgroup.pids},
-                {"userns", w->userns, &r->userns},
-                {"seccomp", w->seccomp, &r->seccomp}};
-    for (unsigned i = 0; i < COUNT_OF(rows); i++)
-        if (rows[i].enforce == ENFORCE_REQUIRED && rows[i].got->state != CGROUP_ENFORCED)
-            return err_set(err, ERR_UNSUPPORTED, "%s is required but %s: %s", rows[i].field,
-                           cgroup_state_name(rows[i].got->state), rows[i].got->why);
-    return 0;
-}
-
-/* The box knows only what we asked of it. What the manifest asked and we left out is said here (L9). */
-static void own_up(const struct want *w, const struct spec *s, struct box_report *r)
-{
-    if (w->userns == ENFORCE_OFF || s->userns)
-        return;
-    r->userns = (struct cgroup_field){.state = CGROUP_DEGRADED};
-    (void)str_fmt(r->userns.why, sizeof(r->userns.why), "%s",
-                  w->net == NET_HOST ? "none with the host's network"
-                                     : "no user namespace or no id-mapped mounts here");
-}
-
-static int start_box(struct app *a, const struct want *w, const struct image *image, struct box_started *ret,
-                     struct err *err)
-{
-    struct core *c = a->core;
-    AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
-    uint8_t AUTO_MEM *config = NULL;
-    size_t config_len;
-    int AUTO_FD rootfs = -1;
-    struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
-    char volumes[280], hosts[400], cgroup[160];
-    int rc = store_read_config(c->store, &image->manifest, &config, &config_len, err);
-    if (rc == 0)
-        rc = store_open_rootfs(c->store, &image->manifest, &rootfs, err);
-    if (rc < 0)
-        return rc;
-    (void)str_fmt(volumes, sizeof(volumes), "%s/volumes", c->config.state_dir);
-    (void)str_fmt(cgroup, sizeof(cgroup), "%s/app/%s", c->cgroup_root, w->name);
-    make_hosts(c, w, hosts, sizeof(hosts));
-    struct box_spec_in in = {.want = w,
-                             .config = buf_of(config, config_len),
-                             .rootfs_fd = rootfs,
-                             .volumes_dir = volumes,
-                             .resolv_conf = access("/etc/resolv.conf", R_OK) == 0 ? "/etc/resolv.conf" : NULL,
-                             .hosts = hosts,
-                             .cgroup_path = cgroup,
-                             .hostname = w->name,
-                             .caps = &c->caps};
-    rc = box_spec_build(&in, arena, spec, err);
-    if (rc == 0)
-        rc = make_volumes(c, w, spec->userns, spec->uid, spec->gid, err);
-    if (rc == 0)
-        rc = logs_open(a, w->log_bytes, err);
-    if (rc == 0)
-        rc = box_start(&c->cgroups, spec, ret, err);
-    if (rc == 0)
-        own_up(w, spec, &ret->report);
-    return rc;
-}
-
-/* Undo a box that may not run. */
-static void take_down(struct core *c, struct box_started *b)
-{
-    int fds[] = {b->pidfd, b->out_fd, b->err_fd};
-    (void)box_kill(&c->cgroups, &b->id, NULL);
-    (void)waitpid(b->id.pid, NULL, 0);
-    (void)box_cleanup(&c->cgroups, &b->id, NULL);
-    for (unsigned i = 0; i < COUNT_OF(fds); i++)
-        if (fds[i] >= 0)
-            (void)close(fds[i]);
-}
 
 static void app_run(struct app *a, const struct want *w, const struct box_started *b,
                     const struct image *image)
@@ -449,9 +343,7 @@ int app_start(struct core *c, const struct want *w, struct err *err)
     } else if (a->seen.deaths.last.at_ms) {
         a->restarts++;
     }
-    int rc = start_box(a, w, image, &b, err);
-    if (rc == 0 && (rc = check_required(w, &b.report, err)) < 0)
-        take_down(c, &b);
+    int rc = start_box(a, w, &image->manifest, &b, err);
     if (rc < 0) {
         a->log = logring_free(a->log);
         a->seen.start_failures++;

@@ -101,12 +101,11 @@ static unsigned count(const char *const *list)
 /* a's strings, then b's. */
 static const char *const *join(struct arena *arena, const char *const *a, const char *const *b)
 {
-    unsigned n = count(a), m = count(b);
-    const char **list = arena_get(arena, (n + m + 1) * sizeof(*list));
-    for (unsigned i = 0; list && a && i < n; i++)
-        list[i] = a[i];
-    for (unsigned i = 0; list && b && i < m; i++)
-        list[n + i] = b[i];
+    const char **list = arena_get(arena, (count(a) + count(b) + 1) * sizeof(*list)), **at = list;
+    while (list && a && *a)
+        *at++ = *a++;
+    while (list && b && *b)
+        *at++ = *b++;
     return list;
 }
 
@@ -164,7 +163,7 @@ static int set_mounts(const struct box_spec_in *in, struct arena *arena, struct 
                                  .target = m->target,
                                  .read_only = m->read_only,
                                  .size_bytes = m->size_bytes,
-                                 .mode = 0755,
+                                 .mode = 01777,
                                  .make_target = true};
         if (m->volume) {
             size_t size = strlen(in->volumes_dir) + strlen(w->name) + strlen(m->name) + 3;

@@ -13,6 +13,17 @@
 #include "ota/envelope.h"
 #include "platform/fs.h"
 
+/* The lines of an answer as a JSON array. */
+static void print_lines(char *text)
+{
+    struct cJSON *a = json_arr();
+    for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        json_push_str(a, line);
+    char AUTO_MEM *json = json_print(a, false);
+    (void)json_free(a);
+    (void)printf("%s\n", json);
+}
+
 static int ask_with_file(const struct cli *c, const char *verb, const char *path)
 {
     const char *const words[] = {verb, NULL};
@@ -24,7 +35,10 @@ static int ask_with_file(const struct cli *c, const char *verb, const char *path
         return cli_fail(c, &err);
     if (cli_ask(c, words, buf_of(packed, len), NULL, &text, &err) < 0)
         return cli_fail(c, &err);
-    (void)printf("%s%s", text, text[0] && text[strlen(text) - 1] == '\n' ? "" : "\n");
+    if (c->json)
+        print_lines(text);
+    else
+        (void)printf("%s%s", text, text[0] && text[strlen(text) - 1] == '\n' ? "" : "\n");
     return CLI_OK;
 }
 
@@ -49,9 +63,36 @@ int cli_rollback(const struct cli *c)
 
 /* ---- diff: two manifests, field by field ---- */
 
-static void diff_value(const struct json_cur *a, const struct json_cur *b, const char *path, unsigned *ret_n);
+struct diff {
+    const struct cli *c;
+    struct cJSON *list; /* -o json */
+    unsigned n;
+};
 
-static void diff_object(const struct json_cur *a, const struct json_cur *b, const char *path, unsigned *ret_n)
+static void differs(struct diff *d, char kind, const char *path, const char *from, const char *to)
+{
+    static const char *const kinds[] = {['+'] = "add", ['-'] = "remove", ['~'] = "change"};
+    d->n++;
+    if (!d->c->json) {
+        (void)printf("%c %s%s%.60s%s%.60s\n", kind, path, from ? ": " : "", from ? from : "",
+                     from && to ? " -> "
+                     : to       ? ": "
+                                : "",
+                     to ? to : "");
+        return;
+    }
+    struct cJSON *o = json_push(d->list, json_obj());
+    json_put_str(o, "kind", kinds[(unsigned char)kind]);
+    json_put_str(o, "path", path);
+    if (from)
+        json_put_str(o, "from", from);
+    if (to)
+        json_put_str(o, "to", to);
+}
+
+static void diff_value(const struct json_cur *a, const struct json_cur *b, const char *path, struct diff *d);
+
+static void diff_object(const struct json_cur *a, const struct json_cur *b, const char *path, struct diff *d)
 {
     char below[256];
     for (unsigned side = 0; side < 2; side++) {
@@ -61,11 +102,10 @@ static void diff_object(const struct json_cur *a, const struct json_cur *b, cons
             bool both = json_get(other, x.key, JSON_OPTIONAL, &y, NULL) > 0;
             (void)str_fmt(below, sizeof(below), "%s%s%s", path, path[0] ? "." : "", x.key);
             if (both && side == 0) {
-                diff_value(&x, &y, below, ret_n);
+                diff_value(&x, &y, below, d);
             } else if (!both) {
                 char AUTO_MEM *text = json_print(x.node, false);
-                (void)printf("%c %s: %.120s\n", side ? '+' : '-', below, text);
-                (*ret_n)++;
+                differs(d, side ? '+' : '-', below, side ? NULL : text, side ? text : NULL);
             }
         }
     }
@@ -95,7 +135,7 @@ static bool find_label(const struct json_cur *list, const char *label, struct js
     return false;
 }
 
-static void diff_array(const struct json_cur *a, const struct json_cur *b, const char *path, unsigned *ret_n)
+static void diff_array(const struct json_cur *a, const struct json_cur *b, const char *path, struct diff *d)
 {
     char label[80], below[256];
     for (unsigned side = 0; side < 2; side++) {
@@ -105,28 +145,25 @@ static void diff_array(const struct json_cur *a, const struct json_cur *b, const
             bool both = find_label(other, label_of(&x, i, label), &y);
             (void)str_fmt(below, sizeof(below), "%s[%s]", path, label);
             if (both && side == 0) {
-                diff_value(&x, &y, below, ret_n);
+                diff_value(&x, &y, below, d);
             } else if (!both) {
-                (void)printf("%c %s\n", side ? '+' : '-', below);
-                (*ret_n)++;
+                differs(d, side ? '+' : '-', below, NULL, NULL);
             }
         }
     }
 }
 
-static void diff_value(const struct json_cur *a, const struct json_cur *b, const char *path, unsigned *ret_n)
+static void diff_value(const struct json_cur *a, const struct json_cur *b, const char *path, struct diff *d)
 {
     char AUTO_MEM *x = json_print(a->node, false), AUTO_MEM *y = json_print(b->node, false);
     if (strcmp(x, y) == 0)
         return;
     if (x[0] == '{' && y[0] == '{')
-        diff_object(a, b, path, ret_n);
+        diff_object(a, b, path, d);
     else if (x[0] == '[' && y[0] == '[')
-        diff_array(a, b, path, ret_n);
-    else {
-        (void)printf("~ %s: %.60s -> %.60s\n", path, x, y);
-        (*ret_n)++;
-    }
+        diff_array(a, b, path, d);
+    else
+        differs(d, '~', path, x, y);
 }
 
 static int payload_of(struct buf packed, struct json_cur *ret, struct err *err)
@@ -143,7 +180,7 @@ int cli_diff(const struct cli *c)
     size_t file_len, now_len;
     struct json_cur a = {.node = NULL}, b = {.node = NULL};
     char path[300];
-    unsigned n = 0;
+    struct diff d = {.c = c, .list = c->json ? json_arr() : NULL};
     if (c->argc != 1) {
         (void)fprintf(stderr, "usage: agentctl diff FILE|-\n");
         return CLI_USAGE;
@@ -155,12 +192,17 @@ int cli_diff(const struct cli *c)
         (void)json_free(a.node);
         return cli_fail(c, &err);
     }
-    diff_value(&a, &b, "", &n);
+    diff_value(&a, &b, "", &d);
     (void)json_free(a.node);
     (void)json_free(b.node);
-    if (!n)
+    if (c->json) {
+        char AUTO_MEM *json = json_print(d.list, false);
+        (void)json_free(d.list);
+        (void)printf("%s\n", json);
+    } else if (!d.n) {
         (void)printf("no difference\n");
-    return n ? CLI_FAILED : CLI_OK;
+    }
+    return d.n ? CLI_FAILED : CLI_OK;
 }
 
 /* ---- exec ---- */

@@ -95,8 +95,11 @@ int cli_events(const struct cli *c)
                 (void)json_get_str(&e, "kind", JSON_OPTIONAL, 64, &kind, NULL);
                 (void)json_get_str(&e, "app", JSON_OPTIONAL, 64, &app, NULL);
                 (void)json_get_str(&e, "msg", JSON_OPTIONAL, 4096, &msg, NULL);
-                (void)printf("%s %-13s %s%s%s\n", clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)),
-                             kind, app, app[0] ? ": " : "", msg);
+                char head[160];
+                (void)str_fmt(head, sizeof(head), "%s %-13s %.63s%s",
+                              clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)), kind, app,
+                              app[0] ? ": " : "");
+                cli_wrap(head, msg);
                 (void)json_free(e.node);
             }
         }

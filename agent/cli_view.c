@@ -60,21 +60,20 @@ static const char *plain(const struct cli *c)
     return c->color ? "\033[0m" : "";
 }
 
-/* "! kind: message", broken at blanks so that no line is longer than 79. */
-static void print_wrapped(const char *kind, const char *msg)
+void cli_wrap(const char *head, const char *text)
 {
-    size_t room = 79 - 4 - strlen(kind);
-    (void)printf("! %s: ", kind);
-    while (strlen(msg) > room) {
+    size_t room = strlen(head) < CLI_COLUMNS - 20 ? CLI_COLUMNS - strlen(head) : 20;
+    (void)printf("%s", head);
+    while (strlen(text) > room) {
         size_t cut = room;
-        while (cut > 0 && msg[cut] != ' ')
+        while (cut > 0 && text[cut] != ' ')
             cut--;
         cut = cut ? cut : room;
-        (void)printf("%.*s\n  ", (int)cut, msg);
-        msg += cut + (msg[cut] == ' ');
-        room = 77;
+        (void)printf("%.*s\n    ", (int)cut, text);
+        text += cut + (text[cut] == ' ');
+        room = CLI_COLUMNS - 4;
     }
-    (void)printf("%s\n", msg);
+    (void)printf("%s\n", text);
 }
 
 static void print_head(const struct cli *c, const struct json_cur *r)
@@ -101,8 +100,11 @@ static void print_head(const struct cli *c, const struct json_cur *r)
                      (unsigned long long)number_of(r, "boot", 0));
     if (strcmp(link, "online") != 0)
         (void)printf("link: %.72s\n", link);
-    if (json_get_object(r, "err", JSON_OPTIONAL, &err, NULL) > 0)
-        print_wrapped(text_of(&err, "kind", "?"), text_of(&err, "msg", ""));
+    if (json_get_object(r, "err", JSON_OPTIONAL, &err, NULL) > 0) {
+        char what[40];
+        (void)str_fmt(what, sizeof(what), "! %.30s: ", text_of(&err, "kind", "?"));
+        cli_wrap(what, text_of(&err, "msg", ""));
+    }
 }
 
 static bool print_app(const struct cli *c, const struct json_cur *a)
@@ -250,10 +252,11 @@ int cli_history(const struct cli *c)
         (void)printf("%-20s %6s %-12s %s\n", "AT", "REV", "VERDICT", "WHY");
         for (unsigned i = 0; i < json_len(&list); i++) {
             struct json_cur h = json_at(&list, i);
-            (void)printf("%-20s %6llu %-12s %.200s\n",
-                         clock_rfc3339(number_of(&h, "at", 0), when, sizeof(when)),
-                         (unsigned long long)number_of(&h, "rev", 0), text_of(&h, "verdict", "?"),
-                         text_of(&h, "why", ""));
+            char head[80];
+            (void)str_fmt(head, sizeof(head), "%-20s %6llu %-12s ",
+                          clock_rfc3339(number_of(&h, "at", 0), when, sizeof(when)),
+                          (unsigned long long)number_of(&h, "rev", 0), text_of(&h, "verdict", "?"));
+            cli_wrap(head, text_of(&h, "why", ""));
         }
     }
     (void)json_free(root.node);
@@ -281,7 +284,9 @@ int cli_why(const struct cli *c)
             continue;
         const char *app = text_of(&e, "app", NULL), *kind = text_of(&e, "kind", "?");
         bool about = app ? strcmp(app, c->argv[0]) == 0 : strcmp(kind, "agent-restart") != 0;
-        if (about) {
+        if (about && c->json) {
+            (void)printf("%s\n", line);
+        } else if (about) {
             (void)printf("%s %-12s %s\n", clock_rfc3339(number_of(&e, "ts", 0), when, sizeof(when)), kind,
                          text_of(&e, "msg", ""));
             found++;

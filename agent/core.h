@@ -53,7 +53,6 @@ struct app {
     struct loop_timer exit_wait, probe_timer;
     struct logring *log;
     struct probe *probe;
-    struct cgroup *cgroup; /* for its OOM fd */
     uint64_t ooms_seen;
     bool stop_by_us;
 };
@@ -186,6 +185,13 @@ void app_exit_known(struct core *c, pid_t pid, int status);
 void app_save(struct app *a); /* run_dir/app/<name>.json */
 bool apps_any_box(const struct core *c);
 void apps_sync(struct core *c); /* after a plan: boxes whose health is to be watched are watched */
+
+/* start.c */
+/* A box whose required fields hold; else nothing is left. Owner of the fds in *ret: caller. */
+int start_box(struct app *a, const struct want *w, const struct digest *manifest, struct box_started *ret,
+              struct err *err);
+/* One more program in it, as its user, with its environment. x: args and stdio are the caller's, the rest is filled in. */
+int start_exec(struct app *a, struct box_exec *x, pid_t *ret_pid, struct err *err);
 
 /* box_spec.c: fill spec from want and the image's config; strings go to arena. Pure but for looking up user
  * names in rootfs_fd. */

@@ -171,6 +171,19 @@ static void keeper_readable(struct loop_fd *w, uint32_t events)
     }
 }
 
+/* The keeper feeds the device and parses no settings: core opens it. EBUSY: the keeper has it from an earlier
+ * core. */
+static void give_watchdog(struct core *c)
+{
+    if (!c->has_keeper || !c->config.watchdog[0])
+        return;
+    int AUTO_FD fd = open(c->config.watchdog, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        keeper_say(c, "watchdog", fd);
+    else if (errno != EBUSY)
+        log_error("watchdog %s: %s", c->config.watchdog, strerror(errno));
+}
+
 /* ---- timers ---- */
 
 static void wake_fired(struct loop_timer *t)
@@ -217,6 +230,7 @@ static void publish_state(struct core *c)
     (void)json_free(o);
     (void)uplink_publish(c, "state", text, 1, true, 30 * 24 * 3600, 0);
     core_progress(c);
+    mem_give_back(); /* each burst of work ends with a report */
 }
 
 static void report_fired(struct loop_timer *t)
@@ -347,9 +361,9 @@ static int open_folders(struct core *c, struct err *err)
     if (rc == 0)
         rc = fs_open_dir(c->run_fd, "app", true, 0755, &c->app_fd, err);
     if (rc == 0)
-        rc = fs_open_dir(c->state_fd, "volumes", true, 0711, &c->volumes_fd, err);
-    if (rc == 0 && (fchmod(c->state_fd, 0711) < 0 ||
-                    fchmod(c->volumes_fd, 0711) < 0)) /* volumes are reached from user namespaces */
+        rc = fs_open_dir(c->state_fd, "volumes", true, 0700, &c->volumes_fd, err);
+    if (rc == 0 &&
+        (fchmod(c->state_fd, 0700) < 0 || fchmod(c->volumes_fd, 0700) < 0)) /* boxes get fds, not paths */
         rc = err_errno(err, errno, "chmod %s", c->config.state_dir);
     return rc;
 }
@@ -458,7 +472,7 @@ static int open_state(struct core *c, struct err *err)
     if (note[0])
         log_error("%s", note);
     if (rc == 0)
-        rc = fs_open_dir(c->state_fd, "store", true, 0711, &store_fd, err);
+        rc = fs_open_dir(c->state_fd, "store", true, 0700, &store_fd, err);
     if (rc == 0)
         rc = open_store(c, steal_fd(&store_fd), err);
     if (rc == 0)
@@ -525,6 +539,7 @@ static int start(struct core *c, struct err *err)
         rc = ctl_open(c, err);
     if (rc < 0)
         return rc;
+    give_watchdog(c);
     arm_timers(c);
     loop_after_turn(c->loop, act_turn, c);
     first_trust(c);
@@ -552,6 +567,7 @@ int main(int argc, char **argv)
     static struct core core; /* one a process, half a megabyte of it images and plans: not for a stack */
     struct core *c = &core;
     struct err err = ERR_INIT;
+    mem_stay_small();
     log_init("core", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
     (void)prctl(PR_SET_NAME, "agentd-core");
     (void)signal(SIGPIPE, SIG_IGN);

@@ -238,9 +238,7 @@ static int do_exec(struct client *k, const struct request *r, struct err *err)
 {
     struct core *c = k->ctl->core;
     struct app *a = app_find(c, r->words[1]);
-    const struct want *w = app_want(c, r->words[1]);
     pid_t pid;
-    int AUTO_FD pidfd = -1;
     if (!a || a->seen.box == BOX_NONE)
         return err_set(err, ERR_NOTFOUND, "%.63s is not running here", r->words[1]);
     if (r->n_fds != 3)
@@ -249,9 +247,8 @@ static int do_exec(struct client *k, const struct request *r, struct err *err)
                          .stdin_fd = r->fds[0],
                          .stdout_fd = r->fds[1],
                          .stderr_fd = r->fds[2],
-                         .seccomp_default = (!w || w->seccomp != ENFORCE_OFF) && c->caps.seccomp,
                          .terminal_ctty = r->words[2][0] == '1'};
-    int rc = box_exec_start(&c->cgroups, &a->box, &x, &pid, &pidfd, err);
+    int rc = start_exec(a, &x, &pid, err);
     if (rc < 0)
         return rc;
     k->child.on_exit = exec_ended;

@@ -27,8 +27,9 @@ static int set_parse(const struct envelope *e, struct set *ret, struct err *err)
     return rc;
 }
 
-static void set_replace(struct set *to, struct set *take_from)
+static void set_replace(struct core *c, struct set *to, struct set *take_from)
 {
+    c->plan.n = 0; /* its steps borrow names from the sets; the next turn plans anew */
     set_done(to);
     *to = *take_from;
     *take_from = (struct set){.arena = NULL};
@@ -142,6 +143,7 @@ static int refuse(struct core *c, struct state_rev *r, const struct set *s, cons
     (void)str_clean(h.id);
     r->rev = s->d.rev;
     r->digest = *digest;
+    c->want_rev = s->d.rev;
     ledger_add(&c->state.ledger, &h);
     save(c);
     c->refused_rev = s->d.rev;
@@ -159,6 +161,7 @@ static int accept(struct core *c, struct state_rev *r, struct set *take_s, const
     if (c->candidate.arena && l->candidate_verdict == VERDICT_NONE)
         end_candidate(c, VERDICT_SUPERSEDED, "a newer manifest arrived");
     r->rev = take_s->d.rev;
+    c->want_rev = take_s->d.rev;
     r->digest = *digest;
     l->candidate_rev = take_s->d.rev;
     l->candidate_verdict = VERDICT_NONE;
@@ -177,7 +180,7 @@ static int accept(struct core *c, struct state_rev *r, struct set *take_s, const
         return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
     if (c->job)
         job_cancel(c->job, "a newer manifest arrived"); /* what it has fetched so far stays */
-    set_replace(&c->candidate, take_s);
+    set_replace(c, &c->candidate, take_s);
     c->fault = (struct fault){0};
     c->refused_rev = 0;
     event_add(c, "accepted", NULL, "rev %llu from %s, %u apps", (unsigned long long)c->candidate.d.rev,
@@ -294,7 +297,6 @@ static int take_desired(struct core *c, const char *source, const struct envelop
     char group[LIM_NAME_BYTES + 8];
     (void)str_fmt(group, sizeof(group), "group:%s", s.d.group ? s.d.group : "");
     struct state_rev *r = rev_of(c, s.d.group ? group : "device");
-    c->want_rev = s.d.rev > c->want_rev ? s.d.rev : c->want_rev;
     rc = r ? check_rev(r, &s.d, digest, err) : err_set(err, ERR_NOSPACE, "too many groups");
     if (rc == 0 && !local && must_wait(c, &s.d, why, sizeof(why))) {
         hold(c, source, e, why);
@@ -382,7 +384,7 @@ static void load_set(struct core *c, enum state_slot slot, struct set *to)
     if (rc == 0)
         rc = set_parse(e, &s, &err);
     if (rc == 0)
-        set_replace(to, &s);
+        set_replace(c, to, &s);
     else if (err.kind != ERR_NOTFOUND)
         log_error("a saved manifest cannot be used: %s", err.msg);
 }
@@ -446,8 +448,8 @@ int intake_confirm(struct core *c, struct err *err)
     for (unsigned i = 0; i < copy.d.n; i++)
         (void)ledger_raise(l, copy.d.apps[i].release_name, copy.d.apps[i].counter);
     if (c->good.arena && c->good.d.rev != copy.d.rev)
-        set_replace(&c->previous, &c->good);
-    set_replace(&c->good, &copy);
+        set_replace(c, &c->previous, &c->good);
+    set_replace(c, &c->good, &copy);
     intake_verdict(c, VERDICT_CONVERGED, "every app is good");
     return 0;
 }

@@ -114,6 +114,10 @@ static void hear(char *text, const int *fds, unsigned n_fds)
         put(text + 4, fds[0]);
         return;
     }
+    if (strcmp(text, "watchdog") == 0 && n_fds == 1 && k.watchdog_fd < 0) {
+        k.watchdog_fd = fds[0];
+        return;
+    }
     for (unsigned i = 0; i < n_fds; i++)
         (void)close(fds[i]);
     if (strncmp(text, "drop ", 5) == 0) {

@@ -2,6 +2,7 @@
  *   core -> keeper  "put NAME" + 1 fd     keep a duplicate (replaces one of that name)
  *                   "drop NAME"           close it
  *                   "alive"               a turn of core's loop really ran: feeds the watchdogs
+ *                   "watchdog" + 1 fd     the hardware watchdog, opened by core: the keeper reads no settings; the first one counts
  *                   "bye"                 core ends on purpose: keeper ends too
  *   keeper -> core  "fd NAME" + 1 fd      one for each kept, right after core's start
  *                   "exit PID STATUS"     a process of core's predecessor ended; STATUS as waitpid gives it
@@ -12,5 +13,5 @@
 #define KEEPER_FD         3
 #define KEEPER_NAME_BYTES 80
 #define KEEPER_ALIVE_MS   5000  /* core says alive this often */
-#define KEEPER_DEAD_MS    60000 /* without it for so long: core is killed and started again */
+#define KEEPER_DEAD_MS    30000 /* without it for so long: core is killed and started again */
 #endif

@@ -89,6 +89,7 @@ static void stable_fired(struct loop_timer *t)
 {
     (void)t;
     k.tries = 0;
+    mem_give_back(); /* what the handshake needed */
 }
 
 static void pump_down(void *arg, const struct err *why)
@@ -150,6 +151,8 @@ static void mqtt_up(void *arg, int protocol)
 static void mqtt_down(void *arg, const char *why, bool taken_over)
 {
     (void)arg;
+    if (k.stopping && !k.up) /* our goodbye is on its way: the pump carries it out, then reports down */
+        return;
     if (taken_over) /* two devices with one id throw each other out for ever: step far back, and say it */
         down("conflict", "another client connected with this device's id", true);
     else
@@ -323,8 +326,8 @@ static void after_turn(void *arg)
 {
     (void)arg;
     if (k.stopping && k.up && mqtt_is_idle(k.mqtt)) {
+        k.up = false;
         (void)mqtt_goodbye(k.mqtt);
-        k.up = false; /* the pump carries it out and reports down */
     }
 }
 
@@ -440,6 +443,7 @@ static int start(struct err *err)
 int main(void)
 {
     struct err err = ERR_INIT;
+    mem_stay_small();
     log_init("link", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
     (void)prctl(PR_SET_NAME, "agentd-link");
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);

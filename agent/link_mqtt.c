@@ -19,7 +19,7 @@ struct mqtt {
     struct loop_fd watch;
     struct loop_timer tick;
     int protocol;
-    bool up, refused;
+    bool up, started, answered;
     struct { /* mid -> id of those whose ack is wanted */
         int mid;
         uint32_t id;
@@ -55,14 +55,10 @@ static void on_connect(struct mosquitto *mosq, void *arg, int rc, int flags, con
     (void)flags;
     (void)props;
     if (rc == 0) {
-        m->up = true;
+        m->up = m->answered = true;
         m->calls.on_up(m->calls.arg, m->protocol);
         return;
     }
-    m->refused = true;
-    bool old_broker = rc == MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION || rc == 1;
-    if (old_broker && m->protocol == MQTT_PROTOCOL_V5)
-        m->protocol = MQTT_PROTOCOL_V311;
     char why[96];
     (void)str_fmt(why, sizeof(why), "the broker refused: %s",
                   rc < 6 ? mosquitto_connack_string(rc) : mosquitto_reason_string(rc));
@@ -168,7 +164,8 @@ int mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const cha
                const char *will, struct err *err)
 {
     mosquitto_property *props = NULL;
-    m->up = m->refused = false;
+    m->up = m->answered = false;
+    m->started = true;
     m->in_flight = 0;
     memset(m->waiting, 0, sizeof(m->waiting));
     (void)mosquitto_int_option(m->mosq, MOSQ_OPT_PROTOCOL_VERSION, m->protocol);
@@ -194,7 +191,11 @@ void mqtt_stop(struct mqtt *m)
 {
     loop_fd_del(m->loop, &m->watch);
     loop_timer_del(m->loop, &m->tick);
-    m->up = false;
+    /* a broker that does not know MQTT 5 refuses or just hangs up: the other version is tried next, and 5 first again after that */
+    if (m->started)
+        m->protocol =
+            m->answered || m->protocol == MQTT_PROTOCOL_V311 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311;
+    m->up = m->started = false;
 }
 
 int mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err)
@@ -215,12 +216,14 @@ int mqtt_publish(struct mqtt *m, const struct mqtt_publish *p, struct err *err)
         if (p->expiry_s)
             (void)mosquitto_property_add_int32(&props, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, p->expiry_s);
     }
+    m->in_flight++; /* before: with QoS 0 on_publish may come from inside the call */
     int rc = mosquitto_publish_v5(m->mosq, &mid, p->topic, (int)p->payload.len, p->payload.p, (int)p->qos,
                                   p->retain, props);
     mosquitto_property_free_all(&props);
-    if (rc != MOSQ_ERR_SUCCESS)
+    if (rc != MOSQ_ERR_SUCCESS) {
+        m->in_flight--;
         return fail(err, "publish", rc);
-    m->in_flight++;
+    }
     for (unsigned i = 0; p->id && i < ACK_SLOTS; i++)
         if (m->waiting[i].id == 0) {
             m->waiting[i].mid = mid;

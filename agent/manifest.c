@@ -512,6 +512,9 @@ static int read_apps(struct reader *r, const struct json_cur *root, struct desir
     if (json_get_array(root, "apps", JSON_REQUIRED, LIM_APPS, &a, r->err) < 0)
         return -(int)ERR_INVALID;
     d->n = json_len(&a);
+    d->apps = arena_get(r->arena, d->n * sizeof(d->apps[0]));
+    if (!d->apps)
+        return err_set(r->err, ERR_NOMEM, "apps: too many for one document");
     for (unsigned i = 0; i < d->n; i++) {
         struct json_cur c = json_at(&a, i);
         if (read_app(r, &c, &d->apps[i]) < 0)
@@ -578,15 +581,14 @@ int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, st
 {
     struct reader r = {arena, err};
     struct json_cur root;
-    struct desired *d = mem_need_zero(sizeof(*d)); /* too large for a small stack */
+    struct desired d = {.n = 0};
     int rc = json_parse(json, &json_limits_signed, &root, err);
     if (rc == 0) {
-        rc = read_desired(&r, &root, d);
+        rc = read_desired(&r, &root, &d);
         (void)json_free(root.node);
     }
     if (rc >= 0)
-        *ret = *d;
-    free(d);
+        *ret = d;
     return rc < 0 ? rc : 0;
 }
 

@@ -96,7 +96,7 @@ struct desired {
     uint64_t rev, issued_s, expires_s;
     const char *id, *by;
     unsigned n;
-    struct want apps[LIM_APPS];
+    struct want *apps; /* n of them, in the document's arena */
     uint64_t probation_ms;
     bool has_rollout;
     const char *salt;

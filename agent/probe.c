@@ -75,21 +75,15 @@ static void exec_done(struct loop_child *c, int status)
     sample(p, WIFEXITED(status) && WEXITSTATUS(status) == 0, why);
 }
 
-static int start_exec(struct probe *p, const struct want *w, struct err *err)
+static int start_check(struct probe *p, const struct want *w, struct err *err)
 {
-    struct app *a = p->app;
-    struct box_exec x = {.args = w->health.exec,
-                         .stdin_fd = -1,
-                         .stdout_fd = -1,
-                         .stderr_fd = -1,
-                         .seccomp_default = w->seccomp != ENFORCE_OFF && a->core->caps.seccomp};
+    struct box_exec x = {.args = w->health.exec, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
     pid_t pid;
-    int AUTO_FD pidfd = -1;
     if (p->has_child)
         return err_set(err, ERR_TIMEOUT, "the last check has not ended yet");
-    int rc = box_exec_start(&a->core->cgroups, &a->box, &x, &pid, &pidfd, err);
+    int rc = start_exec(p->app, &x, &pid, err);
     if (rc == 0)
-        rc = loop_child_add(a->core->loop, &p->child, pid, err);
+        rc = loop_child_add(p->app->core->loop, &p->child, pid, err);
     p->has_child = rc == 0;
     return rc;
 }
@@ -172,7 +166,7 @@ static void fire(struct loop_timer *t)
     p->running = true;
     p->kind = w->health.kind;
     loop_timer_set(a->core->loop, &p->timeout, clock_boot_ms() + w->health.timeout_ms);
-    int rc = w->health.kind == HEALTH_EXEC ? start_exec(p, w, &err) : start_net(p, w, &err);
+    int rc = w->health.kind == HEALTH_EXEC ? start_check(p, w, &err) : start_net(p, w, &err);
     if (rc < 0)
         sample(p, false, err.msg);
 }

@@ -232,16 +232,16 @@ static void ledger_rescue(struct state *s)
     for (unsigned i = 0; i < COUNT_OF(slots); i++) {
         AUTO_FREE(envelope) struct envelope *e = NULL;
         AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 4);
-        struct desired AUTO_MEM *d = mem_need_zero(sizeof(*d));
+        struct desired d = {.n = 0};
         if (state_load(s, slots[i], &e, NULL) < 0 ||
-            manifest_parse(buf_of(e->payload, e->payload_len), arena, d, NULL) < 0)
+            manifest_parse(buf_of(e->payload, e->payload_len), arena, &d, NULL) < 0)
             continue;
-        raise_rev(&s->ledger, d, e);
+        raise_rev(&s->ledger, &d, e);
         if (slots[i] == STATE_DESIRED)
-            s->ledger.candidate_rev = d->rev;
+            s->ledger.candidate_rev = d.rev;
         if (slots[i] != STATE_DESIRED)
-            for (unsigned k = 0; k < d->n; k++)
-                (void)ledger_raise(&s->ledger, d->apps[k].release_name, d->apps[k].counter);
+            for (unsigned k = 0; k < d.n; k++)
+                (void)ledger_raise(&s->ledger, d.apps[k].release_name, d.apps[k].counter);
     }
 }
 

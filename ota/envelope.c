@@ -170,6 +170,8 @@ int envelope_unpack(struct buf packed, struct envelope **ret, struct err *err)
         return err_set(err, ERR_INVALID, "envelope record: NUL in the type");
     p += type_len;
     struct envelope *e = make(type, payload_len, (unsigned)n_sigs);
+    if (!e)
+        return err_set(err, ERR_INVALID, "envelope record: type too long");
     for (unsigned i = 0; i < n_sigs; i++, p += P256_SIG_BYTES)
         memcpy(e->sigs[i].b, p, P256_SIG_BYTES);
     if (payload_len > 0)

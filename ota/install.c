@@ -356,7 +356,7 @@ static int read_documents(struct install *i, uint8_t **ret_manifest, size_t *ret
                           uint8_t **ret_config, size_t *ret_config_len, struct err *err)
 {
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_OCI_JSON_BYTES * 2);
-    struct oci_config c;
+    struct oci_config c = {.n_diff_ids = 0};
     int r = store_read_blob(i->s, &i->in->manifest, LIM_OCI_JSON_BYTES, ret_manifest, ret_manifest_len, err);
 
     if (r == 0)

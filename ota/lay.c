@@ -68,8 +68,7 @@ static int make_parents(struct lay *l, const char *dir, struct err *err)
     int at = -1;
 
     for (const char *end = dir; *end; end += *end == '/') {
-        int AUTO_FD up = at;
-        at = -1;
+        int AUTO_FD up = steal_fd(&at);
         const char *name = end;
         end += strcspn(end, "/");
         (void)str_fmt(part, sizeof(part), "%.*s", (int)(end - name), name);
@@ -108,7 +107,7 @@ static int parent_of(struct lay *l, const char *path, bool make, int *ret_fd, co
         if (r < 0)
             return r;
         l->parent_fd = fd;
-        strcpy(l->parent, dir);
+        memcpy(l->parent, dir, strlen(dir) + 1); /* both LIM_PATH_BYTES */
     }
     *ret_fd = l->parent_fd;
     return 0;
@@ -230,7 +229,7 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     char dir[LIM_PATH_BYTES];
     const char *from = split(e->link, dir);
     int AUTO_FD from_fd = -1;
-    struct stat st;
+    struct stat st = {.st_mode = 0};
 
     if (strcmp(e->link, e->path) == 0)
         return bad(err, e->path, "a hard link to itself");

@@ -328,11 +328,11 @@ static int fill_entry(struct untar *u, uint64_t size, struct err *err)
 
     *e = (struct entry){.flags = x->had_xattr ? ENTRY_HAD_XATTR : 0};
     if (x->has_path)
-        strcpy(e->path, x->path);
+        (void)str_copy(e->path, sizeof(e->path), x->path);
     else
         header_path(b, e->path);
     if (x->has_link)
-        strcpy(e->link, x->link);
+        (void)str_copy(e->link, sizeof(e->link), x->link);
     else
         copy_field(b + AT_LINK, N_NAME, e->link);
     if (!number(b + AT_MODE, N_ID, &mode) || (!x->has_uid && !number(b + AT_UID, N_ID, &uid)) ||

@@ -112,7 +112,8 @@ int json_as_str(const struct json_cur *c, size_t max_len, const char **ret, stru
 int json_as_u64(const struct json_cur *c, uint64_t min, uint64_t max, uint64_t *ret, struct err *err)
 {
     double v = c->node->valuedouble;
-    if (!cJSON_IsNumber(c->node) || v < 0 || v > (double)JSON_EXACT_MAX || (double)(uint64_t)v != v)
+    bool fits = cJSON_IsNumber(c->node) && v >= 0 && v <= (double)JSON_EXACT_MAX;
+    if (!fits || v != (double)(uint64_t)v)
         return json_fail(c, err, ERR_INVALID, "a whole number from %llu on is expected",
                          (unsigned long long)min);
     uint64_t n = (uint64_t)v;

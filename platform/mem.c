@@ -1,6 +1,9 @@
 #include "platform/mem.h"
 
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -25,6 +28,28 @@ char *mem_need_str(const char *s)
     size_t len = strlen(s) + 1;
     return memcpy(mem_need(len), s, len);
 }
+
+#ifdef __GLIBC__
+void mem_stay_small(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 32 * 1024); /* fixed: it would grow with each large piece that is freed */
+    (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024);
+    (void)mallopt(M_TOP_PAD, 0);
+}
+
+void mem_give_back(void)
+{
+    (void)malloc_trim(0);
+}
+#else /* musl does both by itself */
+void mem_stay_small(void)
+{
+}
+
+void mem_give_back(void)
+{
+}
+#endif
 
 bool str_fmt(char *dst, size_t size, const char *fmt, ...)
 {

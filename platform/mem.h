@@ -68,9 +68,13 @@ static inline void *mem_steal_(void *pp)
 #define COUNT_OF(a)                     (sizeof(a) / sizeof((a)[0]))
 
 /* malloc that ends the process when memory is gone: every process of ours may die at any instant (law L2). */
-void *mem_need(size_t bytes);
-void *mem_need_zero(size_t bytes);
-char *mem_need_str(const char *s);
+void *mem_need(size_t bytes) __attribute__((returns_nonnull));
+void *mem_need_zero(size_t bytes) __attribute__((returns_nonnull));
+char *mem_need_str(const char *s) __attribute__((returns_nonnull));
+/* Once at start, for a process that stays: large pieces get pages of their own, the heap keeps no reserve. */
+void mem_stay_small(void);
+/* After a burst: free heap pages go back to the kernel. Costs microseconds on a heap of this size. */
+void mem_give_back(void);
 
 /* snprintf that knows whether it fitted: true when all of it is in dst. */
 bool str_fmt(char *dst, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

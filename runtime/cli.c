@@ -117,7 +117,7 @@ static int take_option(struct cli *c, const struct verb *verb, char **argv, int 
         return err_set(err, ERR_INVALID, "%s needs a value", arg);
     if (o->kind != FLAG && !value)
         value = argv[++*i];
-    if (!verb && strcmp(o->name, "log-format") == 0)
+    if (!verb && value && strcmp(o->name, "log-format") == 0)
         c->log_json = strcmp(value, "json") == 0;
     return set_option(c, o, value, err);
 }

@@ -81,20 +81,23 @@ int cli_load(const struct cli *c, struct cli_state *ret, struct err *err)
 {
     AUTO_FD int dir = -1;
     AUTO_MEM uint8_t *text = NULL;
-    struct json_cur doc;
-    size_t len;
+    struct json_cur doc = {.node = NULL};
+    size_t len = 0;
     int r = cli_dir(c, false, &dir, err);
 
     if (r < 0)
         return r;
-    if ((r = fs_read(dir, "state.json", LIM_SPEC_BYTES, &text, &len, err)) == -ERR_NOTFOUND) {
+    r = fs_read(dir, "state.json", LIM_SPEC_BYTES, &text, &len, err);
+    if (r == -ERR_NOTFOUND) {
         *ret = (struct cli_state){
             0}; /* killed while it was created: nothing but the folder, and perhaps a group */
         (void)str_copy(ret->id.id, sizeof ret->id.id, c->id);
         (void)snprintf(ret->id.cgroup_path, sizeof ret->id.cgroup_path, "limpet/%s", c->id);
         return 0;
     }
-    if (r < 0 || (r = json_parse(buf_of(text, len), &json_limits_signed, &doc, err)) < 0)
+    if (r == 0)
+        r = json_parse(buf_of(text, len), &json_limits_signed, &doc, err);
+    if (r < 0)
         return err_wrap(err, "state of %s", c->id);
     r = parse_state(&doc, ret, err);
     (void)json_free(doc.node);

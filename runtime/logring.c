@@ -60,7 +60,7 @@ struct logring {
     uint32_t fill[2]; /* bytes in the live stages */
     uint32_t at;      /* reader: where the record with seq at_seq stands */
     uint64_t at_seq;
-    uint8_t copy[PAGE];
+    uint8_t *copy; /* of the record that was read last; a writer needs none */
 };
 
 static struct head_page *page_of(const struct logring *r)
@@ -404,6 +404,7 @@ struct logring *logring_free(struct logring *r)
 {
     if (r) {
         (void)munmap(r->map, r->map_bytes);
+        free(r->copy);
         free(r);
     }
     return NULL;
@@ -433,6 +434,8 @@ static bool copy_record(struct logring *r, uint32_t pos, struct record *ret)
     *ret = *record_at(r, pos);
     if (ret->len > PAGE || (size_t)(r->cap - (pos & (r->cap - 1))) * UNIT < sizeof *ret + ret->len)
         return false;
+    if (!r->copy)
+        r->copy = mem_need(PAGE);
     memcpy(r->copy, record_at(r, pos) + 1, ret->len);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     tail = load(&p->tail);

@@ -12,7 +12,8 @@ static const char *const images[] = {"no-release", "no-manifest", "no-layers", "
 static const char *const boxes[] = {"none", "running", "stopping"};
 static const char *const policies[] = {"no", "on-failure", "always"};
 
-static struct desired candidate, good;
+static struct want candidate_apps[LIM_APPS], good_apps[LIM_APPS];
+static struct desired candidate = {.apps = candidate_apps}, good = {.apps = good_apps};
 static struct observed seen;
 
 static int word(const char *const *list, unsigned n, const char *s)
@@ -49,7 +50,7 @@ static uint64_t number(const char *line, const char *key, uint64_t otherwise)
 static void read_app(const char *line, struct desired *d, enum image_state *states)
 {
     char name[64], hash[8], image[32];
-    if (!d || sscanf(line, "app %63s %7s %31s", name, hash, image) != 3)
+    if (!d || d->n == LIM_APPS || sscanf(line, "app %63s %7s %31s", name, hash, image) != 3)
         exit(2);
     struct want *w = &d->apps[d->n];
     w->name = mem_need_str(name);

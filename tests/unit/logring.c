@@ -212,12 +212,18 @@ TEST(garbage_is_replaced_and_refused_by_readers)
     (void)logring_free(r);
 }
 
-/* Writes numbered lines of odd lengths for ever. */
-static void writer(int fd, const volatile unsigned *limit)
+/* Writes numbered lines of odd lengths, never more ahead of the reader than the ring holds, until told to stop. */
+struct pace {
+    volatile unsigned ahead, stop;
+};
+static void writer(int fd, const struct pace *pace)
 {
+    const struct timespec pause_100us = {0, 100000};
     char line[700];
 
-    for (unsigned i = 0; i < *limit; i++) {
+    for (unsigned i = 0; !pace->stop; i++) {
+        while (i >= pace->ahead && !pace->stop)
+            (void)nanosleep(&pause_100us, NULL);
         int n = snprintf(line, sizeof line, "%u:%0*u\n", i, (int)(i * 7919 % 600) + 1, i);
         if (write(fd, line, (size_t)n) != n)
             _exit(1);
@@ -266,8 +272,8 @@ static unsigned verify(struct logring *r, uint64_t *seq, unsigned *next)
 
 TEST(killed_thousands_of_times_no_line_is_lost_or_twice)
 {
-    enum { KILLS = 3000 };
-    unsigned *limit = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    enum { KILLS = 3000, AHEAD = 6000 /* lines of 350 bytes in a ring of 4 MiB */ };
+    struct pace *pace = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct logring *r = ring("kill", 4 << 20), *reader = NULL;
     unsigned next = 0, kills = 0, code = 0;
     uint64_t seq = 0;
@@ -276,11 +282,11 @@ TEST(killed_thousands_of_times_no_line_is_lost_or_twice)
 
     (void)logring_free(r);
     (void)alarm(60);
-    *limit = ~0U;
+    pace->ahead = AHEAD;
     CHECK(pipe2(p, O_CLOEXEC) == 0);
     source = fork();
     if (source == 0)
-        (void)(alarm(100), close(p[0])), writer(p[1], limit);
+        (void)(alarm(100), close(p[0])), writer(p[1], pace);
     close(p[1]);
     (void)fcntl(p[0], F_SETFL, O_NONBLOCK);
     CHECK_OK(logring_open_read(dir_fd, "kill", &reader, &err), err);
@@ -296,8 +302,9 @@ TEST(killed_thousands_of_times_no_line_is_lost_or_twice)
         if (!WIFSIGNALED(status))
             code++;
         (void)verify(reader, &seq, &next);
+        pace->ahead = next + AHEAD;
     }
-    *limit = 0; /* the writer ends; one last pump takes what is left */
+    pace->stop = 1; /* the writer ends; one last pump takes what is left */
     pump = fork();
     if (pump == 0)
         pumper(p[0]);
@@ -309,6 +316,6 @@ TEST(killed_thousands_of_times_no_line_is_lost_or_twice)
     CHECK(next > KILLS && code == 0);
     (void)logring_free(reader);
     close(p[0]);
-    (void)munmap(limit, 4096);
+    (void)munmap(pace, 4096);
 }
 TEST_MAIN

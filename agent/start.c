@@ -1,0 +1,155 @@
+/* start.c - from a want and its installed image to a running box, or to one more program inside it. */
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "agent/core.h"
+#include "platform/fs.h"
+
+/* Volumes are made once, for the app's user, and never removed by us. They are mounted with their ids shifted, so on disk they carry the
+ * ids of the box; nobody else comes near: state_dir is root's alone. */
+static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint32_t gid, struct err *err)
+{
+    char path[2 * LIM_NAME_BYTES + 2];
+    for (unsigned i = 0; i < w->n_mounts; i++) {
+        int AUTO_FD fd = -1;
+        struct stat st;
+        if (!w->mounts[i].volume)
+            continue;
+        (void)str_fmt(path, sizeof(path), "%s/%s", w->name, w->mounts[i].name);
+        if (fs_open_dir(c->volumes_fd, path, true, 0755, &fd, err) < 0)
+            return err_wrap(err, "volume");
+        if (fstat(fd, &st) == 0 && st.st_uid != uid && fchown(fd, uid, gid) < 0)
+            return err_errno(err, errno, "volume %s", path);
+    }
+    return 0;
+}
+
+/* /etc/hosts of the box; NULL when it cannot be written: the image's own stays. */
+static const char *make_hosts(struct core *c, const struct want *w, struct arena *arena)
+{
+    char name[LIM_NAME_BYTES + 8], text[256], path[400];
+    (void)str_fmt(name, sizeof(name), "%s.hosts", w->name);
+    (void)str_fmt(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", w->name);
+    if (fs_write_atomic(c->app_fd, name, buf_str(text), 0644, NULL) < 0 ||
+        !str_fmt(path, sizeof(path), "%s/app/%s", c->config.run_dir, name))
+        return NULL;
+    return arena_str(arena, path);
+}
+
+/* The whole specification. Strings go to arena; *ret_rootfs is the caller's. */
+static int make_spec(struct core *c, const struct want *w, const struct digest *manifest, struct arena *arena,
+                     int *ret_rootfs, struct spec *ret, struct err *err)
+{
+    uint8_t AUTO_MEM *config = NULL;
+    size_t config_len;
+    int AUTO_FD rootfs = -1;
+    char volumes[280], cgroup[160];
+    int rc = store_read_config(c->store, manifest, &config, &config_len, err);
+    if (rc == 0)
+        rc = store_open_rootfs(c->store, manifest, &rootfs, err);
+    if (rc < 0)
+        return rc;
+    (void)str_fmt(volumes, sizeof(volumes), "%s/volumes", c->config.state_dir);
+    (void)str_fmt(cgroup, sizeof(cgroup), "%s/app/%s", c->cgroup_root, w->name);
+    struct box_spec_in in = {.want = w,
+                             .config = buf_of(config, config_len),
+                             .rootfs_fd = rootfs,
+                             .volumes_dir = arena_str(arena, volumes),
+                             .resolv_conf = access("/etc/resolv.conf", R_OK) == 0 ? "/etc/resolv.conf" : NULL,
+                             .hosts = make_hosts(c, w, arena),
+                             .cgroup_path = arena_str(arena, cgroup),
+                             .hostname = w->name,
+                             .caps = &c->caps};
+    if (!in.volumes_dir || !in.cgroup_path)
+        return err_set(err, ERR_NOMEM, "no memory for the paths of %s", w->name);
+    rc = box_spec_build(&in, arena, ret, err);
+    if (rc == 0)
+        *ret_rootfs = steal_fd(&rootfs);
+    return rc;
+}
+
+/* What is required must hold before the app runs (L9). */
+static int check_required(const struct want *w, const struct box_report *r, struct err *err)
+{
+    const struct {
+        const char *field;
+        enum policy_enforce enforce;
+        const struct cgroup_field *got;
+    } rows[] = {{"memory", w->memory_enforce, &r->cgroup.memory},
+                {"cpu", w->cpu_enforce, &r->cgroup.cpu},
+                {"pids", w->pids_enforce, &r->cgroup.pids},
+                {"userns", w->userns, &r->userns},
+                {"seccomp", w->seccomp, &r->seccomp}};
+    for (unsigned i = 0; i < COUNT_OF(rows); i++)
+        if (rows[i].enforce == ENFORCE_REQUIRED && rows[i].got->state != CGROUP_ENFORCED)
+            return err_set(err, ERR_UNSUPPORTED, "%s is required but %s: %s", rows[i].field,
+                           cgroup_state_name(rows[i].got->state), rows[i].got->why);
+    return 0;
+}
+
+/* The box knows only what we asked of it. What the manifest asked and we left out is said here (L9). */
+static void own_up(const struct want *w, const struct spec *s, struct box_report *r)
+{
+    if (w->userns == ENFORCE_OFF || s->userns)
+        return;
+    r->userns = (struct cgroup_field){.state = CGROUP_DEGRADED};
+    (void)str_fmt(r->userns.why, sizeof(r->userns.why), "%s",
+                  w->net == NET_HOST ? "none with the host's network"
+                                     : "no user namespace or no id-mapped mounts here");
+}
+
+/* Undo a box that may not run. */
+static void take_down(struct core *c, struct box_started *b)
+{
+    int fds[] = {b->pidfd, b->out_fd, b->err_fd};
+    (void)box_kill(&c->cgroups, &b->id, NULL);
+    (void)waitpid(b->id.pid, NULL, 0);
+    (void)box_cleanup(&c->cgroups, &b->id, NULL);
+    for (unsigned i = 0; i < COUNT_OF(fds); i++)
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
+}
+
+int start_box(struct app *a, const struct want *w, const struct digest *manifest, struct box_started *ret,
+              struct err *err)
+{
+    struct core *c = a->core;
+    AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
+    int AUTO_FD rootfs = -1;
+    struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
+    int rc = make_spec(c, w, manifest, arena, &rootfs, spec, err);
+    if (rc == 0)
+        rc = make_volumes(c, w, spec->uid, spec->gid, err);
+    if (rc == 0)
+        rc = logs_open(a, w->log_bytes, err);
+    if (rc == 0)
+        rc = box_start(&c->cgroups, spec, ret, err);
+    if (rc < 0)
+        return rc;
+    own_up(w, spec, &ret->report);
+    rc = check_required(w, &ret->report, err);
+    if (rc < 0)
+        take_down(c, ret);
+    return rc;
+}
+
+int start_exec(struct app *a, struct box_exec *x, pid_t *ret_pid, struct err *err)
+{
+    struct core *c = a->core;
+    const struct want *w = app_want(c, a->seen.name);
+    AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
+    int AUTO_FD rootfs = -1, AUTO_FD pidfd = -1;
+    struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
+    x->seccomp_default = c->caps.seccomp && (!w || w->seccomp != ENFORCE_OFF);
+    if (w) { /* an app that is leaving has none: then as root of the box, with its PATH */
+        int rc = make_spec(c, w, &a->manifest, arena, &rootfs, spec, err);
+        if (rc < 0)
+            return rc;
+        x->env = spec->env;
+        x->cwd = spec->cwd;
+        x->uid = spec->uid;
+        x->gid = spec->gid;
+    }
+    return box_exec_start(&c->cgroups, &a->box, x, ret_pid, &pidfd, err);
+}

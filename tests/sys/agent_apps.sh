@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# What an app gets and what it cannot do, under the real agent, without any network: images from an OCI layout folder as from a USB stick, the
+# manifest by `agentctl apply`. Each "cannot" has its control. Then what a person does on the device: exec, logs, diff, plan, rollback, why.
+. "$SOURCE/tests/sys/lib.sh"
+lib_need umoci jq openssl python3 mosquitto_passwd
+lib_begin agent_apps
+DEV=dev-1
+init_fleet $DEV
+make_images
+jq 'del(.mqtt)' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"
+fleetctl publish "dir:$T/img:1" --name web --version 1 >>"$T/log/publish"
+fleetctl publish "dir:$T/img:2" --name web --version 2 >>"$T/log/publish"
+start_agent $DEV
+ctl() { agentctl $DEV "$@"; }
+field() { { ctl status -o json 2>/dev/null || true; } | jq -r ".$1"; }
+is() { [ "$(field "$1")" = "$2" ]; }
+inside() { ctl exec "$1" -- sh -c "$2"; }
+is phase pending && field link | grep -q 'no broker' && ok "a device without a broker says so" || fail "phase $(field phase), link $(field link)"
+
+REL1=$FLEETCTL_DIR/releases/web/1.json REL2=$FLEETCTL_DIR/releases/web/2.json
+release() { echo "{\"name\":\"web\",\"counter\":$1,\"digest\":\"sha256:$(sha256sum "$2" | cut -d' ' -f1)\",\"size\":$(stat -c %s "$2")}"; }
+# fleetctl keeps the very envelope that lies in the layout: check that assumption
+[ -e "$T/img/blobs/sha256/$(sha256sum "$REL1" | cut -d' ' -f1)" ] || die "the release is not in the layout"
+manifest() { # REV APPS
+	cat <<-END | "$SOURCE/tests/tool/forge.py" desired "$FLEETCTL_DIR/keys/fleet-1.key" >"$T/desired-$1"
+		{"schema":"limpet.desired/1","fleet":"demo","target":{"device":"$DEV"},"rev":$1,"issued":$(date +%s),"expires":$(($(date +%s) + 3600)),
+		 "apps":[$2],"update":{"probation_ms":200}}
+	END
+	echo "$T/desired-$1"
+}
+SRC="\"sources\":[\"dir:$T/img\"]"
+REST="\"restart\":{\"policy\":\"always\",\"delay_ms\":100,\"max_delay_ms\":200}"
+app() { echo "{\"name\":\"$1\",\"release\":$(release "${3:-1}" "${4:-$REL1}"),$SRC,$REST,\"stop\":{\"grace_ms\":1500}$2}"; }
+
+# --- three apps: one with every limit, one with less isolation as control, one on the bridge
+PORT=$(free_port)
+APPS="$(app tight ',"memory":{"max_bytes":16777216,"enforce":"required"},"cpu":{"percent":50,"enforce":"required"},"pids":{"max":20,"enforce":"required"},"userns":"required","seccomp":"required","user":"1000:1000","env":{"SITE":"turin","BEAT":"0.2"},"mounts":[{"type":"tmpfs","target":"/scratch","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/data"}],"health":{"exec":["/bin/true"],"interval_ms":300}'),
+$(app loose ',"read_only":false,"capabilities":["CHOWN"],"network":{"mode":"host"}'),
+$(app net ",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":$PORT,\"container\":8080}]},\"health\":{\"tcp\":{\"port\":8080},\"interval_ms\":300,\"start_grace_ms\":3000},\"args\":[\"/bin/httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/srv\"]")"
+ctl apply "$(manifest 1 "$APPS")" | grep -q accepted && ok "agentctl apply takes a signed file" || die "apply"
+lib_until 40 is phase converged && ok "images from the folder, no network: converged" || die "phase $(field phase): $(field err.msg); $(ctl events -n 5)"
+for f in memory cpu pids userns seccomp; do
+	[ "$(field apps.tight.enforce.$f.state)" = enforced ] && ok "tight: $f is enforced ($(field apps.tight.enforce.$f.value))" || fail "tight: $f is $(field apps.tight.enforce.$f)"
+done
+[ "$(field apps.tight.enforce.memory.value)" = 16777216 ] || fail "memory value $(field apps.tight.enforce.memory.value)"
+PID=$(field apps.tight.pid)
+CG=$(awk -F: '$2 == "memory" || $2 == "" {print $3}' "/proc/$PID/cgroup" | grep limpet | head -1)
+[ "$(cat "/sys/fs/cgroup/memory$CG/memory.limit_in_bytes" 2>/dev/null || cat "/sys/fs/cgroup$CG/memory.max")" = 16777216 ] && ok "and the kernel says the same" || fail "the kernel's limit differs"
+[ "$(awk '/^Uid:/{print $2}' "/proc/$PID/status")" -gt 100000 ] && ok "tight runs as host uid $(awk '/^Uid:/{print $2}' "/proc/$PID/status")" || fail "tight runs as a host user"
+[ "$(awk '/^NoNewPrivs:/{print $2}' "/proc/$PID/status")$(awk '/^Seccomp:/{print $2}' "/proc/$PID/status")" = 12 ] && ok "no new privileges, seccomp filter" || fail "privileges"
+[ "$(awk '/^CapBnd:/{print $2}' "/proc/$PID/status")" = 0000000000000000 ] && ok "no capabilities" || fail "capabilities"
+[ "$(awk '/^CapEff:/{print $2}' "/proc/$(field apps.loose.pid)/status")" = 0000000000000001 ] && ok "control: loose has the one it asked for" || fail "loose: $(grep CapEff "/proc/$(field apps.loose.pid)/status")"
+
+# --- what is inside
+inside tight 'echo $SITE' | grep -qx turin && ok "env" || fail "env: $(inside tight env)"
+[ "$(inside tight 'ls /proc | grep -c "^[0-9]"')" -lt 12 ] && ok "sees its own processes only" || fail "processes: $(inside tight 'ps')"
+[ "$(ls /proc | grep -c '^[0-9]')" -gt 20 ] || fail "control: the host has few processes"
+inside tight 'echo x >/scratch/f && cat /scratch/f' | grep -qx x && ok "tmpfs is writable" || fail "tmpfs: $(inside tight 'id; ls -ldn /scratch; grep scratch /proc/mounts' 2>&1)"
+inside tight 'echo x >/f' 2>/dev/null && fail "the root is writable" || ok "the root is read-only"
+inside loose 'echo x >/tmp/f' && ok "control: loose writes its /tmp" || fail "loose cannot write /tmp"
+inside tight 'dd if=/dev/zero of=/scratch/big bs=1M count=4' 2>/dev/null && fail "tmpfs has no bound" || ok "tmpfs is bounded"
+inside tight 'echo kept >/var/data/f' && ok "volume is writable by its user" || fail "volume: $(inside tight 'ls -ld /var/data; id' 2>&1)"
+inside tight 'i=0; while [ $i -lt 40 ]; do sleep 1 & i=$((i+1)); done; wait' >/dev/null 2>"$T/forks" && fail "40 processes under a limit of 20" || ok "pids are bounded"
+sleep 2
+inside tight 'wget -q -T 2 -O - http://127.0.0.1:8080/' >/dev/null 2>&1 && fail "tight reaches another app's port" || ok "no network in mode none"
+curl -fsS -m 3 "http://127.0.0.1:$PORT/" | grep -q 'version 1' && ok "the bridge's published port answers" || fail "port $PORT does not answer"
+[ "$(field apps.net.health)" = ok ] && [ "$(field apps.tight.health)" = ok ] && ok "health by tcp and by exec" || fail "health $(field apps.net.health) $(field apps.tight.health)"
+check_rc 7 "exec gives back the exit status" ctl exec tight -- sh -c 'exit 7'
+check_rc 127 "exec of nothing is 127" ctl exec tight -- /nowhere
+echo "into it" | ctl exec tight -- cat | grep -qx "into it" && ok "exec passes standard input" || fail "exec stdin"
+python3 - "$BUILD/bin/agentctl" "$T/$DEV/run" <<-'END' && ok "exec -t has a terminal" || fail "exec -t"
+	import os, pty, sys
+	pid, fd = pty.fork()
+	if pid == 0:
+	    os.execv(sys.argv[1], ["agentctl", "--run-dir", sys.argv[2], "exec", "-t", "tight", "--", "sh", "-c", "test -t 0 && read x && echo got:$x"])
+	os.write(fd, b"hello\n")
+	out = b""
+	while True:
+	    try:
+	        piece = os.read(fd, 1000)
+	    except OSError:
+	        break
+	    if not piece:
+	        break
+	    out += piece
+	sys.exit(0 if b"got:hello" in out and os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0 else 1)
+END
+
+# --- the next version: the volume stays, only what changed starts anew
+NET=$(field apps.net.pid)
+APPS2=${APPS/"$(release 1 "$REL1")"/"$(release 2 "$REL2")"}
+F2=$(manifest 2 "$APPS2")
+"$BUILD/bin/agentctl" --config "$FLEETCTL_DIR/devices/$DEV/agentd.json" diff "$F2" >"$T/diff" && fail "diff says there is no difference"
+grep -q '~ apps\[tight\].release.counter: 1 -> 2' "$T/diff" && ok "diff: $(grep -c . "$T/diff") fields" || fail "diff: $(cat "$T/diff")"
+ctl plan "$F2" | grep -q 'fetch tight' && ok "plan of a file: $(ctl plan "$F2" | head -1)" || fail "plan: $(ctl plan "$F2")"
+is rev 1 && ok "neither of them did anything" || fail "rev $(field rev)"
+ctl apply "$F2" >/dev/null
+lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev, .phase' | tr '\n' ' ')\" = '2 converged ' ]" || fail "rev $(field rev) $(field phase): $(field err.msg)"
+[ "$(field apps.tight.version)" = 2 ] && [ "$(inside tight 'cat /var/data/f')" = kept ] && ok "version 2, the volume kept its data" || fail "version $(field apps.tight.version), volume: $(inside tight 'cat /var/data/f' 2>&1)"
+[ "$(field apps.net.pid)" = "$NET" ] && ok "the unchanged neighbour was not restarted" || fail "net was restarted"
+
+# --- rollback by hand, and forward again
+ctl rollback | grep -q back || fail "rollback: $(ctl rollback 2>&1)"
+lib_until 20 is apps.tight.version 1 && is phase rolled-back && ok "rollback by hand: version 1 again" || fail "version $(field apps.tight.version), $(field phase)"
+ctl rollback 2>/dev/null && fail "a second rollback found something" || ok "there is nothing further back"
+ctl history | grep -q converged && ok "history" || fail "history: $(ctl history)"
+ctl why tight | grep -q . && ok "why" || fail "why"
+
+# --- crashes and OOM, told and bounded; the neighbours do not notice
+APPS3="$(app crash ',"args":["/bin/sh","-c","exit 3"]' 2 "$REL2"),$(app hog ',"memory":{"max_bytes":8388608,"enforce":"required"},"args":["/bin/sh","-c","x=a; while :; do x=$x$x; done"]' 2 "$REL2"),$(app calm '' 2 "$REL2")"
+ctl apply "$(manifest 3 "$APPS3")" >/dev/null
+lib_until 30 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 40 | grep -q 'oom .*hog'" && ok "OOM is told: $(ctl events -n 40 | grep 'oom .*hog' | tail -1 | cut -c22-)" || fail "no OOM: $(ctl events -n 9)"
+lib_until 30 is phase rolled-back && ok "rolled back: $(field err.msg | cut -c1-90)" || fail "phase $(field phase): $(field err.msg)"
+lib_until 20 bash -c "[ -n \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' ps -o json | jq -r '.tight.pid // empty')\" ]" && ok "the last good set runs again" || fail "it does not"
+
+# --- the list is emptied: everything stops, nothing is left
+ctl apply "$(manifest 4 "")" >/dev/null
+lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev, .phase, (.apps | length)' | tr '\n' ' ')\" = '4 converged 0 ' ]" && ok "an empty list stops all" || fail "rev $(field rev) $(field phase) $(field apps)"
+curl -fsS -m 1 "http://127.0.0.1:$PORT/" >/dev/null 2>&1 && fail "the port answers still" || ok "its port is closed"
+WIDE=$(for v in status ps history "events -n 50" plan; do ctl $v; done | awk '{n = length($0); if (n > 79) print n ": " $0}' | head -3)
+[ -z "$WIDE" ] && ok "79 columns" || fail "too wide: $WIDE"

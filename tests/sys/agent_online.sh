@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# What the broker's "online" topic says: a birth, "lost" after a crash (the control), and after a clean stop "shutdown" and no will.
+. "${SOURCE:?}/tests/sys/lib.sh"
+lib_need mosquitto mosquitto_sub mosquitto_passwd jq
+[ "$(id -u)" = 0 ] || lib_skip "needs root"
+lib_begin agent-online
+DEV=online-$$
+init_fleet "$DEV"
+start_broker
+conf=$FLEETCTL_DIR/devices/$DEV/agentd.json
+jq '.health_interval_s = 1' "$conf" >"$T/conf" && cp "$T/conf" "$conf"
+online() { mqtt_sub operator -t "limpet1/demo/d/$DEV/online" -C 1 -W 5; }
+says() { online | jq -e "$1" >/dev/null; }
+
+start_agent "$DEV"
+check "a birth" lib_until 10 says '.on == true and .conn > 0'
+sleep 2 # metrics go out, with QoS 0
+before=$(online | jq .conn)
+core=$(pgrep -P "$AGENT_PID" -f 'agentd: core' | head -n 1)
+link=$(pgrep -P "$core" -f 'agentd: link' | head -n 1)
+kill -KILL "$AGENT_PID" "$core" "$link"
+wait "$AGENT_PID" 2>/dev/null || true
+check "control: after a crash the will" lib_until 20 says '.on == false and .why == "lost"'
+
+start_agent "$DEV"
+check "a birth of a later connection" lib_until 10 says ".on == true and .conn > $before"
+sleep 2
+lib_stop "$AGENT_PID"
+check "a clean stop says so" says '.on == false and .why == "shutdown"'
+sleep 12 # the will's delay is 10 s
+check "and no will follows" says '.why == "shutdown"'

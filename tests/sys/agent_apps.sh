@@ -4,7 +4,7 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need umoci jq openssl python3 mosquitto_passwd
 lib_begin agent_apps
-DEV=dev-$$
+DEV=apps-$$
 init_fleet $DEV
 make_images
 jq 'del(.mqtt)' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"

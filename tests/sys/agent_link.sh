@@ -4,7 +4,7 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq python3
 lib_begin agent_link
-DEV=dev-$$
+DEV=link-$$
 GROUP=line-a
 init_fleet $DEV
 start_broker

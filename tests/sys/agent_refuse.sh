@@ -4,11 +4,7 @@
 . "${SOURCE:?}/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq openssl python3
 lib_begin agent_refuse
-<<<<<<< HEAD
-DEV=dev-$$
-=======
 DEV=refuse-$$ # cgroups bear its name: two runs beside each other must not end each other's
->>>>>>> docs
 init_fleet $DEV
 start_broker
 start_registry

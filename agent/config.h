@@ -7,7 +7,7 @@
 #include "platform/limits.h"
 
 #define CONFIG_PATH        "/etc/limpet/agentd.json"
-#define CONFIG_RUN_DIR_MAX 70 /* sun_path holds 108 with "/link/mqtt" */
+#define CONFIG_RUN_DIR_MAX 90 /* sun_path holds 108 with "/link/mqtt" */
 
 struct config {
     char device[LIM_NAME_BYTES], fleet[LIM_NAME_BYTES];

@@ -371,7 +371,7 @@ static int read_config(struct err *err)
     if (json_get_str(&root, "device", JSON_REQUIRED, 63, &k.device, err) < 0 ||
         json_get_str(&root, "fleet", JSON_REQUIRED, 63, &fleet, err) < 0 ||
         json_get_str(&root, "host", JSON_REQUIRED, 255, &k.host, err) < 0 ||
-        json_get_str(&root, "dir", JSON_REQUIRED, 80, &k.dir, err) < 0 ||
+        json_get_str(&root, "dir", JSON_REQUIRED, 96, &k.dir, err) < 0 ||
         json_get_u64(&root, "port", JSON_REQUIRED, 1, 65535, &k.port, err) < 0 ||
         json_get_u64(&root, "keepalive_s", JSON_REQUIRED, 5, 1200, &k.keepalive_s, err) < 0 ||
         json_get_u64(&root, "conn", JSON_REQUIRED, 0, 1ULL << 53, &k.conn, err) < 0 ||

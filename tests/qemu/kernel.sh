@@ -6,7 +6,7 @@
 kernel_apt_options() { # SUITE FOLDER
 	local d=$2/apt mirror
 	mirror=$(sed -nE 's/^URIs: *([^ ]+\/debian)\/? *$/\1/p; s/^deb (\[[^]]*\] )?([^ ]+\/debian)\/? .*/\2/p' \
-		/etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list /etc/apt/sources.list 2>/dev/null | head -n 1)
+		/etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list /etc/apt/sources.list 2>/dev/null | head -n 1 || true)
 	[ -n "$mirror" ] || return 1
 	mkdir -p "$d"/etc/apt/{apt.conf.d,preferences.d,sources.list.d} "$d"/var/lib/apt/lists/partial "$d"/var/cache/apt/archives/partial
 	: >"$d/status"

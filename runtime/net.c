@@ -179,6 +179,16 @@ static void set_owner(const char *name, const char *id)
     (void)fs_write_text(AT_FDCWD, file, id, NULL);
 }
 
+/* Where the bridge passes through netfilter (br_netfilter), a box that asks for its own published port is sent back
+ * through the port it came from. */
+static void let_turn_back(const char *name)
+{
+    char file[64];
+
+    (void)snprintf(file, sizeof file, "/sys/class/net/%s/brport/hairpin_mode", name);
+    (void)fs_write_text(AT_FDCWD, file, "1", NULL);
+}
+
 static bool is_owner(const char *name, const char *id)
 {
     char file[64], owner[LIM_NAME_BYTES + 1] = "";
@@ -201,6 +211,7 @@ static int add_pair(const char *id, pid_t pid, unsigned *ret_host, struct err *e
         r = netlink_add_veth(name, NET_BRIDGE, "eth0", pid);
         if (r == 0) {
             set_owner(name, id);
+            let_turn_back(name);
             *ret_host = host;
             return 0;
         }

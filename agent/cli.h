@@ -42,7 +42,7 @@ int cli_ps(const struct cli *c);
 int cli_history(const struct cli *c);
 int cli_why(const struct cli *c);
 char *cli_size(uint64_t bytes, char dst[16]); /* "21.4M" */
-/* head and text, broken at blanks so that no line is wider than CLI_COLUMNS. */
+/* head and text; on a terminal broken at blanks so that no line is wider than CLI_COLUMNS (who greps wants whole lines). */
 #define CLI_COLUMNS 79
 void cli_wrap(const char *head, const char *text);
 

@@ -64,7 +64,7 @@ void cli_wrap(const char *head, const char *text)
 {
     size_t room = strlen(head) < CLI_COLUMNS - 20 ? CLI_COLUMNS - strlen(head) : 20;
     (void)printf("%s", head);
-    while (strlen(text) > room) {
+    while (isatty(STDOUT_FILENO) && strlen(text) > room) {
         size_t cut = room;
         while (cut > 0 && text[cut] != ' ')
             cut--;
@@ -287,8 +287,10 @@ int cli_why(const struct cli *c)
         if (about && c->json) {
             (void)printf("%s\n", line);
         } else if (about) {
-            (void)printf("%s %-12s %s\n", clock_rfc3339(number_of(&e, "ts", 0), when, sizeof(when)), kind,
-                         text_of(&e, "msg", ""));
+            char head[80];
+            (void)str_fmt(head, sizeof(head), "%s %-12.20s ",
+                          clock_rfc3339(number_of(&e, "ts", 0), when, sizeof(when)), kind);
+            cli_wrap(head, text_of(&e, "msg", ""));
             found++;
         }
         (void)json_free(e.node);

@@ -196,6 +196,7 @@ static void alive_fired(struct loop_timer *t)
     struct core *c = container_of(t, struct core, alive);
     keeper_say(c, "alive", -1);
     intake_held(c);
+    mem_give_back(); /* what reports and questions since the last time needed */
     loop_timer_set(c->loop, t, clock_boot_ms() + KEEPER_ALIVE_MS);
 }
 
@@ -230,7 +231,6 @@ static void publish_state(struct core *c)
     (void)json_free(o);
     (void)uplink_publish(c, "state", text, 1, true, 30 * 24 * 3600, 0);
     core_progress(c);
-    mem_give_back(); /* each burst of work ends with a report */
 }
 
 static void report_fired(struct loop_timer *t)

@@ -247,14 +247,16 @@ static const char *mount_data(const struct spec_mount *m, char *dst, size_t size
     }
 }
 
-/* cgroup v1 and hybrid: the container sees an empty place, limits are ours to know. */
-static int mount_cgroup(const struct spec_mount *m, const char *at, struct err *err)
+/* The box's own v2 group, never to be written: it could lift its own limits. Without a group or a namespace of its
+ * own there it would see the host's: then, and on v1, an empty place. Limits are ours to know. */
+static int mount_cgroup(const struct child *c, const struct spec_mount *m, const char *at, struct err *err)
 {
-    unsigned long flags = ops_mount_flags(m);
+    unsigned long flags = ops_mount_flags(m) | MS_RDONLY;
+    bool own = c->spec->ns_cgroup && cgroup_clone_fd(c->cgroup) >= 0;
 
-    if (mount("cgroup2", at, "cgroup2", flags, NULL) == 0)
+    if (own && mount("cgroup2", at, "cgroup2", flags, NULL) == 0)
         return 0;
-    if (mount("tmpfs", at, "tmpfs", flags | MS_RDONLY, "mode=0755,size=4k,nr_inodes=2") == 0)
+    if (mount("tmpfs", at, "tmpfs", flags, "mode=0755,size=4k,nr_inodes=2") == 0)
         return 0;
     return err_errno(err, errno, "mount");
 }
@@ -286,7 +288,7 @@ int child_op_mount(struct child *c, const struct op *op, struct err *err)
         return r;
     fd_text(target, at);
     if (m->kind == SPEC_MOUNT_CGROUP)
-        return mount_cgroup(m, at, err);
+        return mount_cgroup(c, m, at, err);
     if (mount(type, at, type, ops_mount_flags(m), mount_data(m, data, sizeof data)) == 0)
         return 0;
     if ((r = mount_failed(m, at, errno, err)) <= 0)

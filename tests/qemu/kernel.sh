@@ -15,6 +15,13 @@ kernel_apt_options() { # SUITE FOLDER
 		-o Acquire::Languages=none -o Dir::Etc::trustedparts=/etc/apt/trusted.gpg.d -o APT::Sandbox::User=root
 }
 
+kernel_fetch() { # FOLDER PACKAGE OPTION...; lists that are too old name packages that have gone
+	local dir=$1 name=$2; shift 2
+	cd "$dir" || return 1
+	timeout 300 apt-get "$@" -q download "$name" >>apt.log 2>&1 && return
+	timeout 120 apt-get "$@" -q update >>apt.log 2>&1 && timeout 300 apt-get "$@" -q download "$name" >>apt.log 2>&1
+}
+
 kernel_get() { # SUITE FOLDER
 	local suite=$1 dir=$2 options=() name
 	if [ ! -e "$dir/complete" ]; then
@@ -29,7 +36,7 @@ kernel_get() { # SUITE FOLDER
 		fi
 		name=$(apt-cache "${options[@]}" show linux-image-cloud-amd64 2>>"$dir/apt.log" | awk '/^Depends:/ {sub(",", "", $2); print $2; exit}')
 		[ -n "$name" ] || return 0
-		(cd "$dir" && timeout 300 apt-get "${options[@]}" -q download "$name" >>"$dir/apt.log" 2>&1) || return 0
+		(kernel_fetch "$dir" "$name" "${options[@]}") || return 0
 		dpkg-deb -x "$dir/$name"_*.deb "$dir/tree" || return 0
 		rm -rf "$dir"/*.deb "$dir/apt"
 		touch "$dir/complete"

@@ -4,7 +4,7 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need umoci jq openssl python3 mosquitto_passwd
 lib_begin agent_apps
-DEV=dev-1
+DEV=apps-$$
 init_fleet $DEV
 make_images
 jq 'del(.mqtt)' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"
@@ -35,7 +35,7 @@ app() { echo "{\"name\":\"$1\",\"release\":$(release "${3:-1}" "${4:-$REL1}"),$S
 # --- three apps: one with every limit, one with less isolation as control, one on the bridge
 PORT=$(free_port)
 APPS="$(app tight ',"memory":{"max_bytes":16777216,"enforce":"required"},"cpu":{"percent":50,"enforce":"required"},"pids":{"max":20,"enforce":"required"},"userns":"required","seccomp":"required","user":"1000:1000","env":{"SITE":"turin","BEAT":"0.2"},"mounts":[{"type":"tmpfs","target":"/scratch","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/data"}],"health":{"exec":["/bin/true"],"interval_ms":300}'),
-$(app loose ',"read_only":false,"capabilities":["CHOWN"],"network":{"mode":"host"}'),
+$(app loose ',"capabilities":["CHOWN"],"network":{"mode":"host"}'),
 $(app net ",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":$PORT,\"container\":8080}]},\"health\":{\"tcp\":{\"port\":8080},\"interval_ms\":300,\"start_grace_ms\":3000},\"args\":[\"/bin/httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/srv\"]")"
 ctl apply "$(manifest 1 "$APPS")" | grep -q accepted && ok "agentctl apply takes a signed file" || die "apply"
 lib_until 40 is phase converged && ok "images from the folder, no network: converged" || die "phase $(field phase): $(field err.msg); $(ctl events -n 5)"
@@ -117,5 +117,7 @@ lib_until 20 bash -c "[ -n \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' ps
 ctl apply "$(manifest 4 "")" >/dev/null
 lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev, .phase, (.apps | length)' | tr '\n' ' ')\" = '4 converged 0 ' ]" && ok "an empty list stops all" || fail "rev $(field rev) $(field phase) $(field apps)"
 curl -fsS -m 1 "http://127.0.0.1:$PORT/" >/dev/null 2>&1 && fail "the port answers still" || ok "its port is closed"
-WIDE=$(for v in status ps history "events -n 50" plan; do ctl $v; done | awk '{n = length($0); if (n > 79) print n ": " $0}' | head -3)
-[ -z "$WIDE" ] && ok "79 columns" || fail "too wide: $WIDE"
+WIDE=$(for v in status ps history "events -n 50" plan "why tight"; do
+	script -qec "stty cols 80; '$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' $v" /dev/null | tr -d '\r'
+done | awk '{n = length($0); if (n > 79) print n ": " $0}' | head -3)
+[ -z "$WIDE" ] && ok "79 columns on a terminal" || fail "too wide: $WIDE"

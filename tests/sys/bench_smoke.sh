@@ -14,7 +14,7 @@ BAD=$(grep -vE "$FORM|$PEER|^# tests/bench/" "$T/out" || true)
 
 figures=(run-median exec-median run-time-to-crun exec-time-to-crun run-time-to-runc exec-time-to-runc
 	idle-pss-0-apps idle-uss-0-apps idle-anon-0-apps idle-pss-3-apps idle-uss-3-apps idle-anon-3-apps
-	idle-anon-growth-per-app idle-pss-growth-per-app idle-memcg-3-apps idle-uss-to-mosquitto_sub size-of-device-programs
+	idle-anon-growth-per-app idle-pss-growth-per-app idle-memcg-3-apps idle-alone-to-mosquitto_sub idle-alone-0-apps idle-alone-3-apps size-of-device-programs
 	apply-settings-median apply-pull-1MB-median)
 # where their peer or the kernel's bridge is not to be had, a line says why
 grep -q '^peer: dockerd not measured' "$T/out" || grep -q '^peer: containerd not measured' "$T/out" || figures+=("idle-pss-to-dockerd+containerd")

@@ -202,7 +202,7 @@ image_root() { # FOLDER
 	local r=$1 a
 	mkdir -p "$r"/{bin,etc,proc,sys,dev,tmp,srv}
 	cp "$(command -v busybox)" "$r/bin/busybox"
-	for a in sh sleep echo httpd cat dd kill ls ps seq tail true wget; do ln -sf busybox "$r/bin/$a"; done
+	for a in sh sleep echo httpd cat dd kill ls ps seq tail tr true wc wget; do ln -sf busybox "$r/bin/$a"; done
 	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$r/etc/passwd"
 }
 

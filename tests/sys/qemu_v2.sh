@@ -78,6 +78,12 @@ bundles() {
 	bundle hog '["dd","if=/dev/zero","of=/dev/null","bs=64M","count=1"]' '{"memory": {"limit": 16777216, "swap": 16777216}}'
 	bundle fork "$fork" '{"pids": {"limit": 8}}'
 	bundle free "$fork" '{}'
+	bundle bomb '["sh","-c","b() { b | b & }; b; sleep 77"]' '{"pids": {"limit": 40}}'
+	bundle view '["sh","-c","cd /sys/fs/cgroup; if [ -e cgroup.procs ]; then cat memory.max; else echo $(ls | wc -l) entries,; fi | tr \"\\n\" \" \"; (echo 1 >pids.max) 2>/dev/null || echo refused"]' \
+		'{"memory": {"limit": 16777216}}'
+	jq '.mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "rw"]}]' \
+		"$R/bundle/view.json" >"$T/view.json"
+	cp "$T/view.json" "$R/bundle/view.json"
 	bundle cpu '["sleep","77"]' '{"cpu": {"quota": 50000, "period": 200000, "shares": 1000}, "memory": {"limit": 16777216}, "pids": {"limit": 16}}'
 }
 

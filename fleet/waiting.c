@@ -121,12 +121,11 @@ static void print_reasons(const struct waiting *w)
         if (!meant(w, d) || !d->state.node ||
             wait_judge(&d->state.root, w->rev, w->want_phase) != VERDICT_BAD)
             continue;
+        const char *phase = doc_str(&d->state.root, "phase", "?");
         if (doc_get(&d->state.root, "err", &e) && json_is_object(&e, NULL) == 0)
-            out_note("%s: %s: %s%s%s (%s)", d->id, doc_str(&d->state.root, "phase", "?"),
-                     doc_str(&e, "app", ""), *doc_str(&e, "app", "") ? ": " : "",
-                     doc_str(&e, "msg", "no reason given"), doc_str(&e, "kind", "?"));
+            out_note("%s: %s: %s", d->id, phase, doc_str(&e, "msg", "no reason given"));
         else
-            out_note("%s: %s, no reason given", d->id, doc_str(&d->state.root, "phase", "?"));
+            out_note("%s: %s, no reason given", d->id, phase);
     }
 }
 

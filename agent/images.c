@@ -278,6 +278,10 @@ int images_fetch(struct core *c, const struct want *w, struct err *err)
         k->blobs[k->n_blobs++] = (struct fetch_blob){i->manifest, i->manifest_bytes, true};
     else if (rc == 0)
         rc = list_layers(c, i, k, err);
+    if (rc < 0) {
+        free(k);
+        return rc;
+    }
     (void)str_fmt(program, sizeof(program), "%s/agentd-fetch", c->libexec);
     (void)str_fmt(path, sizeof(path), "%s/agent/fetch", c->cgroup_root);
     struct fetch_request r = {.sources = w->sources,
@@ -292,8 +296,7 @@ int images_fetch(struct core *c, const struct want *w, struct err *err)
                               .gid = c->gid,
                               .deadline_ms = LIM_JOB_MS};
     struct job_calls calls = {progress, fetched, k};
-    if (rc == 0)
-        rc = fetch_start(c->loop, &c->cgroups, c->store, &r, &calls, &c->job, err);
+    rc = fetch_start(c->loop, &c->cgroups, c->store, &r, &calls, &c->job, err);
     if (rc < 0)
         free(k);
     return rc;

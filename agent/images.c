@@ -266,37 +266,48 @@ static int list_layers(struct core *c, const struct image *i, struct work *k, st
     return store_check_space(c->store, need, i->inodes, err);
 }
 
-int images_fetch(struct core *c, const struct want *w, struct err *err)
+/* What the image lacks next: its release document, its manifest, or config and layers. */
+static int list_missing(struct core *c, const struct want *w, struct work *k, struct err *err)
 {
     const struct image *i = images_of(c, w);
-    struct work *k = work_new(c, w->name);
-    char program[300], path[128];
-    int rc = i ? 0 : err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
-    if (rc == 0 && i->state == IMAGE_NO_RELEASE)
+    if (!i)
+        return err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
+    if (i->state == IMAGE_NO_RELEASE)
         k->blobs[k->n_blobs++] = (struct fetch_blob){w->release, w->release_bytes, false};
-    else if (rc == 0 && i->state == IMAGE_NO_MANIFEST)
+    else if (i->state == IMAGE_NO_MANIFEST)
         k->blobs[k->n_blobs++] = (struct fetch_blob){i->manifest, i->manifest_bytes, true};
-    else if (rc == 0)
-        rc = list_layers(c, i, k, err);
-    if (rc < 0) {
-        free(k);
-        return rc;
-    }
+    else
+        return list_layers(c, i, k, err);
+    return 0;
+}
+
+static int start_fetch(struct core *c, const struct want *w, struct work *k, struct err *err)
+{
+    char program[300], path[128];
+    const struct config *config = &c->config;
     (void)str_fmt(program, sizeof(program), "%s/agentd-fetch", c->libexec);
     (void)str_fmt(path, sizeof(path), "%s/agent/fetch", c->cgroup_root);
     struct fetch_request r = {.sources = w->sources,
                               .n_sources = w->n_sources,
                               .blobs = k->blobs,
                               .n_blobs = k->n_blobs,
-                              .ca_file = c->config.fetch_ca[0] ? c->config.fetch_ca : NULL,
-                              .auth_file = c->config.fetch_auth[0] ? c->config.fetch_auth : NULL,
+                              .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
+                              .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
                               .program = program,
                               .cgroup_path = path,
                               .uid = c->uid,
                               .gid = c->gid,
                               .deadline_ms = LIM_JOB_MS};
     struct job_calls calls = {progress, fetched, k};
-    rc = fetch_start(c->loop, &c->cgroups, c->store, &r, &calls, &c->job, err);
+    return fetch_start(c->loop, &c->cgroups, c->store, &r, &calls, &c->job, err);
+}
+
+int images_fetch(struct core *c, const struct want *w, struct err *err)
+{
+    struct work *k = work_new(c, w->name);
+    int rc = list_missing(c, w, k, err);
+    if (rc == 0)
+        rc = start_fetch(c, w, k, err);
     if (rc < 0)
         free(k);
     return rc;

@@ -67,11 +67,14 @@ podman_works() {
 	done
 	return 1
 }
+podman_is_gone() { ! pgrep -f "$T/podman/" >/dev/null; }
 podman_end() {
 	[ -d "$T/podman" ] || return 0
 	podman_ rm -f -a -t 0 >>"$T/log/podman" 2>&1 || true
 	podman_ rmi -f -a >>"$T/log/podman" 2>&1 || true
-	umount -l "$T/podman/root/overlay" 2>/dev/null || true
+	# conmon's own cleanup runs after its container and mounts the storage once more
+	lib_until 10 podman_is_gone || true
+	while umount -l "$T/podman/root/overlay" 2>/dev/null; do :; done
 	rm -rf "$T/podman"
 	find /sys/fs/cgroup -depth -type d -path "*/$LIB_ID*" -exec rmdir {} \; 2>/dev/null || true
 }

@@ -1,0 +1,24 @@
+/* rollout.c - a group document's slots: which devices act, and when each one's turn is (declared in manifest.h). Pure. */
+#include "agent/manifest.h"
+
+unsigned manifest_slot(const char *salt, const char *device)
+{
+    struct digest d;
+    AUTO_FREE(sha256) struct sha256 *h = sha256_new();
+    if (sha256_add(h, buf_of(salt, strlen(salt) + 1), NULL) < 0 || sha256_add(h, buf_str(device), NULL) < 0 ||
+        sha256_end(h, &d, NULL) < 0)
+        return 9999; /* no hash: act last */
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++)
+        v = v << 8 | d.b[i];
+    return (unsigned)(v % 10000);
+}
+
+uint64_t manifest_begins_s(const struct desired *d, const char *device)
+{
+    char salt[LIM_TEXT_BYTES + 8];
+    uint64_t from = d->not_before_s ? d->not_before_s : d->issued_s;
+    if (!d->spread_ms || !str_fmt(salt, sizeof(salt), "spread:%s", d->salt))
+        return from;
+    return from + d->spread_ms / 1000 * manifest_slot(salt, device) / 10000;
+}

@@ -138,6 +138,12 @@ uint64_t core_now_s(const struct core *c); /* clock_judge_s with the saved floor
 void core_progress(struct core *c);        /* tell how far the job is, at most once in two seconds */
 void core_stop(struct core *c);            /* stop apps, then end */
 
+/* confine.c */
+int confine_group(struct core *c,
+                  struct err *err);        /* L5: keeper, core, link and jobs below one memory ceiling */
+void confine_leave(struct core *c);        /* back to where the keeper was started; no group stays */
+int confine_capabilities(struct err *err); /* what is never needed goes, for children too */
+
 /* intake.c: one document from link, console or disk. source: "device", "group:NAME", "trust", "local".
  * Refusals are events and, where the manifest was authentic, verdicts; err tells the caller. 0 accepted or
  * known already. */

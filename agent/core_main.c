@@ -385,52 +385,6 @@ static int find_user(struct core *c, struct err *err)
     return 0;
 }
 
-/* L5: keeper, core and link in one group, jobs in groups beside it, all below one ceiling. */
-static int enter_group(struct core *c, struct err *err)
-{
-    char own[160], path[128];
-    struct cgroup *top = NULL, *group = NULL;
-    struct cgroup_report report;
-    struct cgroup_limits lim = CGROUP_LIMITS_NONE;
-    (void)str_fmt(c->cgroup_root, sizeof(c->cgroup_root), "limpet-%s", c->config.device);
-    (void)str_fmt(own, sizeof(own), "%s/agent/main", c->cgroup_root);
-    int rc = cgroup_detect(&c->cgroups, err);
-    if (rc < 0)
-        return rc;
-    cgroup_host_leave(&c->cgroups, own); /* a core that is started again lives in our own group already */
-    lim.memory_max_bytes = c->config.memory_max_bytes;
-    (void)str_fmt(path, sizeof(path), "%s/agent", c->cgroup_root);
-    rc = cgroup_make(&c->cgroups, path, &lim, &top, &report, err);
-    (void)str_fmt(path, sizeof(path), "%s/agent/main", c->cgroup_root);
-    lim = CGROUP_LIMITS_NONE;
-    lim.memory_max_bytes = c->config.memory_max_bytes;
-    if (rc == 0)
-        rc = cgroup_make(&c->cgroups, path, &lim, &group, &report, err);
-    if (rc == 0 && (rc = cgroup_attach(group, getpid(), err)) == 0 && c->has_keeper)
-        rc = cgroup_attach(group, getppid(), err);
-    if (rc == 0 && report.memory.state != CGROUP_ENFORCED)
-        log_warn("the agent's own memory ceiling is %s: %s", cgroup_state_name(report.memory.state),
-                 report.memory.why);
-    (void)cgroup_free(group);
-    (void)cgroup_free(top);
-    return rc;
-}
-
-/* Leave no group behind: core and keeper go back to where the keeper was started. */
-static void leave_group(struct core *c)
-{
-    char path[160];
-    struct cgroup *g = NULL;
-    (void)str_fmt(path, sizeof(path), "%s/agent/main", c->cgroup_root);
-    if (cgroup_open(&c->cgroups, path, &g, NULL) < 0)
-        return;
-    cgroup_detach(g, getpid());
-    if (c->has_keeper)
-        cgroup_detach(g, getppid());
-    (void)cgroup_remove(g, 200, NULL);
-    (void)cgroup_free(g);
-}
-
 /* Fresh boot of the machine or of the agent alone: counters of a trial and of boots. */
 static void count_boot(struct core *c)
 {
@@ -526,9 +480,11 @@ static int start(struct core *c, struct err *err)
     if (rc == 0)
         rc = open_folders(c, err);
     if (rc == 0)
-        rc = enter_group(c, err);
+        rc = confine_group(c, err);
     if (rc == 0)
         rc = crypto_init(err);
+    if (rc == 0)
+        rc = confine_capabilities(err);
     if (rc == 0)
         rc = box_probe(&c->cgroups, c->config.state_dir, &c->caps, err);
     if (rc == 0)
@@ -559,7 +515,7 @@ static void end(struct core *c)
     (void)fs_remove_tree(c->run_fd, "started", &err);
     c->store = store_free(c->store);
     state_close(&c->state);
-    leave_group(c);
+    confine_leave(c);
 }
 
 int main(int argc, char **argv)

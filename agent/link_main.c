@@ -137,6 +137,8 @@ static void mqtt_up(void *arg, int protocol)
     for (unsigned i = 0; i < COUNT_OF(own); i++)
         if (str_fmt(topic, sizeof(topic), "%s/d/%s/%s", k.root, k.device, own[i]))
             (void)mqtt_subscribe(k.mqtt, topic, NULL);
+    if (str_fmt(topic, sizeof(topic), "%s/g/all/desired", k.root)) /* every device is in the group "all" */
+        (void)mqtt_subscribe(k.mqtt, topic, NULL);
     for (unsigned i = 0; i < json_len(&k.groups); i++) {
         struct json_cur c = json_at(&k.groups, i);
         const char *name;

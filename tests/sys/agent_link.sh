@@ -43,6 +43,8 @@ LP=$(link_pid)
 [ "$(awk '/^NoNewPrivs:/{print $2}' /proc/"$LP"/status)" = 1 ] && ok "link has no new privileges" || fail "new privileges"
 [ "$(awk '/^CapEff:/{print $2}' /proc/"$LP"/status)" = 0000000000000000 ] && ok "link has no capabilities" || fail "capabilities"
 CP=$(pgrep -P "${LIB_AGENT_PIDS[$DEV]}" -f '^agentd: core')
+CAPS=$(awk '/^CapBnd:/{print $2}' "/proc/$CP/status") # 16 module, 17 rawio, 22 boot, 25 time
+[ $((0x$CAPS & (1 << 16 | 1 << 17 | 1 << 22 | 1 << 25))) = 0 ] && [ $((0x$CAPS & 1 << 21)) != 0 ] && ok "core keeps what it needs of root: $CAPS" || fail "core's capabilities: $CAPS"
 SOCKS=$(find "/proc/$CP/fd" "/proc/${LIB_AGENT_PIDS[$DEV]}/fd" -lname 'socket:*' -printf '%l\n' | tr -dc '0-9\n' | while read -r i; do grep -h " $i " /proc/net/tcp /proc/net/tcp6 /proc/net/udp || true; done | wc -l)
 [ "$SOCKS" = 0 ] && ok "core and keeper have no network socket" || fail "core or keeper has $SOCKS network sockets"
 
@@ -87,6 +89,12 @@ lib_until 10 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 4 
 	ok "the device's document is cleared: the group is heard again" || fail "$(agentctl $DEV events -n 4)"
 
 # --- events wait for the broker
+# every device is in the group "all"
+jq -c '.rev=3 | .target={"group":"all"} | .apps[0].memory.max_bytes=25165824 | .apps[0].release.counter=2 | del(.rollout)' <<<"$(jq -r .payload "$FLEETCTL_DIR/desired/d-$DEV.json" | base64 -d)" | "$SOURCE/tests/tool/forge.py" desired "$KEY" >"$T/g"
+mqtt_pub operator -t "$F/g/all/desired" -q 1 -r -f "$T/g"
+lib_until 20 is source group:all && ok "the group \"all\" is heard" || fail "source $(field source): $(agentctl $DEV events -n 2)"
+lib_until 20 is phase converged || fail "phase $(field phase): $(field err.msg)"
+
 lib_stop "$BROKER_PID" KILL
 lib_until 10 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r .link)\" != online ]"
 kill -KILL "$(field apps.web.pid)"

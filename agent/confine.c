@@ -1,0 +1,78 @@
+/* confine.c - what core holds itself to: one control group with a ceiling for the whole agent, and fewer capabilities than root has. */
+#include <errno.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "agent/core.h"
+#include "platform/log.h"
+
+/* L5: keeper, core and link in one group, jobs in groups beside it, all below one ceiling. */
+int confine_group(struct core *c, struct err *err)
+{
+    char own[160], path[128];
+    struct cgroup *top = NULL, *group = NULL;
+    struct cgroup_report report;
+    struct cgroup_limits lim = CGROUP_LIMITS_NONE;
+    (void)str_fmt(c->cgroup_root, sizeof(c->cgroup_root), "limpet-%s", c->config.device);
+    (void)str_fmt(own, sizeof(own), "%s/agent/main", c->cgroup_root);
+    int rc = cgroup_detect(&c->cgroups, err);
+    if (rc < 0)
+        return rc;
+    cgroup_host_leave(&c->cgroups, own); /* a core that is started again lives in our own group already */
+    lim.memory_max_bytes = c->config.memory_max_bytes;
+    (void)str_fmt(path, sizeof(path), "%s/agent", c->cgroup_root);
+    rc = cgroup_make(&c->cgroups, path, &lim, &top, &report, err);
+    (void)str_fmt(path, sizeof(path), "%s/agent/main", c->cgroup_root);
+    lim = CGROUP_LIMITS_NONE;
+    lim.memory_max_bytes = c->config.memory_max_bytes;
+    if (rc == 0)
+        rc = cgroup_make(&c->cgroups, path, &lim, &group, &report, err);
+    if (rc == 0 && (rc = cgroup_attach(group, getpid(), err)) == 0 && c->has_keeper)
+        rc = cgroup_attach(group, getppid(), err);
+    if (rc == 0 && report.memory.state != CGROUP_ENFORCED)
+        log_warn("the agent's own memory ceiling is %s: %s", cgroup_state_name(report.memory.state),
+                 report.memory.why);
+    (void)cgroup_free(group);
+    (void)cgroup_free(top);
+    return rc;
+}
+
+/* Leave no group behind: core and keeper go back to where the keeper was started. */
+void confine_leave(struct core *c)
+{
+    char path[160];
+    struct cgroup *g = NULL;
+    (void)str_fmt(path, sizeof(path), "%s/agent/main", c->cgroup_root);
+    if (cgroup_open(&c->cgroups, path, &g, NULL) < 0)
+        return;
+    cgroup_detach(g, getpid());
+    if (c->has_keeper)
+        cgroup_detach(g, getppid());
+    (void)cgroup_remove(g, 200, NULL);
+    (void)cgroup_free(g);
+}
+
+/* What neither core nor any program below it ever needs of root; manifests that ask for one of them are refused too. */
+int confine_capabilities(struct err *err)
+{
+    static const int never[] = {CAP_SYS_MODULE, CAP_SYS_RAWIO,     CAP_SYS_BOOT,     CAP_SYS_TIME,
+                                CAP_SYS_PACCT,  CAP_AUDIT_CONTROL, CAP_MAC_ADMIN,    CAP_MAC_OVERRIDE,
+                                CAP_SYSLOG,     CAP_WAKE_ALARM,    CAP_BLOCK_SUSPEND};
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct now[2];
+    if (geteuid() != 0)
+        return 0;
+    if (syscall(SYS_capget, &head, now) < 0)
+        return err_errno(err, errno, "capget");
+    for (unsigned i = 0; i < COUNT_OF(never); i++) {
+        uint32_t bit = ~(1U << (never[i] & 31));
+        struct __user_cap_data_struct *d = &now[never[i] >> 5];
+        d->effective &= bit;
+        d->permitted &= bit;
+        d->inheritable &= bit;
+        (void)prctl(PR_CAPBSET_DROP, never[i], 0, 0,
+                    0); /* one that this kernel does not know is not there either */
+    }
+    return syscall(SYS_capset, &head, now) < 0 ? err_errno(err, errno, "capset") : 0;
+}

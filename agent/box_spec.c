@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/words.h"
 #include "platform/fs.h"
 
 #define PASSWD_BYTES (64 * 1024)
@@ -138,10 +139,9 @@ static int set_command(const struct want *w, const struct oci_config *image, str
     if (!s->args[0])
         return err_set(err, ERR_INVALID, "args: neither the manifest nor the image says what to run");
     s->cwd = w->cwd ? w->cwd : image->working_dir && image->working_dir[0] == '/' ? image->working_dir : "/";
-    s->stop_signal = w->stop_signal ? w->stop_signal
-                     : image->stop_signal && manifest_signal(image->stop_signal)
-                         ? manifest_signal(image->stop_signal)
-                         : SIGTERM;
+    s->stop_signal = w->stop_signal                                          ? w->stop_signal
+                     : image->stop_signal && word_signal(image->stop_signal) ? word_signal(image->stop_signal)
+                                                                             : SIGTERM;
     return 0;
 }
 

@@ -1,9 +1,8 @@
 #include "agent/manifest.h"
 
-#include <linux/capability.h>
-#include <signal.h>
 #include <stdio.h>
 
+#include "agent/words.h"
 #include "platform/cgroup.h"
 
 /* One document being read: where strings go, and what the walk fills. */
@@ -18,67 +17,6 @@ static const char *const net_names[] = {"none", "host", "bridge"};
 static const char *const protocol_names[] = {"tcp", "udp"};
 static const char *const mount_names[] = {"tmpfs", "volume"};
 static const char *const action_names[] = {"none", "restart"};
-
-/* Linux capabilities that a manifest may ask for, by their number. */
-#define CAP_ROW(name) [CAP_##name] = #name
-static const char *const cap_names[] = {
-    CAP_ROW(CHOWN),
-    CAP_ROW(DAC_OVERRIDE),
-    CAP_ROW(DAC_READ_SEARCH),
-    CAP_ROW(FOWNER),
-    CAP_ROW(FSETID),
-    CAP_ROW(KILL),
-    CAP_ROW(SETGID),
-    CAP_ROW(SETUID),
-    CAP_ROW(SETPCAP),
-    CAP_ROW(LINUX_IMMUTABLE),
-    CAP_ROW(NET_BIND_SERVICE),
-    CAP_ROW(NET_BROADCAST),
-    CAP_ROW(NET_ADMIN),
-    CAP_ROW(NET_RAW),
-    CAP_ROW(IPC_LOCK),
-    CAP_ROW(IPC_OWNER),
-    CAP_ROW(SYS_MODULE),
-    CAP_ROW(SYS_RAWIO),
-    CAP_ROW(SYS_CHROOT),
-    CAP_ROW(SYS_PTRACE),
-    CAP_ROW(SYS_PACCT),
-    CAP_ROW(SYS_ADMIN),
-    CAP_ROW(SYS_BOOT),
-    CAP_ROW(SYS_NICE),
-    CAP_ROW(SYS_RESOURCE),
-    CAP_ROW(SYS_TIME),
-    CAP_ROW(SYS_TTY_CONFIG),
-    CAP_ROW(MKNOD),
-    CAP_ROW(LEASE),
-    CAP_ROW(AUDIT_WRITE),
-    CAP_ROW(AUDIT_CONTROL),
-    CAP_ROW(SETFCAP),
-};
-/* Those that would make the box a door to the host are refused whatever the manifest says. */
-#define CAP_BIT(name) (1ULL << CAP_##name)
-static const uint64_t caps_refused = CAP_BIT(SYS_ADMIN) | CAP_BIT(SYS_MODULE) | CAP_BIT(SYS_RAWIO) |
-                                     CAP_BIT(SYS_BOOT) | CAP_BIT(SYS_PTRACE) | CAP_BIT(SYS_PACCT) |
-                                     CAP_BIT(SYS_TIME) | CAP_BIT(DAC_READ_SEARCH) | CAP_BIT(AUDIT_CONTROL) |
-                                     CAP_BIT(MKNOD);
-
-static const struct {
-    const char *name;
-    int number;
-} signal_names[] = {
-    {"TERM", SIGTERM}, {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"HUP", SIGHUP},
-    {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"KILL", SIGKILL}, {"WINCH", SIGWINCH},
-};
-
-int manifest_signal(const char *name)
-{
-    if (strncmp(name, "SIG", 3) == 0)
-        name += 3;
-    for (unsigned i = 0; i < COUNT_OF(signal_names); i++)
-        if (strcmp(signal_names[i].name, name) == 0)
-            return signal_names[i].number;
-    return 0;
-}
 
 static int keep(struct reader *r, const char *text, const char **ret)
 {
@@ -99,34 +37,38 @@ static int get_text(struct reader *r, const struct json_cur *o, const char *key,
     return rc;
 }
 
-static int get_name(struct reader *r, const struct json_cur *o, const char *key, enum json_need need,
-                    const char **ret)
+/* A string that must pass a test; what: how the refusal goes on after the string. */
+static int get_checked(struct reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                       size_t max_len, bool (*is_good)(const char *), const char *what, const char **ret)
 {
     struct json_cur c;
     const char *s;
     int rc = json_get(o, key, need, &c, r->err);
     if (rc <= 0)
         return rc;
-    if (json_as_str(&c, LIM_NAME_BYTES - 1, &s, r->err) < 0)
+    if (json_as_str(&c, max_len, &s, r->err) < 0)
         return -(int)ERR_INVALID;
-    if (!str_is_name(s))
-        return json_fail(&c, r->err, ERR_INVALID, "\"%s\" is no name ([a-z0-9][a-z0-9._-]*)", s);
+    if (!is_good(s))
+        return json_fail(&c, r->err, ERR_INVALID, "\"%.60s\" is no %s", s, what);
     return keep(r, s, ret) < 0 ? -(int)ERR_NOMEM : 1;
+}
+
+static bool is_abs_path(const char *s)
+{
+    size_t n = strlen(s);
+    return s[0] == '/' && !strstr(s, "/../") && !(n >= 3 && strcmp(s + n - 3, "/..") == 0);
+}
+
+static int get_name(struct reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                    const char **ret)
+{
+    return get_checked(r, o, key, need, LIM_NAME_BYTES - 1, str_is_name, "name ([a-z0-9][a-z0-9._-]*)", ret);
 }
 
 static int get_abs_path(struct reader *r, const struct json_cur *o, const char *key, enum json_need need,
                         const char **ret)
 {
-    struct json_cur c;
-    const char *s;
-    int rc = json_get(o, key, need, &c, r->err);
-    if (rc <= 0)
-        return rc;
-    if (json_as_str(&c, 255, &s, r->err) < 0)
-        return -(int)ERR_INVALID;
-    if (s[0] != '/' || strstr(s, "/../") || (strlen(s) >= 3 && strcmp(s + strlen(s) - 3, "/..") == 0))
-        return json_fail(&c, r->err, ERR_INVALID, "\"%.60s\" is no absolute path without \"..\"", s);
-    return keep(r, s, ret) < 0 ? -(int)ERR_NOMEM : 1;
+    return get_checked(r, o, key, need, 255, is_abs_path, "absolute path without \"..\"", ret);
 }
 
 static int get_digest(struct reader *r, const struct json_cur *o, const char *key, struct digest *ret)
@@ -233,19 +175,18 @@ static int read_limits(struct reader *r, const struct json_cur *app, struct want
 static int read_caps(struct reader *r, const struct json_cur *app, struct want *w)
 {
     struct json_cur a;
-    int rc = json_get_array(app, "capabilities", JSON_OPTIONAL, COUNT_OF(cap_names), &a, r->err);
+    int rc = json_get_array(app, "capabilities", JSON_OPTIONAL, WORD_CAPABILITIES, &a, r->err);
     for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
         struct json_cur c = json_at(&a, i);
         const char *s;
         if (json_as_str(&c, 32, &s, r->err) < 0)
             return -(int)ERR_INVALID;
-        unsigned n = 0;
-        while (n < COUNT_OF(cap_names) && strcmp(cap_names[n], s) != 0)
-            n++;
-        if (n == COUNT_OF(cap_names))
+        bool refused;
+        int n = word_capability(s, &refused);
+        if (n < 0)
             return json_fail(&c, r->err, ERR_INVALID,
                              "\"%s\" is no capability (write NET_BIND_SERVICE, not CAP_..)", s);
-        if (caps_refused >> n & 1)
+        if (refused)
             return json_fail(&c, r->err, ERR_DENIED, "%s would open the host to the app", s);
         w->caps |= 1ULL << n;
     }
@@ -406,7 +347,7 @@ static int read_stop_and_log(struct reader *r, const struct json_cur *app, struc
         if (json_get_str(&o, "signal", JSON_OPTIONAL, 16, &name, r->err) < 0 ||
             json_get_u64(&o, "grace_ms", JSON_OPTIONAL, 0, 600000, &w->stop_grace_ms, r->err) < 0)
             return -(int)ERR_INVALID;
-        if (name && (w->stop_signal = manifest_signal(name)) == 0)
+        if (name && (w->stop_signal = word_signal(name)) == 0)
             return json_fail(&o, r->err, ERR_INVALID, "signal: \"%s\" is not known", name);
         rc = json_done(&o, r->err);
     }

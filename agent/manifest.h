@@ -111,8 +111,6 @@ int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, st
  * open. */
 unsigned manifest_slot(const char *salt, const char *device);
 
-/* "TERM" or "SIGTERM" -> its number; 0: not known. */
-int manifest_signal(const char *name);
 /* When this device's turn in a group rollout is: not_before (or issued), and its own part of spread_ms, by a
  * hash of salt and device. Seconds since 1970. */
 uint64_t manifest_begins_s(const struct desired *d, const char *device);

@@ -12,6 +12,7 @@
 #include "platform/sys.h"
 
 #define EXIT_WAIT_MS 1000 /* for the keeper's word on how a process ended that is not our child */
+#define OOM_WAIT_MS  200  /* for the victim of the kernel to be dead */
 
 struct app *app_find(struct core *c, const char *name)
 {
@@ -162,6 +163,7 @@ static void app_ended(struct app *a, int status, bool known)
     uint64_t now = clock_boot_ms();
     const struct want *w = app_want(c, a->seen.name);
     loop_timer_del(c->loop, &a->exit_wait);
+    loop_timer_del(c->loop, &a->oom_wait);
     probe_stop(a);
     box_usage(&c->cgroups, &a->box, &u);
     bool oom = u.oom_kills != CGROUP_UNSET && u.oom_kills > a->ooms_seen;
@@ -253,15 +255,12 @@ static void poll_exit(struct loop_timer *t)
         box_gone(a);
 }
 
-/* The kernel met the ceiling: with a group that dies as a whole pid 1 follows; else this one process is told
- * of. */
-static void oom_ready(struct loop_fd *w, uint32_t events)
+/* The kernel says that the ceiling was met before its victim is dead. When pid 1 is the victim the box's end tells it; else one process
+ * of it was killed and the box lives on. */
+static void oom_told(struct loop_timer *t)
 {
-    struct app *a = container_of(w, struct app, oom_watch);
+    struct app *a = container_of(t, struct app, oom_wait);
     struct cgroup_usage u;
-    uint64_t n;
-    (void)events;
-    (void)!read(w->fd, &n, sizeof(n));
     box_usage(&a->core->cgroups, &a->box, &u);
     if (u.oom_kills == CGROUP_UNSET || u.oom_kills <= a->ooms_seen || !box_is_alive(&a->box))
         return;
@@ -273,6 +272,17 @@ static void oom_ready(struct loop_fd *w, uint32_t events)
               (unsigned long long)a->peak_bytes, (unsigned long long)u.memory_limit_bytes);
     app_save(a);
     core_touch(a->core);
+}
+
+static void oom_ready(struct loop_fd *w, uint32_t events)
+{
+    struct app *a = container_of(w, struct app, oom_watch);
+    uint64_t n;
+    (void)events;
+    (void)!read(w->fd, &n, sizeof(n));
+    a->oom_wait.on_fire = oom_told;
+    if (!a->oom_wait.at_ms)
+        loop_timer_set(a->core->loop, &a->oom_wait, clock_boot_ms() + OOM_WAIT_MS);
 }
 
 static void watch_box(struct app *a)

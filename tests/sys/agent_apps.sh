@@ -114,6 +114,7 @@ ctl why tight | grep -q . && ok "why" || fail "why"
 APPS3="$(app crash ',"args":["/bin/sh","-c","exit 3"]' 2 "$REL2"),$(app hog ',"memory":{"max_bytes":8388608,"enforce":"required"},"args":["/bin/sh","-c","x=a; while :; do x=$x$x; done"]' 2 "$REL2"),$(app calm '' 2 "$REL2")"
 ctl apply "$(manifest 3 "$APPS3")" >/dev/null
 lib_until 30 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 40 | grep -q 'oom .*hog'" && ok "OOM is told: $(ctl events -n 40 | grep 'oom .*hog' | tail -1 | cut -c22-)" || fail "no OOM: $(ctl events -n 9)"
+ctl events -n 40 | grep -q 'hog: ended by signal 9' && fail "the OOM of a whole app is told as a signal" || ok "and as out of memory, not as signal 9"
 lib_until 30 is phase rolled-back && ok "rolled back: $(field err.msg | cut -c1-90)" || fail "phase $(field phase): $(field err.msg)"
 lib_until 20 bash -c "[ -n \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' ps -o json | jq -r '.tight.pid // empty')\" ]" && ok "the last good set runs again" || fail "it does not"
 

@@ -5,6 +5,7 @@
  *   apps.c       boxes: start, stop, adopt, exit       probe.c  health probes
  *   box_spec.c   want + image config -> struct spec    logs.c   pipes into rings
  *   report.c     state and health as JSON              uplink.c the link process and what is sent
+ *   start.c      a want and its image -> a running box     confine.c  what core holds itself to
  *   ctl.c        the local socket                      events.c the ring of events
  *
  * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
@@ -124,7 +125,6 @@ struct core {
     struct loop_timer wake, alive, daily, health, report;
     bool keeper_ready, has_keeper, stopping, dirty, report_dirty;
     uint64_t cores_before, started_ms, report_at_ms;
-    bool uplink_wanted;
 };
 
 /* core_main.c */
@@ -241,7 +241,6 @@ void uplink_stop(struct core *c);
 bool uplink_is_up(const struct core *c);
 bool uplink_is_gone(const struct core *c);
 const char *uplink_text(const struct core *c); /* "online", "offline: ..." */
-uint64_t uplink_since_ms(const struct core *c);
 /* topic: below F/d/DEV/. id: for the ack, 0 none. false: not sent. */
 bool uplink_publish(struct core *c, const char *topic, const char *json, unsigned qos, bool retain,
                     uint32_t expiry_s, uint32_t id);

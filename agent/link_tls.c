@@ -175,11 +175,6 @@ bool tls_wants_write(const struct tls *t)
     return t->last == MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
-bool tls_has_pending(const struct tls *t)
-{
-    return mbedtls_ssl_get_bytes_avail(&t->ssl) > 0;
-}
-
 void tls_close(struct tls *t)
 {
     (void)mbedtls_ssl_close_notify(&t->ssl);

@@ -24,6 +24,5 @@ int tls_handshake(struct tls *t, struct err *err);
 int tls_read(struct tls *t, void *dst, size_t size, struct err *err);
 int tls_write(struct tls *t, struct buf bytes, struct err *err);
 bool tls_wants_write(const struct tls *t);
-bool tls_has_pending(const struct tls *t); /* decrypted bytes wait inside: epoll will not say so */
-void tls_close(struct tls *t);             /* close_notify, best effort */
+void tls_close(struct tls *t); /* close_notify, best effort */
 #endif

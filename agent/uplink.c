@@ -26,7 +26,6 @@ struct uplink {
     struct loop_timer restart;
     bool running, up, stopping;
     unsigned restarts;
-    uint64_t since_ms;
     char why[160];
 };
 
@@ -40,11 +39,6 @@ bool uplink_is_gone(const struct core *c)
     return !c->uplink || !c->uplink->running;
 }
 
-uint64_t uplink_since_ms(const struct core *c)
-{
-    return c->uplink ? c->uplink->since_ms : 0;
-}
-
 const char *uplink_text(const struct core *c)
 {
     return !c->uplink ? "no broker configured" : c->uplink->up ? "online" : c->uplink->why;
@@ -52,8 +46,6 @@ const char *uplink_text(const struct core *c)
 
 static void set_up(struct uplink *u, bool up, const char *why)
 {
-    if (u->up != up || !u->since_ms)
-        u->since_ms = clock_boot_ms();
     u->up = up;
     (void)str_fmt(u->why, sizeof(u->why), "%s", why);
     (void)str_clean(u->why);

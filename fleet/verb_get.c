@@ -59,6 +59,17 @@ static void put_device(struct cJSON *list, const struct view_device *d)
         json_put_copy(o, "state", &d->state.root);
 }
 
+/* Print what was gathered, as the output asks: names went out already. Takes list (NULL: none) and table. */
+static int finish(const struct ctx *c, struct cJSON *take_list, struct table *take_table)
+{
+    if (take_list)
+        out_json(take_list);
+    else if (c->output != OUT_NAME)
+        table_print(take_table, stdout);
+    table_free(take_table);
+    return EXIT_DONE;
+}
+
 static int get_devices(struct ctx *c, const struct view *v, const struct target *t, struct err *err)
 {
     static const char *const titles[] = {"DEVICE", "PHASE", "REV", "ONLINE", "SINCE", "APPS", "REASON"};
@@ -80,12 +91,7 @@ static int get_devices(struct ctx *c, const struct view *v, const struct target 
         else
             device_row(table, d, wide);
     }
-    if (list)
-        out_json(list);
-    else if (c->output != OUT_NAME)
-        table_print(table, stdout);
-    table_free(table);
-    return EXIT_DONE;
+    return finish(c, list, table);
 }
 
 /* "11.2M/24.0M" */
@@ -155,12 +161,7 @@ static int get_apps(struct ctx *c, const struct view *v, const struct target *t,
                 app_row(table, d->id, &app, wide);
         }
     }
-    if (list)
-        out_json(list);
-    else if (c->output != OUT_NAME)
-        table_print(table, stdout);
-    table_free(table);
-    return EXIT_DONE;
+    return finish(c, list, table);
 }
 
 static void trust_row(struct ctx *c, struct table *t, struct cJSON *list, const struct trust_doc *doc)

@@ -34,8 +34,6 @@ char *trust_build(const struct trust *t);
 /* A name for a key, for people: the first 16 hex digits of the SHA-256 of its 65 bytes. Decides nothing.
  * Returns dst. */
 char *trust_key_id(const struct p256_pub *key, char dst[17]);
-/* "root", "release", "fleet". */
-const char *trust_role_name(enum trust_role role);
 
 /* May next replace cur? next_env verified by threshold of cur's root AND of next's own root; version ==
  * cur+1; same fleet. cur NULL: the first one, only its own root signatures (it came with the device). Fills

@@ -134,35 +134,3 @@ int layer_read(int fd, enum oci_codec codec, uint64_t max_tar_bytes, const struc
         *ret_tar_bytes = r->tar_bytes;
     return rc;
 }
-
-static int measure_entry(void *arg, const struct entry *e, struct err *err)
-{
-    struct layer_totals *t = arg;
-    struct entry copy = *e;
-
-    t->inodes++;
-    t->unpacked_bytes += e->size;
-    return e->kind == ENTRY_SKIPPED ? 0 : entry_check(&copy, err);
-}
-
-static int measure_bytes(void *arg, struct buf bytes, struct err *err)
-{
-    (void)arg;
-    (void)bytes;
-    (void)err;
-    return 0;
-}
-
-int layer_measure(int fd, enum oci_codec codec, struct layer_totals *totals, struct digest *ret_diff_id,
-                  struct err *err)
-{
-    struct layer_totals t = *totals;
-    struct layer_calls calls = {measure_entry, measure_bytes, &t};
-    uint64_t tar_bytes = 0;
-    int r = layer_read(fd, codec, layer_max_tar(LIM_IMAGE_BYTES, LIM_IMAGE_INODES), &calls, ret_diff_id,
-                       &tar_bytes, err);
-
-    if (r == 0)
-        *totals = t;
-    return r;
-}

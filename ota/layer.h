@@ -1,5 +1,5 @@
-/* layer.h - reading one layer blob from an fd: decompress, untar, hash. Used by the sandboxed untar program
- * and by whoever measures an image before signing it. Reads fd, writes nothing, keeps about 200 KiB. */
+/* layer.h - reading one layer blob from an fd: decompress, untar, hash. Used by the sandboxed untar program.
+ * Reads fd, writes nothing, keeps about 200 KiB. */
 #ifndef OTA_LAYER_H
 #define OTA_LAYER_H
 #include "ota/entry.h"
@@ -17,14 +17,6 @@ struct layer_calls {
 int layer_read(int fd, enum oci_codec codec, uint64_t max_tar_bytes, const struct layer_calls *calls,
                struct digest *ret_diff_id, uint64_t *ret_tar_bytes, struct err *err);
 
-/* What a release signs, added up over all layers: the sizes of all regular files, and the number of all
- * entries (whiteouts and links too). These are the budgets that store_install holds an image to. */
-struct layer_totals {
-    uint64_t unpacked_bytes, inodes;
-};
-/* Add one layer to *totals. Errors: as layer_read; every entry passes entry_check. */
-int layer_measure(int fd, enum oci_codec codec, struct layer_totals *totals, struct digest *ret_diff_id,
-                  struct err *err);
 /* The largest tar stream that fits a budget: contents, and per entry its header, padding and extension
  * headers. */
 uint64_t layer_max_tar(uint64_t max_bytes, uint64_t max_inodes);

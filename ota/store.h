@@ -58,8 +58,9 @@ int store_read_config(struct store *s, const struct digest *manifest, uint8_t **
  * CONFLICT, IO. After any of them nothing of the image is left but its blobs. */
 struct store_install {
     struct digest manifest;
-    uint64_t max_bytes, max_inodes; /* sums over all layers: see layer_totals in layer.h */
-    char *const *untar_argv;        /* program that turns a layer into entries: see untar_main.c */
+    uint64_t max_bytes,
+        max_inodes;          /* of all files and of all entries of all layers, as the release signed them */
+    char *const *untar_argv; /* program that turns a layer into entries: see untar_main.c */
     char note[1024];
 };
 int store_install(struct store *s, struct store_install *in, int line_fd, struct err *err);

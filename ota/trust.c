@@ -12,11 +12,6 @@ static const char *const role_names[] = {
 };
 _Static_assert(COUNT_OF(role_names) == TRUST_ROLE_COUNT_, "a name for each role");
 
-const char *trust_role_name(enum trust_role role)
-{
-    return role_names[role];
-}
-
 /* The key list while roles are read: ids live in the document, used counts the roles that name each. */
 struct key_list {
     unsigned n;

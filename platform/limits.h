@@ -27,6 +27,12 @@
 #define LIM_RESERVE_BYTES  (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */
 #define LIM_RESERVE_INODES 64ULL
 
+/* Packs. What one piece may unpack to bounds what a cut costs and what a decoder holds. */
+#define LIM_CHUNK_RAW        (64 * 1024)  /* one chunk of a full pack */
+#define LIM_SEGMENT_LZ4_RAW  (256 * 1024) /* one segment of a patch pack: shorter ones cost lz4 2 % and more */
+#define LIM_SEGMENT_LZMA_RAW (1024 * 1024) /* the same for LZMA, which learns anew in each */
+#define LIM_CODEC_LZMA_BYTES (128 * 1024)  /* liblzma: 64 KiB dictionary, 28 KiB probabilities, its own */
+
 /* The manifest. */
 #define LIM_APPS       32
 #define LIM_ARGS       64

@@ -165,12 +165,8 @@ static int refuse(struct err *err, const char *path, const char *why)
 
 static void to_entry(const struct node *n, struct entry *ret)
 {
-    *ret = (struct entry){.kind = n->kind,
-                          .flags = n->flags,
-                          .mode = n->mode,
-                          .uid = n->uid,
-                          .gid = n->gid,
-                          .size = n->size};
+    *ret = (struct entry){
+        .kind = n->kind, .flags = n->flags, .mode = n->mode, .uid = n->uid, .gid = n->gid, .size = n->size};
     (void)str_copy(ret->path, sizeof(ret->path), n->path);
     (void)str_copy(ret->link, sizeof(ret->link), n->link);
 }

@@ -48,8 +48,8 @@ static enum pack_codec filter_of(struct buf file)
 }
 
 /* Pack one chunk as small as it goes and append it to the data. whole: its object has no other. */
-static int add_chunk(struct make *m, struct buf raw, enum pack_codec filter, bool whole, struct growing *records,
-                     uint64_t *packed_bytes, struct err *err)
+static int add_chunk(struct make *m, struct buf raw, enum pack_codec filter, bool whole,
+                     struct growing *records, uint64_t *packed_bytes, struct err *err)
 {
     const enum pack_codec codecs[] = {m->in->codec, filter};
     struct pack_chunk c = {.codec = PACK_RAW, .raw_bytes = (uint32_t)raw.len};
@@ -126,8 +126,8 @@ static int document(struct buf bytes, size_t records, struct pack_document *ret,
 }
 
 /* Objects first, then the documents that speak of them: the table is only known when all is packed. */
-static int make(struct make *m, const struct flat_objects *objects, struct pack_head *h, struct growing *records,
-                struct err *err)
+static int make(struct make *m, const struct flat_objects *objects, struct pack_head *h,
+                struct growing *records, struct err *err)
 {
     struct growing table = {0};
     uint64_t done = 0, packed = 0;

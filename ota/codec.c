@@ -30,32 +30,17 @@ struct codec {
 };
 
 static const struct {
-    const char *name;
     size_t memory, segment_max;
 } codecs[] = {
-    [PACK_RAW] = {"raw", sizeof(struct codec), LIM_SEGMENT_LZ4_RAW},
-    [PACK_LZ4] = {"lz4", sizeof(struct codec) + 3 * CODEC_BLOCK, LIM_SEGMENT_LZ4_RAW},
-    [PACK_LZMA] = {"lzma", sizeof(struct codec) + LZMA_BYTES, LIM_SEGMENT_LZMA_RAW},
-    [PACK_LZMA_X86] = {"lzma-x86", sizeof(struct codec) + LZMA_BYTES, 0},
-    [PACK_LZMA_ARM] = {"lzma-arm", sizeof(struct codec) + LZMA_BYTES, 0},
-    [PACK_LZMA_THUMB] = {"lzma-thumb", sizeof(struct codec) + LZMA_BYTES, 0},
-    [PACK_LZMA_ARM64] = {"lzma-arm64", sizeof(struct codec) + LZMA_BYTES, 0},
+    [PACK_RAW] = {sizeof(struct codec), LIM_SEGMENT_LZ4_RAW},
+    [PACK_LZ4] = {sizeof(struct codec) + 3 * CODEC_BLOCK, LIM_SEGMENT_LZ4_RAW},
+    [PACK_LZMA] = {sizeof(struct codec) + LZMA_BYTES, LIM_SEGMENT_LZMA_RAW},
+    [PACK_LZMA_X86] = {sizeof(struct codec) + LZMA_BYTES, 0},
+    [PACK_LZMA_ARM] = {sizeof(struct codec) + LZMA_BYTES, 0},
+    [PACK_LZMA_THUMB] = {sizeof(struct codec) + LZMA_BYTES, 0},
+    [PACK_LZMA_ARM64] = {sizeof(struct codec) + LZMA_BYTES, 0},
 };
 _Static_assert(COUNT_OF(codecs) == PACK_CODEC_COUNT_, "one line a codec");
-
-const char *codec_name(enum pack_codec codec)
-{
-    return (unsigned)codec < PACK_CODEC_COUNT_ ? codecs[codec].name : "unknown";
-}
-
-int codec_parse(const char *name)
-{
-    for (int i = 0; i < PACK_CODEC_COUNT_; i++) {
-        if (strcmp(codecs[i].name, name) == 0)
-            return i;
-    }
-    return -1;
-}
 
 size_t codec_memory(enum pack_codec codec)
 {
@@ -69,7 +54,7 @@ size_t codec_segment_max(enum pack_codec codec)
 
 static int damaged(struct err *err, const struct codec *c, const char *why)
 {
-    return err_set(err, ERR_INVALID, "%s: %s", codecs[c->id].name, why);
+    return err_set(err, ERR_INVALID, "%s: %s", codec_name(c->id), why);
 }
 
 static struct buf take(struct buf *in, size_t max)
@@ -144,7 +129,7 @@ static int lzma_start(struct codec *c, struct err *err)
     lzma_ret z = lzma_raw_decoder(&c->z, chain);
     return z == LZMA_OK ? 0
                         : err_set(err, z == LZMA_MEM_ERROR ? ERR_NOMEM : ERR_UNSUPPORTED,
-                                  "%s: the library refuses (%d)", codecs[c->id].name, (int)z);
+                                  "%s: the library refuses (%d)", codec_name(c->id), (int)z);
 }
 
 static int lzma_some(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_t *ret_len,
@@ -185,7 +170,7 @@ bool codec_known(enum pack_codec codec)
 
 static int lzma_start(struct codec *c, struct err *err)
 {
-    return err_set(err, ERR_UNSUPPORTED, "%s: built without liblzma", codecs[c->id].name);
+    return err_set(err, ERR_UNSUPPORTED, "%s: built without liblzma", codec_name(c->id));
 }
 
 static int lzma_some(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_t *ret_len,

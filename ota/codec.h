@@ -29,6 +29,8 @@ enum pack_codec {
 /* "raw", "lz4", "lzma", "lzma-x86" ...; codec_parse: the inverse, -1 when unknown. */
 const char *codec_name(enum pack_codec codec);
 int codec_parse(const char *name);
+/* Was this built with it? Needs neither library: for those who plan. */
+bool codec_built(enum pack_codec codec);
 /* Can this build and its liblzma do it? */
 bool codec_known(enum pack_codec codec);
 /* Bytes that codec_new takes at most, libraries included. */

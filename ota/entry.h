@@ -22,9 +22,9 @@ enum entry_kind {
     ENTRY_END,
     ENTRY_KIND_COUNT_
 };
-enum { /* flags */
-    ENTRY_HAD_XATTR = 1, /* extended attributes were dropped */
-    ENTRY_AGAIN = 2,     /* in a tree (pack.h): a file with this content came before */
+enum {                      /* flags */
+       ENTRY_HAD_XATTR = 1, /* extended attributes were dropped */
+       ENTRY_AGAIN = 2,     /* in a tree (pack.h): a file with this content came before */
 };
 
 #define ENTRY_HEAD_BYTES 32

@@ -90,12 +90,15 @@ static uint64_t get_digest(const uint8_t **p, struct digest *ret)
 
 static int check_head(const struct pack_head *h, struct buf head, struct err *err)
 {
-    if (h->tree.bytes > LIM_TREE_BYTES || h->table.bytes > LIM_TREE_BYTES || h->data_bytes > LIM_IMAGE_BYTES ||
-        h->object_bytes > LIM_IMAGE_BYTES || h->documents_at > h->data_bytes)
+    if (h->tree.bytes > LIM_TREE_BYTES || h->table.bytes > LIM_TREE_BYTES ||
+        h->data_bytes > LIM_IMAGE_BYTES || h->object_bytes > LIM_IMAGE_BYTES ||
+        h->documents_at > h->data_bytes)
         return err_set(err, ERR_INVALID, "full pack: larger than any image may be");
     if (h->table.bytes % PACK_CHUNK_BYTES != 0)
-        return err_set(err, ERR_INVALID, "full pack: a table of %llu bytes", (unsigned long long)h->table.bytes);
-    if (h->tree.n_chunks > LIM_TREE_CHUNKS || h->table.n_chunks > LIM_TREE_CHUNKS || head.len != pack_head_size(h))
+        return err_set(err, ERR_INVALID, "full pack: a table of %llu bytes",
+                       (unsigned long long)h->table.bytes);
+    if (h->tree.n_chunks > LIM_TREE_CHUNKS || h->table.n_chunks > LIM_TREE_CHUNKS ||
+        head.len != pack_head_size(h))
         return err_set(err, ERR_INVALID, "full pack: a head of %zu bytes for %u and %u chunks", head.len,
                        h->tree.n_chunks, h->table.n_chunks);
     return 0;

@@ -7,9 +7,9 @@
 
 #define TREE_MAGIC "LPLAYER1" /* a tree is a layer record too: layers/<digest of the tree> */
 
-struct tree_at {           /* where reading stands; zero before the first entry */
-    size_t at;             /* offset behind the last entry */
-    size_t entry_at;       /* offset of the last entry: how a patch table names it */
+struct tree_at {     /* where reading stands; zero before the first entry */
+    size_t at;       /* offset behind the last entry */
+    size_t entry_at; /* offset of the last entry: how a patch table names it */
     char before[LIM_PATH_BYTES];
 };
 /* The next entry: a folder, a link or a file; for a file with content also its digest. 1: *e is the next; 0: the

@@ -29,7 +29,9 @@ struct xfer {
     struct fetch_item *it; /* NULL: a token is fetched into text */
     long status;
     size_t header_bytes, refusal_bytes, text_len;
-    uint64_t skip; /* bytes of a whole answer that are here already */
+    struct fetch_span span; /* what was asked for */
+    uint64_t at, end; /* offset in the blob of the next byte of the body; where the answer must end (0: with
+                               the blob) */
     bool judged, has_length, has_range, encoded;
     uint64_t length, range_from, range_to, range_total;
     char challenge[1024];
@@ -110,6 +112,9 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
     if (n >= 5 && strncmp(p, "HTTP/", 5) == 0)
         x->header_bytes = 0;
     x->header_bytes += n * size;
+    x->j->fetched += n * size;
+    if (fetch_count(x->j, n * size, &x->err) < 0)
+        return 0;
     if (x->header_bytes > HEADER_BYTES) {
         (void)err_set(&x->err, ERR_NET, "headers of more than %d bytes", HEADER_BYTES);
         return 0;
@@ -132,40 +137,53 @@ static int judge_head(struct xfer *x, struct err *err)
 
     if (x->encoded)
         return err_set(err, ERR_UNSUPPORTED, "answers with a content encoding");
-    if (x->status == 200) {
+    if (x->status == 200) { /* it knows no ranges: what comes before ours is read past */
         if (x->has_length && length_is_wrong(x, x->length))
             return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
                            (unsigned long long)x->length, (unsigned long long)it->size);
-        x->skip = it->have; /* it knows no ranges */
         return 0;
     }
-    if (!x->has_range || x->range_from != it->have || x->range_to < x->range_from)
+    if (!x->has_range || x->range_from != x->span.from || x->range_to < x->range_from ||
+        (x->span.to && x->range_to != x->span.to - 1))
         return err_set(err, ERR_NET, "answers with another range than was asked");
     if (length_is_wrong(x, x->range_total) || x->range_to >= x->range_total)
         return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
                        (unsigned long long)x->range_total, (unsigned long long)it->size);
+    x->at = x->range_from;
+    x->end = x->span.to;
     return 0;
+}
+
+static int take_blob(struct xfer *x, struct buf bytes)
+{
+    if (!x->judged && judge_head(x, &x->err) < 0)
+        return -1;
+    x->judged = true;
+    uint64_t at = x->at;
+    x->at += bytes.len;
+    if (x->end && x->at > x->end)
+        return err_set(&x->err, ERR_NET, "sends more than the range");
+    int r = fetch_take(x->j, x->it, at, bytes, &x->err);
+    if (r == 0 && x->it->chunks && !fetch_next(x->it, &x->span) && x->at < x->it->size && x->status == 200)
+        return -1; /* of a whole answer no more is needed */
+    return r;
 }
 
 static int take_body(struct xfer *x, struct buf bytes)
 {
+    if (fetch_count(x->j, bytes.len, &x->err) < 0)
+        return -1;
     if (x->status != 200 && x->status != 206) {
         x->refusal_bytes += bytes.len;
         return x->refusal_bytes <= REFUSAL_BYTES ? 0 : err_set(&x->err, ERR_NET, "status %ld", x->status);
     }
-    if (!x->it) {
-        if (bytes.len >= sizeof(x->text) - x->text_len)
-            return err_set(&x->err, ERR_INVALID, "token is too large");
-        memcpy(x->text + x->text_len, bytes.p, bytes.len);
-        x->text_len += bytes.len;
-        return 0;
-    }
-    if (!x->judged && judge_head(x, &x->err) < 0)
-        return -1;
-    x->judged = true;
-    size_t skip = x->skip < bytes.len ? (size_t)x->skip : bytes.len;
-    x->skip -= skip;
-    return fetch_take(x->j, x->it, buf_of(bytes.p + skip, bytes.len - skip), &x->err);
+    if (x->it)
+        return take_blob(x, bytes);
+    if (bytes.len >= sizeof(x->text) - x->text_len)
+        return err_set(&x->err, ERR_INVALID, "token is too large");
+    memcpy(x->text + x->text_len, bytes.p, bytes.len);
+    x->text_len += bytes.len;
+    return 0;
 }
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
@@ -194,6 +212,8 @@ static void set_bounds(const struct fetch_job *j, CURL *c)
     (void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(left < INT32_MAX ? left : INT32_MAX));
     (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, (long)j->min_rate);
+    if (j->rate)
+        (void)curl_easy_setopt(c, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)j->rate);
     (void)curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)j->stall_s);
     (void)curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L);
     (void)curl_easy_setopt(c, CURLOPT_MAXREDIRS, REDIRECTS);
@@ -273,7 +293,7 @@ static int judge_status(long status, struct err *err)
 static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char *token, struct err *err)
 {
     CURL *c = j->http->curl;
-    char range[32];
+    char range[48];
 
     curl_easy_reset(c);
     set_bounds(j, c);
@@ -285,8 +305,11 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
     if (x->it && x->it->manifest)
         (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, j->http->accept);
-    if (x->it && x->it->have > 0) {
-        (void)str_fmt(range, sizeof(range), "%llu-", (unsigned long long)x->it->have);
+    if (x->span.from > 0 || x->span.to > 0) {
+        (void)str_fmt(range, sizeof(range), "%llu-", (unsigned long long)x->span.from);
+        if (x->span.to)
+            (void)str_fmt(range, sizeof(range), "%llu-%llu", (unsigned long long)x->span.from,
+                          (unsigned long long)x->span.to - 1);
         (void)curl_easy_setopt(c, CURLOPT_RANGE, range);
     }
     if (token[0]) { /* curl forgets token and password when a redirect leaves the host */
@@ -399,18 +422,34 @@ static int blob_url(const char *source, const struct fetch_item *it, char dst[UR
                : err_set(err, ERR_INVALID, "too long");
 }
 
-int http_get(struct fetch_job *j, struct fetch_item *it, const char *source, struct err *err)
+/* One span, with a token when the registry wants one. */
+static int get_span(struct fetch_job *j, struct xfer *x, struct fetch_item *it, struct fetch_span span,
+                    const char *url, const char *source, struct err *err)
 {
-    struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
-    char url[URL_BYTES];
-    int r = blob_url(source, it, url, err);
+    int r = fetch_afford(j, it, span, err);
 
     for (int tries = 0; r == 0 && tries < 2; tries++) {
-        *x = (struct xfer){.j = j, .it = it};
+        *x = (struct xfer){.j = j, .it = it, .span = span};
         r = ask(j, x, url, j->http->token_source == source ? j->http->token : "", err);
         if (r < 0 || x->status != 401 || !x->challenge[0] || tries > 0)
             break;
         r = get_token(j, x->challenge, source, err);
     }
     return r < 0 ? r : judge_status(x->status, err);
+}
+
+int http_get(struct fetch_job *j, struct fetch_item *it, const char *source, struct err *err)
+{
+    struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
+    struct fetch_span span;
+    char url[URL_BYTES];
+    int r = blob_url(source, it, url, err);
+
+    while (r == 0 && fetch_next(it, &span)) {
+        uint64_t had = it->have;
+        r = get_span(j, x, it, span, url, source, err);
+        if (!it->chunks || it->have == had)
+            break; /* the caller sees whether it was all */
+    }
+    return r;
 }

@@ -4,12 +4,25 @@
 #define OTA_FETCH_INT_H
 #include "ota/fetch.h"
 
+#define FETCH_LINE_FD 3
+
+/* One blob: all of it from `have` on into a file, or chunks of it into a pipe. Which bytes are wanted next is all
+ * that a source needs to know (fetch_next); what it gets it hands to fetch_take. */
 struct fetch_item {
     struct digest digest;
-    uint64_t size, have; /* size 0: unknown until it has ended */
+    uint64_t size; /* 0: unknown until it has ended */
     bool manifest, complete;
     int fd;
     int dir_fds[LIM_SOURCES]; /* the same blob in sources[i] when that is a folder that has it, else -1 */
+    uint64_t have;            /* of a blob: bytes that are here; of chunks: bytes handed on */
+    const uint8_t *chunks;    /* the list (mapped); NULL: the whole blob */
+    uint64_t n_chunks, next;
+    uint64_t chunk_bytes; /* of all chunks */
+    uint8_t *hold;        /* the first `held` bytes of chunk `next` */
+    uint32_t held;
+};
+struct fetch_span {
+    uint64_t from, to; /* [from, to); to 0: until the blob's end, wherever that is */
 };
 struct fetch_job {
     unsigned n_sources, n_items;
@@ -18,15 +31,34 @@ struct fetch_job {
     char *ca, *auth; /* contents of the files, or NULL */
     size_t ca_len;
     uint64_t min_rate, stall_s, deadline_ms; /* deadline: clock_boot_ms */
+    uint64_t rate, budget;                   /* 0: none */
+    uint64_t n_chunks;
+    uint64_t fetched, from_network; /* bytes that came in */
+    bool ours;                      /* what failed last is no source's fault: none is asked again */
     uint32_t uid, gid;
     uint64_t told_ms;
     struct http *http;
 };
 
-/* fetch_run.c: bytes of an item, at its offset `have`: bounds, writing, progress. Errors: INTEGRITY (more
- * than signed), NOSPACE, IO. */
-int fetch_take(struct fetch_job *j, struct fetch_item *it, struct buf bytes, struct err *err);
-/* Get every item; returns 0 or the verdict. */
+/* fetch_item.c. Map the list of the only item's chunks from fd and check it. Errors: INVALID (see
+ * fetch_stream_start), IO. */
+int fetch_list(struct fetch_item *it, int fd, uint64_t n, struct err *err);
+/* What to ask a source for: neighbouring chunks are one span, with small gaps. False: nothing is wanted. */
+bool fetch_next(const struct fetch_item *it, struct fetch_span *ret);
+/* Bytes of the blob from offset `at` on; those before what is wanted next and between chunks are passed over.
+ * Errors: INTEGRITY (more than signed, a gap, a chunk with other bytes); and, with j->ours set, those of the file
+ * or pipe: NOSPACE, IO. */
+int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes, struct err *err);
+/* A source begins: what another one left of a chunk is forgotten. */
+void fetch_begin(struct fetch_item *it);
+/* Count bytes from the network before they are looked at. Errors: DENIED (budget; j->ours is set). */
+int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);
+/* May this span be asked for? Errors: DENIED (more than the budget; j->ours is set). */
+int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span, struct err *err);
+/* "progress" of all items, when there was none lately or always. A line that nobody reads is left out. */
+void fetch_tell(struct fetch_job *j, bool always);
+
+/* fetch_run.c: get every item; returns 0 or the verdict. */
 int fetch_run(struct fetch_job *j, struct err *err);
 
 /* fetch_dir.c: an OCI layout folder. dir_open opens (and only opens) what is there while we are still root,

@@ -2,7 +2,10 @@
  * and in its second mode the untar program. It gives up root, files and most system calls before the first
  * byte of a stranger arrives. */
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "ota/entry.h"
 #include "ota/fetch_int.h"
@@ -12,9 +15,9 @@
 #include "platform/fs.h"
 #include "platform/sandbox.h"
 
-#define LINE_FD      3
 #define REQUEST_FD   4
 #define FIRST_BLOB   5
+#define LIST_FD      6 /* of chunks, when fd 5 is a pipe */
 #define CA_BYTES     (1024 * 1024)
 #define AUTH_BYTES   512
 #define SOURCE_BYTES 1024
@@ -91,6 +94,12 @@ static int read_numbers(const struct json_cur *root, struct fetch_job *j, struct
     if (r >= 0)
         r = json_get_u64(root, "stall_s", JSON_REQUIRED, 1, 3600, &j->stall_s, err);
     if (r >= 0)
+        r = json_get_u64(root, "chunks", JSON_REQUIRED, 0, LIM_CHUNKS, &j->n_chunks, err);
+    if (r >= 0)
+        r = json_get_u64(root, "rate", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->rate, err);
+    if (r >= 0)
+        r = json_get_u64(root, "budget", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->budget, err);
+    if (r >= 0)
         r = json_get_u64(root, "deadline_ms", JSON_REQUIRED, 1, 1ULL << 40, &j->deadline_ms, err);
     if (r >= 0)
         r = json_get_u64(root, "uid", JSON_REQUIRED, 0, UINT32_MAX - 1, &uid, err);
@@ -99,6 +108,8 @@ static int read_numbers(const struct json_cur *root, struct fetch_job *j, struct
     j->uid = (uint32_t)uid;
     j->gid = (uint32_t)gid;
     j->deadline_ms += clock_boot_ms();
+    if (j->rate && j->min_rate > (j->rate + 1) / 2)
+        j->min_rate = (j->rate + 1) / 2; /* a brake of our own is no stall */
     return r;
 }
 
@@ -143,6 +154,18 @@ static int enter_sandbox(const struct fetch_job *j, struct err *err)
     return sandbox_enter(&box, missing, sizeof(missing), err);
 }
 
+/* Chunks are for a job that waits for them: without it there is nobody to write to. Becoming another user has
+ * undone what the parent had set, and it may have gone meanwhile. */
+static int follow_parent(const struct fetch_job *j, struct err *err)
+{
+    struct pollfd out = {.fd = FIRST_BLOB, .events = POLLOUT};
+
+    if (j->n_chunks == 0)
+        return 0;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) ? err_set(err, ERR_IO, "nobody reads") : 0;
+}
+
 static int run(struct fetch_job *j, struct err *err)
 {
     static uint8_t text[FETCH_REQUEST_BYTES];
@@ -160,12 +183,17 @@ static int run(struct fetch_job *j, struct err *err)
     r = read_request(&root, j, err);
     if (r >= 0)
         r = crypto_init(err);
+    if (r >= 0 && j->n_chunks > 0)
+        r = j->n_items == 1 ? fetch_list(&j->items[0], LIST_FD, j->n_chunks, err)
+                            : err_set(err, ERR_INVALID, "chunks of %u blobs", j->n_items);
     if (r >= 0)
         dir_open(j);
     if (r >= 0)
         r = http_init(j, err);
     if (r >= 0)
         r = enter_sandbox(j, err);
+    if (r >= 0)
+        r = follow_parent(j, err);
     if (r >= 0)
         r = fetch_run(j, err);
     http_done(j);
@@ -184,12 +212,13 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: agentd-fetch fetch | untar ... (started by agentd)\n");
         return 2;
     }
+    (void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error to be told */
     int r = run(&job, &err);
     if (r < 0)
-        job_line(LINE_FD, "err %s %s", err_kind_name(err.kind),
+        job_line(FETCH_LINE_FD, "err %s %s", err_kind_name(err.kind),
                  entry_printable(err.msg, shown, sizeof(shown)));
     else
-        job_line(LINE_FD, "ok");
+        job_line(FETCH_LINE_FD, "ok %llu", (unsigned long long)job.fetched);
     free(job.ca);
     free(job.auth);
     return r < 0;

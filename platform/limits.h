@@ -26,6 +26,8 @@
 #define LIM_GZIP_WINDOW    (32 * 1024)   /* deflate's own */
 #define LIM_RESERVE_BYTES  (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */
 #define LIM_RESERVE_INODES 64ULL
+#define LIM_CHUNK_BYTES    (128 * 1024) /* one chunk of a blob is held in memory until its check was right */
+#define LIM_CHUNKS         (1 << 20)    /* of one fetch; their list is 24 bytes each */
 
 /* Packs. What one piece may unpack to bounds what a cut costs and what a decoder holds. */
 #define LIM_CHUNK_RAW        (64 * 1024)  /* one chunk of a full pack */

@@ -22,6 +22,9 @@
 #define LIM_IMAGE_INODES   200000ULL     /* entries of one image */
 #define LIM_TREE_BYTES     (64ULL << 20) /* tree document: 200,000 entries of 100 to 300 bytes */
 #define LIM_TREE_CHUNKS    65536U        /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
+#define LIM_PACK_HEAD_BYTES   (160 + 2 * LIM_TREE_CHUNKS * 32) /* of a full pack */
+#define LIM_PATCH_TABLE_BYTES (4 << 20) /* 200,000 new files with a base or two each */
+#define LIM_OLD_CHUNKS     8192U /* of an old file that may serve again: 192 KiB, files of some 256 MiB */
 #define LIM_XATTR_BYTES    0             /* no xattr of an image is kept */
 #define LIM_GZIP_WINDOW    (32 * 1024)   /* deflate's own */
 #define LIM_RESERVE_BYTES  (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */

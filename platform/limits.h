@@ -37,6 +37,9 @@
 #define LIM_SEGMENT_LZ4_RAW  (256 * 1024) /* one segment of a patch pack: shorter ones cost lz4 2 % and more */
 #define LIM_SEGMENT_LZMA_RAW (1024 * 1024) /* the same for LZMA, which learns anew in each */
 #define LIM_CODEC_LZMA_BYTES (128 * 1024)  /* liblzma: 64 KiB dictionary, 28 KiB probabilities, its own */
+#define LIM_PATCH_BYTES      (640 * 1024)  /* what a patch pack may ask of a decoder, libraries included */
+#define LIM_PATCH_COVERS     (16 * 1024)   /* per object; system updates need 3 Ki, 24 bytes each */
+#define LIM_PATCH_RAW_BYTES  (9ULL << 30)  /* stream of one pack: an image without any likeness, and some */
 
 /* The manifest. */
 #define LIM_APPS       32

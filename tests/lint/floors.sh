@@ -33,6 +33,7 @@ wall 'mosquitto.h|<mqtt_protocol' agent/link_mqtt.c fleet/mqtt.c
 wall 'curl/' ota/fetch_http.c fleet/http.c
 wall 'lz4' ota/codec.c fleet/codec_make.c
 wall 'lzma' ota/codec.c fleet/codec_make.c
+wall 'divsufsort' fleet/match.c
 wall 'zlib.h' ota/gunzip.c fleet/measure.c
 
 # The daemons' core opens no network socket and starts no shell.

@@ -7,6 +7,7 @@
  *   report.c     state and health as JSON              uplink.c the link process and what is sent
  *   start.c      a want and its image -> a running box     confine.c  what core holds itself to
  *   ctl.c        the local socket                      events.c the ring of events
+ *   point.c      where tests may cut                   check.c  --check: what a folder would start with
  *
  * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
  * next step. */
@@ -131,12 +132,13 @@ struct core {
 void core_touch(struct core *c); /* something changed: observe and plan after this turn, report */
 void core_keep(struct core *c, const char *app, const char *what, int fd); /* "app.web.pid" at the keeper */
 void core_drop(struct core *c, const char *app, const char *what);
-/* A named point of an update at which a test may end core by SIGKILL, once (LIMPET_KILL_AT); does nothing
- * otherwise. */
-void core_point(const struct core *c, const char *name);
 uint64_t core_now_s(const struct core *c); /* clock_judge_s with the saved floor */
 void core_progress(struct core *c);        /* tell how far the job is, at most once in two seconds */
 void core_stop(struct core *c);            /* stop apps, then end */
+
+/* point.c: a named point of an update at which a test may end core by SIGKILL, once (LIMPET_KILL_AT), or be
+ * told of it (LIMPET_TELL); does nothing otherwise. */
+void core_point(const struct core *c, const char *name);
 
 /* confine.c */
 int confine_group(struct core *c,

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "agent/check.h"
 #include "agent/core.h"
 #include "agent/ctl.h"
 #include "agent/keeper.h"
@@ -43,15 +44,6 @@ void core_touch(struct core *c)
 {
     c->dirty = true;
     c->report_dirty = true;
-}
-
-void core_point(const struct core *c, const char *name)
-{
-    const char *at = getenv("LIMPET_KILL_AT");
-    if (!at || strcmp(at, name) != 0 || faccessat(c->run_fd, "killed", F_OK, 0) == 0)
-        return;
-    (void)fs_write_atomic(c->run_fd, "killed", buf_str(name), 0600, NULL);
-    (void)raise(SIGKILL);
 }
 
 /* ---- the keeper ---- */
@@ -535,6 +527,8 @@ int main(int argc, char **argv)
             (void)str_copy(c->config_path, sizeof(c->config_path), argv[i + 1]);
         else if (strcmp(argv[i], "--libexec") == 0)
             (void)str_copy(c->libexec, sizeof(c->libexec), argv[i + 1]);
+        else if (strcmp(argv[i], "--check") == 0)
+            return check_state(c, argv[i + 1]);
     }
     c->has_keeper = fcntl(KEEPER_FD, F_GETFD) >= 0;
     if (start(c, &err) < 0 || loop_run(c->loop, &err) < 0) {

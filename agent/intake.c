@@ -60,6 +60,7 @@ static int take_trust(struct core *c, const struct envelope *e, struct err *err)
         return rc;
     c->state.trust = next;
     c->state.has_trust = true;
+    core_point(c, "trust-saved");
     if (next.issued_s > c->state.ledger.time_floor_s) {
         c->state.ledger.time_floor_s = next.issued_s;
         save(c);
@@ -154,10 +155,29 @@ static int refuse(struct core *c, struct state_rev *r, const struct set *s, cons
     return -(int)why->kind;
 }
 
+/* Counter durable, then document durable. The operator's rollback stands in the ledger until the document is
+ * there: power between the two must not undo it (mend_candidate). */
+static int make_durable(struct core *c, const struct envelope *e, struct err *err)
+{
+    core_point(c, "accept-before-ledger");
+    int rc = state_save(&c->state, err);
+    if (rc < 0)
+        return rc;
+    core_point(c, "accept-after-ledger");
+    rc = state_store(&c->state, STATE_DESIRED, e, err);
+    if (rc < 0)
+        return rc;
+    c->state.ledger.follow_previous = false;
+    core_point(c, "accept-after-document");
+    return 0;
+}
+
 static int accept(struct core *c, struct state_rev *r, struct set *take_s, const struct envelope *e,
                   const struct digest *digest, struct err *err)
 {
     struct ledger *l = &c->state.ledger;
+    struct ledger AUTO_MEM *before = mem_need(sizeof(*before));
+    *before = *l;
     if (c->candidate.arena && l->candidate_verdict == VERDICT_NONE)
         end_candidate(c, VERDICT_SUPERSEDED, "a newer manifest arrived");
     r->rev = take_s->d.rev;
@@ -167,17 +187,13 @@ static int accept(struct core *c, struct state_rev *r, struct set *take_s, const
     l->candidate_verdict = VERDICT_NONE;
     l->candidate_why[0] = '\0';
     l->trial_boots = 0;
-    l->follow_previous = false;
     l->time_floor_s = take_s->d.issued_s > l->time_floor_s ? take_s->d.issued_s : l->time_floor_s;
     (void)str_copy(l->source, sizeof(l->source), r->source);
-    core_point(c, "accept-before-ledger");
-    int rc = state_save(&c->state, err);
-    core_point(c, "accept-after-ledger");
-    if (rc == 0)
-        rc = state_store(&c->state, STATE_DESIRED, e, err);
-    core_point(c, "accept-after-document");
-    if (rc < 0)
+    int rc = make_durable(c, e, err);
+    if (rc < 0) { /* a full or failing disk: the one that was there goes on, this one may come again */
+        *l = *before;
         return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
+    }
     if (c->job)
         job_cancel(c->job, "a newer manifest arrived"); /* what it has fetched so far stays */
     set_replace(c, &c->candidate, take_s);
@@ -395,8 +411,10 @@ static void mend_candidate(struct core *c)
 {
     struct ledger *l = &c->state.ledger;
     uint64_t rev = c->candidate.arena ? c->candidate.d.rev : 0, lost = l->candidate_rev;
-    if (rev == lost)
+    if (rev == lost) {
+        l->follow_previous &= l->candidate_verdict == VERDICT_CONVERGED; /* it was of the one before */
         return;
+    }
     l->candidate_rev = rev;
     l->candidate_verdict = VERDICT_NONE;
     for (unsigned i = 0; i < l->n_history; i++)
@@ -469,6 +487,7 @@ int intake_rollback(struct core *c, struct err *err)
         l->follow_previous = false;
         return rc;
     }
+    core_point(c, "rollback-saved");
     event_add(c, "rolled-back", NULL, "rev %llu -> rev %llu by the operator on the device",
               (unsigned long long)l->candidate_rev, (unsigned long long)c->previous.d.rev);
     images_forget(c);

@@ -184,7 +184,8 @@ int entry_check(struct entry *e, struct err *err)
     char shown[SHOWN];
 
     (void)entry_printable(e->path, shown, sizeof(shown));
-    if (e->path[0] == '\0')
+    /* a folder's "" is the root in the one spelling: so a record has it */
+    if (e->path[0] == '\0' && e->kind != ENTRY_DIR && e->kind != ENTRY_OPAQUE)
         return err_set(err, ERR_INVALID, "entry without a name");
     const char *why = normalise(e->path);
     if (!why)

@@ -527,6 +527,8 @@ static int name_all(struct install *i, const char *hex, struct err *err)
         r = err_errno(err, errno, "remove the objects' folder");
     if (r == 0)
         r = name_records(i, err);
+    if (r == 0 && faccessat(i->s->images_fd, hex, F_OK, 0) == 0) /* it is there, but marked as damaged */
+        return mend_image(i->s, hex, err);
     if (r == 0 && renameat(i->s->tmp_fd, hex, i->s->images_fd, hex) < 0)
         r = err_errno(err, errno, "name image");
     return r < 0 ? r : fs_sync_all(i->s->images_fd, err);

@@ -110,8 +110,8 @@ static bool name_digest(const char *name, struct digest *ret)
     return str_fmt(text, sizeof(text), "sha256:%s", name) && digest_parse(text, ret, NULL) == 0;
 }
 
-int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
-                    struct err *err)
+static int each_name(int dir_fd, bool hidden, int (*fn)(void *arg, const char *name, struct err *err),
+                     void *arg, struct err *err)
 {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -124,10 +124,22 @@ int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct er
         return r;
     }
     for (struct dirent *e; r >= 0 && (e = readdir(dir)) != NULL;)
-        if (e->d_name[0] != '.')
+        if (e->d_name[0] != '.' || (hidden && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0))
             r = fn(arg, e->d_name, err);
     (void)closedir(dir);
     return r < 0 ? r : 0;
+}
+
+int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
+                    struct err *err)
+{
+    return each_name(dir_fd, false, fn, arg, err);
+}
+
+int store_each_entry(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
+                     struct err *err)
+{
+    return each_name(dir_fd, true, fn, arg, err);
 }
 
 struct each {
@@ -255,9 +267,10 @@ static char *image_path(const struct digest *d, const char *file, char *dst, siz
 
 int store_has_image(struct store *s, const struct digest *manifest)
 {
-    char hex[65];
+    char hex[65], path[96];
 
-    return faccessat(s->images_fd, digest_hex(manifest, hex), F_OK, 0) == 0;
+    return faccessat(s->images_fd, digest_hex(manifest, hex), F_OK, 0) == 0 &&
+           faccessat(s->images_fd, image_path(manifest, DAMAGED_FILE, path, sizeof(path)), F_OK, 0) < 0;
 }
 
 int store_open_rootfs(struct store *s, const struct digest *manifest, int *ret_fd, struct err *err)

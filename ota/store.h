@@ -112,6 +112,21 @@ struct store_keep {
     bool pressed;
 };
 int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_freed_bytes, struct err *err);
+/* Read what the store holds and compare it with its names, from sc->cursor on, about max_bytes at a time, in a
+ * job. A bad object or blob loses its name; images made of it are marked: store_has_image says 0 until
+ * store_install has mended them in place, and boxes that run from them go on. The caller keeps cursor between
+ * calls ("": a round begins). on_bad (may be NULL) is called for each thing that is bad: "objects/ab/NAME" and
+ * why. look_only: nothing is changed. Errors: CONFLICT (a job works on the store), IO, NOMEM. */
+struct store_scrub {
+    char cursor[128];   /* in, out */
+    uint64_t max_bytes; /* to read; the file that passes it is still read to its end */
+    bool look_only;
+    void (*on_bad)(void *arg, const char *name, const char *why);
+    void *arg;
+    uint64_t bytes, files, bad, images; /* out: read, looked at, found bad, marked */
+    bool ended;                         /* out: the round is over */
+};
+int store_scrub(struct store *s, struct store_scrub *sc, struct err *err);
 /* Called for each image held; bytes: what its files hold, shared ones too. */
 int store_list(struct store *s, void (*fn)(void *arg, const struct digest *manifest, uint64_t bytes),
                void *arg, struct err *err);

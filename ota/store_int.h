@@ -26,10 +26,22 @@ char *store_meta_build(const struct store_meta *m); /* malloc'd text, owner: cal
  * it is called for. */
 int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
                     struct err *err);
+/* The same with names that begin with a dot, "." and ".." left out. */
+int store_each_entry(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
+                     struct err *err);
 /* Files of a folder whose name is a digest's hex: fn returns 0 or -kind to stop. The listing may change under
  * it. */
 int store_each(int dir_fd, int (*fn)(void *arg, const char *name, const struct digest *d, struct err *err),
                void *arg, struct err *err);
+
+/* ---- scrub.c, mend.c ---- */
+/* In images/<digest>/: something of this image has gone bad. It counts as not held until it is installed
+ * again; boxes that run from it go on. */
+#define DAMAGED_FILE "damaged"
+int store_mark_damaged(struct store *s, const char *image_name, struct err *err); /* durable */
+/* tmp/<image_name> is the image laid anew and durable: put what differs in the damaged one's place, take the
+ * mark away, durably, and remove tmp/<image_name>. Errors: IO, NOSPACE, INVALID. */
+int mend_image(struct store *s, const char *image_name, struct err *err);
 
 /* ---- object.c ---- */
 #define OBJECT_NAME_BYTES 96

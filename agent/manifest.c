@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "agent/words.h"
+#include "ota/source.h"
 #include "platform/cgroup.h"
 
 /* One document being read: where strings go, and what the walk fills. */
@@ -375,10 +376,11 @@ static int read_release(struct reader *r, const struct json_cur *app, struct wan
     for (unsigned i = 0; i < w->n_sources; i++) {
         struct json_cur c = json_at(&a, i);
         const char *s;
+        struct err why = ERR_INIT;
         if (json_as_str(&c, 512, &s, r->err) < 0)
             return -(int)ERR_INVALID;
-        if (strncmp(s, "http://", 7) != 0 && strncmp(s, "https://", 8) != 0 && strncmp(s, "dir:/", 5) != 0)
-            return json_fail(&c, r->err, ERR_INVALID, "\"%.60s\" is neither http://, https:// nor dir:/", s);
+        if (source_parse(s, NULL, &why) < 0)
+            return json_fail(&c, r->err, ERR_INVALID, "%s", why.msg);
         if (keep(r, s, &w->sources[i]) < 0)
             return -(int)ERR_NOMEM;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fleet/doc.h"
+#include "ota/source.h"
 #include "platform/crypto.h"
 #include "platform/limits.h"
 
@@ -333,6 +334,7 @@ static int check_text(const struct json_cur *c, enum rule_type type, const struc
 {
     struct in_addr ip;
     struct digest d;
+    struct err why = ERR_INIT;
     const char *s;
 
     if (json_as_str(c, LIM_TEXT_BYTES, &s, err) < 0)
@@ -347,9 +349,8 @@ static int check_text(const struct json_cur *c, enum rule_type type, const struc
         return json_fail(c, err, ERR_INVALID, "\"%.80s\" is no sha256: digest", s);
     if (type == RULE_ADDRESS && inet_pton(AF_INET, s, &ip) != 1)
         return json_fail(c, err, ERR_INVALID, "\"%.40s\" is no IPv4 address", s);
-    if (type == RULE_SOURCE && strncmp(s, "http://", 7) != 0 && strncmp(s, "https://", 8) != 0 &&
-        strncmp(s, "dir:/", 5) != 0)
-        return json_fail(c, err, ERR_INVALID, "\"%.60s\" is neither http://, https:// nor dir:/", s);
+    if (type == RULE_SOURCE && source_parse(s, NULL, &why) < 0)
+        return json_fail(c, err, ERR_INVALID, "%s", why.msg);
     if (type == RULE_TEXT && r->max && strlen(s) > r->max)
         return json_fail(c, err, ERR_INVALID, "more than %llu bytes", (unsigned long long)r->max);
     return 0;

@@ -12,16 +12,6 @@
  * "deadline". */
 #define LAST_WORDS_MS 1000
 
-int fetch_source_check(const char *source, struct err *err)
-{
-    static const char *const kinds[] = {"http://", "https://", "dir:/"};
-
-    for (size_t k = 0; k < COUNT_OF(kinds); k++)
-        if (strncmp(source, kinds[k], strlen(kinds[k])) == 0)
-            return 0;
-    return err_set(err, ERR_INVALID, "source \"%.80s\": not http://, https:// or dir:/", source);
-}
-
 static int check_sources(const struct fetch_request *r, struct err *err)
 {
     int rc = 0;
@@ -29,7 +19,7 @@ static int check_sources(const struct fetch_request *r, struct err *err)
     if (r->n_sources == 0 || r->n_sources > LIM_SOURCES || r->n_blobs == 0 || r->n_blobs > FETCH_BLOBS_MAX)
         return err_set(err, ERR_INVALID, "fetch: %u sources, %u blobs", r->n_sources, r->n_blobs);
     for (unsigned i = 0; rc == 0 && i < r->n_sources; i++)
-        rc = fetch_source_check(r->sources[i], err);
+        rc = source_parse(r->sources[i], NULL, err);
     return rc;
 }
 

@@ -14,6 +14,7 @@
  * said for good that it will not (404, 401, wrong size or bytes) ends the job with that verdict. */
 #ifndef OTA_FETCH_H
 #define OTA_FETCH_H
+#include "ota/source.h"
 #include "ota/store.h"
 #include "platform/job.h"
 
@@ -30,7 +31,7 @@ struct fetch_blob {
     bool manifest;       /* ask /manifests/ (with Accept) instead of /blobs/ */
 };
 struct fetch_request {
-    const char *const *sources; /* see fetch_source_check */
+    const char *const *sources; /* see ota/source.h */
     unsigned n_sources;
     const struct fetch_blob *blobs;
     unsigned n_blobs;
@@ -88,10 +89,4 @@ int fetch_stream_start(const struct fetch_request *r, int chunks_fd, uint64_t n_
 int fetch_stream_end(struct fetch_stream *s, uint64_t *ret_fetched, struct err *err);
 /* Kill and reap, when it still runs. Keeps err alone. */
 void fetch_stream_done(struct fetch_stream *s);
-
-/* Where blobs lie:
- *   http://HOST[:PORT]/NAME  https://...   an OCI registry
- *   dir:/PATH                              an OCI layout in a folder
- * Pure. Errors: INVALID (another kind). */
-int fetch_source_check(const char *source, struct err *err);
 #endif

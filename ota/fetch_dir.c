@@ -5,21 +5,28 @@
 #include "ota/fetch_int.h"
 #include "platform/fs.h"
 
+char *dir_blob_path(const struct fetch_item *it, char dst[96])
+{
+    char hex[65];
+
+    (void)str_fmt(dst, 96, "blobs/sha256/%s", digest_hex(&it->digest, hex));
+    return dst;
+}
+
 void dir_open(struct fetch_job *j)
 {
-    char hex[65], path[96];
+    char path[96];
 
     for (unsigned s = 0; s < j->n_sources; s++) {
         int AUTO_FD dir = -1;
-        bool is_dir = strncmp(j->sources[s], "dir:", 4) == 0 &&
-                      fs_open_dir(AT_FDCWD, j->sources[s] + 4, false, 0, &dir, NULL) == 0;
+        bool is_dir = j->sources[s].kind == SOURCE_FOLDER &&
+                      fs_open_dir(AT_FDCWD, j->sources[s].at, false, 0, &dir, NULL) == 0;
         for (unsigned i = 0; i < j->n_items; i++) {
             struct fetch_item *it = &j->items[i];
             it->dir_fds[s] = -1;
-            (void)str_fmt(path, sizeof(path), "blobs/sha256/%s", digest_hex(&it->digest, hex));
             if (is_dir)
-                (void)fs_open_below(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0,
-                                    &it->dir_fds[s], NULL);
+                (void)fs_open_below(dir, dir_blob_path(it, path),
+                                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &it->dir_fds[s], NULL);
         }
     }
 }

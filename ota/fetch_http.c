@@ -1,5 +1,5 @@
-/* fetch_http.c - registries over HTTP and HTTPS (OCI distribution-spec); the only place that knows curl. It
- * runs in the sandbox and its bytes are believed by nobody: what it checks here only spares traffic and time.
+/* fetch_http.c - registries (OCI distribution-spec) and layouts over HTTP and HTTPS; the only place that knows
+ * curl. It runs in the sandbox and its bytes are believed by nobody: what it checks here only spares traffic and time.
  * Proxies of the environment are not used. */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ struct http {
     CURL *curl;
     struct curl_slist *accept;
     char token[TOKEN_BYTES]; /* bearer token of token_source, "" none */
-    const char *token_source;
+    const struct source *token_source;
 };
 
 /* One request and what came back so far. */
@@ -336,13 +336,6 @@ static bool challenge_part(const char *challenge, const char *name, char *dst, s
     return str_fmt(dst, size, "%.*s", (int)strcspn(at, "\""), at);
 }
 
-static size_t host_len(const char *url)
-{
-    const char *host = strstr(url, "://");
-
-    return host ? (size_t)(host - url) + 3 + strcspn(host + 3, "/?#") : 0;
-}
-
 static int token_url(const char *challenge, const char *source, char dst[URL_BYTES], struct err *err)
 {
     char realm[512], part[256];
@@ -384,16 +377,17 @@ static int read_token(struct http *h, struct buf text, struct err *err)
 }
 
 /* The password goes to the source's own host only; another host gives a token to anybody or not at all. */
-static int get_token(struct fetch_job *j, const char *challenge, const char *source, struct err *err)
+static int get_token(struct fetch_job *j, const char *challenge, const struct source *source, struct err *err)
 {
     struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
     char url[URL_BYTES], *auth = j->auth;
-    int r = token_url(challenge, source, url, err);
+    int r = token_url(challenge, source->at, url, err);
 
     if (r < 0)
         return r;
     x->j = j;
-    if (host_len(url) != host_len(source) || strncmp(url, source, host_len(source)) != 0)
+    if (source_host_len(url) != source_host_len(source->at) ||
+        strncmp(url, source->at, source_host_len(source->at)) != 0)
         j->auth = NULL;
     r = ask(j, x, url, "", err);
     j->auth = auth;
@@ -406,25 +400,27 @@ static int get_token(struct fetch_job *j, const char *challenge, const char *sou
     return r < 0 ? err_wrap(err, "token") : 0;
 }
 
-/* "http://host/a/b" -> "http://host/v2/a/b/blobs/sha256:..." */
-static int blob_url(const char *source, const struct fetch_item *it, char dst[URL_BYTES], struct err *err)
+/* Of a registry "http://host/a/b" -> "http://host/v2/a/b/blobs/sha256:...", of a layout
+ * "http://host/a/b/blobs/sha256/..." */
+static int blob_url(const struct source *s, const struct fetch_item *it, char dst[URL_BYTES], struct err *err)
 {
-    char digest[SHA256_TEXT];
-    size_t host = host_len(source), len = strlen(source);
+    char digest[SHA256_TEXT], path[96];
+    size_t host = source_host_len(s->at), len = strlen(s->at);
+    bool fits;
 
-    while (len > host && source[len - 1] == '/')
+    while (len > host && s->at[len - 1] == '/')
         len--;
-    if (strchr(source, '@') || strpbrk(source, "?# ") || len <= host + 1)
-        return err_set(err, ERR_INVALID, "not http(s)://host[:port]/name");
-    return str_fmt(dst, URL_BYTES, "%.*s/v2%.*s/%s/%s", (int)host, source, (int)(len - host), source + host,
-                   it->manifest ? "manifests" : "blobs", digest_text(&it->digest, digest))
-               ? 0
-               : err_set(err, ERR_INVALID, "too long");
+    if (s->kind == SOURCE_LAYOUT)
+        fits = str_fmt(dst, URL_BYTES, "%.*s/%s", (int)len, s->at, dir_blob_path(it, path));
+    else
+        fits = str_fmt(dst, URL_BYTES, "%.*s/v2%.*s/%s/%s", (int)host, s->at, (int)(len - host), s->at + host,
+                       it->manifest ? "manifests" : "blobs", digest_text(&it->digest, digest));
+    return fits ? 0 : err_set(err, ERR_INVALID, "too long");
 }
 
 /* One span, with a token when the registry wants one. */
 static int get_span(struct fetch_job *j, struct xfer *x, struct fetch_item *it, struct fetch_span span,
-                    const char *url, const char *source, struct err *err)
+                    const char *url, const struct source *source, struct err *err)
 {
     int r = fetch_afford(j, it, span, err);
 
@@ -438,16 +434,17 @@ static int get_span(struct fetch_job *j, struct xfer *x, struct fetch_item *it, 
     return r < 0 ? r : judge_status(x->status, err);
 }
 
-int http_get(struct fetch_job *j, struct fetch_item *it, const char *source, struct err *err)
+int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
 {
     struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
+    const struct source *s = &j->sources[source];
     struct fetch_span span;
     char url[URL_BYTES];
-    int r = blob_url(source, it, url, err);
+    int r = blob_url(s, it, url, err);
 
     while (r == 0 && fetch_next(it, &span)) {
         uint64_t had = it->have;
-        r = get_span(j, x, it, span, url, source, err);
+        r = get_span(j, x, it, span, url, s, err);
         if (!it->chunks || it->have == had)
             break; /* the caller sees whether it was all */
     }

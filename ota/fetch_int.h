@@ -4,7 +4,8 @@
 #define OTA_FETCH_INT_H
 #include "ota/fetch.h"
 
-#define FETCH_LINE_FD 3
+#define FETCH_LINE_FD   3
+#define FETCH_PSK_BYTES 64
 
 /* One blob: all of it from `have` on into a file, or chunks of it into a pipe. Which bytes are wanted next is all
  * that a source needs to know (fetch_next); what it gets it hands to fetch_take. */
@@ -26,9 +27,11 @@ struct fetch_span {
 };
 struct fetch_job {
     unsigned n_sources, n_items;
-    const char *sources[LIM_SOURCES]; /* in the document */
+    const char *names[LIM_SOURCES]; /* of sources, as the request has them; they point into it */
+    struct source sources[LIM_SOURCES];
     struct fetch_item items[FETCH_BLOBS_MAX];
-    char *ca, *auth; /* contents of the files, or NULL */
+    char *ca, *auth_text; /* contents of the files, or NULL */
+    char *auth;           /* "user:password" in auth_text, or NULL */
     size_t ca_len;
     uint64_t min_rate, stall_s, deadline_ms; /* deadline: clock_boot_ms */
     uint64_t rate, budget;                   /* 0: none */
@@ -37,7 +40,11 @@ struct fetch_job {
     bool ours;                      /* what failed last is no source's fault: none is asked again */
     uint32_t uid, gid;
     uint64_t told_ms;
+    char *psk_identity; /* of DTLS; NULL: by certificate */
+    uint8_t psk[FETCH_PSK_BYTES];
+    size_t psk_len;
     struct http *http;
+    struct coap *coap;
 };
 
 /* fetch_item.c. Map the list of the only item's chunks from fd and check it. Errors: INVALID (see
@@ -49,6 +56,8 @@ bool fetch_next(const struct fetch_item *it, struct fetch_span *ret);
  * Errors: INTEGRITY (more than signed, a gap, a chunk with other bytes); and, with j->ours set, those of the file
  * or pipe: NOSPACE, IO. */
 int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes, struct err *err);
+/* The same, but only what lies at or behind `at`. */
+bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_span *ret);
 /* A source begins: what another one left of a chunk is forgotten. */
 void fetch_begin(struct fetch_item *it);
 /* Count bytes from the network before they are looked at. Errors: DENIED (budget; j->ours is set). */
@@ -66,10 +75,19 @@ int fetch_run(struct fetch_job *j, struct err *err);
  * INTEGRITY (another size), IO. */
 void dir_open(struct fetch_job *j);
 int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+/* "blobs/sha256/<hex>": where an OCI layout has it. */
+char *dir_blob_path(const struct fetch_item *it, char dst[96]);
 
-/* fetch_http.c: a registry (OCI distribution-spec). Call http_init before the sandbox. */
+/* fetch_http.c: a registry (OCI distribution-spec), or a layout on a web server. Call http_init before the
+ * sandbox. */
 struct http;
 int http_init(struct fetch_job *j, struct err *err);
 void http_done(struct fetch_job *j);
-int http_get(struct fetch_job *j, struct fetch_item *it, const char *source, struct err *err);
+int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+
+/* fetch_coap.c: a layout over CoAP. Call fetch_coap_init before the sandbox. Errors: those of the source. */
+struct coap;
+int fetch_coap_init(struct fetch_job *j, struct err *err);
+void fetch_coap_done(struct fetch_job *j);
+int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 #endif

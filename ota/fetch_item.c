@@ -44,23 +44,35 @@ int fetch_list(struct fetch_item *it, int fd, uint64_t n, struct err *err)
     return 0;
 }
 
-bool fetch_next(const struct fetch_item *it, struct fetch_span *ret)
+bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_span *ret)
 {
+    uint64_t i = it->next;
+    struct fetch_chunk c = {0};
+
     if (!it->chunks) {
-        *ret = (struct fetch_span){it->have, 0};
-        return it->size == 0 || it->have < it->size;
+        *ret = (struct fetch_span){at > it->have ? at : it->have, 0};
+        return it->size == 0 || ret->from < it->size;
     }
-    if (it->next >= it->n_chunks)
+    for (; i < it->n_chunks; i++) {
+        c = chunk_at(it, i);
+        if (c.at + c.len > at)
+            break;
+    }
+    if (i == it->n_chunks)
         return false;
-    struct fetch_chunk c = chunk_at(it, it->next);
-    *ret = (struct fetch_span){c.at, c.at + c.len};
-    for (uint64_t i = it->next + 1; i < it->n_chunks; i++) {
+    *ret = (struct fetch_span){c.at > at ? c.at : at, c.at + c.len};
+    for (i++; i < it->n_chunks; i++) {
         c = chunk_at(it, i);
         if (c.at - ret->to > GAP_BYTES)
             break;
         ret->to = c.at + c.len;
     }
     return true;
+}
+
+bool fetch_next(const struct fetch_item *it, struct fetch_span *ret)
+{
+    return fetch_next_after(it, 0, ret);
 }
 
 static void pass_over(struct buf *bytes, uint64_t *at, uint64_t n)

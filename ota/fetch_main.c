@@ -15,14 +15,14 @@
 #include "platform/fs.h"
 #include "platform/sandbox.h"
 
-#define REQUEST_FD   4
-#define FIRST_BLOB   5
-#define LIST_FD      6 /* of chunks, when fd 5 is a pipe */
-#define CA_BYTES     (1024 * 1024)
-#define AUTH_BYTES   512
-#define SOURCE_BYTES 1024
-#define OPEN_FILES   (32 + LIM_SOURCES * FETCH_BLOBS_MAX)
-#define DATA_BYTES   (64ULL << 20) /* mappings, not memory in use: the cgroup bounds that */
+#define REQUEST_FD 4
+#define FIRST_BLOB 5
+#define LIST_FD    6 /* of chunks, when fd 5 is a pipe */
+#define CA_BYTES   (1024 * 1024)
+#define AUTH_BYTES 512
+#define PATH_BYTES 1024
+#define OPEN_FILES (32 + LIM_SOURCES * FETCH_BLOBS_MAX)
+#define DATA_BYTES (64ULL << 20) /* mappings, not memory in use: the cgroup bounds that */
 
 /* What name resolution and TLS read after the sandbox has closed. Absent ones do not matter. */
 static const char *const system_paths[] = {
@@ -64,7 +64,9 @@ static int read_lists(const struct json_cur *root, struct fetch_job *j, struct e
 
     for (; r >= 0 && j->n_sources < json_len(&arr); j->n_sources++) {
         struct json_cur at = json_at(&arr, j->n_sources);
-        r = json_as_str(&at, SOURCE_BYTES, &j->sources[j->n_sources], err);
+        r = json_as_str(&at, SOURCE_BYTES, &j->names[j->n_sources], err);
+        if (r >= 0)
+            r = source_parse(j->names[j->n_sources], &j->sources[j->n_sources], err);
     }
     if (r >= 0)
         r = json_get_array(root, "blobs", JSON_REQUIRED, FETCH_BLOBS_MAX, &arr, err);
@@ -81,7 +83,7 @@ static int read_file(const struct json_cur *root, const char *key, size_t most, 
                      struct err *err)
 {
     const char *path = NULL;
-    int r = json_get_str(root, key, JSON_OPTIONAL, SOURCE_BYTES, &path, err);
+    int r = json_get_str(root, key, JSON_OPTIONAL, PATH_BYTES, &path, err);
 
     return r <= 0 ? r : fs_read(AT_FDCWD, path, most, (uint8_t **)ret, ret_len, err);
 }
@@ -113,6 +115,38 @@ static int read_numbers(const struct json_cur *root, struct fetch_job *j, struct
     return r;
 }
 
+/* "psk IDENTITY HEXKEY" */
+static int take_psk(struct fetch_job *j, char *line, struct err *err)
+{
+    char *key = strrchr(line, ' ');
+
+    if (!key || key == line)
+        return err_set(err, ERR_INVALID, "auth: not \"psk IDENTITY HEXKEY\"");
+    *key++ = '\0';
+    j->psk_len = strlen(key) / 2;
+    if (j->psk_len == 0 || j->psk_len > sizeof(j->psk) || strlen(key) % 2 ||
+        !hex_decode(key, j->psk, j->psk_len))
+        return err_set(err, ERR_INVALID, "auth: a psk has 1 to %zu bytes in hex", sizeof(j->psk));
+    j->psk_identity = line;
+    return 0;
+}
+
+/* Lines of the auth file: "user:password" for HTTP, "psk IDENTITY HEXKEY" for CoAPS. */
+static int split_auth(struct fetch_job *j, struct err *err)
+{
+    char *rest = j->auth_text, *line;
+    int r = 0;
+
+    while (r == 0 && rest && (line = strsep(&rest, "\n")) != NULL) {
+        line[strcspn(line, "\r")] = '\0';
+        if (strncmp(line, "psk ", 4) == 0)
+            r = take_psk(j, line + 4, err);
+        else if (line[0] && !j->auth)
+            j->auth = line;
+    }
+    return r;
+}
+
 static int read_request(const struct json_cur *root, struct fetch_job *j, struct err *err)
 {
     size_t auth_len = 0;
@@ -123,9 +157,9 @@ static int read_request(const struct json_cur *root, struct fetch_job *j, struct
     if (r >= 0)
         r = read_file(root, "ca", CA_BYTES, &j->ca, &j->ca_len, err);
     if (r >= 0)
-        r = read_file(root, "auth", AUTH_BYTES, &j->auth, &auth_len, err);
-    if (r >= 0 && j->auth)
-        j->auth[strcspn(j->auth, "\r\n")] = '\0';
+        r = read_file(root, "auth", AUTH_BYTES, &j->auth_text, &auth_len, err);
+    if (r >= 0)
+        r = split_auth(j, err);
     return r >= 0 ? json_done(root, err) : r;
 }
 
@@ -190,6 +224,10 @@ static int run(struct fetch_job *j, struct err *err)
         dir_open(j);
     if (r >= 0)
         r = http_init(j, err);
+#ifdef LIMPET_COAP
+    if (r >= 0)
+        r = fetch_coap_init(j, err);
+#endif
     if (r >= 0)
         r = enter_sandbox(j, err);
     if (r >= 0)
@@ -197,6 +235,9 @@ static int run(struct fetch_job *j, struct err *err)
     if (r >= 0)
         r = fetch_run(j, err);
     http_done(j);
+#ifdef LIMPET_COAP
+    fetch_coap_done(j);
+#endif
     return r;
 }
 
@@ -220,6 +261,6 @@ int main(int argc, char **argv)
     else
         job_line(FETCH_LINE_FD, "ok %llu", (unsigned long long)job.fetched);
     free(job.ca);
-    free(job.auth);
+    free(job.auth_text);
     return r < 0;
 }

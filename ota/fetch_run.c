@@ -29,22 +29,39 @@ static bool nothing_wanted(const struct fetch_item *it)
     return !fetch_next(it, &span);
 }
 
+static int ask(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
+{
+    switch (j->sources[index].kind) {
+    case SOURCE_REGISTRY:
+    case SOURCE_LAYOUT:
+        return http_get(j, it, index, err);
+    case SOURCE_FOLDER:
+        return dir_get(j, it, index, err);
+    case SOURCE_COAP:
+#ifdef LIMPET_COAP
+        return fetch_coap_get(j, it, index, err);
+#endif
+    case SOURCE_STICK:
+        break;
+    }
+    return err_set(err, ERR_UNSUPPORTED, "this build has no such source");
+}
+
 static int get(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
 {
-    const char *source = j->sources[index];
     struct err why = ERR_INIT;
     int r = start_again(it, &why);
 
     fetch_begin(it);
     if (r == 0)
-        r = strncmp(source, "dir:", 4) == 0 ? dir_get(j, it, index, &why) : http_get(j, it, source, &why);
+        r = ask(j, it, index, &why);
 
     if (nothing_wanted(it))
         r = 0; /* all that was signed is here; whatever the source did then, the digest decides */
     else if (r == 0 && it->size)
         r = err_set(&why, ERR_NET, "ended early, %llu bytes are here", (unsigned long long)it->have);
     it->complete = r == 0;
-    return r < 0 ? err_set(err, why.kind, "%s: %s", source, why.msg) : 0;
+    return r < 0 ? err_set(err, why.kind, "%s: %s", j->names[index], why.msg) : 0;
 }
 
 /* What one round over all sources came to for one item. */

@@ -1,8 +1,206 @@
 #include "fleet/pack_patch.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fleet/patch_make.h"
+#include "fleet/similar.h"
+
+_Static_assert(PACK_BASES_MAX == PATCH_BASES, "the table and the stream mean the same");
+
+/* One new object that the old tree lacks, and the old objects that it is made of. */
+struct work {
+    const struct flat_object *object;
+    uint64_t packed; /* in the full pack */
+    size_t bases[PATCH_BASES];
+    unsigned n_bases;
+};
+struct making {
+    const struct pack_patch *in;
+    struct flat_objects old, new;
+    struct similar_features *features; /* of the old ones */
+    struct similar_file *files;
+    struct work *work;
+    size_t n_work;
+    uint64_t object_bytes, changed_packed;
+};
+
+static int by_digest(const void *a, const void *b)
+{
+    return memcmp(a, b, SHA256_BYTES);
+}
+
+/* The new objects whose content the old tree has not got. */
+static void list_work(struct making *m)
+{
+    struct digest AUTO_MEM *held = mem_need((m->old.n + 1) * sizeof(*held));
+
+    for (size_t i = 0; i < m->old.n; i++)
+        held[i] = m->old.list[i].digest;
+    qsort(held, m->old.n, sizeof(*held), by_digest);
+    m->work = mem_need_zero((m->new.n + 1) * sizeof(*m->work));
+    for (size_t i = 0; i < m->new.n; i++) {
+        if (bsearch(&m->new.list[i].digest, held, m->old.n, sizeof(*held), by_digest))
+            continue;
+        m->work[m->n_work++] = (struct work){.object = &m->new.list[i], .packed = m->in->packed[i]};
+        m->object_bytes += m->new.list[i].size;
+        m->changed_packed += m->in->packed[i];
+    }
+}
+
+static int features_of(const struct making *m, const struct flat_object *o, struct similar_features *ret,
+                       struct err *err)
+{
+    struct buf bytes;
+    int r = flat_map(m->in->objects_fd, &o->digest, o->size, &bytes, err);
+
+    if (r < 0)
+        return r;
+    similar_features(bytes, ret);
+    flat_unmap(bytes);
+    return 0;
+}
+
+static int choose_bases(struct making *m, struct err *err)
+{
+    struct similar_features AUTO_MEM *own = mem_need(sizeof(*own));
+    int r = 0;
+
+    m->features = mem_need((m->old.n + 1) * sizeof(*m->features));
+    m->files = mem_need((m->old.n + 1) * sizeof(*m->files));
+    for (size_t i = 0; r == 0 && m->n_work > 0 && i < m->old.n; i++) {
+        r = features_of(m, &m->old.list[i], &m->features[i], err);
+        m->files[i] = (struct similar_file){m->old.list[i].path, m->old.list[i].size, &m->features[i]};
+    }
+    if (r < 0)
+        return r;
+    AUTO_FREE(similar) struct similar *s = similar_new(m->files, m->n_work ? m->old.n : 0);
+    for (size_t i = 0; r == 0 && i < m->n_work; i++) {
+        const struct flat_object *o = m->work[i].object;
+        r = features_of(m, o, own, err);
+        if (r == 0)
+            m->work[i].n_bases =
+                similar_bases(s, &(struct similar_file){o->path, o->size, own}, m->work[i].bases);
+    }
+    return r;
+}
+
+/* The table of bases, and its length before it. */
+static int put_table(const struct making *m, struct patch_make *make, struct err *err)
+{
+    uint8_t AUTO_MEM *table = mem_need((m->n_work + 1) * PACK_PATCHED_MAX);
+    uint8_t size[8];
+    struct pack_table t = {0};
+    size_t len = 0;
+
+    for (size_t i = 0; i < m->n_work; i++) {
+        const struct work *w = &m->work[i];
+        struct pack_patched p = {.at = w->object->at, .n_bases = w->n_bases};
+        for (unsigned b = 0; b < w->n_bases; b++)
+            p.bases[b] = m->old.list[w->bases[b]].at;
+        len += pack_patched_encode(&t, &p, table + len);
+    }
+    len += pack_patched_encode(&t, NULL, table + len);
+    if (len > LIM_PATCH_TABLE_BYTES)
+        return err_set(err, ERR_NOSPACE, "patch: too many new files");
+    for (unsigned i = 0; i < sizeof(size); i++)
+        size[i] = (uint8_t)((uint64_t)len >> (8 * i));
+    int r = patch_make_object(make, NULL, 0, buf_of(size, sizeof(size)), NULL, err);
+    return r < 0 ? r : patch_make_object(make, NULL, 0, buf_of(table, len), NULL, err);
+}
+
+static void explain(const struct making *m, const struct work *w, const struct patch_cost *cost)
+{
+    char how[80];
+
+    if (!m->in->explain)
+        return;
+    if (w->n_bases == 0)
+        (void)str_fmt(how, sizeof(how), "new");
+    else
+        (void)str_fmt(how, sizeof(how), "%u cover%s%s%s", cost->covers, cost->covers == 1 ? "" : "s",
+                      cost->predicted ? ", addresses" : "", w->n_bases > 1 ? ", several files" : "");
+    m->in->explain(m->in->explain_arg,
+                   &(struct packing_line){w->object->path, how, w->n_bases ? m->old.list[w->bases[0]].path : "",
+                                          w->object->size, cost->packed_bytes});
+}
+
+static int put_object(const struct making *m, const struct work *w, struct patch_make *make, struct err *err)
+{
+    struct buf bases[PATCH_BASES], bytes = {NULL, 0};
+    struct patch_cost cost = {0};
+    unsigned n = 0;
+    int r = flat_map(m->in->objects_fd, &w->object->digest, w->object->size, &bytes, err);
+
+    for (; r == 0 && n < w->n_bases; n += r == 0) {
+        const struct flat_object *o = &m->old.list[w->bases[n]];
+        r = flat_map(m->in->objects_fd, &o->digest, o->size, &bases[n], err);
+    }
+    if (r == 0)
+        r = patch_make_object(make, bases, n, bytes, &cost, err);
+    if (r == 0)
+        explain(m, w, &cost);
+    for (unsigned i = 0; i < n; i++)
+        flat_unmap(bases[i]);
+    if (bytes.p)
+        flat_unmap(bytes);
+    return r;
+}
+
+static int make_stream(struct making *m, struct patch_make *make, struct pack_patch_sum *ret, struct err *err)
+{
+    uint64_t done = 0;
+    int r = patch_make_object(make, &m->in->old_tree, 1, m->in->new_tree, NULL, err);
+
+    if (r == 0)
+        r = put_table(m, make, err);
+    for (size_t i = 0; r == 0 && i < m->n_work; i++) {
+        r = put_object(m, &m->work[i], make, err);
+        done += m->work[i].object->size;
+        if (m->in->progress.fn)
+            m->in->progress.fn(m->in->progress.arg, done, m->object_bytes);
+    }
+    return r < 0 ? r : patch_make_end(make, &ret->bytes, err);
+}
+
+static int read_memory(int fd, uint64_t *ret, struct err *err)
+{
+    uint8_t bytes[PATCH_HEAD_BYTES];
+    struct patch_head h;
+
+    if (pread(fd, bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return err_set(err, ERR_IO, "read the patch back");
+    int r = patch_head_decode(bytes, &h, err);
+    if (r == 0)
+        *ret = h.memory;
+    return r;
+}
+
 int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, struct err *err)
 {
-    (void)p;
-    (void)ret;
-    return err_set(err, ERR_UNSUPPORTED, "no patches yet");
+    AUTO_FREE(patch_make) struct patch_make *make = NULL;
+    struct making m = {.in = p};
+    int r = flat_list(p->old_tree, &m.old, err);
+
+    if (r == 0)
+        r = flat_list(p->new_tree, &m.new, err);
+    if (r == 0)
+        list_work(&m);
+    if (r == 0)
+        r = choose_bases(&m, err);
+    if (r == 0)
+        r = patch_make_new(p->codec, p->out_fd, &make, err);
+    if (r == 0)
+        r = make_stream(&m, make, ret, err);
+    if (r == 0)
+        r = read_memory(p->out_fd, &ret->memory_bytes, err);
+    ret->objects = (unsigned)m.n_work;
+    ret->object_bytes = m.object_bytes;
+    ret->changed_packed = m.changed_packed;
+    free(m.features);
+    free(m.files);
+    free(m.work);
+    flat_list_done(&m.old);
+    flat_list_done(&m.new);
+    return r;
 }

@@ -22,7 +22,7 @@ void pull_tell(struct pull *p, uint64_t done, uint64_t total)
 
 /* ---- the walk ---- */
 
-enum source { FROM_PART, FROM_OLD, FROM_DATA };
+enum chunk_from { FROM_PART, FROM_OLD, FROM_DATA };
 struct walk {
     struct tree_at at;
     struct entry e;
@@ -36,7 +36,7 @@ struct walk {
     struct pack_chunk c;
     uint64_t at_data, raw_at; /* its place in the data, in the object */
     uint64_t old_at;          /* FROM_OLD */
-    enum source source;
+    enum chunk_from source;
 };
 struct walker { /* what walks share */
     struct pull *p;

@@ -15,6 +15,13 @@ void act_candidates(const struct core *c, const struct desired **ret_candidate,
     *ret_good = back ? &c->previous.d : c->good.arena ? &c->good.d : NULL;
 }
 
+static void put_cost(const struct image *i, struct cost *ret)
+{
+    if (i->state >= IMAGE_NO_LAYERS && i->state < IMAGE_INSTALLED && i->route.known)
+        *ret = (struct cost){route_name(i->route.kind), i->route.down_bytes, i->route.write_bytes,
+                             i->route.memory_bytes};
+}
+
 void act_observe(struct core *c, struct observed *ret)
 {
     memset(ret, 0, sizeof(*ret));
@@ -25,7 +32,11 @@ void act_observe(struct core *c, struct observed *ret)
     for (unsigned i = 0; i < LIM_APPS; i++) {
         ret->candidate_image[i] = c->candidate_image[i].state;
         ret->good_image[i] = c->good_image[i].state;
+        put_cost(&c->candidate_image[i], &ret->candidate_cost[i]);
+        put_cost(&c->good_image[i], &ret->good_cost[i]);
     }
+    if (c->candidate.arena)
+        ret->window_ms = 1000 * manifest_window_s(&c->candidate.d.download, core_now_s(c));
     ret->verdict = c->state.ledger.candidate_verdict;
     ret->has_garbage = c->has_garbage;
     ret->job_running = c->job != NULL;

@@ -38,11 +38,11 @@ struct image {
     uint64_t manifest_bytes;
     char version[LIM_NAME_BYTES];
     uint64_t unpacked_bytes, inodes, packed_bytes;
-    struct route route; /* from NO_LAYERS on */
+    struct route route;       /* from NO_LAYERS on */
     struct release_pack pack; /* of the route */
     struct release_blob tree;
     struct digest old_image; /* of the same app, for chunks; zeros: none */
-    struct err fault; /* why it can get no further (kind NONE: nothing is wrong) */
+    struct err fault;        /* why it can get no further (kind NONE: nothing is wrong) */
 };
 
 /* What was learned of an image's ways since core started; by its manifest's digest. */
@@ -51,8 +51,8 @@ struct image_memo {
     uint64_t used; /* when, for the oldest to go */
     bool no_patch, no_chunks, chunks_known;
     struct store_cost chunks;
-    struct route route;   /* as it stands: what is still to be done */
-    struct route planned; /* the first that was known, of this kind ... */
+    struct route route;                    /* as it stands: what is still to be done */
+    struct route planned;                  /* the first that was known, of this kind ... */
     uint64_t fetched_bytes, written_bytes; /* ... and what it took */
 };
 

@@ -75,19 +75,20 @@ static void request(struct work *k, const struct want *w)
     struct core *c = k->core;
     const struct config *config = &c->config;
     uint64_t left = budget_left(c);
-    k->fetch = (struct fetch_request){.sources = w->sources,
-                                      .n_sources = w->n_sources,
-                                      .blobs = k->blobs,
-                                      .n_blobs = k->n_blobs,
-                                      .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
-                                      .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
-                                      .program = k->program,
-                                      .cgroup_path = k->group,
-                                      .uid = c->uid,
-                                      .gid = c->gid,
-                                      .rate_bytes_s = c->candidate.arena ? c->candidate.d.download.rate_bytes_s : 0,
-                                      .budget_bytes = left == UINT64_MAX ? 0 : left + 1,
-                                      .deadline_ms = LIM_JOB_MS};
+    k->fetch =
+        (struct fetch_request){.sources = w->sources,
+                               .n_sources = w->n_sources,
+                               .blobs = k->blobs,
+                               .n_blobs = k->n_blobs,
+                               .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
+                               .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
+                               .program = k->program,
+                               .cgroup_path = k->group,
+                               .uid = c->uid,
+                               .gid = c->gid,
+                               .rate_bytes_s = c->candidate.arena ? c->candidate.d.download.rate_bytes_s : 0,
+                               .budget_bytes = left == UINT64_MAX ? 0 : left + 1,
+                               .deadline_ms = LIM_JOB_MS};
 }
 
 /* ---- how jobs end ---- */
@@ -115,8 +116,10 @@ static void progress(void *arg, const char *line)
 /* May another way do what this one did not? Then the failure is told, and is no fault. */
 static bool other_way(struct work *k, const struct err *why)
 {
-    static const bool hopeless[ERR_KIND_COUNT_] = {[ERR_INVALID] = true,     [ERR_INTEGRITY] = true,
-                                                   [ERR_NOTFOUND] = true,    [ERR_UNSUPPORTED] = true,
+    static const bool hopeless[ERR_KIND_COUNT_] = {[ERR_INVALID] = true,
+                                                   [ERR_INTEGRITY] = true,
+                                                   [ERR_NOTFOUND] = true,
+                                                   [ERR_UNSUPPORTED] = true,
                                                    [ERR_NOMEM] = true};
     struct image_memo *m = images_memo(k->core, &k->manifest);
     if (k->route == ROUTE_LAYERS || !hopeless[why->kind])
@@ -239,7 +242,8 @@ static int list_parts(struct core *c, const struct image *i, struct work *k, str
 }
 
 /* What the image lacks next: its release document, its manifest, or what its route needs. */
-static int list_missing(struct core *c, const struct want *w, const struct image *i, struct work *k, struct err *err)
+static int list_missing(struct core *c, const struct want *w, const struct image *i, struct work *k,
+                        struct err *err)
 {
     if (i->state == IMAGE_NO_RELEASE)
         k->blobs[k->n_blobs++] = (struct fetch_blob){w->release, w->release_bytes, false};

@@ -95,9 +95,9 @@ struct want {
 
 /* What an update may cost on the way here. */
 struct want_download {
-    uint64_t max_bytes, rate_bytes_s;         /* 0: no bound */
-    unsigned window_from_min, window_to_min;  /* minutes of the day, UTC; equal: always */
-    bool full_fallback;                       /* a full download where a patch was promised */
+    uint64_t max_bytes, rate_bytes_s;        /* 0: no bound */
+    unsigned window_from_min, window_to_min; /* minutes of the day, UTC; equal: always */
+    bool full_fallback;                      /* a full download where a patch was promised */
 };
 
 struct desired {

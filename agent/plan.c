@@ -309,8 +309,8 @@ static void plan_trial(struct plan *p, const struct desired *candidate, bool has
 static bool only_waits(const struct plan *p)
 {
     for (unsigned i = 0; i < p->n; i++)
-        if (p->steps[i].kind != STEP_WAIT || p->steps[i].why == WHY_PROBATION || p->steps[i].why == WHY_RETRY ||
-            p->steps[i].why == WHY_WINDOW)
+        if (p->steps[i].kind != STEP_WAIT || p->steps[i].why == WHY_PROBATION ||
+            p->steps[i].why == WHY_RETRY || p->steps[i].why == WHY_WINDOW)
             return false;
     return true;
 }
@@ -345,8 +345,8 @@ void plan_make(const struct desired *candidate, const struct desired *last_good,
 /* ", patch: 4000 bytes to fetch, 70000 to write, 600000 of memory" */
 static void cost_text(const struct cost *c, char *dst, size_t size)
 {
-    if (!c->route || !str_fmt(dst, size, " (%s: %llu bytes to fetch, %llu to write, %llu of memory)", c->route,
-                              (unsigned long long)c->down_bytes, (unsigned long long)c->write_bytes,
+    if (!c->route || !str_fmt(dst, size, " (%s: %llu bytes to fetch, %llu to write, %llu of memory)",
+                              c->route, (unsigned long long)c->down_bytes, (unsigned long long)c->write_bytes,
                               (unsigned long long)c->memory_bytes))
         dst[0] = '\0';
 }

@@ -13,9 +13,9 @@ enum image_state {
     IMAGE_NO_RELEASE,
     IMAGE_NO_MANIFEST,
     IMAGE_NO_LAYERS,
-    IMAGE_NO_PATCH,      /* the other ways (agent/route.h) */
+    IMAGE_NO_PATCH, /* the other ways (agent/route.h) */
     IMAGE_NO_TREE,
-    IMAGE_NO_CHUNKS,     /* fetched while it is installed */
+    IMAGE_NO_CHUNKS, /* fetched while it is installed */
     IMAGE_NOT_INSTALLED,
     IMAGE_INSTALLED,
     IMAGE_STATE_COUNT_
@@ -67,7 +67,7 @@ struct observed {
     struct cost candidate_cost[LIM_APPS], good_cost[LIM_APPS];
     uint64_t window_ms;   /* until downloads may begin; 0: now */
     enum verdict verdict; /* of the candidate */
-    bool has_garbage;                                                 /* something can be collected */
+    bool has_garbage;     /* something can be collected */
     bool job_running;     /* one slow step is under way: no second */
     struct fault fault;   /* of the last slow step for the candidate */
     unsigned trial_boots; /* boots since the candidate was first started without being confirmed */

@@ -55,12 +55,13 @@ static bool best_chunks(const struct route_facts *f, struct route *ret)
             (found && p->data.bytes >= f->platform->packs[ret->pack].data.bytes))
             continue;
         found = true;
-        *ret = (struct route){.kind = ROUTE_CHUNKS,
-                              .pack = i,
-                              .known = f->chunks_known,
-                              .down_bytes = f->chunks_known ? f->chunks.fetch_bytes : p->data.bytes,
-                              .write_bytes = f->chunks_known ? f->chunks.write_bytes : f->platform->object_bytes,
-                              .memory_bytes = p->memory_bytes};
+        *ret =
+            (struct route){.kind = ROUTE_CHUNKS,
+                           .pack = i,
+                           .known = f->chunks_known,
+                           .down_bytes = f->chunks_known ? f->chunks.fetch_bytes : p->data.bytes,
+                           .write_bytes = f->chunks_known ? f->chunks.write_bytes : f->platform->object_bytes,
+                           .memory_bytes = p->memory_bytes};
     }
     return found;
 }
@@ -85,8 +86,9 @@ int route_choose(const struct route_facts *f, struct route *ret, struct err *err
     if (f->layer_bytes > 0 && best_patch(f, ret) && ret->down_bytes < layers.down_bytes)
         return 0;
     if (f->layer_bytes > 0 && !f->full_fallback && promises_patch(f->platform))
-        return err_set(err, ERR_DENIED,
-                       "no patch fits what is here, and update.download.full_fallback forbids a full download");
+        return err_set(
+            err, ERR_DENIED,
+            "no patch fits what is here, and update.download.full_fallback forbids a full download");
     bool by_chunks = best_chunks(f, &chunks) && f->layer_bytes > 0;
     *ret = by_chunks && (!chunks.known || chunks.down_bytes < layers.down_bytes) ? chunks : layers;
     return 0;

@@ -9,15 +9,15 @@ enum route_kind { ROUTE_LAYERS, ROUTE_PATCH, ROUTE_CHUNKS, ROUTE_KIND_COUNT_ };
 
 struct route_facts {
     const struct release_platform *platform;
-    uint64_t layer_bytes;            /* still to be fetched */
-    bool has_tree[RELEASE_PACKS];    /* the old tree that packs[i] starts from is here */
-    bool has_codec[RELEASE_PACKS];   /* packs[i] can be decoded */
+    uint64_t layer_bytes;              /* still to be fetched */
+    bool has_tree[RELEASE_PACKS];      /* the old tree that packs[i] starts from is here */
+    bool has_codec[RELEASE_PACKS];     /* packs[i] can be decoded */
     uint64_t pack_have[RELEASE_PACKS]; /* bytes of packs[i] that are here */
-    bool no_patch, no_chunks;        /* it was tried and failed: another way then */
-    bool chunks_known;               /* chunks says what the full pack would cost */
+    bool no_patch, no_chunks;          /* it was tried and failed: another way then */
+    bool chunks_known;                 /* chunks says what the full pack would cost */
     struct store_cost chunks;
-    uint64_t memory_bytes;           /* that decoding may take */
-    bool full_fallback;              /* where a patch was promised, a full download is allowed too */
+    uint64_t memory_bytes; /* that decoding may take */
+    bool full_fallback;    /* where a patch was promised, a full download is allowed too */
 };
 struct route {
     enum route_kind kind;

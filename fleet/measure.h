@@ -6,7 +6,7 @@
 #include "ota/entry.h"
 #include "ota/oci.h"
 
-struct measure;                    /* one image */
+struct measure; /* one image */
 /* Who wants to see the entries (checked) and contents as well; NULL: nobody. Borrowed. */
 struct measure_tap {
     int (*on_entry)(void *arg, const struct entry *e, struct err *err);

@@ -120,9 +120,9 @@ static void explain(const struct making *m, const struct work *w, const struct p
     else
         (void)str_fmt(how, sizeof(how), "%u cover%s%s%s", cost->covers, cost->covers == 1 ? "" : "s",
                       cost->predicted ? ", addresses" : "", w->n_bases > 1 ? ", several files" : "");
-    m->in->explain(m->in->explain_arg,
-                   &(struct packing_line){w->object->path, how, w->n_bases ? m->old.list[w->bases[0]].path : "",
-                                          w->object->size, cost->packed_bytes});
+    m->in->explain(m->in->explain_arg, &(struct packing_line){w->object->path, how,
+                                                              w->n_bases ? m->old.list[w->bases[0]].path : "",
+                                                              w->object->size, cost->packed_bytes});
 }
 
 static int put_object(const struct making *m, const struct work *w, struct patch_make *make, struct err *err)

@@ -25,7 +25,8 @@ int packing_new(struct packing **ret, struct err *err)
     const char *tmp = getenv("TMPDIR");
 
     p->dir_fd = p->objects_fd = -1;
-    if (!str_fmt(p->path, sizeof(p->path), "%s/fleetctl.XXXXXX", tmp && *tmp ? tmp : "/tmp") || !mkdtemp(p->path)) {
+    if (!str_fmt(p->path, sizeof(p->path), "%s/fleetctl.XXXXXX", tmp && *tmp ? tmp : "/tmp") ||
+        !mkdtemp(p->path)) {
         int r = err_errno(err, errno, "make a folder in %s", tmp && *tmp ? tmp : "/tmp");
         p->path[0] = '\0';
         return r;
@@ -77,9 +78,11 @@ struct making {
     uint64_t *packed;
     size_t n_packed;
     char label[80];
+    bool explained; /* of this codec: the last, which is the smallest */
 };
 
-static int put_bytes(struct making *m, const char *type, struct buf bytes, struct release_blob *ret, struct err *err)
+static int put_bytes(struct making *m, const char *type, struct buf bytes, struct release_blob *ret,
+                     struct err *err)
 {
     int r = repo_put_blob(m->r, bytes, &ret->digest, err);
 
@@ -128,7 +131,7 @@ static void note_packed(void *arg, const struct flat_object *o, uint64_t packed_
     char how[40];
 
     m->packed[m->n_packed++] = packed_bytes;
-    if (!m->o->explain || m->o->n_olds > 0)
+    if (!m->o->explain || !m->explained || m->o->n_olds > 0)
         return;
     (void)str_fmt(how, sizeof(how), "%u chunk%s", chunks, chunks == 1 ? "" : "s");
     m->o->explain(m->o->explain_arg, &(struct packing_line){o->path, how, "", o->size, packed_bytes});
@@ -192,7 +195,7 @@ static int make_patch(struct making *m, struct buf old_tree, struct err *err)
                                .codec = m->codec,
                                .packed = m->packed,
                                .progress = {tell, m},
-                               .explain = m->o->explain,
+                               .explain = m->explained ? m->o->explain : NULL,
                                .explain_arg = m->o->explain_arg};
     char more[80], size[16];
     int r = work_file(m->p, &fd, err);
@@ -252,6 +255,7 @@ static int make_platform(struct making *m, struct err *err)
         if (!m->o->codecs[i])
             continue;
         m->codec = i == 0 ? PACK_LZ4 : PACK_LZMA;
+        m->explained = i == 1 || !m->o->codecs[1];
         m->n_packed = 0;
         r = make_full(m, err);
         if (r == 0)

@@ -21,7 +21,7 @@ struct packing_line {
 struct packing_opts {
     const struct image *olds; /* patch packs are made from each of them */
     unsigned n_olds;
-    bool codecs[2]; /* lz4, lzma */
+    bool codecs[2];                                           /* lz4, lzma */
     void (*explain)(void *arg, const struct packing_line *l); /* NULL: nobody asks */
     void *explain_arg;
 };
@@ -31,7 +31,7 @@ struct packing_blob {
     struct digest digest;
     uint64_t bytes;
 };
-#define PACKING_BLOBS (RELEASE_PLATFORMS * RELEASE_PACKS * 2)
+#define PACKING_BLOBS      (RELEASE_PLATFORMS * RELEASE_PACKS * 2)
 #define PACKING_TYPE_PATCH "application/vnd.limpet.patch.v1"
 #define PACKING_TYPE_HEAD  "application/vnd.limpet.pack.head.v1"
 #define PACKING_TYPE_DATA  "application/vnd.limpet.pack.data.v1"

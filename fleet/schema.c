@@ -254,11 +254,13 @@ static const struct rule download_rules[] = {
      .min = 1,
      .max = MAX_NUMBER,
      .help = "byte budget over the network; what needs more is rejected"},
-    {.key = "rate_bytes_s", .type = RULE_NUMBER, .min = 1024, .max = MAX_NUMBER, .help = "not faster than this"},
+    {.key = "rate_bytes_s",
+     .type = RULE_NUMBER,
+     .min = 1024,
+     .max = MAX_NUMBER,
+     .help = "not faster than this"},
     {.key = "window", .type = RULE_TEXT, .max = 16, .help = "downloads only then, UTC: 01:30-05:00"},
-    {.key = "full_fallback",
-     .type = RULE_BOOL,
-     .help = "a full download where a patch was promised (true)"},
+    {.key = "full_fallback", .type = RULE_BOOL, .help = "a full download where a patch was promised (true)"},
     END};
 static const struct rule update_rules[] = {
     {.key = "probation_ms", .type = RULE_NUMBER, .max = DAY_MS, .help = "works that long: good (60000)"},

@@ -50,8 +50,8 @@ static char *print_artifact(const struct image *img, const struct digest *empty,
     return json_print(root, false);
 }
 
-static int push_release(struct repo *r, const struct image *img, struct buf envelope, const struct packs *packs,
-                        struct digest *ret_env, struct err *err)
+static int push_release(struct repo *r, const struct image *img, struct buf envelope,
+                        const struct packs *packs, struct digest *ret_env, struct err *err)
 {
     char AUTO_MEM *artifact = NULL;
     struct digest empty;
@@ -192,15 +192,18 @@ static int load_old(struct repo *beside, const struct repo_opts *opts, struct pa
 
     if (is_ref && repo_open(ref, opts, &other, err) < 0)
         return -(int)err->kind;
-    return image_check(is_ref ? other : beside, is_ref ? repo_tag(other) : ref, packing_objects_fd(p), ret, err);
+    return image_check(is_ref ? other : beside, is_ref ? repo_tag(other) : ref, packing_objects_fd(p), ret,
+                       err);
 }
 
 static void explain(void *arg, const struct packing_line *l)
 {
     char bytes[16], packed[16];
 
-    table_row(arg, (const char *const[]){l->path, out_size(l->bytes, bytes), out_size(l->packed_bytes, packed), l->how,
-                                         l->base}, COLOR_NONE);
+    table_row(arg,
+              (const char *const[]){l->path, out_size(l->bytes, bytes), out_size(l->packed_bytes, packed),
+                                    l->how, l->base},
+              COLOR_NONE);
 }
 
 static int make_packs(const struct args *a, struct repo *r, const struct repo_opts *opts, struct packing *p,
@@ -211,7 +214,8 @@ static int make_packs(const struct args *a, struct repo *r, const struct repo_op
     unsigned n = args_all(a, OPT_FROM, refs, OLDS_MAX + 1), loaded = 0;
     struct image AUTO_MEM *olds = mem_need_zero((OLDS_MAX + 1) * sizeof(*olds));
     struct packing_opts o = {.olds = olds};
-    int rc = n > OLDS_MAX ? err_set(err, ERR_INVALID, "--from: at most %d", OLDS_MAX) : read_codecs(a, o.codecs, err);
+    int rc = n > OLDS_MAX ? err_set(err, ERR_INVALID, "--from: at most %d", OLDS_MAX)
+                          : read_codecs(a, o.codecs, err);
 
     for (; rc == 0 && loaded < n; loaded++)
         rc = load_old(r, opts, p, refs[loaded], &olds[loaded], err);

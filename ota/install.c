@@ -541,7 +541,8 @@ static void drop_pack(struct install *i)
     struct pack_head h;
     char hex[65];
 
-    if (!i->in->pack->patch && store_read_blob(i->s, &i->in->pack->pack, LIM_PACK_HEAD_BYTES, &head, &len, NULL) == 0 &&
+    if (!i->in->pack->patch &&
+        store_read_blob(i->s, &i->in->pack->pack, LIM_PACK_HEAD_BYTES, &head, &len, NULL) == 0 &&
         pack_head_decode(buf_of(head, len), &h, NULL) == 0) {
         (void)unlinkat(i->s->blobs_fd, digest_hex(&h.tree.digest, hex), 0);
         (void)unlinkat(i->s->blobs_fd, digest_hex(&h.table.digest, hex), 0);

@@ -32,7 +32,8 @@ int store_has_documents(struct store *s, const struct store_pack *pack)
            store_has_blob(s, &h.table.digest);
 }
 
-int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched, struct err *err)
+int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
+                         struct err *err)
 {
     int r = pull_documents(s, pack, ret_fetched, err);
 
@@ -55,8 +56,8 @@ static int map_blob(struct store *s, const struct digest *d, struct buf *ret, st
     return r;
 }
 
-int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage, int line_fd,
-              struct err *err)
+int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
+              int line_fd, struct err *err)
 {
     struct pack_head h;
 

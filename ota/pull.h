@@ -32,7 +32,8 @@ bool stage_find(const struct stage *g, const struct entry *e, const struct diges
 /* Does the store hold this content, maybe under another mode or owner? */
 bool stage_has_content(const struct stage *g, const struct digest *d);
 /* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. */
-int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept, struct err *err);
+int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
+                struct err *err);
 int stage_add(struct stage *g, struct buf bytes, struct err *err);
 /* All bytes were added: the object has its name, or was removed. Errors: INTEGRITY (other bytes), IO. */
 int stage_end(struct stage *g, struct err *err);
@@ -71,7 +72,7 @@ struct feed {
     struct fetch_stream stream;
     struct unpack_run unpack;
     bool unpacking;
-    uint64_t fetched; /* bytes that came over the wire, all told */
+    uint64_t fetched;      /* bytes that came over the wire, all told */
     uint8_t *packed, *raw; /* PACK_RAW_MAX each */
 };
 void feed_init(struct feed *f, const struct store_pack *pack);
@@ -93,8 +94,8 @@ struct pull {
     uint64_t told_ms;
 };
 /* full: maps tree and table (held), compared with their digests. End with pull_close, also after a failure. */
-int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage, int line_fd,
-              struct err *err);
+int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
+              int line_fd, struct err *err);
 void pull_close(struct pull *p);
 /* All objects of the tree that the store lacks, from the chunks of a full pack. *ret_fetched: over the wire. */
 int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err);

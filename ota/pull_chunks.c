@@ -137,9 +137,9 @@ static int next_chunk(struct walker *w, struct walk *k, struct err *err)
         if (!k->lacking)
             continue;
         look_at_old(w, k);
-        k->source = k->raw_at < k->kept                                ? FROM_PART
+        k->source = k->raw_at < k->kept                                    ? FROM_PART
                     : w->old.n && old_map_find(&w->old, &k->c, &k->old_at) ? FROM_OLD
-                                                                          : FROM_DATA;
+                                                                           : FROM_DATA;
         return 1;
     }
     if (r == 0 && (k->chunk * PACK_CHUNK_BYTES != p->table.len))
@@ -187,7 +187,8 @@ static int take(struct walker *w, struct walk *k, struct feed *f, struct err *er
 }
 
 /* Run ahead from *k until the batch is full; *ahead is where it stopped, then. */
-static int list_batch(struct walker *w, struct walk *ahead, struct feed_want *wants, size_t *ret_n, struct err *err)
+static int list_batch(struct walker *w, struct walk *ahead, struct feed_want *wants, size_t *ret_n,
+                      struct err *err)
 {
     size_t n = 0;
     int r = 1;
@@ -199,7 +200,8 @@ static int list_batch(struct walker *w, struct walk *ahead, struct feed_want *wa
     return r;
 }
 
-static int take_batch(struct walker *w, struct walk *k, const struct walk *until, struct feed *f, struct err *err)
+static int take_batch(struct walker *w, struct walk *k, const struct walk *until, struct feed *f,
+                      struct err *err)
 {
     int r = 1;
 

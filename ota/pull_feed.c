@@ -9,7 +9,8 @@
 
 void feed_init(struct feed *f, const struct store_pack *pack)
 {
-    *f = (struct feed){.pack = pack, .stream = FETCH_STREAM_NONE, .unpack = {.child = CHILD_NONE, .ask_fd = -1}};
+    *f = (struct feed){
+        .pack = pack, .stream = FETCH_STREAM_NONE, .unpack = {.child = CHILD_NONE, .ask_fd = -1}};
     f->packed = mem_need(PACK_RAW_MAX);
     f->raw = mem_need(PACK_RAW_MAX);
 }

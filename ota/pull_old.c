@@ -36,8 +36,7 @@ void old_map_done(struct old_map *m)
 
 bool old_map_find(const struct old_map *m, const struct pack_chunk *c, uint64_t *ret_at)
 {
-    const struct old_chunk *found =
-        m->n ? bsearch(c->raw, m->list, m->n, sizeof(*m->list), by_raw) : NULL;
+    const struct old_chunk *found = m->n ? bsearch(c->raw, m->list, m->n, sizeof(*m->list), by_raw) : NULL;
 
     if (!found || c->raw_bytes > m->bytes.len - found->at)
         return false;

@@ -50,7 +50,8 @@ static int take_tree(struct patching *x, struct err *err)
 {
     const struct store_pack *pack = x->p->pack;
     int AUTO_FD base = -1;
-    int AUTO_FD fd = openat(x->p->stage->dir_fd, TREE_FILE, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int AUTO_FD fd =
+        openat(x->p->stage->dir_fd, TREE_FILE, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     struct digest got;
     uint64_t len = 0;
     int r = fd < 0 ? err_errno(err, errno, "create the tree") : open_old_tree(x, &base, err);
@@ -187,7 +188,8 @@ int pull_patch(struct pull *p, struct err *err)
     struct digest got;
     uint64_t len = 0;
     char hex[65];
-    int AUTO_FD fd = openat(p->s->blobs_fd, digest_hex(&p->pack->pack, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int AUTO_FD fd =
+        openat(p->s->blobs_fd, digest_hex(&p->pack->pack, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     int r = fd < 0 ? err_errno(err, errno, "open patch %.12s", hex) : sha256_fd(fd, &got, &len, err);
 
     if (r == 0 && !digest_eq(&got, &p->pack->pack)) {

@@ -116,7 +116,8 @@ int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret
         r = pack_head_decode(buf_of(head, head_len), &h, err);
     if (r == 0 && (!digest_eq(&h.tree.digest, &pack->tree) || !digest_eq(&h.data, &pack->data) ||
                    h.tree.bytes != pack->tree_bytes || h.data_bytes != pack->data_bytes))
-        r = err_set(err, ERR_INTEGRITY, "full pack: its head is not of the tree and data that the release names");
+        r = err_set(err, ERR_INTEGRITY,
+                    "full pack: its head is not of the tree and data that the release names");
     if (r < 0)
         return r;
     feed_init(&f, pack);

@@ -137,7 +137,8 @@ static int hash_kept(struct stage *g, uint64_t kept, struct err *err)
     return r;
 }
 
-int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept, struct err *err)
+int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
+                struct err *err)
 {
     char part[OBJECT_NAME_BYTES + 8];
     int r = store_check_space(g->s, e->size - kept, 1, err);
@@ -181,7 +182,8 @@ int stage_end(struct stage *g, struct err *err)
 {
     char part[OBJECT_NAME_BYTES + 8], name[OBJECT_NAME_BYTES], shown[120];
     struct digest got;
-    int r = g->left ? err_set(err, ERR_INVALID, "fewer bytes than the tree says") : sha256_end(g->hash, &got, err);
+    int r = g->left ? err_set(err, ERR_INVALID, "fewer bytes than the tree says")
+                    : sha256_end(g->hash, &got, err);
 
     part_of(&g->entry, &g->digest, part);
     if (r == 0 && !digest_eq(&got, &g->digest)) {
@@ -191,8 +193,7 @@ int stage_end(struct stage *g, struct err *err)
     }
     if (r == 0)
         r = dress(g, err);
-    if (r == 0 &&
-        renameat(g->dir_fd, part, g->dir_fd, name_of(&g->entry, &g->digest, name)) < 0)
+    if (r == 0 && renameat(g->dir_fd, part, g->dir_fd, name_of(&g->entry, &g->digest, name)) < 0)
         r = err_errno(err, errno, "keep object");
     forget(g);
     return r;

@@ -55,10 +55,10 @@ struct store_pack {
     bool patch; /* a patch pack, or a full one */
     struct digest tree;
     uint64_t tree_bytes;
-    struct digest pack; /* the patch, or the head of a full pack: a blob that is held */
-    uint64_t write_bytes; /* patch: of the objects that it makes */
+    struct digest pack;     /* the patch, or the head of a full pack: a blob that is held */
+    uint64_t write_bytes;   /* patch: of the objects that it makes */
     struct digest old_tree; /* patch */
-    struct digest data; /* full */
+    struct digest data;     /* full */
     uint64_t data_bytes;
     struct digest old_image;           /* ours: an image whose files may hold what is wanted; zeros: none */
     const struct fetch_request *fetch; /* full, ours: sources and program; its blobs are not looked at */
@@ -71,7 +71,8 @@ int store_image_tree(struct store *s, const struct digest *image, struct digest 
 /* full: are tree and table here? / Bring them, in a job: what the old image has of them is copied. *ret_fetched:
  * bytes that came in. Errors: as store_install. */
 int store_has_documents(struct store *s, const struct store_pack *pack);
-int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched, struct err *err);
+int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
+                         struct err *err);
 /* full, with its documents: what installing would cost. Reads large old files, so it belongs in a job too. */
 struct store_cost {
     uint64_t fetch_bytes, write_bytes, objects;

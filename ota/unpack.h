@@ -29,7 +29,8 @@ struct unpack_run {
 int unpack_start(char *const *argv, struct unpack_run *ret, struct err *err);
 /* Ask; then exactly raw_bytes are to be read from r->child.out_fd (unpack_take). Errors: IO (it is gone: unpack_end
  * knows why). */
-int unpack_chunk(struct unpack_run *r, unsigned codec, struct buf packed, uint64_t raw_bytes, struct err *err);
+int unpack_chunk(struct unpack_run *r, unsigned codec, struct buf packed, uint64_t raw_bytes,
+                 struct err *err);
 int unpack_patch(struct unpack_run *r, int pack_fd, struct err *err);
 int unpack_object(struct unpack_run *r, const int *fds, const uint64_t *sizes, unsigned n, uint64_t raw_bytes,
                   struct err *err);

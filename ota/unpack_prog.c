@@ -52,8 +52,10 @@ static int next_ask(struct unpack *u, struct unpack_ask *ret, struct err *err)
         struct cmsghdr align;
     } control;
     struct iovec part = {ret, sizeof(*ret)};
-    struct msghdr msg = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
+    struct msghdr msg = {.msg_iov = &part,
+                         .msg_iovlen = 1,
+                         .msg_control = control.room,
+                         .msg_controllen = sizeof(control.room)};
     ssize_t n;
 
     do
@@ -85,8 +87,8 @@ static int chunk(struct unpack *u, const struct unpack_ask *ask, struct err *err
     if (r == 0 && fs_read_full(ASK_FD, u->packed, ask->packed_bytes, err) != (ssize_t)ask->packed_bytes)
         r = err_set(err, ERR_IO, "half a chunk");
     if (r == 0)
-        r = codec_chunk(u->codecs[ask->codec], buf_of(u->packed, ask->packed_bytes), u->raw, (size_t)ask->raw_bytes,
-                        err);
+        r = codec_chunk(u->codecs[ask->codec], buf_of(u->packed, ask->packed_bytes), u->raw,
+                        (size_t)ask->raw_bytes, err);
     return r < 0 ? r : fs_write_full(OUT_FD, buf_of(u->raw, (size_t)ask->raw_bytes), err);
 }
 
@@ -173,7 +175,8 @@ int main(int argc, char **argv)
     if (r == 0)
         r = serve(&u, &err);
     if (r < 0)
-        job_line(LINE_FD, "err %s %s", err_kind_name(err.kind), entry_printable(err.msg, shown, sizeof(shown)));
+        job_line(LINE_FD, "err %s %s", err_kind_name(err.kind),
+                 entry_printable(err.msg, shown, sizeof(shown)));
     else
         job_line(LINE_FD, "ok");
     return r < 0;

@@ -37,7 +37,8 @@ static int send_all(int fd, const void *bytes, size_t len, struct err *err)
 }
 
 /* The ask with its descriptors; a stream socket of this size never splits it. */
-static int send_ask(struct unpack_run *r, const struct unpack_ask *ask, const int *fds, unsigned n, struct err *err)
+static int send_ask(struct unpack_run *r, const struct unpack_ask *ask, const int *fds, unsigned n,
+                    struct err *err)
 {
     union {
         char room[CMSG_SPACE(sizeof(int) * PACK_BASES_MAX)];

@@ -206,8 +206,8 @@ static int make_patch(struct making *m, struct buf old_tree, struct err *err)
         r = pack_patch_make(&patch, &sum, err);
     if (r < 0)
         return r;
-    (void)str_fmt(more, sizeof(more), ", for %u new files that are %s in the full pack", sum.objects,
-                  out_size(sum.changed_packed, size));
+    (void)str_fmt(more, sizeof(more), ", for %u new file%s of %s in the full pack", sum.objects,
+                  sum.objects == 1 ? "" : "s", out_size(sum.changed_packed, size));
     if (sum.bytes * 100 > sum.changed_packed * PATCH_WORTH_PERCENT) {
         said(m, "a patch is not worth it", sum.bytes, more);
         return 0;

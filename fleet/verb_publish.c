@@ -1,6 +1,7 @@
 /* publish: check an image, describe it in a release, sign that, and put it beside the image. */
 #include <string.h>
 
+#include "fleet/copy.h"
 #include "fleet/doc.h"
 #include "fleet/image.h"
 #include "fleet/keyring.h"
@@ -12,7 +13,6 @@
 
 #define TYPE_RELEASE "application/vnd.limpet.release.v1+json"
 #define TYPE_EMPTY   "application/vnd.oci.empty.v1+json"
-#define TYPE_INDEX   "application/vnd.oci.image.index.v1+json"
 
 static void put_descriptor(struct cJSON *to, const char *type, const struct digest *d, size_t size)
 {
@@ -45,7 +45,7 @@ static char *print_artifact(const struct image *img, const struct digest *empty,
     for (unsigned i = 0; i < packs->n; i++)
         put_descriptor(json_push(layers, json_obj()), packs->blobs[i].type, &packs->blobs[i].digest,
                        packs->blobs[i].bytes);
-    put_descriptor(json_put(root, "subject", json_obj()), img->index ? TYPE_INDEX : REPO_TYPE_MANIFEST,
+    put_descriptor(json_put(root, "subject", json_obj()), img->index ? REPO_TYPE_INDEX : REPO_TYPE_MANIFEST,
                    &img->digest, img->bytes);
     return json_print(root, false);
 }
@@ -256,11 +256,22 @@ int verb_publish(struct ctx *c, const struct args *a, struct err *err)
 {
     struct repo_opts opts = {.ca_file = args_str(a, OPT_CA, c->registry_ca),
                              .auth_file = args_str(a, OPT_AUTH, c->registry_auth)};
+    AUTO_FREE(repo) struct repo *from = NULL;
     AUTO_FREE(repo) struct repo *r = NULL;
     struct image AUTO_MEM *img = mem_need_zero(sizeof(*img));
+    const char *to = args_str(a, OPT_TO, NULL);
 
     if (ctx_lock(c, err) < 0 || repo_open(a->pos[0], &opts, &r, err) < 0)
         return -(int)err->kind;
+    if (!to && strstr(repo_source(r), "-archive:"))
+        return err_set(err, ERR_INVALID,
+                       "devices cannot fetch from a tar file: say where to copy the image with --to");
+    if (to) {
+        opts.make = true;
+        from = steal_ptr(&r);
+        if (repo_open(to, &opts, &r, err) < 0 || copy_image(from, repo_tag(from), r, err) < 0)
+            return -(int)err->kind;
+    }
     int rc = publish(c, a, r, &opts, img, err);
     image_done(img);
     return rc;

@@ -79,7 +79,7 @@ static bool modrm(const uint8_t *p, size_t len, struct insn *n)
     if (rm == 4) {
         if (n->end >= len)
             return false;
-        no_base = mod == 0 && (p[n->end++] & 7) == 5;
+        no_base = (p[n->end++] & 7) == 5 && mod == 0;
     }
     if (no_base || mod == 2) {
         n->disp = n->end;

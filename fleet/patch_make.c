@@ -140,8 +140,10 @@ static int try_covers(struct patch_make *m, struct patch_object *o, struct best 
     int r = 0;
 
     match_thin(&o->covers, LIM_PATCH_COVERS);
-    for (int runs = 0; r == 0 && runs < 2; runs++) {
-        o->runs = runs;
+    bool can = m->predict && predict_head_len(o->fresh) > 0;
+    for (int way = 0; r == 0 && way < (can ? 4 : 2); way++) {
+        o->runs = way & 1;
+        o->predicted = way & 2;
         o->run_min = 4;
         r = try_object(m, o, best, err);
     }

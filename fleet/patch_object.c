@@ -56,6 +56,20 @@ static void add_columns(struct bytes *out, const struct cover *c, size_t n)
     }
 }
 
+static void add_anchors(struct bytes *out, const struct patch_anchors *a)
+{
+    uint64_t old_at = 0;
+    int64_t new_at = 0;
+
+    for (size_t i = 0; i < a->n; i++) {
+        bytes_number(out, a->c[i].old_at - old_at);
+        bytes_number(out, a->c[i].len);
+        bytes_number(out, varint_zigzag((int64_t)a->c[i].new_at - new_at));
+        old_at = (uint64_t)a->c[i].old_at + a->c[i].len;
+        new_at = (int64_t)a->c[i].new_at + a->c[i].len;
+    }
+}
+
 size_t patch_object_pieces(const struct patch_object *o)
 {
     size_t n = o->anchors.n;
@@ -221,7 +235,7 @@ static int start_prediction(struct build *b, struct err *err)
     b->head_len = predict_head_len(o->fresh);
     bytes_number(b->out, b->head_len);
     bytes_number(b->out, o->anchors.n);
-    add_columns(b->out, o->anchors.c, o->anchors.n);
+    add_anchors(b->out, &o->anchors);
     int r = predict_begin(b->predict, &src, err);
     if (r == 0)
         r = predict_covers(b->predict, o->covers.c, o->covers.n, err);

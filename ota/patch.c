@@ -552,10 +552,44 @@ static int block(struct patch *p, uint64_t from, uint64_t to, struct err *err)
     return r < 0 ? r : get_new(p, from, to, err);
 }
 
-static int get_anchors(struct patch *p, struct err *err)
+/* What prediction needs beside the covers. */
+static int get_anchors(struct patch *p, struct predict_source *src, struct err *err)
 {
-    (void)p;
-    return broken(err, "prediction is not there yet");
+    uint64_t head_len = 0, n = 0;
+    int r = get_number(p, PREDICT_HEAD_MAX, &head_len, err);
+
+    if (r == 0)
+        r = get_number(p, p->head.max_pieces, &n, err);
+    *src = (struct predict_source){.n_bases = p->n_bases, .read = base_read, .arg = p};
+    for (unsigned i = 0; i < p->n_bases; i++)
+        src->sizes[i] = p->bases[i].size;
+    if (r == 0)
+        r = predict_begin(p->predict, src, err);
+    if (r == 0)
+        r = predict_covers(p->predict, p->covers, p->n_covers, err);
+    for (uint64_t i = 0, new_at = 0, old_at = 0; r == 0 && i < n; i++) {
+        uint64_t gap, len, new_way;
+        r = get_number(p, PATCH_SIZE_MAX, &gap, err);
+        if (r == 0)
+            r = get_number(p, PATCH_SIZE_MAX, &len, err);
+        if (r == 0)
+            r = get_number(p, 4 * PATCH_SIZE_MAX, &new_way, err);
+        if (r < 0)
+            return r;
+        old_at += gap;
+        new_at += (uint64_t)varint_signed(new_way);
+        if (old_at > UINT32_MAX || len > UINT32_MAX - old_at || new_at > UINT32_MAX ||
+            len > UINT32_MAX - new_at)
+            return broken(err, "an anchor is out of range");
+        struct cover c = {(uint32_t)new_at, (uint32_t)old_at, (uint32_t)len};
+        r = predict_anchor(p->predict, &c, err);
+        old_at += len;
+        new_at += len;
+    }
+    if (r == 0 && (head_len > p->new_size || (head_len == 0 && p->new_size > 0)))
+        return broken(err, "a head is out of range");
+    p->head_len = (uint32_t)head_len;
+    return r;
 }
 
 int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bases, uint64_t new_size,
@@ -572,14 +606,17 @@ int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bas
             return broken(err, "the bases are too large");
         p->old_size += bases[i].size;
     }
+    struct predict_source src;
     int r = object_head(p, err);
     if (r == 0 && p->predicted)
-        r = get_anchors(p, err);
+        r = get_anchors(p, &src, err);
     for (uint64_t at = 0; r == 0 && at < new_size;) {
         uint64_t to = at < p->head_len ? p->head_len : (at / PATCH_BLOCK + 1) * PATCH_BLOCK;
         if (to > new_size)
             to = new_size;
         r = block(p, at, to, err);
+        if (r == 0 && at < p->head_len)
+            r = predict_head(p->predict, buf_of(p->out, p->head_len), new_size, err);
         if (r == 0)
             r = sink(arg, buf_of(p->out, (size_t)(to - at)), err);
         at = to;

@@ -9,7 +9,8 @@
  * bytes; what no cover says is new. Numbers are varints (7 bits a byte, low first), signed ones zigzag.
  *   u8 flags (1: predicted, 2: runs), number of covers; the gap before each (new bytes), the length of each, the way from
  *   the end of the last in the old bytes to the start of each (signed)
- *   predicted: what predict.h reads: bytes of the new file's head, number of anchors, their columns as those of covers
+ *   predicted: bytes of the new file's head, number of anchors; each anchor: its gap from the end of the last in the old
+ *   bytes, its length, the way from the end of the last in the new file (signed)
  *   then blocks of the new file: [0, head) when predicted, else from one multiple of PATCH_BLOCK to the next. In each:
  *     predicted, but not in the head: u8, bit i: the i-th PATCH_UNIT of the block is not predicted
  *     runs: pairs of equal bytes and bytes that differ, over all covered bytes of the block, a last zero is left out;

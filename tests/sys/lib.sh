@@ -206,12 +206,13 @@ image_root() { # FOLDER
 	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$r/etc/passwd"
 }
 
-# make_images: an OCI layout $T/img with web:1 (works), web:2 (works, other page), web:3 (its health check answers 404) and hog:1 (eats
-# memory without end). The app answers on port $LISTEN (8080) and writes numbered lines.
+# make_images [MORE...]: an OCI layout $T/img with web:1 (works), web:2 (works, other page), web:3 (its health check answers 404), hog:1 (eats
+# memory without end), and web:MORE, which work. The app answers on port $LISTEN (8080) and writes numbered lines. Versions share files.
 make_images() {
 	local img=$T/img v
 	umoci init --layout "$img" >>"$T/log/images" 2>&1
-	for v in 1 2 3 hog; do
+	head -c 500000 /dev/urandom >"$T/noise"
+	for v in 1 2 3 "$@" hog; do
 		local b=$T/bundle-$v r=$T/bundle-$v/rootfs
 		umoci new --image "$img:$v" >>"$T/log/images" 2>&1
 		umoci unpack --image "$img:$v" "$b" >>"$T/log/images" 2>&1
@@ -233,7 +234,7 @@ make_images() {
 				done
 			END
 			echo "version $v" >"$r/srv/index.html"
-			head -c $((v * 50000)) /dev/urandom >"$r/srv/data"
+			head -c $((v * 50000)) "$T/noise" >"$r/srv/data"
 			[ $v = 3 ] || echo ok >"$r/srv/healthz"
 		fi
 		chmod 0755 "$r/bin/app"
@@ -243,9 +244,9 @@ make_images() {
 	done
 }
 
-push_images() { # into the registry: demo/web:1..3, demo/hog:1
+push_images() { # [MORE...] into the registry: demo/web:1..3 and MORE, demo/hog:1
 	local v
-	for v in 1 2 3; do
+	for v in 1 2 3 "$@"; do
 		skopeo copy -q --dest-tls-verify=false "oci:$T/img:$v" "docker://127.0.0.1:$REG_PORT/demo/web:$v" >>"$T/log/images" 2>&1
 	done
 	skopeo copy -q --dest-tls-verify=false "oci:$T/img:hog" "docker://127.0.0.1:$REG_PORT/demo/hog:1" >>"$T/log/images" 2>&1

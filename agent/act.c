@@ -95,6 +95,7 @@ static int act_slow(struct core *c, const struct step *s, struct err *err)
     if (c->job)
         return 0;
     c->job_step = s->kind;
+    c->job_fetches = false;
     c->job_done = c->job_total = 0;
     (void)str_copy(c->job_app, sizeof(c->job_app), s->app ? s->app : "");
     log_info("%s %s: %s", step_kind_name(s->kind), s->app ? s->app : "", why_text(s->why));

@@ -119,6 +119,7 @@ struct core {
 
     struct job *job;
     enum step_kind job_step;
+    bool job_fetches; /* an install that downloads as it goes */
     char job_app[LIM_NAME_BYTES];
     uint64_t job_done, job_total, progress_at_ms;
     bool has_garbage;

@@ -333,6 +333,7 @@ int images_install(struct core *c, const struct want *w, struct err *err)
     if (!i)
         return err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
     bool chunks = i->state == IMAGE_NO_CHUNKS;
+    c->job_fetches = chunks;
     if (chunks && check_budget(c, i->route.down_bytes, err) < 0)
         return -(int)err->kind;
     struct work *k = work_new(c, w->name);

@@ -83,7 +83,7 @@ const char *report_phase(struct core *c)
     if (c->job && c->job_step == STEP_FETCH)
         return "downloading";
     if (c->job && c->job_step == STEP_INSTALL)
-        return "verifying";
+        return c->job_fetches ? "downloading" : "verifying";
     if (waits_for(&c->plan, WHY_WINDOW))
         return "pending";
     if (waits_for(&c->plan, WHY_RETRY))

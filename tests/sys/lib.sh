@@ -6,7 +6,6 @@ set -euo pipefail
 : "${SOURCE:?}" "${BUILD:?}"
 
 LIB_PIDS=() # of processes that lib_run started
-LIB_FAILED=0
 LIB_KEEP=0 # 1: leave all running (quickstart --keep)
 LIB_UNITS=() # devices whose agents were started
 declare -A LIB_AGENT_PIDS=() # and their keepers
@@ -14,7 +13,8 @@ declare -A LIB_AGENT_PIDS=() # and their keepers
 lib_say() { printf '%s\n' "$*"; }
 lib_skip() { printf 'skipped: %s\n' "$*"; exit 77; }
 # fail MESSAGE: counts, goes on.  die MESSAGE: ends the test.
-fail() { LIB_FAILED=$((LIB_FAILED + 1)); printf 'FAIL %s\n' "$*"; }
+# In a pipe or $(...) it counts too: by a file.
+fail() { echo >>"$T/failed"; printf 'FAIL %s\n' "$*"; }
 die() { fail "$*"; exit 1; }
 ok() { printf 'ok   %s\n' "$*"; }
 # check NAME COMMAND...: the command must succeed.  check_not: must fail.  check_rc N NAME COMMAND...: must end with N.
@@ -108,7 +108,8 @@ lib_end() {
 		printf '     %s\n' "$left"
 		lib_sweep
 	fi
-	if [ $rc -eq 0 ] && [ $LIB_FAILED -gt 0 ]; then rc=1; fi
+	LIB_FAILED=$(wc -l 2>/dev/null <"$T/failed" || echo 0)
+	if [ $rc -eq 0 ] && [ "$LIB_FAILED" -gt 0 ]; then rc=1; fi
 	if [ $rc -ne 0 ] && [ $rc -ne 77 ]; then
 		printf 'FAIL %s (%d failed); logs: %s/log\n' "$LIB_NAME" "$LIB_FAILED" "$T"
 		tail -n 8 "$T"/log/* 2>/dev/null

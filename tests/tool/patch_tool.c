@@ -1,9 +1,10 @@
 /* patch_tool.c - a test-only program that makes and applies patch packs between two folders.
  *   patch-tool make CODEC OLD NEW PACK [-v] [--plain]   CODEC: raw, lz4, lzma. Writes PACK, PACK.plan and PACK.tree; prints
  *                                              bytes. -v: a line per file; --plain: without prediction
- *   patch-tool apply PACK OLD                  unpacks by PACK.plan and checks each file's hash; prints the memory told
- *   patch-tool apply PACK OLD OUT              the same without checking, files go to OUT/0, OUT/1 ...
- * A plan line: size, sha256, then the bases' paths below OLD ("=" is the old tree's document), tab separated. */
+ *   patch-tool apply PACK OLD OUT [--no-check]   unpacks by PACK.plan into OUT/0, OUT/1 ..., checks each file's hash; prints
+ *                                              the memory told and used
+ * A plan line: size, sha256, then the bases' paths below OLD ("=" is the old tree's document, "=N" the N-th object of
+ * the pack), tab separated. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ struct file {
     char *path; /* below the folder */
     struct buf bytes;
     struct digest digest;
-    struct similar_features *features;
+    struct similar_features features;
 };
 
 struct tree {
@@ -206,18 +207,24 @@ static FILE *side_file(const char *pack, const char *end, const char *mode)
     return f;
 }
 
-/* Features of all files, an index of the old ones. */
-static struct similar *index_old(struct tree *old, struct similar_file **ret)
-{
-    struct similar_file *files = mem_need((old->n + 1) * sizeof(*files));
+struct chosen {
+    struct file *file;
+    size_t base[PATCH_BASES];
+    unsigned n;
+};
 
-    for (size_t i = 0; i < old->n; i++) {
-        old->files[i].features = mem_need(sizeof(struct similar_features));
-        similar_features(old->files[i].bytes, old->files[i].features);
-        files[i] = (struct similar_file){old->files[i].path, old->files[i].bytes.len, old->files[i].features};
+/* An index of the old files, then of the new ones that they lack, c[n]. */
+static struct similar *index_all(struct tree *old, struct chosen *c, size_t n, struct similar_file **ret)
+{
+    struct similar_file *files = mem_need((old->n + n + 1) * sizeof(*files));
+
+    for (size_t i = 0; i < old->n + n; i++) {
+        struct file *f = i < old->n ? &old->files[i] : c[i - old->n].file;
+        similar_features(f->bytes, &f->features);
+        files[i] = (struct similar_file){f->path, f->bytes, &f->features};
     }
     *ret = files;
-    return similar_new(files, old->n);
+    return similar_new(files, old->n + n);
 }
 
 static void put_number(uint8_t *table, size_t *len, int64_t v)
@@ -235,12 +242,6 @@ struct making {
     struct patch_make *m;
     FILE *plan;
     bool verbose;
-};
-
-struct chosen {
-    const struct file *file;
-    size_t base[PATCH_BASES];
-    unsigned n;
 };
 
 static void object(struct making *k, const char *name, const struct buf *bases, unsigned n, struct buf bytes)
@@ -281,8 +282,12 @@ static void make_objects(struct making *k, struct chosen *c, size_t n)
         struct buf bases[PATCH_BASES];
         plan_line(k->plan, c[i].file->bytes);
         for (unsigned b = 0; b < c[i].n; b++) {
-            bases[b] = k->old.files[c[i].base[b]].bytes;
-            fprintf(k->plan, "\t%s", k->old.files[c[i].base[b]].path);
+            size_t at = c[i].base[b];
+            bases[b] = at < k->old.n ? k->old.files[at].bytes : c[at - k->old.n].file->bytes;
+            if (at < k->old.n)
+                fprintf(k->plan, "\t%s", k->old.files[at].path);
+            else
+                fprintf(k->plan, "\t=%zu", at - k->old.n + 2);
         }
         fputs("\n", k->plan);
         object(k, c[i].file->path, bases, c[i].n, c[i].file->bytes);
@@ -304,24 +309,21 @@ static int make(char **argv, bool verbose, bool plain)
     if (patch_make_new((enum pack_codec)codec_parse(argv[0]), fd, &k.m, &err) < 0)
         fail(&err);
     patch_make_predict(k.m, !plain);
-    k.similar = index_old(&k.old, &files);
     k.plan = side_file(argv[3], "plan", "w");
     FILE *tree = side_file(argv[3], "tree", "w");
     if (fwrite(k.old.doc, 1, k.old.doc_len, tree) != k.old.doc_len || fclose(tree) != 0)
         die("tree");
     struct chosen *c = mem_need((k.fresh.n + 1) * sizeof(*c));
     for (size_t i = 0; i < k.fresh.n; i++) {
-        const struct file *f = &k.fresh.files[i];
-        struct similar_features features;
+        struct file *f = &k.fresh.files[i];
         if (with_digest(&k.old, &f->digest))
             continue;
-        similar_features(f->bytes, &features);
-        struct similar_file as = {f->path, f->bytes.len, &features};
-        c[n].file = f;
-        c[n].n = similar_bases(k.similar, &as, c[n].base);
-        n++;
+        c[n++].file = f;
         changed += f->bytes.len;
     }
+    k.similar = index_all(&k.old, c, n, &files);
+    for (size_t i = 0; i < n; i++)
+        c[i].n = similar_bases(k.similar, &files[k.old.n + i], k.old.n + i, c[i].base);
     make_objects(&k, c, n);
     if (patch_make_end(k.m, &bytes, &err) < 0)
         fail(&err);
@@ -338,88 +340,91 @@ static int make(char **argv, bool verbose, bool plain)
 /* ---- apply ---- */
 
 struct out {
-    struct sha256 *hash;
+    struct sha256 *hash; /* NULL: not checked */
     int fd;
 };
 
 static int sink(void *arg, struct buf bytes, struct err *err)
 {
     struct out *o = arg;
+    int r = o->hash ? sha256_add(o->hash, bytes, err) : 0;
 
-    return o->hash ? sha256_add(o->hash, bytes, err) : fs_write_full(o->fd, bytes, err);
+    return r < 0 ? r : fs_write_full(o->fd, bytes, err);
 }
 
-static int open_base(const char *old, const char *pack, const char *name, struct patch_base *ret)
+struct applying {
+    struct patch *p;
+    const char *pack, *old, *out;
+    bool check;
+};
+
+static void open_base(const struct applying *a, const char *name, struct patch_base *ret)
 {
     char path[4096];
     struct stat st;
 
     if (strcmp(name, "=") == 0)
-        (void)str_fmt(path, sizeof(path), "%s.tree", pack);
+        (void)str_fmt(path, sizeof(path), "%s.tree", a->pack);
+    else if (*name == '=')
+        (void)str_fmt(path, sizeof(path), "%s/%s", a->out, name + 1);
     else
-        (void)str_fmt(path, sizeof(path), "%s/%s", old, name);
+        (void)str_fmt(path, sizeof(path), "%s/%s", a->old, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0)
         die(path);
     *ret = (struct patch_base){fd, (uint64_t)st.st_size};
-    return fd;
 }
 
-static void apply_line(struct patch *p, char *line, const char *pack, const char *old, int out_dir,
-                       unsigned i)
+static void apply_line(const struct applying *a, char *line, unsigned i)
 {
     struct patch_base bases[PATCH_BASES];
     unsigned n = 0;
-    char *save = NULL, *size = strtok_r(line, "\t\n", &save), *want = strtok_r(NULL, "\t\n", &save), name[16],
-         hex[65];
+    char *save = NULL, *size = strtok_r(line, "\t\n", &save), *want = strtok_r(NULL, "\t\n", &save),
+         path[4096], hex[65];
     struct err err = ERR_INIT;
-    struct out o = {NULL, -1};
     struct digest d;
 
-    for (char *base; (base = strtok_r(NULL, "\t\n", &save)) && n < PATCH_BASES; n++)
-        (void)open_base(old, pack, base, &bases[n]);
-    (void)str_fmt(name, sizeof(name), "%u", i);
-    if (out_dir >= 0)
-        o.fd = openat(out_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    else
-        o.hash = sha256_new();
-    if (patch_object(p, bases, n, strtoull(size, NULL, 10), sink, &o, &err) < 0)
+    for (char *base; n < PATCH_BASES && (base = strtok_r(NULL, "\t\n", &save)); n++)
+        open_base(a, base, &bases[n]);
+    (void)str_fmt(path, sizeof(path), "%s/%u", a->out, i);
+    struct out o = {a->check ? sha256_new() : NULL,
+                    open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    if (o.fd < 0)
+        die(path);
+    if (patch_object(a->p, bases, n, strtoull(size, NULL, 10), sink, &o, &err) < 0)
         fail(&err);
     if (o.hash && (sha256_end(o.hash, &d, &err) < 0 || strcmp(digest_hex(&d, hex), want) != 0)) {
         fprintf(stderr, "object %u: other bytes\n", i);
         exit(1);
     }
     sha256_free(o.hash);
-    if (o.fd >= 0)
-        (void)close(o.fd);
+    (void)close(o.fd);
     for (unsigned b = 0; b < n; b++)
         (void)close(bases[b].fd);
 }
 
-static int apply(const char *pack, const char *old, const char *out)
+static int apply(char **argv, bool check)
 {
+    struct applying a = {.pack = argv[0], .old = argv[1], .out = argv[2], .check = check};
     struct err err = ERR_INIT;
-    struct patch *p = NULL;
     struct rusage before, use;
-    int AUTO_FD fd = open(pack, O_RDONLY | O_CLOEXEC);
-    int AUTO_FD out_dir = out ? open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    FILE *plan = side_file(pack, "plan", "r");
-    char *line = NULL;
+    int AUTO_FD fd = open(a.pack, O_RDONLY | O_CLOEXEC);
+    FILE *plan = side_file(a.pack, "plan", "r");
     size_t room = 65536;
+    char *line = mem_need(room);
     unsigned n = 0;
 
-    line = malloc(room);
     (void)getrusage(RUSAGE_SELF, &before);
-    if (fd < 0 || patch_new(fd, &p, &err) < 0)
+    if (fd < 0 || patch_new(fd, &a.p, &err) < 0)
         fail(&err);
     while (getline(&line, &room, plan) > 0)
-        apply_line(p, line, pack, old, out_dir, n++);
-    if (patch_end(p, &err) < 0)
+        apply_line(&a, line, n++);
+    if (patch_end(a.p, &err) < 0)
         fail(&err);
     (void)getrusage(RUSAGE_SELF, &use);
-    printf("objects %u memory %u rss_kib %ld before_kib %ld\n", n, patch_head(p)->memory, use.ru_maxrss,
+    printf("objects %u memory %u rss_kib %ld before_kib %ld\n", n, patch_head(a.p)->memory, use.ru_maxrss,
            before.ru_maxrss);
-    patch_free(p);
+    patch_free(a.p);
     free(line);
     fclose(plan);
     return 0;
@@ -427,20 +432,22 @@ static int apply(const char *pack, const char *old, const char *out)
 
 int main(int argc, char **argv)
 {
+    bool verbose = false, plain = false, fast = false;
     struct err err = ERR_INIT;
-    bool verbose = false, plain = false;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (crypto_init(&err) < 0)
         fail(&err);
-    for (; argc > 5 && argv[argc - 1][0] == '-'; argc--) {
+    for (; argc > 2 && argv[argc - 1][0] == '-'; argc--) {
         verbose |= strcmp(argv[argc - 1], "-v") == 0;
         plain |= strcmp(argv[argc - 1], "--plain") == 0;
+        fast |= strcmp(argv[argc - 1], "--no-check") == 0;
     }
     if (argc == 6 && strcmp(argv[1], "make") == 0 && codec_parse(argv[2]) >= 0)
         return make(argv + 2, verbose, plain);
-    if (argc >= 4 && argc <= 5 && strcmp(argv[1], "apply") == 0)
-        return apply(argv[2], argv[3], argc == 5 ? argv[4] : NULL);
-    fputs("usage: patch-tool make CODEC OLD NEW PACK [-v] [--plain] | apply PACK OLD [OUT]\n", stderr);
+    if (argc == 5 && strcmp(argv[1], "apply") == 0)
+        return apply(argv + 2, !fast);
+    fputs("usage: patch-tool make CODEC OLD NEW PACK [-v] [--plain] | apply PACK OLD OUT [--no-check]\n",
+          stderr);
     return 2;
 }

@@ -172,11 +172,14 @@ static bool any_object(void *arg, const struct digest *d, const char *path, uint
 static int scrub_record(struct round *r, const char *name, struct err *err)
 {
     struct digest d;
+    struct err why = ERR_INIT;
     char text[SHA256_TEXT];
 
-    if (str_fmt(text, sizeof(text), "sha256:%s", name) && digest_parse(text, &d, NULL) == 0 &&
-        record_each(r->s, &d, any_object, NULL))
+    if (str_fmt(text, sizeof(text), "sha256:%s", name) && digest_parse(text, &d, &why) == 0 &&
+        record_walk(r->s, &d, any_object, NULL, &why) == 0)
         return 0;
+    if (why.kind == ERR_NOMEM)
+        return err_set(err, why.kind, "scrub %s: %s", name, why.msg);
     tell(r, name, "it is no whole record");
     if (!r->sc->look_only && unlinkat(r->dir_fd, name, 0) < 0)
         return err_errno(err, errno, "remove %s", name);

@@ -125,6 +125,8 @@ struct core {
     struct loop_fd keeper;
     struct loop_timer wake, alive, daily, health, report;
     bool keeper_ready, has_keeper, stopping, dirty, report_dirty;
+    bool trust_hurt; /* there is a trust document and it cannot be read: no other takes its place by itself */
+    bool unsaved; /* the ledger could not be written: again and again until it can */
     uint64_t cores_before, started_ms, report_at_ms;
 };
 
@@ -152,6 +154,7 @@ int confine_capabilities(struct err *err); /* what is never needed goes, for chi
 int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
 void intake_clear(struct core *c, const char *source);
 void intake_held(struct core *c);                 /* look at the held group document again */
+void intake_save(struct core *c);                 /* the ledger; a failure is told and tried again */
 int intake_load(struct core *c, struct err *err); /* at start: what was accepted before */
 /* The candidate ends: durable, told, and the next plan follows from it. */
 void intake_verdict(struct core *c, enum verdict v, const char *why);

@@ -126,7 +126,7 @@ struct core {
     struct loop_timer wake, alive, daily, health, report;
     bool keeper_ready, has_keeper, stopping, dirty, report_dirty;
     bool trust_hurt; /* there is a trust document and it cannot be read: no other takes its place by itself */
-    bool unsaved; /* the ledger could not be written: again and again until it can */
+    bool unsaved;    /* the ledger could not be written: again and again until it can */
     uint64_t cores_before, started_ms, report_at_ms;
 };
 

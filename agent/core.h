@@ -7,6 +7,7 @@
  *   report.c     state and health as JSON              uplink.c the link process and what is sent
  *   start.c      a want and its image -> a running box     confine.c  what core holds itself to
  *   ctl.c        the local socket                      events.c the ring of events
+ *   scrub.c      reading the store against its names
  *   point.c      where tests may cut                   check.c  --check: what a folder would start with
  *
  * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
@@ -70,6 +71,13 @@ struct event {
     char *json;
 };
 
+/* How far the reading of the store has come. The counters are since core was started. */
+struct scrub {
+    struct loop_timer timer;
+    uint64_t next_ms, rounds, bytes, bad, images;
+    char cursor[128], last_bad[200];
+};
+
 struct uplink;
 struct ctl;
 struct core {
@@ -102,6 +110,7 @@ struct core {
     char job_app[LIM_NAME_BYTES];
     uint64_t job_done, job_total, progress_at_ms;
     bool has_garbage;
+    struct scrub scrub;
     struct plan plan; /* the last one, for report and why */
 
     struct envelope *held; /* a group's document whose time has not come */
@@ -173,6 +182,11 @@ int images_collect(struct core *c, struct err *err);
 const struct image *images_of(const struct core *c, const struct want *w);
 /* A slow step failed: remember it for the plan. */
 void images_fault(struct core *c, const char *app, const struct err *err);
+
+/* scrub.c */
+void scrub_open(struct core *c); /* at start: where the last core stopped */
+bool scrub_due(const struct core *c);
+int scrub_start(struct core *c, struct err *err); /* the job */
 
 /* act.c */
 void act_turn(void *core);

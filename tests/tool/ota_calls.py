@@ -1,4 +1,4 @@
-"""Every system call of an update, a collection, a rollback, a verdict and a trust rotation is a place where the process may be killed
+"""Every system call of an update, the mending of a damaged image, a collection, a rollback, a verdict and a trust rotation is a place where the process may be killed
 and, where it can happen, fail. Each pair (call, n) is tried: first one run is recorded, then one run a pair. Afterwards the next start
 must find whole images, empty tmp/, the old or the new state and nothing between, and doing it again must succeed; a run that failed must
 not have said that it went well.
@@ -56,6 +56,8 @@ class StoreOp:
         bad = []
         for n in os.listdir(os.path.join(at, "images")):
             want = self.images.get("sha256:" + n)
+            if os.path.exists(os.path.join(at, "images", n, "damaged")): # known to be hurt: it does not count
+                continue
             if tree(os.path.join(at, "images", n, "rootfs")) != want:
                 bad.append("image %.12s is not whole" % n)
         bad += ["the old image is gone" for d in self.images if d not in self.gone and d not in self.wanted
@@ -214,7 +216,15 @@ def store_ops(c):
     both = c.path("collect")
     install(both, one)
     install(both, two)
+    hurt = c.path("mend")
+    subprocess.run(["cp", "-a", both, hurt], check=True)
+    with open(os.path.join(rootfs(hurt, two.digest), "big"), "r+b") as f:
+        f.write(b"x")
+    kind, out, _ = tool(hurt, "scrub")
+    c.check(out.count("objects/") == 1 and os.path.exists(os.path.join(rootfs(hurt, two.digest), "..", "damaged")), "scrub: " + out)
+    tool(hurt, "put", *two.files())
     return [StoreOp("update", base, ["install", two.digest], trees, [two.digest]),
+            StoreOp("mend", hurt, ["install", two.digest], trees, [two.digest]),
             StoreOp("collect", both, ["collect", two.digest], trees, [two.digest], [one.digest])]
 
 

@@ -2,7 +2,7 @@
  *   ota-tool STORE put FILE...                    each file becomes a blob; prints its digest
  *   ota-tool STORE install DIGEST [BYTES INODES]  lays the image from blobs that are held
  *   ota-tool STORE fetch DIGEST SIZE [BLOB] -- SOURCE...   DIGEST and, unless BLOB is given, all that its
- * image needs ota-tool STORE collect DIGEST...              keeps only these ota-tool STORE list | rootfs
+ * image needs ota-tool STORE scrub                  reads all, marks what is bad ota-tool STORE collect DIGEST...              keeps only these ota-tool STORE list | rootfs
  * DIGEST | has-layer DIGEST Settings: UNTAR (the untar program), FETCH (the fetch program), CA, AUTH,
  * DEADLINE_MS, STALL_S, JOB_UID. Errors go to stderr as "KIND: message", exit status is the kind. */
 #include <errno.h>
@@ -81,6 +81,19 @@ static int collect(struct store *s, int argc, char **argv, struct err *err)
     if (r == 0)
         printf("%llu\n", (unsigned long long)freed);
     return r;
+}
+
+static void print_bad(void *arg, const char *name, const char *why)
+{
+    (void)arg;
+    printf("%s: %s\n", name, why);
+}
+
+static int scrub(struct store *s, struct err *err)
+{
+    struct store_scrub sc = {.max_bytes = UINT64_MAX, .on_bad = print_bad};
+
+    return store_scrub(s, &sc, err);
 }
 
 static int rootfs(struct store *s, const struct digest *d, const char *dir, struct err *err)
@@ -217,6 +230,8 @@ static int run(struct store *s, int argc, char **argv, struct err *err)
         return r;
     if (strcmp(verb, "collect") == 0)
         return collect(s, argc - 3, argv + 3, err);
+    if (strcmp(verb, "scrub") == 0)
+        return scrub(s, err);
     if (strcmp(verb, "list") == 0)
         return store_list(s, print_image, NULL, err);
     if (strcmp(verb, "fetch") == 0)

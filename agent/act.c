@@ -5,7 +5,8 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 
-#define ROUNDS 8 /* of observe-plan-act in one turn: each round does something, then looks again */
+#define CONFIRM_AGAIN_MS 5000
+#define ROUNDS           8 /* of observe-plan-act in one turn: each round does something, then looks again */
 
 void act_candidates(const struct core *c, const struct desired **ret_candidate,
                     const struct desired **ret_good)
@@ -39,6 +40,7 @@ void act_observe(struct core *c, struct observed *ret)
         ret->window_ms = 1000 * manifest_window_s(&c->candidate.d.download, core_now_s(c));
     ret->verdict = c->state.ledger.candidate_verdict;
     ret->has_garbage = c->has_garbage;
+    ret->scrub_due = scrub_due(c);
     ret->job_running = c->job != NULL;
     ret->fault = c->fault;
     ret->trial_boots = (unsigned)c->state.ledger.trial_boots;
@@ -102,6 +104,7 @@ static int act_slow(struct core *c, const struct step *s, struct err *err)
     c->report_dirty = true;
     return s->kind == STEP_FETCH     ? images_fetch(c, s->want, err)
            : s->kind == STEP_INSTALL ? images_install(c, s->want, err)
+           : s->kind == STEP_SCRUB   ? scrub_start(c, err)
                                      : images_collect(c, err);
 }
 
@@ -126,6 +129,7 @@ static void act_step(struct core *c, const struct step *s)
     case STEP_FETCH:
     case STEP_INSTALL:
     case STEP_COLLECT:
+    case STEP_SCRUB:
         if (act_slow(c, s, &err) < 0)
             images_fault(c, s->app ? s->app : "", &err);
         break;
@@ -141,8 +145,10 @@ static void act_step(struct core *c, const struct step *s)
             app_kill(a);
         break;
     case STEP_CONFIRM:
-        if (intake_confirm(c, &err) < 0)
+        if (intake_confirm(c, &err) < 0) { /* a full or failing disk: it stays good meanwhile */
             log_error("%s", err.msg);
+            loop_timer_set(c->loop, &c->wake, clock_boot_ms() + CONFIRM_AGAIN_MS);
+        }
         break;
     case STEP_REJECT:
     case STEP_ROLLBACK:

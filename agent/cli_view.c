@@ -100,6 +100,13 @@ static void print_head(const struct cli *c, const struct json_cur *r)
                      (unsigned long long)number_of(r, "boot", 0));
     if (strcmp(link, "online") != 0)
         (void)printf("link: %.72s\n", link);
+    struct json_cur scrub;
+    if (json_get_object(r, "scrub", JSON_OPTIONAL, &scrub, NULL) > 0 && number_of(&scrub, "bad", 0) > 0) {
+        char what[64];
+        (void)str_fmt(what, sizeof(what), "! store: %llu bad, mended or under way: ",
+                      (unsigned long long)number_of(&scrub, "bad", 0));
+        cli_wrap(what, text_of(&scrub, "last", ""));
+    }
     if (json_get_object(r, "err", JSON_OPTIONAL, &err, NULL) > 0) {
         char what[40];
         (void)str_fmt(what, sizeof(what), "! %.30s: ", text_of(&err, "kind", "?"));

@@ -61,6 +61,17 @@ static int read_mqtt(const struct json_cur *root, const char *folder, struct con
     return json_done(&o, err);
 }
 
+static int read_scrub(const struct json_cur *root, struct config *c, struct err *err)
+{
+    struct json_cur o;
+    int rc = json_get_object(root, "scrub", JSON_OPTIONAL, &o, err);
+    if (rc > 0 && (json_get_u64(&o, "interval_s", JSON_OPTIONAL, 0, 86400, &c->scrub_interval_s, err) < 0 ||
+                   json_get_u64(&o, "bytes", JSON_OPTIONAL, 65536, 1ULL << 30, &c->scrub_bytes, err) < 0 ||
+                   json_done(&o, err) < 0))
+        return -(int)err->kind;
+    return rc < 0 ? rc : 0;
+}
+
 static int read_rest(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
 {
     struct json_cur o, a;
@@ -100,7 +111,8 @@ static int read_root(const struct json_cur *root, const char *folder, struct con
         get_path(root, "trust", folder, c->trust, sizeof(c->trust), err) < 0 ||
         get(root, "user", c->user, sizeof(c->user), err) < 0 ||
         get_path(root, "watchdog", folder, c->watchdog, sizeof(c->watchdog), err) < 0 ||
-        read_mqtt(root, folder, c, err) < 0 || read_rest(root, folder, c, err) < 0)
+        read_mqtt(root, folder, c, err) < 0 || read_scrub(root, c, err) < 0 ||
+        read_rest(root, folder, c, err) < 0)
         return -(int)err->kind;
     return json_done(root, err);
 }
@@ -116,7 +128,9 @@ int config_read(const char *path, struct config *ret, struct err *err)
                        .trust = "/etc/limpet/trust.json",
                        .user = "nobody",
                        .memory_max_bytes = 64ULL << 20,
-                       .health_interval_s = 300};
+                       .health_interval_s = 300,
+                       .scrub_interval_s = 900,
+                       .scrub_bytes = 4ULL << 20};
     int rc = fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &text, &len, err);
     if (rc < 0)
         return rc;

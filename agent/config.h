@@ -20,7 +20,8 @@ struct config {
     char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */
     char user[64];                       /* whom link and fetch become */
     uint64_t memory_max_bytes, health_interval_s;
-    char watchdog[128]; /* "": none */
+    uint64_t scrub_interval_s, scrub_bytes; /* how often how much of the store is read; interval 0: never */
+    char watchdog[128];                     /* "": none */
     int log_level;
 };
 /* Errors: NOTFOUND, INVALID with the field's path. */

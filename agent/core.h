@@ -8,6 +8,7 @@
  *   report.c     state and health as JSON              uplink.c the link process and what is sent
  *   start.c      a want and its image -> a running box     confine.c  what core holds itself to
  *   ctl.c        the local socket                      events.c the ring of events
+ *   scrub.c      reading the store against its names
  *   point.c      where tests may cut                   check.c  --check: what a folder would start with
  *
  * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
@@ -87,6 +88,13 @@ struct event {
     char *json;
 };
 
+/* How far the reading of the store has come. The counters are since core was started. */
+struct scrub {
+    struct loop_timer timer;
+    uint64_t next_ms, rounds, bytes, bad, images;
+    char cursor[128], last_bad[200];
+};
+
 struct uplink;
 struct ctl;
 struct core {
@@ -123,6 +131,7 @@ struct core {
     char job_app[LIM_NAME_BYTES];
     uint64_t job_done, job_total, progress_at_ms;
     bool has_garbage;
+    struct scrub scrub;
     struct plan plan; /* the last one, for report and why */
 
     struct envelope *held; /* a group's document whose time has not come */
@@ -146,6 +155,8 @@ struct core {
     struct loop_fd keeper;
     struct loop_timer wake, alive, daily, health, report;
     bool keeper_ready, has_keeper, stopping, dirty, report_dirty;
+    bool trust_hurt; /* there is a trust document and it cannot be read: no other takes its place by itself */
+    bool unsaved;    /* the ledger could not be written: again and again until it can */
     uint64_t cores_before, started_ms, report_at_ms;
 };
 
@@ -173,6 +184,7 @@ int confine_capabilities(struct err *err); /* what is never needed goes, for chi
 int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
 void intake_clear(struct core *c, const char *source);
 void intake_held(struct core *c);                 /* look at the held group document again */
+void intake_save(struct core *c);                 /* the ledger; a failure is told and tried again */
 int intake_load(struct core *c, struct err *err); /* at start: what was accepted before */
 /* The candidate ends: durable, told, and the next plan follows from it. */
 void intake_verdict(struct core *c, enum verdict v, const char *why);
@@ -197,6 +209,11 @@ struct image_memo *images_memo(struct core *c, const struct digest *manifest);
 void images_pack(const struct image *i, struct store_pack *ret);
 /* A slow step failed: remember it for the plan. */
 void images_fault(struct core *c, const char *app, const struct err *err);
+
+/* scrub.c */
+void scrub_open(struct core *c); /* at start: where the last core stopped */
+bool scrub_due(const struct core *c);
+int scrub_start(struct core *c, struct err *err); /* the job */
 
 /* act.c */
 void act_turn(void *core);

@@ -187,6 +187,8 @@ static void alive_fired(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, alive);
     keeper_say(c, "alive", -1);
+    if (c->unsaved)
+        intake_save(c);
     intake_held(c);
     mem_give_back(); /* what reports and questions since the last time needed */
     loop_timer_set(c->loop, t, clock_boot_ms() + KEEPER_ALIVE_MS);
@@ -195,7 +197,7 @@ static void alive_fired(struct loop_timer *t)
 void core_progress(struct core *c)
 {
     uint64_t now = clock_boot_ms();
-    if (!c->job || now < c->progress_at_ms)
+    if (!c->job || c->job_step == STEP_SCRUB || now < c->progress_at_ms)
         return;
     c->progress_at_ms = now + PROGRESS_EVERY_MS;
     struct cJSON *o = json_obj();
@@ -403,7 +405,7 @@ static void first_trust(struct core *c)
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
     AUTO_FREE(envelope) struct envelope *e = NULL;
-    if (c->state.has_trust)
+    if (c->state.has_trust || c->trust_hurt)
         return;
     if (fs_read(AT_FDCWD, c->config.trust, LIM_ENVELOPE_BYTES, &text, &len, &err) < 0 ||
         envelope_parse(buf_of(text, len), &e, &err) < 0 || intake_document(c, "local", e, &err) < 0)
@@ -489,6 +491,7 @@ static int start(struct core *c, struct err *err)
         return rc;
     give_watchdog(c);
     arm_timers(c);
+    scrub_open(c);
     loop_after_turn(c->loop, act_turn, c);
     first_trust(c);
     rc = uplink_start(c, err);

@@ -35,10 +35,12 @@ static void set_replace(struct core *c, struct set *to, struct set *take_from)
     *take_from = (struct set){.arena = NULL};
 }
 
-static void save(struct core *c)
+void intake_save(struct core *c)
 {
     struct err err = ERR_INIT;
-    if (state_save(&c->state, &err) < 0) {
+    bool again = c->unsaved;
+    c->unsaved = state_save(&c->state, &err) < 0;
+    if (c->unsaved && !again) {
         log_error("%s", err.msg);
         event_add(c, "failed", NULL, "the agent's state cannot be saved: %s", err.msg);
     }
@@ -46,9 +48,11 @@ static void save(struct core *c)
 
 /* ---- trust ---- */
 
-static int take_trust(struct core *c, const struct envelope *e, struct err *err)
+static int take_trust(struct core *c, const char *source, const struct envelope *e, struct err *err)
 {
     struct trust next;
+    if (!c->state.has_trust && strcmp(source, "local") != 0) /* anybody can sign a first one */
+        return err_set(err, ERR_DENIED, "there is no trust document here to check the next one by");
     int rc = trust_step(c->state.has_trust ? &c->state.trust : NULL, e, &next, err);
     if (rc == 0 && strcmp(next.fleet, c->config.fleet) != 0)
         rc = err_set(err, ERR_DENIED, "trust is for fleet \"%s\", this device is in \"%s\"", next.fleet,
@@ -63,7 +67,7 @@ static int take_trust(struct core *c, const struct envelope *e, struct err *err)
     core_point(c, "trust-saved");
     if (next.issued_s > c->state.ledger.time_floor_s) {
         c->state.ledger.time_floor_s = next.issued_s;
-        save(c);
+        intake_save(c);
     }
     event_add(c, "trust", NULL, "version %llu is in force", (unsigned long long)next.version);
     images_forget(c);
@@ -114,7 +118,7 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     end_candidate(c, v, why);
     c->has_garbage = true;
     c->fault = (struct fault){0};
-    save(c);
+    intake_save(c);
     core_point(c, "verdict-saved");
     event_add(c, verdict_name(v), NULL, "rev %llu: %s", (unsigned long long)rev, why);
     images_forget(c);
@@ -146,7 +150,7 @@ static int refuse(struct core *c, struct state_rev *r, const struct set *s, cons
     r->digest = *digest;
     c->want_rev = s->d.rev;
     ledger_add(&c->state.ledger, &h);
-    save(c);
+    intake_save(c);
     c->refused_rev = s->d.rev;
     memcpy(c->refused_why, h.why, sizeof(c->refused_why));
     event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)s->d.rev, h.why);
@@ -339,7 +343,7 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
               : strcmp(source, "trust") == 0)
         rc = err_set(err, ERR_DENIED, "a document of type %.60s does not belong on this topic", e->type);
     else if (trust)
-        rc = is_old_trust(c, e) ? 0 : take_trust(c, e, err);
+        rc = is_old_trust(c, e) ? 0 : take_trust(c, source, e, err);
     else
         rc = take_desired(c, source, e, &digest, err);
     if (rc < 0 && !was_refused(c, &digest)) {
@@ -359,7 +363,7 @@ void intake_clear(struct core *c, const char *source)
     if (strcmp(source, "device") == 0 &&
         strcmp(l->source, "device") == 0) { /* no opinion: what runs goes on, groups may speak */
         l->source[0] = '\0';
-        save(c);
+        intake_save(c);
         intake_held(c);
     } else if (strcmp(source, c->held_source) == 0) {
         c->held = envelope_free(c->held);
@@ -425,7 +429,7 @@ static void mend_candidate(struct core *c)
     for (unsigned i = 0; i < l->n_revs; i++)
         if (strcmp(l->revs[i].source, l->source) == 0 && l->revs[i].rev == lost)
             l->revs[i].rev = lost - 1;
-    save(c);
+    intake_save(c);
 }
 
 int intake_load(struct core *c, struct err *err)
@@ -435,7 +439,8 @@ int intake_load(struct core *c, struct err *err)
     if (rc == 0)
         rc = trust_parse(buf_of(e->payload, e->payload_len), &c->state.trust, err);
     c->state.has_trust = rc == 0;
-    if (rc < 0 && err->kind != ERR_NOTFOUND)
+    c->trust_hurt = rc < 0 && err->kind != ERR_NOTFOUND;
+    if (c->trust_hurt) /* fail closed: the one that the device came with is older, its keys may be revoked */
         log_error("the saved trust document cannot be used: %s", err->msg);
     load_set(c, STATE_DESIRED, &c->candidate);
     load_set(c, STATE_GOOD, &c->good);

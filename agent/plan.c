@@ -15,7 +15,7 @@ static const char *const step_names[STEP_KIND_COUNT_] = {
     [STEP_FETCH] = "fetch",     [STEP_INSTALL] = "install",    [STEP_START] = "start",
     [STEP_STOP] = "stop",       [STEP_KILL] = "kill",          [STEP_CONFIRM] = "confirm",
     [STEP_REJECT] = "reject",   [STEP_ROLLBACK] = "roll back", [STEP_FAIL] = "give up",
-    [STEP_COLLECT] = "collect", [STEP_WAIT] = "wait",
+    [STEP_COLLECT] = "collect", [STEP_SCRUB] = "scrub",        [STEP_WAIT] = "wait",
 };
 static const char *const why_texts[WHY_COUNT_] = {
     [WHY_NO_RELEASE] = "its release document is missing",
@@ -44,6 +44,7 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_REBOOTS] = "the device restarted again and again during probation",
     [WHY_FAULT] = "it cannot be brought in",
     [WHY_GARBAGE] = "images that nothing needs any more",
+    [WHY_SCRUB] = "the store is read again from time to time",
 };
 
 const char *verdict_name(enum verdict v)
@@ -340,6 +341,8 @@ void plan_make(const struct desired *candidate, const struct desired *last_good,
     ret->quiet = only_waits(ret) && ready && !o->job_running;
     if (ret->quiet && o->has_garbage && (o->verdict != VERDICT_NONE || !candidate))
         add(ret, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
+    else if (ret->quiet && o->scrub_due)
+        add(ret, STEP_SCRUB, WHY_SCRUB, NULL, NULL, 0);
 }
 
 /* ", patch: 4000 bytes to fetch, 70000 to write, 600000 of memory" */

@@ -68,6 +68,7 @@ struct observed {
     uint64_t window_ms;   /* until downloads may begin; 0: now */
     enum verdict verdict; /* of the candidate */
     bool has_garbage;     /* something can be collected */
+    bool scrub_due;       /* it is time to read some of the store again */
     bool job_running;     /* one slow step is under way: no second */
     struct fault fault;   /* of the last slow step for the candidate */
     unsigned trial_boots; /* boots since the candidate was first started without being confirmed */
@@ -84,6 +85,7 @@ enum step_kind {
     STEP_ROLLBACK,
     STEP_FAIL,
     STEP_COLLECT,
+    STEP_SCRUB,
     STEP_WAIT,
     STEP_KIND_COUNT_
 };
@@ -114,6 +116,7 @@ enum why {
     WHY_REBOOTS,
     WHY_FAULT,
     WHY_GARBAGE,
+    WHY_SCRUB,
     WHY_COUNT_
 };
 

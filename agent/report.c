@@ -293,6 +293,12 @@ struct cJSON *report_state(struct core *c)
     json_put_u64(o, "uptime_s", clock_boot_ms() / 1000);
     json_put_u64(o, "trust", c->state.has_trust ? c->state.trust.version : 0);
     json_put_str(o, "link", uplink_text(c));
+    struct cJSON *scrub = json_put(o, "scrub", json_obj());
+    json_put_u64(scrub, "rounds", c->scrub.rounds);
+    json_put_u64(scrub, "bytes", c->scrub.bytes);
+    json_put_u64(scrub, "bad", c->scrub.bad);
+    if (c->scrub.last_bad[0])
+        json_put_str(scrub, "last", c->scrub.last_bad);
     put_host(o, c);
     struct cJSON *groups = json_put(o, "groups", json_arr());
     for (unsigned i = 0; i < c->config.n_groups; i++)

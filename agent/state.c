@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "platform/fs.h"
 
 static const char *const slot_names[STATE_SLOT_COUNT_] = {"trust", "desired", "good", "previous"};
 #define PACKED_MAX (2 * LIM_ENVELOPE_BYTES)
+#define READ_TRIES 5
 
 void ledger_add(struct ledger *l, const struct state_verdict *v)
 {
@@ -245,6 +247,23 @@ static void ledger_rescue(struct state *s)
     }
 }
 
+/* What is concluded from a file that cannot be read is written down, so a disk that fails for a moment gets more
+ * than one chance. */
+static int read_patiently(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_t *ret_len,
+                          struct err *err)
+{
+    const struct timespec pause_200ms = {0, 200000000};
+    struct err why = ERR_INIT;
+    int rc = -(int)ERR_IO;
+    for (int i = 0; i < READ_TRIES && rc < 0; i++) {
+        rc = fs_read(dir_fd, name, max_bytes, ret, ret_len, &why);
+        if (rc == 0 || !err_may_retry(why.kind))
+            break;
+        (void)nanosleep(&pause_200ms, NULL);
+    }
+    return rc < 0 ? err_set(err, why.kind, "%s", why.msg) : 0;
+}
+
 int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *err)
 {
     uint8_t AUTO_MEM *text = NULL;
@@ -255,7 +274,7 @@ int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *
     int rc = fs_open_dir(state_dir_fd, "state", true, 0700, &ret->dir_fd, err);
     if (rc < 0)
         return rc;
-    rc = fs_read(ret->dir_fd, "ledger", LIM_ENVELOPE_BYTES, &text, &len, &why);
+    rc = read_patiently(ret->dir_fd, "ledger", LIM_ENVELOPE_BYTES, &text, &len, &why);
     if (rc == 0)
         rc = ledger_parse(buf_of(text, len), &ret->ledger, &why);
     else if (why.kind == ERR_NOTFOUND && faccessat(ret->dir_fd, "desired", F_OK, 0) < 0)
@@ -291,7 +310,7 @@ int state_load(const struct state *s, enum state_slot slot, struct envelope **re
 {
     uint8_t AUTO_MEM *bytes = NULL;
     size_t len;
-    int rc = fs_read(s->dir_fd, slot_names[slot], PACKED_MAX, &bytes, &len, err);
+    int rc = read_patiently(s->dir_fd, slot_names[slot], PACKED_MAX, &bytes, &len, err);
     return rc < 0 ? rc : envelope_unpack(buf_of(bytes, len), ret, err);
 }
 

@@ -92,12 +92,14 @@ static int remove_file(struct collect *c, int dir_fd, const char *name, struct e
 static int sweep_image(void *arg, const char *name, const struct digest *d, struct err *err)
 {
     struct collect *c = arg;
-    struct store_meta m;
+    struct store_meta m = {.n_layers = 0};
+    struct err why = ERR_INIT;
 
     if (is_kept(c, d)) {
-        if (store_meta_read(c->s, name, &m, NULL) == 0)
-            for (unsigned i = 0; i < m.n_layers; i++)
-                keep_add(c, &m.layers[i]);
+        if (store_meta_read(c->s, name, &m, &why) < 0 && err_may_retry(why.kind))
+            return err_set(err, why.kind, "%s", why.msg); /* its layers are not known: nothing may go */
+        for (unsigned i = 0; i < m.n_layers; i++)
+            keep_add(c, &m.layers[i]);
         return 0;
     }
     int r = fs_remove_tree(c->s->tmp_fd, name, err);
@@ -134,7 +136,9 @@ static bool note_hidden(void *arg, const struct digest *d, const char *path, uin
     struct stat st;
 
     (void)size;
-    if (fstatat(c->s->objects_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1)
+    if (fstatat(c->s->objects_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT;
+    if (st.st_nlink == 1)
         list_add(&c->hidden, &c->n_hidden, &c->hidden_room, d);
     return true;
 }
@@ -142,11 +146,15 @@ static bool note_hidden(void *arg, const struct digest *d, const char *path, uin
 static int sweep_layer(void *arg, const char *name, const struct digest *d, struct err *err)
 {
     struct collect *c = arg;
+    struct err why = ERR_INIT;
 
     if (!is_kept(c, d))
         return remove_file(c, c->s->layers_fd, name, err);
-    if (!c->pressed)
-        (void)record_each(c->s, d, note_hidden, c);
+    if (c->pressed)
+        return 0;
+    int r = record_walk(c->s, d, note_hidden, c, &why);
+    if (r < 0 && err_may_retry(why.kind)) /* what is hidden is not known: nothing may go */
+        return err_set(err, why.kind, "%s", why.msg);
     return 0;
 }
 
@@ -162,7 +170,9 @@ static int sweep_object(void *arg, const char *name, struct err *err)
     struct digest d;
     struct stat st;
 
-    if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_nlink > 1)
+    if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : err_errno(err, errno, "look at %s", name);
+    if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
         return 0;
     if (str_fmt(text, sizeof(text), "sha256:%.64s", name) && digest_parse(text, &d, NULL) == 0 &&
         list_has(f->c->hidden, f->c->n_hidden, &d))

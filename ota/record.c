@@ -41,6 +41,8 @@ int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err
     if (fd < 0)
         return err_errno(err, errno, "open layer record %s", hex);
     ssize_t n = fs_read_full(fd, magic, sizeof(magic), err);
+    if (n < 0)
+        return (int)n;
     if (n != (ssize_t)sizeof(magic) || memcmp(magic, RECORD_MAGIC, sizeof(magic)) != 0)
         return err_set(err, ERR_NOTFOUND, "no layer record %s", hex);
     *ret_fd = steal_fd(&fd);
@@ -48,37 +50,47 @@ int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err
 }
 
 /* The object that one file of a record needs. */
-static bool next_object(struct stream *st, const struct entry *e, struct digest *ret_d,
-                        char path[OBJECT_NAME_BYTES + 3])
+static int next_object(struct stream *st, const struct entry *e, struct digest *ret_d,
+                       char path[OBJECT_NAME_BYTES + 3], struct err *err)
 {
     char name[OBJECT_NAME_BYTES];
+    int r = stream_get(st, ret_d->b, sizeof(ret_d->b), err);
 
-    if (stream_get(st, ret_d->b, sizeof(ret_d->b), NULL) < 0)
-        return false;
-    (void)object_path(object_name(ret_d, object_mode(e), e->uid, e->gid, name), path);
-    return true;
+    if (r == 0)
+        (void)object_path(object_name(ret_d, object_mode(e), e->uid, e->gid, name), path);
+    return r;
 }
 
-bool record_each(struct store *s, const struct digest *d,
-                 bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg)
+int record_walk(struct store *s, const struct digest *d,
+                bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg,
+                struct err *err)
 {
     char path[OBJECT_NAME_BYTES + 3];
     struct entry e;
     struct digest object;
     int AUTO_FD fd = -1;
+    int r = record_open(s, d, &fd, err);
 
-    if (record_open(s, d, &fd, NULL) < 0)
-        return false;
+    if (r < 0)
+        return r;
     struct stream AUTO_MEM *st = mem_need_zero(sizeof(*st));
     st->fd = fd;
     do {
-        if (stream_entry(st, &e, NULL) < 0)
-            return false;
-        if (e.kind == ENTRY_FILE && e.size > 0 &&
-            (!next_object(st, &e, &object, path) || !fn(arg, &object, path, e.size)))
-            return false;
+        bool content = (r = stream_entry(st, &e, err)) == 0 && e.kind == ENTRY_FILE && e.size > 0;
+        if (content)
+            r = next_object(st, &e, &object, path, err);
+        if (r < 0)
+            return r;
+        if (content && !fn(arg, &object, path, e.size))
+            return err_set(err, ERR_CONFLICT, "stopped");
     } while (e.kind != ENTRY_END);
-    return true;
+    return 0;
+}
+
+bool record_each(struct store *s, const struct digest *d,
+                 bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg)
+{
+    return record_walk(s, d, fn, arg, NULL) == 0;
 }
 
 struct whole {

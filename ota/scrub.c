@@ -66,12 +66,45 @@ static int search_entry(void *arg, const char *name, struct err *err)
     return store_each_entry(fd, search_entry, &(struct folder_at){f->search, fd, f->depth + 1}, err);
 }
 
+/* The documents beside the tree become blobs again where they are right, so that mending needs no network for
+ * them. What cannot be had this way is fetched. */
+static void keep_document(struct store *s, int image_fd, const char *file, const struct digest *want)
+{
+    struct digest got;
+    uint64_t len = 0;
+    char hex[65];
+    int AUTO_FD fd = openat(image_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0 && sha256_fd(fd, &got, &len, NULL) == 0 && digest_eq(&got, want) &&
+        linkat(image_fd, file, s->blobs_fd, digest_hex(want, hex), 0) < 0)
+        return; /* held already, or fetched when it is needed */
+}
+
+static void keep_documents(struct store *s, int image_fd, const char *image_name)
+{
+    uint8_t AUTO_MEM *text = NULL;
+    struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));
+    char name[SHA256_TEXT];
+    struct digest d;
+    size_t len = 0;
+
+    if (!str_fmt(name, sizeof(name), "sha256:%s", image_name) || digest_parse(name, &d, NULL) < 0)
+        return;
+    keep_document(s, image_fd, "manifest", &d);
+    if (store_read_blob(s, &d, LIM_OCI_JSON_BYTES, &text, &len, NULL) == 0 &&
+        oci_manifest_parse(buf_of(text, len), m, NULL) == 0)
+        keep_document(s, image_fd, "config", &m->config.digest);
+}
+
 int store_mark_damaged(struct store *s, const char *image_name, struct err *err)
 {
     int AUTO_FD fd = -1;
     int r = fs_open_dir(s->images_fd, image_name, false, 0, &fd, err);
 
-    return r < 0 ? r : fs_write_durable(fd, DAMAGED_FILE, BUF_LIT("1\n"), 0600, err);
+    if (r < 0)
+        return r;
+    keep_documents(s, fd, image_name);
+    return fs_write_durable(fd, DAMAGED_FILE, BUF_LIT("1\n"), 0600, err);
 }
 
 struct marking {
@@ -172,11 +205,14 @@ static bool any_object(void *arg, const struct digest *d, const char *path, uint
 static int scrub_record(struct round *r, const char *name, struct err *err)
 {
     struct digest d;
+    struct err why = ERR_INIT;
     char text[SHA256_TEXT];
 
-    if (str_fmt(text, sizeof(text), "sha256:%s", name) && digest_parse(text, &d, NULL) == 0 &&
-        record_each(r->s, &d, any_object, NULL))
+    if (str_fmt(text, sizeof(text), "sha256:%s", name) && digest_parse(text, &d, &why) == 0 &&
+        record_walk(r->s, &d, any_object, NULL, &why) == 0)
         return 0;
+    if (why.kind == ERR_NOMEM)
+        return err_set(err, why.kind, "scrub %s: %s", name, why.msg);
     tell(r, name, "it is no whole record");
     if (!r->sc->look_only && unlinkat(r->dir_fd, name, 0) < 0)
         return err_errno(err, errno, "remove %s", name);

@@ -123,9 +123,11 @@ static int each_name(int dir_fd, bool hidden, int (*fn)(void *arg, const char *n
             (void)close(fd);
         return r;
     }
-    for (struct dirent *e; r >= 0 && (e = readdir(dir)) != NULL;)
+    for (struct dirent *e; r >= 0 && (errno = 0, e = readdir(dir)) != NULL;)
         if (e->d_name[0] != '.' || (hidden && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0))
             r = fn(arg, e->d_name, err);
+    if (r >= 0 && errno) /* half a listing is none */
+        r = err_errno(err, errno, "list folder");
     (void)closedir(dir);
     return r < 0 ? r : 0;
 }

@@ -97,6 +97,11 @@ bool record_is_whole(struct store *s, const struct digest *d, struct record_tota
  * end. */
 bool record_each(struct store *s, const struct digest *d,
                  bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg);
+/* The same with the reason: 0 read to its end. Errors: NOTFOUND, INVALID (it is no whole record), CONFLICT (fn
+ * said false), IO. */
+int record_walk(struct store *s, const struct digest *d,
+                bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg,
+                struct err *err);
 int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err *err); /* behind its head */
 int record_begin(int dir_fd, const char *name, int *ret_fd, struct err *err);
 /* Append one entry; a file with content also its digest. */

@@ -4,6 +4,7 @@
  *   ota-tool STORE fetch DIGEST SIZE [BLOB] -- SOURCE...   DIGEST and, unless BLOB is given, all that its
  * image needs
  *   ota-tool STORE chunks DIGEST SIZE LIST -- SOURCE...    chunks by a list file, bytes to standard output
+ *   ota-tool STORE scrub                          reads all, marks what is bad
  *   ota-tool STORE collect DIGEST...              keeps only these
  *   ota-tool STORE list | rootfs DIGEST | has-layer DIGEST
  * Settings: UNTAR (the untar program), FETCH (the fetch program), CA, AUTH,
@@ -84,6 +85,19 @@ static int collect(struct store *s, int argc, char **argv, struct err *err)
     if (r == 0)
         printf("%llu\n", (unsigned long long)freed);
     return r;
+}
+
+static void print_bad(void *arg, const char *name, const char *why)
+{
+    (void)arg;
+    printf("%s: %s\n", name, why);
+}
+
+static int scrub(struct store *s, struct err *err)
+{
+    struct store_scrub sc = {.max_bytes = UINT64_MAX, .on_bad = print_bad};
+
+    return store_scrub(s, &sc, err);
 }
 
 static int rootfs(struct store *s, const struct digest *d, const char *dir, struct err *err)
@@ -273,6 +287,8 @@ static int run(struct store *s, int argc, char **argv, struct err *err)
         return r;
     if (strcmp(verb, "collect") == 0)
         return collect(s, argc - 3, argv + 3, err);
+    if (strcmp(verb, "scrub") == 0)
+        return scrub(s, err);
     if (strcmp(verb, "list") == 0)
         return store_list(s, print_image, NULL, err);
     if (strcmp(verb, "fetch") == 0)

@@ -2,7 +2,7 @@
  * on standard output. candidate [verdict=V] [probation=MS] [boots=N]    then its apps:   app NAME HASH IMAGE
  * [restart=P] [health] [port] [tries=N] good                                              then its apps seen
  * NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS]
- * [cannot_start=N] [by_us] job | garbage | window MS | fault KIND ROW AT | now MS HASH is one letter. IMAGE: no-release
+ * [cannot_start=N] [by_us] job | garbage | scrub | window MS | fault KIND ROW AT | now MS HASH is one letter. IMAGE: no-release
  * no-manifest no-layers no-patch no-tree no-chunks not-installed installed. BOX: none running stopping. */
 #include <stdio.h>
 
@@ -120,6 +120,8 @@ int main(void)
             continue;
         } else if (strcmp(line, "garbage") == 0) {
             seen.has_garbage = true;
+        } else if (strcmp(line, "scrub") == 0) {
+            seen.scrub_due = true;
         } else if (strncmp(line, "now ", 4) == 0) {
             now = strtoull(line + 4, NULL, 10);
         } else if (line[0]) {

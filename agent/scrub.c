@@ -1,0 +1,115 @@
+/* scrub.c - when nothing else is to be done, a little of the store is read and compared with its names
+ * (ota/scrub.c). What is bad is told; the images made of it are no longer "installed" to the plan, so that
+ * their layers are fetched again and they are mended in place, while boxes that run from them go on. */
+#include <stdio.h>
+
+#include "agent/core.h"
+#include "platform/clock.h"
+#include "platform/fs.h"
+#include "platform/log.h"
+
+#define CURSOR_FILE "scrub"
+
+static void fired(struct loop_timer *t)
+{
+    core_touch(container_of(t, struct core, scrub.timer));
+}
+
+void scrub_open(struct core *c)
+{
+    struct scrub *s = &c->scrub;
+
+    (void)fs_read_text(c->run_fd, CURSOR_FILE, s->cursor, sizeof(s->cursor), NULL);
+    s->timer.on_fire = fired;
+    s->next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;
+    if (c->config.scrub_interval_s > 0)
+        loop_timer_set(c->loop, &s->timer, s->next_ms);
+}
+
+bool scrub_due(const struct core *c)
+{
+    return c->config.scrub_interval_s > 0 && c->scrub.timer.on_fire && clock_boot_ms() >= c->scrub.next_ms;
+}
+
+/* ---- in the job ---- */
+
+struct telling {
+    int line_fd;
+};
+
+static void tell_bad(void *arg, const char *name, const char *why)
+{
+    const struct telling *t = arg;
+
+    job_line(t->line_fd, "bad %s: %s", name, why);
+}
+
+static int scrub_job(void *arg, int line_fd, struct err *err)
+{
+    const struct core *c = arg;
+    struct telling t = {line_fd};
+    struct store_scrub sc = {.max_bytes = c->config.scrub_bytes, .on_bad = tell_bad, .arg = &t};
+    int rc = crypto_init(err);
+
+    (void)str_copy(sc.cursor, sizeof(sc.cursor), c->scrub.cursor);
+    if (rc == 0)
+        rc = store_scrub(c->store, &sc, err);
+    if (rc == 0)
+        job_line(line_fd, "read %llu %llu %llu %d %s", (unsigned long long)sc.bytes,
+                 (unsigned long long)sc.bad, (unsigned long long)sc.images, sc.ended, sc.cursor);
+    return rc;
+}
+
+/* ---- in core ---- */
+
+static void on_line(void *arg, const char *line)
+{
+    struct core *c = arg;
+    struct scrub *s = &c->scrub;
+    unsigned long long bytes, bad, images;
+    int ended, at = 0;
+
+    if (strncmp(line, "bad ", 4) == 0) {
+        (void)str_fmt(s->last_bad, sizeof(s->last_bad), "%.*s", (int)sizeof(s->last_bad) - 1, line + 4);
+        (void)str_clean(s->last_bad);
+        event_add(c, "scrub", NULL, "%s", s->last_bad);
+    } else if (sscanf(line, "read %llu %llu %llu %d %n", &bytes, &bad, &images, &ended, &at) == 4 && at > 0) {
+        s->bytes += bytes;
+        s->bad += bad;
+        s->images += images;
+        s->rounds += ended == 1;
+        (void)str_copy(s->cursor, sizeof(s->cursor), line + at);
+        (void)fs_write_atomic(c->run_fd, CURSOR_FILE, buf_str(s->cursor), 0600, NULL);
+    }
+}
+
+static void on_done(void *arg, const struct job_verdict *v)
+{
+    struct core *c = arg;
+    struct scrub *s = &c->scrub;
+
+    if (v->err.kind != ERR_NONE && v->err.kind != ERR_TIMEOUT) /* cancelled for something that matters more */
+        log_warn("scrub: %s", v->err.msg);
+    c->job = NULL;
+    s->next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;
+    loop_timer_set(c->loop, &s->timer, s->next_ms);
+    images_forget(c);
+}
+
+int scrub_start(struct core *c, struct err *err)
+{
+    char path[128];
+    struct job_spec spec = {.name = "scrub",
+                            .fn = scrub_job,
+                            .arg = c,
+                            .cgroups = &c->cgroups,
+                            .cgroup_path = path,
+                            .memory_max_bytes = LIM_INSTALL_BYTES,
+                            .deadline_ms = LIM_JOB_MS};
+    struct job_calls calls = {on_line, on_done, c};
+
+    (void)str_fmt(path, sizeof(path), "%s/agent/scrub", c->cgroup_root);
+    c->scrub.next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;
+    loop_timer_set(c->loop, &c->scrub.timer, c->scrub.next_ms);
+    return job_start(c->loop, &spec, &calls, &c->job, err);
+}

@@ -274,8 +274,10 @@ int fetch_coap_init(struct fetch_job *j, struct err *err)
     coap_register_response_handler(j->coap->ctx, on_response);
     coap_register_nack_handler(j->coap->ctx, on_nack);
     coap_register_event_handler(j->coap->ctx, on_event);
-    if (!j->ca)
-        (void)coap_context_set_pki_root_cas(j->coap->ctx, NULL, CA_DIR);
+    /* the file is read here by OpenSSL's variant, later by others: then it must be readable for our user */
+    if (coap_dtls_is_supported() &&
+        !coap_context_set_pki_root_cas(j->coap->ctx, j->ca_path, j->ca_path ? NULL : CA_DIR))
+        return err_set(err, ERR_INVALID, "%s: no certificates for DTLS", j->ca_path ? j->ca_path : CA_DIR);
     return 0;
 }
 
@@ -344,18 +346,15 @@ static coap_session_t *open_session(struct fetch_job *j, const coap_address_t *t
                          .key = {j->psk_len, j->psk}}};
         return coap_new_client_session_psk2(c->ctx, NULL, to, COAP_PROTO_DTLS, &psk);
     }
-    coap_dtls_pki_t pki = {
-        .version = COAP_DTLS_PKI_SETUP_VERSION,
-        .verify_peer_cert = 1,
-        .check_common_ca = j->ca != NULL,
-        .cert_chain_validation = 1,
-        .cert_chain_verify_depth = 4,
-        .allow_no_crl = 1,
-        .validate_cn_call_back = on_certificate,
-        .cn_call_back_arg = c,
-        .client_sni = is_name ? c->host : NULL,
-        .pki_key = {.key_type = COAP_PKI_KEY_PEM_BUF,
-                    .key.pem_buf = {.ca_cert = (uint8_t *)j->ca, .ca_cert_len = j->ca_len}}};
+    coap_dtls_pki_t pki = {.version = COAP_DTLS_PKI_SETUP_VERSION,
+                           .verify_peer_cert = 1,
+                           .cert_chain_validation = 1,
+                           .cert_chain_verify_depth = 4,
+                           .allow_no_crl = 1,
+                           .validate_cn_call_back = on_certificate,
+                           .cn_call_back_arg = c,
+                           .client_sni = is_name ? c->host : NULL,
+                           .pki_key.key_type = COAP_PKI_KEY_PEM};
     return coap_new_client_session_pki(c->ctx, NULL, to, COAP_PROTO_DTLS, &pki);
 }
 

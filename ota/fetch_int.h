@@ -30,6 +30,7 @@ struct fetch_job {
     const char *names[LIM_SOURCES]; /* of sources, as the request has them; they point into it */
     struct source sources[LIM_SOURCES];
     struct fetch_item items[FETCH_BLOBS_MAX];
+    const char *ca_path;  /* in the document, or NULL */
     char *ca, *auth_text; /* contents of the files, or NULL */
     char *auth;           /* "user:password" in auth_text, or NULL */
     size_t ca_len;

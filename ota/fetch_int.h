@@ -21,6 +21,7 @@ struct fetch_item {
     uint64_t chunk_bytes; /* of all chunks */
     uint8_t *hold;        /* the first `held` bytes of chunk `next` */
     uint32_t held;
+    bool mixed; /* by more than one answer */
 };
 struct fetch_span {
     uint64_t from, to; /* [from, to); to 0: until the blob's end, wherever that is */
@@ -44,6 +45,8 @@ struct fetch_job {
     char *psk_identity; /* of DTLS; NULL: by certificate */
     uint8_t psk[FETCH_PSK_BYTES];
     size_t psk_len;
+    const char *usb_folder; /* devices in here are sticks (tests); NULL: those of the machine */
+    struct err usb_err;
     struct http *http;
     struct coap *coap;
 };
@@ -59,7 +62,7 @@ bool fetch_next(const struct fetch_item *it, struct fetch_span *ret);
 int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes, struct err *err);
 /* The same, but only what lies at or behind `at`. */
 bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_span *ret);
-/* A source begins: what another one left of a chunk is forgotten. */
+/* A source begins: it goes on within the chunk that another one left. */
 void fetch_begin(struct fetch_item *it);
 /* Count bytes from the network before they are looked at. Errors: DENIED (budget; j->ours is set). */
 int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);
@@ -91,4 +94,9 @@ struct coap;
 int fetch_coap_init(struct fetch_job *j, struct err *err);
 void fetch_coap_done(struct fetch_job *j);
 int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+
+/* fetch_usb.c: a layout on a stick. usb_open finds, mounts and opens while we are root; what went wrong there is
+ * j->usb_err. Errors of usb_get: IO (no stick has it, or it was carried away: no use to ask again here). */
+void usb_open(struct fetch_job *j);
+int usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 #endif

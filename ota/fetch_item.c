@@ -60,7 +60,8 @@ bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_spa
     }
     if (i == it->n_chunks)
         return false;
-    *ret = (struct fetch_span){c.at > at ? c.at : at, c.at + c.len};
+    uint64_t from = c.at + (i == it->next ? it->held : 0);
+    *ret = (struct fetch_span){from > at ? from : at, c.at + c.len};
     for (i++; i < it->n_chunks; i++) {
         c = chunk_at(it, i);
         if (c.at - ret->to > GAP_BYTES)
@@ -119,11 +120,13 @@ static int chunk_is_full(struct fetch_job *j, struct fetch_item *it, const struc
     struct digest d;
     int r = sha256(bytes, &d, err);
 
+    bool mixed = it->mixed; /* then it is not known who lied, and the chunk is asked for anew as a whole */
     it->held = 0;
+    it->mixed = false;
     if (r < 0)
         return r;
     if (memcmp(d.b, c->check, FETCH_CHUNK_CHECK) != 0)
-        return err_set(err, ERR_INTEGRITY, "other bytes than the chunk at %llu should have",
+        return err_set(err, mixed ? ERR_NET : ERR_INTEGRITY, "other bytes than the chunk at %llu should have",
                        (unsigned long long)c->at);
     r = put(j, it, bytes, err);
     it->next += r == 0;
@@ -164,7 +167,7 @@ int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct b
 
 void fetch_begin(struct fetch_item *it)
 {
-    it->held = 0;
+    it->mixed = it->held > 0;
 }
 
 static int no_budget(struct fetch_job *j, struct err *err)

@@ -157,6 +157,8 @@ static int read_request(const struct json_cur *root, struct fetch_job *j, struct
     if (r >= 0)
         r = read_file(root, "ca", CA_BYTES, &j->ca, &j->ca_len, err);
     if (r >= 0)
+        r = json_get_str(root, "usb", JSON_OPTIONAL, PATH_BYTES, &j->usb_folder, err);
+    if (r >= 0)
         r = json_get_str(root, "ca", JSON_OPTIONAL, PATH_BYTES, &j->ca_path, err);
     if (r >= 0)
         r = read_file(root, "auth", AUTH_BYTES, &j->auth_text, &auth_len, err);
@@ -225,6 +227,8 @@ static int run(struct fetch_job *j, struct err *err)
                             : err_set(err, ERR_INVALID, "chunks of %u blobs", j->n_items);
     if (r >= 0)
         dir_open(j);
+    if (r >= 0)
+        usb_open(j);
     if (r >= 0)
         r = http_init(j, err);
 #ifdef LIMPET_COAP

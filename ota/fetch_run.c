@@ -41,8 +41,9 @@ static int ask(struct fetch_job *j, struct fetch_item *it, unsigned index, struc
 #ifdef LIMPET_COAP
         return fetch_coap_get(j, it, index, err);
 #endif
-    case SOURCE_STICK:
         break;
+    case SOURCE_STICK:
+        return usb_get(j, it, index, err);
     }
     return err_set(err, ERR_UNSUPPORTED, "this build has no such source");
 }
@@ -80,7 +81,7 @@ static void try_sources(struct fetch_job *j, struct fetch_item *it, struct round
         round->moved += it->have - had;
         if (r == 0)
             return;
-        round->hope |= err_may_retry(err.kind);
+        round->hope |= err_may_retry(err.kind) && j->sources[i].kind != SOURCE_STICK;
         /* what is told is the most hopeful failure, and of equals the first */
         if (round->last.kind == ERR_NONE || (err_may_retry(err.kind) && !err_may_retry(round->last.kind)))
             round->last = err;

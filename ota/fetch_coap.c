@@ -17,6 +17,7 @@
 #define SLOW_MS     2000 /* ACK_TIMEOUT of RFC 7252: later answers were asked for twice */
 #define HOST_BYTES  256
 #define SEGMENTS    512 /* all of a path */
+#define TURN_MS     200
 #define CA_DIR      "/etc/ssl/certs"
 
 struct block_ask {
@@ -492,9 +493,9 @@ static int take_ready(struct coap_get *g, struct err *err)
     return r;
 }
 
-/* Too slow for too long? And the brake of our own. */
+/* Too slow for too long? */
 struct pace {
-    uint64_t start_ms, start_bytes, mark_ms, mark_bytes;
+    uint64_t mark_ms, mark_bytes;
 };
 
 static int keep_pace(struct coap_get *g, struct pace *p, struct err *err)
@@ -507,30 +508,22 @@ static int keep_pace(struct coap_get *g, struct pace *p, struct err *err)
     if (now - p->mark_ms >= j->stall_s * 1000) {
         if (bytes - p->mark_bytes < j->min_rate * j->stall_s)
             return err_set(err, ERR_TIMEOUT, "too slow or silent");
-        p->mark_ms = now;
-        p->mark_bytes = bytes;
+        *p = (struct pace){now, bytes};
     }
     return 0;
 }
 
-static bool may_ask(const struct coap_get *g, const struct pace *p)
-{
-    uint64_t ms = clock_boot_ms() - p->start_ms;
-
-    return g->j->rate == 0 || (g->j->from_network - p->start_bytes) * 1000 <= g->j->rate * ms;
-}
-
 static int get_blocks(struct coap *c, struct coap_get *g, struct err *err)
 {
-    uint64_t now = clock_boot_ms(), bytes = g->j->from_network, at;
-    struct pace p = {now, bytes, now, bytes};
+    struct pace p = {clock_boot_ms(), g->j->from_network};
+    uint64_t at;
     int r = 0;
 
     while (r == 0 && (g->n > 0 || next_block(g, &at))) {
-        bool free_to_ask = may_ask(g, &p);
-        if (free_to_ask)
+        uint64_t brake = fetch_brake_ms(g->j);
+        if (brake == 0)
             r = ask_more(c, g, err);
-        if (r == 0 && coap_io_process(c->ctx, free_to_ask ? 200 : 20) < 0)
+        if (r == 0 && coap_io_process(c->ctx, brake > 0 && brake < TURN_MS ? (uint32_t)brake : TURN_MS) < 0)
             r = err_set(err, ERR_NET, "the socket fails");
         if (r == 0 && g->err.kind != ERR_NONE)
             r = err_set(err, g->err.kind, "%s", g->err.msg);

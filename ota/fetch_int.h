@@ -4,8 +4,9 @@
 #define OTA_FETCH_INT_H
 #include "ota/fetch.h"
 
-#define FETCH_LINE_FD   3
-#define FETCH_PSK_BYTES 64
+#define FETCH_LINE_FD    3
+#define FETCH_PSK_BYTES  64
+#define FETCH_ETAG_BYTES 64
 
 /* One blob: all of it from `have` on into a file, or chunks of it into a pipe. Which bytes are wanted next is all
  * that a source needs to know (fetch_next); what it gets it hands to fetch_take. */
@@ -14,6 +15,7 @@ struct fetch_item {
     uint64_t size; /* 0: unknown until it has ended */
     bool manifest, complete;
     int fd;
+    char etags[LIM_SOURCES][FETCH_ETAG_BYTES]; /* what sources[i] calls this version of it, "" unknown */
     int dir_fds[LIM_SOURCES]; /* the same blob in sources[i] when that is a folder that has it, else -1 */
     uint64_t have;            /* of a blob: bytes that are here; of chunks: bytes handed on */
     const uint8_t *chunks;    /* the list (mapped); NULL: the whole blob */
@@ -39,6 +41,7 @@ struct fetch_job {
     uint64_t rate, budget;                   /* 0: none */
     uint64_t n_chunks;
     uint64_t fetched, from_network; /* bytes that came in */
+    uint64_t brake_ms;              /* clock_boot_ms until which nothing more is taken */
     bool ours;                      /* what failed last is no source's fault: none is asked again */
     uint32_t uid, gid;
     uint64_t told_ms;
@@ -66,6 +69,9 @@ bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_spa
 void fetch_begin(struct fetch_item *it);
 /* Count bytes from the network before they are looked at. Errors: DENIED (budget; j->ours is set). */
 int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);
+/* How long to wait before more is taken, so that the rate holds; 0: no time. */
+uint64_t fetch_brake_ms(const struct fetch_job *j);
+void fetch_sleep(uint64_t ms);
 /* May this span be asked for? Errors: DENIED (more than the budget; j->ours is set). */
 int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span, struct err *err);
 /* "progress" of all items, when there was none lately or always. A line that nobody reads is left out. */

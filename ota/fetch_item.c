@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "ota/fetch_int.h"
 #include "platform/clock.h"
@@ -178,8 +179,27 @@ static int no_budget(struct fetch_job *j, struct err *err)
 
 int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err)
 {
+    uint64_t now = clock_boot_ms();
+
     j->from_network += bytes;
+    if (j->rate)
+        j->brake_ms = (j->brake_ms > now ? j->brake_ms : now) + bytes * 1000 / j->rate;
     return j->budget && j->from_network > j->budget ? no_budget(j, err) : 0;
+}
+
+uint64_t fetch_brake_ms(const struct fetch_job *j)
+{
+    uint64_t now = clock_boot_ms();
+
+    return j->brake_ms > now ? j->brake_ms - now : 0;
+}
+
+void fetch_sleep(uint64_t ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    while (ms > 0 && nanosleep(&t, &t) < 0 && errno == EINTR)
+        ;
 }
 
 int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span, struct err *err)

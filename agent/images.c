@@ -293,6 +293,7 @@ static int start_fetch(struct core *c, const struct want *w, struct work *k, str
                               .n_blobs = k->n_blobs,
                               .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
                               .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
+                              .rate_bytes_s = config->fetch_rate,
                               .program = program,
                               .cgroup_path = path,
                               .uid = c->uid,

@@ -81,11 +81,26 @@ static void open_blobs(struct fetch_job *j, int stick, unsigned s)
     }
 }
 
-static int use_stick(struct fetch_job *j, const char *device, const struct fslabel *fs, struct err *err)
+static int mount_stick(const char *device, const struct fslabel *fs, struct err *err)
 {
     /* without "noload" even a read-only ext4 would write its journal back */
-    if (mount(device, MOUNT_POINT, fs->type, FLAGS, strcmp(fs->type, "ext4") == 0 ? "noload" : NULL) < 0)
+    if (mount(device, MOUNT_POINT, fs->type, FLAGS, strcmp(fs->type, "ext4") == 0 ? "noload" : NULL) == 0)
+        return 0;
+    /* somebody has it mounted for writing: the kernel lets us only share that, and read it */
+    if (errno != EBUSY || mount(device, MOUNT_POINT, fs->type, FLAGS & ~(unsigned long)MS_RDONLY, NULL) < 0)
         return err_errno(err, errno, "mount as %s", fs->type);
+    if (mount(NULL, MOUNT_POINT, NULL, MS_REMOUNT | MS_BIND | FLAGS, NULL) == 0)
+        return 0;
+    int mount_errno = errno;
+    (void)umount2(MOUNT_POINT, MNT_DETACH);
+    return err_errno(err, mount_errno, "mount read-only");
+}
+
+static int use_stick(struct fetch_job *j, const char *device, const struct fslabel *fs, struct err *err)
+{
+    int r = mount_stick(device, fs, err);
+    if (r < 0)
+        return r;
     int AUTO_FD stick = open(MOUNT_POINT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int open_errno = errno;
     if (umount2(MOUNT_POINT, MNT_DETACH) < 0)

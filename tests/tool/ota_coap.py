@@ -61,6 +61,17 @@ def try_plain(c, folder):
     c.check(kind == "" and whole and time.time() - start > 0.8, "rate: %s %s" % (kind, err))
 
 
+def try_image(c):
+    """All of an image, its manifest a blob like the others."""
+    image = Layout(c.path("layout/a"), [tar(member("etc/", T.DIRTYPE, mode=0o755), member("etc/x", data=b"x" * 70000))])
+    s = Files(c.path("layout"))
+    store = c.path("s-image")
+    kind, _, err = tool(store, "fetch", image.digest, image.size, "--", "coap://127.0.0.1:%d/a" % s.port)
+    c.check(kind == "", "image: %s %s" % (kind, err))
+    kind, _, err = tool(store, "install", image.digest)
+    c.check(kind == "" and os.path.getsize(os.path.join(rootfs(store, image.digest), "etc/x")) == 70000, "install: %s %s" % (kind, err))
+
+
 def try_lies(c, folder):
     good = Files(folder)
     for lie, alone in (("gap", "timeout"), ("overlap", "timeout"), ("etag", "timeout"), ("size", "integrity"), ("short", "timeout"), ("code", "timeout"),
@@ -231,7 +242,7 @@ def main():
         with open(os.path.join(folder, "img/blobs/sha256", HEX), "wb") as f:
             f.write(DATA)
         try:
-            for part in (lambda c: try_plain(c, folder), lambda c: try_lies(c, folder), lambda c: try_psk(c, folder), lambda c: try_names(c, folder), try_peer):
+            for part in (lambda c: try_plain(c, folder), try_image, lambda c: try_lies(c, folder), lambda c: try_psk(c, folder), lambda c: try_names(c, folder), try_peer):
                 start = time.time()
                 part(c)
                 print("part of %.1f s" % (time.time() - start))

@@ -3,7 +3,8 @@ from ota_chunks import *
 
 DATA = random.Random(7).randbytes(6 << 20)
 HEX = hashlib.sha256(DATA).hexdigest()
-MAKE = {"ext4": ["mkfs.ext4", "-q", "-F", "-L"], "vfat": ["mkfs.vfat", "-n"], "exfat": ["mkfs.exfat", "-L"], "minix": None}
+MAKE = {"ext4": ["mkfs.ext4", "-q", "-F", "-L"], "vfat": ["mkfs.vfat", "-n"], "exfat": ["mkfs.exfat", "-L"], "minix": None,
+        "vfat -F 12": ["mkfs.vfat", "-F", "12", "-n"], "vfat -F 32": ["mkfs.vfat", "-F", "32", "-n"]}
 
 
 def run(*args):
@@ -98,6 +99,19 @@ def try_good(c):
     c.check(kind == "io" and not held and time.time() - start < 15, "no stick: %s %s" % (kind, err))
 
 
+def try_shared(c):
+    """Somebody has mounted the stick for writing: it is read all the same."""
+    s = Stick(c, "shared")
+    run("mount", s.loop, s.at)
+    try:
+        kind, err, held, _ = fetch(c, "shared", s, "usb:LIMPET/img")
+        c.check(kind == "" and held, "shared: %s %s" % (kind, err))
+        with open(os.path.join(s.at, "still"), "w") as f:
+            f.write("writable")
+    finally:
+        run("umount", s.at)
+
+
 def try_journal(c):
     """A stick that was pulled out while it was written to: it is read as it is, its journal is not played back."""
     s = Stick(c, "used")
@@ -168,10 +182,11 @@ def try_kinds(c):
     other = Stick(c, "minix", "minix", fill=False)
     kind, err, held, _ = fetch(c, "minix", other, "usb:*/img")
     c.check(kind == "io" and "no file system that a stick may have" in err, "minix: %s %s" % (kind, err))
-    for name in ("vfat", "exfat"):
+    for make in ("vfat", "vfat -F 12", "vfat -F 32", "exfat"):
+        name = make.split()[0]
         if not can_mount(name):
             print("part skipped: this kernel has no " + name)
-        s = Stick(c, name, name, label="STICK-1", fill=can_mount(name))
+        s = Stick(c, make.replace(" ", ""), make, label="STICK-1", fill=can_mount(name))
         kind, err, held, _ = fetch(c, name, s, "usb:STICK-1/img")
         if can_mount(name):
             c.check(kind == "" and held, "%s: %s %s" % (name, kind, err))
@@ -184,7 +199,7 @@ def try_kinds(c):
 def main():
     with Case() as c:
         try:
-            for part in (try_good, try_journal, try_bad, try_kinds):
+            for part in (try_good, try_shared, try_journal, try_bad, try_kinds):
                 part(c)
             c.check(try_removed(c) > 0, "nothing came before the stick was carried away")
         finally:

@@ -70,25 +70,32 @@ static void spend(struct work *k, uint64_t fetched)
         images_memo(k->core, &k->manifest)->fetched_bytes += fetched;
 }
 
+/* The slower of what the device and what the manifest allow; 0: as it comes. */
+static uint64_t rate_of(const struct core *c)
+{
+    uint64_t own = c->config.fetch_rate,
+             asked = c->candidate.arena ? c->candidate.d.download.rate_bytes_s : 0;
+    return own && (asked == 0 || own < asked) ? own : asked;
+}
+
 static void request(struct work *k, const struct want *w)
 {
     struct core *c = k->core;
     const struct config *config = &c->config;
     uint64_t left = budget_left(c);
-    k->fetch =
-        (struct fetch_request){.sources = w->sources,
-                               .n_sources = w->n_sources,
-                               .blobs = k->blobs,
-                               .n_blobs = k->n_blobs,
-                               .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
-                               .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
-                               .program = k->program,
-                               .cgroup_path = k->group,
-                               .uid = c->uid,
-                               .gid = c->gid,
-                               .rate_bytes_s = c->candidate.arena ? c->candidate.d.download.rate_bytes_s : 0,
-                               .budget_bytes = left == UINT64_MAX ? 0 : left + 1,
-                               .deadline_ms = LIM_JOB_MS};
+    k->fetch = (struct fetch_request){.sources = w->sources,
+                                      .n_sources = w->n_sources,
+                                      .blobs = k->blobs,
+                                      .n_blobs = k->n_blobs,
+                                      .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
+                                      .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
+                                      .program = k->program,
+                                      .cgroup_path = k->group,
+                                      .uid = c->uid,
+                                      .gid = c->gid,
+                                      .rate_bytes_s = rate_of(c),
+                                      .budget_bytes = left == UINT64_MAX ? 0 : left + 1,
+                                      .deadline_ms = LIM_JOB_MS};
 }
 
 /* ---- how jobs end ---- */

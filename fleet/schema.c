@@ -207,7 +207,8 @@ static const struct rule app_rules[] = {
      .need = JSON_REQUIRED,
      .min = 1,
      .max = LIM_SOURCES,
-     .help = "where the image lies (apply: where it was published)"},
+     .help = "where the image lies: http(s)://, layout+http(s)://, coap(s)://, dir:/, usb: (apply: where it "
+             "was published)"},
     {.key = "args", .type = RULE_TEXTS, .max = LIM_ARGS, .help = "command line (the image's)"},
     {.key = "env", .type = RULE_MAP, .max = LIM_ENVS, .help = "variables beside the image's"},
     {.key = "cwd", .type = RULE_PATH, .help = "working folder (the image's)"},

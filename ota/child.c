@@ -101,7 +101,7 @@ static int judge(const char *line, const char *name, int status, char *result, s
 
 int child_end(struct child *c, const char *name, char *result, size_t size, struct err *err)
 {
-    char line[LIM_LINE_BYTES];
+    char line[LIM_LINE_BYTES] = "";
     int status = 0;
     pid_t pid;
 

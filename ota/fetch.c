@@ -50,6 +50,8 @@ static char *build_request(struct store *s, const struct fetch_request *r, uint6
         json_put_str(root, "ca", r->ca_file);
     if (r->auth_file)
         json_put_str(root, "auth", r->auth_file);
+    if (r->usb_folder)
+        json_put_str(root, "usb", r->usb_folder);
     json_put_u64(root, "chunks", n_chunks);
     json_put_u64(root, "min_rate", r->min_rate ? r->min_rate : FETCH_MIN_RATE);
     json_put_u64(root, "stall_s", r->stall_s ? r->stall_s : FETCH_STALL_S);

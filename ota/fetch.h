@@ -8,7 +8,7 @@
  * request: {"sources":["https://reg/repo","dir:/media/usb/layout"],"ca":"/etc/..","auth":"/etc/..",
  *           "blobs":[{"digest":"sha256:..","size":N,"have":M,"manifest":true}],"chunks":N,"min_rate":256,"stall_s":60,
  *           "rate":0,"budget":0,"deadline_ms":N,"uid":N,"gid":N}
- *          (ca and auth: absent when there is none; chunks: 0 for blobs)
+ *          (ca, auth and usb (fetch_request's usb_folder): absent when there is none; chunks: 0 for blobs)
  * A source that ends early, stalls, answers wrongly or refuses is left for the next one, going on at the same byte
  * or chunk; when all were tried it starts over with full jitter until its deadline. A round in which every source
  * said for good that it will not (404, 401, wrong size or bytes) ends the job with that verdict. */
@@ -36,17 +36,17 @@ struct fetch_request {
     const struct fetch_blob *blobs;
     unsigned n_blobs;
     const char *ca_file;   /* NULL: the system's */
-    const char *auth_file; /* NULL: anonymous; else a file "user:password" for basic auth (sent to the
-                              source's host only) */
-    const char *program;   /* path of agentd-fetch */
+    const char *auth_file; /* NULL: anonymous; else lines "user:password" (HTTP, basic), "psk IDENTITY HEXKEY"
+                               (coaps); sent to the source's own host only */
+    const char *usb_folder; /* NULL; tests: a folder whose block devices stand for sticks */
+    const char *program;    /* path of agentd-fetch */
     const char *cgroup_path;
     uid_t uid;
     gid_t gid;
     uint64_t deadline_ms;
     uint64_t min_rate, stall_s; /* 0: FETCH_MIN_RATE, FETCH_STALL_S */
-    uint64_t rate_bytes_s;      /* at most this much a second from the network; 0: as it comes */
-    uint64_t
-        budget_bytes; /* at most this much in all from the network (headers too), else DENIED; 0: no bound */
+    uint64_t rate_bytes_s;      /* from the network, at most; 0: as it comes */
+    uint64_t budget_bytes; /* of answers from the network, heads too; more ends with DENIED; 0: no bound */
 };
 /* Start the job (cg NULL: without a cgroup). on_line gets "progress DONE TOTAL" over all blobs, at most five
  * a second. When on_done says it went well the partials are complete but not yet verified: call

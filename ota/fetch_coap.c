@@ -17,6 +17,7 @@
 #define SLOW_MS     2000 /* ACK_TIMEOUT of RFC 7252: later answers were asked for twice */
 #define HOST_BYTES  256
 #define SEGMENTS    512 /* all of a path */
+#define TURN_MS     200
 #define CA_DIR      "/etc/ssl/certs"
 
 struct block_ask {
@@ -274,8 +275,10 @@ int fetch_coap_init(struct fetch_job *j, struct err *err)
     coap_register_response_handler(j->coap->ctx, on_response);
     coap_register_nack_handler(j->coap->ctx, on_nack);
     coap_register_event_handler(j->coap->ctx, on_event);
-    if (!j->ca)
-        (void)coap_context_set_pki_root_cas(j->coap->ctx, NULL, CA_DIR);
+    /* the file is read here by OpenSSL's variant, later by others: then it must be readable for our user */
+    if (coap_dtls_is_supported() &&
+        !coap_context_set_pki_root_cas(j->coap->ctx, j->ca_path, j->ca_path ? NULL : CA_DIR))
+        return err_set(err, ERR_INVALID, "%s: no certificates for DTLS", j->ca_path ? j->ca_path : CA_DIR);
     return 0;
 }
 
@@ -344,18 +347,15 @@ static coap_session_t *open_session(struct fetch_job *j, const coap_address_t *t
                          .key = {j->psk_len, j->psk}}};
         return coap_new_client_session_psk2(c->ctx, NULL, to, COAP_PROTO_DTLS, &psk);
     }
-    coap_dtls_pki_t pki = {
-        .version = COAP_DTLS_PKI_SETUP_VERSION,
-        .verify_peer_cert = 1,
-        .check_common_ca = j->ca != NULL,
-        .cert_chain_validation = 1,
-        .cert_chain_verify_depth = 4,
-        .allow_no_crl = 1,
-        .validate_cn_call_back = on_certificate,
-        .cn_call_back_arg = c,
-        .client_sni = is_name ? c->host : NULL,
-        .pki_key = {.key_type = COAP_PKI_KEY_PEM_BUF,
-                    .key.pem_buf = {.ca_cert = (uint8_t *)j->ca, .ca_cert_len = j->ca_len}}};
+    coap_dtls_pki_t pki = {.version = COAP_DTLS_PKI_SETUP_VERSION,
+                           .verify_peer_cert = 1,
+                           .cert_chain_validation = 1,
+                           .cert_chain_verify_depth = 4,
+                           .allow_no_crl = 1,
+                           .validate_cn_call_back = on_certificate,
+                           .cn_call_back_arg = c,
+                           .client_sni = is_name ? c->host : NULL,
+                           .pki_key.key_type = COAP_PKI_KEY_PEM};
     return coap_new_client_session_pki(c->ctx, NULL, to, COAP_PROTO_DTLS, &pki);
 }
 
@@ -493,9 +493,9 @@ static int take_ready(struct coap_get *g, struct err *err)
     return r;
 }
 
-/* Too slow for too long? And the brake of our own. */
+/* Too slow for too long? */
 struct pace {
-    uint64_t start_ms, start_bytes, mark_ms, mark_bytes;
+    uint64_t mark_ms, mark_bytes;
 };
 
 static int keep_pace(struct coap_get *g, struct pace *p, struct err *err)
@@ -508,30 +508,22 @@ static int keep_pace(struct coap_get *g, struct pace *p, struct err *err)
     if (now - p->mark_ms >= j->stall_s * 1000) {
         if (bytes - p->mark_bytes < j->min_rate * j->stall_s)
             return err_set(err, ERR_TIMEOUT, "too slow or silent");
-        p->mark_ms = now;
-        p->mark_bytes = bytes;
+        *p = (struct pace){now, bytes};
     }
     return 0;
 }
 
-static bool may_ask(const struct coap_get *g, const struct pace *p)
-{
-    uint64_t ms = clock_boot_ms() - p->start_ms;
-
-    return g->j->rate == 0 || (g->j->from_network - p->start_bytes) * 1000 <= g->j->rate * ms;
-}
-
 static int get_blocks(struct coap *c, struct coap_get *g, struct err *err)
 {
-    uint64_t now = clock_boot_ms(), bytes = g->j->from_network, at;
-    struct pace p = {now, bytes, now, bytes};
+    struct pace p = {clock_boot_ms(), g->j->from_network};
+    uint64_t at;
     int r = 0;
 
     while (r == 0 && (g->n > 0 || next_block(g, &at))) {
-        bool free_to_ask = may_ask(g, &p);
-        if (free_to_ask)
+        uint64_t brake = fetch_brake_ms(g->j);
+        if (brake == 0)
             r = ask_more(c, g, err);
-        if (r == 0 && coap_io_process(c->ctx, free_to_ask ? 200 : 20) < 0)
+        if (r == 0 && coap_io_process(c->ctx, brake > 0 && brake < TURN_MS ? (uint32_t)brake : TURN_MS) < 0)
             r = err_set(err, ERR_NET, "the socket fails");
         if (r == 0 && g->err.kind != ERR_NONE)
             r = err_set(err, g->err.kind, "%s", g->err.msg);

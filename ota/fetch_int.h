@@ -4,8 +4,9 @@
 #define OTA_FETCH_INT_H
 #include "ota/fetch.h"
 
-#define FETCH_LINE_FD   3
-#define FETCH_PSK_BYTES 64
+#define FETCH_LINE_FD    3
+#define FETCH_PSK_BYTES  64
+#define FETCH_ETAG_BYTES 64
 
 /* One blob: all of it from `have` on into a file, or chunks of it into a pipe. Which bytes are wanted next is all
  * that a source needs to know (fetch_next); what it gets it hands to fetch_take. */
@@ -14,6 +15,7 @@ struct fetch_item {
     uint64_t size; /* 0: unknown until it has ended */
     bool manifest, complete;
     int fd;
+    char etags[LIM_SOURCES][FETCH_ETAG_BYTES]; /* what sources[i] calls this version of it, "" unknown */
     int dir_fds[LIM_SOURCES]; /* the same blob in sources[i] when that is a folder that has it, else -1 */
     uint64_t have;            /* of a blob: bytes that are here; of chunks: bytes handed on */
     const uint8_t *chunks;    /* the list (mapped); NULL: the whole blob */
@@ -21,6 +23,7 @@ struct fetch_item {
     uint64_t chunk_bytes; /* of all chunks */
     uint8_t *hold;        /* the first `held` bytes of chunk `next` */
     uint32_t held;
+    bool mixed; /* by more than one answer */
 };
 struct fetch_span {
     uint64_t from, to; /* [from, to); to 0: until the blob's end, wherever that is */
@@ -30,6 +33,7 @@ struct fetch_job {
     const char *names[LIM_SOURCES]; /* of sources, as the request has them; they point into it */
     struct source sources[LIM_SOURCES];
     struct fetch_item items[FETCH_BLOBS_MAX];
+    const char *ca_path;  /* in the document, or NULL */
     char *ca, *auth_text; /* contents of the files, or NULL */
     char *auth;           /* "user:password" in auth_text, or NULL */
     size_t ca_len;
@@ -37,12 +41,15 @@ struct fetch_job {
     uint64_t rate, budget;                   /* 0: none */
     uint64_t n_chunks;
     uint64_t fetched, from_network; /* bytes that came in */
+    uint64_t brake_ms;              /* clock_boot_ms until which nothing more is taken */
     bool ours;                      /* what failed last is no source's fault: none is asked again */
     uint32_t uid, gid;
     uint64_t told_ms;
     char *psk_identity; /* of DTLS; NULL: by certificate */
     uint8_t psk[FETCH_PSK_BYTES];
     size_t psk_len;
+    const char *usb_folder; /* devices in here are sticks (tests); NULL: those of the machine */
+    struct err usb_err;
     struct http *http;
     struct coap *coap;
 };
@@ -58,10 +65,13 @@ bool fetch_next(const struct fetch_item *it, struct fetch_span *ret);
 int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes, struct err *err);
 /* The same, but only what lies at or behind `at`. */
 bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_span *ret);
-/* A source begins: what another one left of a chunk is forgotten. */
+/* A source begins: it goes on within the chunk that another one left. */
 void fetch_begin(struct fetch_item *it);
 /* Count bytes from the network before they are looked at. Errors: DENIED (budget; j->ours is set). */
 int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);
+/* How long to wait before more is taken, so that the rate holds; 0: no time. */
+uint64_t fetch_brake_ms(const struct fetch_job *j);
+void fetch_sleep(uint64_t ms);
 /* May this span be asked for? Errors: DENIED (more than the budget; j->ours is set). */
 int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span, struct err *err);
 /* "progress" of all items, when there was none lately or always. A line that nobody reads is left out. */
@@ -90,4 +100,9 @@ struct coap;
 int fetch_coap_init(struct fetch_job *j, struct err *err);
 void fetch_coap_done(struct fetch_job *j);
 int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+
+/* fetch_usb.c: a layout on a stick. usb_open finds, mounts and opens while we are root; what went wrong there is
+ * j->usb_err. Errors of usb_get: IO (no stick has it, or it was carried away: no use to ask again here). */
+void usb_open(struct fetch_job *j);
+int usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 #endif

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "ota/fetch_int.h"
 #include "platform/clock.h"
@@ -60,7 +61,8 @@ bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_spa
     }
     if (i == it->n_chunks)
         return false;
-    *ret = (struct fetch_span){c.at > at ? c.at : at, c.at + c.len};
+    uint64_t from = c.at + (i == it->next ? it->held : 0);
+    *ret = (struct fetch_span){from > at ? from : at, c.at + c.len};
     for (i++; i < it->n_chunks; i++) {
         c = chunk_at(it, i);
         if (c.at - ret->to > GAP_BYTES)
@@ -119,11 +121,13 @@ static int chunk_is_full(struct fetch_job *j, struct fetch_item *it, const struc
     struct digest d;
     int r = sha256(bytes, &d, err);
 
+    bool mixed = it->mixed; /* then it is not known who lied, and the chunk is asked for anew as a whole */
     it->held = 0;
+    it->mixed = false;
     if (r < 0)
         return r;
     if (memcmp(d.b, c->check, FETCH_CHUNK_CHECK) != 0)
-        return err_set(err, ERR_INTEGRITY, "other bytes than the chunk at %llu should have",
+        return err_set(err, mixed ? ERR_NET : ERR_INTEGRITY, "other bytes than the chunk at %llu should have",
                        (unsigned long long)c->at);
     r = put(j, it, bytes, err);
     it->next += r == 0;
@@ -164,7 +168,7 @@ int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct b
 
 void fetch_begin(struct fetch_item *it)
 {
-    it->held = 0;
+    it->mixed = it->held > 0;
 }
 
 static int no_budget(struct fetch_job *j, struct err *err)
@@ -175,8 +179,27 @@ static int no_budget(struct fetch_job *j, struct err *err)
 
 int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err)
 {
+    uint64_t now = clock_boot_ms();
+
     j->from_network += bytes;
+    if (j->rate)
+        j->brake_ms = (j->brake_ms > now ? j->brake_ms : now) + bytes * 1000 / j->rate;
     return j->budget && j->from_network > j->budget ? no_budget(j, err) : 0;
+}
+
+uint64_t fetch_brake_ms(const struct fetch_job *j)
+{
+    uint64_t now = clock_boot_ms();
+
+    return j->brake_ms > now ? j->brake_ms - now : 0;
+}
+
+void fetch_sleep(uint64_t ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+
+    while (ms > 0 && nanosleep(&t, &t) < 0 && errno == EINTR)
+        ;
 }
 
 int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span, struct err *err)

@@ -157,6 +157,10 @@ static int read_request(const struct json_cur *root, struct fetch_job *j, struct
     if (r >= 0)
         r = read_file(root, "ca", CA_BYTES, &j->ca, &j->ca_len, err);
     if (r >= 0)
+        r = json_get_str(root, "usb", JSON_OPTIONAL, PATH_BYTES, &j->usb_folder, err);
+    if (r >= 0)
+        r = json_get_str(root, "ca", JSON_OPTIONAL, PATH_BYTES, &j->ca_path, err);
+    if (r >= 0)
         r = read_file(root, "auth", AUTH_BYTES, &j->auth_text, &auth_len, err);
     if (r >= 0)
         r = split_auth(j, err);
@@ -165,7 +169,7 @@ static int read_request(const struct json_cur *root, struct fetch_job *j, struct
 
 static int enter_sandbox(const struct fetch_job *j, struct err *err)
 {
-    const char *read_paths[COUNT_OF(system_paths) + 1] = {NULL};
+    const char *read_paths[COUNT_OF(system_paths) + 2] = {NULL};
     static const char *const none[] = {NULL};
     unsigned n = 0;
     char missing[128];
@@ -179,6 +183,7 @@ static int enter_sandbox(const struct fetch_job *j, struct err *err)
 
     for (; n < COUNT_OF(system_paths); n++)
         read_paths[n] = system_paths[n];
+    read_paths[n] = j->ca_path;
     for (unsigned i = 0; i < j->n_items; i++)
         if (j->items[i].size > box.file_bytes)
             box.file_bytes = j->items[i].size;
@@ -222,6 +227,8 @@ static int run(struct fetch_job *j, struct err *err)
                             : err_set(err, ERR_INVALID, "chunks of %u blobs", j->n_items);
     if (r >= 0)
         dir_open(j);
+    if (r >= 0)
+        usb_open(j);
     if (r >= 0)
         r = http_init(j, err);
 #ifdef LIMPET_COAP

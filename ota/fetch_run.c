@@ -1,6 +1,5 @@
 /* fetch_run.c - which item from which source, and when to try again. */
 #include <errno.h>
-#include <time.h>
 
 #include "ota/fetch_int.h"
 #include "platform/clock.h"
@@ -41,8 +40,9 @@ static int ask(struct fetch_job *j, struct fetch_item *it, unsigned index, struc
 #ifdef LIMPET_COAP
         return fetch_coap_get(j, it, index, err);
 #endif
-    case SOURCE_STICK:
         break;
+    case SOURCE_STICK:
+        return usb_get(j, it, index, err);
     }
     return err_set(err, ERR_UNSUPPORTED, "this build has no such source");
 }
@@ -74,13 +74,14 @@ struct round {
 static void try_sources(struct fetch_job *j, struct fetch_item *it, struct round *round)
 {
     for (unsigned i = 0; i < j->n_sources && !it->complete; i++) {
-        uint64_t had = it->have;
+        uint64_t had = it->have + it->held;
         struct err err = ERR_INIT;
         int r = get(j, it, i, &err);
-        round->moved += it->have - had;
+        if (it->have + it->held > had)
+            round->moved += it->have + it->held - had;
         if (r == 0)
             return;
-        round->hope |= err_may_retry(err.kind);
+        round->hope |= err_may_retry(err.kind) && j->sources[i].kind != SOURCE_STICK;
         /* what is told is the most hopeful failure, and of equals the first */
         if (round->last.kind == ERR_NONE || (err_may_retry(err.kind) && !err_may_retry(round->last.kind)))
             round->last = err;
@@ -99,14 +100,6 @@ static uint64_t jitter_ms(unsigned tries, uint64_t moved)
         most = MOVED_WAIT_MS;
     (void)crypto_random(&random, sizeof(random), NULL);
     return random % (most + 1);
-}
-
-static void sleep_ms(uint64_t ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    while (nanosleep(&t, &t) < 0 && errno == EINTR)
-        ;
 }
 
 /* One item until it is complete, hopeless or too late. */
@@ -131,7 +124,7 @@ static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
         uint64_t wait = jitter_ms(tries, round.moved);
         if (wait > left / 2)
             wait = left / 2; /* one more try fits in */
-        sleep_ms(wait);
+        fetch_sleep(wait);
     }
     return 0;
 }

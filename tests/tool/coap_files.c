@@ -194,7 +194,7 @@ int main(int argc, char **argv)
     (void)sigaction(SIGTERM, &end, NULL);
     (void)sigaction(SIGINT, &end, NULL);
     coap_startup();
-    coap_set_log_level(LOG_ERR);
+    coap_set_log_level(LOG_EMERG);
     int rc = serve((uint16_t)port);
     coap_cleanup();
     return rc;

@@ -8,7 +8,7 @@
  *   ota-tool STORE collect DIGEST...              keeps only these
  *   ota-tool STORE list | rootfs DIGEST | has-layer DIGEST
  * Settings: UNTAR (the untar program), FETCH (the fetch program), CA, AUTH,
- * DEADLINE_MS, STALL_S, JOB_UID, RATE, BUDGET. Errors go to stderr as "KIND: message", exit status is the kind. */
+ * DEADLINE_MS, STALL_S, JOB_UID, USB_FOLDER, RATE, BUDGET. Errors go to stderr as "KIND: message", exit status is the kind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -155,6 +155,7 @@ static struct fetch_request request_of(const struct fetch_blob *blobs, unsigned 
                                   .n_blobs = n,
                                   .ca_file = getenv("CA"),
                                   .auth_file = getenv("AUTH"),
+                                  .usb_folder = getenv("USB_FOLDER"),
                                   .program = env_or("FETCH", program),
                                   .uid = (uid_t)number("JOB_UID", 65534),
                                   .gid = (gid_t)number("JOB_UID", 65534),

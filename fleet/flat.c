@@ -418,6 +418,9 @@ void flat_list_done(struct flat_objects *o)
     *o = (struct flat_objects){0};
 }
 
+#define HEAP_BYTES \
+    ((uint64_t)64 * 1024) /* below it on the heap: the number of maps of a process has a bound */
+
 int flat_map(int objects_fd, const struct digest *d, uint64_t size, struct buf *ret, struct err *err)
 {
     char hex[65];
@@ -425,14 +428,22 @@ int flat_map(int objects_fd, const struct digest *d, uint64_t size, struct buf *
 
     if (fd < 0)
         return err_errno(err, errno, "open object %.12s", hex);
-    void *p = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *p = size < HEAP_BYTES ? mem_need((size_t)size + 1)
+                                : mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED)
         return err_errno(err, errno, "map object %.12s", hex);
+    if (size < HEAP_BYTES && fs_read_full(fd, p, (size_t)size, err) != (ssize_t)size) {
+        free(p);
+        return err_set(err, ERR_IO, "object %.12s is shorter than its tree says", hex);
+    }
     *ret = buf_of(p, (size_t)size);
     return 0;
 }
 
 void flat_unmap(struct buf bytes)
 {
-    (void)munmap((void *)(uintptr_t)bytes.p, bytes.len);
+    if (bytes.len < HEAP_BYTES)
+        free((void *)(uintptr_t)bytes.p);
+    else
+        (void)munmap((void *)(uintptr_t)bytes.p, bytes.len);
 }

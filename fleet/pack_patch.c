@@ -8,7 +8,7 @@
 
 _Static_assert(PACK_BASES_MAX == PATCH_BASES, "the table and the stream mean the same");
 
-/* One new object that the old tree lacks, and the old objects that it is made of. */
+/* One new object that the old tree lacks, and what it is made of: indices into struct making's files. */
 struct work {
     const struct flat_object *object;
     uint64_t packed; /* in the full pack */
@@ -18,8 +18,9 @@ struct work {
 struct making {
     const struct pack_patch *in;
     struct flat_objects old, new;
-    struct similar_features *features; /* of the old ones */
-    struct similar_file *files;
+    struct similar_features *features; /* of the files */
+    struct similar_file *files;        /* the old objects, then those of work */
+    size_t n_files;
     struct work *work;
     size_t n_work;
     uint64_t object_bytes, changed_packed;
@@ -48,41 +49,46 @@ static void list_work(struct making *m)
     }
 }
 
-static int features_of(const struct making *m, const struct flat_object *o, struct similar_features *ret,
-                       struct err *err)
+static const struct flat_object *object_of(const struct making *m, size_t file)
 {
-    struct buf bytes;
-    int r = flat_map(m->in->objects_fd, &o->digest, o->size, &bytes, err);
-
-    if (r < 0)
-        return r;
-    similar_features(bytes, ret);
-    flat_unmap(bytes);
-    return 0;
+    return file < m->old.n ? &m->old.list[file] : m->work[file - m->old.n].object;
 }
 
-static int choose_bases(struct making *m, struct err *err)
+static int load_files(struct making *m, struct err *err)
 {
-    struct similar_features AUTO_MEM *own = mem_need(sizeof(*own));
+    size_t all = m->n_work ? m->old.n + m->n_work : 0;
     int r = 0;
 
-    m->features = mem_need((m->old.n + 1) * sizeof(*m->features));
-    m->files = mem_need((m->old.n + 1) * sizeof(*m->files));
-    for (size_t i = 0; r == 0 && m->n_work > 0 && i < m->old.n; i++) {
-        r = features_of(m, &m->old.list[i], &m->features[i], err);
-        m->files[i] = (struct similar_file){m->old.list[i].path, m->old.list[i].size, &m->features[i]};
-    }
-    if (r < 0)
-        return r;
-    AUTO_FREE(similar) struct similar *s = similar_new(m->files, m->n_work ? m->old.n : 0);
-    for (size_t i = 0; r == 0 && i < m->n_work; i++) {
-        const struct flat_object *o = m->work[i].object;
-        r = features_of(m, o, own, err);
+    m->features = mem_need_zero((all + 1) * sizeof(*m->features));
+    m->files = mem_need_zero((all + 1) * sizeof(*m->files));
+    for (; r == 0 && m->n_files < all; m->n_files += r == 0) {
+        const struct flat_object *o = object_of(m, m->n_files);
+        struct similar_file *f = &m->files[m->n_files];
+        *f = (struct similar_file){.path = o->path, .features = &m->features[m->n_files]};
+        r = flat_map(m->in->objects_fd, &o->digest, o->size, &f->bytes, err);
         if (r == 0)
-            m->work[i].n_bases =
-                similar_bases(s, &(struct similar_file){o->path, o->size, own}, m->work[i].bases);
+            similar_features(f->bytes, &m->features[m->n_files]);
     }
     return r;
+}
+
+static void unload_files(struct making *m)
+{
+    for (size_t i = 0; i < m->n_files; i++) {
+        flat_unmap(m->files[i].bytes);
+        free(m->features[i].h);
+    }
+    free(m->files);
+    free(m->features);
+}
+
+/* Among the old files, and the new ones that come before. */
+static void choose_bases(struct making *m)
+{
+    AUTO_FREE(similar) struct similar *s = similar_new(m->files, m->n_files);
+
+    for (size_t i = 0; i < m->n_work; i++)
+        m->work[i].n_bases = similar_bases(s, &m->files[m->old.n + i], m->old.n + i, m->work[i].bases);
 }
 
 /* The table of bases, and its length before it. */
@@ -97,7 +103,8 @@ static int put_table(const struct making *m, struct patch_make *make, struct err
         const struct work *w = &m->work[i];
         struct pack_patched p = {.at = w->object->at, .n_bases = w->n_bases};
         for (unsigned b = 0; b < w->n_bases; b++)
-            p.bases[b] = m->old.list[w->bases[b]].at;
+            p.bases[b] = w->bases[b] < m->old.n ? PACK_OLD(object_of(m, w->bases[b])->at)
+                                                : PACK_NEW(object_of(m, w->bases[b])->at);
         len += pack_patched_encode(&t, &p, table + len);
     }
     len += pack_patched_encode(&t, NULL, table + len);
@@ -120,30 +127,23 @@ static void explain(const struct making *m, const struct work *w, const struct p
     else
         (void)str_fmt(how, sizeof(how), "%u cover%s%s%s", cost->covers, cost->covers == 1 ? "" : "s",
                       cost->predicted ? ", addresses" : "", w->n_bases > 1 ? ", several files" : "");
-    m->in->explain(m->in->explain_arg, &(struct packing_line){w->object->path, how,
-                                                              w->n_bases ? m->old.list[w->bases[0]].path : "",
-                                                              w->object->size, cost->packed_bytes});
+    m->in->explain(m->in->explain_arg,
+                   &(struct packing_line){w->object->path, how,
+                                          w->n_bases ? object_of(m, w->bases[0])->path : "", w->object->size,
+                                          cost->packed_bytes});
 }
 
-static int put_object(const struct making *m, const struct work *w, struct patch_make *make, struct err *err)
+static int put_object(const struct making *m, size_t i, struct patch_make *make, struct err *err)
 {
-    struct buf bases[PATCH_BASES], bytes = {NULL, 0};
+    const struct work *w = &m->work[i];
+    struct buf bases[PATCH_BASES];
     struct patch_cost cost = {0};
-    unsigned n = 0;
-    int r = flat_map(m->in->objects_fd, &w->object->digest, w->object->size, &bytes, err);
 
-    for (; r == 0 && n < w->n_bases; n += r == 0) {
-        const struct flat_object *o = &m->old.list[w->bases[n]];
-        r = flat_map(m->in->objects_fd, &o->digest, o->size, &bases[n], err);
-    }
-    if (r == 0)
-        r = patch_make_object(make, bases, n, bytes, &cost, err);
+    for (unsigned b = 0; b < w->n_bases; b++)
+        bases[b] = m->files[w->bases[b]].bytes;
+    int r = patch_make_object(make, bases, w->n_bases, m->files[m->old.n + i].bytes, &cost, err);
     if (r == 0)
         explain(m, w, &cost);
-    for (unsigned i = 0; i < n; i++)
-        flat_unmap(bases[i]);
-    if (bytes.p)
-        flat_unmap(bytes);
     return r;
 }
 
@@ -155,7 +155,7 @@ static int make_stream(struct making *m, struct patch_make *make, struct pack_pa
     if (r == 0)
         r = put_table(m, make, err);
     for (size_t i = 0; r == 0 && i < m->n_work; i++) {
-        r = put_object(m, &m->work[i], make, err);
+        r = put_object(m, i, make, err);
         done += m->work[i].object->size;
         if (m->in->progress.fn)
             m->in->progress.fn(m->in->progress.arg, done, m->object_bytes);
@@ -187,7 +187,9 @@ int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, stru
     if (r == 0)
         list_work(&m);
     if (r == 0)
-        r = choose_bases(&m, err);
+        r = load_files(&m, err);
+    if (r == 0)
+        choose_bases(&m);
     if (r == 0)
         r = patch_make_new(p->codec, p->out_fd, &make, err);
     if (r == 0)
@@ -197,8 +199,7 @@ int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, stru
     ret->objects = (unsigned)m.n_work;
     ret->object_bytes = m.object_bytes;
     ret->changed_packed = m.changed_packed;
-    free(m.features);
-    free(m.files);
+    unload_files(&m);
     free(m.work);
     flat_list_done(&m.old);
     flat_list_done(&m.new);

@@ -192,7 +192,7 @@ int pack_patched_decode(struct pack_table *t, struct buf table, struct pack_patc
         if (r < 0)
             return r;
         t->base += (v >> 1) ^ (0 - (v & 1));
-        if (t->base > LIM_TREE_BYTES)
+        if (t->base > PACK_NEW(LIM_TREE_BYTES))
             return err_set(err, ERR_INVALID, "patch table: a base outside of any tree");
         p.bases[i] = t->base;
     }

@@ -18,8 +18,9 @@
  *
  * The table of a patch pack (the second thing in its stream; the first is the tree):
  *   for each patched object: varint distance of its entry's offset in the new tree from the one before, u8 number
- *   of bases, for each base a zigzag varint: distance of its entry's offset in the old tree from the base before.
- *   A last distance of 0 ends it. */
+ *   of bases, for each base a zigzag varint: distance from the base before, where a base is twice the offset of its
+ *   entry in the old tree, or in the new tree and one more: an object that this patch made before. A last distance
+ *   of 0 ends it. */
 #ifndef OTA_PACK_H
 #define OTA_PACK_H
 #include "platform/crypto.h"
@@ -59,7 +60,9 @@ void pack_head_encode(const struct pack_head *h, uint8_t dst[PACK_HEAD_BYTES]); 
 /* head: all of it. The records of tree and table follow each other at head + PACK_HEAD_BYTES. Errors: INVALID. */
 int pack_head_decode(struct buf head, struct pack_head *ret, struct err *err);
 
-/* The table of a patch pack. at, base: offsets of entries in the new and the old tree. */
+/* The table of a patch pack. at: offset of an entry in the new tree. bases: PACK_OLD or PACK_NEW of an offset. */
+#define PACK_OLD(offset) ((uint64_t)(offset) << 1)
+#define PACK_NEW(offset) ((uint64_t)(offset) << 1 | 1)
 struct pack_patched {
     uint64_t at;
     unsigned n_bases;

@@ -87,19 +87,20 @@ static int take_table(struct patching *x, struct err *err)
     return take_all(x, table, len, err);
 }
 
-static int open_base(struct patching *x, uint64_t offset, int *ret_fd, uint64_t *ret_size, struct err *err)
+static int open_base(struct patching *x, uint64_t base, int *ret_fd, uint64_t *ret_size, struct err *err)
 {
+    bool new = base & 1;
     struct entry AUTO_MEM *e = mem_need(sizeof(*e));
     struct object_at at;
     struct digest d;
     char shown[120];
-    int r = tree_file_at(x->old_tree, offset, e, &d, err);
+    int r = tree_file_at(new ? x->p->tree : x->old_tree, base >> 1, e, &d, err);
 
     if (r < 0)
         return r;
     if (!stage_find(x->p->stage, e, &d, &at))
-        return err_set(err, ERR_NOTFOUND, "%s of the old image is not in the store",
-                       entry_printable(e->path, shown, sizeof(shown)));
+        return err_set(err, ERR_NOTFOUND, "%s of the %s image is not in the store",
+                       entry_printable(e->path, shown, sizeof(shown)), new ? "new" : "old");
     *ret_fd = openat(at.dir_fd, at.path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     *ret_size = e->size;
     return *ret_fd < 0 ? err_errno(err, errno, "open an old file") : 0;

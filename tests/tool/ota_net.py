@@ -85,6 +85,7 @@ class Server:
         self.body(h, self.data[a:min(b, a + left)])
         if left <= b - a and self.cut_at:
             self.cut_at.pop(0)
+            self.data = self.how.get("later", self.data)
             h.close_connection = True
 
     def serve_whole(self, h, a, b):
@@ -254,6 +255,10 @@ def try_mixed(c):
     good = Server()
     kind, got, _, err = get_chunks(c, "mixed", lying, good)
     c.check(kind == "" and got == WANTED, "mixed: %s %s" % (kind, err))
+    mended = Server("cut", data=lying.data, later=DATA)
+    mended.cut_at = [sum(min(b, at + n // 2) - a for a, b in runs(SPANS) if a <= at)]
+    kind, got, _, err = get_chunks(c, "mended", mended)
+    c.check(kind == "" and got == WANTED, "wrong before a cut, right behind it: %s %s" % (kind, err))
 
 
 def try_token(c):

@@ -16,6 +16,13 @@ void act_candidates(const struct core *c, const struct desired **ret_candidate,
     *ret_good = back ? &c->previous.d : c->good.arena ? &c->good.d : NULL;
 }
 
+static void put_cost(const struct image *i, struct cost *ret)
+{
+    if (i->state >= IMAGE_NO_LAYERS && i->state < IMAGE_INSTALLED && i->route.known)
+        *ret = (struct cost){route_name(i->route.kind), i->route.down_bytes, i->route.write_bytes,
+                             i->route.memory_bytes};
+}
+
 void act_observe(struct core *c, struct observed *ret)
 {
     memset(ret, 0, sizeof(*ret));
@@ -26,7 +33,11 @@ void act_observe(struct core *c, struct observed *ret)
     for (unsigned i = 0; i < LIM_APPS; i++) {
         ret->candidate_image[i] = c->candidate_image[i].state;
         ret->good_image[i] = c->good_image[i].state;
+        put_cost(&c->candidate_image[i], &ret->candidate_cost[i]);
+        put_cost(&c->good_image[i], &ret->good_cost[i]);
     }
+    if (c->candidate.arena)
+        ret->window_ms = 1000 * manifest_window_s(&c->candidate.d.download, core_now_s(c));
     ret->verdict = c->state.ledger.candidate_verdict;
     ret->has_garbage = c->has_garbage;
     ret->scrub_due = scrub_due(c);
@@ -86,6 +97,7 @@ static int act_slow(struct core *c, const struct step *s, struct err *err)
     if (c->job)
         return 0;
     c->job_step = s->kind;
+    c->job_fetches = false;
     c->job_done = c->job_total = 0;
     (void)str_copy(c->job_app, sizeof(c->job_app), s->app ? s->app : "");
     log_info("%s %s: %s", step_kind_name(s->kind), s->app ? s->app : "", why_text(s->why));

@@ -51,8 +51,13 @@ static void put_set(struct cJSON *o, const char *name, const struct set *s)
 static bool put_run(struct cJSON *o, struct core *c)
 {
     static const char *const words[IMAGE_STATE_COUNT_] = {
-        [IMAGE_NO_RELEASE] = "no release", [IMAGE_NO_MANIFEST] = "no manifest",
-        [IMAGE_NO_LAYERS] = "no layers",   [IMAGE_NOT_INSTALLED] = "not installed",
+        [IMAGE_NO_RELEASE] = "no release",
+        [IMAGE_NO_MANIFEST] = "no manifest",
+        [IMAGE_NO_LAYERS] = "no layers",
+        [IMAGE_NO_PATCH] = "no patch",
+        [IMAGE_NO_TREE] = "no tree",
+        [IMAGE_NO_CHUNKS] = "no chunks",
+        [IMAGE_NOT_INSTALLED] = "not installed",
         [IMAGE_INSTALLED] = "installed",
     };
     const struct desired *run = c->plan.run;

@@ -79,6 +79,7 @@ static int read_rest(const struct json_cur *root, const char *folder, struct con
     int rc = json_get_object(root, "fetch", JSON_OPTIONAL, &o, err);
     if (rc > 0 && (get_path(&o, "ca", folder, c->fetch_ca, sizeof(c->fetch_ca), err) < 0 ||
                    get_path(&o, "auth", folder, c->fetch_auth, sizeof(c->fetch_auth), err) < 0 ||
+                   json_get_u64(&o, "rate_bytes_s", JSON_OPTIONAL, 0, 1ULL << 40, &c->fetch_rate, err) < 0 ||
                    json_done(&o, err) < 0))
         return -(int)err->kind;
     if (rc < 0)

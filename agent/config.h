@@ -17,6 +17,7 @@ struct config {
     char mqtt_host[256], mqtt_ca[256], mqtt_cert[256],
         mqtt_key[256]; /* cert "": no client certificate; ca "": no TLS */
     uint64_t mqtt_port, keepalive_s;
+    uint64_t fetch_rate;                 /* bytes a second from the network, 0: as it comes */
     char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */
     char user[64];                       /* whom link and fetch become */
     uint64_t memory_max_bytes, health_interval_s;

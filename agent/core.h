@@ -1,7 +1,8 @@
 /* core.h - agentd-core: the one struct that its files share, and what each file does with it.
  *
  *   core_main.c  start and stop          intake.c   documents -> accepted or refused (verdicts)
- *   act.c        observe, plan, act      images.c   how far an image has come; fetch, install, collect (jobs)
+ *   act.c        observe, plan, act      images.c   how far an image has come, and by which way
+ *   image_jobs.c fetch, install, collect (jobs)
  *   apps.c       boxes: start, stop, adopt, exit       probe.c  health probes
  *   box_spec.c   want + image config -> struct spec    logs.c   pipes into rings
  *   report.c     state and health as JSON              uplink.c the link process and what is sent
@@ -16,6 +17,7 @@
 #define AGENT_CORE_H
 #include "agent/config.h"
 #include "agent/plan.h"
+#include "agent/route.h"
 #include "agent/state.h"
 #include "ota/fetch.h"
 #include "ota/store.h"
@@ -37,7 +39,22 @@ struct image {
     uint64_t manifest_bytes;
     char version[LIM_NAME_BYTES];
     uint64_t unpacked_bytes, inodes, packed_bytes;
-    struct err fault; /* why it can get no further (kind NONE: nothing is wrong) */
+    struct route route;       /* from NO_LAYERS on */
+    struct release_pack pack; /* of the route */
+    struct release_blob tree;
+    struct digest old_image; /* of the same app, for chunks; zeros: none */
+    struct err fault;        /* why it can get no further (kind NONE: nothing is wrong) */
+};
+
+/* What was learned of an image's ways since core started; by its manifest's digest. */
+struct image_memo {
+    struct digest manifest;
+    uint64_t used; /* when, for the oldest to go */
+    bool no_patch, no_chunks, chunks_known;
+    struct store_cost chunks;
+    struct route route;                    /* as it stands: what is still to be done */
+    struct route planned;                  /* the first that was known, of this kind ... */
+    uint64_t fetched_bytes, written_bytes; /* ... and what it took */
 };
 
 struct probe;
@@ -100,6 +117,9 @@ struct core {
     struct set candidate, good, previous;
     struct image candidate_image[LIM_APPS], good_image[LIM_APPS];
     bool images_known;
+    struct image_memo memos[LIM_APPS];
+    uint64_t memo_uses;
+    uint64_t spent_rev, spent_bytes; /* over the network, for the candidate of that rev, since core started */
     struct fault fault;
     struct err fault_err; /* its words */
     char fault_app[LIM_NAME_BYTES];
@@ -107,6 +127,7 @@ struct core {
 
     struct job *job;
     enum step_kind job_step;
+    bool job_fetches; /* an install that downloads as it goes */
     char job_app[LIM_NAME_BYTES];
     uint64_t job_done, job_total, progress_at_ms;
     bool has_garbage;
@@ -173,13 +194,19 @@ int intake_rollback(struct core *c, struct err *err); /* by the operator */
 int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err);
 void set_done(struct set *s);
 
-/* images.c */
+/* images.c, image_jobs.c */
 void images_observe(struct core *c); /* fills candidate_image, good_image when they are not known */
 void images_forget(struct core *c);
 int images_fetch(struct core *c, const struct want *w, struct err *err);
 int images_install(struct core *c, const struct want *w, struct err *err);
 int images_collect(struct core *c, struct err *err);
 const struct image *images_of(const struct core *c, const struct want *w);
+void images_look(struct core *c, const struct want *w, bool verify, struct image *ret);
+int images_manifest(struct core *c, const struct image *i, struct oci_manifest *ret, struct err *err);
+/* What is known of this image's ways; made when it is new. Borrowed until the next call. */
+struct image_memo *images_memo(struct core *c, const struct digest *manifest);
+/* The pack of the image's route as the store wants it; fetch and programs are the caller's. */
+void images_pack(const struct image *i, struct store_pack *ret);
 /* A slow step failed: remember it for the plan. */
 void images_fault(struct core *c, const char *app, const struct err *err);
 

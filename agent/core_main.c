@@ -204,9 +204,9 @@ void core_progress(struct core *c)
     json_put_u64(o, "v", 1);
     json_put_u64(o, "rev", c->plan.aim ? c->plan.aim->rev : 0);
     json_put_str(o, "step",
-                 c->job_step == STEP_FETCH     ? "download"
-                 : c->job_step == STEP_INSTALL ? "install"
-                                               : "collect");
+                 c->job_step == STEP_FETCH || c->job_fetches ? "download"
+                 : c->job_step == STEP_INSTALL               ? "install"
+                                                             : "collect");
     json_put_str(o, "app", c->job_app);
     json_put_u64(o, "done", c->job_done);
     json_put_u64(o, "total", c->job_total);

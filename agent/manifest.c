@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "agent/words.h"
+#include "ota/source.h"
 #include "platform/cgroup.h"
 
 /* One document being read: where strings go, and what the walk fills. */
@@ -375,10 +376,11 @@ static int read_release(struct reader *r, const struct json_cur *app, struct wan
     for (unsigned i = 0; i < w->n_sources; i++) {
         struct json_cur c = json_at(&a, i);
         const char *s;
+        struct err why = ERR_INIT;
         if (json_as_str(&c, 512, &s, r->err) < 0)
             return -(int)ERR_INVALID;
-        if (strncmp(s, "http://", 7) != 0 && strncmp(s, "https://", 8) != 0 && strncmp(s, "dir:/", 5) != 0)
-            return json_fail(&c, r->err, ERR_INVALID, "\"%.60s\" is neither http://, https:// nor dir:/", s);
+        if (source_parse(s, NULL, &why) < 0)
+            return json_fail(&c, r->err, ERR_INVALID, "%s", why.msg);
         if (keep(r, s, &w->sources[i]) < 0)
             return -(int)ERR_NOMEM;
     }
@@ -492,6 +494,46 @@ static int read_rollout(struct reader *r, const struct json_cur *root, struct de
     return json_done(&o, r->err);
 }
 
+/* "01:30-05:00", UTC. */
+static bool read_window(const char *text, struct want_download *d)
+{
+    unsigned h1, m1, h2, m2;
+    int end = 0;
+    if (sscanf(text, "%2u:%2u-%2u:%2u%n", &h1, &m1, &h2, &m2, &end) != 4 || end != 11 || text[end] ||
+        h1 > 23 || h2 > 23 || m1 > 59 || m2 > 59 || (h1 == h2 && m1 == m2))
+        return false;
+    d->window_from_min = h1 * 60 + m1;
+    d->window_to_min = h2 * 60 + m2;
+    return true;
+}
+
+static int read_download(struct reader *r, const struct json_cur *update, struct want_download *d)
+{
+    struct json_cur o;
+    const char *window = NULL;
+    int rc = json_get_object(update, "download", JSON_OPTIONAL, &o, r->err);
+    if (rc <= 0)
+        return rc;
+    if (json_get_u64(&o, "max_bytes", JSON_OPTIONAL, 1, 1ULL << 53, &d->max_bytes, r->err) < 0 ||
+        json_get_u64(&o, "rate_bytes_s", JSON_OPTIONAL, 1024, 1ULL << 53, &d->rate_bytes_s, r->err) < 0 ||
+        json_get_str(&o, "window", JSON_OPTIONAL, 16, &window, r->err) < 0 ||
+        json_get_bool(&o, "full_fallback", JSON_OPTIONAL, &d->full_fallback, r->err) < 0)
+        return -(int)r->err->kind;
+    if (window && !read_window(window, d))
+        return json_fail(&o, r->err, ERR_INVALID,
+                         "window: write two times of the day in UTC, \"01:30-05:00\"");
+    return json_done(&o, r->err);
+}
+
+uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s)
+{
+    uint64_t from = d->window_from_min * 60ULL, to = d->window_to_min * 60ULL, now = now_s % 86400;
+    bool open = from < to ? now >= from && now < to : now >= from || now < to;
+    if (from == to || open)
+        return 0;
+    return (from + 86400 - now) % 86400;
+}
+
 static int read_desired(struct reader *r, const struct json_cur *root, struct desired *d)
 {
     const char *schema;
@@ -502,6 +544,7 @@ static int read_desired(struct reader *r, const struct json_cur *root, struct de
         return err_set(r->err, ERR_UNSUPPORTED,
                        "schema: \"%s\" is not limpet.desired/1, the one this agent knows", schema);
     d->probation_ms = 60000;
+    d->download.full_fallback = true;
     if (get_name(r, root, "fleet", JSON_REQUIRED, &d->fleet) < 0 || read_target(r, root, d) < 0 ||
         json_get_u64(root, "rev", JSON_REQUIRED, 1, 1ULL << 53, &d->rev, r->err) < 0 ||
         json_get_u64(root, "issued", JSON_REQUIRED, 1, 1ULL << 53, &d->issued_s, r->err) < 0 ||
@@ -513,7 +556,7 @@ static int read_desired(struct reader *r, const struct json_cur *root, struct de
     int rc = json_get_object(root, "update", JSON_OPTIONAL, &u, r->err);
     if (rc > 0 &&
         (json_get_u64(&u, "probation_ms", JSON_OPTIONAL, 0, 86400000, &d->probation_ms, r->err) < 0 ||
-         json_done(&u, r->err) < 0))
+         read_download(r, &u, &d->download) < 0 || json_done(&u, r->err) < 0))
         return -(int)ERR_INVALID;
     return rc < 0 ? rc : json_done(root, r->err);
 }

@@ -23,7 +23,9 @@
  *    "stop":{"signal":"TERM","grace_ms":10000},
  *    "log":{"max_bytes":65536}
  *  }],
- *  "update":{"probation_ms":60000},
+ *  "update":{"probation_ms":60000,
+ *            "download":{"max_bytes":N (of this manifest over the network), "rate_bytes_s":N,
+ *                        "window":"01:30-05:00" (UTC), "full_fallback":true}},
  *  "rollout":{"salt":"r-7f3a","slots":500,"spread_ms":7200000,"not_before":S}     group documents only
  * } */
 #ifndef AGENT_MANIFEST_H
@@ -91,6 +93,13 @@ struct want {
     struct digest hash; /* of all fields that shape the box: equal hashes need no new start */
 };
 
+/* What an update may cost on the way here. */
+struct want_download {
+    uint64_t max_bytes, rate_bytes_s;        /* 0: no bound */
+    unsigned window_from_min, window_to_min; /* minutes of the day, UTC; equal: always */
+    bool full_fallback;                      /* a full download where a patch was promised */
+};
+
 struct desired {
     const char *fleet, *device, *group; /* device or group is NULL */
     uint64_t rev, issued_s, expires_s;
@@ -98,6 +107,7 @@ struct desired {
     unsigned n;
     struct want *apps; /* n of them, in the document's arena */
     uint64_t probation_ms;
+    struct want_download download;
     bool has_rollout;
     const char *salt;
     uint64_t slots, spread_ms, not_before_s;
@@ -114,6 +124,8 @@ unsigned manifest_slot(const char *salt, const char *device);
 /* When this device's turn in a group rollout is: not_before (or issued), and its own part of spread_ms, by a
  * hash of salt and device. Seconds since 1970. */
 uint64_t manifest_begins_s(const struct desired *d, const char *device);
+/* Seconds until downloads may begin; 0: now. Pure. */
+uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s);
 /* The app of that name, or NULL. Pure. */
 const struct want *desired_find(const struct desired *d, const char *name);
 #endif

@@ -21,7 +21,10 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_NO_RELEASE] = "its release document is missing",
     [WHY_NO_MANIFEST] = "its image manifest is missing",
     [WHY_NO_LAYERS] = "layers are missing",
-    [WHY_NOT_INSTALLED] = "its layers are here but not installed",
+    [WHY_NO_PATCH] = "a patch to it is missing",
+    [WHY_NO_TREE] = "the list of its files is missing",
+    [WHY_NO_CHUNKS] = "chunks of its files are missing",
+    [WHY_NOT_INSTALLED] = "all of it is here but not installed",
     [WHY_UNWANTED] = "the manifest does not name it",
     [WHY_REPLACED] = "the manifest asks for another version or setting",
     [WHY_UNHEALTHY] = "its health check fails",
@@ -31,6 +34,7 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_GRACE_OVER] = "it did not stop in time",
     [WHY_PORT] = "an app that is going may hold its port still",
     [WHY_RETRY] = "the last try failed; another follows",
+    [WHY_WINDOW] = "outside the hours in which the manifest allows downloads",
     [WHY_PROBATION] = "on probation",
     [WHY_ALL_GOOD] = "every app stayed good through probation",
     [WHY_HEALTH_BAD] = "its health check failed during probation",
@@ -68,7 +72,7 @@ static void add(struct plan *p, enum step_kind kind, enum why why, const char *a
 {
     if (p->n == PLAN_STEPS)
         return;
-    p->steps[p->n++] = (struct step){kind, why, app, want, at_ms};
+    p->steps[p->n++] = (struct step){.kind = kind, .why = why, .app = app, .want = want, .at_ms = at_ms};
     if (kind == STEP_WAIT && at_ms && (p->wake_ms == 0 || at_ms < p->wake_ms))
         p->wake_ms = at_ms;
 }
@@ -193,6 +197,9 @@ static const struct {
     [IMAGE_NO_RELEASE] = {STEP_FETCH, WHY_NO_RELEASE},
     [IMAGE_NO_MANIFEST] = {STEP_FETCH, WHY_NO_MANIFEST},
     [IMAGE_NO_LAYERS] = {STEP_FETCH, WHY_NO_LAYERS},
+    [IMAGE_NO_PATCH] = {STEP_FETCH, WHY_NO_PATCH},
+    [IMAGE_NO_TREE] = {STEP_FETCH, WHY_NO_TREE},
+    [IMAGE_NO_CHUNKS] = {STEP_INSTALL, WHY_NO_CHUNKS},
     [IMAGE_NOT_INSTALLED] = {STEP_INSTALL, WHY_NOT_INSTALLED},
     [IMAGE_INSTALLED] = {STEP_WAIT, WHY_COUNT_},
 };
@@ -210,7 +217,7 @@ static bool fault_is_final(const struct fault *f)
 }
 
 static void plan_images(struct plan *p, const struct desired *aim, const enum image_state *images,
-                        const struct observed *o, uint64_t now_ms)
+                        const struct cost *costs, const struct observed *o, uint64_t now_ms)
 {
     if (o->job_running)
         return;
@@ -222,9 +229,13 @@ static void plan_images(struct plan *p, const struct desired *aim, const enum im
             add(p, STEP_WAIT, WHY_RETRY, aim->apps[i].name, NULL, at_ms);
         else if (o->fault.kind == ERR_NOSPACE && o->has_garbage)
             add(p, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
+        else if (o->window_ms && images[i] < IMAGE_NOT_INSTALLED)
+            add(p, STEP_WAIT, WHY_WINDOW, aim->apps[i].name, NULL, now_ms + o->window_ms);
         else
             add(p, image_table[images[i]].step, image_table[images[i]].why, aim->apps[i].name, &aim->apps[i],
                 0);
+        if (p->n > 0)
+            p->steps[p->n - 1].cost = costs[i];
         return;
     }
 }
@@ -299,7 +310,8 @@ static void plan_trial(struct plan *p, const struct desired *candidate, bool has
 static bool only_waits(const struct plan *p)
 {
     for (unsigned i = 0; i < p->n; i++)
-        if (p->steps[i].kind != STEP_WAIT || p->steps[i].why == WHY_PROBATION || p->steps[i].why == WHY_RETRY)
+        if (p->steps[i].kind != STEP_WAIT || p->steps[i].why == WHY_PROBATION ||
+            p->steps[i].why == WHY_RETRY || p->steps[i].why == WHY_WINDOW)
             return false;
     return true;
 }
@@ -321,7 +333,7 @@ void plan_make(const struct desired *candidate, const struct desired *last_good,
         return;
     }
     if (!ready)
-        plan_images(ret, ret->aim, images, o, now_ms);
+        plan_images(ret, ret->aim, images, aim_candidate ? o->candidate_cost : o->good_cost, o, now_ms);
     if (ret->run)
         plan_boxes(ret, ret->run, ret->run == candidate ? o->candidate_image : o->good_image, o, now_ms);
     if (ready && aim_candidate && o->verdict == VERDICT_NONE)
@@ -333,15 +345,25 @@ void plan_make(const struct desired *candidate, const struct desired *last_good,
         add(ret, STEP_SCRUB, WHY_SCRUB, NULL, NULL, 0);
 }
 
+/* ", patch: 4000 bytes to fetch, 70000 to write, 600000 of memory" */
+static void cost_text(const struct cost *c, char *dst, size_t size)
+{
+    if (!c->route || !str_fmt(dst, size, " (%s: %llu bytes to fetch, %llu to write, %llu of memory)",
+                              c->route, (unsigned long long)c->down_bytes, (unsigned long long)c->write_bytes,
+                              (unsigned long long)c->memory_bytes))
+        dst[0] = '\0';
+}
+
 char *plan_text(const struct plan *p)
 {
-    size_t size = 128 + p->n * 200, len = 0;
-    char *text = mem_need(size);
+    size_t size = 128 + p->n * 320, len = 0;
+    char *text = mem_need(size), cost[120];
     text[0] = '\0';
     for (unsigned i = 0; i < p->n; i++) {
         const struct step *s = &p->steps[i];
-        int n = snprintf(text + len, size - len, "%s%s%s: %s\n", step_kind_name(s->kind), s->app ? " " : "",
-                         s->app ? s->app : "", why_text(s->why));
+        cost_text(&s->cost, cost, sizeof(cost));
+        int n = snprintf(text + len, size - len, "%s%s%s: %s%s\n", step_kind_name(s->kind), s->app ? " " : "",
+                         s->app ? s->app : "", why_text(s->why), cost);
         len += n > 0 && (size_t)n < size - len ? (size_t)n : 0;
     }
     return text;

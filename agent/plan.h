@@ -13,6 +13,9 @@ enum image_state {
     IMAGE_NO_RELEASE,
     IMAGE_NO_MANIFEST,
     IMAGE_NO_LAYERS,
+    IMAGE_NO_PATCH, /* the other ways (agent/route.h) */
+    IMAGE_NO_TREE,
+    IMAGE_NO_CHUNKS, /* fetched while it is installed */
     IMAGE_NOT_INSTALLED,
     IMAGE_INSTALLED,
     IMAGE_STATE_COUNT_
@@ -51,12 +54,20 @@ struct fault {
     uint64_t at_ms;
 };
 
+/* What bringing in one image costs from here on; route NULL: not known yet. */
+struct cost {
+    const char *route;
+    uint64_t down_bytes, write_bytes, memory_bytes;
+};
+
 struct observed {
     unsigned n;
     struct seen seen[LIM_APPS];
     enum image_state candidate_image[LIM_APPS], good_image[LIM_APPS]; /* by the set's index */
-    enum verdict verdict;                                             /* of the candidate */
-    bool has_garbage;                                                 /* something can be collected */
+    struct cost candidate_cost[LIM_APPS], good_cost[LIM_APPS];
+    uint64_t window_ms;   /* until downloads may begin; 0: now */
+    enum verdict verdict; /* of the candidate */
+    bool has_garbage;     /* something can be collected */
     bool scrub_due;       /* it is time to read some of the store again */
     bool job_running;     /* one slow step is under way: no second */
     struct fault fault;   /* of the last slow step for the candidate */
@@ -82,6 +93,9 @@ enum why {
     WHY_NO_RELEASE,
     WHY_NO_MANIFEST,
     WHY_NO_LAYERS,
+    WHY_NO_PATCH,
+    WHY_NO_TREE,
+    WHY_NO_CHUNKS,
     WHY_NOT_INSTALLED,
     WHY_UNWANTED,
     WHY_REPLACED,
@@ -92,6 +106,7 @@ enum why {
     WHY_GRACE_OVER,
     WHY_PORT,
     WHY_RETRY,
+    WHY_WINDOW,
     WHY_PROBATION,
     WHY_ALL_GOOD,
     WHY_HEALTH_BAD,
@@ -111,6 +126,7 @@ struct step {
     const char *app;         /* borrowed from the sets or from observed; NULL: the whole set */
     const struct want *want; /* FETCH, INSTALL, START */
     uint64_t at_ms;          /* WAIT: look again then */
+    struct cost cost;        /* FETCH, INSTALL; and WAIT for a window */
 };
 #define PLAN_STEPS (LIM_APPS * 3 + 4)
 struct plan {

@@ -83,7 +83,9 @@ const char *report_phase(struct core *c)
     if (c->job && c->job_step == STEP_FETCH)
         return "downloading";
     if (c->job && c->job_step == STEP_INSTALL)
-        return "verifying";
+        return c->job_fetches ? "downloading" : "verifying";
+    if (waits_for(&c->plan, WHY_WINDOW))
+        return "pending";
     if (waits_for(&c->plan, WHY_RETRY))
         return "downloading";
     return waits_for(&c->plan, WHY_PROBATION) ? "probation" : "applying";
@@ -144,12 +146,34 @@ static void put_last_exit(struct cJSON *o, const struct app *a)
     json_put_u64(l, "at", a->last_exit_s);
 }
 
+/* How the image came or is to come: planned figures before, the real ones beside them afterwards. */
+static void put_update(struct cJSON *o, struct core *c, const char *name)
+{
+    const struct want *w = desired_find(c->plan.aim, name);
+    const struct image *i = w ? images_of(c, w) : NULL;
+    if (!i || i->state <= IMAGE_NO_MANIFEST)
+        return;
+    const struct image_memo *m = images_memo(c, &i->manifest);
+    if (!m->route.known)
+        return;
+    struct cJSON *u = json_put(o, "update", json_obj());
+    json_put_str(u, "route", route_name(m->route.kind));
+    json_put_u64(u, "down", m->planned.down_bytes);
+    json_put_u64(u, "write", m->planned.write_bytes);
+    json_put_u64(u, "memory", m->planned.memory_bytes);
+    if (i->state != IMAGE_INSTALLED)
+        return;
+    json_put_u64(u, "fetched", m->fetched_bytes);
+    json_put_u64(u, "written", m->written_bytes);
+}
+
 static void put_app(struct cJSON *apps, struct core *c, const char *name)
 {
     char hex[SHA256_TEXT];
     struct app *a = app_find(c, name);
     struct cJSON *o = json_put(apps, name, json_obj());
     json_put_str(o, "state", app_state(c, a, name));
+    put_update(o, c, name);
     if (!a)
         return;
     bool trial = c->candidate.arena && c->state.ledger.candidate_verdict == VERDICT_NONE;

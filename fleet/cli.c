@@ -43,6 +43,11 @@ static const struct opt_def opt_defs[OPT_COUNT_] = {
     [OPT_AUTH] = {"auth", 0, "FILE", "file with user:password for the registry"},
     [OPT_KEEP] = {"keep", 0, NULL, "the old key stays valid beside the new one"},
     [OPT_OFFLINE] = {"offline", 0, NULL, "do not publish it on the broker"},
+    [OPT_FROM] = {"from", 0, "REF", "an older image or its tag: make patch packs from it, may be repeated"},
+    [OPT_TO] = {"to", 0, "REF", "copy the image there first: a registry, or dir:/FOLDER:TAG"},
+    [OPT_CODEC] = {"codec", 0, "LIST", "how packs are compressed: lz4, lzma or lz4,lzma (both)"},
+    [OPT_NO_PACKS] = {"no-packs", 0, NULL, "plain OCI layers only"},
+    [OPT_EXPLAIN] = {"explain", 0, NULL, "per file how it is carried and what it costs"},
 };
 _Static_assert(OPT_COUNT_ <= 64, "a verb's options are one word of bits");
 

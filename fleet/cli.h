@@ -52,6 +52,11 @@ enum opt {
     OPT_AUTH,
     OPT_KEEP,
     OPT_OFFLINE,
+    OPT_FROM,
+    OPT_TO,
+    OPT_CODEC,
+    OPT_NO_PACKS,
+    OPT_EXPLAIN,
     OPT_COUNT_
 };
 #define OPT_BIT(o) (1ULL << (o))

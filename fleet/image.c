@@ -4,10 +4,27 @@
 
 #include "fleet/ctx.h"
 #include "fleet/doc.h"
+#include "fleet/flat.h"
 #include "fleet/measure.h"
 #include "platform/arena.h"
 
 #define CONFIG_ARENA (512 * 1024)
+
+struct check {
+    struct repo *r;
+    int objects_fd;       /* -1: no trees are wanted */
+    struct buf *ret_tree; /* of the platform at hand */
+};
+
+static int tap_entry(void *arg, const struct entry *e, struct err *err)
+{
+    return flat_entry(arg, e, err);
+}
+
+static int tap_bytes(void *arg, struct buf bytes, struct err *err)
+{
+    return flat_bytes(arg, bytes, err);
+}
 
 static int to_measure(void *arg, struct buf bytes, struct err *err)
 {
@@ -28,24 +45,28 @@ static int check_layer(struct repo *r, struct measure *m, const struct oci_blob 
     return 0;
 }
 
-static int check_layers(struct repo *r, const struct oci_manifest *man, const struct oci_config *conf,
+static int check_layers(struct check *c, const struct oci_manifest *man, const struct oci_config *conf,
                         struct release_platform *p, struct err *err)
 {
-    AUTO_FREE(measure) struct measure *m = measure_new();
+    AUTO_FREE(flat) struct flat *flat = c->objects_fd < 0 ? NULL : flat_new(c->objects_fd);
+    struct measure_tap tap = {tap_entry, tap_bytes, flat};
+    AUTO_FREE(measure) struct measure *m = measure_new(flat ? &tap : NULL);
     struct measure_sum sum;
 
     if (conf->n_diff_ids != man->n_layers)
         return err_set(err, ERR_INVALID, "%u layers, but %u diff_ids in the config", man->n_layers,
                        conf->n_diff_ids);
     for (unsigned i = 0; i < man->n_layers; i++) {
-        if (check_layer(r, m, &man->layers[i], &conf->diff_ids[i], err) < 0)
+        if (flat)
+            flat_layer(flat);
+        if (check_layer(c->r, m, &man->layers[i], &conf->diff_ids[i], err) < 0)
             return err_wrap(err, "layer %u of %u", i + 1, man->n_layers);
         p->packed_bytes += man->layers[i].size_bytes;
     }
     sum = measure_sum(m);
     p->unpacked_bytes = sum.bytes;
     p->inodes = sum.inodes;
-    return 0;
+    return flat ? flat_end(flat, c->ret_tree, err) : 0;
 }
 
 static int set_words(struct release_platform *p, const char *os, const char *arch, const char *variant,
@@ -59,14 +80,14 @@ static int set_words(struct release_platform *p, const char *os, const char *arc
     return 0;
 }
 
-static int check_config(struct repo *r, const struct oci_manifest *man, struct release_platform *p,
+static int check_config(struct check *c, const struct oci_manifest *man, struct release_platform *p,
                         struct err *err)
 {
     AUTO_FREE(arena) struct arena *arena = arena_new(CONFIG_ARENA);
     AUTO_BUF text = {NULL, 0};
     struct oci_config conf;
 
-    if (repo_blob_read(r, &man->config.digest, man->config.size_bytes, &text, err) < 0 ||
+    if (repo_blob_read(c->r, &man->config.digest, man->config.size_bytes, &text, err) < 0 ||
         oci_config_parse(text, arena, &conf, err) < 0)
         return err_wrap(err, "config");
     if (!p->os[0] && set_words(p, conf.os, conf.architecture, conf.variant, err) < 0)
@@ -75,11 +96,11 @@ static int check_config(struct repo *r, const struct oci_manifest *man, struct r
         return err_set(err, ERR_INTEGRITY, "the index says %s, the image's config %s", p->architecture,
                        conf.architecture ? conf.architecture : "nothing");
     p->packed_bytes = p->manifest_bytes + man->config.size_bytes;
-    return check_layers(r, man, &conf, p, err);
+    return check_layers(c, man, &conf, p, err);
 }
 
 /* p's platform words are set by the index, or empty: then the config says them. */
-static int check_manifest(struct repo *r, const struct repo_doc *doc, struct release_platform *p,
+static int check_manifest(struct check *c, const struct repo_doc *doc, struct release_platform *p,
                           struct err *err)
 {
     struct oci_manifest AUTO_MEM *man = mem_need_zero(sizeof(*man));
@@ -88,11 +109,11 @@ static int check_manifest(struct repo *r, const struct repo_doc *doc, struct rel
     p->manifest_bytes = doc->text.len;
     if (oci_manifest_parse(doc->text, man, err) < 0)
         return -(int)err->kind;
-    return check_config(r, man, p, err);
+    return check_config(c, man, p, err);
 }
 
 /* One entry of an index. 1 taken, 0 left out (attestations and the like have no real platform). */
-static int check_entry(struct repo *r, const struct json_cur *e, struct release_platform *p, struct err *err)
+static int check_entry(struct check *c, const struct json_cur *e, struct release_platform *p, struct err *err)
 {
     struct repo_doc doc = {.text = {NULL, 0}};
     struct json_cur plat;
@@ -107,15 +128,15 @@ static int check_entry(struct repo *r, const struct json_cur *e, struct release_
         return 0;
     if (set_words(p, os, arch, doc_str(&plat, "variant", ""), err) < 0 ||
         json_get_str(e, "digest", JSON_REQUIRED, SHA256_TEXT - 1, &digest, err) < 0 ||
-        repo_manifest(r, digest, &doc, err) < 0)
+        repo_manifest(c->r, digest, &doc, err) < 0)
         return -(int)err->kind;
-    rc = check_manifest(r, &doc, p, err);
+    rc = check_manifest(c, &doc, p, err);
     free((void *)doc.text.p);
     return rc < 0 ? err_wrap(err, "%s/%s%s%s", p->os, p->architecture, p->variant[0] ? "/" : "", p->variant)
                   : 1;
 }
 
-static int check_index(struct repo *r, struct buf text, struct image *img, struct err *err)
+static int check_index(struct check *c, struct buf text, struct image *img, struct err *err)
 {
     AUTO_DOC *doc = NULL;
     struct json_cur root, list;
@@ -128,20 +149,25 @@ static int check_index(struct repo *r, struct buf text, struct image *img, struc
     for (unsigned i = 0; i < json_len(&list); i++) {
         struct json_cur e = json_at(&list, i);
         struct release_platform p = {.os = ""};
-        int rc = check_entry(r, &e, &p, err);
+        struct buf tree = {NULL, 0};
+        c->ret_tree = &tree;
+        int rc = check_entry(c, &e, &p, err);
         if (rc < 0)
             return rc;
         if (rc && img->n_platforms == RELEASE_PLATFORMS)
             return err_set(err, ERR_NOSPACE, "more than %d platforms in the index", RELEASE_PLATFORMS);
-        if (rc)
+        if (rc) {
+            img->trees[img->n_platforms] = tree;
             img->platforms[img->n_platforms++] = p;
+        }
     }
     (void)doc;
     return img->n_platforms ? 0 : err_set(err, ERR_NOTFOUND, "the index holds no image for linux");
 }
 
-int image_check(struct repo *r, const char *tag, struct image *ret, struct err *err)
+int image_check(struct repo *r, const char *tag, int objects_fd, struct image *ret, struct err *err)
 {
+    struct check c = {.r = r, .objects_fd = objects_fd};
     struct repo_doc doc = {.text = {NULL, 0}};
     struct image img = {.n_platforms = 0};
     int rc;
@@ -153,14 +179,24 @@ int image_check(struct repo *r, const char *tag, struct image *ret, struct err *
     rc = oci_is_index(doc.text, err);
     img.index = rc == 1;
     if (rc == 1)
-        rc = check_index(r, doc.text, &img, err);
+        rc = check_index(&c, doc.text, &img, err);
     else if (rc == 0) {
         img.n_platforms = 1;
-        rc = check_manifest(r, &doc, &img.platforms[0], err);
+        c.ret_tree = &img.trees[0];
+        rc = check_manifest(&c, &doc, &img.platforms[0], err);
     }
     free((void *)doc.text.p);
-    if (rc < 0)
+    if (rc < 0) {
+        image_done(&img);
         return err_wrap(err, "%s:%s", repo_source(r), tag);
+    }
     *ret = img;
     return 0;
+}
+
+void image_done(struct image *img)
+{
+    for (unsigned i = 0; i < img->n_platforms; i++)
+        free((void *)img->trees[i].p);
+    *img = (struct image){.n_platforms = 0};
 }

@@ -11,8 +11,11 @@ struct image {
     bool index;
     unsigned n_platforms;
     struct release_platform platforms[RELEASE_PLATFORMS];
+    struct buf trees[RELEASE_PLATFORMS]; /* ota/pack.h; only with objects_fd */
 };
-/* Reads everything once. Layers that platforms share are read per platform. Errors: NOTFOUND, INTEGRITY,
+/* Reads everything once. objects_fd: a folder for the files' contents (flat.h), or -1: no trees. End with image_done.
+ * Layers that platforms share are read per platform. Errors: NOTFOUND, INTEGRITY,
  * INVALID, UNSUPPORTED, NOSPACE, NET: with the platform and the layer in the message. */
-int image_check(struct repo *r, const char *tag, struct image *ret, struct err *err);
+int image_check(struct repo *r, const char *tag, int objects_fd, struct image *ret, struct err *err);
+void image_done(struct image *img);
 #endif

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "ota/entry.h"
 #include "ota/gunzip.h"
 #include "ota/untar.h"
 #include "platform/limits.h"
@@ -14,14 +13,16 @@ struct measure {
     struct untar *tar;
     struct sha256 *hash;
     struct measure_sum sum;
+    const struct measure_tap *tap;
     uint64_t *seen; /* open addressing over hashes of paths, 0 is free */
     size_t n_seen, cap;
 };
 
-struct measure *measure_new(void)
+struct measure *measure_new(const struct measure_tap *tap)
 {
     struct measure *m = mem_need_zero(sizeof(*m));
 
+    m->tap = tap;
     m->sum.inodes = 1;
     return m;
 }
@@ -110,7 +111,7 @@ static int count_entry(struct measure *m, struct err *err)
     if (m->sum.bytes > LIM_IMAGE_BYTES || m->sum.inodes > LIM_IMAGE_INODES)
         return err_set(err, ERR_NOSPACE, "the image unpacks to more than %llu bytes or %llu entries",
                        LIM_IMAGE_BYTES, LIM_IMAGE_INODES);
-    return 0;
+    return m->tap ? m->tap->on_entry(m->tap->arg, &e, err) : 0;
 }
 
 /* Bytes of the tar itself. */
@@ -125,6 +126,8 @@ static int add_tar(struct measure *m, struct buf in, struct err *err)
         if (event < 0)
             return event;
         if (event == UNTAR_ENTRY && count_entry(m, err) < 0)
+            return -(int)err->kind;
+        if (event == UNTAR_BYTES && m->tap && m->tap->on_bytes(m->tap->arg, content, err) < 0)
             return -(int)err->kind;
     }
     return 0;

@@ -3,10 +3,17 @@
  * out. */
 #ifndef FLEET_MEASURE_H
 #define FLEET_MEASURE_H
+#include "ota/entry.h"
 #include "ota/oci.h"
 
-struct measure;                    /* one image */
-struct measure *measure_new(void); /* never NULL */
+struct measure; /* one image */
+/* Who wants to see the entries (checked) and contents as well; NULL: nobody. Borrowed. */
+struct measure_tap {
+    int (*on_entry)(void *arg, const struct entry *e, struct err *err);
+    int (*on_bytes)(void *arg, struct buf bytes, struct err *err);
+    void *arg;
+};
+struct measure *measure_new(const struct measure_tap *tap); /* never NULL */
 struct measure *measure_free(struct measure *m);
 DEFINE_AUTO(measure)
 

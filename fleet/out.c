@@ -181,3 +181,29 @@ void out_note(const char *fmt, ...)
     va_end(ap);
     fputc('\n', stderr);
 }
+
+#define BAR_WIDTH 30
+
+void out_progress(const char *label, uint64_t done, uint64_t total)
+{
+    static uint64_t told_ms;
+    static bool shown;
+    uint64_t now = clock_boot_ms();
+    char bar[BAR_WIDTH + 1], have[16], all[16];
+
+    if (!isatty(STDERR_FILENO) || (label && done < total && now - told_ms < 100))
+        return;
+    told_ms = now;
+    if (!label) {
+        if (shown)
+            fprintf(stderr, "\r%*s\r", 79, "");
+        shown = false;
+        return;
+    }
+    unsigned full = total ? (unsigned)(done * BAR_WIDTH / total) : BAR_WIDTH;
+    for (unsigned i = 0; i < BAR_WIDTH; i++)
+        bar[i] = i < full ? '#' : '-';
+    bar[BAR_WIDTH] = '\0';
+    fprintf(stderr, "\r%-20.20s [%s] %s of %s  ", label, bar, out_size(done, have), out_size(total, all));
+    shown = true;
+}

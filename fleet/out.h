@@ -37,6 +37,8 @@ void table_print(const struct table *t, FILE *to);
 
 /* Print and free node, pretty, with a newline. */
 void out_json(struct cJSON *take_node);
+/* A bar on stderr where that is a terminal, nothing elsewhere. label NULL: wipe it. */
+void out_progress(const char *label, uint64_t done, uint64_t total);
 /* Talk: one line on stderr. */
 void out_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 #endif

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "fleet/repo_priv.h"
+#include "ota/oci.h"
 #include "platform/fs.h"
 #include "platform/limits.h"
 
@@ -42,7 +43,7 @@ static int split_tag(const char *text, size_t from, size_t *ret_len, char tag[14
     return 0;
 }
 
-static int open_layout(const char *ref, struct repo *r, struct err *err)
+static int open_layout(const char *ref, bool make, struct repo *r, struct err *err)
 {
     char path[600];
     size_t len;
@@ -55,10 +56,31 @@ static int open_layout(const char *ref, struct repo *r, struct err *err)
     if (path[0] != '/')
         return err_set(err, ERR_INVALID, "'%s': a layout's path is absolute: dir:/media/usb/limpet:TAG", ref);
     r->kind = &repo_layout;
+    if (make) { /* absent folders too */
+        if (fs_open_dir(AT_FDCWD, path, true, 0755, &r->dir_fd, err) < 0)
+            return -(int)err->kind;
+        if (faccessat(r->dir_fd, "index.json", R_OK, 0) != 0)
+            return repo_layout_make(r->dir_fd, err);
+        return 0;
+    }
     r->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->dir_fd < 0 || faccessat(r->dir_fd, "index.json", R_OK, 0) != 0)
         return err_set(err, ERR_NOTFOUND, "%s is no OCI layout: no index.json", path);
     return 0;
+}
+
+/* "docker-archive:FILE" and "oci-archive:FILE", both with an optional tag. */
+static int open_archive(const char *ref, size_t from, struct repo *r, struct err *err)
+{
+    size_t len;
+    char file[600];
+
+    if (split_tag(ref, from, &len, r->tag, err) < 0)
+        return -(int)err->kind;
+    if (!str_fmt(r->source, sizeof(r->source), "%.*s", (int)len, ref) ||
+        !str_copy(file, sizeof(file), r->source + from))
+        return err_set(err, ERR_INVALID, "'%s' is too long", ref);
+    return repo_open_archive(file, r, err);
 }
 
 static int open_registry(const char *ref, const struct repo_opts *o, struct repo *r, struct err *err)
@@ -85,11 +107,16 @@ int repo_open(const char *ref, const struct repo_opts *o, struct repo **ret, str
 
     r->dir_fd = -1;
     if (strncmp(ref, "dir:", 4) == 0)
-        rc = open_layout(ref, r, err);
+        rc = open_layout(ref, o->make, r, err);
+    else if (strncmp(ref, "docker-archive:", 15) == 0 || strncmp(ref, "oci-archive:", 12) == 0)
+        rc = open_archive(ref, strcspn(ref, ":") + 1, r, err);
     else if (strncmp(ref, "http://", 7) == 0 || strncmp(ref, "https://", 8) == 0)
         rc = open_registry(ref, o, r, err);
     else
-        rc = err_set(err, ERR_INVALID, "'%s': write http://HOST:PORT/REPOSITORY:TAG or dir:/FOLDER:TAG", ref);
+        rc = err_set(err, ERR_INVALID,
+                     "'%s': write http://HOST:PORT/REPOSITORY:TAG, dir:/FOLDER:TAG, docker-archive:FILE or "
+                     "oci-archive:FILE",
+                     ref);
     if (rc < 0)
         return rc;
     if (!r->tag[0])
@@ -103,6 +130,8 @@ struct repo *repo_free(struct repo *r)
     if (!r)
         return NULL;
     mem_auto_close_(&r->dir_fd);
+    if (r->temporary[0])
+        (void)fs_remove_tree(AT_FDCWD, r->temporary, NULL);
     http_free(r->http);
     free(r);
     return NULL;
@@ -213,6 +242,24 @@ int repo_put_blob(struct repo *r, struct buf bytes, struct digest *ret, struct e
         return err_wrap(err, "%s: push", r->source);
     *ret = d;
     return 0;
+}
+
+const char *repo_type(struct buf text)
+{
+    static const char *const known[] = {REPO_TYPE_MANIFEST, REPO_TYPE_INDEX,
+                                        "application/vnd.docker.distribution.manifest.v2+json",
+                                        "application/vnd.docker.distribution.manifest.list.v2+json"};
+    struct json_cur root;
+    const char *said = "", *type = oci_is_index(text, NULL) == 1 ? REPO_TYPE_INDEX : REPO_TYPE_MANIFEST;
+
+    if (json_parse(text, &json_limits_oci, &root, NULL) < 0)
+        return type;
+    (void)json_get_str(&root, "mediaType", JSON_OPTIONAL, 128, &said, NULL);
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (strcmp(said, known[i]) == 0)
+            type = known[i];
+    json_free(root.node);
+    return type;
 }
 
 int repo_put_manifest(struct repo *r, const char *tag, struct buf text, struct err *err)

@@ -7,10 +7,12 @@
 #include "platform/crypto.h"
 
 #define REPO_TYPE_MANIFEST "application/vnd.oci.image.manifest.v1+json"
+#define REPO_TYPE_INDEX    "application/vnd.oci.image.index.v1+json"
 
 struct repo; /* opaque */
 struct repo_opts {
     const char *ca_file, *auth_file; /* NULL or empty: none */
+    bool make;                       /* a layout that is not there yet is made */
 };
 /* Errors: INVALID (the reference), NOTFOUND (no layout), IO. Owner: caller. */
 int repo_open(const char *ref, const struct repo_opts *o, struct repo **ret, struct err *err);

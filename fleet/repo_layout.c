@@ -87,7 +87,7 @@ static int lay_blob(struct repo *r, const char *digest, http_sink sink, void *ar
     char AUTO_MEM *chunk = mem_need(CHUNK);
     ssize_t n;
 
-    if (blob_path(digest, path, err) < 0 || fs_open_below(r->dir_fd, path, O_RDONLY, 0, &fd, err) < 0)
+    if (blob_path(digest, path, err) < 0 || fs_open_in_root(r->dir_fd, path, O_RDONLY, 0, &fd, err) < 0)
         return -(int)err->kind;
     while ((n = fs_read_full(fd, chunk, CHUNK, err)) > 0)
         if (sink(arg, buf_of(chunk, (size_t)n), err) < 0)
@@ -109,11 +109,11 @@ static int lay_put_blob(struct repo *r, struct buf bytes, const char *digest, st
     return fs_write_durable(dir, digest + 7, bytes, 0644, err);
 }
 
-static void push_entry(struct cJSON *list, const char *tag, const char *digest, size_t size)
+static void push_entry(struct cJSON *list, const char *tag, const char *type, const char *digest, size_t size)
 {
     struct cJSON *e = json_push(list, json_obj()), *notes;
 
-    json_put_str(e, "mediaType", REPO_TYPE_MANIFEST);
+    json_put_str(e, "mediaType", type);
     json_put_str(e, "digest", digest);
     json_put_u64(e, "size", size);
     notes = json_put(e, "annotations", json_obj());
@@ -121,7 +121,8 @@ static void push_entry(struct cJSON *list, const char *tag, const char *digest, 
 }
 
 /* index.json with one more entry, or with the one of that name exchanged. */
-static char *index_with(const struct json_cur *root, const char *tag, const char *digest, size_t size)
+static char *index_with(const struct json_cur *root, const char *tag, const char *type, const char *digest,
+                        size_t size)
 {
     struct cJSON *out = json_obj(), *list = NULL;
     char *text;
@@ -142,7 +143,7 @@ static char *index_with(const struct json_cur *root, const char *tag, const char
     }
     if (!list)
         list = json_put(out, "manifests", json_arr());
-    push_entry(list, tag, digest, size);
+    push_entry(list, tag, type, digest, size);
     text = json_print(out, false);
     json_free(out);
     return text;
@@ -162,11 +163,25 @@ static int lay_put_manifest(struct repo *r, const char *tag, struct buf text, st
         fs_read(r->dir_fd, "index.json", LIM_OCI_JSON_BYTES, &p, &len, err) < 0)
         return -(int)err->kind;
     old = buf_of(p, len);
+    if (strncmp(tag, "sha256:", 7) == 0)
+        return 0; /* the child of an index needs no name */
     if (json_parse(old, &json_limits_oci, &root, err) < 0)
         return err_wrap(err, "index.json");
-    index = index_with(&root, tag, digest, text.len);
+    index = index_with(&root, tag, repo_type(text), digest, text.len);
     json_free(root.node);
     return fs_write_durable(r->dir_fd, "index.json", buf_str(index), 0644, err);
+}
+
+int repo_layout_make(int dir_fd, struct err *err)
+{
+    int AUTO_FD blobs = -1;
+    int r = fs_open_dir(dir_fd, "blobs/sha256", true, 0755, &blobs, err);
+
+    if (r == 0)
+        r = fs_write_durable(dir_fd, "oci-layout", BUF_LIT("{\"imageLayoutVersion\":\"1.0.0\"}"), 0644, err);
+    return r < 0 ? r
+                 : fs_write_durable(dir_fd, "index.json", BUF_LIT("{\"schemaVersion\":2,\"manifests\":[]}"),
+                                    0644, err);
 }
 
 const struct repo_kind repo_layout = {

@@ -14,9 +14,17 @@ struct repo {
     char source[600], tag[140];
     char base[300], name[256]; /* registry: "http://host:5000", "demo/web" */
     int dir_fd;                /* layout */
+    char temporary[300];       /* an archive, laid out; goes with us */
     struct http *http;
 };
 extern const struct repo_kind repo_registry, repo_layout;
+
+/* The media type of an index or manifest: what it says itself, else by its members. */
+const char *repo_type(struct buf text);
+/* Make an empty layout of a folder that is none yet. */
+int repo_layout_make(int dir_fd, struct err *err);
+/* repo_archive.c: lay the tar file out in a folder of its own; r->tag: which image of it, empty: the first. */
+int repo_open_archive(const char *file, struct repo *r, struct err *err);
 
 /* A growing buffer that is a sink. */
 struct repo_mem {

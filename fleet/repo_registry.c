@@ -71,7 +71,7 @@ static int reg_put_blob(struct repo *r, struct buf bytes, const char *digest, st
 static int reg_put_manifest(struct repo *r, const char *tag, struct buf text, struct err *err)
 {
     char url[URL_BYTES];
-    struct http_ask ask = {.method = "PUT", .url = url, .content_type = REPO_TYPE_MANIFEST, .body = text};
+    struct http_ask ask = {.method = "PUT", .url = url, .content_type = repo_type(text), .body = text};
 
     if (!str_fmt(url, sizeof(url), "%s/v2/%s/manifests/%s", r->base, r->name, tag))
         return err_set(err, ERR_INVALID, "address too long");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fleet/doc.h"
+#include "ota/source.h"
 #include "platform/crypto.h"
 #include "platform/limits.h"
 
@@ -206,7 +207,8 @@ static const struct rule app_rules[] = {
      .need = JSON_REQUIRED,
      .min = 1,
      .max = LIM_SOURCES,
-     .help = "where the image lies (apply: where it was published)"},
+     .help = "where the image lies: http(s)://, layout+http(s)://, coap(s)://, dir:/, usb: (apply: where it "
+             "was published)"},
     {.key = "args", .type = RULE_TEXTS, .max = LIM_ARGS, .help = "command line (the image's)"},
     {.key = "env", .type = RULE_MAP, .max = LIM_ENVS, .help = "variables beside the image's"},
     {.key = "cwd", .type = RULE_PATH, .help = "working folder (the image's)"},
@@ -247,8 +249,23 @@ static const struct rule target_rules[] = {
      .one_of = 1,
      .help = "every device of this group that has no document of its own"},
     END};
+static const struct rule download_rules[] = {
+    {.key = "max_bytes",
+     .type = RULE_NUMBER,
+     .min = 1,
+     .max = MAX_NUMBER,
+     .help = "byte budget over the network; what needs more is rejected"},
+    {.key = "rate_bytes_s",
+     .type = RULE_NUMBER,
+     .min = 1024,
+     .max = MAX_NUMBER,
+     .help = "not faster than this"},
+    {.key = "window", .type = RULE_TEXT, .max = 16, .help = "downloads only then, UTC: 01:30-05:00"},
+    {.key = "full_fallback", .type = RULE_BOOL, .help = "a full download where a patch was promised (true)"},
+    END};
 static const struct rule update_rules[] = {
     {.key = "probation_ms", .type = RULE_NUMBER, .max = DAY_MS, .help = "works that long: good (60000)"},
+    {.key = "download", .type = RULE_OBJECT, .members = download_rules, .help = "what the way here may cost"},
     END};
 static const struct rule rollout_rules[] = {
     {.key = "salt",
@@ -333,6 +350,7 @@ static int check_text(const struct json_cur *c, enum rule_type type, const struc
 {
     struct in_addr ip;
     struct digest d;
+    struct err why = ERR_INIT;
     const char *s;
 
     if (json_as_str(c, LIM_TEXT_BYTES, &s, err) < 0)
@@ -347,9 +365,8 @@ static int check_text(const struct json_cur *c, enum rule_type type, const struc
         return json_fail(c, err, ERR_INVALID, "\"%.80s\" is no sha256: digest", s);
     if (type == RULE_ADDRESS && inet_pton(AF_INET, s, &ip) != 1)
         return json_fail(c, err, ERR_INVALID, "\"%.40s\" is no IPv4 address", s);
-    if (type == RULE_SOURCE && strncmp(s, "http://", 7) != 0 && strncmp(s, "https://", 8) != 0 &&
-        strncmp(s, "dir:/", 5) != 0)
-        return json_fail(c, err, ERR_INVALID, "\"%.60s\" is neither http://, https:// nor dir:/", s);
+    if (type == RULE_SOURCE && source_parse(s, NULL, &why) < 0)
+        return json_fail(c, err, ERR_INVALID, "%s", why.msg);
     if (type == RULE_TEXT && r->max && strlen(s) > r->max)
         return json_fail(c, err, ERR_INVALID, "more than %llu bytes", (unsigned long long)r->max);
     return 0;

@@ -1,16 +1,18 @@
 /* publish: check an image, describe it in a release, sign that, and put it beside the image. */
 #include <string.h>
 
+#include "fleet/copy.h"
 #include "fleet/doc.h"
 #include "fleet/image.h"
 #include "fleet/keyring.h"
+#include "fleet/packing.h"
 #include "fleet/relstore.h"
 #include "fleet/verbs.h"
+#include "ota/codec.h"
 #include "platform/clock.h"
 
 #define TYPE_RELEASE "application/vnd.limpet.release.v1+json"
 #define TYPE_EMPTY   "application/vnd.oci.empty.v1+json"
-#define TYPE_INDEX   "application/vnd.oci.image.index.v1+json"
 
 static void put_descriptor(struct cJSON *to, const char *type, const struct digest *d, size_t size)
 {
@@ -21,25 +23,35 @@ static void put_descriptor(struct cJSON *to, const char *type, const struct dige
     json_put_u64(to, "size", size);
 }
 
-/* The artifact manifest that ties the envelope to the image, so that a registry's garbage collection keeps
- * it. */
+struct packs {
+    struct packing_blob blobs[PACKING_BLOBS];
+    unsigned n;
+};
+
+/* The artifact manifest that ties the envelope and the packs to the image, so that a registry's garbage
+ * collection keeps them. */
 static char *print_artifact(const struct image *img, const struct digest *empty, const struct digest *env,
-                            size_t env_bytes)
+                            size_t env_bytes, const struct packs *packs)
 {
     AUTO_DOC *root = json_obj();
+    struct cJSON *layers;
 
     json_put_u64(root, "schemaVersion", 2);
     json_put_str(root, "mediaType", REPO_TYPE_MANIFEST);
     json_put_str(root, "artifactType", TYPE_RELEASE);
     put_descriptor(json_put(root, "config", json_obj()), TYPE_EMPTY, empty, 2);
-    put_descriptor(json_push(json_put(root, "layers", json_arr()), json_obj()), TYPE_RELEASE, env, env_bytes);
-    put_descriptor(json_put(root, "subject", json_obj()), img->index ? TYPE_INDEX : REPO_TYPE_MANIFEST,
+    layers = json_put(root, "layers", json_arr());
+    put_descriptor(json_push(layers, json_obj()), TYPE_RELEASE, env, env_bytes);
+    for (unsigned i = 0; i < packs->n; i++)
+        put_descriptor(json_push(layers, json_obj()), packs->blobs[i].type, &packs->blobs[i].digest,
+                       packs->blobs[i].bytes);
+    put_descriptor(json_put(root, "subject", json_obj()), img->index ? REPO_TYPE_INDEX : REPO_TYPE_MANIFEST,
                    &img->digest, img->bytes);
     return json_print(root, false);
 }
 
-static int push_release(struct repo *r, const struct image *img, struct buf envelope, struct digest *ret_env,
-                        struct err *err)
+static int push_release(struct repo *r, const struct image *img, struct buf envelope,
+                        const struct packs *packs, struct digest *ret_env, struct err *err)
 {
     char AUTO_MEM *artifact = NULL;
     struct digest empty;
@@ -47,7 +59,7 @@ static int push_release(struct repo *r, const struct image *img, struct buf enve
 
     if (repo_put_blob(r, envelope, ret_env, err) < 0 || repo_put_blob(r, BUF_LIT("{}"), &empty, err) < 0)
         return -(int)err->kind;
-    artifact = print_artifact(img, &empty, ret_env, envelope.len);
+    artifact = print_artifact(img, &empty, ret_env, envelope.len, packs);
     (void)str_fmt(tag, sizeof(tag), "sha256-%.12s.release", digest_hex(ret_env, hex));
     return repo_put_manifest(r, tag, buf_str(artifact), err);
 }
@@ -135,14 +147,14 @@ static void print_summary(const struct ctx *c, const struct rel *l, const struct
 }
 
 static int store_release(struct ctx *c, const struct args *a, struct repo *r, const struct image *img,
-                         const struct release *rel, struct err *err)
+                         const struct release *rel, const struct packs *packs, struct err *err)
 {
     char AUTO_MEM *payload = release_build(rel);
     char AUTO_MEM *envelope = NULL;
     struct rel line = {.counter = rel->counter, .issued_s = rel->issued_s, .packed_bytes = largest(rel)};
 
     if (fleet_sign(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, buf_str(payload), &envelope, err) < 0 ||
-        push_release(r, img, buf_str(envelope), &line.digest, err) < 0)
+        push_release(r, img, buf_str(envelope), packs, &line.digest, err) < 0)
         return -(int)err->kind;
     line.bytes = strlen(envelope);
     digest_text(&img->digest, line.image);
@@ -156,18 +168,111 @@ static int store_release(struct ctx *c, const struct args *a, struct repo *r, co
     return 0;
 }
 
+/* ---- packs ---- */
+
+#define OLDS_MAX (RELEASE_PACKS / 2 - 1)
+
+static int read_codecs(const struct args *a, bool ret[2], struct err *err)
+{
+    const char *list = args_str(a, OPT_CODEC, codec_built(PACK_LZMA) ? "lz4,lzma" : "lz4");
+
+    ret[0] = strcmp(list, "lz4") == 0 || strcmp(list, "lz4,lzma") == 0;
+    ret[1] = strcmp(list, "lzma") == 0 || strcmp(list, "lz4,lzma") == 0;
+    if (!ret[0] && !ret[1])
+        return err_set(err, ERR_INVALID, "--codec %s: write lz4, lzma or lz4,lzma", list);
+    return 0;
+}
+
+/* "1.4.1" is a tag beside the new image, anything with a colon before its tag a reference of its own. */
+static int load_old(struct repo *beside, const struct repo_opts *opts, struct packing *p, const char *ref,
+                    struct image *ret, struct err *err)
+{
+    AUTO_FREE(repo) struct repo *other = NULL;
+    bool is_ref = strstr(ref, "://") || strncmp(ref, "dir:", 4) == 0 || strchr(ref, '/');
+
+    if (is_ref && repo_open(ref, opts, &other, err) < 0)
+        return -(int)err->kind;
+    return image_check(is_ref ? other : beside, is_ref ? repo_tag(other) : ref, packing_objects_fd(p), ret,
+                       err);
+}
+
+static void explain(void *arg, const struct packing_line *l)
+{
+    char bytes[16], packed[16];
+
+    table_row(arg,
+              (const char *const[]){l->path, out_size(l->bytes, bytes), out_size(l->packed_bytes, packed),
+                                    l->how, l->base},
+              COLOR_NONE);
+}
+
+static int make_packs(const struct args *a, struct repo *r, const struct repo_opts *opts, struct packing *p,
+                      const struct image *img, struct release *rel, struct packs *ret, struct err *err)
+{
+    static const char *const titles[] = {"FILE", "SIZE", "COST", "HOW", "FROM"};
+    const char *refs[OLDS_MAX + 1];
+    unsigned n = args_all(a, OPT_FROM, refs, OLDS_MAX + 1), loaded = 0;
+    struct image AUTO_MEM *olds = mem_need_zero((OLDS_MAX + 1) * sizeof(*olds));
+    struct packing_opts o = {.olds = olds};
+    int rc = n > OLDS_MAX ? err_set(err, ERR_INVALID, "--from: at most %d", OLDS_MAX)
+                          : read_codecs(a, o.codecs, err);
+
+    for (; rc == 0 && loaded < n; loaded++)
+        rc = load_old(r, opts, p, refs[loaded], &olds[loaded], err);
+    if (args_has(a, OPT_EXPLAIN)) {
+        o.explain = explain;
+        o.explain_arg = table_new(COUNT_OF(titles), titles);
+    }
+    o.n_olds = n;
+    if (rc == 0)
+        rc = packing_make(p, r, img, &o, rel, ret->blobs, &ret->n, err);
+    if (o.explain_arg && rc == 0)
+        table_print(o.explain_arg, stdout);
+    table_free(o.explain_arg);
+    for (unsigned i = 0; i < loaded; i++)
+        image_done(&olds[i]);
+    return rc;
+}
+
+static int publish(struct ctx *c, const struct args *a, struct repo *r, const struct repo_opts *opts,
+                   struct image *img, struct err *err)
+{
+    AUTO_FREE(packing) struct packing *p = NULL;
+    struct release AUTO_MEM *rel = mem_need_zero(sizeof(*rel));
+    struct packs AUTO_MEM *packs = mem_need_zero(sizeof(*packs));
+    bool wanted = !args_has(a, OPT_NO_PACKS);
+
+    if (fill_release(c, a, r, rel, err) < 0 || (wanted && packing_new(&p, err) < 0) ||
+        image_check(r, repo_tag(r), wanted ? packing_objects_fd(p) : -1, img, err) < 0)
+        return -(int)err->kind;
+    rel->n_platforms = img->n_platforms;
+    memcpy(rel->platforms, img->platforms, sizeof(rel->platforms));
+    if (wanted && make_packs(a, r, opts, p, img, rel, packs, err) < 0)
+        return -(int)err->kind;
+    return store_release(c, a, r, img, rel, packs, err);
+}
+
 int verb_publish(struct ctx *c, const struct args *a, struct err *err)
 {
     struct repo_opts opts = {.ca_file = args_str(a, OPT_CA, c->registry_ca),
                              .auth_file = args_str(a, OPT_AUTH, c->registry_auth)};
+    AUTO_FREE(repo) struct repo *from = NULL;
     AUTO_FREE(repo) struct repo *r = NULL;
-    struct release AUTO_MEM *rel = mem_need_zero(sizeof(*rel));
     struct image AUTO_MEM *img = mem_need_zero(sizeof(*img));
+    const char *to = args_str(a, OPT_TO, NULL);
 
-    if (ctx_lock(c, err) < 0 || repo_open(a->pos[0], &opts, &r, err) < 0 ||
-        fill_release(c, a, r, rel, err) < 0 || image_check(r, repo_tag(r), img, err) < 0)
+    if (ctx_lock(c, err) < 0 || repo_open(a->pos[0], &opts, &r, err) < 0)
         return -(int)err->kind;
-    rel->n_platforms = img->n_platforms;
-    memcpy(rel->platforms, img->platforms, sizeof(rel->platforms));
-    return store_release(c, a, r, img, rel, err);
+    if (!to && strstr(repo_source(r), "-archive:"))
+        return err_set(err, ERR_INVALID,
+                       "devices cannot fetch from a tar file: say where to copy the image with --to");
+    if (to) {
+        opts.make = true;
+        from = steal_ptr(&r);
+        if (repo_open(to, &opts, &r, err) < 0 || copy_image(from, repo_tag(from), r, err) < 0)
+            return -(int)err->kind;
+    }
+    int rc = publish(c, a, r, &opts, img, err);
+    image_done(img);
+    return rc;
 }

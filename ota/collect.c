@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "ota/pack.h"
 #include "ota/store_int.h"
 
 struct collect {
@@ -46,6 +47,20 @@ static void keep_add(struct collect *c, const struct digest *d)
 static bool is_kept(const struct collect *c, const struct digest *d)
 {
     return list_has(c->keep, c->n, d);
+}
+
+/* A kept head of a full pack keeps its documents. */
+static void keep_documents(struct collect *c, const struct digest *d)
+{
+    uint8_t AUTO_MEM *head = NULL;
+    size_t len = 0;
+    struct pack_head h;
+
+    if (store_read_blob(c->s, d, LIM_PACK_HEAD_BYTES, &head, &len, NULL) == 0 &&
+        pack_head_decode(buf_of(head, len), &h, NULL) == 0) {
+        keep_add(c, &h.tree.digest);
+        keep_add(c, &h.table.digest);
+    }
 }
 
 /* A kept manifest that is not installed yet keeps what it will be made of. */
@@ -105,6 +120,13 @@ static int sweep_partial(void *arg, const char *name, const struct digest *d, st
     struct collect *c = arg;
 
     return is_kept(c, d) ? 0 : remove_file(c, c->s->partial_fd, name, err);
+}
+
+static int sweep_staged(void *arg, const char *name, const struct digest *d, struct err *err)
+{
+    struct collect *c = arg;
+
+    return is_kept(c, d) ? 0 : fs_remove_tree(c->s->staged_fd, name, err);
 }
 
 /* Most objects of a layer are linked from the image; what is left are the few that upper layers hide. */
@@ -180,6 +202,7 @@ int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_
     for (unsigned i = 0; r == 0 && i < keep->n; i++) {
         keep_add(&c, &keep->digests[i]);
         keep_parts(&c, &keep->digests[i]);
+        keep_documents(&c, &keep->digests[i]);
     }
     if (r == 0)
         r = store_each(s->images_fd, sweep_image, &c, err);
@@ -187,6 +210,8 @@ int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_
         r = store_each(s->blobs_fd, sweep_blob, &c, err);
     if (r == 0)
         r = store_each(s->partial_fd, sweep_partial, &c, err);
+    if (r == 0)
+        r = store_each(s->staged_fd, sweep_staged, &c, err);
     if (r == 0)
         r = store_each(s->layers_fd, sweep_layer, &c, err);
     if (r == 0)

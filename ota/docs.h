@@ -8,9 +8,17 @@
  * by its bytes), in two roles or in none is refused, and so is a threshold above the number of keys. release:
  * {"schema":"limpet.release/1","name":"web","counter":2,"version":"1.4.2","issued":S,
  *           "platforms":[{"os":"linux","architecture":"amd64","variant":"","manifest":{"digest":"sha256:..","size":N},
- *                         "packed_bytes":N,"unpacked_bytes":N,"inodes":N}],
- *           "deltas":[]}  (deltas: filled by a later version; one that is not empty, and any unknown member,
- * is refused) packed_bytes: config and layers as they travel. unpacked_bytes: file contents; inodes: entries.
+ *                         "packed_bytes":N,"unpacked_bytes":N,"inodes":N,
+ *                         "tree":{"digest":"sha256:..","size":N,"bytes":N},
+ *                         "packs":[{"kind":"full","codec":"lz4","digest":..,"size":N,"memory":N,
+ *                                   "data":{"digest":..,"size":N}},
+ *                                  {"kind":"patch","codec":"lzma","digest":..,"size":N,"memory":N,
+ *                                   "from":{"tree":"sha256:..","size":N},"writes":N}]}]}
+ *          packed_bytes: config and layers as they travel. unpacked_bytes: file contents; inodes: entries.
+ *          tree (pack.h): of the image; bytes: of its objects. packs: other ways to the same tree; a kind or codec
+ *          that this version does not know is left unused. digest and size: of a patch pack, or of the head of a
+ *          full pack, whose data is read by ranges. memory: what unpacking needs at most. from: the tree that a patch
+ *          starts from. writes: bytes of the objects that the patch makes. tree and packs may be absent.
  */
 #ifndef OTA_DOCS_H
 #define OTA_DOCS_H
@@ -46,10 +54,26 @@ int trust_verify(const struct trust *t, enum trust_role role, const struct envel
                  struct err *err);
 
 #define RELEASE_PLATFORMS 8
+#define RELEASE_PACKS     12
+enum release_pack_kind { RELEASE_PACK_UNKNOWN, RELEASE_PACK_FULL, RELEASE_PACK_PATCH };
+struct release_blob {
+    struct digest digest;
+    uint64_t bytes; /* 0: there is none */
+};
+struct release_pack {
+    enum release_pack_kind kind;
+    int codec; /* enum pack_codec; -1: unknown here */
+    struct release_blob blob, data /* full */, from /* patch: the old tree */;
+    uint64_t memory_bytes, write_bytes;
+};
 struct release_platform {
     char os[16], architecture[16], variant[8];
     struct digest manifest;
     uint64_t manifest_bytes, packed_bytes, unpacked_bytes, inodes;
+    struct release_blob tree;
+    uint64_t object_bytes; /* of the tree */
+    unsigned n_packs;
+    struct release_pack packs[RELEASE_PACKS];
 };
 struct release {
     char name[LIM_NAME_BYTES], version[LIM_NAME_BYTES];
@@ -57,7 +81,7 @@ struct release {
     unsigned n_platforms;
     struct release_platform platforms[RELEASE_PLATFORMS];
 };
-/* Errors: INVALID (field path), UNSUPPORTED (deltas). *ret is untouched on failure. */
+/* Errors: INVALID (field path). *ret is untouched on failure. struct release is large: on the heap, please. */
 int release_parse(struct buf json, struct release *ret, struct err *err);
 /* The document as JSON text, malloc'd, owner: caller; release_parse reads it back. */
 char *release_build(const struct release *r);

@@ -22,7 +22,10 @@ enum entry_kind {
     ENTRY_END,
     ENTRY_KIND_COUNT_
 };
-enum { ENTRY_HAD_XATTR = 1 }; /* flags: extended attributes were dropped */
+enum {                      /* flags */
+       ENTRY_HAD_XATTR = 1, /* extended attributes were dropped */
+       ENTRY_AGAIN = 2,     /* in a tree (pack.h): a file with this content came before */
+};
 
 #define ENTRY_HEAD_BYTES 32
 #define ENTRY_WIRE_BYTES (ENTRY_HEAD_BYTES + 2 * LIM_PATH_BYTES) /* the largest record without content */

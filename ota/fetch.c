@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "ota/child.h"
 #include "ota/field.h"
 #include "platform/fs.h"
 
@@ -13,21 +14,16 @@
 
 static int check_sources(const struct fetch_request *r, struct err *err)
 {
-    static const char *const kinds[] = {"http://", "https://", "dir:/"};
+    int rc = 0;
 
     if (r->n_sources == 0 || r->n_sources > LIM_SOURCES || r->n_blobs == 0 || r->n_blobs > FETCH_BLOBS_MAX)
         return err_set(err, ERR_INVALID, "fetch: %u sources, %u blobs", r->n_sources, r->n_blobs);
-    for (unsigned i = 0; i < r->n_sources; i++) {
-        bool known = false;
-        for (size_t k = 0; k < COUNT_OF(kinds); k++)
-            known |= strncmp(r->sources[i], kinds[k], strlen(kinds[k])) == 0;
-        if (!known)
-            return err_set(err, ERR_INVALID, "source \"%.80s\": not http://, https:// or dir:/",
-                           r->sources[i]);
-    }
-    return 0;
+    for (unsigned i = 0; rc == 0 && i < r->n_sources; i++)
+        rc = source_parse(r->sources[i], NULL, err);
+    return rc;
 }
 
+/* s NULL: nothing of it is here */
 static void put_blob(struct cJSON *arr, struct store *s, const struct fetch_blob *b)
 {
     struct cJSON *obj = json_push(arr, json_obj());
@@ -35,11 +31,11 @@ static void put_blob(struct cJSON *arr, struct store *s, const struct fetch_blob
 
     json_put_str(obj, "digest", digest_text(&b->digest, text));
     json_put_u64(obj, "size", b->size_bytes);
-    json_put_u64(obj, "have", store_partial_bytes(s, &b->digest));
+    json_put_u64(obj, "have", s ? store_partial_bytes(s, &b->digest) : 0);
     json_put_bool(obj, "manifest", b->manifest);
 }
 
-static char *build_request(struct store *s, const struct fetch_request *r)
+static char *build_request(struct store *s, const struct fetch_request *r, uint64_t n_chunks)
 {
     AUTO_JSON struct cJSON *root = json_obj();
     uint64_t deadline = r->deadline_ms > 2 * LAST_WORDS_MS ? r->deadline_ms - LAST_WORDS_MS : r->deadline_ms;
@@ -54,17 +50,23 @@ static char *build_request(struct store *s, const struct fetch_request *r)
         json_put_str(root, "ca", r->ca_file);
     if (r->auth_file)
         json_put_str(root, "auth", r->auth_file);
+    if (r->usb_folder)
+        json_put_str(root, "usb", r->usb_folder);
+    json_put_u64(root, "chunks", n_chunks);
     json_put_u64(root, "min_rate", r->min_rate ? r->min_rate : FETCH_MIN_RATE);
     json_put_u64(root, "stall_s", r->stall_s ? r->stall_s : FETCH_STALL_S);
+    json_put_u64(root, "rate", r->rate_bytes_s);
+    json_put_u64(root, "budget", r->budget_bytes);
     json_put_u64(root, "deadline_ms", deadline);
     json_put_u64(root, "uid", r->uid);
     json_put_u64(root, "gid", r->gid);
     return json_print(root, false);
 }
 
-static int request_fd(struct store *s, const struct fetch_request *r, int *ret_fd, struct err *err)
+static int request_fd(struct store *s, const struct fetch_request *r, uint64_t n_chunks, int *ret_fd,
+                      struct err *err)
 {
-    char AUTO_MEM *text = build_request(s, r);
+    char AUTO_MEM *text = build_request(s, r, n_chunks);
     int AUTO_FD fd = memfd_create("fetch-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
     if (fd < 0)
@@ -113,11 +115,79 @@ int fetch_start(struct loop *l, const struct cgroup_host *cg, struct store *s, c
         n++;
     }
     if (rc >= 0)
-        rc = request_fd(s, r, &fds[0], err);
+        rc = request_fd(s, r, 0, &fds[0], err);
     if (rc >= 0)
         rc = start(l, cg, r, fds, calls, ret, err);
     for (unsigned i = 0; i < n; i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);
     return rc < 0 ? rc : 0;
+}
+
+/* ---- chunks ---- */
+
+void fetch_chunk_put(const struct fetch_chunk *c, uint8_t dst[FETCH_CHUNK_RECORD])
+{
+    memset(dst, 0, FETCH_CHUNK_RECORD);
+    for (unsigned i = 0; i < 8; i++)
+        dst[i] = (uint8_t)(c->at >> (8 * i));
+    for (unsigned i = 0; i < 4; i++)
+        dst[8 + i] = (uint8_t)(c->len >> (8 * i));
+    memcpy(dst + 16, c->check, FETCH_CHUNK_CHECK);
+}
+
+void fetch_chunk_get(const uint8_t src[FETCH_CHUNK_RECORD], struct fetch_chunk *ret)
+{
+    *ret = (struct fetch_chunk){0};
+    for (unsigned i = 0; i < 8; i++)
+        ret->at |= (uint64_t)src[i] << (8 * i);
+    for (unsigned i = 0; i < 4; i++)
+        ret->len |= (uint32_t)src[8 + i] << (8 * i);
+    memcpy(ret->check, src + 16, FETCH_CHUNK_CHECK);
+}
+
+int fetch_stream_start(const struct fetch_request *r, int chunks_fd, uint64_t n_chunks,
+                       struct fetch_stream *ret, struct err *err)
+{
+    char program[256], mode[] = "fetch";
+    char *argv[] = {program, mode, NULL};
+    int AUTO_FD request = -1;
+    struct child c;
+    int rc = check_sources(r, err);
+
+    if (rc == 0 && (r->n_blobs != 1 || r->blobs[0].size_bytes == 0 || n_chunks == 0 || n_chunks > LIM_CHUNKS))
+        rc = err_set(err, ERR_INVALID, "fetch: %llu chunks of %u blobs", (unsigned long long)n_chunks,
+                     r->n_blobs);
+    if (rc == 0 && !str_copy(program, sizeof(program), r->program))
+        rc = err_set(err, ERR_INVALID, "path of the fetch program is too long");
+    if (rc == 0)
+        rc = request_fd(NULL, r, n_chunks, &request, err);
+    if (rc == 0)
+        rc = child_start(argv, (const int[]){request, chunks_fd}, 2, &c, err);
+    if (rc == 0)
+        *ret = (struct fetch_stream){.pid = c.pid, .fd = c.out_fd, .line_fd = c.line_fd};
+    return rc;
+}
+
+int fetch_stream_end(struct fetch_stream *s, uint64_t *ret_fetched, struct err *err)
+{
+    struct child c = {.pid = s->pid, .out_fd = s->fd, .line_fd = s->line_fd};
+    char said[24] = "";
+    uint64_t fetched = 0;
+
+    *s = FETCH_STREAM_NONE;
+    int rc = child_end(&c, "fetch", said, sizeof(said), err);
+    if (rc == 0 && !str_u64(said, 0, UINT64_MAX, &fetched))
+        fetched = 0; /* only a figure for reports */
+    if (ret_fetched)
+        *ret_fetched = fetched;
+    return rc;
+}
+
+void fetch_stream_done(struct fetch_stream *s)
+{
+    struct child c = {.pid = s->pid, .out_fd = s->fd, .line_fd = s->line_fd};
+
+    child_done(&c);
+    *s = FETCH_STREAM_NONE;
 }

@@ -5,42 +5,53 @@
 #include "ota/fetch_int.h"
 #include "platform/fs.h"
 
+char *dir_blob_path(const struct fetch_item *it, char dst[96])
+{
+    char hex[65];
+
+    (void)str_fmt(dst, 96, "blobs/sha256/%s", digest_hex(&it->digest, hex));
+    return dst;
+}
+
 void dir_open(struct fetch_job *j)
 {
-    char hex[65], path[96];
+    char path[96];
 
     for (unsigned s = 0; s < j->n_sources; s++) {
         int AUTO_FD dir = -1;
-        bool is_dir = strncmp(j->sources[s], "dir:", 4) == 0 &&
-                      fs_open_dir(AT_FDCWD, j->sources[s] + 4, false, 0, &dir, NULL) == 0;
+        bool is_dir = j->sources[s].kind == SOURCE_FOLDER &&
+                      fs_open_dir(AT_FDCWD, j->sources[s].at, false, 0, &dir, NULL) == 0;
         for (unsigned i = 0; i < j->n_items; i++) {
             struct fetch_item *it = &j->items[i];
             it->dir_fds[s] = -1;
-            (void)str_fmt(path, sizeof(path), "blobs/sha256/%s", digest_hex(&it->digest, hex));
             if (is_dir)
-                (void)fs_open_below(dir, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0,
-                                    &it->dir_fds[s], NULL);
+                (void)fs_open_below(dir, dir_blob_path(it, path),
+                                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &it->dir_fds[s], NULL);
         }
     }
 }
 
-static int copy(struct fetch_job *j, struct fetch_item *it, int fd, struct err *err)
+static int copy(struct fetch_job *j, struct fetch_item *it, int fd, struct fetch_span span, struct err *err)
 {
     uint8_t buf[32 * 1024];
 
-    for (;;) {
-        ssize_t n = fs_read_full(fd, buf, sizeof(buf), err);
+    for (uint64_t at = span.from; at < span.to;) {
+        size_t want = span.to - at < sizeof(buf) ? (size_t)(span.to - at) : sizeof(buf);
+        ssize_t n = pread(fd, buf, want, (off_t)at);
         if (n <= 0)
-            return (int)n;
-        int r = fetch_take(j, it, buf_of(buf, (size_t)n), err);
+            return n < 0 ? err_errno(err, errno, "read") : err_set(err, ERR_IO, "ended early");
+        int r = fetch_take(j, it, at, buf_of(buf, (size_t)n), err);
         if (r < 0)
             return r;
+        at += (uint64_t)n;
     }
+    return 0;
 }
 
 int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
 {
-    int fd = it->dir_fds[source];
+    int fd = it->dir_fds[source], r = 0;
+    struct fetch_span span;
     struct stat st;
 
     if (fd < 0)
@@ -50,10 +61,12 @@ int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct 
     if (it->size && (uint64_t)st.st_size != it->size)
         return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu", (unsigned long long)st.st_size,
                        (unsigned long long)it->size);
-    if (lseek(fd, (off_t)it->have, SEEK_SET) < 0)
-        return err_errno(err, errno, "seek");
-    int r = copy(j, it, fd, err);
-    if (r == 0 && it->have != (uint64_t)st.st_size)
-        r = err_set(err, ERR_IO, "ended early");
+    while (r == 0 && fetch_next(it, &span)) {
+        if (span.to == 0)
+            span.to = (uint64_t)st.st_size;
+        r = copy(j, it, fd, span, err);
+        if (it->size == 0)
+            break; /* no end was signed: that of the file is the end */
+    }
     return r;
 }

@@ -1,5 +1,5 @@
-/* fetch_http.c - registries over HTTP and HTTPS (OCI distribution-spec); the only place that knows curl. It
- * runs in the sandbox and its bytes are believed by nobody: what it checks here only spares traffic and time.
+/* fetch_http.c - registries (OCI distribution-spec) and layouts over HTTP and HTTPS; the only place that knows
+ * curl. It runs in the sandbox and its bytes are believed by nobody: what it checks here only spares traffic and time.
  * Proxies of the environment are not used. */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -20,19 +20,27 @@ struct http {
     CURL *curl;
     struct curl_slist *accept;
     char token[TOKEN_BYTES]; /* bearer token of token_source, "" none */
-    const char *token_source;
+    const struct source *token_source;
+    /* where the registry has sent us for this item: chunks are asked for there at once, without a password */
+    char moved[URL_BYTES];
+    const struct fetch_item *moved_item;
+    const struct source *moved_source;
 };
 
 /* One request and what came back so far. */
 struct xfer {
     struct fetch_job *j;
     struct fetch_item *it; /* NULL: a token is fetched into text */
+    unsigned source;       /* of it */
+    bool moved;            /* url is where the source has sent us */
     long status;
     size_t header_bytes, refusal_bytes, text_len;
-    uint64_t skip; /* bytes of a whole answer that are here already */
+    struct fetch_span span; /* what was asked for */
+    uint64_t at, end; /* offset in the blob of the next byte of the body; where the answer must end (0: with
+                               the blob) */
     bool judged, has_length, has_range, encoded;
     uint64_t length, range_from, range_to, range_total;
-    char challenge[1024];
+    char challenge[1024], etag[FETCH_ETAG_BYTES];
     char text[TOKEN_BYTES];
     struct err err; /* why a callback stopped */
 };
@@ -84,7 +92,7 @@ static void take_header(struct xfer *x, const char *line)
     if (strncmp(line, "HTTP/", 5) == 0) { /* also of each redirect: what was known is of the last one */
         x->header_bytes = 0;
         x->has_length = x->has_range = x->encoded = false;
-        x->challenge[0] = '\0';
+        x->challenge[0] = x->etag[0] = '\0';
         x->status = 0;
         (void)sscanf(line, "%*s %ld", &x->status);
     } else if ((v = header_value(line, "Content-Length")) != NULL) {
@@ -97,6 +105,8 @@ static void take_header(struct xfer *x, const char *line)
         x->range_total = c;
     } else if ((v = header_value(line, "Content-Encoding")) != NULL) {
         x->encoded = strncasecmp(v, "identity", 8) != 0;
+    } else if ((v = header_value(line, "ETag")) != NULL) {
+        (void)str_fmt(x->etag, sizeof(x->etag), "%s", v); /* cut is fine: it is only compared */
     } else if ((v = header_value(line, "WWW-Authenticate")) != NULL && strncasecmp(v, "Bearer ", 7) == 0) {
         (void)str_fmt(x->challenge, sizeof(x->challenge), "%s", v + 7);
     }
@@ -110,6 +120,9 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
     if (n >= 5 && strncmp(p, "HTTP/", 5) == 0)
         x->header_bytes = 0;
     x->header_bytes += n * size;
+    x->j->fetched += n * size;
+    if (fetch_count(x->j, n * size, &x->err) < 0)
+        return 0;
     if (x->header_bytes > HEADER_BYTES) {
         (void)err_set(&x->err, ERR_NET, "headers of more than %d bytes", HEADER_BYTES);
         return 0;
@@ -125,6 +138,17 @@ static bool length_is_wrong(const struct xfer *x, uint64_t length)
     return x->it->size && length != x->it->size;
 }
 
+/* A blob that goes on where an earlier answer ended must be the same one. When it is not, others are asked first; who
+ * comes back to it takes it as it is, the digest decides. Chunks have their own checks. */
+static int judge_etag(struct xfer *x, struct err *err)
+{
+    char *known = x->it->etags[x->source];
+    bool changed = known[0] && strcmp(known, x->etag) != 0 && x->span.from > 0 && !x->it->chunks;
+
+    (void)str_copy(known, FETCH_ETAG_BYTES, x->etag);
+    return changed ? err_set(err, ERR_NET, "its ETag changed") : 0;
+}
+
 /* May the body of this answer be believed to be the one that was asked for? Once, before its first byte. */
 static int judge_head(struct xfer *x, struct err *err)
 {
@@ -132,40 +156,53 @@ static int judge_head(struct xfer *x, struct err *err)
 
     if (x->encoded)
         return err_set(err, ERR_UNSUPPORTED, "answers with a content encoding");
-    if (x->status == 200) {
+    if (x->status == 200) { /* it knows no ranges: what comes before ours is read past */
         if (x->has_length && length_is_wrong(x, x->length))
             return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
                            (unsigned long long)x->length, (unsigned long long)it->size);
-        x->skip = it->have; /* it knows no ranges */
-        return 0;
+        return judge_etag(x, err);
     }
-    if (!x->has_range || x->range_from != it->have || x->range_to < x->range_from)
+    if (!x->has_range || x->range_from != x->span.from || x->range_to < x->range_from ||
+        (x->span.to && x->range_to != x->span.to - 1))
         return err_set(err, ERR_NET, "answers with another range than was asked");
     if (length_is_wrong(x, x->range_total) || x->range_to >= x->range_total)
         return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
                        (unsigned long long)x->range_total, (unsigned long long)it->size);
-    return 0;
+    x->at = x->range_from;
+    x->end = x->span.to;
+    return judge_etag(x, err);
+}
+
+static int take_blob(struct xfer *x, struct buf bytes)
+{
+    if (!x->judged && judge_head(x, &x->err) < 0)
+        return -1;
+    x->judged = true;
+    if (x->it->chunks && !fetch_next(x->it, &x->span))
+        return -1; /* of a whole answer no more is needed */
+    uint64_t at = x->at;
+    x->at += bytes.len;
+    if (x->end && x->at > x->end)
+        return err_set(&x->err, ERR_NET, "sends more than the range");
+    return fetch_take(x->j, x->it, at, bytes, &x->err);
 }
 
 static int take_body(struct xfer *x, struct buf bytes)
 {
+    if (fetch_count(x->j, bytes.len, &x->err) < 0)
+        return -1;
+    fetch_sleep(fetch_brake_ms(x->j)); /* the socket's buffer fills, so the peer waits as well */
     if (x->status != 200 && x->status != 206) {
         x->refusal_bytes += bytes.len;
         return x->refusal_bytes <= REFUSAL_BYTES ? 0 : err_set(&x->err, ERR_NET, "status %ld", x->status);
     }
-    if (!x->it) {
-        if (bytes.len >= sizeof(x->text) - x->text_len)
-            return err_set(&x->err, ERR_INVALID, "token is too large");
-        memcpy(x->text + x->text_len, bytes.p, bytes.len);
-        x->text_len += bytes.len;
-        return 0;
-    }
-    if (!x->judged && judge_head(x, &x->err) < 0)
-        return -1;
-    x->judged = true;
-    size_t skip = x->skip < bytes.len ? (size_t)x->skip : bytes.len;
-    x->skip -= skip;
-    return fetch_take(x->j, x->it, buf_of(bytes.p + skip, bytes.len - skip), &x->err);
+    if (x->it)
+        return take_blob(x, bytes);
+    if (bytes.len >= sizeof(x->text) - x->text_len)
+        return err_set(&x->err, ERR_INVALID, "token is too large");
+    memcpy(x->text + x->text_len, bytes.p, bytes.len);
+    x->text_len += bytes.len;
+    return 0;
 }
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
@@ -174,6 +211,11 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 }
 
 /* ---- asking ---- */
+
+static bool is_same_host(const char *a, const char *b)
+{
+    return source_host_len(a) == source_host_len(b) && strncmp(a, b, source_host_len(a)) == 0;
+}
 
 static bool is_https(const char *url)
 {
@@ -273,7 +315,7 @@ static int judge_status(long status, struct err *err)
 static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char *token, struct err *err)
 {
     CURL *c = j->http->curl;
-    char range[32];
+    char range[48];
 
     curl_easy_reset(c);
     set_bounds(j, c);
@@ -285,11 +327,16 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
     if (x->it && x->it->manifest)
         (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, j->http->accept);
-    if (x->it && x->it->have > 0) {
-        (void)str_fmt(range, sizeof(range), "%llu-", (unsigned long long)x->it->have);
+    if (x->span.from > 0 || x->span.to > 0) {
+        (void)str_fmt(range, sizeof(range), "%llu-", (unsigned long long)x->span.from);
+        if (x->span.to)
+            (void)str_fmt(range, sizeof(range), "%llu-%llu", (unsigned long long)x->span.from,
+                          (unsigned long long)x->span.to - 1);
         (void)curl_easy_setopt(c, CURLOPT_RANGE, range);
     }
-    if (token[0]) { /* curl forgets token and password when a redirect leaves the host */
+    if (x->moved) {
+        ;                  /* a storage host: it has no right to see what the source is told */
+    } else if (token[0]) { /* curl forgets token and password when a redirect leaves the host */
         (void)curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         (void)curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, token);
     } else if (j->auth && may_have_password(url)) {
@@ -311,13 +358,6 @@ static bool challenge_part(const char *challenge, const char *name, char *dst, s
         return false;
     at += strlen(want);
     return str_fmt(dst, size, "%.*s", (int)strcspn(at, "\""), at);
-}
-
-static size_t host_len(const char *url)
-{
-    const char *host = strstr(url, "://");
-
-    return host ? (size_t)(host - url) + 3 + strcspn(host + 3, "/?#") : 0;
 }
 
 static int token_url(const char *challenge, const char *source, char dst[URL_BYTES], struct err *err)
@@ -361,16 +401,16 @@ static int read_token(struct http *h, struct buf text, struct err *err)
 }
 
 /* The password goes to the source's own host only; another host gives a token to anybody or not at all. */
-static int get_token(struct fetch_job *j, const char *challenge, const char *source, struct err *err)
+static int get_token(struct fetch_job *j, const char *challenge, const struct source *source, struct err *err)
 {
     struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
     char url[URL_BYTES], *auth = j->auth;
-    int r = token_url(challenge, source, url, err);
+    int r = token_url(challenge, source->at, url, err);
 
     if (r < 0)
         return r;
     x->j = j;
-    if (host_len(url) != host_len(source) || strncmp(url, source, host_len(source)) != 0)
+    if (!is_same_host(url, source->at))
         j->auth = NULL;
     r = ask(j, x, url, "", err);
     j->auth = auth;
@@ -383,34 +423,90 @@ static int get_token(struct fetch_job *j, const char *challenge, const char *sou
     return r < 0 ? err_wrap(err, "token") : 0;
 }
 
-/* "http://host/a/b" -> "http://host/v2/a/b/blobs/sha256:..." */
-static int blob_url(const char *source, const struct fetch_item *it, char dst[URL_BYTES], struct err *err)
+/* Of a registry "http://host/a/b" -> "http://host/v2/a/b/blobs/sha256:...", of a layout
+ * "http://host/a/b/blobs/sha256/..." */
+static int blob_url(const struct source *s, const struct fetch_item *it, char dst[URL_BYTES], struct err *err)
 {
-    char digest[SHA256_TEXT];
-    size_t host = host_len(source), len = strlen(source);
+    char digest[SHA256_TEXT], path[96];
+    size_t host = source_host_len(s->at), len = strlen(s->at);
+    bool fits;
 
-    while (len > host && source[len - 1] == '/')
+    while (len > host && s->at[len - 1] == '/')
         len--;
-    if (strchr(source, '@') || strpbrk(source, "?# ") || len <= host + 1)
-        return err_set(err, ERR_INVALID, "not http(s)://host[:port]/name");
-    return str_fmt(dst, URL_BYTES, "%.*s/v2%.*s/%s/%s", (int)host, source, (int)(len - host), source + host,
-                   it->manifest ? "manifests" : "blobs", digest_text(&it->digest, digest))
-               ? 0
-               : err_set(err, ERR_INVALID, "too long");
+    if (s->kind == SOURCE_LAYOUT)
+        fits = str_fmt(dst, URL_BYTES, "%.*s/%s", (int)len, s->at, dir_blob_path(it, path));
+    else
+        fits = str_fmt(dst, URL_BYTES, "%.*s/v2%.*s/%s/%s", (int)host, s->at, (int)(len - host), s->at + host,
+                       it->manifest ? "manifests" : "blobs", digest_text(&it->digest, digest));
+    return fits ? 0 : err_set(err, ERR_INVALID, "too long");
 }
 
-int http_get(struct fetch_job *j, struct fetch_item *it, const char *source, struct err *err)
+/* One span from where the source has sent us before: 1, or 0 to ask the source again (for what is missing). */
+static int get_moved(struct fetch_job *j, struct xfer *x, struct fetch_span span, struct err *err)
 {
-    struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
-    char url[URL_BYTES];
-    int r = blob_url(source, it, url, err);
+    struct http *h = j->http;
 
+    if (h->moved_item != x->it || h->moved_source != &j->sources[x->source])
+        return 0;
+    *x = (struct xfer){.j = j, .it = x->it, .source = x->source, .span = span, .moved = true};
+    int r = ask(j, x, h->moved, "", err);
+    if (j->ours || (r == 0 && (x->status == 200 || x->status == 206)))
+        return r < 0 ? r : 1;
+    h->moved_item = NULL;
+    fetch_begin(x->it);
+    return 0;
+}
+
+static void note_moved(struct fetch_job *j, const struct xfer *x, const char *url)
+{
+    char *at = NULL;
+
+    if (!x->it->chunks || curl_easy_getinfo(j->http->curl, CURLINFO_EFFECTIVE_URL, &at) != CURLE_OK || !at ||
+        is_same_host(at, url) || !str_copy(j->http->moved, URL_BYTES, at))
+        return;
+    j->http->moved_item = x->it;
+    j->http->moved_source = &j->sources[x->source];
+}
+
+/* One span, with a token when the registry wants one. */
+static int get_span(struct fetch_job *j, struct xfer *x, struct fetch_span span, const char *url,
+                    struct err *err)
+{
+    const struct source *s = &j->sources[x->source];
+    int r = fetch_afford(j, x->it, span, err);
+
+    if (r == 0)
+        r = get_moved(j, x, span, err);
+    if (r != 0 || !fetch_next(x->it, &span))
+        return r < 0 ? r : 0;
     for (int tries = 0; r == 0 && tries < 2; tries++) {
-        *x = (struct xfer){.j = j, .it = it};
-        r = ask(j, x, url, j->http->token_source == source ? j->http->token : "", err);
+        *x = (struct xfer){.j = j, .it = x->it, .source = x->source, .span = span};
+        r = ask(j, x, url, j->http->token_source == s ? j->http->token : "", err);
         if (r < 0 || x->status != 401 || !x->challenge[0] || tries > 0)
             break;
-        r = get_token(j, x->challenge, source, err);
+        r = get_token(j, x->challenge, s, err);
     }
-    return r < 0 ? r : judge_status(x->status, err);
+    if (r == 0)
+        r = judge_status(x->status, err);
+    if (r == 0)
+        note_moved(j, x, url);
+    return r;
+}
+
+int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
+{
+    struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
+    struct fetch_span span;
+    char url[URL_BYTES];
+    int r = blob_url(&j->sources[source], it, url, err);
+
+    x->it = it;
+    x->source = source;
+    while (r == 0 && fetch_next(it, &span)) {
+        uint64_t had = it->have;
+        r = get_span(j, x, span, url, err);
+        if (!it->chunks || it->have == had)
+            break; /* the caller sees whether it was all */
+    }
+    return r;
 }

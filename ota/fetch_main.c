@@ -2,7 +2,10 @@
  * and in its second mode the untar program. It gives up root, files and most system calls before the first
  * byte of a stranger arrives. */
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "ota/entry.h"
 #include "ota/fetch_int.h"
@@ -12,14 +15,14 @@
 #include "platform/fs.h"
 #include "platform/sandbox.h"
 
-#define LINE_FD      3
-#define REQUEST_FD   4
-#define FIRST_BLOB   5
-#define CA_BYTES     (1024 * 1024)
-#define AUTH_BYTES   512
-#define SOURCE_BYTES 1024
-#define OPEN_FILES   (32 + LIM_SOURCES * FETCH_BLOBS_MAX)
-#define DATA_BYTES   (64ULL << 20) /* mappings, not memory in use: the cgroup bounds that */
+#define REQUEST_FD 4
+#define FIRST_BLOB 5
+#define LIST_FD    6 /* of chunks, when fd 5 is a pipe */
+#define CA_BYTES   (1024 * 1024)
+#define AUTH_BYTES 512
+#define PATH_BYTES 1024
+#define OPEN_FILES (32 + LIM_SOURCES * FETCH_BLOBS_MAX)
+#define DATA_BYTES (64ULL << 20) /* mappings, not memory in use: the cgroup bounds that */
 
 /* What name resolution and TLS read after the sandbox has closed. Absent ones do not matter. */
 static const char *const system_paths[] = {
@@ -61,7 +64,9 @@ static int read_lists(const struct json_cur *root, struct fetch_job *j, struct e
 
     for (; r >= 0 && j->n_sources < json_len(&arr); j->n_sources++) {
         struct json_cur at = json_at(&arr, j->n_sources);
-        r = json_as_str(&at, SOURCE_BYTES, &j->sources[j->n_sources], err);
+        r = json_as_str(&at, SOURCE_BYTES, &j->names[j->n_sources], err);
+        if (r >= 0)
+            r = source_parse(j->names[j->n_sources], &j->sources[j->n_sources], err);
     }
     if (r >= 0)
         r = json_get_array(root, "blobs", JSON_REQUIRED, FETCH_BLOBS_MAX, &arr, err);
@@ -78,7 +83,7 @@ static int read_file(const struct json_cur *root, const char *key, size_t most, 
                      struct err *err)
 {
     const char *path = NULL;
-    int r = json_get_str(root, key, JSON_OPTIONAL, SOURCE_BYTES, &path, err);
+    int r = json_get_str(root, key, JSON_OPTIONAL, PATH_BYTES, &path, err);
 
     return r <= 0 ? r : fs_read(AT_FDCWD, path, most, (uint8_t **)ret, ret_len, err);
 }
@@ -91,6 +96,12 @@ static int read_numbers(const struct json_cur *root, struct fetch_job *j, struct
     if (r >= 0)
         r = json_get_u64(root, "stall_s", JSON_REQUIRED, 1, 3600, &j->stall_s, err);
     if (r >= 0)
+        r = json_get_u64(root, "chunks", JSON_REQUIRED, 0, LIM_CHUNKS, &j->n_chunks, err);
+    if (r >= 0)
+        r = json_get_u64(root, "rate", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->rate, err);
+    if (r >= 0)
+        r = json_get_u64(root, "budget", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->budget, err);
+    if (r >= 0)
         r = json_get_u64(root, "deadline_ms", JSON_REQUIRED, 1, 1ULL << 40, &j->deadline_ms, err);
     if (r >= 0)
         r = json_get_u64(root, "uid", JSON_REQUIRED, 0, UINT32_MAX - 1, &uid, err);
@@ -99,6 +110,40 @@ static int read_numbers(const struct json_cur *root, struct fetch_job *j, struct
     j->uid = (uint32_t)uid;
     j->gid = (uint32_t)gid;
     j->deadline_ms += clock_boot_ms();
+    if (j->rate && j->min_rate > (j->rate + 1) / 2)
+        j->min_rate = (j->rate + 1) / 2; /* a brake of our own is no stall */
+    return r;
+}
+
+/* "psk IDENTITY HEXKEY" */
+static int take_psk(struct fetch_job *j, char *line, struct err *err)
+{
+    char *key = strrchr(line, ' ');
+
+    if (!key || key == line)
+        return err_set(err, ERR_INVALID, "auth: not \"psk IDENTITY HEXKEY\"");
+    *key++ = '\0';
+    j->psk_len = strlen(key) / 2;
+    if (j->psk_len == 0 || j->psk_len > sizeof(j->psk) || strlen(key) % 2 ||
+        !hex_decode(key, j->psk, j->psk_len))
+        return err_set(err, ERR_INVALID, "auth: a psk has 1 to %zu bytes in hex", sizeof(j->psk));
+    j->psk_identity = line;
+    return 0;
+}
+
+/* Lines of the auth file: "user:password" for HTTP, "psk IDENTITY HEXKEY" for CoAPS. */
+static int split_auth(struct fetch_job *j, struct err *err)
+{
+    char *rest = j->auth_text, *line;
+    int r = 0;
+
+    while (r == 0 && rest && (line = strsep(&rest, "\n")) != NULL) {
+        line[strcspn(line, "\r")] = '\0';
+        if (strncmp(line, "psk ", 4) == 0)
+            r = take_psk(j, line + 4, err);
+        else if (line[0] && !j->auth)
+            j->auth = line;
+    }
     return r;
 }
 
@@ -112,15 +157,19 @@ static int read_request(const struct json_cur *root, struct fetch_job *j, struct
     if (r >= 0)
         r = read_file(root, "ca", CA_BYTES, &j->ca, &j->ca_len, err);
     if (r >= 0)
-        r = read_file(root, "auth", AUTH_BYTES, &j->auth, &auth_len, err);
-    if (r >= 0 && j->auth)
-        j->auth[strcspn(j->auth, "\r\n")] = '\0';
+        r = json_get_str(root, "usb", JSON_OPTIONAL, PATH_BYTES, &j->usb_folder, err);
+    if (r >= 0)
+        r = json_get_str(root, "ca", JSON_OPTIONAL, PATH_BYTES, &j->ca_path, err);
+    if (r >= 0)
+        r = read_file(root, "auth", AUTH_BYTES, &j->auth_text, &auth_len, err);
+    if (r >= 0)
+        r = split_auth(j, err);
     return r >= 0 ? json_done(root, err) : r;
 }
 
 static int enter_sandbox(const struct fetch_job *j, struct err *err)
 {
-    const char *read_paths[COUNT_OF(system_paths) + 1] = {NULL};
+    const char *read_paths[COUNT_OF(system_paths) + 2] = {NULL};
     static const char *const none[] = {NULL};
     unsigned n = 0;
     char missing[128];
@@ -134,6 +183,7 @@ static int enter_sandbox(const struct fetch_job *j, struct err *err)
 
     for (; n < COUNT_OF(system_paths); n++)
         read_paths[n] = system_paths[n];
+    read_paths[n] = j->ca_path;
     for (unsigned i = 0; i < j->n_items; i++)
         if (j->items[i].size > box.file_bytes)
             box.file_bytes = j->items[i].size;
@@ -141,6 +191,18 @@ static int enter_sandbox(const struct fetch_job *j, struct err *err)
     box.data_bytes = 0; /* the sanitizer's shadow is data too */
 #endif
     return sandbox_enter(&box, missing, sizeof(missing), err);
+}
+
+/* Chunks are for a job that waits for them: without it there is nobody to write to. Becoming another user has
+ * undone what the parent had set, and it may have gone meanwhile. */
+static int follow_parent(const struct fetch_job *j, struct err *err)
+{
+    struct pollfd out = {.fd = FIRST_BLOB, .events = POLLOUT};
+
+    if (j->n_chunks == 0)
+        return 0;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) ? err_set(err, ERR_IO, "nobody reads") : 0;
 }
 
 static int run(struct fetch_job *j, struct err *err)
@@ -160,15 +222,29 @@ static int run(struct fetch_job *j, struct err *err)
     r = read_request(&root, j, err);
     if (r >= 0)
         r = crypto_init(err);
+    if (r >= 0 && j->n_chunks > 0)
+        r = j->n_items == 1 ? fetch_list(&j->items[0], LIST_FD, j->n_chunks, err)
+                            : err_set(err, ERR_INVALID, "chunks of %u blobs", j->n_items);
     if (r >= 0)
         dir_open(j);
     if (r >= 0)
+        usb_open(j);
+    if (r >= 0)
         r = http_init(j, err);
+#ifdef LIMPET_COAP
+    if (r >= 0)
+        r = fetch_coap_init(j, err);
+#endif
     if (r >= 0)
         r = enter_sandbox(j, err);
     if (r >= 0)
+        r = follow_parent(j, err);
+    if (r >= 0)
         r = fetch_run(j, err);
     http_done(j);
+#ifdef LIMPET_COAP
+    fetch_coap_done(j);
+#endif
     return r;
 }
 
@@ -184,13 +260,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: agentd-fetch fetch | untar ... (started by agentd)\n");
         return 2;
     }
+    (void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error to be told */
     int r = run(&job, &err);
     if (r < 0)
-        job_line(LINE_FD, "err %s %s", err_kind_name(err.kind),
+        job_line(FETCH_LINE_FD, "err %s %s", err_kind_name(err.kind),
                  entry_printable(err.msg, shown, sizeof(shown)));
     else
-        job_line(LINE_FD, "ok");
+        job_line(FETCH_LINE_FD, "ok %llu", (unsigned long long)job.fetched);
     free(job.ca);
-    free(job.auth);
+    free(job.auth_text);
     return r < 0;
 }

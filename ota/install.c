@@ -20,7 +20,7 @@
 #include <stdio.h>
 
 #include "ota/layer.h"
-#include "ota/store_int.h"
+#include "ota/pull.h"
 #include "platform/clock.h"
 #include "platform/job.h"
 
@@ -40,6 +40,7 @@ struct install {
     struct digest diff_ids[LIM_OCI_LAYERS];
     uint64_t bytes, inodes, max_bytes, max_inodes, told_ms;
     bool recorded[LIM_OCI_LAYERS]; /* laid from its record: nothing new to record */
+    struct stage stage;            /* by a pack: obj_fd is its folder */
 };
 
 __attribute__((format(printf, 2, 3))) static void note(struct install *i, const char *fmt, ...)
@@ -350,6 +351,57 @@ static int lay_layers(struct install *i, struct err *err)
     return r < 0 ? r : lay_mount_points(&i->lay, err);
 }
 
+/* ---- by a pack ---- */
+
+static int write_file(int dir_fd, const char *name, struct buf bytes, struct err *err)
+{
+    int AUTO_FD fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    return fd < 0 ? err_errno(err, errno, "create %s", name) : fs_write_full(fd, bytes, err);
+}
+
+/* Bring all objects into staged/ and the tree into record0. */
+static int gather(struct install *i, struct err *err)
+{
+    const struct store_pack *pack = i->in->pack;
+    struct store_cost cost = {.write_bytes = pack->write_bytes};
+    struct pull p;
+    int r = pull_open(&p, i->s, pack, &i->stage, i->line_fd, err);
+
+    if (r == 0 && !pack->patch)
+        r = pull_cost(&p, &cost, err);
+    if (r == 0)
+        r = store_check_space(i->s, cost.write_bytes, i->max_inodes, err);
+    if (r == 0)
+        r = pack->patch ? pull_patch(&p, err) : pull_chunks(&p, &i->in->fetched_bytes, err);
+    if (r == 0)
+        r = stage_variants(&i->stage, p.tree, err);
+    if (r == 0)
+        r = write_file(i->work_fd, "record0", p.tree, err);
+    if (r == 0 && !pack->patch)
+        r = write_file(i->work_fd, "table", p.table, err);
+    i->in->written_bytes = i->stage.written;
+    pull_close(&p);
+    return r;
+}
+
+static int lay_tree(struct install *i, struct err *err)
+{
+    int AUTO_FD fd = openat(i->work_fd, "record0", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || lseek(fd, sizeof(TREE_MAGIC) - 1, SEEK_SET) < 0)
+        return err_errno(err, errno, "open the tree");
+    int r = read_pass(i, fd, false, true, err);
+    return r < 0 ? r : lay_mount_points(&i->lay, err);
+}
+
+static int lay_pack(struct install *i, struct err *err)
+{
+    int r = gather(i, err);
+
+    return r < 0 ? r : lay_tree(i, err);
+}
+
 /* ---- the image ---- */
 
 static int read_documents(struct install *i, uint8_t **ret_manifest, size_t *ret_manifest_len,
@@ -372,6 +424,10 @@ static int read_documents(struct install *i, uint8_t **ret_manifest, size_t *ret
         return err_set(err, ERR_INVALID, "rootfs.diff_ids: %u for %u layers", c.n_diff_ids,
                        i->manifest.n_layers);
     memcpy(i->diff_ids, c.diff_ids, sizeof(i->diff_ids));
+    if (i->in->pack) { /* what the image is made of: one tree instead of layers */
+        i->manifest.n_layers = 1;
+        i->manifest.layers[0].digest = i->in->pack->tree;
+    }
     return 0;
 }
 
@@ -381,6 +437,8 @@ static int check_room(struct install *i, struct err *err)
     uint64_t bytes = i->in->max_bytes, inodes = i->in->max_inodes;
     struct record_totals t;
 
+    if (i->in->pack)
+        return 0; /* gather knows it better */
     for (unsigned n = 0; n < i->manifest.n_layers; n++) {
         const struct digest *d = &i->manifest.layers[n].digest;
         if (record_is_whole(i->s, d, &t)) {
@@ -399,21 +457,18 @@ static int open_work(struct install *i, const char *hex, struct err *err)
 
     if (r >= 0)
         r = fs_open_dir(i->s->tmp_fd, hex, true, 0700, &i->work_fd, err);
-    if (r >= 0)
+    if (r >= 0 && i->in->pack) {
+        r = stage_open(i->s, &i->in->manifest, &i->stage, err);
+        i->obj_fd = r < 0 ? -1 : fcntl(i->stage.dir_fd, F_DUPFD_CLOEXEC, 3);
+    } else if (r >= 0) {
         r = fs_open_dir(i->work_fd, "obj", true, 0700, &i->obj_fd, err);
+    }
     if (r >= 0)
         r = fs_open_dir(i->work_fd, "rootfs", true, 0755, &i->root_fd, err);
     if (r >= 0 && fchmod(i->root_fd, 0755) < 0)
         r = err_errno(err, errno, "chmod rootfs");
     i->lay.root_fd = i->root_fd;
     return r;
-}
-
-static int write_file(int dir_fd, const char *name, struct buf bytes, struct err *err)
-{
-    int AUTO_FD fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-    return fd < 0 ? err_errno(err, errno, "create %s", name) : fs_write_full(fd, bytes, err);
 }
 
 static int write_documents(struct install *i, struct buf manifest, struct buf config, struct err *err)
@@ -435,6 +490,8 @@ static int name_object(void *arg, const char *name, struct err *err)
     struct install *i = arg;
     char path[OBJECT_NAME_BYTES + 3], folder[3] = {name[0], name[1], '\0'};
 
+    if (strlen(name) < 64 || strncmp(name, "part~", 5) == 0) /* of an earlier try by another way */
+        return unlinkat(i->obj_fd, name, 0) < 0 ? err_errno(err, errno, "remove %s", name) : 0;
     (void)object_path(name, path);
     if (mkdirat(i->s->objects_fd, folder, 0700) < 0 && errno != EEXIST)
         return err_errno(err, errno, "make objects/%s", folder);
@@ -465,8 +522,9 @@ static int name_all(struct install *i, const char *hex, struct err *err)
     int r = fs_sync_all(i->work_fd, err);
     if (r == 0)
         r = store_each_file(i->obj_fd, name_object, i, err);
-    if (r == 0 && unlinkat(i->work_fd, "obj", AT_REMOVEDIR) < 0)
-        r = err_errno(err, errno, "remove obj");
+    if (r == 0 && (i->in->pack ? unlinkat(i->s->staged_fd, hex, AT_REMOVEDIR)
+                               : unlinkat(i->work_fd, "obj", AT_REMOVEDIR)) < 0)
+        r = err_errno(err, errno, "remove the objects' folder");
     if (r == 0)
         r = name_records(i, err);
     if (r == 0 && faccessat(i->s->images_fd, hex, F_OK, 0) == 0) /* it is there, but marked as damaged */
@@ -476,9 +534,28 @@ static int name_all(struct install *i, const char *hex, struct err *err)
     return r < 0 ? r : fs_sync_all(i->s->images_fd, err);
 }
 
+static void drop_pack(struct install *i)
+{
+    uint8_t AUTO_MEM *head = NULL;
+    size_t len = 0;
+    struct pack_head h;
+    char hex[65];
+
+    if (!i->in->pack->patch &&
+        store_read_blob(i->s, &i->in->pack->pack, LIM_PACK_HEAD_BYTES, &head, &len, NULL) == 0 &&
+        pack_head_decode(buf_of(head, len), &h, NULL) == 0) {
+        (void)unlinkat(i->s->blobs_fd, digest_hex(&h.tree.digest, hex), 0);
+        (void)unlinkat(i->s->blobs_fd, digest_hex(&h.table.digest, hex), 0);
+    }
+    (void)unlinkat(i->s->blobs_fd, digest_hex(&i->in->pack->pack, hex), 0);
+}
+
 static void drop_layers(struct install *i)
 {
     char hex[65];
+
+    if (i->in->pack)
+        drop_pack(i);
 
     for (unsigned n = 0; n < i->manifest.n_layers; n++)
         (void)unlinkat(i->s->blobs_fd, digest_hex(&i->manifest.layers[n].digest, hex), 0);
@@ -496,7 +573,7 @@ static int build(struct install *i, const char *hex, struct err *err)
     if (r == 0)
         r = open_work(i, hex, err);
     if (r == 0)
-        r = lay_layers(i, err);
+        r = i->in->pack ? lay_pack(i, err) : lay_layers(i, err);
     if (r == 0)
         r = write_documents(i, buf_of(manifest, manifest_len), buf_of(config, config_len), err);
     return r < 0 ? r : name_all(i, hex, err);
@@ -504,6 +581,7 @@ static int build(struct install *i, const char *hex, struct err *err)
 
 static void close_all(struct install *i)
 {
+    stage_close(&i->stage);
     lay_done(&i->lay);
     int *const fds[] = {&i->work_fd, &i->obj_fd, &i->root_fd};
     for (size_t n = 0; n < COUNT_OF(fds); n++)
@@ -520,6 +598,7 @@ int store_install(struct store *s, struct store_install *in, int line_fd, struct
     uint8_t AUTO_MEM *small = mem_need(SMALL_BYTES);
 
     in->note[0] = '\0';
+    in->fetched_bytes = in->written_bytes = 0;
     if (store_has_image(s, &in->manifest))
         return 0;
     int r = store_work_lock(s, &lock_fd, err);
@@ -534,6 +613,7 @@ int store_install(struct store *s, struct store_install *in, int line_fd, struct
                           .obj_fd = -1,
                           .root_fd = -1,
                           .record_fd = -1,
+                          .stage = {.dir_fd = -1, .fd = -1},
                           .lay = {.root_fd = -1, .parent_fd = -1},
                           .max_bytes = in->max_bytes ? in->max_bytes : LIM_IMAGE_BYTES,
                           .max_inodes = in->max_inodes ? in->max_inodes : LIM_IMAGE_INODES};

@@ -33,5 +33,4 @@ int oci_index_choose(struct buf json, const char *arch, const char *variant, str
                      struct err *err);
 int oci_manifest_parse(struct buf json, struct oci_manifest *ret, struct err *err);
 int oci_config_parse(struct buf json, struct arena *arena, struct oci_config *ret, struct err *err);
-/* Registry reference: "http://127.0.0.1:5055/demo/web", "oci:https://...", "dir:/media/usb/layout". */
 #endif

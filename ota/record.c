@@ -5,8 +5,9 @@
 #include <fcntl.h>
 
 #include "ota/store_int.h"
+#include "ota/tree.h"
 
-#define RECORD_MAGIC "LPLAYER1"
+#define RECORD_MAGIC TREE_MAGIC
 
 int record_begin(int dir_fd, const char *name, int *ret_fd, struct err *err)
 {

@@ -17,7 +17,8 @@ static const struct {
 } folders[] = {
     {"objects", offsetof(struct store, objects_fd)}, {"images", offsetof(struct store, images_fd)},
     {"layers", offsetof(struct store, layers_fd)},   {"blobs", offsetof(struct store, blobs_fd)},
-    {"partial", offsetof(struct store, partial_fd)}, {"tmp", offsetof(struct store, tmp_fd)},
+    {"partial", offsetof(struct store, partial_fd)}, {"staged", offsetof(struct store, staged_fd)},
+    {"tmp", offsetof(struct store, tmp_fd)},
 };
 
 static int *folder_fd(struct store *s, size_t i)

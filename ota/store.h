@@ -5,6 +5,7 @@
  *                               here need not be fetched again for the next image (store_has_layer)
  *   blobs/<digest>              verified manifest, config, release envelopes; layers only until installed
  *   partial/<digest>            a download under way: as long as what has arrived
+ *   staged/<manifest digest>/   objects of an image that comes by a pack, until it is whole
  *   tmp/                        emptied at start
  * Invariant (L13): a name that exists holds exactly what it names, also after a power cut. No index: the folders are the
  * truth. Not kept of an image: xattrs, set-uid and set-gid bits, times (every file is of 1970-01-01T00:00:01Z), device
@@ -48,6 +49,37 @@ int store_rootfs_path(struct store *s, const struct digest *manifest, char *dst,
 int store_read_config(struct store *s, const struct digest *manifest, uint8_t **ret, size_t *ret_len,
                       struct err *err);
 
+/* Another way to an image than its layers (pack.h). Of the signed release but for what says otherwise. */
+struct fetch_request;
+struct store_pack {
+    bool patch; /* a patch pack, or a full one */
+    struct digest tree;
+    uint64_t tree_bytes;
+    struct digest pack;     /* the patch, or the head of a full pack: a blob that is held */
+    uint64_t write_bytes;   /* patch: of the objects that it makes */
+    struct digest old_tree; /* patch */
+    struct digest data;     /* full */
+    uint64_t data_bytes;
+    struct digest old_image;           /* ours: an image whose files may hold what is wanted; zeros: none */
+    const struct fetch_request *fetch; /* full, ours: sources and program; its blobs are not looked at */
+    char *const *unpack_argv;          /* ours: {"agentd-unpack","unpack","UID","GID",NULL} */
+};
+/* Is this tree here, as what an image was made of? / The tree that an image was made of: true when it came by a
+ * pack. */
+int store_has_tree(struct store *s, const struct digest *tree);
+int store_image_tree(struct store *s, const struct digest *image, struct digest *ret);
+/* full: are tree and table here? / Bring them, in a job: what the old image has of them is copied. *ret_fetched:
+ * bytes that came in. Errors: as store_install. */
+int store_has_documents(struct store *s, const struct store_pack *pack);
+int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
+                         struct err *err);
+/* full, with its documents: what installing would cost. Reads large old files, so it belongs in a job too. */
+struct store_cost {
+    uint64_t fetch_bytes, write_bytes, objects;
+};
+int store_pack_cost(struct store *s, const struct digest *image, const struct store_pack *pack,
+                    struct store_cost *ret, struct err *err);
+
 /* Lay the image's tree from its layers (store_has_blob for manifest and config, store_has_layer for each
  * layer), in a job: starts argv (the sandboxed untar program: {"agentd-untar","untar","UID","GID",NULL}) per
  * layer and takes typed entries from its pipe, checks each name, hashes each file, links. limits: what the
@@ -55,13 +87,16 @@ int store_read_config(struct store *s, const struct digest *manifest, uint8_t **
  * already: fine. line_fd (-1: none) gets "progress DONE TOTAL" in bytes and one "note ..." for each line of
  * note. What was refused or stripped goes to note (one line each, cut). Errors: INTEGRITY, INVALID (path,
  * entry, more than signed), UNSUPPORTED (zstd), NOTFOUND (a layer is not held), NOSPACE (with need and have),
- * CONFLICT, IO. After any of them nothing of the image is left but its blobs. */
+ * CONFLICT, IO. After any of them nothing of the image is left but its blobs and, of a pack, its staged objects,
+ * with which the next try goes on. By a pack also: what fetching may end with. */
 struct store_install {
     struct digest manifest;
     uint64_t max_bytes,
         max_inodes;          /* of all files and of all entries of all layers, as the release signed them */
     char *const *untar_argv; /* program that turns a layer into entries: see untar_main.c */
+    const struct store_pack *pack; /* come by this instead of by layers; NULL: by layers */
     char note[1024];
+    uint64_t fetched_bytes, written_bytes; /* result: over the wire by this job; of new objects */
 };
 int store_install(struct store *s, struct store_install *in, int line_fd, struct err *err);
 

@@ -8,7 +8,7 @@
 struct store {
     int dir_fd; /* borrowed */
     int lock_fd;
-    int objects_fd, images_fd, layers_fd, blobs_fd, partial_fd, tmp_fd;
+    int objects_fd, images_fd, layers_fd, blobs_fd, partial_fd, staged_fd, tmp_fd;
 };
 
 /* ---- store.c ---- */

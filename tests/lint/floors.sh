@@ -28,9 +28,13 @@ wall() {
 }
 wall 'cjson/' platform/json.c
 wall 'psa/' platform/crypto.c
-wall 'mbedtls/' platform/crypto.c agent/link_tls.c fleet/x509.c
+wall 'mbedtls/' platform/crypto.c ota/cert.c agent/link_tls.c fleet/x509.c
 wall 'mosquitto.h|<mqtt_protocol' agent/link_mqtt.c fleet/mqtt.c
 wall 'curl/' ota/fetch_http.c fleet/http.c
+wall 'lz4' ota/codec.c fleet/codec_make.c
+wall 'lzma' ota/codec.c fleet/codec_make.c
+wall 'divsufsort' fleet/match.c
+wall 'coap' ota/fetch_coap.c
 wall 'zlib.h' ota/gunzip.c fleet/measure.c
 
 # The daemons' core opens no network socket and starts no shell.

@@ -11,7 +11,7 @@ mkdir "$T/q"
 begin=$SECONDS
 check "it shows everything" env TMPDIR="$T/q" "$SOURCE/boards/host/quickstart" >"$T/log/quickstart" 2>&1
 check "within a minute" test $((SECONDS - begin)) -lt 60
-check "ten steps" test "$(grep -cE '^ ?[0-9]+  ' "$T/log/quickstart")" = 10
+check "twelve steps" test "$(grep -cE '^ ?[0-9]+  ' "$T/log/quickstart")" = 12
 check "at most 140 columns" test "$(awk '{if (length > m) m = length} END {print m}' "$T/log/quickstart")" -le 140
 check "nothing below its folder" test -z "$(ls -A "$T/q")"
 check_rc 2 "an unknown option" "$SOURCE/boards/host/quickstart" --wat >/dev/null

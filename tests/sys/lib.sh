@@ -6,7 +6,6 @@ set -euo pipefail
 : "${SOURCE:?}" "${BUILD:?}"
 
 LIB_PIDS=() # of processes that lib_run started
-LIB_FAILED=0
 LIB_KEEP=0 # 1: leave all running (quickstart --keep)
 LIB_UNITS=() # devices whose agents were started
 declare -A LIB_AGENT_PIDS=() # and their keepers
@@ -14,7 +13,8 @@ declare -A LIB_AGENT_PIDS=() # and their keepers
 lib_say() { printf '%s\n' "$*"; }
 lib_skip() { printf 'skipped: %s\n' "$*"; exit 77; }
 # fail MESSAGE: counts, goes on.  die MESSAGE: ends the test.
-fail() { LIB_FAILED=$((LIB_FAILED + 1)); printf 'FAIL %s\n' "$*"; }
+# In a pipe or $(...) it counts too: by a file.
+fail() { echo >>"$T/failed"; printf 'FAIL %s\n' "$*"; }
 die() { fail "$*"; exit 1; }
 ok() { printf 'ok   %s\n' "$*"; }
 # check NAME COMMAND...: the command must succeed.  check_not: must fail.  check_rc N NAME COMMAND...: must end with N.
@@ -108,7 +108,8 @@ lib_end() {
 		printf '     %s\n' "$left"
 		lib_sweep
 	fi
-	if [ $rc -eq 0 ] && [ $LIB_FAILED -gt 0 ]; then rc=1; fi
+	LIB_FAILED=$(wc -l 2>/dev/null <"$T/failed" || echo 0)
+	if [ $rc -eq 0 ] && [ "$LIB_FAILED" -gt 0 ]; then rc=1; fi
 	if [ $rc -ne 0 ] && [ $rc -ne 77 ]; then
 		printf 'FAIL %s (%d failed); logs: %s/log\n' "$LIB_NAME" "$LIB_FAILED" "$T"
 		tail -n 8 "$T"/log/* 2>/dev/null
@@ -206,12 +207,13 @@ image_root() { # FOLDER
 	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$r/etc/passwd"
 }
 
-# make_images: an OCI layout $T/img with web:1 (works), web:2 (works, other page), web:3 (its health check answers 404) and hog:1 (eats
-# memory without end). The app answers on port $LISTEN (8080) and writes numbered lines.
+# make_images [MORE...]: an OCI layout $T/img with web:1 (works), web:2 (works, other page), web:3 (its health check answers 404), hog:1 (eats
+# memory without end), and web:MORE, which work. The app answers on port $LISTEN (8080) and writes numbered lines. Versions share files.
 make_images() {
 	local img=$T/img v
 	umoci init --layout "$img" >>"$T/log/images" 2>&1
-	for v in 1 2 3 hog; do
+	head -c 500000 /dev/urandom >"$T/noise"
+	for v in 1 2 3 "$@" hog; do
 		local b=$T/bundle-$v r=$T/bundle-$v/rootfs
 		umoci new --image "$img:$v" >>"$T/log/images" 2>&1
 		umoci unpack --image "$img:$v" "$b" >>"$T/log/images" 2>&1
@@ -233,7 +235,7 @@ make_images() {
 				done
 			END
 			echo "version $v" >"$r/srv/index.html"
-			head -c $((v * 50000)) /dev/urandom >"$r/srv/data"
+			head -c $((v * 50000)) "$T/noise" >"$r/srv/data"
 			[ $v = 3 ] || echo ok >"$r/srv/healthz"
 		fi
 		chmod 0755 "$r/bin/app"
@@ -243,9 +245,9 @@ make_images() {
 	done
 }
 
-push_images() { # into the registry: demo/web:1..3, demo/hog:1
+push_images() { # [MORE...] into the registry: demo/web:1..3 and MORE, demo/hog:1
 	local v
-	for v in 1 2 3; do
+	for v in 1 2 3 "$@"; do
 		skopeo copy -q --dest-tls-verify=false "oci:$T/img:$v" "docker://127.0.0.1:$REG_PORT/demo/web:$v" >>"$T/log/images" 2>&1
 	done
 	skopeo copy -q --dest-tls-verify=false "oci:$T/img:hog" "docker://127.0.0.1:$REG_PORT/demo/hog:1" >>"$T/log/images" 2>&1

@@ -48,7 +48,7 @@ def refused_images(canary):
     yield "negative size", [tar(raw("f", size_field=b"\xff" * 12))], "invalid", "size"
     yield "huge size", [tar(raw("f", size_field=b"\x80" + b"\x00" * 3 + b"\x7f" * 8))], "invalid", ""
     yield "cut off", [raw("f", data=b"x" * 2000)[:1500]], "invalid", "cut off"
-    yield "no end", [raw("f", data=b"x")], "invalid", "cut off"
+    yield "ends after an extension header", [tar(raw("p", b"x", b"10 path=f\n"))[:1024]], "invalid", "cut off"
     yield "behind the end", [tar(raw("f", data=b"x")) + raw("g", data=b"x")], "invalid", "after the end"
     yield "owner -1", [tar(member("f", uid=0xffffffff, data=b"x"))], "invalid", "owner"
 

@@ -2,9 +2,13 @@
  *   ota-tool STORE put FILE...                    each file becomes a blob; prints its digest
  *   ota-tool STORE install DIGEST [BYTES INODES]  lays the image from blobs that are held
  *   ota-tool STORE fetch DIGEST SIZE [BLOB] -- SOURCE...   DIGEST and, unless BLOB is given, all that its
- * image needs ota-tool STORE scrub                  reads all, marks what is bad ota-tool STORE collect DIGEST...              keeps only these ota-tool STORE list | rootfs
- * DIGEST | has-layer DIGEST Settings: UNTAR (the untar program), FETCH (the fetch program), CA, AUTH,
- * DEADLINE_MS, STALL_S, JOB_UID. Errors go to stderr as "KIND: message", exit status is the kind. */
+ * image needs
+ *   ota-tool STORE chunks DIGEST SIZE LIST -- SOURCE...    chunks by a list file, bytes to standard output
+ *   ota-tool STORE scrub                          reads all, marks what is bad
+ *   ota-tool STORE collect DIGEST...              keeps only these
+ *   ota-tool STORE list | rootfs DIGEST | has-layer DIGEST
+ * Settings: UNTAR (the untar program), FETCH (the fetch program), CA, AUTH,
+ * DEADLINE_MS, STALL_S, JOB_UID, USB_FOLDER, RATE, BUDGET. Errors go to stderr as "KIND: message", exit status is the kind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -131,27 +135,42 @@ static void on_done(void *arg, const struct job_verdict *v)
         printf("verdict %s %s\n", err_kind_name(v->err.kind), v->result);
 }
 
+static uint64_t number(const char *name, uint64_t otherwise)
+{
+    uint64_t n = otherwise;
+
+    if (getenv(name))
+        (void)str_u64(getenv(name), 0, UINT64_MAX, &n);
+    return n;
+}
+
+static struct fetch_request request_of(const struct fetch_blob *blobs, unsigned n, const char *const *sources,
+                                       unsigned n_sources)
+{
+    static char program[] = "agentd-fetch";
+
+    return (struct fetch_request){.sources = sources,
+                                  .n_sources = n_sources,
+                                  .blobs = blobs,
+                                  .n_blobs = n,
+                                  .ca_file = getenv("CA"),
+                                  .auth_file = getenv("AUTH"),
+                                  .usb_folder = getenv("USB_FOLDER"),
+                                  .program = env_or("FETCH", program),
+                                  .uid = (uid_t)number("JOB_UID", 65534),
+                                  .gid = (gid_t)number("JOB_UID", 65534),
+                                  .stall_s = number("STALL_S", 0),
+                                  .rate_bytes_s = number("RATE", 0),
+                                  .budget_bytes = number("BUDGET", 0),
+                                  .deadline_ms = number("DEADLINE_MS", 60000)};
+}
+
 static int fetch_blobs(struct store *s, struct loop *l, const struct fetch_blob *blobs, unsigned n,
                        const char *const *sources, unsigned n_sources, struct err *err)
 {
-    static char minute[] = "60000", nobody[] = "65534", zero[] = "0", program[] = "agentd-fetch";
     struct wait w = {0};
     struct job *job = NULL;
-    uint64_t deadline = 60000, uid = 65534, stall_s = 0;
-    (void)str_u64(env_or("DEADLINE_MS", minute), 1, UINT64_MAX, &deadline);
-    (void)str_u64(env_or("JOB_UID", nobody), 0, UINT32_MAX, &uid);
-    (void)str_u64(env_or("STALL_S", zero), 0, 3600, &stall_s);
-    struct fetch_request req = {.sources = sources,
-                                .n_sources = n_sources,
-                                .blobs = blobs,
-                                .n_blobs = n,
-                                .ca_file = getenv("CA"),
-                                .auth_file = getenv("AUTH"),
-                                .program = env_or("FETCH", program),
-                                .uid = (uid_t)uid,
-                                .gid = (gid_t)uid,
-                                .stall_s = stall_s,
-                                .deadline_ms = deadline};
+    struct fetch_request req = request_of(blobs, n, sources, n_sources);
     struct job_calls calls = {on_line, on_done, &w};
 
     int r = fetch_start(l, NULL, s, &req, &calls, &job, err);
@@ -217,6 +236,45 @@ static int fetch(struct store *s, int argc, char **argv, struct err *err)
     return r;
 }
 
+/* What came is written even when it ends badly: each chunk was checked. */
+static int stream(struct fetch_stream *f, struct err *err)
+{
+    uint64_t fetched = 0;
+    char buf[65536];
+    ssize_t n;
+    int r = 0;
+
+    while (r == 0 && (n = read(f->fd, buf, sizeof(buf))) > 0) {
+        r = fs_write_full(1, buf_of(buf, (size_t)n), err);
+        if (getenv("PAUSE_AFTER_FIRST"))
+            (void)sleep(1);
+    }
+    int said = fetch_stream_end(f, &fetched, err);
+    fprintf(stderr, "fetched %llu\n", (unsigned long long)fetched);
+    return r < 0 ? r : said;
+}
+
+static int chunks(int argc, char **argv, struct err *err)
+{
+    struct fetch_blob b = {0};
+    struct fetch_stream f = FETCH_STREAM_NONE;
+    struct stat st;
+
+    if (argc < 5 || digest_parse(argv[0], &b.digest, err) < 0 ||
+        !str_u64(argv[1], 0, UINT64_MAX, &b.size_bytes))
+        return err_set(err, ERR_INVALID, "chunks DIGEST SIZE LIST -- SOURCE...");
+    int AUTO_FD list = open(argv[2], O_RDONLY | O_CLOEXEC);
+    if (list < 0 || fstat(list, &st) < 0)
+        return err_errno(err, errno, "open %s", argv[2]);
+    const char *const *sources = (const char *const *)(void *)(argv + 4);
+    struct fetch_request r = request_of(&b, 1, sources, (unsigned)argc - 4);
+    int rc = fetch_stream_start(&r, list, (uint64_t)st.st_size / FETCH_CHUNK_RECORD, &f, err);
+    if (rc == 0)
+        rc = stream(&f, err);
+    fetch_stream_done(&f);
+    return rc;
+}
+
 static int run(struct store *s, int argc, char **argv, struct err *err)
 {
     const char *verb = argv[2];
@@ -236,6 +294,8 @@ static int run(struct store *s, int argc, char **argv, struct err *err)
         return store_list(s, print_image, NULL, err);
     if (strcmp(verb, "fetch") == 0)
         return fetch(s, argc - 3, argv + 3, err);
+    if (strcmp(verb, "chunks") == 0)
+        return chunks(argc - 3, argv + 3, err);
     if (argc < 4 || digest_parse(argv[3], &d, err) < 0)
         return err_set(err, ERR_INVALID, "a verb and a digest are needed");
     if (strcmp(verb, "rootfs") == 0)

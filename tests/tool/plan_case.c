@@ -2,13 +2,14 @@
  * on standard output. candidate [verdict=V] [probation=MS] [boots=N]    then its apps:   app NAME HASH IMAGE
  * [restart=P] [health] [port] [tries=N] good                                              then its apps seen
  * NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS]
- * [cannot_start=N] [by_us] job | garbage | scrub | fault KIND ROW AT | now MS HASH is one letter. IMAGE: no-release
- * no-manifest no-layers not-installed installed. BOX: none running stopping. */
+ * [cannot_start=N] [by_us] job | garbage | scrub | window MS | fault KIND ROW AT | now MS HASH is one letter. IMAGE: no-release
+ * no-manifest no-layers no-patch no-tree no-chunks not-installed installed. BOX: none running stopping. */
 #include <stdio.h>
 
 #include "agent/plan.h"
 
-static const char *const images[] = {"no-release", "no-manifest", "no-layers", "not-installed", "installed"};
+static const char *const images[] = {"no-release", "no-manifest", "no-layers",     "no-patch",
+                                     "no-tree",    "no-chunks",   "not-installed", "installed"};
 static const char *const boxes[] = {"none", "running", "stopping"};
 static const char *const policies[] = {"no", "on-failure", "always"};
 
@@ -61,7 +62,7 @@ static void read_app(const char *line, struct desired *d, enum image_state *stat
     w->n_ports = strstr(line, " port") ? 1 : 0;
     w->health =
         (struct want_health){.kind = strstr(line, " health") ? HEALTH_HTTP : HEALTH_NONE, .restart = true};
-    states[d->n++] = (enum image_state)word(images, 5, image);
+    states[d->n++] = (enum image_state)word(images, IMAGE_STATE_COUNT_, image);
 }
 
 static void read_seen(const char *line)
@@ -115,6 +116,8 @@ int main(void)
             seen.fault.kind = err_kind_parse(kind);
         } else if (strcmp(line, "job") == 0) {
             seen.job_running = true;
+        } else if (sscanf(line, "window %lu", (unsigned long *)&seen.window_ms) == 1) {
+            continue;
         } else if (strcmp(line, "garbage") == 0) {
             seen.has_garbage = true;
         } else if (strcmp(line, "scrub") == 0) {

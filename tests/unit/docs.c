@@ -1,4 +1,5 @@
 #include "ota/docs.h"
+#include "ota/codec.h"
 
 #include "tests/unit/check.h"
 
@@ -218,6 +219,21 @@ static struct release sample(void)
         p->unpacked_bytes = 3000000;
         p->inodes = 400;
     }
+    struct release_platform *first = &r.platforms[0];
+    first->tree = (struct release_blob){{{7}}, 9000};
+    first->object_bytes = 2900000;
+    first->n_packs = 2;
+    first->packs[0] = (struct release_pack){.kind = RELEASE_PACK_FULL,
+                                            .codec = PACK_LZ4,
+                                            .blob = {{{8}}, 300},
+                                            .data = {{{9}}, 1500000},
+                                            .memory_bytes = 200000};
+    first->packs[1] = (struct release_pack){.kind = RELEASE_PACK_PATCH,
+                                            .codec = PACK_LZMA,
+                                            .blob = {{{10}}, 4000},
+                                            .from = {{{11}}, 8900},
+                                            .memory_bytes = 600000,
+                                            .write_bytes = 70000};
     return r;
 }
 
@@ -260,8 +276,27 @@ TEST(wrong_releases_are_refused_with_their_place)
     refuse_release("sha256:01", "sha512:01", ERR_INVALID, "platforms[0].manifest.digest");
     refuse_release("\"unpacked_bytes\":3000000", "\"unpacked_bytes\":0", ERR_INVALID, "unpacked_bytes");
     refuse_release("\"inodes\":400", "\"inodes\":400000000", ERR_INVALID, "platforms[0].inodes");
-    refuse_release("\"deltas\":[]", "\"deltas\":[{}]", ERR_UNSUPPORTED, "deltas");
-    refuse_release("\"deltas\":[]", "\"delta\":[]", ERR_INVALID, "delta");
+    refuse_release("\"tree\":{", "\"twig\":{", ERR_INVALID, "platforms[0].packs");
+    refuse_release("\"size\":9000", "\"size\":0", ERR_INVALID, "platforms[0].tree.size");
+    refuse_release("\"writes\":70000", "\"writes\":-1", ERR_INVALID, "platforms[0].packs[1].writes");
+    refuse_release("\"from\":{", "\"of\":{", ERR_INVALID, "platforms[0].packs[1].from");
+    refuse_release("\"data\":{", "\"more\":1,\"data\":{", ERR_INVALID, "platforms[0].packs[0].more");
+}
+
+TEST(packs_of_a_later_version_are_left_unused)
+{
+    struct err err = ERR_INIT;
+    struct release r = sample(), back = {0};
+    char AUTO_MEM *text = release_build(&r);
+    char *kind = strstr(text, "\"full\""), *codec = strstr(text, "\"lzma\"");
+
+    CHECK(kind && codec);
+    memcpy(kind, "\"wide\"", 6);
+    memcpy(codec, "\"zzzz\"", 6);
+    CHECK_OK(release_parse(buf_str(text), &back, &err), err);
+    CHECK(back.platforms[0].n_packs == 2);
+    CHECK(back.platforms[0].packs[0].kind == RELEASE_PACK_UNKNOWN);
+    CHECK(back.platforms[0].packs[1].kind == RELEASE_PACK_PATCH && back.platforms[0].packs[1].codec == -1);
 }
 
 TEST(the_best_platform_is_chosen)

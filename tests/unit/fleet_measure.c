@@ -68,7 +68,7 @@ TEST(counts_the_same_in_any_pieces)
     gz_n = z.total_out;
     deflateEnd(&z);
     for (unsigned i = 0; i < COUNT_OF(steps); i++) {
-        AUTO_FREE(measure) struct measure *m = measure_new();
+        AUTO_FREE(measure) struct measure *m = measure_new(NULL);
         CHECK_OK(feed(m, OCI_TAR, buf_of(tar, n), steps[i], &err), err);
         CHECK(measure_sum(m).bytes == 703 && measure_sum(m).inodes == 1 + 4 + 2);
         CHECK_OK(feed(m, OCI_TAR_GZIP, buf_of(gz, gz_n), steps[i], &err), err);
@@ -82,7 +82,7 @@ TEST(refuses_what_a_device_refuses)
     uint8_t tar[16 * BLOCK];
     size_t n = make_tar(tar);
     struct err err = ERR_INIT;
-    AUTO_FREE(measure) struct measure *m = measure_new();
+    AUTO_FREE(measure) struct measure *m = measure_new(NULL);
 
     CHECK_ERR(feed(m, OCI_TAR_ZSTD, buf_of(tar, n), n, &err), ERR_UNSUPPORTED, err);
     CHECK_ERR(feed(m, OCI_TAR_GZIP, buf_of(tar, n), n, &err), ERR_INVALID, err);

@@ -1,0 +1,396 @@
+/* image_jobs.c - the slow steps that bring an image further, each in a child with a ceiling: download, verify,
+ * install, collect. What fails by one way is tried by the next one before it is a fault. */
+#include <stdio.h>
+
+#include "agent/core.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+
+/* What a job works on; lives until its successor is started. */
+struct work {
+    struct core *core;
+    struct fetch_blob blobs[LIM_OCI_LAYERS + 2];
+    unsigned n_blobs;
+    struct store_install install;
+    struct store_pack pack;
+    struct fetch_request fetch;
+    char program[300], unpack[300], group[128], uid[16], gid[16];
+    char *unpack_argv[5];
+    struct digest manifest;
+    enum route_kind route;
+    struct digest keep[9 * LIM_APPS];
+    unsigned n_keep;
+    char app[LIM_NAME_BYTES];
+};
+
+static struct work *work_new(struct core *c, const char *app)
+{
+    static char mode[] = "unpack";
+    struct work *k = mem_need_zero(sizeof(*k));
+    k->core = c;
+    (void)str_copy(k->app, sizeof(k->app), app);
+    (void)str_fmt(k->program, sizeof(k->program), "%s/agentd-fetch", c->libexec);
+    (void)str_fmt(k->unpack, sizeof(k->unpack), "%s/agentd-unpack", c->libexec);
+    (void)str_fmt(k->group, sizeof(k->group), "%s/agent/fetch", c->cgroup_root);
+    (void)str_fmt(k->uid, sizeof(k->uid), "%u", (unsigned)c->uid);
+    (void)str_fmt(k->gid, sizeof(k->gid), "%u", (unsigned)c->gid);
+    char *const argv[] = {k->unpack, mode, k->uid, k->gid, NULL};
+    memcpy(k->unpack_argv, argv, sizeof(argv));
+    return k;
+}
+
+/* ---- what it may cost ---- */
+
+/* Bytes over the network that the candidate's document still allows; UINT64_MAX: no bound. */
+static uint64_t budget_left(struct core *c)
+{
+    uint64_t max = c->candidate.arena ? c->candidate.d.download.max_bytes : 0;
+    uint64_t rev = c->state.ledger.candidate_rev;
+    if (c->spent_rev != rev) {
+        c->spent_rev = rev;
+        c->spent_bytes = 0;
+    }
+    return max == 0 ? UINT64_MAX : max > c->spent_bytes ? max - c->spent_bytes : 0;
+}
+
+static int check_budget(struct core *c, uint64_t need, struct err *err)
+{
+    uint64_t left = budget_left(c);
+    if (need <= left)
+        return 0;
+    return err_set(err, ERR_DENIED, "%llu bytes are to be fetched, update.download.max_bytes leaves %llu",
+                   (unsigned long long)need, (unsigned long long)left);
+}
+
+static void spend(struct work *k, uint64_t fetched)
+{
+    (void)budget_left(k->core);
+    k->core->spent_bytes += fetched;
+    if (k->manifest.b[0] || k->manifest.b[1])
+        images_memo(k->core, &k->manifest)->fetched_bytes += fetched;
+}
+
+/* The slower of what the device and what the manifest allow; 0: as it comes. */
+static uint64_t rate_of(const struct core *c)
+{
+    uint64_t own = c->config.fetch_rate,
+             asked = c->candidate.arena ? c->candidate.d.download.rate_bytes_s : 0;
+    return own && (asked == 0 || own < asked) ? own : asked;
+}
+
+static void request(struct work *k, const struct want *w)
+{
+    struct core *c = k->core;
+    const struct config *config = &c->config;
+    uint64_t left = budget_left(c);
+    k->fetch = (struct fetch_request){.sources = w->sources,
+                                      .n_sources = w->n_sources,
+                                      .blobs = k->blobs,
+                                      .n_blobs = k->n_blobs,
+                                      .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
+                                      .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
+                                      .program = k->program,
+                                      .cgroup_path = k->group,
+                                      .uid = c->uid,
+                                      .gid = c->gid,
+                                      .rate_bytes_s = rate_of(c),
+                                      .budget_bytes = left == UINT64_MAX ? 0 : left + 1,
+                                      .deadline_ms = LIM_JOB_MS};
+}
+
+/* ---- how jobs end ---- */
+
+static void progress(void *arg, const char *line)
+{
+    struct work *k = arg;
+    unsigned long long a, b, d;
+    if (sscanf(line, "progress %llu %llu", &a, &b) == 2) {
+        k->core->job_done = a;
+        k->core->job_total = b;
+        core_progress(k->core);
+    } else if (sscanf(line, "cost %llu %llu %llu", &a, &b, &d) == 3) {
+        struct image_memo *m = images_memo(k->core, &k->manifest);
+        m->chunks = (struct store_cost){a, b, d};
+        m->chunks_known = true;
+    } else if (sscanf(line, "took %llu %llu", &a, &b) == 2) {
+        spend(k, a);
+        images_memo(k->core, &k->manifest)->written_bytes = b;
+    } else if (strncmp(line, "note ", 5) == 0) {
+        event_add(k->core, "denied", k->app, "image: %s", line + 5);
+    }
+}
+
+/* May another way do what this one did not? Then the failure is told, and is no fault. */
+static bool other_way(struct work *k, const struct err *why)
+{
+    static const bool hopeless[ERR_KIND_COUNT_] = {[ERR_INVALID] = true,
+                                                   [ERR_INTEGRITY] = true,
+                                                   [ERR_NOTFOUND] = true,
+                                                   [ERR_UNSUPPORTED] = true,
+                                                   [ERR_NOMEM] = true};
+    struct image_memo *m = images_memo(k->core, &k->manifest);
+    if (k->route == ROUTE_LAYERS || !hopeless[why->kind])
+        return false;
+    *(k->route == ROUTE_PATCH ? &m->no_patch : &m->no_chunks) = true;
+    event_add(k->core, "fallback", k->app, "%s did not do: %s", route_name(k->route), why->msg);
+    return true;
+}
+
+static void job_over(struct core *c, struct work *k, const struct job_verdict *v)
+{
+    c->job = NULL;
+    c->job_done = c->job_total = 0;
+    if (v->err.kind == ERR_NONE || (k && other_way(k, &v->err)))
+        c->fault = (struct fault){0};
+    else {
+        log_warn("%s %s: %s", step_kind_name(c->job_step), c->job_app, v->err.msg);
+        images_fault(c, c->job_app, &v->err);
+    }
+    images_forget(c);
+}
+
+static void work_done(void *arg, const struct job_verdict *v)
+{
+    struct work *k = arg;
+    struct core *c = k->core;
+    core_point(c, c->job_step == STEP_INSTALL ? "installed"
+                  : c->job_step == STEP_FETCH ? "verified"
+                                              : "collected");
+    if (c->job_step != STEP_COLLECT) {
+        job_over(c, k, v);
+    } else { /* what it could not remove is no fault of the candidate; a full disk stays one until the next
+                try tells */
+        if (v->err.kind != ERR_NONE)
+            log_warn("collect: %s", v->err.msg);
+        c->has_garbage = false;
+        c->job = NULL;
+        images_forget(c);
+    }
+    free(k);
+}
+
+static int run_job(struct core *c, struct work *take_k, const char *name,
+                   int (*fn)(void *, int, struct err *), uint64_t memory, struct err *err)
+{
+    char path[128];
+    (void)str_fmt(path, sizeof(path), "%s/agent/%s", c->cgroup_root, name);
+    struct job_spec spec = {.name = name,
+                            .fn = fn,
+                            .arg = take_k,
+                            .cgroups = &c->cgroups,
+                            .cgroup_path = path,
+                            .memory_max_bytes = memory,
+                            .deadline_ms = LIM_JOB_MS};
+    struct job_calls calls = {progress, work_done, take_k};
+    int rc = job_start(c->loop, &spec, &calls, &c->job, err);
+    if (rc < 0)
+        free(take_k);
+    return rc;
+}
+
+/* ---- download ---- */
+
+static int commit_job(void *arg, int line_fd, struct err *err)
+{
+    struct work *k = arg;
+    (void)line_fd;
+    int rc = crypto_init(err);
+    for (unsigned i = 0; rc == 0 && i < k->n_blobs; i++)
+        rc = store_partial_commit(k->core->store, &k->blobs[i].digest, k->blobs[i].size_bytes, err);
+    return rc;
+}
+
+/* The bytes are there; whether they are the right ones is asked by a job that parses nothing. */
+static void fetched(void *arg, const struct job_verdict *v)
+{
+    struct work *k = arg;
+    struct core *c = k->core;
+    struct job_verdict failed = *v;
+    uint64_t bytes = 0;
+    core_point(c, "fetched");
+    if (v->err.kind == ERR_NONE && str_u64(v->result, 0, UINT64_MAX, &bytes))
+        spend(k, bytes);
+    if (v->err.kind == ERR_NONE && run_job(c, k, "verify", commit_job, LIM_INSTALL_BYTES, &failed.err) == 0)
+        return;
+    if (v->err.kind != ERR_NONE) {
+        job_over(c, k, v);
+        free(k);
+        return;
+    }
+    job_over(c, NULL, &failed); /* run_job freed k */
+}
+
+static void add_blob(struct work *k, const struct digest *d, uint64_t bytes, bool manifest)
+{
+    for (unsigned i = 0; i < k->n_blobs; i++)
+        if (digest_eq(&k->blobs[i].digest, d))
+            return;
+    if (store_has_blob(k->core->store, d) != 1)
+        k->blobs[k->n_blobs++] = (struct fetch_blob){*d, bytes, manifest};
+}
+
+/* What the route needs before anything can be installed. */
+static int list_parts(struct core *c, const struct image *i, struct work *k, struct err *err)
+{
+    struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));
+    uint64_t need = i->route.kind == ROUTE_CHUNKS ? 0 : i->route.write_bytes;
+    int rc = images_manifest(c, i, m, err);
+    if (rc < 0)
+        return rc;
+    k->route = i->route.kind;
+    add_blob(k, &m->config.digest, m->config.size_bytes, false);
+    if (i->route.kind != ROUTE_LAYERS)
+        add_blob(k, &i->pack.blob.digest, i->pack.blob.bytes, false);
+    for (unsigned n = 0; i->route.kind == ROUTE_LAYERS && n < m->n_layers; n++)
+        if (store_has_layer(c->store, &m->layers[n].digest) != 1)
+            add_blob(k, &m->layers[n].digest, m->layers[n].size_bytes, false);
+    rc = check_budget(c, i->route.kind == ROUTE_CHUNKS ? i->pack.blob.bytes : i->route.down_bytes, err);
+    return rc < 0 ? rc : store_check_space(c->store, need, i->inodes, err);
+}
+
+/* What the image lacks next: its release document, its manifest, or what its route needs. */
+static int list_missing(struct core *c, const struct want *w, const struct image *i, struct work *k,
+                        struct err *err)
+{
+    if (i->state == IMAGE_NO_RELEASE)
+        k->blobs[k->n_blobs++] = (struct fetch_blob){w->release, w->release_bytes, false};
+    else if (i->state == IMAGE_NO_MANIFEST)
+        k->blobs[k->n_blobs++] = (struct fetch_blob){i->manifest, i->manifest_bytes, true};
+    else
+        return list_parts(c, i, k, err);
+    return 0;
+}
+
+/* Tree and table of a full pack, and what its chunks would cost. */
+static int documents_job(void *arg, int line_fd, struct err *err)
+{
+    struct work *k = arg;
+    struct store_cost cost;
+    uint64_t got = 0;
+    int rc = crypto_init(err);
+    if (rc == 0)
+        rc = store_pull_documents(k->core->store, &k->pack, &got, err);
+    job_line(line_fd, "took %llu 0", (unsigned long long)got);
+    if (rc == 0)
+        rc = store_pack_cost(k->core->store, &k->manifest, &k->pack, &cost, err);
+    if (rc == 0)
+        job_line(line_fd, "cost %llu %llu %llu", (unsigned long long)cost.fetch_bytes,
+                 (unsigned long long)cost.write_bytes, (unsigned long long)cost.objects);
+    return rc;
+}
+
+static void use_pack(struct work *k, const struct want *w, const struct image *i)
+{
+    k->route = i->route.kind;
+    images_pack(i, &k->pack);
+    request(k, w);
+    k->pack.fetch = &k->fetch;
+    k->pack.unpack_argv = k->unpack_argv;
+}
+
+static int start_fetch(struct core *c, const struct want *w, struct work *k, struct err *err)
+{
+    request(k, w);
+    struct job_calls calls = {progress, fetched, k};
+    return fetch_start(c->loop, &c->cgroups, c->store, &k->fetch, &calls, &c->job, err);
+}
+
+int images_fetch(struct core *c, const struct want *w, struct err *err)
+{
+    const struct image *i = images_of(c, w);
+    if (!i)
+        return err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
+    struct work *k = work_new(c, w->name);
+    if (i->state > IMAGE_NO_RELEASE)
+        k->manifest = i->manifest;
+    int rc = list_missing(c, w, i, k, err);
+    if (rc == 0 && k->n_blobs == 0 && i->state == IMAGE_NO_TREE) {
+        use_pack(k, w, i);
+        return run_job(c, k, "documents", documents_job, LIM_PULL_BYTES, err);
+    }
+    if (rc == 0)
+        rc = start_fetch(c, w, k, err);
+    if (rc < 0)
+        free(k);
+    return rc;
+}
+
+/* ---- install, collect ---- */
+
+static int install_job(void *arg, int line_fd, struct err *err)
+{
+    struct work *k = arg;
+    char program[300], mode[] = "untar";
+    char *argv[] = {program, mode, k->uid, k->gid, NULL};
+    (void)str_fmt(program, sizeof(program), "%s/agentd-untar", k->core->libexec);
+    k->install.untar_argv = argv;
+    int rc = crypto_init(err);
+    if (rc == 0)
+        rc = store_install(k->core->store, &k->install, line_fd, err);
+    job_line(line_fd, "took %llu %llu", (unsigned long long)k->install.fetched_bytes,
+             (unsigned long long)k->install.written_bytes);
+    if (rc == 0 && k->install.note[0])
+        job_line(line_fd, "note %s", k->install.note);
+    return rc;
+}
+
+int images_install(struct core *c, const struct want *w, struct err *err)
+{
+    const struct image *i = images_of(c, w);
+    if (!i)
+        return err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
+    bool chunks = i->state == IMAGE_NO_CHUNKS;
+    c->job_fetches = chunks;
+    if (chunks && check_budget(c, i->route.down_bytes, err) < 0)
+        return -(int)err->kind;
+    struct work *k = work_new(c, w->name);
+    k->manifest = i->manifest;
+    k->install.manifest = i->manifest;
+    k->install.max_bytes = i->unpacked_bytes;
+    k->install.max_inodes = i->inodes;
+    if (i->route.kind != ROUTE_LAYERS) {
+        use_pack(k, w, i);
+        k->install.pack = &k->pack;
+    }
+    return run_job(c, k, "install", install_job, chunks ? LIM_PULL_BYTES : LIM_INSTALL_BYTES, err);
+}
+
+static int collect_job(void *arg, int line_fd, struct err *err)
+{
+    struct work *k = arg;
+    uint64_t freed = 0;
+    struct store_keep keep = {.digests = k->keep, .n = k->n_keep};
+    int rc = store_collect(k->core->store, &keep, &freed, err);
+    if (rc == 0)
+        job_line(line_fd, "freed %llu", (unsigned long long)freed);
+    return rc;
+}
+
+static void keep_set(struct core *c, struct work *k, const struct set *s)
+{
+    for (unsigned i = 0; s->arena && i < s->d.n; i++) {
+        struct image image;
+        images_look(c, &s->d.apps[i], false, &image);
+        k->keep[k->n_keep++] = s->d.apps[i].release;
+        if (image.state > IMAGE_NO_RELEASE)
+            k->keep[k->n_keep++] = image.manifest;
+        if (image.state != IMAGE_INSTALLED && image.route.kind != ROUTE_LAYERS)
+            k->keep[k->n_keep++] = image.pack.blob.digest;
+    }
+}
+
+/* Keep what the candidate, the last two good sets and every box need; the rest goes. */
+int images_collect(struct core *c, struct err *err)
+{
+    struct work *k = work_new(c, "");
+    bool refused = c->state.ledger.candidate_verdict == VERDICT_REJECTED ||
+                   c->state.ledger.candidate_verdict == VERDICT_ROLLED_BACK;
+    if (!refused)
+        keep_set(c, k, &c->candidate);
+    keep_set(c, k, &c->good);
+    keep_set(c, k, &c->previous);
+    for (unsigned i = 0; i < LIM_APPS && k->n_keep < COUNT_OF(k->keep); i++)
+        if (c->apps[i].used && c->apps[i].seen.box != BOX_NONE)
+            k->keep[k->n_keep++] = c->apps[i].manifest;
+    return run_job(c, k, "collect", collect_job, LIM_INSTALL_BYTES, err);
+}

@@ -1,0 +1,35 @@
+/* patch_object.h - the stream of one object of a patch pack, as ota/patch.h reads it. Pure but for memory. Private
+ * to fleet/patch_*.c. */
+#ifndef FLEET_PATCH_OBJECT_H
+#define FLEET_PATCH_OBJECT_H
+#include "fleet/match.h"
+#include "ota/patch.h"
+
+struct bytes { /* grows */
+    uint8_t *p;
+    size_t len, room;
+};
+void bytes_add(struct bytes *b, const void *p, size_t len);
+void bytes_number(struct bytes *b, uint64_t v);
+void bytes_done(struct bytes *b);
+
+struct patch_anchors {
+    struct cover *c; /* in order of old_at, not overlapping there */
+    size_t n;
+};
+
+struct patch_object {
+    const struct buf *bases;
+    unsigned n_bases;
+    struct buf old;   /* the bases joined */
+    struct buf fresh; /* the new file */
+    struct match_covers covers;
+    struct patch_anchors anchors;
+    bool predicted, runs;
+    unsigned run_min; /* fewer equal bytes than that do not end a run of different ones */
+};
+/* How many pieces of the address map the object needs. */
+size_t patch_object_pieces(const struct patch_object *o);
+/* The object's stream; appended to *ret. Errors: INVALID (prediction where there can be none). */
+int patch_object_build(const struct patch_object *o, struct bytes *ret, struct err *err);
+#endif

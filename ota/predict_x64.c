@@ -1,0 +1,177 @@
+#include "ota/predict_int.h"
+
+/* x86-64: the length of each instruction, its displacement and its immediate (Intel SDM 2, appendix A). Reading from
+ * anywhere falls into step with the instructions after a few of them.
+ * One letter an opcode:  n nothing follows  m modrm  b modrm, imm8  d modrm, imm32  i imm8  j imm32  r rel32  w imm16
+ * e imm16, imm8  a address of 8 bytes  q imm32 or with REX.W imm64  f g modrm, imm8 or imm32 only for TEST
+ * p prefix  R REX  0 8 A escapes  v V E VEX and EVEX  x none */
+static const char one_byte[] = "mmmmijxxmmmmijx0mmmmijxxmmmmijxx"
+                               "mmmmijpxmmmmijpxmmmmijpxmmmmijpx"
+                               "RRRRRRRRRRRRRRRRnnnnnnnnnnnnnnnn"
+                               "xxEmppppjdibnnnniiiiiiiiiiiiiiii"
+                               "bdxbmmmmmmmmmmmmnnnnnnnnnnxnnnnn"
+                               "aaaannnnijnnnnnniiiiiiiiqqqqqqqq"
+                               "bbwnVvbdenwnnixnmmmmxxxnmmmmmmmm"
+                               "iiiiiiiirrxinnnnpnppnnfgnnnnnnmm";
+static const char two_byte[] = "mmmmxnnnnnxnxmnbmmmmmmmmmmmmmmmm"
+                               "mmmmxxxxmmmmmmmmnnnnnnnn8xAxxxxx"
+                               "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
+                               "mmmmmmmmmmmmmmmmbbbbmmmnmmxxmmmm"
+                               "rrrrrrrrrrrrrrrrmmmmmmmmmmmmmmmm"
+                               "nnnmbmxxnnnmbmmmmmmmmmmmmmbmmmmm"
+                               "mmbmbbbmnnnnnnnnmmmmmmmmmmmmmmmm"
+                               "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm";
+_Static_assert(sizeof(one_byte) == 257 && sizeof(two_byte) == 257, "a letter for each opcode");
+
+struct insn {
+    char form;
+    bool rex_w, half; /* half: the 66 prefix, immediates of 16 bits */
+    size_t end;       /* behind what was read so far */
+    size_t disp;      /* where a displacement of 32 bits begins, 0: none */
+    bool relative;    /* it counts from the instruction's end */
+    size_t imm, imm_bytes;
+};
+
+/* Prefixes and opcode from at: where modrm or immediate begin. False: no instruction. */
+static bool opcode(const uint8_t *p, size_t len, size_t at, struct insn *n)
+{
+    unsigned map = 0;
+
+    for (unsigned i = 0; i < 15 && at < len; i++) {
+        char c = map == 0 ? one_byte[p[at]] : map == 1 ? two_byte[p[at]] : map == 2 ? 'm' : 'b';
+        if (map == 0 && c == 'p') {
+            n->half |= p[at] == 0x66;
+            at++;
+        } else if (map == 0 && c == 'R') {
+            n->rex_w = p[at++] & 8;
+        } else if (map == 0 && c == '0') {
+            map = 1;
+            at++;
+        } else if (map == 1 && (c == '8' || c == 'A')) {
+            map = c == '8' ? 2 : 3;
+            at++;
+        } else if (map == 0 && (c == 'v' || c == 'V' || c == 'E')) {
+            if (len - at < 5)
+                return false;
+            map = c == 'v' ? 1 : p[at + 1] & (c == 'V' ? 31 : 7);
+            at += c == 'v' ? 2 : c == 'V' ? 3 : 4;
+            if (map < 1 || map > 3)
+                return false;
+        } else {
+            n->form = c;
+            n->end = at + 1;
+            return c != 'x';
+        }
+    }
+    return false;
+}
+
+/* modrm, SIB and displacement at n->end. */
+static bool modrm(const uint8_t *p, size_t len, struct insn *n)
+{
+    if (n->end >= len)
+        return false;
+    uint8_t m = p[n->end++], mod = m >> 6, rm = m & 7;
+    if (mod == 3)
+        return true;
+    bool no_base = mod == 0 && rm == 5;
+    n->relative = no_base;
+    if (rm == 4) {
+        if (n->end >= len)
+            return false;
+        no_base = (p[n->end++] & 7) == 5 && mod == 0;
+    }
+    if (no_base || mod == 2) {
+        n->disp = n->end;
+        n->end += 4;
+    } else if (mod == 1) {
+        n->end++;
+    }
+    return n->end <= len;
+}
+
+static size_t imm_bytes(const struct insn *n, uint8_t modrm_byte)
+{
+    switch (n->form) {
+    case 'b':
+    case 'i':
+        return 1;
+    case 'd':
+    case 'j':
+        return n->half ? 2 : 4;
+    case 'r':
+        return 4;
+    case 'w':
+        return 2;
+    case 'e':
+        return 3;
+    case 'a':
+        return 8;
+    case 'q':
+        return n->rex_w ? 8 : n->half ? 2 : 4;
+    case 'f':
+        return modrm_byte & 0x30 ? 0 : 1;
+    case 'g':
+        return modrm_byte & 0x30 ? 0 : n->half ? 2 : 4;
+    default:
+        return 0;
+    }
+}
+
+/* The instruction at `at`: its length, 0: none. */
+static size_t read_insn(const uint8_t *p, size_t len, size_t at, struct insn *n)
+{
+    *n = (struct insn){0};
+    if (!opcode(p, len, at, n))
+        return 0;
+    size_t m = n->end;
+    if (strchr("mbdfg", n->form) && !modrm(p, len, n))
+        return 0;
+    n->imm = n->end;
+    n->imm_bytes = imm_bytes(n, m < len ? p[m] : 0);
+    n->end += n->imm_bytes;
+    return n->end <= len ? n->end - at : 0;
+}
+
+static int32_t get32(const uint8_t *p)
+{
+    return (int32_t)((uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24);
+}
+
+static void relative(const struct window *w, size_t at, size_t end, site_fn *fn, void *arg)
+{
+    struct site s = {.at = (uint32_t)at, .field = FIELD_REL32, .extra = (int32_t)(end - at)};
+
+    s.target = w->va + end + (uint64_t)(int64_t)get32(w->p + at);
+    if (window_has(w, s.target))
+        fn(arg, &s);
+}
+
+static void absolute(const struct window *w, size_t at, site_fn *fn, void *arg)
+{
+    struct site s = {.at = (uint32_t)at, .field = FIELD_ABS32, .target = (uint32_t)get32(w->p + at)};
+
+    if (w->elf->fixed && window_has(w, s.target))
+        fn(arg, &s);
+}
+
+void sites_x64(const struct window *w, site_fn *fn, void *arg)
+{
+    struct insn n;
+
+    for (size_t at = 0, len; at < w->len; at += len) {
+        len = read_insn(w->p, w->len, at, &n);
+        if (len == 0) {
+            len = 1;
+            continue;
+        }
+        if (n.disp && n.relative)
+            relative(w, n.disp, n.end, fn, arg);
+        else if (n.disp)
+            absolute(w, n.disp, fn, arg);
+        if (n.form == 'r')
+            relative(w, n.imm, n.end, fn, arg);
+        else if (n.imm_bytes == 4)
+            absolute(w, n.imm, fn, arg);
+    }
+}

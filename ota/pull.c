@@ -1,0 +1,97 @@
+/* pull.c - what the store offers of packs (store.h): which route it is decides the caller. */
+#include <fcntl.h>
+
+#include "ota/pull.h"
+
+int store_has_tree(struct store *s, const struct digest *tree)
+{
+    char hex[65];
+
+    return faccessat(s->layers_fd, digest_hex(tree, hex), F_OK, 0) == 0;
+}
+
+int store_image_tree(struct store *s, const struct digest *image, struct digest *ret)
+{
+    return pull_old_tree(s, image, ret);
+}
+
+static int read_head(struct store *s, const struct store_pack *pack, struct pack_head *ret, struct err *err)
+{
+    uint8_t AUTO_MEM *head = NULL;
+    size_t len = 0;
+    int r = store_read_blob(s, &pack->pack, LIM_PACK_HEAD_BYTES, &head, &len, err);
+
+    return r < 0 ? r : pack_head_decode(buf_of(head, len), ret, err);
+}
+
+int store_has_documents(struct store *s, const struct store_pack *pack)
+{
+    struct pack_head h;
+
+    return read_head(s, pack, &h, NULL) == 0 && store_has_blob(s, &h.tree.digest) &&
+           store_has_blob(s, &h.table.digest);
+}
+
+int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
+                         struct err *err)
+{
+    int r = pull_documents(s, pack, ret_fetched, err);
+
+    return r < 0 ? err_wrap(err, "full pack's documents") : 0;
+}
+
+/* A document that is held, mapped, its bytes compared with its name once more. */
+static int map_blob(struct store *s, const struct digest *d, struct buf *ret, struct err *err)
+{
+    struct digest got;
+    char hex[65];
+    int r = pull_map(s->blobs_fd, digest_hex(d, hex), LIM_TREE_BYTES, ret, err);
+
+    if (r == 0)
+        r = sha256(*ret, &got, err);
+    if (r == 0 && !digest_eq(&got, d)) {
+        (void)unlinkat(s->blobs_fd, hex, 0);
+        r = err_set(err, ERR_INTEGRITY, "document %.12s has gone bad on disk", hex);
+    }
+    return r;
+}
+
+int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
+              int line_fd, struct err *err)
+{
+    struct pack_head h;
+
+    *p = (struct pull){.s = s, .pack = pack, .stage = stage, .old_root_fd = -1, .line_fd = line_fd};
+    (void)store_open_rootfs(s, &pack->old_image, &p->old_root_fd, NULL);
+    if (pack->patch)
+        return 0;
+    int r = read_head(s, pack, &h, err);
+    if (r == 0)
+        r = map_blob(s, &h.tree.digest, &p->tree, err);
+    return r < 0 ? r : map_blob(s, &h.table.digest, &p->table, err);
+}
+
+void pull_close(struct pull *p)
+{
+    pull_unmap(&p->tree);
+    pull_unmap(&p->table);
+    mem_auto_close_(&p->old_root_fd);
+    p->old_root_fd = -1;
+}
+
+int store_pack_cost(struct store *s, const struct digest *image, const struct store_pack *pack,
+                    struct store_cost *ret, struct err *err)
+{
+    struct stage g = {.dir_fd = -1, .fd = -1};
+    struct pull p;
+    int r = stage_open(s, image, &g, err);
+
+    if (r == 0) {
+        r = pull_open(&p, s, pack, &g, -1, err);
+        if (r == 0)
+            r = pull_cost(&p, ret, err);
+        pull_close(&p);
+    }
+    stage_close(&g);
+    return r;
+}

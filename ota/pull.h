@@ -1,0 +1,111 @@
+/* pull.h - bringing an image's objects into the store by packs instead of layers. Private to ota/.
+ *
+ * Objects under way stand in staged/<image>/, below the same names that they will have. A cut leaves them there; the
+ * next try hashes each again before it believes in it, so neither a killed process nor lost power costs more than
+ * the chunk under way (power: than what the kernel had not written yet). A large object that is not whole is
+ * "part~<name>"; its chunks are compared with the pack's table one by one. */
+#ifndef OTA_PULL_H
+#define OTA_PULL_H
+#include "ota/cdc.h"
+#include "ota/fetch.h"
+#include "ota/store_int.h"
+#include "ota/tree.h"
+#include "ota/unpack.h"
+
+/* ---- stage.c ---- */
+struct stage {
+    struct store *s;
+    int dir_fd;
+    uint64_t written; /* bytes of new objects, by this process */
+    /* the object under way */
+    int fd;
+    struct entry entry;
+    struct digest digest;
+    struct sha256 *hash;
+    uint64_t left;
+};
+/* Open (make) the folder of an image and throw out what is not what its name says. */
+int stage_open(struct store *s, const struct digest *image, struct stage *ret, struct err *err);
+void stage_close(struct stage *g);
+/* Is an object with this content and metadata in the store or staged? at: where. */
+bool stage_find(const struct stage *g, const struct entry *e, const struct digest *d, struct object_at *at);
+/* Does the store hold this content, maybe under another mode or owner? */
+bool stage_has_content(const struct stage *g, const struct digest *d);
+/* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. */
+int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
+                struct err *err);
+int stage_add(struct stage *g, struct buf bytes, struct err *err);
+/* All bytes were added: the object has its name, or was removed. Errors: INTEGRITY (other bytes), IO. */
+int stage_end(struct stage *g, struct err *err);
+/* The part file of an object, to be looked at; -1: none. Owner: caller. */
+int stage_part_fd(const struct stage *g, const struct entry *e, const struct digest *d);
+/* Objects with the same content as another, but another mode or owner: copied here. */
+int stage_variants(struct stage *g, struct buf tree, struct err *err);
+
+/* A file of the store, mapped; {NULL,0} for an empty one. Owner: caller (pull_unmap). */
+int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err);
+int pull_map(int dir_fd, const char *name, uint64_t max, struct buf *ret, struct err *err);
+void pull_unmap(struct buf *b);
+
+/* ---- pull_old.c: chunks that stand in an old file ---- */
+struct old_chunk {
+    uint8_t raw[PACK_RAW_BYTES];
+    uint64_t at;
+};
+struct old_map {
+    struct buf bytes; /* borrowed */
+    struct old_chunk *list;
+    size_t n;
+};
+void old_map_make(struct buf bytes, const struct cdc *cut, struct old_map *ret);
+void old_map_done(struct old_map *m);
+/* Where this chunk stands, as far as the hash says; false: nowhere. */
+bool old_map_find(const struct old_map *m, const struct pack_chunk *c, uint64_t *ret_at);
+
+/* ---- pull_feed.c: chunks of the data, fetched and unpacked ---- */
+struct feed_want {
+    uint64_t at;
+    struct pack_chunk chunk;
+};
+struct feed {
+    const struct store_pack *pack;
+    struct fetch_stream stream;
+    struct unpack_run unpack;
+    bool unpacking;
+    uint64_t fetched;      /* bytes that came over the wire, all told */
+    uint8_t *packed, *raw; /* PACK_RAW_MAX each */
+};
+void feed_init(struct feed *f, const struct store_pack *pack);
+/* Ask for these chunks, in rising order; then feed_next gives each. */
+int feed_ask(struct feed *f, const struct feed_want *wants, size_t n, struct err *err);
+int feed_next(struct feed *f, const struct pack_chunk *c, struct buf *ret, struct err *err);
+/* All were taken: hear the verdict. */
+int feed_end(struct feed *f, struct err *err);
+void feed_done(struct feed *f);
+
+/* ---- pull_chunks.c, pull_patch.c ---- */
+struct pull {
+    struct store *s;
+    const struct store_pack *pack;
+    struct stage *stage;
+    struct buf tree, table; /* of the new image */
+    int old_root_fd;        /* rootfs of the old image; -1: none */
+    int line_fd;
+    uint64_t told_ms;
+};
+/* full: maps tree and table (held), compared with their digests. End with pull_close, also after a failure. */
+int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
+              int line_fd, struct err *err);
+void pull_close(struct pull *p);
+/* All objects of the tree that the store lacks, from the chunks of a full pack. *ret_fetched: over the wire. */
+int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err);
+/* What that would cost. */
+int pull_cost(struct pull *p, struct store_cost *ret, struct err *err);
+/* The tree (into staged "tree") and its new objects from a patch pack that is held. Maps p->tree. */
+int pull_patch(struct pull *p, struct err *err);
+/* Bring tree and table of a full pack into blobs/, copying the chunks that the old image's have. */
+int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched, struct err *err);
+/* The old image's tree ("layers/<digest>"), when it has one. */
+bool pull_old_tree(struct store *s, const struct digest *image, struct digest *ret);
+void pull_tell(struct pull *p, uint64_t done, uint64_t total);
+#endif

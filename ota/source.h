@@ -1,0 +1,30 @@
+/* source.h - where blobs lie, as manifests and commands write it:
+ *   http://HOST[:PORT]/NAME  https://...                an OCI registry
+ *   layout+http://HOST[:PORT]/PATH  layout+https://...  an OCI layout on any web server: GET PATH/blobs/sha256/HEX
+ *   coap://HOST[:PORT]/PATH  coaps://...                the same over CoAP (Block2) and over DTLS
+ *   dir:/PATH  file:/PATH                               an OCI layout in a folder
+ *   usb:LABEL/PATH  usb:* /PATH (without the blank)     an OCI layout in PATH of the stick with this label, of any
+ * Pure. */
+#ifndef OTA_SOURCE_H
+#define OTA_SOURCE_H
+#include <stddef.h>
+
+#include "platform/err.h"
+
+enum source_kind { SOURCE_REGISTRY, SOURCE_LAYOUT, SOURCE_COAP, SOURCE_FOLDER, SOURCE_STICK };
+
+#define SOURCE_BYTES       1024
+#define SOURCE_LABEL_BYTES 33 /* ISO 9660 has the longest: 32 */
+
+struct source {
+    enum source_kind kind;
+    /* within the text that was parsed: the URL ("http://host/..." also of a layout); the folder ("/path"); of a
+     * stick the path behind the label ("/path") */
+    const char *at;
+    char label[SOURCE_LABEL_BYTES]; /* of a stick; "*": any */
+};
+/* ret may be NULL. Errors: INVALID (unknown kind, no host, user or query in a URL, blanks, too long). */
+int source_parse(const char *text, struct source *ret, struct err *err);
+/* Length of scheme and host of a URL: of "http://host:1/a" that of "http://host:1". */
+size_t source_host_len(const char *url);
+#endif

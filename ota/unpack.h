@@ -1,0 +1,43 @@
+/* unpack.h - the sandboxed program that decodes packs (agentd-unpack), and how a job of ours drives it. It gets
+ * packed bytes and open files, and writes plain bytes into a pipe; whoever asked hashes them. Every size is known
+ * before, so that neither side trusts the other. Private to ota/.
+ *
+ * argv: PROGRAM unpack UID GID. fd 3: verdict line. fd 4: a unix stream socket with asks. fd 5: plain bytes.
+ * An ask is one struct unpack_ask, descriptors with its first byte (SCM_RIGHTS):
+ *   UNPACK_CHUNK   packed_bytes follow on the socket; raw_bytes come out
+ *   UNPACK_PATCH   one descriptor: a patch pack
+ *   UNPACK_OBJECT  n_bases descriptors of sizes[]: the next thing of the patch; raw_bytes come out
+ *   UNPACK_END     the patch must be used up
+ * The socket's end is the end of its work. */
+#ifndef OTA_UNPACK_H
+#define OTA_UNPACK_H
+#include "ota/child.h"
+#include "ota/pack.h"
+#include "platform/mem.h"
+
+enum unpack_op { UNPACK_CHUNK, UNPACK_PATCH, UNPACK_OBJECT, UNPACK_END };
+struct unpack_ask { /* between two programs of one build */
+    uint32_t op, codec, packed_bytes, n_bases;
+    uint64_t raw_bytes, sizes[PACK_BASES_MAX];
+};
+
+struct unpack_run {
+    struct child child;
+    int ask_fd;
+};
+/* argv: program and its first words, {"agentd-unpack","unpack","65534","65534",NULL}. Errors: IO. */
+int unpack_start(char *const *argv, struct unpack_run *ret, struct err *err);
+/* Ask; then exactly raw_bytes are to be read from r->child.out_fd (unpack_take). Errors: IO (it is gone: unpack_end
+ * knows why). */
+int unpack_chunk(struct unpack_run *r, unsigned codec, struct buf packed, uint64_t raw_bytes,
+                 struct err *err);
+int unpack_patch(struct unpack_run *r, int pack_fd, struct err *err);
+int unpack_object(struct unpack_run *r, const int *fds, const uint64_t *sizes, unsigned n, uint64_t raw_bytes,
+                  struct err *err);
+int unpack_finish(struct unpack_run *r, struct err *err); /* the patch is used up: hear it from unpack_end */
+/* At most size bytes of what it makes, at least one. Errors: IO (it is gone). */
+ssize_t unpack_take(struct unpack_run *r, void *dst, size_t size, struct err *err);
+/* Its verdict, when all was taken or it is gone; reaps it. Errors: as it said (INVALID: damaged), IO. */
+int unpack_end(struct unpack_run *r, struct err *err);
+void unpack_done(struct unpack_run *r); /* kill and reap, when it still runs */
+#endif

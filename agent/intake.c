@@ -325,8 +325,10 @@ static int take_desired(struct core *c, const char *source, const struct envelop
     }
     if (rc == 0) {
         facts_of(c, &facts);
-        rc = judge_desired(&s.d, &facts, err);
-        rc = rc < 0 ? refuse(c, r, &s, digest, err) : accept(c, r, &s, e, digest, err);
+        if (judge_desired(&s.d, &facts, err) < 0)
+            rc = refuse(c, r, &s, digest, err);
+        else if ((rc = accept(c, r, &s, e, digest, err)) < 0 && !local && err_may_retry(err->kind))
+            hold(c, source, e, err->msg); /* a full disk: the broker does not send it again */
     }
     set_done(&s);
     return rc < 0 ? rc : 0;

@@ -61,7 +61,12 @@ static int install(struct store *s, const struct release_platform *p, const stru
         .manifest = p->manifest, .max_bytes = p->unpacked_bytes, .max_inodes = p->inodes, .pack = pack};
     struct store_cost cost;
     uint64_t got = 0;
-    int r = pack->patch ? 0 : store_pull_documents(s, pack, &got, err);
+    int r = 0;
+
+    if (store_has_image(s, &p->manifest))
+        return 0;
+    if (!pack->patch)
+        r = store_pull_documents(s, pack, &got, err);
 
     if (r == 0 && !pack->patch) {
         printf("documents %llu\n", (unsigned long long)got);

@@ -123,8 +123,8 @@ class Server:
         self.body(h, self.data[a:b])
 
     def serve_wrong_start(self, h, a, b):
-        self.head(h, 206, b - a, Content_Range="bytes %d-%d/%d" % (a + 1, b - 1, len(self.data)))
-        self.body(h, self.data[a:b])
+        self.head(h, 206, b - a - 1, Content_Range="bytes %d-%d/%d" % (a + 1, b - 1, len(self.data)))
+        self.body(h, self.data[a + 1:b])
 
     def serve_etag(self, h, a, b):
         """Half of what is asked for, and each time it is called something else."""

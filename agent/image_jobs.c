@@ -347,6 +347,7 @@ int images_install(struct core *c, const struct want *w, struct err *err)
     k->manifest = i->manifest;
     k->install.manifest = i->manifest;
     k->install.max_bytes = i->unpacked_bytes;
+    k->install.refuse_privileges = w->refuse_privileges;
     k->install.max_inodes = i->inodes;
     if (i->route.kind != ROUTE_LAYERS) {
         use_pack(k, w, i);

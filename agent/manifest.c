@@ -12,6 +12,7 @@ struct reader {
     struct err *err;
 };
 
+static const char *const privileges_names[] = {"strip", "refuse"};
 static const char *const enforce_names[] = {"best-effort", "required", "off"};
 static const char *const restart_names[] = {"no", "on-failure", "always"};
 static const char *const net_names[] = {"none", "host", "bridge"};
@@ -390,7 +391,7 @@ static int read_release(struct reader *r, const struct json_cur *app, struct wan
 /* Fields that shape no box: a change in them needs no new start. */
 static bool shapes_box(const char *key)
 {
-    static const char *const no[] = {"sources", "health", "restart", "stop"};
+    static const char *const no[] = {"sources", "health", "restart", "stop", "image_privileges"};
     for (unsigned i = 0; i < COUNT_OF(no); i++)
         if (strcmp(no[i], key) == 0)
             return false;
@@ -415,6 +416,14 @@ static int hash_app(struct reader *r, const struct json_cur *app, struct want *w
     return sha256_end(h, &w->hash, r->err);
 }
 
+static int read_privileges(struct reader *r, const struct json_cur *app, struct want *w)
+{
+    int refuse = 0;
+    int rc = json_get_enum(app, "image_privileges", JSON_OPTIONAL, privileges_names, 2, &refuse, r->err);
+    w->refuse_privileges = refuse == 1;
+    return rc;
+}
+
 static int read_app(struct reader *r, const struct json_cur *app, struct want *w)
 {
     *w = (struct want){.read_only = true};
@@ -424,8 +433,9 @@ static int read_app(struct reader *r, const struct json_cur *app, struct want *w
         get_text(r, app, "user", JSON_OPTIONAL, &w->user) < 0 || read_limits(r, app, w) < 0 ||
         read_caps(r, app, w) < 0 ||
         json_get_bool(app, "read_only", JSON_OPTIONAL, &w->read_only, r->err) < 0 ||
-        read_network(r, app, w) < 0 || read_mounts(r, app, w) < 0 || read_restart(r, app, w) < 0 ||
-        read_health(r, app, w) < 0 || read_stop_and_log(r, app, w) < 0 || json_done(app, r->err) < 0)
+        read_privileges(r, app, w) < 0 || read_network(r, app, w) < 0 || read_mounts(r, app, w) < 0 ||
+        read_restart(r, app, w) < 0 || read_health(r, app, w) < 0 || read_stop_and_log(r, app, w) < 0 ||
+        json_done(app, r->err) < 0)
         return -(int)r->err->kind;
     return hash_app(r, app, w);
 }

@@ -13,6 +13,7 @@
  *    "cpu":{"percent":50,"enforce":..}, "pids":{"max":32,"enforce":..},
  *    "userns":"required|best-effort|off", "seccomp":"required|best-effort|off",
  *    "capabilities":["NET_BIND_SERVICE"], "read_only":true (default; false is refused until there is an upper layer),
+ *    "image_privileges":"strip|refuse"   (set-id bits, extended attributes, device nodes of the image; default strip)
  *    "network":{"mode":"none|host|bridge",
  *               "ports":[{"host":8080,"container":80,"protocol":"tcp","address":"127.0.0.1"}]},
  *    "mounts":[{"type":"tmpfs","target":"/data","size_bytes":1048576},
@@ -80,6 +81,7 @@ struct want {
     enum policy_enforce memory_enforce, cpu_enforce, pids_enforce, userns, seccomp;
     uint64_t caps;
     bool read_only;
+    bool refuse_privileges; /* of the image: set-id bits, extended attributes, devices; else left out */
     enum net_mode net;
     struct want_port ports[LIM_PORTS];
     unsigned n_ports;

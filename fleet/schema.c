@@ -61,6 +61,7 @@ static const struct rule memory_rules[] = {
      .words = enforce_words,
      .help = "required: refuse the app where the kernel cannot"},
     END};
+static const char *const privileges_words[] = {"strip", "refuse", NULL};
 static const struct rule cpu_rules[] = {{.key = "percent",
                                          .type = RULE_NUMBER,
                                          .need = JSON_REQUIRED,
@@ -231,6 +232,10 @@ static const struct rule app_rules[] = {
      .words = cap_words,
      .help = "none by default; NET_BIND_SERVICE, not CAP_..."},
     {.key = "read_only", .type = RULE_BOOL, .help = "root file system: true (false is not possible yet)"},
+    {.key = "image_privileges",
+     .type = RULE_WORD,
+     .words = privileges_words,
+     .help = "set-id bits, xattrs, devices of the image: strip (default), refuse"},
     {.key = "network", .type = RULE_OBJECT, .members = network_rules, .help = "none by default"},
     {.key = "mounts",
      .type = RULE_OBJECTS,

@@ -191,17 +191,26 @@ static int count(struct install *i, const struct entry *e, struct err *err)
     return 0;
 }
 
-static void tell_stripped(struct install *i, const struct entry *e)
+/* What an image may not bring with it is left out and told, or is a reason to refuse the image. */
+static int strip(struct install *i, const struct entry *e, struct err *err)
 {
+    static const char *const what[] = {"left out (not a file, folder or link)", "set-uid bit taken away",
+                                       "set-gid bit taken away", "extended attributes left out"};
     char shown[120];
+    bool set_id = e->mode & 06000 && (e->kind == ENTRY_FILE || e->kind == ENTRY_DIR);
+    bool has[] = {e->kind == ENTRY_SKIPPED, set_id && e->mode & 04000, set_id && !(e->mode & 04000),
+                  e->flags & ENTRY_HAD_XATTR};
 
-    (void)entry_printable(e->path, shown, sizeof(shown));
-    if (e->kind == ENTRY_SKIPPED)
-        note(i, "%s: left out (not a file, folder or link)", shown);
-    else if (e->mode & 06000 && (e->kind == ENTRY_FILE || e->kind == ENTRY_DIR))
-        note(i, "%s: set-%cid bit taken away", shown, e->mode & 04000 ? 'u' : 'g');
-    if (e->flags & ENTRY_HAD_XATTR)
-        note(i, "%s: extended attributes left out", shown);
+    for (unsigned n = 0; n < COUNT_OF(what); n++) {
+        if (!has[n])
+            continue;
+        (void)entry_printable(e->path, shown, sizeof(shown));
+        if (i->in->refuse_privileges)
+            return err_set(err, ERR_INVALID, "%s: %s otherwise, and image_privileges is \"refuse\"", shown,
+                           what[n]);
+        note(i, "%s: %s", shown, what[n]);
+    }
+    return 0;
 }
 
 static bool deletes(const struct entry *e)
@@ -218,7 +227,7 @@ static int lay_one(struct install *i, const struct entry *e, bool from_record, s
     int r = count(i, e, err);
 
     if (r == 0)
-        tell_stripped(i, e);
+        r = strip(i, e, err);
     if (r == 0 && content)
         r = from_record ? take_recorded(i, e, &obj, err) : take_content(i, e, &obj, &d, err);
     else if (r == 0 && (e->kind == ENTRY_DIR || e->kind == ENTRY_SYMLINK || e->kind == ENTRY_FILE))

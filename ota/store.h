@@ -95,6 +95,8 @@ struct store_install {
         max_inodes;          /* of all files and of all entries of all layers, as the release signed them */
     char *const *untar_argv; /* program that turns a layer into entries: see untar_main.c */
     const struct store_pack *pack; /* come by this instead of by layers; NULL: by layers */
+    bool refuse_privileges; /* set-uid and set-gid bits, extended attributes, device nodes: INVALID with the
+                               path, instead of leaving them out. An image that is installed has none */
     char note[1024];
     uint64_t fetched_bytes, written_bytes; /* result: over the wire by this job; of new objects */
 };

@@ -64,5 +64,9 @@ bad "a rollout for one device" '.rollout = {salt: "a", slots: 1}'
 bad "a capability that opens the host" '.apps[0].capabilities = ["SYS_ADMIN"]'
 bad "a root file system that can be written" '.apps[0].read_only = false'
 bad "a source of another kind" '.apps[0].sources = ["ftp://x"]'
+bad "privileges that are not stripped" '.apps[0].image_privileges = "keep"'
+jq '.apps[0].image_privileges = "refuse"' "$T/desired" >"$T/bad"
+check "control: privileges refused" valid desired "$T/bad"
+check "control: privileges refused, fleetctl" fleetctl apply -f "$T/bad" -d dev-1 --dry-run >/dev/null 2>&1
 bad "a path with .." '.apps[0].cwd = "/a/../b"'
 bad "a digest in capitals" '.apps[0].release.digest |= ascii_upcase'

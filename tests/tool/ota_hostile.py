@@ -78,6 +78,19 @@ def try_stripped(c, store):
     c.check(os.listxattr(os.path.join(rootfs(store, image.digest), "cap")) == [], "xattrs kept")
 
 
+def try_privileges(c, store):
+    """The same refused, by its path, where the manifest asks for that."""
+    cases = (("su", member("su", data=b"su", mode=0o4755)), ("sg", member("sg", D, mode=0o2755)), ("dev/null", member("dev/null", T.CHRTYPE)),
+             ("cap", member("cap", data=b"c", pax={"SCHILY.xattr.security.capability": "\x01\x02"})))
+    for n, (path, entry) in enumerate(cases):
+        image = Layout(c.path("priv%d" % n), [tar(member("dev", D), entry)])
+        kind, out, err = install(store, image, env={"REFUSE": "1"})
+        c.check(kind == "invalid" and path + ":" in err and not os.path.exists(rootfs(store, image.digest)), "%s: %s %s" % (path, kind, err))
+    image = Layout(c.path("priv"), [tar(member("dev", D), member("plain", data=b"p", mode=0o755))])
+    kind, out, err = install(store, image, env={"REFUSE": "1"})
+    c.check(kind == "", "control: " + err)
+
+
 def try_duplicates(c, store):
     """As in tar, the last one wins; types may change."""
     image = Layout(c.path("dup"), [tar(
@@ -156,6 +169,7 @@ def main():
         c.check(kind == "" and open(os.path.join(rootfs(store, image.digest), "ok")).read() == "control", "control: " + err)
         try_refused(c, store, canary)
         try_stripped(c, store)
+        try_privileges(c, store)
         try_duplicates(c, store)
         try_bombs(c, store)
         try_orders(c, store, canary)

@@ -139,7 +139,7 @@ def replay(work):
     jobs = [(work, "prefix", prefixes[:len(prefixes) // 2]), (work, "prefix", prefixes[len(prefixes) // 2:]),
             (work, "random", some[:half]), (work, "random", some[half:])]
     failed, count = [], {}
-    with multiprocessing.Pool(2) as pool:
+    with multiprocessing.Pool(2, own_mounts) as pool:
         for name, n, bad in pool.imap_unordered(replay_some, jobs):
             count[name] = count.get(name, 0) + n
             failed += bad

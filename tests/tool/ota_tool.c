@@ -57,7 +57,11 @@ static int install(struct store *s, const struct digest *d, uint64_t bytes, uint
     static char uid[16], mode[] = "untar", nobody[] = "65534", untar[] = "agentd-untar";
     (void)str_fmt(uid, sizeof(uid), "%s", env_or("JOB_UID", nobody));
     char *argv[] = {env_or("UNTAR", untar), mode, uid, uid, NULL};
-    struct store_install in = {.manifest = *d, .max_bytes = bytes, .max_inodes = inodes, .untar_argv = argv};
+    struct store_install in = {.refuse_privileges = getenv("REFUSE") != NULL,
+                               .manifest = *d,
+                               .max_bytes = bytes,
+                               .max_inodes = inodes,
+                               .untar_argv = argv};
     int r = store_install(s, &in, getenv("PROGRESS") ? 1 : -1, err);
 
     printf("%s", in.note);

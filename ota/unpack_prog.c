@@ -45,17 +45,19 @@ static int next_ask(struct unpack *u, struct unpack_ask *ret, struct err *err)
                          .msg_controllen = sizeof(control.room)};
     ssize_t n;
 
+    drop_fds(u); /* first: the limit on open files leaves room for one set */
     do
         n = recvmsg(ASK_FD, &msg, MSG_WAITALL | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n <= 0)
         return n == 0 ? 0 : err_errno(err, errno, "read an ask");
-    drop_fds(u);
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
             u->n_fds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
             memcpy(u->fds, CMSG_DATA(c), sizeof(int) * u->n_fds);
         }
+    if (msg.msg_flags & MSG_CTRUNC)
+        return err_set(err, ERR_IO, "descriptors were lost");
     return n == (ssize_t)sizeof(*ret) ? 1 : err_set(err, ERR_IO, "half an ask");
 }
 

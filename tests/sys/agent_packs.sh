@@ -25,7 +25,7 @@ chmod 0755 "$root/bin/app"
 for i in $(seq 300); do printf 'module %s = { value: %s };\n%.0s' "$i" "$((i * 7))" $(seq $((i % 40 + 1))) >"$root/lib/many/m$i.js"; done
 cp "$BUILD/bin/fleetctl" "$root/opt/tool"
 head -c 3000000 /dev/urandom >"$root/opt/large"
-for i in 1 2 3 4; do head -c 30000 /dev/urandom >"$root/opt/part$i"; done
+for i in $(seq 12); do head -c 15000 /dev/urandom >"$root/opt/part$i"; done
 version() { # VERSION: what stands in $root
 	umoci new --image "$img:$1" >>"$T/log/images" 2>&1
 	umoci insert --image "$img:$1" "$root" / >>"$T/log/images" 2>&1
@@ -40,8 +40,8 @@ edit() { # VERSION
 }
 # files that are made of several old ones, one behind the other
 cat "$root"/opt/part{1,2,3,4} >"$root/opt/joined-a"
-cat "$root"/opt/part{4,3,2,1} >"$root/opt/joined-b"
-cat "$root"/opt/part{2,4,1,3} >"$root/opt/joined-c"
+cat "$root"/opt/part{5,6,7,8} >"$root/opt/joined-b"
+cat "$root"/opt/part{9,10,11,12} >"$root/opt/joined-c"
 rm "$root"/opt/part*
 edit 2; mv "$root/lib/many/m200.js" "$root/opt/moved.js"; rm "$root/lib/many/m201.js"; version 2
 edit 3; cp "$root/lib/many/m5.js" "$root/opt/twin.js"; chmod 0600 "$root/opt/twin.js"; version 3

@@ -135,18 +135,30 @@ static int try_object(struct patch_make *m, struct patch_object *o, struct best 
     return 0;
 }
 
+static int find_anchors(struct patch_object *o, struct err *err)
+{
+    size_t pieces = patch_object_pieces(o);
+
+    return pieces < LIM_PATCH_COVERS ? patch_anchor_find(o, LIM_PATCH_COVERS - pieces, err) : 0;
+}
+
 static int try_covers(struct patch_make *m, struct patch_object *o, struct best *best, struct err *err)
 {
     int r = 0;
 
     match_thin(&o->covers, LIM_PATCH_COVERS);
     bool can = m->predict && predict_head_len(o->fresh) > 0;
-    for (int way = 0; r == 0 && way < (can ? 4 : 2); way++) {
+    o->run_min = 4;
+    for (int way = 0; r == 0 && way < (can ? 6 : 2); way++) {
         o->runs = way & 1;
-        o->predicted = way & 2;
-        o->run_min = 4;
-        r = try_object(m, o, best, err);
+        o->predicted = way >= 2;
+        if (way == 4)
+            r = find_anchors(o, err);
+        if (r == 0 && (way < 4 || o->anchors.n > 0))
+            r = try_object(m, o, best, err);
     }
+    free(steal_ptr(&o->anchors.c));
+    o->anchors.n = 0;
     return r;
 }
 

@@ -319,8 +319,12 @@ static int view_open(struct view *v, const struct part *t, bool *ret_use, struct
         (at_va - (s->va + in)) & (p->fresh.machine == ELF_A64 ? 3 : p->fresh.machine != ELF_X64))
         *ret_use = false;
     v->w = (struct window){&m->elf, s, p->old, from + t->len + tail, s->va + in - from, (size_t)in - from};
-    v->look = (struct predict_look){
-        .window = &v->w, .new_va = at_va - from, .from = from, .to = from + t->len, .image = t->image};
+    v->look = (struct predict_look){.window = &v->w,
+                                    .new_va = at_va - from,
+                                    .from = from,
+                                    .to = from + t->len,
+                                    .new_at = t->new_at,
+                                    .image = t->image};
     return p->src.read(p->src.arg, m->at + t->at - from, p->old, v->w.len, err);
 }
 

@@ -127,6 +127,7 @@ struct predict_look {
     uint64_t new_va, base_va; /* of window->p[0] after the move; of the site's base */
     uint64_t old_key;
     size_t from, to;
+    uint32_t new_at; /* of window->p[from] after the move */
     unsigned image;
 };
 typedef void look_fn(void *arg, const struct predict_look *l, const struct site *s);

@@ -184,6 +184,8 @@ bool field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, u
         return true;
     case FIELD_REL32:
         return put_word(p, (int64_t)(target - (va + (uint64_t)(int64_t)s->extra)));
+    case FIELD_BACK32:
+        return put_word(p, (int64_t)(va - target));
     case FIELD_BASE32:
         return put_word(p, (int64_t)(target - base));
     case FIELD_INDEX32:
@@ -265,6 +267,9 @@ bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint
         break;
     case FIELD_REL32:
         v = va + (uint64_t)(int64_t)s->extra + (uint64_t)(int64_t)(int32_t)get32(p);
+        break;
+    case FIELD_BACK32:
+        v = va - (uint64_t)(int64_t)(int32_t)get32(p);
         break;
     case FIELD_BASE32:
         v = base + (uint64_t)(int64_t)(int32_t)get32(p);

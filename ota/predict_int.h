@@ -56,6 +56,7 @@ enum field {
     FIELD_ABS64, /* the address */
     FIELD_ABS32,
     FIELD_REL32,   /* address - (place + extra) */
+    FIELD_BACK32,  /* place - address */
     FIELD_BASE32,  /* address - base */
     FIELD_INDEX32, /* (address - base) / extra */
     FIELD_A64_26,  /* B, BL */

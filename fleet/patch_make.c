@@ -5,6 +5,8 @@
 #include "platform/crypto.h"
 #include "platform/fs.h"
 
+#define PASSES 2 /* of matching with comparable addresses: each finds more of them */
+
 struct patch_make {
     enum pack_codec codec;
     int fd;
@@ -142,14 +144,26 @@ static int find_anchors(struct patch_object *o, struct err *err)
     return pieces < LIM_PATCH_COVERS ? patch_anchor_find(o, LIM_PATCH_COVERS - pieces, err) : 0;
 }
 
+static bool can_predict(const struct patch_make *m, const struct patch_object *o)
+{
+    return m->predict && predict_head_len(o->fresh) > 0;
+}
+
+static void drop_covers(struct patch_object *o)
+{
+    free(steal_ptr(&o->covers.c));
+    free(steal_ptr(&o->anchors.c));
+    o->covers.n = o->anchors.n = 0;
+}
+
+/* With these covers: with runs or without, predicted or not, with anchors or without. */
 static int try_covers(struct patch_make *m, struct patch_object *o, struct best *best, struct err *err)
 {
     int r = 0;
 
     match_thin(&o->covers, LIM_PATCH_COVERS);
-    bool can = m->predict && predict_head_len(o->fresh) > 0;
     o->run_min = 4;
-    for (int way = 0; r == 0 && way < (can ? 6 : 2); way++) {
+    for (int way = 0; r == 0 && way < (can_predict(m, o) ? 6 : 2); way++) {
         o->runs = way & 1;
         o->predicted = way >= 2;
         if (way == 4)
@@ -157,9 +171,22 @@ static int try_covers(struct patch_make *m, struct patch_object *o, struct best 
         if (r == 0 && (way < 4 || o->anchors.n > 0))
             r = try_object(m, o, best, err);
     }
-    free(steal_ptr(&o->anchors.c));
-    o->anchors.n = 0;
     return r;
+}
+
+/* Once more, with covers of bytes in which addresses are comparable. */
+static int try_normal(struct patch_make *m, struct patch_object *o, struct best *best, struct err *err)
+{
+    uint8_t AUTO_MEM *old = NULL, AUTO_MEM *fresh = NULL;
+    struct match AUTO_FREE(match) *index = NULL;
+    int r = patch_normal(o, &old, &fresh, err);
+
+    drop_covers(o);
+    if (r == 0)
+        r = match_new(buf_of(old, o->old.len), &index, err);
+    if (r == 0)
+        r = match_make(index, buf_of(fresh, o->fresh.len), MATCH_LIKE, &o->covers, err);
+    return r < 0 ? r : try_covers(m, o, best, err);
 }
 
 static int try_matches(struct patch_make *m, struct patch_object *o, struct best *best, struct err *err)
@@ -171,8 +198,9 @@ static int try_matches(struct patch_make *m, struct patch_object *o, struct best
         r = match_make(index, o->fresh, (enum match_how)how, &o->covers, err);
         if (r == 0)
             r = try_covers(m, o, best, err);
-        free(steal_ptr(&o->covers.c));
-        o->covers.n = 0;
+        for (int pass = 0; r == 0 && how == MATCH_LIKE && can_predict(m, o) && pass < PASSES; pass++)
+            r = try_normal(m, o, best, err);
+        drop_covers(o);
     }
     return r;
 }

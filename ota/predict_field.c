@@ -293,3 +293,42 @@ bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint
     *ret = v;
     return true;
 }
+
+void field_fill(const struct site *s, uint8_t *p, uint64_t v)
+{
+    const struct spread *sp = &spreads[s->field];
+    struct site as = *s;
+
+    if (sp->bytes > 0) {
+        unsigned n = 0;
+        for (const struct bits *b = sp->bits; b->n > 0; b++)
+            n += b->n;
+        (void)spread_put(sp, p, (int64_t)(v << (64 - n)) >> (64 - n) << sp->unit);
+        return;
+    }
+    switch ((enum field)s->field) {
+    case FIELD_ABS64:
+    case FIELD_FILE64:
+        put32(p + 4, 0);
+        put32(p, (uint32_t)v);
+        break;
+    case FIELD_A64_LOW:
+        (void)field_put(s, p, 0, v << s->extra, 0);
+        break;
+    case FIELD_A64_PAGE:
+        (void)page_put(p, 0, (v & 0xfffff) << 12);
+        break;
+    case FIELD_T32_24:
+        (void)t32_put(p, (int64_t)((v & 0x7fffff) << 1));
+        break;
+    case FIELD_T32_MOV:
+    case FIELD_RV_HIGH:
+    case FIELD_RV_LOW:
+    case FIELD_RV_LOW_S:
+        as.back = 0;
+        (void)field_put(&as, p, 0, v * 0x9e3779b97f4a7c15ULL >> 32, 0);
+        break;
+    default:
+        put32(p, (uint32_t)v);
+    }
+}

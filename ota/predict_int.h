@@ -97,6 +97,9 @@ bool field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, u
 bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va, uint64_t base,
                uint64_t *ret);
 
+/* For matching: put the low bits of v where the field is, whatever it would mean. */
+void field_fill(const struct site *s, uint8_t *p, uint64_t v);
+
 /* ---- predict_a64.c, _x64.c, _arm.c, _riscv.c, _data.c: where they are ---- */
 
 struct window {

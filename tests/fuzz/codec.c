@@ -54,7 +54,7 @@ void fuzz_seeds(void (*fn)(const uint8_t *data, size_t len))
     struct err err = ERR_INIT;
 
     for (size_t i = 0; i < sizeof(raw); i++)
-        raw[i] = i % 90 < 80 ? (uint8_t)"a line of text, "[i % 16] : (uint8_t)(i >> 6);
+        raw[i] = i % 90 < 80 ? (uint8_t) "a line of text, "[i % 16] : (uint8_t)(i >> 6);
     for (unsigned id = 0; id < 2 * PACK_CODEC_COUNT_; id++) {
         enum pack_codec codec = (enum pack_codec)(id % PACK_CODEC_COUNT_);
         bool segment = id >= PACK_CODEC_COUNT_;

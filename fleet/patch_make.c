@@ -5,6 +5,8 @@
 #include "platform/crypto.h"
 #include "platform/fs.h"
 
+#define PASSES 2 /* of matching with comparable addresses: each finds more of them */
+
 struct patch_make {
     enum pack_codec codec;
     int fd;
@@ -113,11 +115,29 @@ static int packed_size(struct patch_make *m, struct buf stream, uint64_t *ret, s
 struct best {
     struct bytes stream;
     uint64_t packed;
-    size_t covers, anchors, pieces;
+    struct match_covers covers;
+    struct patch_anchors anchors;
+    size_t pieces;
     bool predicted, any;
 };
 
-static int try_object(struct patch_make *m, struct patch_object *o, struct best *best, struct err *err)
+static struct cover *copy_of(const struct cover *c, size_t n)
+{
+    struct cover *copy = mem_need((n + 1) * sizeof(*copy));
+
+    if (n > 0)
+        memcpy(copy, c, n * sizeof(*copy));
+    return copy;
+}
+
+static void best_done(struct best *b)
+{
+    bytes_done(&b->stream);
+    free(b->covers.c);
+    free(b->anchors.c);
+}
+
+static int try_object(struct patch_make *m, const struct patch_object *o, struct best *best, struct err *err)
 {
     struct bytes stream = {NULL, 0, 0};
     uint64_t packed = 0;
@@ -129,25 +149,90 @@ static int try_object(struct patch_make *m, struct patch_object *o, struct best 
         bytes_done(&stream);
         return r;
     }
-    bytes_done(&best->stream);
-    *best =
-        (struct best){stream, packed, o->covers.n, o->anchors.n, patch_object_pieces(o), o->predicted, true};
+    struct best now = {.stream = stream,
+                       .packed = packed,
+                       .covers = {copy_of(o->covers.c, o->covers.n), o->covers.n},
+                       .anchors = {copy_of(o->anchors.c, o->anchors.n), o->anchors.n},
+                       .pieces = patch_object_pieces(o),
+                       .predicted = o->predicted,
+                       .any = true};
+    best_done(best);
+    *best = now;
     return 0;
 }
 
-static int try_covers(struct patch_make *m, struct patch_object *o, struct best *best, struct err *err)
+/* The best way once more without runs: zeros are sent as they are, which LZMA sometimes packs better. */
+static int try_without_runs(struct patch_make *m, const struct patch_object *o, struct best *best,
+                            struct err *err)
+{
+    struct patch_object as = *o;
+    struct best was = *best;
+
+    as.covers = was.covers;
+    as.anchors = was.anchors;
+    as.predicted = was.predicted;
+    as.runs = false;
+    best->covers.c = copy_of(was.covers.c, was.covers.n);
+    best->anchors.c = copy_of(was.anchors.c, was.anchors.n);
+    int r = try_object(m, &as, best, err);
+    free(was.covers.c);
+    free(was.anchors.c);
+    return r;
+}
+
+static int find_anchors(struct patch_object *o, struct err *err)
+{
+    size_t pieces = patch_object_pieces(o);
+
+    return pieces < LIM_PATCH_COVERS ? patch_anchor_find(o, LIM_PATCH_COVERS - pieces, err) : 0;
+}
+
+static bool can_predict(const struct patch_make *m, const struct patch_object *o)
+{
+    return m->predict && predict_head_len(o->fresh) > 0;
+}
+
+static void drop_covers(struct patch_object *o)
+{
+    free(steal_ptr(&o->covers.c));
+    free(steal_ptr(&o->anchors.c));
+    o->covers.n = o->anchors.n = 0;
+}
+
+/* With these covers: predicted or not, with anchors or without. */
+static int try_covers(struct patch_make *m, struct patch_object *o, bool plain, struct best *best,
+                      struct err *err)
 {
     int r = 0;
 
     match_thin(&o->covers, LIM_PATCH_COVERS);
-    bool can = m->predict && predict_head_len(o->fresh) > 0;
-    for (int way = 0; r == 0 && way < (can ? 4 : 2); way++) {
-        o->runs = way & 1;
-        o->predicted = way & 2;
-        o->run_min = 4;
+    o->run_min = 4;
+    o->runs = true;
+    o->predicted = false;
+    if (plain)
         r = try_object(m, o, best, err);
-    }
-    return r;
+    if (r < 0 || !can_predict(m, o))
+        return r;
+    o->predicted = true;
+    r = try_object(m, o, best, err);
+    if (r == 0)
+        r = find_anchors(o, err);
+    return r == 0 && o->anchors.n > 0 ? try_object(m, o, best, err) : r;
+}
+
+/* Once more, with covers of bytes in which addresses are comparable. */
+static int try_normal(struct patch_make *m, struct patch_object *o, struct best *best, struct err *err)
+{
+    uint8_t AUTO_MEM *old = NULL, AUTO_MEM *fresh = NULL;
+    struct match AUTO_FREE(match) *index = NULL;
+    int r = patch_normal(o, &old, &fresh, err);
+
+    drop_covers(o);
+    if (r == 0)
+        r = match_new(buf_of(old, o->old.len), &index, err);
+    if (r == 0)
+        r = match_make(index, buf_of(fresh, o->fresh.len), MATCH_LIKE, &o->covers, err);
+    return r < 0 ? r : try_covers(m, o, false, best, err);
 }
 
 static int try_matches(struct patch_make *m, struct patch_object *o, struct best *best, struct err *err)
@@ -155,14 +240,20 @@ static int try_matches(struct patch_make *m, struct patch_object *o, struct best
     struct match AUTO_FREE(match) *index = NULL;
     int r = match_new(o->old, &index, err);
 
-    for (int how = MATCH_LIKE; r == 0 && how <= MATCH_EXACT; how++) {
-        r = match_make(index, o->fresh, (enum match_how)how, &o->covers, err);
+    if (r == 0)
+        r = match_make(index, o->fresh, MATCH_LIKE, &o->covers, err);
+    if (r == 0)
+        r = try_covers(m, o, true, best, err);
+    for (int pass = 0; r == 0 && can_predict(m, o) && pass < PASSES; pass++)
+        r = try_normal(m, o, best, err);
+    drop_covers(o);
+    if (r == 0 && !can_predict(m, o)) {
+        r = match_make(index, o->fresh, MATCH_EXACT, &o->covers, err);
         if (r == 0)
-            r = try_covers(m, o, best, err);
-        free(steal_ptr(&o->covers.c));
-        o->covers.n = 0;
+            r = try_covers(m, o, true, best, err);
+        drop_covers(o);
     }
-    return r;
+    return r < 0 ? r : try_without_runs(m, o, best, err);
 }
 
 int patch_make_object(struct patch_make *m, const struct buf *bases, unsigned n_bases, struct buf new_bytes,
@@ -188,14 +279,15 @@ int patch_make_object(struct patch_make *m, const struct buf *bases, unsigned n_
     if (r == 0)
         r = stream_add(m, buf_of(best.stream.p, best.stream.len), err);
     if (r == 0) {
-        m->head.max_covers = best.covers > m->head.max_covers ? (uint32_t)best.covers : m->head.max_covers;
+        m->head.max_covers =
+            best.covers.n > m->head.max_covers ? (uint32_t)best.covers.n : m->head.max_covers;
         m->head.max_pieces = best.pieces > m->head.max_pieces ? (uint32_t)best.pieces : m->head.max_pieces;
         m->head.predicted |= best.predicted;
         if (ret)
-            *ret = (struct patch_cost){best.stream.len, best.packed, (uint32_t)best.covers,
-                                       (uint32_t)best.anchors, best.predicted};
+            *ret = (struct patch_cost){best.stream.len, best.packed, (uint32_t)best.covers.n,
+                                       (uint32_t)best.anchors.n, best.predicted};
     }
-    bytes_done(&best.stream);
+    best_done(&best);
     bytes_done(&joined);
     return r;
 }

@@ -225,23 +225,30 @@ static int add_block(struct build *b, uint64_t start, uint64_t end, struct err *
 
 /* ---- the object ---- */
 
-static int start_prediction(struct build *b, struct err *err)
+int patch_object_predict(const struct patch_object *o, struct predict *p, struct err *err)
 {
-    const struct patch_object *o = b->o;
     struct predict_source src = {.n_bases = o->n_bases, .read = read_old, .arg = (void *)(uintptr_t)o};
 
     for (unsigned i = 0; i < o->n_bases; i++)
         src.sizes[i] = o->bases[i].len;
+    int r = predict_begin(p, &src, err);
+    if (r == 0)
+        r = predict_covers(p, o->covers.c, o->covers.n, err);
+    return r < 0 ? r : predict_head(p, buf_of(o->fresh.p, predict_head_len(o->fresh)), o->fresh.len, err);
+}
+
+static int start_prediction(struct build *b, struct err *err)
+{
+    const struct patch_object *o = b->o;
+    int r = patch_object_predict(o, b->predict, err);
+
     b->head_len = predict_head_len(o->fresh);
     bytes_number(b->out, b->head_len);
     bytes_number(b->out, o->anchors.n);
     add_anchors(b->out, &o->anchors);
-    int r = predict_begin(b->predict, &src, err);
-    if (r == 0)
-        r = predict_covers(b->predict, o->covers.c, o->covers.n, err);
     for (size_t i = 0; r == 0 && i < o->anchors.n; i++)
         r = predict_anchor(b->predict, &o->anchors.c[i], err);
-    return r < 0 ? r : predict_head(b->predict, buf_of(o->fresh.p, b->head_len), o->fresh.len, err);
+    return r;
 }
 
 int patch_object_build(const struct patch_object *o, struct bytes *ret, struct err *err)

@@ -3,6 +3,7 @@
 #include "ota/predict_int.h"
 
 #define BEFORE     256U  /* bytes that a window shows before its piece: what code leads up to it */
+#define BEFORE_X64 64U   /* a dozen instructions, to fall into step */
 #define BEFORE_ARM 1120U /* a literal pool is fetched from up to 1 KiB before it */
 #define AFTER      64U
 #define FAR        (1U << 20) /* an address between two covers goes with the one before it, if that is no farther */
@@ -311,7 +312,9 @@ static int view_open(struct view *v, const struct part *t, bool *ret_use, struct
     const struct elf_section *s = t->section;
     const struct image *m = &p->images[t->image];
     uint64_t in = t->at - s->at, left = s->len - in - t->len, at_va = 0;
-    size_t lead = p->fresh.machine == ELF_ARM ? BEFORE_ARM : BEFORE;
+    size_t lead = p->fresh.machine == ELF_ARM   ? BEFORE_ARM
+                  : p->fresh.machine == ELF_X64 ? BEFORE_X64
+                                                : BEFORE;
     size_t from = in < lead ? (size_t)in : lead, tail = left < AFTER ? (size_t)left : AFTER;
 
     *ret_use = s->va == 0 || elf_at_to_va(&p->fresh, t->new_at, &at_va);
@@ -319,8 +322,12 @@ static int view_open(struct view *v, const struct part *t, bool *ret_use, struct
         (at_va - (s->va + in)) & (p->fresh.machine == ELF_A64 ? 3 : p->fresh.machine != ELF_X64))
         *ret_use = false;
     v->w = (struct window){&m->elf, s, p->old, from + t->len + tail, s->va + in - from, (size_t)in - from};
-    v->look = (struct predict_look){
-        .window = &v->w, .new_va = at_va - from, .from = from, .to = from + t->len, .image = t->image};
+    v->look = (struct predict_look){.window = &v->w,
+                                    .new_va = at_va - from,
+                                    .from = from,
+                                    .to = from + t->len,
+                                    .new_at = t->new_at,
+                                    .image = t->image};
     return p->src.read(p->src.arg, m->at + t->at - from, p->old, v->w.len, err);
 }
 

@@ -95,24 +95,42 @@ static void symbols(const struct window *w, site_fn *fn, void *arg)
     }
 }
 
-/* Distances from the word itself to code, which unwind tables are full of. */
-static void distances(const struct window *w, bool only_rows, site_fn *fn, void *arg)
+/* A distance from the word itself to code? Then *ret is its site. */
+static bool distance(const struct window *w, size_t at, struct site *ret)
 {
+    int64_t d = at + 4 <= w->len ? (int32_t)get(w->p + at, 4) : 0;
+
+    *ret = (struct site){.at = (uint32_t)at, .field = FIELD_REL32, .target = w->va + at + (uint64_t)d};
+    return (d >= 0x400 || d <= -0x400) && in_code(w, ret->target);
+}
+
+/* Tables among other data: one distance alone may be chance. */
+static void tables(const struct window *w, site_fn *fn, void *arg)
+{
+    struct site s, next;
     bool before = false;
 
     for (size_t at = (size_t)(-w->va & 3); at + 4 <= w->len; at += 4) {
-        int32_t d = (int32_t)get(w->p + at, 4);
-        struct site s = {
-            .at = (uint32_t)at, .field = FIELD_REL32, .target = w->va + at + (uint64_t)(int64_t)d};
-        bool is = (d >= 0x400 || d <= -0x400) && in_code(w, s.target);
-        /* among other data one alone may be chance */
-        if (is && only_rows && !before)
-            is = before = at + 8 <= w->len &&
-                          in_code(w, w->va + at + 4 + (uint64_t)(int64_t)(int32_t)get(w->p + at + 4, 4));
-        else
-            before = is;
-        if (is)
+        before = distance(w, at, &s) && (before || distance(w, at + 4, &next));
+        if (before)
             fn(arg, &s);
+    }
+}
+
+/* .eh_frame: each entry has its length, the way back to what it shares with others, then the distance to its code. */
+static void unwind(const struct window *w, site_fn *fn, void *arg)
+{
+    struct site s;
+
+    for (size_t at = (size_t)(-w->va & 3); at + 4 <= w->len; at += 4) {
+        if (!distance(w, at, &s))
+            continue;
+        fn(arg, &s);
+        uint32_t back = at >= 4 ? (uint32_t)get(w->p + at - 4, 4) : 0;
+        if (back < 4 || back % 4 != 0 || back > w->offset + at)
+            continue;
+        s = (struct site){.at = (uint32_t)at - 4, .field = FIELD_BACK32, .target = w->va + at - 4 - back};
+        fn(arg, &s);
     }
 }
 
@@ -159,7 +177,7 @@ void sites_data(const struct window *w, site_fn *fn, void *arg)
         symbols(w, fn, arg);
         break;
     case ELF_UNWIND:
-        distances(w, false, fn, arg);
+        unwind(w, fn, arg);
         break;
     case ELF_UNWIND_HDR:
         unwind_index(w, fn, arg);
@@ -167,7 +185,7 @@ void sites_data(const struct window *w, site_fn *fn, void *arg)
     case ELF_TABLES:
         if (w->elf->fixed)
             words(w, fn, arg);
-        distances(w, true, fn, arg);
+        tables(w, fn, arg);
         break;
     case ELF_HEADERS:
         headers(w, fn, arg);

@@ -36,23 +36,25 @@ struct bits {
 struct spread {
     uint8_t bytes, unit; /* of the instruction; the distance counts units of 1 << unit bytes */
     uint8_t ahead;       /* pc is so far ahead of the instruction */
+    uint8_t n;           /* bits of the distance, 2 to 32 */
     uint32_t same;       /* bits that tell the kind of instruction: equal in old and new */
     struct bits bits[9]; /* n 0: end */
 };
 
 static const struct spread spreads[FIELD_COUNT_] = {
-    [FIELD_A64_26] = {4, 2, 0, 0xfc000000, {{0, 26}}},
-    [FIELD_A64_19] = {4, 2, 0, 0xff000000, {{5, 19}}},
-    [FIELD_A64_14] = {4, 2, 0, 0xff000000, {{5, 14}}},
-    [FIELD_A64_ADR] = {4, 0, 0, 0x9f000000, {{29, 2}, {5, 19}}},
-    [FIELD_T32_11] = {2, 1, 4, 0xf800, {{0, 11}}},
-    [FIELD_T32_8] = {2, 1, 4, 0xff00, {{0, 8}}},
-    [FIELD_T32_20] = {4, 1, 4, 0xd000fbc0, {{16, 11}, {0, 6}, {29, 1}, {27, 1}, {10, 1}}},
-    [FIELD_A32_24] = {4, 2, 8, 0xff000000, {{0, 24}}},
-    [FIELD_RV_20] = {4, 1, 0, 0xfff, {{21, 10}, {20, 1}, {12, 8}, {31, 1}}},
-    [FIELD_RV_12] = {4, 1, 0, 0x707f, {{8, 4}, {25, 6}, {7, 1}, {31, 1}}},
-    [FIELD_RV_C11] = {2, 1, 0, 0xe003, {{3, 3}, {11, 1}, {2, 1}, {7, 1}, {6, 1}, {9, 2}, {8, 1}, {12, 1}}},
-    [FIELD_RV_C8] = {2, 1, 0, 0xe003, {{3, 2}, {10, 2}, {2, 1}, {5, 2}, {12, 1}}},
+    [FIELD_A64_26] = {4, 2, 0, 26, 0xfc000000, {{0, 26}}},
+    [FIELD_A64_19] = {4, 2, 0, 19, 0xff000000, {{5, 19}}},
+    [FIELD_A64_14] = {4, 2, 0, 14, 0xff000000, {{5, 14}}},
+    [FIELD_A64_ADR] = {4, 0, 0, 21, 0x9f000000, {{29, 2}, {5, 19}}},
+    [FIELD_T32_11] = {2, 1, 4, 11, 0xf800, {{0, 11}}},
+    [FIELD_T32_8] = {2, 1, 4, 8, 0xff00, {{0, 8}}},
+    [FIELD_T32_20] = {4, 1, 4, 20, 0xd000fbc0, {{16, 11}, {0, 6}, {29, 1}, {27, 1}, {10, 1}}},
+    [FIELD_A32_24] = {4, 2, 8, 24, 0xff000000, {{0, 24}}},
+    [FIELD_RV_20] = {4, 1, 0, 20, 0xfff, {{21, 10}, {20, 1}, {12, 8}, {31, 1}}},
+    [FIELD_RV_12] = {4, 1, 0, 12, 0x707f, {{8, 4}, {25, 6}, {7, 1}, {31, 1}}},
+    [FIELD_RV_C11] =
+        {2, 1, 0, 11, 0xe003, {{3, 3}, {11, 1}, {2, 1}, {7, 1}, {6, 1}, {9, 2}, {8, 1}, {12, 1}}},
+    [FIELD_RV_C8] = {2, 1, 0, 8, 0xe003, {{3, 2}, {10, 2}, {2, 1}, {5, 2}, {12, 1}}},
 };
 
 static uint32_t insn_get(const uint8_t *p, unsigned bytes)
@@ -63,20 +65,15 @@ static uint32_t insn_get(const uint8_t *p, unsigned bytes)
 static bool spread_put(const struct spread *sp, uint8_t *p, int64_t distance)
 {
     uint32_t v = insn_get(p, sp->bytes);
-    unsigned n = 0;
+    int64_t left = distance >> sp->unit, reach = (int64_t)1 << (sp->n - 1);
 
-    if (distance & ((1 << sp->unit) - 1))
+    if (distance & ((1 << sp->unit) - 1) || left < -reach || left >= reach)
         return false;
-    distance >>= sp->unit;
-    int64_t left = distance;
     for (const struct bits *b = sp->bits; b->n > 0; b++) {
-        uint32_t mask = b->n == 32 ? UINT32_MAX : (1U << b->n) - 1;
+        uint32_t mask = (1U << b->n) - 1;
         v = (v & ~(mask << b->at)) | ((uint32_t)left & mask) << b->at;
         left >>= b->n;
-        n += b->n;
     }
-    if (distance < -((int64_t)1 << (n - 1)) || distance >= (int64_t)1 << (n - 1))
-        return false;
     if (sp->bytes == 2)
         put16(p, v);
     else
@@ -94,8 +91,8 @@ static int64_t spread_get(const struct spread *sp, const uint8_t *p)
         d |= (uint64_t)(v >> b->at & ((1U << b->n) - 1)) << n;
         n += b->n;
     }
-    if (d >> (n - 1) & 1)
-        d |= UINT64_MAX << n;
+    if (d >> (sp->n - 1) & 1)
+        d |= UINT64_MAX << sp->n;
     return (int64_t)(d << sp->unit);
 }
 
@@ -184,6 +181,8 @@ bool field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, u
         return true;
     case FIELD_REL32:
         return put_word(p, (int64_t)(target - (va + (uint64_t)(int64_t)s->extra)));
+    case FIELD_BACK32:
+        return put_word(p, (int64_t)(va - target));
     case FIELD_BASE32:
         return put_word(p, (int64_t)(target - base));
     case FIELD_INDEX32:
@@ -266,6 +265,9 @@ bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint
     case FIELD_REL32:
         v = va + (uint64_t)(int64_t)s->extra + (uint64_t)(int64_t)(int32_t)get32(p);
         break;
+    case FIELD_BACK32:
+        v = va - (uint64_t)(int64_t)(int32_t)get32(p);
+        break;
     case FIELD_BASE32:
         v = base + (uint64_t)(int64_t)(int32_t)get32(p);
         break;
@@ -287,4 +289,40 @@ bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint
     }
     *ret = v;
     return true;
+}
+
+void field_fill(const struct site *s, uint8_t *p, uint64_t v)
+{
+    const struct spread *sp = &spreads[s->field];
+    struct site as = *s;
+
+    if (sp->bytes > 0) {
+        (void)spread_put(sp, p, ((int64_t)(v << (64 - sp->n)) >> (64 - sp->n)) * (1 << sp->unit));
+        return;
+    }
+    switch ((enum field)s->field) {
+    case FIELD_ABS64:
+    case FIELD_FILE64:
+        put32(p + 4, 0);
+        put32(p, (uint32_t)v);
+        break;
+    case FIELD_A64_LOW:
+        (void)field_put(s, p, 0, v << s->extra, 0);
+        break;
+    case FIELD_A64_PAGE:
+        (void)page_put(p, 0, (v & 0xfffff) << 12);
+        break;
+    case FIELD_T32_24:
+        (void)t32_put(p, (int64_t)((v & 0x7fffff) << 1));
+        break;
+    case FIELD_T32_MOV:
+    case FIELD_RV_HIGH:
+    case FIELD_RV_LOW:
+    case FIELD_RV_LOW_S:
+        as.back = 0;
+        (void)field_put(&as, p, 0, v * 0x9e3779b97f4a7c15ULL >> 32, 0);
+        break;
+    default:
+        put32(p, (uint32_t)v);
+    }
 }

@@ -56,6 +56,7 @@ enum field {
     FIELD_ABS64, /* the address */
     FIELD_ABS32,
     FIELD_REL32,   /* address - (place + extra) */
+    FIELD_BACK32,  /* place - address */
     FIELD_BASE32,  /* address - base */
     FIELD_INDEX32, /* (address - base) / extra */
     FIELD_A64_26,  /* B, BL */
@@ -96,6 +97,9 @@ bool field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, u
 bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va, uint64_t base,
                uint64_t *ret);
 
+/* For matching: put the low bits of v where the field is, whatever it would mean. */
+void field_fill(const struct site *s, uint8_t *p, uint64_t v);
+
 /* ---- predict_a64.c, _x64.c, _arm.c, _riscv.c, _data.c: where they are ---- */
 
 struct window {
@@ -127,6 +131,7 @@ struct predict_look {
     uint64_t new_va, base_va; /* of window->p[0] after the move; of the site's base */
     uint64_t old_key;
     size_t from, to;
+    uint32_t new_at; /* of window->p[from] after the move */
     unsigned image;
 };
 typedef void look_fn(void *arg, const struct predict_look *l, const struct site *s);

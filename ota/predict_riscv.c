@@ -46,7 +46,7 @@ static enum field partner(uint32_t v, unsigned rd, int64_t *ret)
 static void auipc(const struct window *w, size_t at, struct highs *h, site_fn *fn, void *arg)
 {
     uint32_t v = word(w, at), rd = v >> 7 & 31;
-    int64_t low;
+    int64_t low = 0;
 
     h->at[rd] = rd > 0 ? (uint32_t)at + 1 : 0;
     h->value[rd] = w->va + at + (uint64_t)sign(v & 0xfffff000, 32);
@@ -76,7 +76,7 @@ static void branch(const struct window *w, size_t at, enum field field, int64_t 
 static void one_wide(const struct window *w, size_t at, struct highs *h, site_fn *fn, void *arg)
 {
     uint32_t v = word(w, at), op = v & 0x7f, rd = v >> 7 & 31, rs = v >> 15 & 31;
-    int64_t low;
+    int64_t low = 0;
 
     if (op == 0x17) {
         auipc(w, at, h, fn, arg);

@@ -73,47 +73,40 @@ static bool opcode(const uint8_t *p, size_t len, size_t at, struct insn *n)
     return false;
 }
 
+/* What follows modrm, by mod and rm: bytes of displacement, and whether SIB comes before them. */
+enum { SIB = 8, RELATIVE = 16 };
+static const uint8_t tails[4][8] = {
+    {0, 0, 0, 0, SIB, 4 | RELATIVE, 0, 0},
+    {1, 1, 1, 1, 1 | SIB, 1, 1, 1},
+    {4, 4, 4, 4, 4 | SIB, 4, 4, 4},
+    {0},
+};
+
 /* modrm, SIB and displacement at n->end. */
 static bool modrm(const uint8_t *p, size_t len, struct insn *n)
 {
-    if (n->end >= len)
-        return false;
-    uint8_t m = p[n->end++], mod = m >> 6, rm = m & 7;
-    if (mod == 3)
-        return true;
-    bool no_base = mod == 0 && rm == 5;
-    n->relative = no_base;
-    if (rm == 4) {
-        if (n->end >= len)
-            return false;
-        no_base = (p[n->end++] & 7) == 5 && mod == 0;
-    }
-    if (no_base || mod == 2) {
-        n->disp = n->end;
-        n->end += 4;
-    } else if (mod == 1) {
-        n->end++;
-    }
+    if (n->end + 2 > len)
+        return n->end++ < len && p[n->end - 1] >> 6 == 3;
+    uint8_t m = p[n->end++], tail = tails[m >> 6][m & 7], disp = tail & 7;
+    if (tail & SIB)
+        disp = m >> 6 == 0 && (p[n->end] & 7) == 5 ? 4 : disp;
+    n->end += tail / SIB & 1;
+    n->relative = tail & RELATIVE;
+    n->disp = disp == 4 ? n->end : 0;
+    n->end += disp;
     return n->end <= len;
 }
+
+/* Bytes of the immediate by letter; where prefixes or modrm decide, imm_bytes does. */
+static const uint8_t imm_of[32] = {['b' & 31] = 1, ['i' & 31] = 1, ['r' & 31] = 4,
+                                   ['w' & 31] = 2, ['e' & 31] = 3, ['a' & 31] = 8};
 
 static uint32_t imm_bytes(const struct insn *n, uint8_t modrm_byte)
 {
     switch (n->form) {
-    case 'b':
-    case 'i':
-        return 1;
     case 'd':
     case 'j':
         return n->half ? 2 : 4;
-    case 'r':
-        return 4;
-    case 'w':
-        return 2;
-    case 'e':
-        return 3;
-    case 'a':
-        return 8;
     case 'q':
         return n->rex_w ? 8 : n->half ? 2 : 4;
     case 'f':
@@ -127,7 +120,8 @@ static uint32_t imm_bytes(const struct insn *n, uint8_t modrm_byte)
 
 /* Letters a to z as bits 1 to 26. */
 #define LETTER(c) (1U << ((c)&31))
-static const uint32_t with_modrm = LETTER('m') | LETTER('b') | LETTER('d') | LETTER('f') | LETTER('g');
+#define MODRM     (LETTER('m') | LETTER('b') | LETTER('d') | LETTER('f') | LETTER('g'))
+#define DECIDED   (LETTER('d') | LETTER('j') | LETTER('q') | LETTER('f') | LETTER('g'))
 
 /* The instruction at `at`: its length, 0: none. */
 static size_t read_insn(const uint8_t *p, size_t len, size_t at, struct insn *n)
@@ -136,10 +130,10 @@ static size_t read_insn(const uint8_t *p, size_t len, size_t at, struct insn *n)
     if (!opcode(p, len, at, n))
         return 0;
     size_t m = n->end;
-    if (n->form >= 'a' && LETTER(n->form) & with_modrm && !modrm(p, len, n))
+    if (LETTER(n->form) & MODRM && !modrm(p, len, n))
         return 0;
     n->imm = n->end;
-    n->imm_bytes = imm_bytes(n, m < len ? p[m] : 0);
+    n->imm_bytes = LETTER(n->form) & DECIDED ? imm_bytes(n, m < len ? p[m] : 0) : imm_of[n->form & 31];
     n->end += n->imm_bytes;
     return n->end <= len ? n->end - at : 0;
 }

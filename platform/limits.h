@@ -16,21 +16,21 @@
 #define LIM_OCI_LAYERS      64 /* overlayfs itself stops at 127; images for devices have 1 to 10 */
 
 /* Images. */
-#define LIM_PATH_BYTES     1024          /* one path of an image; PATH_MAX is 4096 with prefix */
-#define LIM_PATH_DEPTH     64            /* folders below each other; bounds the walk's open fds */
-#define LIM_IMAGE_BYTES    (8ULL << 30)  /* unpacked, without a signed size: larger than any flash we know */
-#define LIM_IMAGE_INODES   200000ULL     /* entries of one image */
-#define LIM_TREE_BYTES     (64ULL << 20) /* tree document: 200,000 entries of 100 to 300 bytes */
-#define LIM_TREE_CHUNKS    65536U        /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
+#define LIM_PATH_BYTES        1024         /* one path of an image; PATH_MAX is 4096 with prefix */
+#define LIM_PATH_DEPTH        64           /* folders below each other; bounds the walk's open fds */
+#define LIM_IMAGE_BYTES       (8ULL << 30) /* unpacked, without a signed size: larger than any flash we know */
+#define LIM_IMAGE_INODES      200000ULL    /* entries of one image */
+#define LIM_TREE_BYTES        (64ULL << 20) /* tree document: 200,000 entries of 100 to 300 bytes */
+#define LIM_TREE_CHUNKS       65536U        /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
 #define LIM_PACK_HEAD_BYTES   (160 + 2 * LIM_TREE_CHUNKS * 32) /* of a full pack */
-#define LIM_PATCH_TABLE_BYTES (4 << 20) /* 200,000 new files with a base or two each */
-#define LIM_OLD_CHUNKS     8192U /* of an old file that may serve again: 192 KiB, files of some 256 MiB */
-#define LIM_XATTR_BYTES    0             /* no xattr of an image is kept */
-#define LIM_GZIP_WINDOW    (32 * 1024)   /* deflate's own */
-#define LIM_RESERVE_BYTES  (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */
-#define LIM_RESERVE_INODES 64ULL
-#define LIM_CHUNK_BYTES    (128 * 1024) /* one chunk of a blob is held in memory until its check was right */
-#define LIM_CHUNKS         (1 << 20)    /* of one fetch; their list is 24 bytes each */
+#define LIM_PATCH_TABLE_BYTES (4 << 20)                        /* 200,000 new files with a base or two each */
+#define LIM_OLD_CHUNKS        8192U /* of an old file that may serve again: 192 KiB, files of some 256 MiB */
+#define LIM_XATTR_BYTES       0     /* no xattr of an image is kept */
+#define LIM_GZIP_WINDOW       (32 * 1024)          /* deflate's own */
+#define LIM_RESERVE_BYTES     (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */
+#define LIM_RESERVE_INODES    64ULL
+#define LIM_CHUNK_BYTES       (128 * 1024) /* one chunk of a blob is held in memory until its check was right */
+#define LIM_CHUNKS            (1 << 20)    /* of one fetch; their list is 24 bytes each */
 
 /* Packs. What one piece may unpack to bounds what a cut costs and what a decoder holds. */
 #define LIM_CHUNK_RAW        (64 * 1024)  /* one chunk of a full pack */
@@ -68,8 +68,10 @@
 #define LIM_FETCH_BYTES   (24ULL << 20) /* libcurl with OpenSSL on Debian; tiny builds need a tenth */
 #define LIM_INSTALL_BYTES (8ULL << 20)
 #define LIM_PULL_BYTES    (LIM_FETCH_BYTES + (8ULL << 20)) /* install with the fetch program beside it */
-#define LIM_JOB_MS        (6ULL * 3600 * 1000) /* a slow line may take hours; silence is cut earlier */
-#define LIM_LINE_BYTES    1024                 /* one line of a job's verdict pipe */
+#define LIM_OS_BYTES \
+    (48ULL << 20) /* RAUC or SWUpdate with its libraries; bundles go through the page cache */
+#define LIM_JOB_MS     (6ULL * 3600 * 1000) /* a slow line may take hours; silence is cut earlier */
+#define LIM_LINE_BYTES 1024                 /* one line of a job's verdict pipe */
 
 /* Logs of apps. */
 #define LIM_LOG_RING_BYTES     (64 * 1024) /* default per app */

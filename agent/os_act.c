@@ -124,7 +124,7 @@ static void exec_words(const char *const *words, const char *last, int out_fd)
         argv[n] = mem_need_str(last);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(out_fd, STDOUT_FILENO) >= 0 && dup2(out_fd, STDERR_FILENO) >= 0)
+    if (argv[0] && dup2(out_fd, STDOUT_FILENO) >= 0 && dup2(out_fd, STDERR_FILENO) >= 0)
         (void)execvp(argv[0], argv);
     _exit(127);
 }

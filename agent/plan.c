@@ -216,6 +216,12 @@ static bool fault_is_final(const struct fault *f)
     return !err_may_retry(f->kind);
 }
 
+/* What may be large waits for its hours; documents come at any time, so that the report can say what it will cost. */
+static bool is_bulk(enum image_state s)
+{
+    return s == IMAGE_NO_LAYERS || s == IMAGE_NO_PATCH || s == IMAGE_NO_CHUNKS;
+}
+
 static void plan_images(struct plan *p, const struct desired *aim, const enum image_state *images,
                         const struct cost *costs, const struct observed *o, uint64_t now_ms)
 {
@@ -229,7 +235,7 @@ static void plan_images(struct plan *p, const struct desired *aim, const enum im
             add(p, STEP_WAIT, WHY_RETRY, aim->apps[i].name, NULL, at_ms);
         else if (o->fault.kind == ERR_NOSPACE && o->has_garbage)
             add(p, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
-        else if (o->window_ms && images[i] < IMAGE_NOT_INSTALLED)
+        else if (o->window_ms && is_bulk(images[i]))
             add(p, STEP_WAIT, WHY_WINDOW, aim->apps[i].name, NULL, now_ms + o->window_ms);
         else
             add(p, image_table[images[i]].step, image_table[images[i]].why, aim->apps[i].name, &aim->apps[i],

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "fleet/bytes.h"
 #include "ota/tree.h"
 #include "platform/fs.h"
 
@@ -295,25 +296,6 @@ static int by_path(const void *a, const void *b)
     return strcmp(x->path, y->path);
 }
 
-struct out {
-    uint8_t *p;
-    size_t len, room;
-};
-
-static void out_add(struct out *o, const void *bytes, size_t len)
-{
-    if (o->len + len > o->room) {
-        o->room = 2 * (o->len + len) + 4096;
-        uint8_t *more = mem_need(o->room);
-        if (o->len)
-            memcpy(more, o->p, o->len);
-        free(o->p);
-        o->p = more;
-    }
-    memcpy(o->p + o->len, bytes, len);
-    o->len += len;
-}
-
 /* Was this content there before? The set of digests seen, open addressing by their own bytes. */
 struct seen {
     struct digest *list;
@@ -333,7 +315,7 @@ static bool see(struct seen *s, const struct digest *d)
     return false;
 }
 
-static void put_node(struct out *o, const struct node *n, struct seen *seen)
+static void put_node(struct bytes *o, const struct node *n, struct seen *seen)
 {
     uint8_t wire[ENTRY_WIRE_BYTES];
     struct entry e;
@@ -345,16 +327,16 @@ static void put_node(struct out *o, const struct node *n, struct seen *seen)
         e.flags |= ENTRY_AGAIN;
     if (e.path[0] == '\0')
         (void)str_copy(e.path, sizeof(e.path), "./");
-    out_add(o, wire, entry_encode(&e, wire));
+    bytes_add(o, wire, entry_encode(&e, wire));
     if (content)
-        out_add(o, n->digest.b, SHA256_BYTES);
+        bytes_add(o, n->digest.b, SHA256_BYTES);
 }
 
 int flat_end(struct flat *f, struct buf *ret_own, struct err *err)
 {
     struct entry end = {.kind = ENTRY_END};
     struct seen seen = {.room = 1024};
-    struct out o = {0};
+    struct bytes o = {0};
     uint8_t wire[ENTRY_WIRE_BYTES];
 
     if (f->file)
@@ -364,11 +346,11 @@ int flat_end(struct flat *f, struct buf *ret_own, struct err *err)
     seen.list = mem_need_zero(seen.room * sizeof(*seen.list));
     if (f->n)
         qsort(f->nodes, f->n, sizeof(*f->nodes), by_path); /* the slots are of no use after it */
-    out_add(&o, TREE_MAGIC, sizeof(TREE_MAGIC) - 1);
+    bytes_add(&o, TREE_MAGIC, sizeof(TREE_MAGIC) - 1);
     for (size_t i = 0; i < f->n; i++)
         if (f->nodes[i].layer)
             put_node(&o, &f->nodes[i], &seen);
-    out_add(&o, wire, entry_encode(&end, wire));
+    bytes_add(&o, wire, entry_encode(&end, wire));
     free(seen.list);
     if (o.len > LIM_TREE_BYTES) {
         free(o.p);
@@ -384,7 +366,7 @@ int flat_list(struct buf tree, struct flat_objects *ret, struct err *err)
 {
     struct tree_at AUTO_MEM *t = mem_need_zero(sizeof(*t));
     struct flat_objects o = {0};
-    struct out paths = {0}, list = {0};
+    struct bytes paths = {0}, list = {0};
     struct entry e;
     struct digest d;
     int r;
@@ -393,8 +375,8 @@ int flat_list(struct buf tree, struct flat_objects *ret, struct err *err)
         if (!tree_is_object(&e))
             continue;
         struct flat_object one = {.digest = d, .size = e.size, .at = t->entry_at};
-        out_add(&list, &one, sizeof(one));
-        out_add(&paths, e.path, strlen(e.path) + 1);
+        bytes_add(&list, &one, sizeof(one));
+        bytes_add(&paths, e.path, strlen(e.path) + 1);
         o.bytes += e.size;
         o.n++;
     }

@@ -1,27 +1,9 @@
 #include "fleet/pack_full.h"
 
+#include "fleet/bytes.h"
 #include "fleet/codec_make.h"
 #include "ota/cdc.h"
 #include "platform/fs.h"
-
-struct growing {
-    uint8_t *p;
-    size_t len, room;
-};
-
-static uint8_t *more(struct growing *g, size_t len)
-{
-    if (g->len + len > g->room) {
-        g->room = 2 * (g->len + len) + 4096;
-        uint8_t *p = mem_need(g->room);
-        if (g->len)
-            memcpy(p, g->p, g->len);
-        free(g->p);
-        g->p = p;
-    }
-    g->len += len;
-    return g->p + g->len - len;
-}
 
 struct make {
     const struct pack_full *in;
@@ -49,7 +31,7 @@ static enum pack_codec filter_of(struct buf file)
 
 /* Pack one chunk as small as it goes and append it to the data. whole: its object has no other. */
 static int add_chunk(struct make *m, struct buf raw, enum pack_codec filter, bool whole,
-                     struct growing *records, uint64_t *packed_bytes, struct err *err)
+                     struct bytes *records, uint64_t *packed_bytes, struct err *err)
 {
     const enum pack_codec codecs[] = {m->in->codec, filter};
     struct pack_chunk c = {.codec = PACK_RAW, .raw_bytes = (uint32_t)raw.len};
@@ -81,13 +63,13 @@ static int add_chunk(struct make *m, struct buf raw, enum pack_codec filter, boo
         r = fs_write_full(m->in->data_fd, best, err);
     m->data_bytes += best.len;
     *packed_bytes += best.len;
-    pack_chunk_encode(&c, more(records, PACK_CHUNK_BYTES));
+    pack_chunk_encode(&c, bytes_more(records, PACK_CHUNK_BYTES));
     return r;
 }
 
 /* Cut bytes and append the chunks; records gets a record for each. */
 static int add_cut(struct make *m, const struct cdc *cut, struct buf bytes, enum pack_codec filter,
-                   struct growing *records, uint64_t *packed_bytes, struct err *err)
+                   struct bytes *records, uint64_t *packed_bytes, struct err *err)
 {
     int r = 0;
 
@@ -99,7 +81,7 @@ static int add_cut(struct make *m, const struct cdc *cut, struct buf bytes, enum
     return r;
 }
 
-static int add_object(struct make *m, const struct flat_object *o, struct growing *records, struct err *err)
+static int add_object(struct make *m, const struct flat_object *o, struct bytes *records, struct err *err)
 {
     struct buf bytes;
     uint64_t packed = 0;
@@ -127,9 +109,9 @@ static int document(struct buf bytes, size_t records, struct pack_document *ret,
 
 /* Objects first, then the documents that speak of them: the table is only known when all is packed. */
 static int make(struct make *m, const struct flat_objects *objects, struct pack_head *h,
-                struct growing *records, struct err *err)
+                struct bytes *records, struct err *err)
 {
-    struct growing table = {0};
+    struct bytes table = {0};
     uint64_t done = 0, packed = 0;
     int r = 0;
 
@@ -160,14 +142,12 @@ int pack_full_make(const struct pack_full *p, struct pack_head *ret, struct buf 
     struct make m = {.in = p, .room = codec_make_bound(PACK_RAW_MAX)};
     struct pack_head h = {.codec = p->codec, .properties = CODEC_PROPS};
     struct flat_objects objects = {0};
-    struct growing records = {0};
+    struct bytes records = {0};
     int r = flat_list(p->tree, &objects, err);
 
     m.hash = sha256_new();
     for (unsigned i = 0; i < COUNT_OF(m.packed); i++)
         m.packed[i] = mem_need(m.room);
-    (void)more(&records, PACK_HEAD_BYTES);
-    records.len = 0;
     if (r == 0)
         r = make(&m, &objects, &h, &records, err);
     if (r == 0 && (h.tree.n_chunks > LIM_TREE_CHUNKS || h.table.n_chunks > LIM_TREE_CHUNKS))

@@ -205,8 +205,9 @@ int patch_make_end(struct patch_make *m, uint64_t *ret_bytes, struct err *err)
     uint8_t head[PATCH_HEAD_BYTES];
     int r = m->raw.len > 0 ? segment_close(m, err) : 0;
 
-    m->head.memory =
-        (uint32_t)patch_memory(m->codec, m->head.max_covers, m->head.max_pieces, m->head.predicted);
+    /* to the next 16 KiB: structures of another machine may be somewhat larger */
+    size_t memory = patch_memory(m->codec, m->head.max_covers, m->head.max_pieces, m->head.predicted);
+    m->head.memory = (uint32_t)((memory / 16384 + 1) * 16384);
     patch_head_encode(&m->head, head);
     if (r == 0)
         r = fs_write_full(m->fd, buf_of(head, sizeof(head)), err);

@@ -90,7 +90,7 @@ int patch_head_decode(const uint8_t src[PATCH_HEAD_BYTES], struct patch_head *re
         (h.max_pieces > 0 && !h.predicted))
         return err_set(err, ERR_INVALID, "patch pack: more than %d covers", LIM_PATCH_COVERS);
     size_t need = patch_memory(h.codec, h.max_covers, h.max_pieces, h.predicted);
-    if (need > h.memory || h.memory > LIM_PATCH_BYTES)
+    if (need > LIM_PATCH_BYTES || h.memory > LIM_PATCH_BYTES)
         return err_set(err, ERR_NOSPACE, "patch pack: tells %u bytes of memory, needs %zu, %d at most",
                        h.memory, need, LIM_PATCH_BYTES);
     if (h.raw_bytes > LIM_PATCH_RAW_BYTES || h.segments > h.raw_bytes)
@@ -504,8 +504,11 @@ static int get_runs(struct patch *p, uint64_t from, uint64_t to, uint64_t covere
 static int add_differences(struct patch *p, size_t at, size_t n, struct err *err)
 {
     for (size_t i = at; i < at + n; i++) {
-        if (p->runs && !(p->differs[i / 8] >> i % 8 & 1))
+        if (p->runs && !(p->differs[i / 8] >> i % 8 & 1)) {
+            if (p->differs[i / 8] == 0)
+                i |= 7; /* none of these eight */
             continue;
+        }
         if (p->raw_at == p->raw_len) {
             int r = raw_more(p, err);
             if (r < 0)

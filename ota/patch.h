@@ -41,7 +41,8 @@ struct patch_head {
     uint32_t segments, max_covers, max_pieces, memory;
     uint64_t raw_bytes;
 };
-/* Bytes that decoding takes at most, libraries included. */
+/* Bytes that decoding takes here at most, libraries included. A pack tells those of the machine that made it, rounded up;
+ * a decoder refuses one that tells or here needs more than LIM_PATCH_BYTES. */
 size_t patch_memory(enum pack_codec codec, uint32_t max_covers, uint32_t max_pieces, bool predicted);
 void patch_head_encode(const struct patch_head *h, uint8_t dst[PATCH_HEAD_BYTES]);
 /* Errors: INVALID, UNSUPPORTED (codec), NOSPACE (needs more memory than LIM_PATCH_BYTES). */

@@ -16,7 +16,7 @@ struct image {
 struct predict {
     size_t max, n, n_anchors; /* of map: covers first, in order of old_at; then anchors, in order of old_at */
     unsigned n_images;
-    const struct predict_source *src;
+    struct predict_source src;
     uint64_t new_size;
     struct elf fresh;
     struct image images[PATCH_BASES];
@@ -56,7 +56,7 @@ int predict_begin(struct predict *p, const struct predict_source *src, struct er
     int r = 0;
 
     p->n = p->n_anchors = 0;
-    p->src = src;
+    p->src = *src;
     p->n_images = src->n_bases;
     for (unsigned i = 0; r == 0 && i < src->n_bases; i++) {
         struct image *m = &p->images[i];
@@ -321,7 +321,7 @@ static int view_open(struct view *v, const struct part *t, bool *ret_use, struct
     v->w = (struct window){&m->elf, s, p->old, from + t->len + tail, s->va + in - from, (size_t)in - from};
     v->look = (struct predict_look){
         .window = &v->w, .new_va = at_va - from, .from = from, .to = from + t->len, .image = t->image};
-    return p->src->read(p->src->arg, m->at + t->at - from, p->old, v->w.len, err);
+    return p->src.read(p->src.arg, m->at + t->at - from, p->old, v->w.len, err);
 }
 
 static void rewrite(void *arg, const struct site *s)
@@ -378,7 +378,7 @@ static int each_part(struct predict *p, uint32_t old_at, uint32_t new_at, uint8_
         if (r == 0 && use && dst)
             memcpy(dst + done, p->out + v->look.from, t.len);
         else if (r == 0 && dst)
-            r = p->src->read(p->src->arg, old_at + done, dst + done, t.len, err);
+            r = p->src.read(p->src.arg, old_at + done, dst + done, t.len, err);
         done += t.len;
     }
     return r;

@@ -38,8 +38,8 @@ DEFINE_AUTO(predict)
  * predict in it (no ELF, another machine, headers beyond PREDICT_HEAD_MAX). */
 uint32_t predict_head_len(struct buf start);
 
-/* One object: begin with its bases, tell covers and anchors, then the head of the new file, then ask. *src is borrowed
- * until the next begin. An anchor is a cover that says only where addresses go; it counts for more than covers.
+/* One object: begin with its bases (what src->arg points to is used until the next begin), tell covers and
+ * anchors, then the head of the new file, then ask. An anchor is a cover that says only where addresses go; it counts for more than covers.
  * Errors: INVALID (too many pieces, anchors not in order), IO. */
 int predict_begin(struct predict *p, const struct predict_source *src, struct err *err);
 int predict_covers(struct predict *p, const struct cover *covers, size_t n, struct err *err);

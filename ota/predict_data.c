@@ -23,6 +23,8 @@ bool window_has(const struct window *w, uint64_t va)
 
 static bool in_code(const struct window *w, uint64_t va)
 {
+    if (va < w->elf->code_va || va >= w->elf->code_end)
+        return false;
     for (unsigned i = 0; i < w->elf->n_sections; i++) {
         const struct elf_section *s = &w->elf->sections[i];
         if (s->what == ELF_CODE && va >= s->va && va - s->va < s->len)

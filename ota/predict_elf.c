@@ -170,6 +170,10 @@ static void add_section(struct elf *e, struct elf_section s)
         e->sections[i] = e->sections[i - 1];
     e->sections[i] = s;
     e->n_sections++;
+    if (s.what != ELF_CODE)
+        return;
+    e->code_va = e->code_end == 0 || s.va < e->code_va ? s.va : e->code_va;
+    e->code_end = s.va + s.len > e->code_end ? s.va + s.len : e->code_end;
 }
 
 /* Section i. False: no more. */

@@ -36,7 +36,8 @@ struct elf {
     bool wide;       /* 64 bits */
     bool fixed;      /* ET_EXEC: code may hold absolute addresses */
     unsigned n_loads, n_sections;
-    uint64_t bss_va, bss_len; /* of the last load that has one */
+    uint64_t code_va, code_end; /* all code lies between them */
+    uint64_t bss_va, bss_len;   /* of the last load that has one */
     struct elf_load loads[ELF_LOADS];
     struct elf_section sections[ELF_SECTIONS]; /* in order of at */
 };

@@ -26,41 +26,48 @@ _Static_assert(sizeof(one_byte) == 257 && sizeof(two_byte) == 257, "a letter for
 struct insn {
     char form;
     bool rex_w, half; /* half: the 66 prefix, immediates of 16 bits */
-    size_t end;       /* behind what was read so far */
-    size_t disp;      /* where a displacement of 32 bits begins, 0: none */
-    bool relative;    /* it counts from the instruction's end */
-    size_t imm, imm_bytes;
+    bool relative;    /* the displacement counts from the instruction's end */
+    uint32_t end;     /* behind what was read so far */
+    uint32_t disp;    /* where a displacement of 32 bits begins, 0: none */
+    uint32_t imm, imm_bytes;
 };
+
+/* An escape to another map of opcodes at *at: step over it. False: none that is known. */
+static bool escape(const uint8_t *p, size_t len, size_t *at, const char **map, char c)
+{
+    static const char three_byte[] = "mb"; /* maps 2 and 3: one letter for all */
+    unsigned to = c == '8' ? 2 : c == 'A' ? 3 : 1, step = 1;
+
+    if (c == 'v' || c == 'V' || c == 'E') {
+        if (*map != one_byte || len - *at < 5)
+            return false;
+        to = c == 'v' ? 1 : p[*at + 1] & (c == 'V' ? 31 : 7);
+        step = c == 'v' ? 2 : c == 'V' ? 3 : 4;
+    }
+    if (to < 1 || to > 3)
+        return false;
+    *at += step;
+    *map = to == 1 ? two_byte : three_byte + (to - 2);
+    return true;
+}
 
 /* Prefixes and opcode from at: where modrm or immediate begin. False: no instruction. */
 static bool opcode(const uint8_t *p, size_t len, size_t at, struct insn *n)
 {
-    unsigned map = 0;
+    const char *map = one_byte;
 
     for (unsigned i = 0; i < 15 && at < len; i++) {
-        char c = map == 0 ? one_byte[p[at]] : map == 1 ? two_byte[p[at]] : map == 2 ? 'm' : 'b';
-        if (map == 0 && c == 'p') {
-            n->half |= p[at] == 0x66;
-            at++;
-        } else if (map == 0 && c == 'R') {
+        char c = map == one_byte || map == two_byte ? map[p[at]] : *map;
+        if (c == 'R') {
             n->rex_w = p[at++] & 8;
-        } else if (map == 0 && c == '0') {
-            map = 1;
-            at++;
-        } else if (map == 1 && (c == '8' || c == 'A')) {
-            map = c == '8' ? 2 : 3;
-            at++;
-        } else if (map == 0 && (c == 'v' || c == 'V' || c == 'E')) {
-            if (len - at < 5)
-                return false;
-            map = c == 'v' ? 1 : p[at + 1] & (c == 'V' ? 31 : 7);
-            at += c == 'v' ? 2 : c == 'V' ? 3 : 4;
-            if (map < 1 || map > 3)
-                return false;
-        } else {
+        } else if (c == 'p') {
+            n->half |= p[at++] == 0x66;
+        } else if (c >= 'a' && c != 'v') {
             n->form = c;
-            n->end = at + 1;
+            n->end = (uint32_t)at + 1;
             return c != 'x';
+        } else if (!escape(p, len, &at, &map, c)) {
+            return false;
         }
     }
     return false;
@@ -90,7 +97,7 @@ static bool modrm(const uint8_t *p, size_t len, struct insn *n)
     return n->end <= len;
 }
 
-static size_t imm_bytes(const struct insn *n, uint8_t modrm_byte)
+static uint32_t imm_bytes(const struct insn *n, uint8_t modrm_byte)
 {
     switch (n->form) {
     case 'b':
@@ -118,6 +125,10 @@ static size_t imm_bytes(const struct insn *n, uint8_t modrm_byte)
     }
 }
 
+/* Letters a to z as bits 1 to 26. */
+#define LETTER(c) (1U << ((c)&31))
+static const uint32_t with_modrm = LETTER('m') | LETTER('b') | LETTER('d') | LETTER('f') | LETTER('g');
+
 /* The instruction at `at`: its length, 0: none. */
 static size_t read_insn(const uint8_t *p, size_t len, size_t at, struct insn *n)
 {
@@ -125,7 +136,7 @@ static size_t read_insn(const uint8_t *p, size_t len, size_t at, struct insn *n)
     if (!opcode(p, len, at, n))
         return 0;
     size_t m = n->end;
-    if (strchr("mbdfg", n->form) && !modrm(p, len, n))
+    if (n->form >= 'a' && LETTER(n->form) & with_modrm && !modrm(p, len, n))
         return 0;
     n->imm = n->end;
     n->imm_bytes = imm_bytes(n, m < len ? p[m] : 0);

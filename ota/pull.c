@@ -84,6 +84,7 @@ int store_pack_cost(struct store *s, const struct digest *image, const struct st
 {
     struct stage g = {.dir_fd = -1, .fd = -1};
     struct pull p;
+    char hex[65];
     int r = stage_open(s, image, &g, err);
 
     if (r == 0) {
@@ -93,5 +94,6 @@ int store_pack_cost(struct store *s, const struct digest *image, const struct st
         pull_close(&p);
     }
     stage_close(&g);
+    (void)unlinkat(s->staged_fd, digest_hex(image, hex), AT_REMOVEDIR); /* it stays when something is in it */
     return r;
 }

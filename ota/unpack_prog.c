@@ -1,33 +1,20 @@
 /* unpack_prog.c - agentd-unpack: see unpack.h. Every byte that it reads was compared with a signed digest before;
  * it is sandboxed all the same, since decoders are where such programs break. */
 #include <errno.h>
-#include <stdio.h>
 #include <sys/socket.h>
 
 #include "ota/codec.h"
-#include "ota/entry.h"
 #include "ota/patch.h"
 #include "ota/unpack.h"
+#include "ota/worker.h"
 #include "platform/crypto.h"
 #include "platform/fs.h"
-#include "platform/job.h"
 #include "platform/limits.h"
-#include "platform/sandbox.h"
 
-#define LINE_FD    3
 #define ASK_FD     4
 #define OUT_FD     5
 #define FILES      (OUT_FD + 3 + PACK_BASES_MAX)
 #define DATA_BYTES (2ULL << 20) /* with the libraries' own; what packs need is capped in their heads */
-
-#ifdef LIMPET_SANITIZED
-/* Inside the sandbox the sanitizer cannot trace its own process to look for leaks. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-#endif
 
 struct unpack {
     struct codec *codecs[PACK_CODEC_COUNT_];
@@ -58,17 +45,19 @@ static int next_ask(struct unpack *u, struct unpack_ask *ret, struct err *err)
                          .msg_controllen = sizeof(control.room)};
     ssize_t n;
 
+    drop_fds(u); /* first: the limit on open files leaves room for one set */
     do
         n = recvmsg(ASK_FD, &msg, MSG_WAITALL | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n <= 0)
         return n == 0 ? 0 : err_errno(err, errno, "read an ask");
-    drop_fds(u);
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
             u->n_fds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
             memcpy(u->fds, CMSG_DATA(c), sizeof(int) * u->n_fds);
         }
+    if (msg.msg_flags & MSG_CTRUNC)
+        return err_set(err, ERR_IO, "descriptors were lost");
     return n == (ssize_t)sizeof(*ret) ? 1 : err_set(err, ERR_IO, "half an ask");
 }
 
@@ -143,41 +132,17 @@ static int serve(struct unpack *u, struct err *err)
     return r;
 }
 
-static int enter_sandbox(char **argv, struct err *err)
-{
-    static const char *const none[] = {NULL};
-    struct sandbox box = {
-        .data_bytes = DATA_BYTES, .open_files = FILES, .read_paths = none, .write_paths = none};
-    uint64_t uid, gid;
-    char missing[128];
-
-    if (!str_u64(argv[2], 0, UINT32_MAX - 1, &uid) || !str_u64(argv[3], 0, UINT32_MAX - 1, &gid))
-        return err_set(err, ERR_INVALID, "usage: unpack UID GID");
-    box.uid = (uid_t)uid;
-    box.gid = (gid_t)gid;
-#ifdef LIMPET_SANITIZED
-    box.data_bytes = 0; /* the sanitizer's shadow is data too */
-#endif
-    return sandbox_enter(&box, missing, sizeof(missing), err);
-}
-
 int main(int argc, char **argv)
 {
     static struct unpack u;
     struct err err = ERR_INIT;
-    char shown[ERR_MSG_BYTES];
 
     if (argc != 4 || strcmp(argv[1], "unpack") != 0)
         return 2;
     int r = crypto_init(&err);
     if (r == 0)
-        r = enter_sandbox(argv, &err);
+        r = worker_enter(argv[2], argv[3], DATA_BYTES, FILES, &err);
     if (r == 0)
         r = serve(&u, &err);
-    if (r < 0)
-        job_line(LINE_FD, "err %s %s", err_kind_name(err.kind),
-                 entry_printable(err.msg, shown, sizeof(shown)));
-    else
-        job_line(LINE_FD, "ok");
-    return r < 0;
+    return worker_verdict(r, &err);
 }

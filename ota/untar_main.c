@@ -5,28 +5,15 @@
  * it. */
 #include "ota/untar_main.h"
 
-#include <stdio.h>
-
 #include "ota/layer.h"
+#include "ota/worker.h"
 #include "platform/fs.h"
-#include "platform/job.h"
-#include "platform/sandbox.h"
 
-#define LINE_FD    3
 #define BLOB_FD    4
 #define ENTRY_FD   5
 #define OUT_BYTES  (64 * 1024)
 #define DATA_BYTES (4ULL << 20)
 #define N_ARGS     8
-
-#ifdef LIMPET_SANITIZED
-/* Inside the sandbox the sanitizer cannot trace its own process to look for leaks. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-#endif
 
 struct out {
     bool whiteouts_only;
@@ -75,7 +62,7 @@ static int on_bytes(void *arg, struct buf bytes, struct err *err)
 }
 
 struct args {
-    uint64_t uid, gid, max_tar;
+    uint64_t max_tar;
     int codec;
     struct digest diff_id;
     bool whiteouts_only;
@@ -83,32 +70,12 @@ struct args {
 
 static int read_args(int argc, char **argv, struct args *a, struct err *err)
 {
-    if (argc != N_ARGS || !str_u64(argv[2], 0, UINT32_MAX - 1, &a->uid) ||
-        !str_u64(argv[3], 0, UINT32_MAX - 1, &a->gid) || !str_u64(argv[6], 0, UINT64_MAX, &a->max_tar))
+    if (argc != N_ARGS || !str_u64(argv[6], 0, UINT64_MAX, &a->max_tar))
         return err_set(err, ERR_INVALID, "usage: untar UID GID CODEC DIFF_ID MAX_TAR_BYTES all|whiteouts");
     a->codec = layer_codec_parse(argv[4]);
     a->whiteouts_only = strcmp(argv[7], "whiteouts") == 0;
     return a->codec < 0 ? err_set(err, ERR_UNSUPPORTED, "codec %s", argv[4])
                         : digest_parse(argv[5], &a->diff_id, err);
-}
-
-static int enter_sandbox(const struct args *a, struct err *err)
-{
-    static const char *const none[] = {NULL};
-    struct sandbox box = {
-        .uid = (uid_t)a->uid,
-        .gid = (gid_t)a->gid,
-        .data_bytes = DATA_BYTES,
-        .open_files = ENTRY_FD + 2,
-        .read_paths = none,
-        .write_paths = none,
-    };
-    char missing[128];
-
-#ifdef LIMPET_SANITIZED
-    box.data_bytes = 0; /* the sanitizer's shadow is data too */
-#endif
-    return sandbox_enter(&box, missing, sizeof(missing), err);
 }
 
 static int run(const struct args *a, struct err *err)
@@ -134,19 +101,13 @@ int untar_main(int argc, char **argv)
 {
     struct args a = {0};
     struct err err = ERR_INIT;
-    char shown[ERR_MSG_BYTES];
     int r = read_args(argc, argv, &a, &err);
 
     if (r == 0)
         r = crypto_init(&err);
     if (r == 0)
-        r = enter_sandbox(&a, &err);
+        r = worker_enter(argv[2], argv[3], DATA_BYTES, ENTRY_FD + 2, &err);
     if (r == 0)
         r = run(&a, &err);
-    if (r < 0)
-        job_line(LINE_FD, "err %s %s", err_kind_name(err.kind),
-                 entry_printable(err.msg, shown, sizeof(shown)));
-    else
-        job_line(LINE_FD, "ok");
-    return r < 0;
+    return worker_verdict(r, &err);
 }

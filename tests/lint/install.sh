@@ -23,6 +23,7 @@ wanted() {
 		755 usr/libexec/limpet/agentd-core
 		755 usr/libexec/limpet/agentd-fetch
 		755 usr/libexec/limpet/agentd-link
+		755 usr/libexec/limpet/agentd-unpack
 		755 usr/libexec/limpet/agentd-untar
 		755 usr/sbin/agentd
 		644 usr/share/man/man1/agentctl.1
@@ -31,7 +32,7 @@ wanted() {
 		644 usr/share/man/man8/agentd.8
 	END
 	local f
-	for f in LICENSE README.md CHANGELOG.md architecture.md protocol.md security.md; do echo "644 usr/share/doc/limpet/$f"; done
+	for f in LICENSE README.md CHANGELOG.md architecture.md packs.md protocol.md security.md; do echo "644 usr/share/doc/limpet/$f"; done
 	for f in agentd.json mosquitto.conf acl; do echo "644 usr/share/doc/limpet/examples/$f"; done
 	for f in configs/examples/*; do echo "644 usr/share/doc/limpet/examples/${f##*/}"; done
 	for f in configs/schemas/*; do echo "644 usr/share/limpet/schemas/${f##*/}"; done

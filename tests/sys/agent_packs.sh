@@ -25,6 +25,7 @@ chmod 0755 "$root/bin/app"
 for i in $(seq 300); do printf 'module %s = { value: %s };\n%.0s' "$i" "$((i * 7))" $(seq $((i % 40 + 1))) >"$root/lib/many/m$i.js"; done
 cp "$BUILD/bin/fleetctl" "$root/opt/tool"
 head -c 3000000 /dev/urandom >"$root/opt/large"
+for i in 1 2 3 4; do head -c 30000 /dev/urandom >"$root/opt/part$i"; done
 version() { # VERSION: what stands in $root
 	umoci new --image "$img:$1" >>"$T/log/images" 2>&1
 	umoci insert --image "$img:$1" "$root" / >>"$T/log/images" 2>&1
@@ -37,6 +38,11 @@ edit() { # VERSION
 	printf 'version %s of it' "$1" | dd of="$root/opt/tool" bs=1 seek=$((100000 * $1)) conv=notrunc status=none
 	printf 'version %s' "$1" | dd of="$root/opt/large" bs=1 seek=$((500000 * ($1 % 5))) conv=notrunc status=none
 }
+# files that are made of several old ones, one behind the other
+cat "$root"/opt/part{1,2,3,4} >"$root/opt/joined-a"
+cat "$root"/opt/part{4,3,2,1} >"$root/opt/joined-b"
+cat "$root"/opt/part{2,4,1,3} >"$root/opt/joined-c"
+rm "$root"/opt/part*
 edit 2; mv "$root/lib/many/m200.js" "$root/opt/moved.js"; rm "$root/lib/many/m201.js"; version 2
 edit 3; cp "$root/lib/many/m5.js" "$root/opt/twin.js"; chmod 0600 "$root/opt/twin.js"; version 3
 for v in 4 5 6 7; do edit $v; version $v; done
@@ -113,6 +119,7 @@ window() { date -u -d "@$(($1))" +%H:%M; }
 manifest 7 "\"window\": \"$(window "now + 7200")-$(window "now + 10800")\""
 fleetctl apply -f "$T/m.json" -d $DEV >>"$T/log/apply" 2>&1
 lib_until 10 is phase pending && ok "outside its hours: pending" || fail "phase $(field phase)"
+lib_until 10 test "$(field apps.web.update.down)" -gt 10000 && ok "and what it will cost: $(field apps.web.update | tr -d "\n ")" || fail "no costs: $(field apps.web)"
 agentctl $DEV plan | grep hours >/dev/null && ok "the plan says so: $(agentctl $DEV plan | head -1)" || fail "plan: $(agentctl $DEV plan)"
 apply 7 "\"window\": \"$(window "now - 3600")-$(window "now + 3600")\"" && ok "within its hours it comes" || fail "phase $(field phase): $(field err.msg)"
 came_by 7 chunks

@@ -21,7 +21,7 @@ INC=$CACHE/usr/include
 LIBS=$(dirname "$(find "$CACHE/usr/lib" -name libmbedcrypto.a)")
 grep -q 'MBEDTLS_VERSION_STRING  *"3\.6' "$INC/mbedtls/build_info.h" && ok "$(grep -o 'VERSION_STRING  *"3[0-9.]*"' "$INC/mbedtls/build_info.h")" || die "this is no mbedtls 3.6"
 FLAGS=(-std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 '-DLIMPET_VERSION="3.6"' -DLIMPET_BUILD_S=1 "-I$SOURCE" -isystem "$INC" -Wall -Wextra -Wshadow -Werror -O1)
-for f in platform/crypto.c agent/link_tls.c fleet/x509.c; do
+for f in platform/crypto.c agent/link_tls.c fleet/x509.c ota/cert.c; do
 	check "$f compiles" gcc "${FLAGS[@]}" -c "$SOURCE/$f" -o "$T/$(basename "$f" .c).o"
 done
 check "the platform's tests link" gcc "${FLAGS[@]}" "$SOURCE/tests/unit/platform.c" "$SOURCE"/platform/*.c -lcjson "$LIBS/libmbedcrypto.a" -o "$T/unit_platform"

@@ -5,6 +5,7 @@ not have said that it went well.
   ota_calls.py [full]    full: all pairs; otherwise of each call the first, the last and every so manieth
 """
 import multiprocessing
+import random
 import re
 import signal
 
@@ -81,6 +82,34 @@ class StoreOp:
         return bad + self.ended(at) + self.trees(at) + check_store(at)
 
 
+class PackOp(StoreOp):
+    """The same by pack-tool: an image that comes by a pack. What is staged may stay after a failure: the next try goes on with it."""
+
+    def command(self, at):
+        return [os.path.join(BUILD, "bin", "pack-tool"), at, *self.args]
+
+    def run(self, at):
+        env = dict(os.environ, FETCH=os.path.join(BUILD, "bin", "agentd-fetch"), UNPACK=os.path.join(BUILD, "bin", "agentd-unpack"))
+        p = subprocess.run(self.command(at), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return "" if p.returncode == 0 else KINDS.get(p.returncode, "exit %d" % p.returncode), p.stderr.decode()
+
+    def reference(self, at):
+        kind, err = self.run(at)
+        if kind:
+            raise RuntimeError("%s: %s" % (self.name, err))
+        self.names = listing(at)
+
+    def after(self, at):
+        bad = self.trees(at)
+        kind, _, err = tool(at, "list")
+        if kind or os.listdir(os.path.join(at, "tmp")):
+            bad.append("next start: %s %s" % (err, os.listdir(os.path.join(at, "tmp"))))
+        kind, err = self.run(at)
+        if kind:
+            bad.append("again: " + err)
+        return bad + self.ended(at) + self.trees(at) + check_store(at)
+
+
 class StateOp:
     """One verb of state-tool on a copy of a prepared state folder: afterwards each word is the old or the new one."""
 
@@ -119,7 +148,8 @@ class StateOp:
 
 
 def strace(op, at, *options):
-    env = dict(os.environ, UNTAR=os.path.join(BUILD, "bin", "agentd-untar"))
+    env = dict(os.environ, UNTAR=os.path.join(BUILD, "bin", "agentd-untar"), FETCH=os.path.join(BUILD, "bin", "agentd-fetch"),
+               UNPACK=os.path.join(BUILD, "bin", "agentd-unpack"))
     return subprocess.run(["strace", "-qq", *options, *op.command(at)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
 
 
@@ -195,10 +225,11 @@ def worker(args):
     return op.name, len(pairs), failed
 
 
-def image(path, names, changed):
+def image(path, names, changed, files_more=0):
     F, D, S, H = T.REGTYPE, T.DIRTYPE, T.SYMTYPE, T.LNKTYPE
     files = [member("d%d" % k, D, mode=0o755) for k in range(2)]
     files += [member("d%d/f%d" % (n % 2, n), data=b"%d" % n * 700, mode=0o640, gid=n) for n in range(names)]
+    files += [member("p%d" % n, data=random.Random(n).randbytes(40000) + changed * n) for n in range(files_more)]
     second = [member("d1/.wh.f1"), member("d1/new", data=changed * 3000), member("l", S, link="d1/new"), member("h", H, link="big"), member("e")]
     return Layout(path, [tar(*files, member("big", data=changed * 300000)), tar(*second)])
 
@@ -226,6 +257,31 @@ def store_ops(c):
     return [StoreOp("update", base, ["install", two.digest], trees, [two.digest]),
             StoreOp("mend", hurt, ["install", two.digest], trees, [two.digest]),
             StoreOp("collect", both, ["collect", two.digest], trees, [two.digest], [one.digest])]
+
+
+def pack_ops(c):
+    """From image 1 to image 2 by a patch and by chunks, out of a folder."""
+    one, two = image(c.path("p1"), 5, b"1", 6), image(c.path("p1"), 5, b"2", 6)
+    env = dict(os.environ, FLEETCTL_DIR=c.path("fleet"))
+    for args in (["init", "--fleet", "test"],
+                 ["publish", "dir:%s@%s" % (one.path, one.digest), "--name", "app", "--version", "1", "--codec", "lz4"],
+                 ["publish", "dir:%s@%s" % (two.path, two.digest), "--name", "app", "--version", "2", "--codec", "lz4", "--from", "dir:%s@%s" % (one.path, one.digest)]):
+        subprocess.run([os.path.join(BUILD, "bin", "fleetctl"), *args], env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    trees = {}
+    for name, layout in (("pref1", one), ("pref2", two)):
+        kind, _, err = install(c.path(name), layout)
+        c.check(kind == "", err)
+        trees[layout.digest] = tree(rootfs(c.path(name), layout.digest))
+    base = c.path("packs")
+    os.mkdir(base)
+    tool(base, "put", *one.files()) # all blobs of both, the packs too
+    release = lambda n: c.path("fleet", "releases", "app", "%d.json" % n)
+    first = PackOp("", base, [release(1), "chunks", "lz4", "-", "--", "dir:" + one.path], trees, [])
+    kind, err = first.run(base)
+    c.check(kind == "" and tree(rootfs(base, one.digest)) == trees[one.digest], "by chunks: %s %s" % (kind, err))
+    tool(base, "put", *one.files())
+    return [PackOp("update by " + how, base, [release(2), how, "lz4", one.digest, "--", "dir:" + one.path], trees, [two.digest])
+            for how in ("patch", "chunks")]
 
 
 def state_ops(c):
@@ -258,7 +314,7 @@ def main():
         skip("no strace")
     full = sys.argv[1:] == ["full"]
     with Case() as c:
-        ops, jobs, total = store_ops(c) + state_ops(c), [], 0
+        ops, jobs, total = store_ops(c) + pack_ops(c) + state_ops(c), [], 0
         for op in ops:
             subprocess.run(["cp", "-a", op.base, c.path("reference")], check=True)
             op.reference(c.path("reference"))

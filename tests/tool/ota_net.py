@@ -85,6 +85,7 @@ class Server:
         self.body(h, self.data[a:min(b, a + left)])
         if left <= b - a and self.cut_at:
             self.cut_at.pop(0)
+            self.data = self.how.get("later", self.data)
             h.close_connection = True
 
     def serve_whole(self, h, a, b):
@@ -120,6 +121,10 @@ class Server:
     def serve_wrong_range(self, h, a, b):
         self.part(h, a, b, first=a + 1)
         self.body(h, self.data[a:b])
+
+    def serve_wrong_start(self, h, a, b):
+        self.head(h, 206, b - a - 1, Content_Range="bytes %d-%d/%d" % (a + 1, b - 1, len(self.data)))
+        self.body(h, self.data[a + 1:b])
 
     def serve_etag(self, h, a, b):
         """Half of what is asked for, and each time it is called something else."""
@@ -218,7 +223,7 @@ def try_cuts(c):
 def try_bad(c):
     """Each bad server alone, and before a good one that goes on where it was left."""
     for mode, alone in (("endless", ("",)), ("endless_part", ("timeout", "")), ("wrong_length", ("integrity",)), ("wrong_total", ("integrity",)),
-                        ("wrong_range", ("timeout",)), ("whole", ("",)), ("etag", ("", "timeout")), ("drip", ("timeout",))):
+                        ("wrong_range", ("timeout",)), ("wrong_start", ("timeout",)), ("whole", ("",)), ("etag", ("", "timeout")), ("drip", ("timeout",))):
         s = Server(mode)
         kind, got, _, err = get_chunks(c, "alone-" + mode, s, env={"DEADLINE_MS": "2500", "STALL_S": "1"})
         c.check(kind in alone and WANTED.startswith(got) and (kind != "" or got == WANTED), "%s alone: %s %s" % (mode, kind, err))
@@ -254,6 +259,10 @@ def try_mixed(c):
     good = Server()
     kind, got, _, err = get_chunks(c, "mixed", lying, good)
     c.check(kind == "" and got == WANTED, "mixed: %s %s" % (kind, err))
+    mended = Server("cut", data=lying.data, later=DATA)
+    mended.cut_at = [sum(min(b, at + n // 2) - a for a, b in runs(SPANS) if a <= at)]
+    kind, got, _, err = get_chunks(c, "mended", mended)
+    c.check(kind == "" and got == WANTED, "wrong before a cut, right behind it: %s %s" % (kind, err))
 
 
 def try_token(c):
@@ -297,6 +306,24 @@ def try_bounds(c):
     c.check(kind == "" and held, "budget that suffices: %s %s" % (kind, err))
 
 
+def try_orphan(c):
+    """Who asked for chunks is killed: the program goes too, though its server is silent."""
+    s = Server("drip")
+    path = chunk_list(c.path("list-orphan"), DATA, SPANS)
+    p = subprocess.Popen([TOOL, c.path("s-orphan"), "chunks", DIGEST, str(len(DATA)), path, "--", s.url()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         env=dict(os.environ, FETCH=os.path.join(BUILD, "bin", "agentd-fetch"), DEADLINE_MS="60000"))
+    while not s.asked:
+        time.sleep(0.05)
+    child = subprocess.run(["ps", "-o", "pid=", "--ppid", str(p.pid)], stdout=subprocess.PIPE).stdout.decode().split()[0]
+    p.kill()
+    p.wait()
+    for _ in range(100):
+        if subprocess.run(["ps", "-o", "stat=", "-p", child], stdout=subprocess.PIPE).stdout.decode().strip()[:1] in ("", "Z"):
+            return
+        time.sleep(0.1)
+    c.check(False, "the fetch program %s outlives who asked" % child)
+
+
 def try_lists(c):
     """Lists that no honest caller makes."""
     s = Server()
@@ -312,7 +339,7 @@ def try_lists(c):
 
 def main():
     with Case() as c:
-        for part in (try_good, try_cuts, try_bad, try_mirror, try_mixed, try_token, try_moved, try_bounds, try_lists):
+        for part in (try_good, try_cuts, try_bad, try_mirror, try_mixed, try_token, try_moved, try_bounds, try_orphan, try_lists):
             start = time.time()
             part(c)
             print("%s %.1f s" % (part.__name__, time.time() - start))

@@ -55,13 +55,19 @@ static void print_io(void)
         printf("io %llu\n", strtoull(at + 13, NULL, 10));
 }
 
-static int install(struct store *s, const struct release_platform *p, const struct store_pack *pack, struct err *err)
+static int install(struct store *s, const struct release_platform *p, const struct store_pack *pack,
+                   struct err *err)
 {
     struct store_install in = {
         .manifest = p->manifest, .max_bytes = p->unpacked_bytes, .max_inodes = p->inodes, .pack = pack};
     struct store_cost cost;
     uint64_t got = 0;
-    int r = pack->patch ? 0 : store_pull_documents(s, pack, &got, err);
+    int r = 0;
+
+    if (store_has_image(s, &p->manifest))
+        return 0;
+    if (!pack->patch)
+        r = store_pull_documents(s, pack, &got, err);
 
     if (r == 0 && !pack->patch) {
         printf("documents %llu\n", (unsigned long long)got);
@@ -72,7 +78,8 @@ static int install(struct store *s, const struct release_platform *p, const stru
     }
     if (r == 0)
         r = store_install(s, &in, -1, err);
-    printf("%stook %llu %llu\n", in.note, (unsigned long long)in.fetched_bytes, (unsigned long long)in.written_bytes);
+    printf("%stook %llu %llu\n", in.note, (unsigned long long)in.fetched_bytes,
+           (unsigned long long)in.written_bytes);
     return r;
 }
 

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "fleet/patch_make.h"
@@ -403,27 +402,39 @@ static void apply_line(const struct applying *a, char *line, unsigned i)
         (void)close(bases[b].fd);
 }
 
+/* Memory of this process that is no file's. */
+static long anon_kib(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[128];
+    long kib = -1;
+
+    while (f && fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "RssAnon:", 8) == 0)
+            kib = strtol(line + 8, NULL, 10);
+    }
+    if (f)
+        fclose(f);
+    return kib;
+}
+
 static int apply(char **argv, bool check)
 {
     struct applying a = {.pack = argv[0], .old = argv[1], .out = argv[2], .check = check};
     struct err err = ERR_INIT;
-    struct rusage before, use;
     int AUTO_FD fd = open(a.pack, O_RDONLY | O_CLOEXEC);
     FILE *plan = side_file(a.pack, "plan", "r");
     size_t room = 65536;
     char *line = mem_need(room);
     unsigned n = 0;
 
-    (void)getrusage(RUSAGE_SELF, &before);
     if (fd < 0 || patch_new(fd, &a.p, &err) < 0)
         fail(&err);
     while (getline(&line, &room, plan) > 0)
         apply_line(&a, line, n++);
     if (patch_end(a.p, &err) < 0)
         fail(&err);
-    (void)getrusage(RUSAGE_SELF, &use);
-    printf("objects %u memory %u rss_kib %ld before_kib %ld\n", n, patch_head(a.p)->memory, use.ru_maxrss,
-           before.ru_maxrss);
+    printf("objects %u memory %u anon_kib %ld\n", n, patch_head(a.p)->memory, anon_kib());
     patch_free(a.p);
     free(line);
     fclose(plan);

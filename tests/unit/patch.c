@@ -147,4 +147,119 @@ TEST(more_than_one_segment)
     CHECK(there_and_back(o, 2) > MOST - 5000);
 }
 
+/* A pack in memory that can be cut and changed. */
+static size_t pack_of(enum pack_codec codec, const struct object *o, unsigned n, uint8_t *dst, size_t size)
+{
+    struct err err = ERR_INIT;
+    uint64_t bytes = 0;
+
+    CHECK_OK(crypto_init(&err), err);
+    int AUTO_FD fd = make(codec, o, n, &bytes, &err);
+    CHECK_OK(fd, err);
+    CHECK(bytes <= size && pread(fd, dst, size, 0) == (ssize_t)bytes);
+    return (size_t)bytes;
+}
+
+static int try_pack(struct buf pack, const struct object *o, unsigned n, struct err *err)
+{
+    int AUTO_FD fd = file_of(pack);
+
+    return apply(fd, o, n, err);
+}
+
+TEST(cut_packs_are_refused)
+{
+    static uint8_t pack[4096];
+    struct err err = ERR_INIT;
+
+    fill(old_bytes[0], 4000, 1);
+    memcpy(new_bytes, old_bytes[0], 4000);
+    new_bytes[2000] ^= 1;
+    fill(new_bytes + 4000, 500, 2);
+    const struct object o[] = {{1, {{old_bytes[0], 4000}}, {new_bytes, 4500}}};
+    for (int codec = PACK_RAW; codec <= PACK_LZMA; codec++) {
+        if (!codec_known((enum pack_codec)codec))
+            continue;
+        size_t len = pack_of((enum pack_codec)codec, o, 1, pack, sizeof(pack) - 1);
+        CHECK_OK(try_pack(buf_of(pack, len), o, 1, &err), err);
+        for (size_t cut = 0; cut < len; cut++)
+            CHECK(try_pack(buf_of(pack, cut), o, 1, &err) < 0);
+        pack[len] = 0;
+        CHECK_ERR(try_pack(buf_of(pack, len + 1), o, 1, &err), ERR_INVALID, err);
+        for (size_t at = 0; at < len; at++) { /* one bit anywhere */
+            pack[at] ^= 0x10;
+            int r = try_pack(buf_of(pack, len), o, 1, &err);
+            CHECK(r < 0 ||
+                  (at >= 9 && at < 28)); /* properties that nothing uses, maxima that are large enough */
+            pack[at] ^= 0x10;
+        }
+    }
+}
+
+TEST(heads_beyond_the_limits_are_refused)
+{
+    const struct object o[] = {{0, {{NULL, 0}}, BUF_LIT("some new bytes")}};
+    static uint8_t pack[4096], changed[4096];
+    static const struct {
+        unsigned at;
+        uint32_t v;
+        enum err_kind kind;
+    } lies[] = {
+        {8, 0x05050509, ERR_UNSUPPORTED},           /* codec */
+        {12, 0xffffffff, ERR_INVALID},              /* segments */
+        {16, LIM_PATCH_COVERS + 1, ERR_INVALID},    /* covers */
+        {20, 1, ERR_INVALID},                       /* pieces without prediction */
+        {24, LIM_PATCH_BYTES + 1, ERR_NOSPACE},     /* memory */
+        {28, 1, ERR_INVALID},                       /* raw bytes */
+        {32, 3, ERR_INVALID},                       /* their high half */
+        {36, 0, ERR_INVALID},                       /* packed bytes of the segment */
+        {40, LIM_SEGMENT_LZ4_RAW + 1, ERR_INVALID}, /* its raw bytes */
+    };
+    struct err err = ERR_INIT;
+    size_t len = pack_of(PACK_LZ4, o, 1, pack, sizeof(pack));
+
+    for (unsigned i = 0; i < COUNT_OF(lies); i++) {
+        memcpy(changed, pack, len);
+        for (unsigned k = 0; k < 4; k++)
+            changed[lies[i].at + k] = (uint8_t)(lies[i].v >> 8 * k);
+        CHECK_ERR(try_pack(buf_of(changed, len), o, 1, &err), lies[i].kind, err);
+    }
+    pack[len - 1] ^= 1;
+    CHECK_ERR(try_pack(buf_of(pack, len), o, 1, &err), ERR_INTEGRITY, err);
+}
+
+TEST(other_sizes_and_bases_than_told_are_refused)
+{
+    static uint8_t pack[4096];
+    struct err err = ERR_INIT;
+
+    fill(old_bytes[0], 4000, 1);
+    memcpy(new_bytes, old_bytes[0], 4000);
+    const struct object o[] = {{1, {{old_bytes[0], 4000}}, {new_bytes, 4000}}};
+    size_t len = pack_of(PACK_LZ4, o, 1, pack, sizeof(pack));
+    struct object other = o[0];
+    other.fresh.len = 3999;
+    CHECK_ERR(try_pack(buf_of(pack, len), &other, 1, &err), ERR_INVALID, err);
+    other = o[0];
+    other.bases[0].len = 3999;
+    CHECK_ERR(try_pack(buf_of(pack, len), &other, 1, &err), ERR_INVALID, err);
+    other.n_bases = 0;
+    CHECK_ERR(try_pack(buf_of(pack, len), &other, 1, &err), ERR_INVALID, err);
+    CHECK_ERR(try_pack(buf_of(pack, len), o, 0, &err), ERR_INVALID, err);
+    const struct object twice[] = {o[0], o[0]};
+    CHECK_ERR(try_pack(buf_of(pack, len), twice, 2, &err), ERR_INVALID, err);
+}
+
+/* What no cap of covers would hold is made smaller by the encoder, not refused by the decoder. */
+TEST(more_covers_than_the_cap)
+{
+    const size_t piece = 48, n = LIM_PATCH_COVERS + 5000;
+
+    fill(old_bytes[0], n * piece, 1);
+    for (size_t i = 0; i < n; i++)
+        memcpy(new_bytes + i * piece, old_bytes[0] + (i * 7919 % n) * piece, piece);
+    const struct object o[] = {{1, {{old_bytes[0], n * piece}}, {new_bytes, n * piece}}};
+    CHECK(there_and_back(o, 1) < n * piece);
+}
+
 TEST_MAIN

@@ -72,6 +72,26 @@ static int read_scrub(const struct json_cur *root, struct config *c, struct err 
     return rc < 0 ? rc : 0;
 }
 
+static int read_os(const struct json_cur *root, struct config *c, struct err *err)
+{
+    static const char *const names[] = {"auto", "rauc", "swupdate", "none"};
+    struct json_cur a;
+    int updater = 0;
+    if (json_get_enum(root, "os_updater", JSON_OPTIONAL, names, COUNT_OF(names), &updater, err) < 0 ||
+        json_get_u64(root, "os_confirm_s", JSON_OPTIONAL, 5, 86400, &c->os_confirm_s, err) < 0)
+        return -(int)err->kind;
+    (void)str_copy(c->os_updater, sizeof(c->os_updater), names[updater]);
+    int rc = json_get_array(root, "reboot_command", JSON_OPTIONAL, COUNT_OF(c->reboot_text), &a, err);
+    for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
+        struct json_cur w = json_at(&a, i);
+        const char *s;
+        if (json_as_str(&w, sizeof(c->reboot_text[0]) - 1, &s, err) < 0)
+            return -(int)ERR_INVALID;
+        (void)str_copy(c->reboot_text[i], sizeof(c->reboot_text[0]), s);
+    }
+    return rc < 0 ? rc : 0;
+}
+
 static int read_rest(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
 {
     struct json_cur o, a;
@@ -112,7 +132,7 @@ static int read_root(const struct json_cur *root, const char *folder, struct con
         get_path(root, "trust", folder, c->trust, sizeof(c->trust), err) < 0 ||
         get(root, "user", c->user, sizeof(c->user), err) < 0 ||
         get_path(root, "watchdog", folder, c->watchdog, sizeof(c->watchdog), err) < 0 ||
-        read_mqtt(root, folder, c, err) < 0 || read_scrub(root, c, err) < 0 ||
+        read_mqtt(root, folder, c, err) < 0 || read_scrub(root, c, err) < 0 || read_os(root, c, err) < 0 ||
         read_rest(root, folder, c, err) < 0)
         return -(int)err->kind;
     return json_done(root, err);
@@ -131,7 +151,8 @@ int config_read(const char *path, struct config *ret, struct err *err)
                        .memory_max_bytes = 64ULL << 20,
                        .health_interval_s = 300,
                        .scrub_interval_s = 900,
-                       .scrub_bytes = 4ULL << 20};
+                       .scrub_bytes = 4ULL << 20,
+                       .os_confirm_s = 600};
     int rc = fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &text, &len, err);
     if (rc < 0)
         return rc;
@@ -149,5 +170,7 @@ int config_read(const char *path, struct config *ret, struct err *err)
     if (rc < 0)
         return err_wrap(err, "%s", path);
     *ret = c;
+    for (unsigned i = 0; i < COUNT_OF(ret->reboot_text) && ret->reboot_text[i][0]; i++)
+        ret->reboot_words[i] = ret->reboot_text[i];
     return 0;
 }

@@ -23,6 +23,10 @@ struct config {
     uint64_t memory_max_bytes, health_interval_s;
     uint64_t scrub_interval_s, scrub_bytes; /* how often how much of the store is read; interval 0: never */
     char watchdog[128];                     /* "": none */
+    char os_updater[16];                    /* "auto", "rauc", "swupdate" or "none" */
+    char reboot_text[8][128];               /* reboot_command's words */
+    const char *reboot_words[9];            /* the same, NULL-terminated; none: the agent never reboots */
+    uint64_t os_confirm_s;                  /* a new system that is not healthy by then is left */
     int log_level;
 };
 /* Errors: NOTFOUND, INVALID with the field's path. */

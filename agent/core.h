@@ -8,7 +8,7 @@
  *   report.c     state and health as JSON              uplink.c the link process and what is sent
  *   start.c      a want and its image -> a running box     confine.c  what core holds itself to
  *   ctl.c        the local socket                      events.c the ring of events
- *   scrub.c      reading the store against its names
+ *   scrub.c      reading the store against its names   os_act.c the device's own system
  *   point.c      where tests may cut                   check.c  --check: what a folder would start with
  *
  * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
@@ -16,6 +16,7 @@
 #ifndef AGENT_CORE_H
 #define AGENT_CORE_H
 #include "agent/config.h"
+#include "agent/os_update.h"
 #include "agent/plan.h"
 #include "agent/route.h"
 #include "agent/state.h"
@@ -95,6 +96,22 @@ struct scrub {
     char cursor[128], last_bad[200];
 };
 
+/* The device's own system: what is remembered, and what is known in this run of core. */
+struct os {
+    struct os_memory memory;
+    const struct updater *updater; /* of os_act.c; NULL: not looked for yet */
+    enum os_step step;             /* the last one */
+    struct loop_timer timer;
+    char slot[32];
+    bool slot_known, reboot;
+    unsigned in_row;               /* faults */
+    uint64_t again_ms, healthy_ms; /* not before; since when it is healthy, 0: it is not */
+    struct fetch_blob blob;
+    struct fetch_request fetch;
+    char program[300], group[128];
+};
+#define OS_LOOK_MS 2000 /* while something is under way */
+
 struct uplink;
 struct ctl;
 struct core {
@@ -132,6 +149,7 @@ struct core {
     uint64_t job_done, job_total, progress_at_ms;
     bool has_garbage;
     struct scrub scrub;
+    struct os os;
     struct plan plan; /* the last one, for report and why */
 
     struct envelope *held; /* a group's document whose time has not come */
@@ -214,6 +232,12 @@ void images_fault(struct core *c, const char *app, const struct err *err);
 void scrub_open(struct core *c); /* at start: where the last core stopped */
 bool scrub_due(const struct core *c);
 int scrub_start(struct core *c, struct err *err); /* the job */
+
+/* os_act.c */
+void os_open(struct core *c); /* at start: what is remembered */
+void os_turn(struct core *c); /* after a plan: the next step for the system, if any */
+bool os_keep(const struct core *c, struct digest *ret); /* the bundle that must not be collected */
+struct cJSON *os_report(const struct core *c);          /* NULL: nothing to tell. Owner: caller */
 
 /* act.c */
 void act_turn(void *core);

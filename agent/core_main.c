@@ -197,7 +197,7 @@ static void alive_fired(struct loop_timer *t)
 void core_progress(struct core *c)
 {
     uint64_t now = clock_boot_ms();
-    if (!c->job || c->job_step == STEP_SCRUB || now < c->progress_at_ms)
+    if (!c->job || c->job_step == STEP_SCRUB || c->job_step == STEP_WAIT || now < c->progress_at_ms)
         return;
     c->progress_at_ms = now + PROGRESS_EVERY_MS;
     struct cJSON *o = json_obj();
@@ -492,6 +492,7 @@ static int start(struct core *c, struct err *err)
     give_watchdog(c);
     arm_timers(c);
     scrub_open(c);
+    os_open(c);
     loop_after_turn(c->loop, act_turn, c);
     first_trust(c);
     rc = uplink_start(c, err);

@@ -198,7 +198,7 @@ static int accept(struct core *c, struct state_rev *r, struct set *take_s, const
         *l = *before;
         return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
     }
-    if (c->job)
+    if (c->job && c->job_step != STEP_WAIT)             /* the updater of the system is not cut off */
         job_cancel(c->job, "a newer manifest arrived"); /* what it has fetched so far stays */
     set_replace(c, &c->candidate, take_s);
     c->fault = (struct fault){0};

@@ -362,19 +362,13 @@ static int read_stop_and_log(struct reader *r, const struct json_cur *app, struc
     return json_done(&o, r->err);
 }
 
-static int read_release(struct reader *r, const struct json_cur *app, struct want *w)
+static int read_sources(struct reader *r, const struct json_cur *from, const char **sources, unsigned *ret_n)
 {
-    struct json_cur o, a;
-    if (json_get_object(app, "release", JSON_REQUIRED, &o, r->err) < 0 ||
-        get_name(r, &o, "name", JSON_REQUIRED, &w->release_name) < 0 ||
-        json_get_u64(&o, "counter", JSON_REQUIRED, 1, 1ULL << 53, &w->counter, r->err) < 0 ||
-        get_digest(r, &o, "digest", &w->release) < 0 ||
-        json_get_u64(&o, "size", JSON_REQUIRED, 1, LIM_ENVELOPE_BYTES, &w->release_bytes, r->err) < 0 ||
-        json_done(&o, r->err) < 0 ||
-        json_get_array(app, "sources", JSON_REQUIRED, LIM_SOURCES, &a, r->err) < 0)
+    struct json_cur a;
+    if (json_get_array(from, "sources", JSON_REQUIRED, LIM_SOURCES, &a, r->err) < 0)
         return -(int)r->err->kind;
-    w->n_sources = json_len(&a);
-    for (unsigned i = 0; i < w->n_sources; i++) {
+    *ret_n = json_len(&a);
+    for (unsigned i = 0; i < *ret_n; i++) {
         struct json_cur c = json_at(&a, i);
         const char *s;
         struct err why = ERR_INIT;
@@ -382,10 +376,23 @@ static int read_release(struct reader *r, const struct json_cur *app, struct wan
             return -(int)ERR_INVALID;
         if (source_parse(s, NULL, &why) < 0)
             return json_fail(&c, r->err, ERR_INVALID, "%s", why.msg);
-        if (keep(r, s, &w->sources[i]) < 0)
+        if (keep(r, s, &sources[i]) < 0)
             return -(int)ERR_NOMEM;
     }
-    return w->n_sources ? 0 : json_fail(&a, r->err, ERR_INVALID, "at least one source is needed");
+    return *ret_n ? 0 : json_fail(&a, r->err, ERR_INVALID, "at least one source is needed");
+}
+
+static int read_release(struct reader *r, const struct json_cur *app, struct want *w)
+{
+    struct json_cur o;
+    if (json_get_object(app, "release", JSON_REQUIRED, &o, r->err) < 0 ||
+        get_name(r, &o, "name", JSON_REQUIRED, &w->release_name) < 0 ||
+        json_get_u64(&o, "counter", JSON_REQUIRED, 1, 1ULL << 53, &w->counter, r->err) < 0 ||
+        get_digest(r, &o, "digest", &w->release) < 0 ||
+        json_get_u64(&o, "size", JSON_REQUIRED, 1, LIM_ENVELOPE_BYTES, &w->release_bytes, r->err) < 0 ||
+        json_done(&o, r->err) < 0)
+        return -(int)r->err->kind;
+    return read_sources(r, app, w->sources, &w->n_sources);
 }
 
 /* Fields that shape no box: a change in them needs no new start. */
@@ -535,13 +542,20 @@ static int read_download(struct reader *r, const struct json_cur *update, struct
     return json_done(&o, r->err);
 }
 
-uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s)
+static int read_os(struct reader *r, const struct json_cur *root, struct desired *d)
 {
-    uint64_t from = d->window_from_min * 60ULL, to = d->window_to_min * 60ULL, now = now_s % 86400;
-    bool open = from < to ? now >= from && now < to : now >= from || now < to;
-    if (from == to || open)
-        return 0;
-    return (from + 86400 - now) % 86400;
+    struct json_cur o, b;
+    int rc = json_get_object(root, "os", JSON_OPTIONAL, &o, r->err);
+    if (rc <= 0)
+        return rc;
+    d->has_os = true;
+    if (get_name(r, &o, "version", JSON_REQUIRED, &d->os.version) < 0 ||
+        json_get_object(&o, "bundle", JSON_REQUIRED, &b, r->err) < 0 ||
+        get_digest(r, &b, "digest", &d->os.bundle) < 0 ||
+        json_get_u64(&b, "size", JSON_REQUIRED, 1, LIM_IMAGE_BYTES, &d->os.bundle_bytes, r->err) < 0 ||
+        json_done(&b, r->err) < 0 || read_sources(r, &o, d->os.sources, &d->os.n_sources) < 0)
+        return -(int)r->err->kind;
+    return json_done(&o, r->err);
 }
 
 static int read_desired(struct reader *r, const struct json_cur *root, struct desired *d)
@@ -561,7 +575,7 @@ static int read_desired(struct reader *r, const struct json_cur *root, struct de
         json_get_u64(root, "expires", JSON_REQUIRED, 1, 1ULL << 53, &d->expires_s, r->err) < 0 ||
         get_text(r, root, "id", JSON_OPTIONAL, &d->id) < 0 ||
         get_text(r, root, "by", JSON_OPTIONAL, &d->by) < 0 || read_apps(r, root, d) < 0 ||
-        read_rollout(r, root, d) < 0)
+        read_os(r, root, d) < 0 || read_rollout(r, root, d) < 0)
         return -(int)r->err->kind;
     int rc = json_get_object(root, "update", JSON_OPTIONAL, &u, r->err);
     if (rc > 0 &&
@@ -584,12 +598,4 @@ int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, st
     if (rc >= 0)
         *ret = d;
     return rc < 0 ? rc : 0;
-}
-
-const struct want *desired_find(const struct desired *d, const char *name)
-{
-    for (unsigned i = 0; d && i < d->n; i++)
-        if (strcmp(d->apps[i].name, name) == 0)
-            return &d->apps[i];
-    return NULL;
 }

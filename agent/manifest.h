@@ -27,6 +27,7 @@
  *  "update":{"probation_ms":60000,
  *            "download":{"max_bytes":N (of this manifest over the network), "rate_bytes_s":N,
  *                        "window":"01:30-05:00" (UTC), "full_fallback":true}},
+ *  "os":{"version":"2.1","bundle":{"digest":"sha256:...","size":N},"sources":[...]}   a bundle for RAUC or SWUpdate
  *  "rollout":{"salt":"r-7f3a","slots":500,"spread_ms":7200000,"not_before":S}     group documents only
  * } */
 #ifndef AGENT_MANIFEST_H
@@ -102,6 +103,15 @@ struct want_download {
     bool full_fallback;                      /* a full download where a patch was promised */
 };
 
+/* The device's own system: a bundle for the updater that is there (agent/os_update.h). */
+struct want_os {
+    const char *version;
+    struct digest bundle;
+    uint64_t bundle_bytes;
+    const char *sources[LIM_SOURCES + 1];
+    unsigned n_sources;
+};
+
 struct desired {
     const char *fleet, *device, *group; /* device or group is NULL */
     uint64_t rev, issued_s, expires_s;
@@ -110,6 +120,8 @@ struct desired {
     struct want *apps; /* n of them, in the document's arena */
     uint64_t probation_ms;
     struct want_download download;
+    bool has_os;
+    struct want_os os;
     bool has_rollout;
     const char *salt;
     uint64_t slots, spread_ms, not_before_s;

@@ -299,6 +299,9 @@ struct cJSON *report_state(struct core *c)
     json_put_u64(scrub, "bad", c->scrub.bad);
     if (c->scrub.last_bad[0])
         json_put_str(scrub, "last", c->scrub.last_bad);
+    struct cJSON *os = os_report(c);
+    if (os)
+        (void)json_put(o, "os", os);
     put_host(o, c);
     struct cJSON *groups = json_put(o, "groups", json_arr());
     for (unsigned i = 0; i < c->config.n_groups; i++)

@@ -1,4 +1,5 @@
-/* rollout.c - a group document's slots: which devices act, and when each one's turn is (declared in manifest.h). Pure. */
+/* rollout.c - a group document's slots: which devices act, and when each one's turn is; other questions to a parsed
+ * document (all declared in manifest.h). Pure. */
 #include "agent/manifest.h"
 
 unsigned manifest_slot(const char *salt, const char *device)
@@ -21,4 +22,21 @@ uint64_t manifest_begins_s(const struct desired *d, const char *device)
     if (!d->spread_ms || !str_fmt(salt, sizeof(salt), "spread:%s", d->salt))
         return from;
     return from + d->spread_ms / 1000 * manifest_slot(salt, device) / 10000;
+}
+
+uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s)
+{
+    uint64_t from = d->window_from_min * 60ULL, to = d->window_to_min * 60ULL, now = now_s % 86400;
+    bool open = from < to ? now >= from && now < to : now >= from || now < to;
+    if (from == to || open)
+        return 0;
+    return (from + 86400 - now) % 86400;
+}
+
+const struct want *desired_find(const struct desired *d, const char *name)
+{
+    for (unsigned i = 0; d && i < d->n; i++)
+        if (strcmp(d->apps[i].name, name) == 0)
+            return &d->apps[i];
+    return NULL;
 }

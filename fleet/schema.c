@@ -289,6 +289,30 @@ static const struct rule rollout_rules[] = {
      .help = "devices begin at random within it"},
     {.key = "not_before", .type = RULE_NUMBER, .max = MAX_NUMBER, .help = "seconds since 1970"},
     END};
+static const struct rule bundle_rules[] = {
+    {.key = "digest", .type = RULE_DIGEST, .need = JSON_REQUIRED, .help = "of the bundle's bytes"},
+    {.key = "size",
+     .type = RULE_NUMBER,
+     .need = JSON_REQUIRED,
+     .min = 1,
+     .max = LIM_IMAGE_BYTES,
+     .help = "bytes"},
+    END};
+static const struct rule os_rules[] = {
+    {.key = "version", .type = RULE_NAME, .need = JSON_REQUIRED, .help = "of the system, for people"},
+    {.key = "bundle",
+     .type = RULE_OBJECT,
+     .need = JSON_REQUIRED,
+     .members = bundle_rules,
+     .help = "a bundle of RAUC or SWUpdate"},
+    {.key = "sources",
+     .type = RULE_TEXTS,
+     .item = RULE_SOURCE,
+     .need = JSON_REQUIRED,
+     .min = 1,
+     .max = LIM_SOURCES,
+     .help = "where it lies, as a blob"},
+    END};
 const struct rule schema_desired[] = {
     {.key = "schema",
      .type = RULE_TEXT,
@@ -328,6 +352,7 @@ const struct rule schema_desired[] = {
      .members = app_rules,
      .help = "all that runs; [] stops everything"},
     {.key = "update", .type = RULE_OBJECT, .members = update_rules, .help = "how to judge an update"},
+    {.key = "os", .type = RULE_OBJECT, .members = os_rules, .help = "the device's own system"},
     {.key = "rollout", .type = RULE_OBJECT, .members = rollout_rules, .help = "groups: how many devices act"},
     END};
 

@@ -68,8 +68,10 @@
 #define LIM_FETCH_BYTES   (24ULL << 20) /* libcurl with OpenSSL on Debian; tiny builds need a tenth */
 #define LIM_INSTALL_BYTES (8ULL << 20)
 #define LIM_PULL_BYTES    (LIM_FETCH_BYTES + (8ULL << 20)) /* install with the fetch program beside it */
-#define LIM_JOB_MS        (6ULL * 3600 * 1000) /* a slow line may take hours; silence is cut earlier */
-#define LIM_LINE_BYTES    1024                 /* one line of a job's verdict pipe */
+#define LIM_OS_BYTES \
+    (48ULL << 20) /* RAUC or SWUpdate with its libraries; bundles go through the page cache */
+#define LIM_JOB_MS     (6ULL * 3600 * 1000) /* a slow line may take hours; silence is cut earlier */
+#define LIM_LINE_BYTES 1024                 /* one line of a job's verdict pipe */
 
 /* Logs of apps. */
 #define LIM_LOG_RING_BYTES     (64 * 1024) /* default per app */

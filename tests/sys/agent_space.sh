@@ -86,7 +86,7 @@ done
 disk 24 400
 start_agent $DEV
 fill_bytes
-truncate -s -6M "$STATE/filler" # a rest that is not enough beside the reserve
+truncate -s -5M "$STATE/filler" # a rest that is not enough beside the reserve
 apply web:1 16777216
 lib_until 40 is phase rejected && ok "too little left: rejected: $(field err.msg)" || fail "phase $(field phase)"
 [ -z "$(ls -A "$STATE/store/tmp")" ] && ok "nothing is left of the try" || fail "left: $(ls "$STATE/store/tmp")"

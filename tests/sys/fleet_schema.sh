@@ -68,5 +68,10 @@ bad "privileges that are not stripped" '.apps[0].image_privileges = "keep"'
 jq '.apps[0].image_privileges = "refuse"' "$T/desired" >"$T/bad"
 check "control: privileges refused" valid desired "$T/bad"
 check "control: privileges refused, fleetctl" fleetctl apply -f "$T/bad" -d dev-1 --dry-run >/dev/null 2>&1
+bad "a system without a source" '.os = {version: "2", bundle: {digest: .apps[0].release.digest, size: 1}, sources: []}'
+bad "a system without a bundle" '.os = {version: "2", sources: ["dir:/x"]}'
+jq '.os = {version: "2", bundle: {digest: .apps[0].release.digest, size: 1}, sources: ["dir:/x"]}' "$T/desired" >"$T/bad"
+check "control: a system" valid desired "$T/bad"
+check "control: a system, fleetctl" fleetctl apply -f "$T/bad" -d dev-1 --dry-run >/dev/null 2>&1
 bad "a path with .." '.apps[0].cwd = "/a/../b"'
 bad "a digest in capitals" '.apps[0].release.digest |= ascii_upcase'

@@ -1,0 +1,495 @@
+/* os_act.c - observes and acts for os_update.c: fetches the bundle as any blob, hands it to the updater that is
+ * on this device (its own commands only), reboots, and confirms or goes back. What is remembered is durable
+ * before the step that makes it true. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#include "agent/core.h"
+#include "platform/clock.h"
+#include "platform/fs.h"
+#include "platform/log.h"
+
+#define OS_FILE         "os"
+#define STATUS_BYTES    (64 * 1024)
+#define REBOOT_AGAIN_MS 300000 /* init was asked and nothing happened */
+#define INSTALL_TRIES   3
+#define WORDS           4
+
+/* What each updater's commands are. An empty first word: it has none for this. */
+static const struct updater {
+    const char *name;
+    const char *install[WORDS], *good[WORDS], *bad[WORDS];
+} updaters[] = {
+    {"none", {NULL}, {NULL}, {NULL}},
+    {"rauc", {"rauc", "install"}, {"rauc", "status", "mark-good"}, {"rauc", "status", "mark-bad"}},
+    {"swupdate", {"swupdate", "-i"}, {NULL}, {NULL}},
+};
+
+static bool on_path(const char *program)
+{
+    char path[300];
+    const char *dirs = getenv("PATH");
+
+    for (const char *p = dirs ? dirs : "/usr/bin:/usr/sbin:/bin:/sbin"; *p; p += strcspn(p, ":")) {
+        p += *p == ':';
+        if (str_fmt(path, sizeof(path), "%.*s/%s", (int)strcspn(p, ":"), p, program) &&
+            access(path, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+static const struct updater *find_updater(const struct core *c)
+{
+    const char *asked = c->config.os_updater;
+
+    for (size_t i = 1; i < COUNT_OF(updaters); i++)
+        if ((strcmp(asked, "auto") == 0 || strcmp(asked, updaters[i].name) == 0) && on_path(updaters[i].name))
+            return &updaters[i];
+    return &updaters[0];
+}
+
+/* LIMPET_BOOT_ID: for tests, which have no second boot. */
+static void boot_id(char *dst, size_t size)
+{
+    const char *path = getenv("LIMPET_BOOT_ID");
+
+    dst[0] = '\0';
+    (void)fs_read_text(AT_FDCWD, path ? path : "/proc/sys/kernel/random/boot_id", dst, size, NULL);
+}
+
+/* ---- memory ---- */
+
+static int save(struct core *c, struct err *err)
+{
+    char AUTO_MEM *text = os_memory_build(&c->os.memory);
+
+    return fs_write_durable(c->state.dir_fd, OS_FILE, buf_str(text), 0600, err);
+}
+
+static void save_or_tell(struct core *c)
+{
+    struct err err = ERR_INIT;
+
+    if (save(c, &err) < 0)
+        log_error("%s", err.msg);
+}
+
+static bool is_rebooted(const struct core *c)
+{
+    char now[40];
+
+    boot_id(now, sizeof(now));
+    return strcmp(now, c->os.memory.boot_id) != 0;
+}
+
+static void timer_fired(struct loop_timer *t)
+{
+    core_touch(container_of(t, struct core, os.timer));
+}
+
+void os_open(struct core *c)
+{
+    uint8_t AUTO_MEM *text = NULL;
+    size_t len = 0;
+    struct err err = ERR_INIT;
+    struct os_memory *m = &c->os.memory;
+
+    c->os.timer.on_fire = timer_fired;
+    int rc = fs_read(c->state.dir_fd, OS_FILE, STATUS_BYTES, &text, &len, &err);
+    if (rc == 0)
+        rc = os_memory_parse(buf_of(text, len), m, &err);
+    if (rc < 0 && err.kind != ERR_NOTFOUND)
+        log_error("what is known of the system's update cannot be read: %s", err.msg);
+    if (rc == 0 && m->phase == OS_INSTALLED && is_rebooted(c)) {
+        m->trial_starts++;
+        save_or_tell(c);
+    }
+}
+
+/* ---- in a job: the updater's commands ---- */
+
+static void exec_words(const char *const *words, const char *last, int out_fd)
+{
+    char *argv[WORDS + 12] = {NULL};
+    unsigned n = 0;
+    sigset_t none;
+
+    for (; words[n] && n < WORDS + 10; n++)
+        argv[n] = mem_need_str(words[n]);
+    if (last)
+        argv[n] = mem_need_str(last);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (argv[0] && dup2(out_fd, STDOUT_FILENO) >= 0 && dup2(out_fd, STDERR_FILENO) >= 0)
+        (void)execvp(argv[0], argv);
+    _exit(127);
+}
+
+/* Its output into out (cut at size); a status other than 0 is an error with the output's end. */
+static int run_words(const char *const *words, const char *last, char *out, size_t size, struct err *err)
+{
+    int fds[2], status = 0;
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return err_errno(err, errno, "pipe");
+    pid_t pid = fork();
+    if (pid == 0)
+        exec_words(words, last, fds[1]);
+    (void)close(fds[1]);
+    ssize_t n = pid < 0 ? -1 : fs_read_full(fds[0], out, size - 1, NULL);
+    (void)close(fds[0]);
+    out[n > 0 ? n : 0] = '\0';
+    if (pid < 0)
+        return err_set(err, ERR_NOMEM, "fork");
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    size_t len = strlen(out);
+    while (len > 0 && out[len - 1] == '\n')
+        out[--len] = '\0';
+    const char *line = strstr(out, "LastError: "); /* RAUC's own word for it; else the last line */
+    line = line ? line - 1 : strrchr(out, '\n');
+    return err_set(err, ERR_IO, "%s ended with status %d: %.150s", words[0],
+                   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), line ? line + 1 : out);
+}
+
+static int look_job(const struct core *c, int line_fd, char *out, struct err *err)
+{
+    static const char *const status[] = {"rauc", "status", "--output-format=json", NULL};
+    char slot[32] = "";
+    int rc = 0;
+
+    if (strcmp(c->os.updater->name, "rauc") == 0) {
+        rc = run_words(status, NULL, out, STATUS_BYTES, err);
+        if (rc == 0)
+            rc = os_rauc_slot(buf_str(out), slot, sizeof(slot), err);
+    } else if (fs_read_text(AT_FDCWD, "/proc/cmdline", out, STATUS_BYTES, NULL) < 0 ||
+               !os_cmdline_root(out, slot, sizeof(slot))) {
+        rc = err_set(err, ERR_UNSUPPORTED, "the kernel was started without root=");
+    }
+    if (rc == 0)
+        job_line(line_fd, "slot %s", slot);
+    return rc;
+}
+
+static int os_job(void *arg, int line_fd, struct err *err)
+{
+    const struct core *c = arg;
+    const struct os *o = &c->os;
+    char AUTO_MEM *out = mem_need(STATUS_BYTES);
+    char path[400], hex[65];
+
+    (void)str_fmt(path, sizeof(path), "%s/store/blobs/%s", c->config.state_dir,
+                  digest_hex(&o->blob.digest, hex));
+    switch (o->step) {
+    case OS_FETCH: { /* the bytes are there: are they the right ones? */
+        int rc = crypto_init(err);
+        return rc < 0 ? rc : store_partial_commit(c->store, &o->blob.digest, o->blob.size_bytes, err);
+    }
+    case OS_LOOK:
+        return look_job(c, line_fd, out, err);
+    case OS_INSTALL:
+        return run_words(o->updater->install, path, out, STATUS_BYTES, err);
+    case OS_CONFIRM:
+        return o->updater->good[0] ? run_words(o->updater->good, NULL, out, STATUS_BYTES, err) : 0;
+    case OS_REVERT:
+        return o->updater->bad[0] ? run_words(o->updater->bad, NULL, out, STATUS_BYTES, err) : 0;
+    case OS_REBOOT:
+        return run_words((const char *const *)c->config.reboot_words, NULL, out, STATUS_BYTES, err);
+    default:
+        return 0;
+    }
+}
+
+/* ---- in core ---- */
+
+static const struct want_os *wanted(const struct core *c)
+{
+    const struct ledger *l = &c->state.ledger;
+    bool settled = c->candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
+
+    return settled && c->candidate.d.has_os ? &c->candidate.d.os : NULL;
+}
+
+static void fail(struct core *c, const char *why)
+{
+    struct os_memory *m = &c->os.memory;
+
+    m->phase = OS_FAILED;
+    (void)str_fmt(m->why, sizeof(m->why), "%s", why);
+    (void)str_clean(m->why);
+    save_or_tell(c);
+    c->has_garbage = true;
+    event_add(c, "os-failed", NULL, "%s: %s", m->version, m->why);
+}
+
+static void fault(struct core *c, const struct err *why)
+{
+    struct os *o = &c->os;
+
+    o->in_row++;
+    o->again_ms = clock_boot_ms() + plan_retry_delay_ms(o->in_row);
+    log_warn("os %s: %s", os_step_name(o->step), why->msg);
+    (void)str_fmt(o->memory.why, sizeof(o->memory.why), "%s", why->msg);
+    (void)str_clean(o->memory.why);
+    bool final = o->step == OS_FETCH     ? !err_may_retry(why->kind) && why->kind != ERR_NOTFOUND
+                 : o->step == OS_INSTALL ? o->in_row >= INSTALL_TRIES
+                                         : false;
+    if (final)
+        fail(c, why->msg);
+}
+
+static void went_well(struct core *c)
+{
+    struct os *o = &c->os;
+
+    o->in_row = 0;
+    o->again_ms = 0;
+    o->memory.why[0] = '\0';
+    switch (o->step) {
+    case OS_INSTALL:
+        o->memory.phase = OS_INSTALLED;
+        save_or_tell(c);
+        event_add(c, "os-installed", NULL, "%s: the next boot is into it", o->memory.version);
+        break;
+    case OS_CONFIRM:
+        o->memory.phase = OS_GOOD;
+        save_or_tell(c);
+        c->has_garbage = true;
+        event_add(c, "os-confirmed", NULL, "%s runs in %s and is good", o->memory.version, o->slot);
+        break;
+    case OS_REVERT: /* the next boot is into the old one */
+        fail(c, "it did not become healthy");
+        o->reboot = true;
+        break;
+    case OS_REBOOT:
+        o->again_ms = clock_boot_ms() + REBOOT_AGAIN_MS;
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_line(void *arg, const char *line)
+{
+    struct core *c = arg;
+    struct os *o = &c->os;
+
+    if (strncmp(line, "slot ", 5) == 0) {
+        (void)str_fmt(o->slot, sizeof(o->slot), "%.31s", line + 5);
+        (void)str_clean(o->slot);
+        o->slot_known = true;
+    }
+}
+
+static void on_done(void *arg, const struct job_verdict *v)
+{
+    struct core *c = arg;
+
+    c->job = NULL;
+    if (v->err.kind != ERR_NONE)
+        fault(c, &v->err);
+    else
+        went_well(c);
+    images_forget(c);
+}
+
+static int start_job(struct core *c, struct err *err)
+{
+    char path[128];
+    struct job_spec spec = {.name = "os",
+                            .fn = os_job,
+                            .arg = c,
+                            .cgroups = &c->cgroups,
+                            .cgroup_path = path,
+                            .memory_max_bytes = LIM_OS_BYTES,
+                            .deadline_ms = LIM_JOB_MS};
+    struct job_calls calls = {on_line, on_done, c};
+
+    (void)str_fmt(path, sizeof(path), "%s/agent/os", c->cgroup_root);
+    return job_start(c->loop, &spec, &calls, &c->job, err);
+}
+
+static void fetched(void *arg, const struct job_verdict *v)
+{
+    struct core *c = arg;
+    struct job_verdict failed = *v;
+
+    c->job = NULL;
+    if (v->err.kind == ERR_NONE && start_job(c, &failed.err) == 0)
+        return;
+    fault(c, &failed.err);
+    core_touch(c);
+}
+
+static int start_fetch(struct core *c, const struct want_os *w, struct err *err)
+{
+    struct os *o = &c->os;
+    const struct config *config = &c->config;
+    struct job_calls calls = {NULL, fetched, c};
+    uint64_t have = store_partial_bytes(c->store, &w->bundle);
+
+    int rc = store_check_space(c->store, w->bundle_bytes > have ? w->bundle_bytes - have : 0, 1, err);
+    if (rc < 0)
+        return rc;
+    (void)str_fmt(o->program, sizeof(o->program), "%s/agentd-fetch", c->libexec);
+    (void)str_fmt(o->group, sizeof(o->group), "%s/agent/fetch", c->cgroup_root);
+    o->fetch = (struct fetch_request){.sources = w->sources,
+                                      .n_sources = w->n_sources,
+                                      .blobs = &o->blob,
+                                      .n_blobs = 1,
+                                      .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
+                                      .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
+                                      .program = o->program,
+                                      .cgroup_path = o->group,
+                                      .uid = c->uid,
+                                      .gid = c->gid,
+                                      .rate_bytes_s = config->fetch_rate,
+                                      .deadline_ms = LIM_JOB_MS};
+    return fetch_start(c->loop, &c->cgroups, c->store, &o->fetch, &calls, &c->job, err);
+}
+
+/* The old slot and this boot are durable before the updater writes anything: after a cut we know which it was. */
+static int begin_install(struct core *c, const struct want_os *w, struct err *err)
+{
+    struct os_memory *m = &c->os.memory;
+
+    *m = (struct os_memory){.phase = OS_INSTALLING, .bundle = w->bundle, .was_online = uplink_is_up(c)};
+    (void)str_fmt(m->version, sizeof(m->version), "%s", w->version);
+    (void)str_copy(m->slot, sizeof(m->slot), c->os.slot);
+    boot_id(m->boot_id, sizeof(m->boot_id));
+    int rc = save(c, err);
+    return rc < 0 ? rc : start_job(c, err);
+}
+
+static void act(struct core *c, const struct want_os *w, enum os_step step)
+{
+    struct os *o = &c->os;
+    struct err err = ERR_INIT;
+    int rc = 0;
+
+    o->step = step;
+    if (w) {
+        o->blob = (struct fetch_blob){w->bundle, w->bundle_bytes, false};
+        if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* begun: what was before is over */
+            o->memory = (struct os_memory){.phase = OS_NONE, .bundle = w->bundle};
+            (void)str_fmt(o->memory.version, sizeof(o->memory.version), "%s", w->version);
+        }
+    }
+    log_info("os: %s", os_step_name(step));
+    c->job_step = STEP_WAIT;
+    c->job_app[0] = '\0';
+    c->report_dirty = true;
+    if (step == OS_FETCH)
+        rc = start_fetch(c, w, &err);
+    else if (step == OS_INSTALL)
+        rc = begin_install(c, w, &err);
+    else if (step == OS_FELL_BACK)
+        fail(c, "the boot loader went back to the system before");
+    else if (step == OS_REFUSE)
+        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "no updater on this device (os_updater)");
+    else
+        rc = start_job(c, &err);
+    if (rc < 0)
+        fault(c, &err);
+}
+
+static void observe(struct core *c, const struct want_os *w, struct os_facts *f)
+{
+    struct os *o = &c->os;
+    uint64_t now = clock_boot_ms();
+    bool healthy = c->plan.quiet && (!o->memory.was_online || uplink_is_up(c));
+
+    o->healthy_ms = healthy ? (o->healthy_ms ? o->healthy_ms : now) : 0;
+    *f = (struct os_facts){.want = w,
+                           .memory = &o->memory,
+                           .has_updater = o->updater->install[0] != NULL,
+                           .converged = c->plan.quiet,
+                           .held = w && store_has_blob(c->store, &w->bundle) == 1,
+                           .rebooted = is_rebooted(c),
+                           .slot_known = o->slot_known,
+                           .slot_changed = strcmp(o->slot, o->memory.slot) != 0,
+                           .healthy = healthy,
+                           .healthy_ms = healthy ? now - o->healthy_ms : 0,
+                           .trial_over = now - c->started_ms > c->config.os_confirm_s * 1000,
+                           .probation_ms = c->candidate.arena ? c->candidate.d.probation_ms : 60000};
+}
+
+/* May a reboot be asked for at all? */
+static bool can_reboot(const struct core *c)
+{
+    return c->config.reboot_words[0] != NULL;
+}
+
+void os_turn(struct core *c)
+{
+    struct os *o = &c->os;
+    const struct want_os *w = wanted(c);
+    uint64_t now = clock_boot_ms();
+    struct os_facts f;
+
+    if (c->job || now < o->again_ms ||
+        (!w && o->memory.phase != OS_INSTALLING && o->memory.phase != OS_INSTALLED && !o->reboot))
+        return;
+    if (!o->updater)
+        o->updater = find_updater(c);
+    observe(c, w, &f);
+    enum os_step step = o->reboot ? OS_REBOOT : os_decide(&f);
+    if (step == OS_REBOOT && !can_reboot(c)) {
+        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "waits for a reboot (reboot_command is not set)");
+        step = OS_NOTHING;
+    }
+    if (step == OS_REFUSE && o->step == OS_REFUSE)
+        step = OS_NOTHING; /* said once */
+    if (step != OS_NOTHING)
+        act(c, w, step);
+    loop_timer_set(c->loop, &o->timer, o->again_ms > now ? o->again_ms : now + OS_LOOK_MS);
+}
+
+bool os_keep(const struct core *c, struct digest *ret)
+{
+    const struct want_os *w = c->candidate.arena && c->candidate.d.has_os ? &c->candidate.d.os : NULL;
+    bool done = w && os_is_about(&c->os.memory, w) &&
+                (c->os.memory.phase == OS_GOOD || c->os.memory.phase == OS_FAILED);
+
+    if (!w || done)
+        return false;
+    *ret = w->bundle;
+    return true;
+}
+
+static const char *phase_word(const struct core *c, const struct want_os *w)
+{
+    const struct os *o = &c->os;
+    bool about = !w || os_is_about(&o->memory, w);
+
+    if (about && o->memory.phase == OS_INSTALLED)
+        return is_rebooted(c) ? "trial" : "rebooting";
+    if (about && o->memory.phase != OS_NONE)
+        return os_phase_name(o->memory.phase);
+    if (o->step == OS_REFUSE)
+        return "unsupported";
+    return c->job && o->step == OS_FETCH ? "downloading" : "pending";
+}
+
+struct cJSON *os_report(const struct core *c)
+{
+    const struct want_os *w = wanted(c);
+    const struct os *o = &c->os;
+
+    if (!w && o->memory.phase == OS_NONE)
+        return NULL;
+    struct cJSON *r = json_obj();
+    json_put_str(r, "version", w ? w->version : o->memory.version);
+    json_put_str(r, "phase", phase_word(c, w));
+    if (o->slot[0])
+        json_put_str(r, "slot", o->slot);
+    if (o->memory.why[0])
+        json_put_str(r, "why", o->memory.why);
+    return r;
+}

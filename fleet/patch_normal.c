@@ -102,6 +102,7 @@ static int write_one(struct normal *k, struct buf file, uint8_t *to, struct err 
     k->to = to;
     if (r == 0 && elf.machine != ELF_NONE)
         write_file(k, file);
+    k->elf = NULL;
     return r;
 }
 

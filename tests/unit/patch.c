@@ -75,6 +75,18 @@ static int apply(int pack_fd, const struct object *o, unsigned n, struct err *er
     return r < 0 ? r : patch_end(p, err);
 }
 
+static bool same_bytes(int a, int b, uint64_t len)
+{
+    bool same = true;
+    uint8_t x[4096], y[4096];
+
+    for (uint64_t at = 0; same && at < len; at += sizeof(x)) {
+        ssize_t n = pread(a, x, sizeof(x), (off_t)at);
+        same = n > 0 && pread(b, y, sizeof(y), (off_t)at) == n && memcmp(x, y, (size_t)n) == 0;
+    }
+    return same;
+}
+
 /* Make and apply with each codec; returns the bytes of the last pack. */
 static uint64_t there_and_back(const struct object *o, unsigned n)
 {
@@ -90,7 +102,8 @@ static uint64_t there_and_back(const struct object *o, unsigned n)
         CHECK_OK(fd, err);
         CHECK_OK(apply(fd, o, n, &err), err);
         int AUTO_FD twice = make(codecs[i], o, n, &again, &err);
-        CHECK(bytes == again);
+        CHECK_OK(twice, err);
+        CHECK(bytes == again && same_bytes(fd, twice, bytes));
     }
     return bytes;
 }

@@ -98,7 +98,7 @@ static int enter_sandbox(const struct args *a, struct err *err)
     struct sandbox box = {
         .uid = (uid_t)a->uid,
         .gid = (gid_t)a->gid,
-        .data_bytes = DATA_BYTES,
+        .data_bytes = DATA_BYTES + (a->codec == OCI_TAR_ZSTD ? LIM_ZSTD_BYTES : 0),
         .open_files = ENTRY_FD + 2,
         .read_paths = none,
         .write_paths = none,

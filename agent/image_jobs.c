@@ -334,6 +334,19 @@ static int install_job(void *arg, int line_fd, struct err *err)
     return rc;
 }
 
+/* Layers that are zstd need its window beside the rest. */
+static uint64_t install_bytes(struct core *c, const struct image *i)
+{
+    struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));
+
+    if (i->route.kind != ROUTE_LAYERS || images_manifest(c, i, m, NULL) < 0)
+        return LIM_INSTALL_BYTES;
+    for (unsigned n = 0; n < m->n_layers; n++)
+        if (m->layers[n].codec == OCI_TAR_ZSTD)
+            return LIM_INSTALL_BYTES + LIM_ZSTD_BYTES;
+    return LIM_INSTALL_BYTES;
+}
+
 int images_install(struct core *c, const struct want *w, struct err *err)
 {
     const struct image *i = images_of(c, w);
@@ -353,7 +366,7 @@ int images_install(struct core *c, const struct want *w, struct err *err)
         use_pack(k, w, i);
         k->install.pack = &k->pack;
     }
-    return run_job(c, k, "install", install_job, chunks ? LIM_PULL_BYTES : LIM_INSTALL_BYTES, err);
+    return run_job(c, k, "install", install_job, chunks ? LIM_PULL_BYTES : install_bytes(c, i), err);
 }
 
 static int collect_job(void *arg, int line_fd, struct err *err)

@@ -4,12 +4,14 @@
 
 #include "ota/gunzip.h"
 #include "ota/untar.h"
+#include "ota/unzstd.h"
 #include "platform/limits.h"
 
 #define CHUNK 32768
 
 struct measure {
-    struct gunzip *gz; /* NULL: a plain tar */
+    struct gunzip *gz; /* both NULL: a plain tar */
+    struct unzstd *zstd;
     struct untar *tar;
     struct sha256 *hash;
     struct measure_sum sum;
@@ -30,6 +32,7 @@ struct measure *measure_new(const struct measure_tap *tap)
 static void drop_layer(struct measure *m)
 {
     m->gz = gunzip_free(m->gz);
+    m->zstd = unzstd_free(m->zstd);
     m->tar = untar_free(m->tar);
     m->hash = sha256_free(m->hash);
 }
@@ -46,10 +49,10 @@ struct measure *measure_free(struct measure *m)
 
 int measure_begin(struct measure *m, enum oci_codec codec, struct err *err)
 {
-    if (codec == OCI_TAR_ZSTD)
-        return err_set(err, ERR_UNSUPPORTED, "a zstd layer: push the image with gzip layers");
     drop_layer(m);
     if (codec == OCI_TAR_GZIP && gunzip_new(&m->gz, err) < 0)
+        return -(int)err->kind;
+    if (codec == OCI_TAR_ZSTD && unzstd_new(&m->zstd, err) < 0)
         return -(int)err->kind;
     m->tar = untar_new();
     m->hash = sha256_new();
@@ -133,15 +136,22 @@ static int add_tar(struct measure *m, struct buf in, struct err *err)
     return 0;
 }
 
+static int unpack_some(struct measure *m, struct buf *in, uint8_t out[CHUNK], size_t *ret_len,
+                       struct err *err)
+{
+    return m->gz ? gunzip_step(m->gz, in, out, CHUNK, ret_len, err)
+                 : unzstd_step(m->zstd, in, out, CHUNK, ret_len, err);
+}
+
 int measure_add(struct measure *m, struct buf bytes, struct err *err)
 {
     uint8_t out[CHUNK];
     size_t n = CHUNK;
 
-    if (!m->gz)
+    if (!m->gz && !m->zstd)
         return add_tar(m, bytes, err);
     while (n == CHUNK) {
-        if (gunzip_step(m->gz, &bytes, out, CHUNK, &n, err) < 0 || add_tar(m, buf_of(out, n), err) < 0)
+        if (unpack_some(m, &bytes, out, &n, err) < 0 || add_tar(m, buf_of(out, n), err) < 0)
             return -(int)err->kind;
     }
     return 0;
@@ -149,7 +159,8 @@ int measure_add(struct measure *m, struct buf bytes, struct err *err)
 
 int measure_end(struct measure *m, struct digest *ret_diff_id, struct err *err)
 {
-    if ((m->gz && gunzip_end(m->gz, err) < 0) || untar_end(m->tar, err) < 0)
+    if ((m->gz && gunzip_end(m->gz, err) < 0) || (m->zstd && unzstd_end(m->zstd, err) < 0) ||
+        untar_end(m->tar, err) < 0)
         return -(int)err->kind;
     return sha256_end(m->hash, ret_diff_id, err);
 }

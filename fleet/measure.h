@@ -17,7 +17,7 @@ struct measure *measure_new(const struct measure_tap *tap); /* never NULL */
 struct measure *measure_free(struct measure *m);
 DEFINE_AUTO(measure)
 
-/* The next layer, lowest first. Errors: UNSUPPORTED (zstd), NOMEM. */
+/* The next layer, lowest first. Errors: UNSUPPORTED (built without zstd), NOMEM. */
 int measure_begin(struct measure *m, enum oci_codec codec, struct err *err);
 /* Its next packed bytes. Errors: INVALID, UNSUPPORTED (what a device would refuse, by name), NOSPACE (above
  * LIM_IMAGE_*). */

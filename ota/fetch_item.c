@@ -27,7 +27,8 @@ int fetch_list(struct fetch_item *it, int fd, uint64_t n, struct err *err)
 
     if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < n * FETCH_CHUNK_RECORD)
         return err_set(err, ERR_INVALID, "list of chunks is too short");
-    void *at = mmap(NULL, (size_t)n * FETCH_CHUNK_RECORD, PROT_READ, MAP_SHARED, fd, 0);
+    void *at = mmap(NULL, (size_t)n * FETCH_CHUNK_RECORD, PROT_READ, MAP_PRIVATE, fd,
+                    0); /* a sealed one is not shared before Linux 6.7 */
     if (at == MAP_FAILED)
         return err_errno(err, errno, "map the list of chunks");
     it->chunks = at;

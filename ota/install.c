@@ -379,6 +379,10 @@ static int gather(struct install *i, struct err *err)
     struct pull p;
     int r = pull_open(&p, i->s, pack, &i->stage, i->line_fd, err);
 
+    p.max_bytes = i->stage.max_bytes = i->max_bytes;
+    p.max_inodes = i->max_inodes;
+    if (r == 0 && !pack->patch)
+        r = pull_judge_tree(&p, err);
     if (r == 0 && !pack->patch)
         r = pull_cost(&p, &cost, err);
     if (r == 0)

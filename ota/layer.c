@@ -4,43 +4,16 @@
 
 #include "ota/gunzip.h"
 #include "ota/untar.h"
+#include "ota/unzstd.h"
 
 #define PIECE_BYTES (64 * 1024)
-#define TAR_ENTRY_BYTES \
-    4096 /* header, padding, long names; a few entries with large xattrs share the rest \
-          */
-#define TAR_SPARE_BYTES (1024 * 1024)
-
-static const char *const codec_names[] = {
-    [OCI_TAR] = "tar",
-    [OCI_TAR_GZIP] = "gzip",
-    [OCI_TAR_ZSTD] = "zstd",
-};
-_Static_assert(COUNT_OF(codec_names) == OCI_CODEC_COUNT_, "a name for each codec");
-
-const char *layer_codec_name(enum oci_codec codec)
-{
-    return codec_names[codec];
-}
-
-int layer_codec_parse(const char *name)
-{
-    for (size_t i = 0; i < COUNT_OF(codec_names); i++)
-        if (strcmp(codec_names[i], name) == 0)
-            return (int)i;
-    return -1;
-}
-
-uint64_t layer_max_tar(uint64_t max_bytes, uint64_t max_inodes)
-{
-    return max_bytes + max_inodes * TAR_ENTRY_BYTES + TAR_SPARE_BYTES;
-}
 
 struct reader {
     const struct layer_calls *calls;
     struct untar *untar;
     struct sha256 *hash;
-    struct gunzip *gunzip; /* NULL: plain tar */
+    struct gunzip *gunzip; /* both NULL: plain tar */
+    struct unzstd *unzstd;
     uint64_t tar_bytes, max_tar_bytes;
     uint8_t packed[PIECE_BYTES], plain[PIECE_BYTES];
 };
@@ -51,6 +24,7 @@ static struct reader *reader_free(struct reader *r)
         (void)untar_free(r->untar);
         (void)sha256_free(r->hash);
         (void)gunzip_free(r->gunzip);
+        (void)unzstd_free(r->unzstd);
     }
     free(r);
     return NULL;
@@ -82,10 +56,11 @@ static int take_packed(struct reader *r, struct buf in, struct err *err)
     size_t len = sizeof(r->plain);
     int rc = 0;
 
-    if (!r->gunzip)
+    if (!r->gunzip && !r->unzstd)
         return take_tar(r, in, err);
     while (rc == 0 && len == sizeof(r->plain)) {
-        rc = gunzip_step(r->gunzip, &in, r->plain, sizeof(r->plain), &len, err);
+        rc = r->gunzip ? gunzip_step(r->gunzip, &in, r->plain, sizeof(r->plain), &len, err)
+                       : unzstd_step(r->unzstd, &in, r->plain, sizeof(r->plain), &len, err);
         if (rc == 0 && len > 0)
             rc = take_tar(r, buf_of(r->plain, len), err);
     }
@@ -114,18 +89,20 @@ int layer_read(int fd, enum oci_codec codec, uint64_t max_tar_bytes, const struc
     AUTO_FREE(reader) struct reader *r = mem_need_zero(sizeof(*r));
     int rc = 0;
 
-    if (codec != OCI_TAR && codec != OCI_TAR_GZIP)
-        return err_set(err, ERR_UNSUPPORTED, "layer packed with %s", codec_names[codec]);
     r->calls = calls;
     r->max_tar_bytes = max_tar_bytes;
     r->untar = untar_new();
     r->hash = sha256_new();
     if (codec == OCI_TAR_GZIP)
         rc = gunzip_new(&r->gunzip, err);
+    else if (codec == OCI_TAR_ZSTD)
+        rc = unzstd_new(&r->unzstd, err);
     if (rc == 0)
         rc = read_all(r, fd, err);
     if (rc == 0 && r->gunzip)
         rc = gunzip_end(r->gunzip, err);
+    if (rc == 0 && r->unzstd)
+        rc = unzstd_end(r->unzstd, err);
     if (rc == 0)
         rc = untar_end(r->untar, err);
     if (rc == 0)

@@ -1,5 +1,5 @@
 /* layer.h - reading one layer blob from an fd: decompress, untar, hash. Used by the sandboxed untar program.
- * Reads fd, writes nothing, keeps about 200 KiB. */
+ * Reads fd, writes nothing, keeps about 200 KiB, for zstd up to LIM_ZSTD_BYTES more. */
 #ifndef OTA_LAYER_H
 #define OTA_LAYER_H
 #include "ota/entry.h"
@@ -12,7 +12,7 @@ struct layer_calls {
     void *arg;
 };
 /* Read fd from where it stands to its end. max_tar_bytes: the uncompressed stream may not be larger.
- * *ret_diff_id: SHA-256 of it. Errors: INVALID (larger, damaged), UNSUPPORTED (zstd), IO, and what the calls
+ * *ret_diff_id: SHA-256 of it. Errors: INVALID (larger, damaged), UNSUPPORTED (zstd with a larger window, or built without it), IO, and what the calls
  * return. */
 int layer_read(int fd, enum oci_codec codec, uint64_t max_tar_bytes, const struct layer_calls *calls,
                struct digest *ret_diff_id, uint64_t *ret_tar_bytes, struct err *err);

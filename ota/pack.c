@@ -1,5 +1,7 @@
 #include "ota/pack.h"
 
+#include "ota/cdc.h"
+
 #define MAGIC      "LPFULL01"
 #define CODECS_MAX 16 /* what this version can decode is the codec's own business */
 
@@ -104,6 +106,32 @@ static int check_head(const struct pack_head *h, struct buf head, struct err *er
     return 0;
 }
 
+/* Do the chunks of a document make up what the head says of it? So nothing is fetched, written or asked for that
+ * could not be right. */
+static int check_chunks(const struct pack_document *d, const char *name, const uint8_t *records,
+                        uint64_t *data_left, struct err *err)
+{
+    uint64_t raw = 0;
+    struct pack_chunk c;
+
+    if (d->n_chunks > d->bytes / cdc_document.min + 1)
+        return err_set(err, ERR_INVALID, "full pack: %u chunks for a %s of %llu bytes", d->n_chunks, name,
+                       (unsigned long long)d->bytes);
+    for (uint32_t i = 0; i < d->n_chunks; i++) {
+        int r = pack_chunk_decode(records + (size_t)i * PACK_CHUNK_BYTES, &c, err);
+        if (r < 0)
+            return r;
+        if (c.packed_bytes > *data_left)
+            return err_set(err, ERR_INVALID, "full pack: its %s reaches behind the data", name);
+        *data_left -= c.packed_bytes;
+        raw += c.raw_bytes;
+    }
+    return raw == d->bytes
+               ? 0
+               : err_set(err, ERR_INVALID, "full pack: chunks of %llu bytes for a %s of %llu bytes",
+                         (unsigned long long)raw, name, (unsigned long long)d->bytes);
+}
+
 int pack_head_decode(struct buf head, struct pack_head *ret, struct err *err)
 {
     struct pack_head h;
@@ -123,6 +151,12 @@ int pack_head_decode(struct buf head, struct pack_head *ret, struct err *err)
     h.object_bytes = get(&p, 8);
     h.documents_at = get(&p, 8);
     int r = check_head(&h, head, err);
+    uint64_t left = r == 0 ? h.data_bytes - h.documents_at : 0;
+    const uint8_t *records = head.p + PACK_HEAD_BYTES;
+    if (r == 0)
+        r = check_chunks(&h.tree, "tree", records, &left, err);
+    if (r == 0)
+        r = check_chunks(&h.table, "table", records + (size_t)h.tree.n_chunks * PACK_CHUNK_BYTES, &left, err);
     if (r == 0)
         *ret = h;
     return r;

@@ -57,7 +57,9 @@ struct pack_head {
 /* Bytes of a head with its chunk records. */
 size_t pack_head_size(const struct pack_head *h);
 void pack_head_encode(const struct pack_head *h, uint8_t dst[PACK_HEAD_BYTES]); /* without the records */
-/* head: all of it. The records of tree and table follow each other at head + PACK_HEAD_BYTES. Errors: INVALID. */
+/* head: all of it. The records of tree and table follow each other at head + PACK_HEAD_BYTES; they were looked at: each
+ * is one that pack_chunk_decode takes, and together they are of the bytes that the head says and inside of the data.
+ * Errors: INVALID. */
 int pack_head_decode(struct buf head, struct pack_head *ret, struct err *err);
 
 /* The table of a patch pack. at: offset of an entry in the new tree. bases: PACK_OLD or PACK_NEW of an offset. */

@@ -21,7 +21,7 @@ static int read_head(struct store *s, const struct store_pack *pack, struct pack
     size_t len = 0;
     int r = store_read_blob(s, &pack->pack, LIM_PACK_HEAD_BYTES, &head, &len, err);
 
-    return r < 0 ? r : pack_head_decode(buf_of(head, len), ret, err);
+    return r < 0 ? r : pull_head(pack, buf_of(head, len), ret, err);
 }
 
 int store_has_documents(struct store *s, const struct store_pack *pack)
@@ -69,6 +69,26 @@ int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, st
     if (r == 0)
         r = map_blob(s, &h.tree.digest, &p->tree, err);
     return r < 0 ? r : map_blob(s, &h.table.digest, &p->table, err);
+}
+
+int pull_judge_tree(const struct pull *p, struct err *err)
+{
+    struct tree_at AUTO_MEM *t = mem_need_zero(sizeof(*t));
+    struct entry AUTO_MEM *e = mem_need(sizeof(*e));
+    uint64_t bytes_left = p->max_bytes, inodes_left = p->max_inodes;
+    struct digest d;
+    int r;
+
+    while ((r = tree_next(p->tree, t, e, &d, err)) > 0) {
+        uint64_t size = tree_is_object(e) ? e->size : 0;
+        if (size > bytes_left || inodes_left == 0)
+            return err_set(err, ERR_INVALID,
+                           "the tree is more than the %llu bytes and %llu entries that were signed",
+                           (unsigned long long)p->max_bytes, (unsigned long long)p->max_inodes);
+        bytes_left -= size;
+        inodes_left--;
+    }
+    return r;
 }
 
 void pull_close(struct pull *p)

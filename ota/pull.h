@@ -16,7 +16,8 @@
 struct stage {
     struct store *s;
     int dir_fd;
-    uint64_t written; /* bytes of new objects, by this process */
+    uint64_t written;   /* bytes of new objects, by this process */
+    uint64_t max_bytes; /* more is refused: what the release signed; 0: nothing is going to be written */
     /* the object under way */
     int fd;
     struct entry entry;
@@ -31,7 +32,8 @@ void stage_close(struct stage *g);
 bool stage_find(const struct stage *g, const struct entry *e, const struct digest *d, struct object_at *at);
 /* Does the store hold this content, maybe under another mode or owner? */
 bool stage_has_content(const struct stage *g, const struct digest *d);
-/* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. */
+/* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. Errors: INVALID (more
+ * than max_bytes with it), NOSPACE, IO. */
 int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
                 struct err *err);
 int stage_add(struct stage *g, struct buf bytes, struct err *err);
@@ -88,8 +90,9 @@ struct pull {
     struct store *s;
     const struct store_pack *pack;
     struct stage *stage;
-    struct buf tree, table; /* of the new image */
-    int old_root_fd;        /* rootfs of the old image; -1: none */
+    struct buf tree, table;         /* of the new image */
+    uint64_t max_bytes, max_inodes; /* as the release signed them */
+    int old_root_fd;                /* rootfs of the old image; -1: none */
     int line_fd;
     uint64_t told_ms;
 };
@@ -97,6 +100,9 @@ struct pull {
 int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
               int line_fd, struct err *err);
 void pull_close(struct pull *p);
+/* Look at the whole tree before anything is made of it: each entry is one that may be laid, and all of them stay below
+ * what was signed. Errors: INVALID. */
+int pull_judge_tree(const struct pull *p, struct err *err);
 /* All objects of the tree that the store lacks, from the chunks of a full pack. *ret_fetched: over the wire. */
 int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err);
 /* What that would cost. */
@@ -105,6 +111,8 @@ int pull_cost(struct pull *p, struct store_cost *ret, struct err *err);
 int pull_patch(struct pull *p, struct err *err);
 /* Bring tree and table of a full pack into blobs/, copying the chunks that the old image's have. */
 int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched, struct err *err);
+/* The head of a full pack, and is it of the tree and data that the release names? Errors: INVALID, INTEGRITY. */
+int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret, struct err *err);
 /* The old image's tree ("layers/<digest>"), when it has one. */
 bool pull_old_tree(struct store *s, const struct digest *image, struct digest *ret);
 void pull_tell(struct pull *p, uint64_t done, uint64_t total);

@@ -90,7 +90,8 @@ static uint64_t judge_part(const struct pull *p, const struct walk *k)
     struct pack_chunk c;
 
     for (uint64_t i = k->chunk; fd >= 0 && kept < k->e.size && chunk_at(p, i, &c, NULL) == 0; i++) {
-        if (pread(fd, raw, c.raw_bytes, (off_t)kept) != (ssize_t)c.raw_bytes ||
+        if (c.raw_bytes > k->e.size - kept ||
+            pread(fd, raw, c.raw_bytes, (off_t)kept) != (ssize_t)c.raw_bytes ||
             !chunk_is(&c, buf_of(raw, c.raw_bytes)))
             break;
         kept += c.raw_bytes;
@@ -186,6 +187,11 @@ static int take(struct walker *w, struct walk *k, struct feed *f, struct err *er
     return r == 0 && k->left == 0 ? stage_end(g, err) : r;
 }
 
+static int twice(struct err *err)
+{
+    return err_set(err, ERR_INVALID, "full pack: its tree names one content twice");
+}
+
 /* Run ahead from *k until the batch is full; *ahead is where it stopped, then. */
 static int list_batch(struct walker *w, struct walk *ahead, struct feed_want *wants, size_t *ret_n,
                       struct err *err)
@@ -200,20 +206,25 @@ static int list_batch(struct walker *w, struct walk *ahead, struct feed_want *wa
     return r;
 }
 
-static int take_batch(struct walker *w, struct walk *k, const struct walk *until, struct feed *f,
-                      struct err *err)
+/* The walk must want what it wanted when it ran ahead: it does not where a tree names one content twice, and the second is
+ * here when its turn comes. */
+static int take_batch(struct walker *w, struct walk *k, const struct walk *until,
+                      const struct feed_want *wants, size_t n, struct feed *f, struct err *err)
 {
+    size_t took_n = 0;
     int r = 1;
 
-    while (k->chunk != until->chunk && r > 0) {
+    while (k->chunk < until->chunk && r > 0) {
         r = next_chunk(w, k, err);
+        if (r > 0 && k->source == FROM_DATA && (took_n == n || wants[took_n++].at != k->at_data))
+            r = twice(err);
         if (r > 0) {
             int took = take(w, k, f, err);
             r = took < 0 ? took : r;
             pull_tell(w->p, k->data_at, w->p->pack->data_bytes);
         }
     }
-    return r < 0 ? r : 0;
+    return r < 0 ? r : took_n == n ? 0 : twice(err);
 }
 
 static int pull_all(struct walker *w, struct feed *f, struct err *err)
@@ -231,7 +242,7 @@ static int pull_all(struct walker *w, struct feed *f, struct err *err)
         int more = r;
         r = n ? feed_ask(f, wants, n, err) : 0;
         if (r == 0)
-            r = take_batch(w, k, ahead, f, err);
+            r = take_batch(w, k, ahead, wants, n, f, err);
         if (r == 0 && n)
             r = feed_end(f, err);
         if (r == 0)

@@ -124,17 +124,14 @@ static int ask_object(struct patching *x, const struct pack_patched *p, uint64_t
 }
 
 /* One new object. What is here already (from an earlier try, or another image) runs by. */
-static int take_object(struct patching *x, const struct pack_patched *p, struct entry *e, struct err *err)
+static int take_object(struct patching *x, const struct pack_patched *p, const struct entry *e,
+                       const struct digest *d, struct err *err)
 {
     struct stage *g = x->p->stage;
     struct object_at at;
-    struct digest d;
-    int r = tree_file_at(x->p->tree, p->at, e, &d, err);
+    bool held = stage_find(g, e, d, &at);
+    int r = held ? 0 : stage_begin(g, e, d, 0, err);
 
-    if (r < 0)
-        return r;
-    bool held = stage_find(g, e, &d, &at);
-    r = held ? 0 : stage_begin(g, e, &d, 0, err);
     if (r == 0)
         r = ask_object(x, p, e->size, err);
     for (uint64_t left = e->size; r == 0 && left > 0;) {
@@ -146,16 +143,38 @@ static int take_object(struct patching *x, const struct pack_patched *p, struct 
     return r == 0 && !held ? stage_end(g, err) : r;
 }
 
+/* Go on in the tree to the object that the table names: both are in the same order, so nothing is made that is no entry
+ * of the tree. */
+static int find_object(struct buf tree, struct tree_at *t, uint64_t at, struct entry *e, struct digest *d,
+                       struct err *err)
+{
+    int r;
+
+    do
+        r = tree_next(tree, t, e, d, err);
+    while (r > 0 && t->entry_at < at);
+    if (r >= 0 && (r == 0 || t->entry_at != at || !tree_is_object(e)))
+        r = err_set(err, ERR_INVALID, "patch table: no object of the tree at %llu", (unsigned long long)at);
+    return r < 0 ? r : 0;
+}
+
 static int take_objects(struct patching *x, struct err *err)
 {
     struct entry AUTO_MEM *e = mem_need(sizeof(*e));
+    struct tree_at AUTO_MEM *in_tree = mem_need_zero(sizeof(*in_tree));
     struct pack_table t = {0};
     struct pack_patched one;
+    struct digest d;
     uint64_t done = 0;
     int r;
 
     while ((r = pack_patched_decode(&t, x->table, &one, err)) > 0) {
-        r = take_object(x, &one, e, err);
+        r = find_object(x->p->tree, in_tree, one.at, e, &d, err);
+        if (r == 0 && e->size > x->p->pack->write_bytes - done)
+            r = err_set(err, ERR_INVALID, "it makes more than the %llu bytes that the release says",
+                        (unsigned long long)x->p->pack->write_bytes);
+        if (r == 0)
+            r = take_object(x, &one, e, &d, err);
         if (r < 0)
             return r;
         done += e->size;
@@ -171,6 +190,8 @@ static int run(struct patching *x, int pack_fd, struct err *err)
 
     if (r == 0)
         r = take_tree(x, &own);
+    if (r == 0)
+        r = pull_judge_tree(x->p, &own);
     if (r == 0)
         r = take_table(x, &own);
     if (r == 0)

@@ -29,6 +29,20 @@ static void map_old(struct store *s, const struct store_pack *pack, bool tree, s
         (void)pull_map(s->images_fd, path, LIM_TREE_BYTES, ret, NULL);
 }
 
+int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret, struct err *err)
+{
+    struct pack_head h;
+    int r = pack_head_decode(head, &h, err);
+
+    if (r == 0 && (!digest_eq(&h.tree.digest, &pack->tree) || !digest_eq(&h.data, &pack->data) ||
+                   h.tree.bytes != pack->tree_bytes || h.data_bytes != pack->data_bytes))
+        r = err_set(err, ERR_INTEGRITY,
+                    "full pack: its head is not of the tree and data that the release names");
+    if (r == 0)
+        *ret = h;
+    return r;
+}
+
 struct document {
     struct store *s;
     const struct pack_document *doc;
@@ -57,8 +71,6 @@ static int ask(struct document *d, struct err *err)
         if (r == 0 && !old_map_find(&d->old, &wants[n].chunk, &old_at))
             n++;
     }
-    if (r == 0 && at > d->feed->pack->data_bytes)
-        r = err_set(err, ERR_INVALID, "full pack: a document reaches behind the data");
     return r == 0 && n > 0 ? feed_ask(d->feed, wants, n, err) : r;
 }
 
@@ -113,11 +125,7 @@ int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret
     int r = store_read_blob(s, &pack->pack, LIM_PACK_HEAD_BYTES, &head, &head_len, err);
 
     if (r == 0)
-        r = pack_head_decode(buf_of(head, head_len), &h, err);
-    if (r == 0 && (!digest_eq(&h.tree.digest, &pack->tree) || !digest_eq(&h.data, &pack->data) ||
-                   h.tree.bytes != pack->tree_bytes || h.data_bytes != pack->data_bytes))
-        r = err_set(err, ERR_INTEGRITY,
-                    "full pack: its head is not of the tree and data that the release names");
+        r = pull_head(pack, buf_of(head, head_len), &h, err);
     if (r < 0)
         return r;
     feed_init(&f, pack);

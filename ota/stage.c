@@ -141,8 +141,12 @@ int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, 
                 struct err *err)
 {
     char part[OBJECT_NAME_BYTES + 8];
-    int r = store_check_space(g->s, e->size - kept, 1, err);
 
+    /* a tree may name one content for many owners, each of them a file more */
+    if (kept > e->size || e->size - kept > g->max_bytes - g->written)
+        return err_set(err, ERR_INVALID, "the image's files are more than the %llu bytes that were signed",
+                       (unsigned long long)g->max_bytes);
+    int r = store_check_space(g->s, e->size - kept, 1, err);
     if (r < 0)
         return r;
     forget(g);

@@ -86,7 +86,7 @@ int store_pack_cost(struct store *s, const struct digest *image, const struct st
  * release signed (0: ours). On success the image exists durably and its layers' blobs are gone. Installed
  * already: fine. line_fd (-1: none) gets "progress DONE TOTAL" in bytes and one "note ..." for each line of
  * note. What was refused or stripped goes to note (one line each, cut). Errors: INTEGRITY, INVALID (path,
- * entry, more than signed), UNSUPPORTED (zstd), NOTFOUND (a layer is not held), NOSPACE (with need and have),
+ * entry, more than signed), UNSUPPORTED (zstd with too large a window), NOTFOUND (a layer is not held), NOSPACE (with need and have),
  * CONFLICT, IO. After any of them nothing of the image is left but its blobs and, of a pack, its staged objects,
  * with which the next try goes on. By a pack also: what fetching may end with. */
 struct store_install {

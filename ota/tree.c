@@ -46,6 +46,8 @@ int tree_next(struct buf tree, struct tree_at *t, struct entry *e, struct digest
         return t->at == tree.len ? 0 : err_set(err, ERR_INVALID, "tree: goes on behind its end");
     if (e->kind != ENTRY_FILE && e->kind != ENTRY_DIR && e->kind != ENTRY_SYMLINK)
         return err_set(err, ERR_INVALID, "tree: an entry of kind %u", (unsigned)e->kind);
+    if (e->flags & ~(unsigned)(ENTRY_HAD_XATTR | ENTRY_AGAIN))
+        return err_set(err, ERR_INVALID, "tree: an entry with unknown flags %#x", e->flags);
     r = entry_check(e, err);
     if (r < 0)
         return r;

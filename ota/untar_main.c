@@ -106,7 +106,8 @@ int untar_main(int argc, char **argv)
     if (r == 0)
         r = crypto_init(&err);
     if (r == 0)
-        r = worker_enter(argv[2], argv[3], DATA_BYTES, ENTRY_FD + 2, &err);
+        r = worker_enter(argv[2], argv[3], DATA_BYTES + (a.codec == OCI_TAR_ZSTD ? LIM_ZSTD_BYTES : 0),
+                         ENTRY_FD + 2, &err);
     if (r == 0)
         r = run(&a, &err);
     return worker_verdict(r, &err);

@@ -73,7 +73,7 @@ class Layout:
         self.manifest_bytes = json.dumps({
             "schemaVersion": 2, "mediaType": media + "manifest.v1+json",
             "config": {"mediaType": media + "config.v1+json", **self.put(config)},
-            "layers": [{"mediaType": media + "layer.v1.tar" + ("+gzip" if codec == "gzip" else ""), **d}
+            "layers": [{"mediaType": media + "layer.v1.tar" + ("+" + codec if codec in ("gzip", "zstd") else ""), **d}
                        for d in self.layers]}).encode()
         entry = self.put(self.manifest_bytes)
         self.digest, self.size = entry["digest"], entry["size"]

@@ -2,7 +2,8 @@
  *   pack-tool STORE RELEASE patch|chunks lz4|lzma OLD -- SOURCE...
  * RELEASE: a release envelope. OLD: the manifest digest of an image whose files may serve, or -. Manifest, config and
  * the pack's first blob must be held (ota-tool fetch). Prints "documents BYTES", "cost FETCH WRITE OBJECTS",
- * "took FETCHED WRITTEN" and "io BYTES" (what this process wrote, by the kernel). Settings: FETCH, UNPACK (the
+ * "took FETCHED WRITTEN", "io BYTES" and "wrote BYTES" (what this process and its children wrote: to disk, and in all) and
+ * "peak KIB" (its memory), the last three by the kernel. Settings: FETCH, UNPACK (the
  * programs), JOB_UID, CA, AUTH, STALL_S. Errors go to stderr as "KIND: message", the exit status is the kind. */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,13 +47,19 @@ static int find_pack(const struct release_platform *p, const char *route, const 
     return err_set(err, ERR_NOTFOUND, "the release has no such pack");
 }
 
-static void print_io(void)
+static void print_one(const char *path, const char *key, const char *name)
 {
-    char text[1024], *at;
+    char text[4096], *at;
 
-    if (fs_read_text(AT_FDCWD, "/proc/self/io", text, sizeof(text), NULL) > 0 &&
-        (at = strstr(text, "\nwrite_bytes:")) != NULL)
-        printf("io %llu\n", strtoull(at + 13, NULL, 10));
+    if (fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL) >= 0 && (at = strstr(text, key)) != NULL)
+        printf("%s %llu\n", name, strtoull(at + strlen(key), NULL, 10));
+}
+
+static void print_costs(void)
+{
+    print_one("/proc/self/io", "\nwrite_bytes:", "io");
+    print_one("/proc/self/io", "\nwchar:", "wrote");
+    print_one("/proc/self/status", "\nVmHWM:", "peak");
 }
 
 static int install(struct store *s, const struct release_platform *p, const struct store_pack *pack,
@@ -125,7 +132,7 @@ static int run(int argc, char **argv, struct err *err)
                               .fetch = &request,
                               .unpack_argv = unpack_argv};
     r = install(s, p, &pack, err);
-    print_io();
+    print_costs();
     return r;
 }
 

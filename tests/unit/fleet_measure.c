@@ -77,6 +77,28 @@ TEST(counts_the_same_in_any_pieces)
     }
 }
 
+#ifdef WITH_ZSTD
+TEST(counts_zstd_in_any_pieces)
+{
+    static const uint8_t head[] = {0x28, 0xb5, 0x2f, 0xfd, 0, 0x38}; /* no size, window of 128 KiB */
+    static const size_t steps[] = {1, 3, 7, 511, 100000};
+    uint8_t z[17 * BLOCK];
+    struct err err = ERR_INIT;
+    size_t n = make_tar(z + sizeof(head) + 3), block = n << 3 | 1; /* one raw block, the last */
+
+    memcpy(z, head, sizeof(head));
+    for (unsigned i = 0; i < 3; i++)
+        z[sizeof(head) + i] = (uint8_t)(block >> (8 * i));
+    n += sizeof(head) + 3;
+    for (unsigned i = 0; i < COUNT_OF(steps); i++) {
+        AUTO_FREE(measure) struct measure *m = measure_new(NULL);
+        CHECK_OK(feed(m, OCI_TAR_ZSTD, buf_of(z, n), steps[i], &err), err);
+        CHECK(measure_sum(m).bytes == 703 && measure_sum(m).inodes == 1 + 4 + 2);
+        CHECK_ERR(feed(m, OCI_TAR_ZSTD, buf_of(z, n - 1), steps[i], &err), ERR_INVALID, err);
+    }
+}
+#endif
+
 TEST(refuses_what_a_device_refuses)
 {
     uint8_t tar[16 * BLOCK];
@@ -84,7 +106,11 @@ TEST(refuses_what_a_device_refuses)
     struct err err = ERR_INIT;
     AUTO_FREE(measure) struct measure *m = measure_new(NULL);
 
+#ifdef WITH_ZSTD
+    CHECK_ERR(feed(m, OCI_TAR_ZSTD, buf_of(tar, n), n, &err), ERR_INVALID, err);
+#else
     CHECK_ERR(feed(m, OCI_TAR_ZSTD, buf_of(tar, n), n, &err), ERR_UNSUPPORTED, err);
+#endif
     CHECK_ERR(feed(m, OCI_TAR_GZIP, buf_of(tar, n), n, &err), ERR_INVALID, err);
     CHECK_ERR(feed(m, OCI_TAR, buf_of(tar, BLOCK + 100), n, &err), ERR_INVALID, err);
     tar[0] = 'z'; /* the checksum is wrong now */

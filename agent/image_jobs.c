@@ -129,7 +129,7 @@ static bool other_way(struct work *k, const struct err *why)
                                                    [ERR_UNSUPPORTED] = true,
                                                    [ERR_NOMEM] = true};
     struct image_memo *m = images_memo(k->core, &k->manifest);
-    if (k->route == ROUTE_LAYERS || !hopeless[why->kind])
+    if (k->route == ROUTE_LAYERS || k->route == ROUTE_HELD || !hopeless[why->kind])
         return false;
     *(k->route == ROUTE_PATCH ? &m->no_patch : &m->no_chunks) = true;
     event_add(k->core, "fallback", k->app, "%s did not do: %s", route_name(k->route), why->msg);
@@ -239,7 +239,7 @@ static int list_parts(struct core *c, const struct image *i, struct work *k, str
         return rc;
     k->route = i->route.kind;
     add_blob(k, &m->config.digest, m->config.size_bytes, false);
-    if (i->route.kind != ROUTE_LAYERS)
+    if (i->route.kind == ROUTE_PATCH || i->route.kind == ROUTE_CHUNKS)
         add_blob(k, &i->pack.blob.digest, i->pack.blob.bytes, false);
     for (unsigned n = 0; i->route.kind == ROUTE_LAYERS && n < m->n_layers; n++)
         if (store_has_layer(c->store, &m->layers[n].digest) != 1)
@@ -388,7 +388,7 @@ static void keep_set(struct core *c, struct work *k, const struct set *s)
         k->keep[k->n_keep++] = s->d.apps[i].release;
         if (image.state > IMAGE_NO_RELEASE)
             k->keep[k->n_keep++] = image.manifest;
-        if (image.state != IMAGE_INSTALLED && image.route.kind != ROUTE_LAYERS)
+        if (image.state != IMAGE_INSTALLED && image.pack.blob.bytes)
             k->keep[k->n_keep++] = image.pack.blob.digest;
     }
 }

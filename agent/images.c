@@ -91,6 +91,7 @@ static int choose_route(struct core *c, const struct release_platform *p, const 
 {
     struct route_facts f = {.platform = p,
                             .layer_bytes = layer_bytes(c, m),
+                            .tree_whole = p->tree.bytes && store_tree_is_whole(c->store, &p->tree.digest),
                             .no_patch = memo->no_patch,
                             .no_chunks = memo->no_chunks,
                             .chunks_known = memo->chunks_known,
@@ -111,6 +112,7 @@ static int choose_route(struct core *c, const struct release_platform *p, const 
 void images_pack(const struct image *i, struct store_pack *ret)
 {
     *ret = (struct store_pack){.patch = i->route.kind == ROUTE_PATCH,
+                               .held = i->route.kind == ROUTE_HELD,
                                .tree = i->tree.digest,
                                .tree_bytes = i->tree.bytes,
                                .pack = i->pack.blob.digest,
@@ -134,6 +136,8 @@ static enum image_state state_of(struct core *c, const struct image *i, const st
         if (!held || !i->route.known || store_has_documents(c->store, &pack) != 1)
             return IMAGE_NO_TREE;
         return i->route.down_bytes ? IMAGE_NO_CHUNKS : IMAGE_NOT_INSTALLED;
+    case ROUTE_HELD:
+        return config ? IMAGE_NOT_INSTALLED : IMAGE_NO_LAYERS;
     default:
         return config && layer_bytes(c, m) == 0 ? IMAGE_NOT_INSTALLED : IMAGE_NO_LAYERS;
     }
@@ -170,7 +174,7 @@ void images_look(struct core *c, const struct want *w, bool verify, struct image
     struct image_memo *memo = images_memo(c, &i->manifest);
     if (images_manifest(c, i, m, &i->fault) < 0 || choose_route(c, p, m, memo, &i->route, &i->fault) < 0)
         return;
-    if (i->route.kind != ROUTE_LAYERS)
+    if (i->route.kind == ROUTE_PATCH || i->route.kind == ROUTE_CHUNKS)
         i->pack = p->packs[i->route.pack];
     find_old(c, w, i);
     i->state = state_of(c, i, m);

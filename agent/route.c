@@ -4,7 +4,7 @@
 
 #define LAYERS_MEMORY (1024 * 1024) /* gzip's window and the pipes of untar */
 
-static const char *const names[ROUTE_KIND_COUNT_] = {"layers", "patch", "chunks"};
+static const char *const names[ROUTE_KIND_COUNT_] = {"layers", "patch", "chunks", "held"};
 
 const char *route_name(enum route_kind kind)
 {
@@ -83,6 +83,10 @@ int route_choose(const struct route_facts *f, struct route *ret, struct err *err
                            .memory_bytes = LAYERS_MEMORY};
     struct route chunks = {.kind = ROUTE_LAYERS};
 
+    if (f->tree_whole) {
+        *ret = (struct route){.kind = ROUTE_HELD, .known = true};
+        return 0;
+    }
     if (f->layer_bytes > 0 && best_patch(f, ret) && ret->down_bytes < layers.down_bytes)
         return 0;
     if (f->layer_bytes > 0 && !f->full_fallback && promises_patch(f->platform))

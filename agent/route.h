@@ -5,11 +5,12 @@
 #include "ota/docs.h"
 #include "ota/store.h"
 
-enum route_kind { ROUTE_LAYERS, ROUTE_PATCH, ROUTE_CHUNKS, ROUTE_KIND_COUNT_ };
+enum route_kind { ROUTE_LAYERS, ROUTE_PATCH, ROUTE_CHUNKS, ROUTE_HELD, ROUTE_KIND_COUNT_ };
 
 struct route_facts {
     const struct release_platform *platform;
     uint64_t layer_bytes;              /* still to be fetched */
+    bool tree_whole;                   /* its tree is here with every object: nothing is to be fetched */
     bool has_tree[RELEASE_PACKS];      /* the old tree that packs[i] starts from is here */
     bool has_codec[RELEASE_PACKS];     /* packs[i] can be decoded */
     uint64_t pack_have[RELEASE_PACKS]; /* bytes of packs[i] that are here */
@@ -27,6 +28,6 @@ struct route {
 };
 /* Errors: DENIED (only a full download would do, and the manifest does not consent). */
 int route_choose(const struct route_facts *f, struct route *ret, struct err *err);
-/* "layers", "patch", "chunks". */
+/* "layers", "patch", "chunks", "held". */
 const char *route_name(enum route_kind kind);
 #endif

@@ -383,17 +383,17 @@ static int gather(struct install *i, struct err *err)
     p.max_inodes = i->max_inodes;
     if (r == 0 && !pack->patch)
         r = pull_judge_tree(&p, err);
-    if (r == 0 && !pack->patch)
+    if (r == 0 && !pack->patch && !pack->held)
         r = pull_cost(&p, &cost, err);
     if (r == 0)
         r = store_check_space(i->s, cost.write_bytes, i->max_inodes, err);
-    if (r == 0)
+    if (r == 0 && !pack->held)
         r = pack->patch ? pull_patch(&p, err) : pull_chunks(&p, &i->in->fetched_bytes, err);
     if (r == 0)
         r = stage_variants(&i->stage, p.tree, err);
     if (r == 0)
         r = write_file(i->work_fd, "record0", p.tree, err);
-    if (r == 0 && !pack->patch)
+    if (r == 0 && p.table.len)
         r = write_file(i->work_fd, "table", p.table, err);
     i->in->written_bytes = i->stage.written;
     pull_close(&p);
@@ -556,6 +556,8 @@ static void drop_pack(struct install *i)
     struct pack_head h;
     char hex[65];
 
+    if (i->in->pack->held)
+        return;
     if (!i->in->pack->patch &&
         store_read_blob(i->s, &i->in->pack->pack, LIM_PACK_HEAD_BYTES, &head, &len, NULL) == 0 &&
         pack_head_decode(buf_of(head, len), &h, NULL) == 0) {

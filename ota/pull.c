@@ -10,6 +10,11 @@ int store_has_tree(struct store *s, const struct digest *tree)
     return faccessat(s->layers_fd, digest_hex(tree, hex), F_OK, 0) == 0;
 }
 
+int store_tree_is_whole(struct store *s, const struct digest *tree)
+{
+    return store_has_tree(s, tree) && record_is_whole(s, tree, NULL);
+}
+
 int store_image_tree(struct store *s, const struct digest *image, struct digest *ret)
 {
     return pull_old_tree(s, image, ret);
@@ -41,16 +46,16 @@ int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_
 }
 
 /* A document that is held, mapped, its bytes compared with its name once more. */
-static int map_blob(struct store *s, const struct digest *d, struct buf *ret, struct err *err)
+static int map_held(int dir_fd, const struct digest *d, struct buf *ret, struct err *err)
 {
     struct digest got;
     char hex[65];
-    int r = pull_map(s->blobs_fd, digest_hex(d, hex), LIM_TREE_BYTES, ret, err);
+    int r = pull_map(dir_fd, digest_hex(d, hex), LIM_TREE_BYTES, ret, err);
 
     if (r == 0)
         r = sha256(*ret, &got, err);
     if (r == 0 && !digest_eq(&got, d)) {
-        (void)unlinkat(s->blobs_fd, hex, 0);
+        (void)unlinkat(dir_fd, hex, 0);
         r = err_set(err, ERR_INTEGRITY, "document %.12s has gone bad on disk", hex);
     }
     return r;
@@ -63,12 +68,14 @@ int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, st
 
     *p = (struct pull){.s = s, .pack = pack, .stage = stage, .old_root_fd = -1, .line_fd = line_fd};
     (void)store_open_rootfs(s, &pack->old_image, &p->old_root_fd, NULL);
+    if (pack->held)
+        return map_held(s->layers_fd, &pack->tree, &p->tree, err);
     if (pack->patch)
         return 0;
     int r = read_head(s, pack, &h, err);
     if (r == 0)
-        r = map_blob(s, &h.tree.digest, &p->tree, err);
-    return r < 0 ? r : map_blob(s, &h.table.digest, &p->table, err);
+        r = map_held(s->blobs_fd, &h.tree.digest, &p->tree, err);
+    return r < 0 ? r : map_held(s->blobs_fd, &h.table.digest, &p->table, err);
 }
 
 int pull_judge_tree(const struct pull *p, struct err *err)

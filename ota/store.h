@@ -52,7 +52,8 @@ int store_read_config(struct store *s, const struct digest *manifest, uint8_t **
 /* Another way to an image than its layers (pack.h). Of the signed release but for what says otherwise. */
 struct fetch_request;
 struct store_pack {
-    bool patch; /* a patch pack, or a full one */
+    bool patch; /* a patch pack, or a full one ... */
+    bool held;  /* ... or none: the tree is whole (store_tree_is_whole), only to be laid */
     struct digest tree;
     uint64_t tree_bytes;
     struct digest pack;     /* the patch, or the head of a full pack: a blob that is held */
@@ -67,6 +68,7 @@ struct store_pack {
 /* Is this tree here, as what an image was made of? / The tree that an image was made of: true when it came by a
  * pack. */
 int store_has_tree(struct store *s, const struct digest *tree);
+int store_tree_is_whole(struct store *s, const struct digest *tree); /* and every object of it */
 int store_image_tree(struct store *s, const struct digest *image, struct digest *ret);
 /* full: are tree and table here? / Bring them, in a job: what the old image has of them is copied. *ret_fetched:
  * bytes that came in. Errors: as store_install. */

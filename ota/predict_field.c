@@ -151,7 +151,7 @@ static bool put_word(uint8_t *p, int64_t v)
 
 static bool page_put(uint8_t *p, uint64_t va, uint64_t target)
 {
-    int64_t d = (int64_t)((target >> 12) - (va >> 12));
+    int64_t d = (int64_t)((target & ~0xfffULL) - (va & ~0xfffULL)) >> 12;
     uint32_t w = get32(p);
 
     if (d < -(1 << 20) || d >= 1 << 20)

@@ -239,6 +239,7 @@ TEST(heads_beyond_the_limits_are_refused)
     }
     pack[len - 1] ^= 1;
     CHECK_ERR(try_pack(buf_of(pack, len), o, 1, &err), ERR_INTEGRITY, err);
+    CHECK_MSG(err, "another hash"); /* not first the file's, when it is made */
 }
 
 TEST(other_sizes_and_bases_than_told_are_refused)

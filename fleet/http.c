@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fleet/token.h"
+#include "ota/source.h"
 #include "platform/fs.h"
 
 #define CONNECT_S   10L
@@ -15,8 +17,11 @@
 struct http {
     CURL *curl;
     char ca[512];
-    char *auth; /* user:password */
+    char *auth;       /* user:password */
+    char *token;      /* of the registry; NULL: none yet */
+    char origin[512]; /* of the first request: nobody else is told password or token */
 };
+enum credentials { NOTHING, PASSWORD, TOKEN };
 
 /* One transfer under way. */
 struct flight {
@@ -67,6 +72,7 @@ struct http *http_free(struct http *h)
     if (h->curl)
         curl_easy_cleanup(h->curl);
     free(h->auth);
+    free(h->token);
     free(h);
     return NULL;
 }
@@ -100,7 +106,21 @@ static size_t on_send(char *dst, size_t one, size_t n, void *arg)
     return len;
 }
 
-static void set_request(struct http *h, struct flight *f, struct curl_slist *headers)
+/* curl drops them when a redirect leaves the host; nor may one go from https to http with them. */
+static void set_credentials(struct http *h, const char *url, enum credentials who)
+{
+    if (who == PASSWORD) {
+        curl_easy_setopt(h->curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        curl_easy_setopt(h->curl, CURLOPT_USERPWD, h->auth);
+    } else if (who == TOKEN) {
+        curl_easy_setopt(h->curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        curl_easy_setopt(h->curl, CURLOPT_XOAUTH2_BEARER, h->token);
+    }
+    if (who != NOTHING && strncmp(url, "https://", 8) == 0)
+        curl_easy_setopt(h->curl, CURLOPT_REDIR_PROTOCOLS_STR, "https");
+}
+
+static void set_request(struct http *h, struct flight *f, struct curl_slist *headers, enum credentials who)
 {
     const struct http_ask *a = f->ask;
 
@@ -117,10 +137,7 @@ static void set_request(struct http *h, struct flight *f, struct curl_slist *hea
     curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, f);
     if (h->ca[0])
         curl_easy_setopt(h->curl, CURLOPT_CAINFO, h->ca);
-    if (h->auth) {
-        curl_easy_setopt(h->curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-        curl_easy_setopt(h->curl, CURLOPT_USERPWD, h->auth);
-    }
+    set_credentials(h, a->url, who);
     if (!a->method) {
         curl_easy_setopt(h->curl, CURLOPT_FOLLOWLOCATION, 1L);
         curl_easy_setopt(h->curl, CURLOPT_MAXREDIRS, 5L);
@@ -163,7 +180,23 @@ static int status_fail(const struct flight *f, long status, struct err *err)
                    f->quote);
 }
 
-int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret, struct err *err)
+/* The registry's wish for a token; "": it has none. */
+static void read_challenge(struct http *h, char dst[1024])
+{
+    struct curl_header *found = NULL;
+
+    dst[0] = '\0';
+    for (size_t i = 0;
+         curl_easy_header(h->curl, "WWW-Authenticate", i, CURLH_HEADER, -1, &found) == CURLHE_OK; i++)
+        if (strncasecmp(found->value, "Bearer ", 7) == 0) {
+            (void)str_copy(dst, 1024, found->value + 7);
+            return;
+        }
+}
+
+/* challenge: of an answer 401. */
+static int exchange(struct http *h, const struct http_ask *ask, enum credentials who, struct http_answer *ret,
+                    char challenge[1024], struct err *err)
 {
     struct flight f = {.http = h, .ask = ask, .err = err};
     struct http_answer got = {.status = 0};
@@ -176,7 +209,8 @@ int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret,
         headers = curl_slist_append(headers, line);
     if (ask->content_type && str_fmt(line, sizeof(line), "Content-Type: %s", ask->content_type))
         headers = curl_slist_append(headers, line);
-    set_request(h, &f, headers);
+    challenge[0] = '\0';
+    set_request(h, &f, headers, who);
     rc = curl_easy_perform(h->curl);
     curl_slist_free_all(headers);
     if (f.sink_rc < 0)
@@ -184,6 +218,8 @@ int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret,
     if (rc != CURLE_OK)
         return err_set(err, ERR_NET, "%s: %s", ask->url, curl_easy_strerror(rc));
     curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &got.status);
+    if (got.status == 401)
+        read_challenge(h, challenge);
     if (got.status >= 400)
         return status_fail(&f, got.status, err);
     if (curl_easy_getinfo(h->curl, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
@@ -192,4 +228,59 @@ int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret,
     if (ret)
         *ret = got;
     return 0;
+}
+
+struct text {
+    uint8_t bytes[TOKEN_BYTES];
+    size_t len;
+};
+
+static int take_text(void *arg, struct buf bytes, struct err *err)
+{
+    struct text *t = arg;
+
+    if (bytes.len > sizeof(t->bytes) - t->len)
+        return err_set(err, ERR_INVALID, "the token is too large");
+    memcpy(t->bytes + t->len, bytes.p, bytes.len);
+    t->len += bytes.len;
+    return 0;
+}
+
+static int get_token(struct http *h, const struct http_ask *ask, const char *challenge, struct err *err)
+{
+    struct text AUTO_MEM *t = mem_need_zero(sizeof(*t));
+    char url[TOKEN_URL_BYTES], none[1024];
+    bool change = ask->method && strcmp(ask->method, "HEAD") != 0, password = false;
+    struct http_ask get = {.url = url, .sink = take_text, .arg = t};
+    char *token = NULL;
+    int rc = token_url(challenge, ask->url, change, url, &password, err);
+
+    if (rc == 0)
+        rc = exchange(h, &get, password && h->auth ? PASSWORD : NOTHING, NULL, none, err);
+    if (rc == 0)
+        rc = token_parse(buf_of(t->bytes, t->len), &token, err);
+    if (rc < 0)
+        return err_wrap(err, "token");
+    free(h->token);
+    h->token = token;
+    return 0;
+}
+
+/* A token ends some time, or is for pulls only: then the registry asks for another one, once for each request. */
+int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret, struct err *err)
+{
+    struct err refused = ERR_INIT;
+    char challenge[1024];
+
+    if (!h->origin[0] &&
+        !str_fmt(h->origin, sizeof(h->origin), "%.*s", (int)source_host_len(ask->url), ask->url))
+        return err_set(err, ERR_INVALID, "address too long");
+    bool own = token_same_origin(ask->url, h->origin);
+    enum credentials who = own && h->token ? TOKEN : own && h->auth ? PASSWORD : NOTHING;
+    int rc = exchange(h, ask, who, ret, challenge, &refused);
+    if (rc < 0 && own && challenge[0]) {
+        rc = get_token(h, ask, challenge, err);
+        return rc < 0 ? rc : exchange(h, ask, TOKEN, ret, challenge, err);
+    }
+    return rc < 0 ? err_set(err, refused.kind, "%s", refused.msg) : 0;
 }

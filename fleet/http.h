@@ -7,7 +7,8 @@
 
 struct http; /* opaque: one connection pool */
 /* ca_file: NULL or empty: the system's. auth_file: NULL or empty: anonymous; else a file with one line
- * user:password. Owner: caller. Errors: IO, INVALID (auth file). */
+ * user:password. Password and tokens go to the host of the first request only; a registry that wants a token is given one
+ * (token.h says who may see the password for it). Owner: caller. Errors: IO, INVALID (auth file). */
 int http_new(const char *ca_file, const char *auth_file, struct http **ret, struct err *err);
 struct http *http_free(struct http *h);
 DEFINE_AUTO(http)

@@ -127,6 +127,7 @@ static int print(struct check *k, struct err *err)
     json_put_bool(o, "follow_previous", c->state.ledger.follow_previous);
     json_put_u64(o, "files", all.files);
     json_put_u64(o, "bytes", all.bytes);
+    json_put_u64(o, "verity", all.verity);
     bool bootable = put_run(o, c) && k->n_bad == 0;
     json_put_bool(o, "bootable", bootable);
     char AUTO_MEM *text = json_print(o, false);

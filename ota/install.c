@@ -41,6 +41,7 @@ struct install {
     uint64_t bytes, inodes, max_bytes, max_inodes, told_ms;
     bool recorded[LIM_OCI_LAYERS]; /* laid from its record: nothing new to record */
     struct stage stage;            /* by a pack: obj_fd is its folder */
+    bool no_verity;                /* this file system has none */
 };
 
 __attribute__((format(printf, 2, 3))) static void note(struct install *i, const char *fmt, ...)
@@ -512,6 +513,10 @@ static int name_object(void *arg, const char *name, struct err *err)
         return err_errno(err, errno, "make objects/%s", folder);
     if (renameat(i->obj_fd, name, i->s->objects_fd, path) < 0)
         return err_errno(err, errno, "name object");
+    if (!i->no_verity) { /* a bonus: the digest in its name and scrubbing are what holds everywhere */
+        int AUTO_FD fd = openat(i->s->objects_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        i->no_verity = fd >= 0 && !fs_verity_enable(fd);
+    }
     return 0;
 }
 

@@ -157,6 +157,7 @@ static int hash_file(struct round *r, const char *name, struct stat *ret_st, boo
         return err_set(err, why.kind, "scrub %s: %s", name, why.msg);
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* the apps' pages matter more than ours */
     r->sc->bytes += (uint64_t)ret_st->st_size;
+    r->sc->verity += fs_verity_is_on(fd);
     return 0;
 }
 

@@ -3,8 +3,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fsverity.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 
 #include "platform/limits.h"
@@ -245,4 +247,22 @@ unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigne
     }
     (void)closedir(d);
     return n;
+}
+
+bool fs_verity_enable(int fd)
+{
+    struct fsverity_enable_arg arg = {
+        .version = 1, .hash_algorithm = FS_VERITY_HASH_ALG_SHA256, .block_size = 4096};
+
+    return ioctl(fd, FS_IOC_ENABLE_VERITY, &arg) == 0 || errno == EEXIST;
+}
+
+bool fs_verity_is_on(int fd)
+{
+    union {
+        struct fsverity_digest digest;
+        uint8_t room[sizeof(struct fsverity_digest) + 64];
+    } measured = {.digest.digest_size = 64};
+
+    return ioctl(fd, FS_IOC_MEASURE_VERITY, &measured) == 0;
 }

@@ -42,6 +42,11 @@ int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode, int *
 int fs_remove_tree(int dir_fd, const char *name, struct err *err);
 /* Names in a folder that end with suffix, into dst[max][size], those too long left out. Returns how many. */
 unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigned max);
+/* Ask the kernel to check a file's bytes whenever they are read from now on (fs-verity, SHA-256, 4 KiB blocks): a file
+ * that goes bad on disk gives EIO then instead of wrong bytes, and nobody can write to it. True when that is in force;
+ * most file systems and kernels have it not. fd: open for reading only; nobody may have it open for writing. */
+bool fs_verity_enable(int fd);
+bool fs_verity_is_on(int fd);
 /* fsync a folder's entries / the whole file system of fd. */
 int fs_sync_dir(int dir_fd, struct err *err);
 int fs_sync_all(int fd, struct err *err);

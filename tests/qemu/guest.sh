@@ -181,6 +181,12 @@ kill -TERM $AGENT
 wait $AGENT
 same "agent: ends well" $? 0
 check "agent: its apps are gone" eval '! kill -0 $PID 2>/dev/null'
+# the store's objects are under fs-verity: the kernel refuses bytes that changed
+STATE=$(sed -n 's/.*"state_dir": *"\([^"]*\)".*/\1/p' /etc/limpet/agentd.json)
+N=$(agentd-core --check "$STATE" | sed -n 's/.*"verity": *\([0-9]*\).*/\1/p')
+if [ "${N:-0}" -gt 3 ]; then ok "store: $N files under fs-verity"; else bad "store: fs-verity" "${N:-none}: $(agentd-core --check "$STATE" 2>&1 | cut -c1-200)"; fi
+OBJ=$(find "$STATE/store/objects" -type f -size +10k | head -n 1)
+check "store: an object cannot be written to" eval '! dd if=/dev/zero of="$OBJ" bs=1 count=1 conv=notrunc 2>/dev/null'
 echo "@@ note groups left for the agent's next start: $(find $C -type d -path '*limpet*' | sed "s#$C##" | tr '\n' ' ')"
 [ -z "$(find $C -type d -path '*limpet*/web*')" ] || bad "agent: the app's group is gone" "$(find $C -type d -path '*limpet*')"
 dmesg 2>/dev/null | grep -E 'BUG:|WARNING:|Oops:' | head -n 5 | sed 's/^/@@ FAIL kernel: /'

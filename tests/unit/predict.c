@@ -166,6 +166,16 @@ static const struct known {
       {FIELD_T32_11, 0x1100},
       {FIELD_T32_8, 0x1100},
       {FIELD_T32_24, 0x10}}},
+    {ELF_RISCV,
+     12,
+     0x1000, /* farther, so that each bit of a distance has its turn */
+     {0xe3, 0x10, 0xb5, 0x10, 0x6f, 0x00, 0x10, 0x00, 0x01, 0xa1, 0x41, 0xc1},
+     {{FIELD_RV_12, 0x1900}, {FIELD_RV_20, 0x1804}, {FIELD_RV_C11, 0x1408}, {FIELD_RV_C8, 0x108a}}},
+    {ELF_ARM,
+     8,
+     0x1000,
+     {0x0f, 0xf0, 0xfe, 0x8f, 0xff, 0xf3, 0xfc, 0xf7},
+     {{FIELD_T32_20, 0x91000}, {FIELD_T32_24, 0x801000}}},
     {ELF_ARM, 8, 0x6000, {0x00, 0x00, 0xa0, 0xe1, 0xfd, 0xff, 0xff, 0xeb}, {{FIELD_A32_24, 0x6000}}},
     {ELF_RISCV,
      38,
@@ -219,7 +229,7 @@ TEST(addresses_are_found_where_the_assembler_put_them)
         struct elf e = {.machine = k->machine,
                         .wide = k->machine != ELF_ARM,
                         .n_loads = 1,
-                        .loads = {{0, 0, 0x10000, 0x10000}}};
+                        .loads = {{0, 0, 0x1000000, 0x1000000}}};
         struct elf_section section = {.va = k->va, .len = k->len, .what = ELF_CODE};
         struct window w = {&e, &section, k->code, k->len, k->va, 0};
         struct seen seen = {k, 0};

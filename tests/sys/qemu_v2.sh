@@ -63,7 +63,7 @@ make_root() {
 	cp -a "$T/layout" "$R/layout"
 	image_root "$R/bundle/rootfs"
 	bundles
-	mkfs.ext4 -q -F -O verity -d "$R" "$T/root.img" 192M >"$T/log/mkfs" 2>&1 || die "mkfs: $(cat "$T/log/mkfs")"
+	mkfs.ext4 -q -F -b 4096 -O verity -d "$R" "$T/root.img" 192M >"$T/log/mkfs" 2>&1 || die "mkfs: $(cat "$T/log/mkfs")"
 }
 
 # Each a config.json: NAME, arguments, resources.

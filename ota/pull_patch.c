@@ -72,7 +72,7 @@ static int take_tree(struct patching *x, struct err *err)
 
 static int take_table(struct patching *x, struct err *err)
 {
-    uint8_t size[TABLE_BYTES];
+    uint8_t size[TABLE_BYTES] = {0};
     uint64_t len = 0;
     int r = take_all(x, size, sizeof(size), err);
 

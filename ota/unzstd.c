@@ -51,8 +51,7 @@ static int decode(struct unzstd *z, ZSTD_inBuffer *in, ZSTD_outBuffer *out, stru
     }
     switch (ZSTD_getErrorCode(r)) {
     case ZSTD_error_frameParameter_windowTooLarge:
-        return err_set(err, ERR_UNSUPPORTED,
-                       "zstd: a window above %d MiB: pack the image without --long or --ultra",
+        return err_set(err, ERR_UNSUPPORTED, "zstd: a window above %d MiB: pack the image at a lower level",
                        LIM_ZSTD_WINDOW >> 20);
     case ZSTD_error_memory_allocation:
         return err_set(err, ERR_NOMEM, "no memory for zstd");

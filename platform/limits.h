@@ -27,7 +27,7 @@
 #define LIM_OLD_CHUNKS        8192U /* of an old file that may serve again: 192 KiB, files of some 256 MiB */
 #define LIM_XATTR_BYTES       0     /* no xattr of an image is kept */
 #define LIM_GZIP_WINDOW       (32 * 1024) /* deflate's own */
-#define LIM_ZSTD_WINDOW_LOG   23          /* 8 MiB: what zstd -19, skopeo and buildah use at most */
+#define LIM_ZSTD_WINDOW_LOG   23 /* 8 MiB: zstd up to -19; skopeo and buildah unless told a higher level */
 #define LIM_ZSTD_WINDOW       (8 << 20)
 #define LIM_ZSTD_BYTES        (10ULL << 20) /* window, and 0.4 MiB of libzstd's own; only where a layer is zstd */
 #define LIM_RESERVE_BYTES     (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */

@@ -126,3 +126,14 @@ came_by 7 chunks
 
 # --- nothing is left over
 find "$T/$DEV/state/store/"{staged,partial,tmp} -mindepth 1 | grep . && fail "left in the store" || ok "nothing left in staged, partial, tmp"
+
+# --- layers packed with zstd: the install job may hold the window beside the rest
+edit 8
+umoci new --image "$img:8" >>"$T/log/images" 2>&1
+umoci insert --image "$img:8" "$root" / >>"$T/log/images" 2>&1
+umoci config --image "$img:8" --config.entrypoint /bin/app >>"$T/log/images" 2>&1
+skopeo copy -q --dest-tls-verify=false --dest-compress-format zstd "oci:$img:8" "docker://127.0.0.1:$REG_PORT/demo/web:8" >>"$T/log/images" 2>&1
+skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:$REG_PORT/demo/web:8" | grep -q 'tar+zstd' && ok "version 8 is zstd" || fail "skopeo packed no zstd"
+fleetctl publish "$REPO:8" --version 8 --no-packs >>"$T/log/publish" 2>&1
+apply 8 && ok "update by zstd layers" || die "version 8: $(field phase) $(field err.msg); $(agentctl $DEV events -n 8)"
+came_by 8 layers

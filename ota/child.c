@@ -96,6 +96,8 @@ static int judge(const char *line, const char *name, int status, char *result, s
     }
     if (WIFSIGNALED(status))
         return err_set(err, ERR_IO, "the %s program was killed by signal %d", name, WTERMSIG(status));
+    if (WEXITSTATUS(status) == 127) /* not there, or not for this machine: another way may not need it */
+        return err_set(err, ERR_UNSUPPORTED, "the %s program cannot be started", name);
     return err_set(err, ERR_IO, "the %s program ended with status %d", name, WEXITSTATUS(status));
 }
 

@@ -49,7 +49,7 @@ make_root() {
 	mkdir -p "$R"/{bin,proc,sys,dev,run,tmp,etc/limpet,usr/sbin,limpet/bin,sys/fs/cgroup,var/lib,bundle/rootfs}
 	install -m 0755 "$(command -v busybox)" "$R/bin/busybox"
 	for a in $(busybox --list); do [ "$a" = busybox ] || ln -sf busybox "$R/bin/$a"; done
-	for p in limpet agentd agentd-core agentd-fetch agentd-untar agentd-link agentctl unit_{sys,cgroup,platform,ops_filter,box}; do
+	for p in limpet agentd agentd-core agentd-fetch agentd-untar agentd-unpack agentd-link agentctl unit_{sys,cgroup,platform,ops_filter,box}; do
 		strip -g -o "$R/limpet/bin/$p" "$BUILD/bin/$p"
 	done
 	put "$R"/limpet/bin/* "$(command -v nft)"

@@ -558,6 +558,21 @@ static int read_os(struct reader *r, const struct json_cur *root, struct desired
     return json_done(&o, r->err);
 }
 
+static int read_agent(struct reader *r, const struct json_cur *root, struct desired *d)
+{
+    struct json_cur o;
+    int rc = json_get_object(root, "agent", JSON_OPTIONAL, &o, r->err);
+    if (rc <= 0)
+        return rc;
+    d->has_agent = true;
+    d->agent = (struct want){.name = "agent"};
+    d->agent_confirm_s = 60;
+    if (read_release(r, &o, &d->agent) < 0 ||
+        json_get_u64(&o, "confirm_s", JSON_OPTIONAL, 5, 3600, &d->agent_confirm_s, r->err) < 0)
+        return -(int)r->err->kind;
+    return json_done(&o, r->err);
+}
+
 static int read_desired(struct reader *r, const struct json_cur *root, struct desired *d)
 {
     const char *schema;
@@ -575,7 +590,7 @@ static int read_desired(struct reader *r, const struct json_cur *root, struct de
         json_get_u64(root, "expires", JSON_REQUIRED, 1, 1ULL << 53, &d->expires_s, r->err) < 0 ||
         get_text(r, root, "id", JSON_OPTIONAL, &d->id) < 0 ||
         get_text(r, root, "by", JSON_OPTIONAL, &d->by) < 0 || read_apps(r, root, d) < 0 ||
-        read_os(r, root, d) < 0 || read_rollout(r, root, d) < 0)
+        read_os(r, root, d) < 0 || read_agent(r, root, d) < 0 || read_rollout(r, root, d) < 0)
         return -(int)r->err->kind;
     int rc = json_get_object(root, "update", JSON_OPTIONAL, &u, r->err);
     if (rc > 0 &&

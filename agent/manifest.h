@@ -142,6 +142,8 @@ unsigned manifest_slot(const char *salt, const char *device);
 /* When this device's turn in a group rollout is: not_before (or issued), and its own part of spread_ms, by a
  * hash of salt and device. Seconds since 1970. */
 uint64_t manifest_begins_s(const struct desired *d, const char *device);
+/* "01:30-05:00", UTC, into the window's minutes; false: that is no window. Pure. */
+bool manifest_window_read(const char *text, struct want_download *d);
 /* Seconds until downloads may begin; 0: now. Pure. */
 uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s);
 /* The app of that name, or NULL. Pure. */

@@ -145,6 +145,7 @@ void core_leave(struct core *c)
 {
     if (c->unsaved)
         intake_save(c);
+    keeper_say(c, "again", -1);
     loop_stop(c->loop);
 }
 

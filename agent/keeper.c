@@ -40,7 +40,7 @@ static struct keeper {
     pid_t core;
     int core_fd, signal_fd, watchdog_fd;
     uint64_t core_since_ms, alive_ms, start_at_ms, backoff_ms, starts, stop_at_ms, trial_at_ms; /* 0: none */
-    bool stopping, core_said_bye;
+    bool stopping, core_said_bye, core_said_again;
     const char *program;
     char **argv;
 } k = {.core_fd = -1, .watchdog_fd = -1};
@@ -131,6 +131,8 @@ static void hear(char *text, const int *fds, unsigned n_fds)
         k.trial_at_ms = clock_boot_ms() + ms;
     } else if (strcmp(text, "good") == 0) {
         k.trial_at_ms = 0;
+    } else if (strcmp(text, "again") == 0) {
+        k.core_said_again = true;
     } else if (strcmp(text, "bye") == 0) {
         k.core_said_bye = true;
     } else {
@@ -212,6 +214,12 @@ static void core_ended(int status)
     if (k.core_said_bye || k.stopping)
         return;
     uint64_t now = clock_boot_ms();
+    if (k.core_said_again) {
+        k.core_said_again = false;
+        k.backoff_ms = 0;
+        k.start_at_ms = now;
+        return;
+    }
     k.backoff_ms = now - k.core_since_ms > BACKOFF_STABLE_MS ? 0 : k.backoff_ms * 2;
     k.backoff_ms = k.backoff_ms < BACKOFF_MIN_MS   ? BACKOFF_MIN_MS
                    : k.backoff_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS

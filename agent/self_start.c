@@ -132,11 +132,13 @@ static void start_next(struct core *c, int state_fd, struct self_memory *m, cons
 {
     char hex[65];
 
-    if (strcmp(m->boot_id, boot_id) != 0) { /* the time begins again; no boxes are there */
+    bool rebooted = strcmp(m->boot_id, boot_id) != 0;
+    if (rebooted) {
         (void)str_copy(m->boot_id, sizeof(m->boot_id), boot_id);
-        m->began_ms = now_ms;
-        m->boxes = 0;
+        m->boxes = 0; /* none is there */
     }
+    if (rebooted || m->starts == 0)
+        m->began_ms = now_ms;
     m->starts++;
     if (check_image(state_fd, digest_hex(&m->next.image, hex), err) == 0 && self_save(state_fd, m, err) == 0)
         become(c, &m->next, self_trial_left_ms(m, boot_id, now_ms) + SELF_KEEPER_MORE_MS, err);

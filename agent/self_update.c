@@ -66,7 +66,7 @@ void self_drop_now(struct self_memory *m, const char *why)
 uint64_t self_trial_left_ms(const struct self_memory *m, const char *boot_id, uint64_t now_ms)
 {
     uint64_t all = m->confirm_s * 1000;
-    if (strcmp(m->boot_id, boot_id) != 0 || now_ms < m->began_ms)
+    if (m->starts == 0 || strcmp(m->boot_id, boot_id) != 0 || now_ms < m->began_ms)
         return all;
     return now_ms - m->began_ms >= all ? 0 : all - (now_ms - m->began_ms);
 }

@@ -68,7 +68,7 @@ enum self_start {
     SELF_LEAVE_NOW, /* a confirmed one that does not stay */
 };
 enum self_start self_start_decide(const struct self_start_facts *f);
-/* Milliseconds that a trial has left; 0: it is over. A new boot begins the time again (starts go on). */
+/* Milliseconds that a trial has left; 0: it is over. The first start, and a new boot, begin the time (starts go on). */
 uint64_t self_trial_left_ms(const struct self_memory *m, const char *boot_id, uint64_t now_ms);
 
 /* In the core that runs. */

@@ -8,8 +8,11 @@ static struct self_image running;
 
 static struct self_facts facts(enum self_phase phase)
 {
-    memory = (struct self_memory){
-        .phase = phase, .now = {{{9}}, {{99}}, "1"}, .next = {{{1}}, {{11}}, "2"}, .base = "0", .confirm_s = 10};
+    memory = (struct self_memory){.phase = phase,
+                                  .now = {{{9}}, {{99}}, "1"},
+                                  .next = {{{1}}, {{11}}, "2"},
+                                  .base = "0",
+                                  .confirm_s = 10};
     running = memory.now;
     return (struct self_facts){
         .want = &want, .memory = &memory, .running = &running, .converged = true, .has_keeper = true};
@@ -86,6 +89,7 @@ TEST(a_trial_has_its_time)
     (void)facts(SELF_TRIAL);
     (void)str_copy(memory.boot_id, sizeof(memory.boot_id), "b");
     memory.began_ms = 1000;
+    memory.starts = 1; /* its time begins with the first start */
     struct self_start_facts f = {.memory = &memory, .base = "0", .boot_id = "b", .now_ms = 10999};
     CHECK(self_start_decide(&f) == SELF_START_NEXT && self_trial_left_ms(&memory, "b", 10999) == 1);
     f.now_ms = 11000;

@@ -71,6 +71,8 @@ static void look(struct core *c, const struct desired *d)
     }
     s->want = d->agent;
     images_look(c, &s->want, true, &s->image);
+    if (!self_is_built_in(&s->memory.now)) /* its files may hold what the new image needs */
+        s->image.old_image = s->memory.now.image;
     s->known = true;
 }
 

@@ -35,7 +35,7 @@ agent_image() { # VERSION COMMAND...: publishes agent:VERSION; the command may s
 	umoci repack --image "$T/agent:$v" "$b" >>"$T/log/images" 2>&1
 	rm -rf "$b"
 	skopeo copy -q --dest-tls-verify=false "oci:$T/agent:$v" "docker://127.0.0.1:$REG_PORT/demo/agent:$v" >>"$T/log/images" 2>&1
-	fleetctl publish "$REG/demo/agent:$v" --version "$v" >>"$T/log/publish" 2>&1 || die "publish: $(tail -n 3 "$T/log/publish")"
+	fleetctl publish "$REG/demo/agent:$v" --version "$v" ${FROM:+--from "$FROM"} >>"$T/log/publish" 2>&1 || die "publish: $(tail -n 3 "$T/log/publish")"
 }
 script() { rm "$LIBEXEC/agentd-$1"; printf '#!/bin/sh\n%s\n' "$2" >"$LIBEXEC/agentd-$1"; chmod 0755 "$LIBEXEC/agentd-$1"; }
 field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
@@ -80,7 +80,7 @@ agent_image "$A" true
 agent_image "$B" script core 'exit 1'
 agent_image "$C" script core 'exec sleep 1000'
 agent_image "$D" script link 'exec sleep 1000'
-agent_image "$E" true
+FROM=$A agent_image "$E" true
 start_agent $DEV
 apply ""
 lib_until 30 is phase converged || die "no start: $(field err)"
@@ -133,14 +133,28 @@ power 1
 lib_until 20 is agent "$A" && ok "after a power cut $A starts" || fail "agent $(field agent)"
 lib_until 20 is link online || fail "not online"
 
+# --- another good one, by a patch; then an older one
+fetched() { grep -E 'GET /v2/demo/agent/' "$T/log/registry" | sed -nE 's/.*HTTP\/1.1" 20[06] ([0-9]+) .*/\1/p' | awk '{n += $1} END {print n + 0}'; }
+before=$(fetched)
+PID=$(pid)
+apply "$E" 30
+lib_until 60 ended "$E" good && is agent "$E" && ok "$E: took over from $A and is good" || fail "agent_update: $(field agent_update)"
+[ "$(pid)" = "$PID" ] && ok "the same app process" || fail "pid $(pid), not $PID"
+n=$(($(fetched) - before))
+[ $n -gt 0 ] && [ $n -lt 65536 ] && ok "$n bytes fetched for it" || fail "$n bytes fetched, no patch"
+apply "$A" 30
+lib_until 30 is agent_update.phase refused && is agent "$E" && ok "an older one is refused: $(field agent_update.why)" || fail "agent_update: $(field agent_update)"
+apply "$E" 30
+lib_until 20 ended "$E" good || fail "agent_update: $(field agent_update)"
+
 # --- what is remembered was tampered with, or somebody else may write the programs: the base system's core runs
 sed -i 's#"image":"sha256:[0-9a-f]*"#"image":"sha256:../../../../tmp/evil"#' "$T/$DEV/state/state/agent"
 before=$(grep -c 'is no digest' "$T/log/agent-$DEV")
 power 2
 [ "$(grep -c 'is no digest' "$T/log/agent-$DEV")" -gt "$before" ] && [ ! -e /tmp/evil ] && ok "a memory with a path in it is refused" || fail "not refused"
-lib_until 30 ended "$A" good && is agent "$A" && ok "and the manifest brings $A in again" || fail "agent_update: $(field agent_update)"
+lib_until 30 ended "$E" good && is agent "$E" && ok "and the manifest brings $E in again" || fail "agent_update: $(field agent_update)"
 LIB=$(dirname "$(find "$T/$DEV/state/store/images" -path '*rootfs/usr*' -name agentd-core | head -n 1)")
 chmod o+w "$LIB"
 power 3
-lib_until 30 ended "$A" rolled-back && from_base && is agent "$REAL" && ok "a folder that others may write is refused: $(field agent_update.why)" || fail "core $(core), $(field agent_update)"
+lib_until 30 ended "$E" rolled-back && from_base && is agent "$REAL" && ok "a folder that others may write is refused: $(field agent_update.why)" || fail "core $(core), $(field agent_update)"
 lib_until 20 is apps.web.state running && ok "the app runs" || fail "web: $(field apps.web.state)"

@@ -205,6 +205,8 @@ void act_turn(void *core)
     }
     if (!c->dirty && c->keeper_ready)
         os_turn(c);
+    if (!c->dirty && c->keeper_ready)
+        self_turn(c);
     if (c->dirty) /* more to do: after the other fds had their turn */
         loop_timer_set(c->loop, &c->wake, clock_boot_ms() + 1);
     if (c->report_dirty && !c->report.at_ms)

@@ -9,6 +9,7 @@
  *   start.c      a want and its image -> a running box     confine.c  what core holds itself to
  *   ctl.c        the local socket                      events.c the ring of events
  *   scrub.c      reading the store against its names   os_act.c the device's own system
+ *   self_act.c   the agent's own update                self_start.c  which core runs
  *   point.c      where tests may cut                   check.c  --check: what a folder would start with
  *
  * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
@@ -19,6 +20,7 @@
 #include "agent/os_update.h"
 #include "agent/plan.h"
 #include "agent/route.h"
+#include "agent/self_update.h"
 #include "agent/state.h"
 #include "ota/fetch.h"
 #include "ota/store.h"
@@ -112,6 +114,25 @@ struct os {
 };
 #define OS_LOOK_MS 2000 /* while something is under way */
 
+/* The agent's own update: what is remembered, and what is known in this run of core. */
+struct self {
+    struct self_memory memory;
+    struct self_image running; /* zeros: the base system's programs */
+    char base[LIM_NAME_BYTES]; /* their version */
+    const char *image_arg;     /* of --image: this core is not the base system's */
+    struct want want;          /* the wanted one; its strings live in the candidate */
+    struct image image;        /* of it ... */
+    bool known, working;       /* ... was looked at; the job that runs is ours */
+    bool refused, settled;     /* said once; nothing more is counted against this core */
+    bool counted;
+    uint64_t taken; /* boxes that the core before had handed over and that are here */
+    enum self_step step;
+    struct loop_timer timer;
+    unsigned in_row;
+    uint64_t again_ms;
+    char why[200]; /* of the last fault */
+};
+
 struct uplink;
 struct ctl;
 struct core {
@@ -150,6 +171,7 @@ struct core {
     bool has_garbage;
     struct scrub scrub;
     struct os os;
+    struct self self;
     struct plan plan; /* the last one, for report and why */
 
     struct envelope *held; /* a group's document whose time has not come */
@@ -185,6 +207,8 @@ void core_drop(struct core *c, const char *app, const char *what);
 uint64_t core_now_s(const struct core *c); /* clock_judge_s with the saved floor */
 void core_progress(struct core *c);        /* tell how far the job is, at most once in two seconds */
 void core_stop(struct core *c);            /* stop apps, then end */
+void core_leave(struct core *c);           /* end and leave all to the next core; apps go on */
+void core_is_good(struct core *c);         /* tell the keeper that the trial is over */
 
 /* point.c: a named point of an update at which a test may end core by SIGKILL, once (LIMPET_KILL_AT), or be
  * told of it (LIMPET_TELL); does nothing otherwise. */
@@ -238,6 +262,20 @@ void os_open(struct core *c); /* at start: what is remembered */
 void os_turn(struct core *c); /* after a plan: the next step for the system, if any */
 bool os_keep(const struct core *c, struct digest *ret); /* the bundle that must not be collected */
 struct cJSON *os_report(const struct core *c);          /* NULL: nothing to tell. Owner: caller */
+
+/* self_act.c, self_start.c */
+/* In the base system's core, before all else: become the core that is to run (exec), or return and be it. */
+void self_start(struct core *c);
+int self_load(int state_fd, struct self_memory *ret, struct err *err); /* NOTFOUND: nothing is remembered */
+int self_save(int state_fd, const struct self_memory *m, struct err *err);
+void self_boot_id(char *dst, size_t size);
+void self_open(struct core *c);    /* at start: what is remembered, who this core is */
+void self_turn(struct core *c);    /* after a plan: the next step for the agent, if any */
+void self_forget(struct core *c);  /* the store changed */
+void self_settled(struct core *c); /* this core ends on purpose or has stayed */
+#define SELF_KEEPS 6
+unsigned self_keep(struct core *c, struct digest *ret); /* what must not be collected; at most SELF_KEEPS */
+struct cJSON *self_report(const struct core *c);        /* NULL: nothing to tell. Owner: caller */
 
 /* act.c */
 void act_turn(void *core);

@@ -141,6 +141,19 @@ int core_hand_over(struct core *c, int sock_fd, struct err *err)
     return 0;
 }
 
+void core_leave(struct core *c)
+{
+    if (c->unsaved)
+        intake_save(c);
+    keeper_say(c, "again", -1);
+    loop_stop(c->loop);
+}
+
+void core_is_good(struct core *c)
+{
+    keeper_say(c, "good", -1);
+}
+
 static void keeper_readable(struct loop_fd *w, uint32_t events)
 {
     struct core *c = container_of(w, struct core, keeper);
@@ -493,6 +506,7 @@ static int start(struct core *c, struct err *err)
     arm_timers(c);
     scrub_open(c);
     os_open(c);
+    self_open(c);
     loop_after_turn(c->loop, act_turn, c);
     first_trust(c);
     rc = uplink_start(c, err);
@@ -509,6 +523,7 @@ static void end(struct core *c)
     if (c->keeper_ready)
         publish_state(c);
     (void)fs_remove_tree(c->run_fd, "started", &err);
+    self_settled(c);
     c->store = store_free(c->store);
     state_close(&c->state);
     confine_leave(c);
@@ -531,10 +546,15 @@ int main(int argc, char **argv)
             (void)str_copy(c->config_path, sizeof(c->config_path), argv[i + 1]);
         else if (strcmp(argv[i], "--libexec") == 0)
             (void)str_copy(c->libexec, sizeof(c->libexec), argv[i + 1]);
+        else if (strcmp(argv[i], "--image") == 0)
+            c->self.image_arg = argv[i + 1];
+        else if (strcmp(argv[i], "--base") == 0)
+            (void)str_copy(c->self.base, sizeof(c->self.base), argv[i + 1]);
         else if (strcmp(argv[i], "--check") == 0)
             return check_state(c, argv[i + 1]);
     }
     c->has_keeper = fcntl(KEEPER_FD, F_GETFD) >= 0;
+    self_start(c);
     if (start(c, &err) < 0 || loop_run(c->loop, &err) < 0) {
         log_error("%s", err.msg);
         return 1;

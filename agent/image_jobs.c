@@ -18,7 +18,7 @@ struct work {
     char *unpack_argv[5];
     struct digest manifest;
     enum route_kind route;
-    struct digest keep[9 * LIM_APPS + 1];
+    struct digest keep[9 * LIM_APPS + 1 + SELF_KEEPS];
     unsigned n_keep;
     char app[LIM_NAME_BYTES];
 };
@@ -404,6 +404,7 @@ int images_collect(struct core *c, struct err *err)
     keep_set(c, k, &c->good);
     keep_set(c, k, &c->previous);
     k->n_keep += os_keep(c, &k->keep[k->n_keep]);
+    k->n_keep += self_keep(c, &k->keep[k->n_keep]);
     for (unsigned i = 0; i < LIM_APPS && k->n_keep < COUNT_OF(k->keep); i++)
         if (c->apps[i].used && c->apps[i].seen.box != BOX_NONE)
             k->keep[k->n_keep++] = c->apps[i].manifest;

@@ -186,6 +186,7 @@ void images_look(struct core *c, const struct want *w, bool verify, struct image
 void images_forget(struct core *c)
 {
     c->images_known = false;
+    self_forget(c);
     core_touch(c);
 }
 
@@ -210,6 +211,8 @@ const struct image *images_of(const struct core *c, const struct want *w)
 {
     const struct desired *candidate, *good;
     act_candidates(c, &candidate, &good);
+    if (w == &c->self.want)
+        return &c->self.image;
     if (candidate && w >= candidate->apps && w < candidate->apps + candidate->n)
         return &c->candidate_image[w - candidate->apps];
     if (good && w >= good->apps && w < good->apps + good->n)

@@ -24,6 +24,7 @@
 #define BACKOFF_MIN_MS    100
 #define BACKOFF_MAX_MS    10000
 #define BACKOFF_STABLE_MS 60000
+#define TRIAL_MAX_MS      86400000
 #define ENDED_MAX         (2 * LIM_APPS)
 
 static struct keeper {
@@ -38,8 +39,8 @@ static struct keeper {
     unsigned n_ended, told;
     pid_t core;
     int core_fd, signal_fd, watchdog_fd;
-    uint64_t core_since_ms, alive_ms, start_at_ms, backoff_ms, starts, stop_at_ms;
-    bool stopping, core_said_bye;
+    uint64_t core_since_ms, alive_ms, start_at_ms, backoff_ms, starts, stop_at_ms, trial_at_ms; /* 0: none */
+    bool stopping, core_said_bye, core_said_again;
     const char *program;
     char **argv;
 } k = {.core_fd = -1, .watchdog_fd = -1};
@@ -110,6 +111,7 @@ static void feed_watchdogs(void)
 
 static void hear(char *text, const int *fds, unsigned n_fds)
 {
+    uint64_t ms = 0;
     if (strncmp(text, "put ", 4) == 0 && n_fds == 1) {
         put(text + 4, fds[0]);
         return;
@@ -125,6 +127,12 @@ static void hear(char *text, const int *fds, unsigned n_fds)
     } else if (strcmp(text, "alive") == 0) {
         k.alive_ms = clock_boot_ms();
         feed_watchdogs();
+    } else if (strncmp(text, "trial ", 6) == 0 && str_u64(text + 6, 1, TRIAL_MAX_MS, &ms)) {
+        k.trial_at_ms = clock_boot_ms() + ms;
+    } else if (strcmp(text, "good") == 0) {
+        k.trial_at_ms = 0;
+    } else if (strcmp(text, "again") == 0) {
+        k.core_said_again = true;
     } else if (strcmp(text, "bye") == 0) {
         k.core_said_bye = true;
     } else {
@@ -202,9 +210,16 @@ static void core_ended(int status)
     (void)close(k.core_fd);
     k.core_fd = -1;
     k.core = 0;
+    k.trial_at_ms = 0;
     if (k.core_said_bye || k.stopping)
         return;
     uint64_t now = clock_boot_ms();
+    if (k.core_said_again) {
+        k.core_said_again = false;
+        k.backoff_ms = 0;
+        k.start_at_ms = now;
+        return;
+    }
     k.backoff_ms = now - k.core_since_ms > BACKOFF_STABLE_MS ? 0 : k.backoff_ms * 2;
     k.backoff_ms = k.backoff_ms < BACKOFF_MIN_MS   ? BACKOFF_MIN_MS
                    : k.backoff_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
@@ -261,6 +276,8 @@ static int wait_ms(void)
 {
     uint64_t now = clock_boot_ms();
     uint64_t at = k.core ? k.alive_ms + KEEPER_DEAD_MS : k.start_at_ms;
+    if (k.core && k.trial_at_ms && k.trial_at_ms < at)
+        at = k.trial_at_ms;
     return at <= now ? 0 : (int)(at - now);
 }
 
@@ -277,6 +294,11 @@ static void turn(void)
     if (k.core && now >= k.alive_ms + KEEPER_DEAD_MS) {
         log_error("core has not answered for %d s: killed", KEEPER_DEAD_MS / 1000);
         k.alive_ms = now;
+        (void)kill(k.core, SIGKILL);
+    }
+    if (k.core && k.trial_at_ms && now >= k.trial_at_ms) {
+        log_error("the new core did not say in time that it is good: killed");
+        k.trial_at_ms = 0;
         (void)kill(k.core, SIGKILL);
     }
     if (!k.core && !k.stopping && !k.core_said_bye && now >= k.start_at_ms)

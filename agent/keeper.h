@@ -3,6 +3,9 @@
  *                   "drop NAME"           close it
  *                   "alive"               a turn of core's loop really ran: feeds the watchdogs
  *                   "watchdog" + 1 fd     the hardware watchdog, opened by core: the keeper reads no settings; the first one counts
+ *                   "trial MS"            a core that was never good follows: it is killed in MS when it has not said "good"
+ *                   "good"                that trial is over
+ *                   "again"               core ends on purpose for the next one: it is started at once
  *                   "bye"                 core ends on purpose: keeper ends too
  *   keeper -> core  "fd NAME" + 1 fd      one for each kept, right after core's start
  *                   "exit PID STATUS"     a process of core's predecessor ended; STATUS as waitpid gives it

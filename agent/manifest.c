@@ -511,19 +511,6 @@ static int read_rollout(struct reader *r, const struct json_cur *root, struct de
     return json_done(&o, r->err);
 }
 
-/* "01:30-05:00", UTC. */
-static bool read_window(const char *text, struct want_download *d)
-{
-    unsigned h1, m1, h2, m2;
-    int end = 0;
-    if (sscanf(text, "%2u:%2u-%2u:%2u%n", &h1, &m1, &h2, &m2, &end) != 4 || end != 11 || text[end] ||
-        h1 > 23 || h2 > 23 || m1 > 59 || m2 > 59 || (h1 == h2 && m1 == m2))
-        return false;
-    d->window_from_min = h1 * 60 + m1;
-    d->window_to_min = h2 * 60 + m2;
-    return true;
-}
-
 static int read_download(struct reader *r, const struct json_cur *update, struct want_download *d)
 {
     struct json_cur o;
@@ -536,7 +523,7 @@ static int read_download(struct reader *r, const struct json_cur *update, struct
         json_get_str(&o, "window", JSON_OPTIONAL, 16, &window, r->err) < 0 ||
         json_get_bool(&o, "full_fallback", JSON_OPTIONAL, &d->full_fallback, r->err) < 0)
         return -(int)r->err->kind;
-    if (window && !read_window(window, d))
+    if (window && !manifest_window_read(window, d))
         return json_fail(&o, r->err, ERR_INVALID,
                          "window: write two times of the day in UTC, \"01:30-05:00\"");
     return json_done(&o, r->err);
@@ -558,6 +545,21 @@ static int read_os(struct reader *r, const struct json_cur *root, struct desired
     return json_done(&o, r->err);
 }
 
+static int read_agent(struct reader *r, const struct json_cur *root, struct desired *d)
+{
+    struct json_cur o;
+    int rc = json_get_object(root, "agent", JSON_OPTIONAL, &o, r->err);
+    if (rc <= 0)
+        return rc;
+    d->has_agent = true;
+    d->agent = (struct want){.name = "agent"};
+    d->agent_confirm_s = 60;
+    if (read_release(r, &o, &d->agent) < 0 ||
+        json_get_u64(&o, "confirm_s", JSON_OPTIONAL, 5, 3600, &d->agent_confirm_s, r->err) < 0)
+        return -(int)r->err->kind;
+    return json_done(&o, r->err);
+}
+
 static int read_desired(struct reader *r, const struct json_cur *root, struct desired *d)
 {
     const char *schema;
@@ -575,7 +577,7 @@ static int read_desired(struct reader *r, const struct json_cur *root, struct de
         json_get_u64(root, "expires", JSON_REQUIRED, 1, 1ULL << 53, &d->expires_s, r->err) < 0 ||
         get_text(r, root, "id", JSON_OPTIONAL, &d->id) < 0 ||
         get_text(r, root, "by", JSON_OPTIONAL, &d->by) < 0 || read_apps(r, root, d) < 0 ||
-        read_os(r, root, d) < 0 || read_rollout(r, root, d) < 0)
+        read_os(r, root, d) < 0 || read_agent(r, root, d) < 0 || read_rollout(r, root, d) < 0)
         return -(int)r->err->kind;
     int rc = json_get_object(root, "update", JSON_OPTIONAL, &u, r->err);
     if (rc > 0 &&

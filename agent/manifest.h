@@ -28,6 +28,7 @@
  *            "download":{"max_bytes":N (of this manifest over the network), "rate_bytes_s":N,
  *                        "window":"01:30-05:00" (UTC), "full_fallback":true}},
  *  "os":{"version":"2.1","bundle":{"digest":"sha256:...","size":N},"sources":[...]}   a bundle for RAUC or SWUpdate
+ *  "agent":{"release":{...},"sources":[...],"confirm_s":60}   the agent's own programs, an image like an app's (agent/self_update.h)
  *  "rollout":{"salt":"r-7f3a","slots":500,"spread_ms":7200000,"not_before":S}     group documents only
  * } */
 #ifndef AGENT_MANIFEST_H
@@ -122,6 +123,9 @@ struct desired {
     struct want_download download;
     bool has_os;
     struct want_os os;
+    bool has_agent;
+    struct want agent;        /* named "agent"; only release and sources are set */
+    uint64_t agent_confirm_s; /* the new core is left when it is not good by then */
     bool has_rollout;
     const char *salt;
     uint64_t slots, spread_ms, not_before_s;
@@ -138,6 +142,8 @@ unsigned manifest_slot(const char *salt, const char *device);
 /* When this device's turn in a group rollout is: not_before (or issued), and its own part of spread_ms, by a
  * hash of salt and device. Seconds since 1970. */
 uint64_t manifest_begins_s(const struct desired *d, const char *device);
+/* "01:30-05:00", UTC, into the window's minutes; false: that is no window. Pure. */
+bool manifest_window_read(const char *text, struct want_download *d);
 /* Seconds until downloads may begin; 0: now. Pure. */
 uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s);
 /* The app of that name, or NULL. Pure. */

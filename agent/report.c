@@ -302,6 +302,9 @@ struct cJSON *report_state(struct core *c)
     struct cJSON *os = os_report(c);
     if (os)
         (void)json_put(o, "os", os);
+    struct cJSON *self = self_report(c);
+    if (self)
+        (void)json_put(o, "agent_update", self);
     put_host(o, c);
     struct cJSON *groups = json_put(o, "groups", json_arr());
     for (unsigned i = 0; i < c->config.n_groups; i++)

@@ -2,6 +2,8 @@
  * document (all declared in manifest.h). Pure. */
 #include "agent/manifest.h"
 
+#include <stdio.h>
+
 unsigned manifest_slot(const char *salt, const char *device)
 {
     struct digest d;
@@ -22,6 +24,18 @@ uint64_t manifest_begins_s(const struct desired *d, const char *device)
     if (!d->spread_ms || !str_fmt(salt, sizeof(salt), "spread:%s", d->salt))
         return from;
     return from + d->spread_ms / 1000 * manifest_slot(salt, device) / 10000;
+}
+
+bool manifest_window_read(const char *text, struct want_download *d)
+{
+    unsigned h1, m1, h2, m2;
+    int end = 0;
+    if (sscanf(text, "%2u:%2u-%2u:%2u%n", &h1, &m1, &h2, &m2, &end) != 4 || end != 11 || text[end] ||
+        h1 > 23 || h2 > 23 || m1 > 59 || m2 > 59 || (h1 == h2 && m1 == m2))
+        return false;
+    d->window_from_min = h1 * 60 + m1;
+    d->window_to_min = h2 * 60 + m2;
+    return true;
 }
 
 uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s)

@@ -108,7 +108,7 @@ void diff_docs(const struct json_cur *old, const struct json_cur *next, const st
 
 void diff_rest(const struct json_cur *old, const struct json_cur *next, const struct diff_calls *calls)
 {
-    static const char *const parts[] = {"update", "os", "rollout"};
+    static const char *const parts[] = {"update", "os", "agent", "rollout"};
     struct json_cur a, b;
 
     for (unsigned i = 0; i < COUNT_OF(parts); i++) {

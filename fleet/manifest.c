@@ -104,7 +104,7 @@ static int fill_app(const struct ctx *c, const struct json_cur *app, struct cJSO
         return -(int)err->kind;
     ref = doc_str(app, "release", NULL);
     if (ref && relstore_find(c, ref, &r, err) < 0)
-        return err_wrap(err, "release of app '%s'", doc_str(app, "name", "?"));
+        return err_wrap(err, "release of app '%s'", doc_str(app, "name", "agent"));
     for (unsigned i = 0; i < json_len(app); i++) {
         struct json_cur m = json_member(app, i);
         if (!ref || strcmp(m.key, "release") != 0)
@@ -130,10 +130,10 @@ static int check_given(const struct json_cur *root, const char *key, const char 
 static int fill_doc(const struct ctx *c, const struct json_cur *root, const struct fill *f, struct cJSON *out,
                     struct err *err)
 {
-    static const char *const filled[] = {"schema", "fleet",   "target", "rev",
-                                         "issued", "expires", "by",     "apps"};
+    static const char *const filled[] = {"schema",  "fleet", "target", "rev",  "issued",
+                                         "expires", "by",    "apps",   "agent"};
     struct cJSON *target, *list;
-    struct json_cur apps;
+    struct json_cur apps, agent;
 
     if (json_is_object(root, err) < 0 || check_given(root, "schema", "limpet.desired/1", err) < 0 ||
         check_given(root, "fleet", c->fleet, err) < 0 ||
@@ -155,6 +155,8 @@ static int fill_doc(const struct ctx *c, const struct json_cur *root, const stru
         if (fill_app(c, &app, json_push(list, json_obj()), err) < 0)
             return -(int)err->kind;
     }
+    if (doc_get(root, "agent", &agent) && fill_app(c, &agent, json_put(out, "agent", json_obj()), err) < 0)
+        return -(int)err->kind;
     for (unsigned i = 0; i < json_len(root); i++) {
         struct json_cur m = json_member(root, i);
         bool ours = false;

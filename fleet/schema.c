@@ -313,6 +313,22 @@ static const struct rule os_rules[] = {
      .max = LIM_SOURCES,
      .help = "where it lies, as a blob"},
     END};
+static const struct rule agent_rules[] = {
+    {.key = "release",
+     .type = RULE_OBJECT,
+     .need = JSON_REQUIRED,
+     .members = release_rules,
+     .help = "in a file for apply also \"agent:0.2.0\" or \"agent:latest\""},
+    {.key = "sources",
+     .type = RULE_TEXTS,
+     .item = RULE_SOURCE,
+     .need = JSON_REQUIRED,
+     .min = 1,
+     .max = LIM_SOURCES,
+     .help = "where the image lies: http(s)://, layout+http(s)://, coap(s)://, dir:/, usb: (apply: where it "
+             "was published)"},
+    {.key = "confirm_s", .type = RULE_NUMBER, .min = 5, .max = 3600, .help = "else back (60)"},
+    END};
 const struct rule schema_desired[] = {
     {.key = "schema",
      .type = RULE_TEXT,
@@ -353,6 +369,7 @@ const struct rule schema_desired[] = {
      .help = "all that runs; [] stops everything"},
     {.key = "update", .type = RULE_OBJECT, .members = update_rules, .help = "how to judge an update"},
     {.key = "os", .type = RULE_OBJECT, .members = os_rules, .help = "the device's own system"},
+    {.key = "agent", .type = RULE_OBJECT, .members = agent_rules, .help = "the agent's own programs"},
     {.key = "rollout", .type = RULE_OBJECT, .members = rollout_rules, .help = "groups: how many devices act"},
     END};
 

@@ -1,0 +1,358 @@
+/* self_act.c - observes and acts for self_update.c: brings the agent's image in as any other, hands over to the core
+ * in it, and in that core confirms or goes back. What is remembered is durable before the step that makes it true. */
+#include <stdio.h>
+
+#include "agent/core.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+
+#define LOOK_MS 1000 /* while something is under way */
+
+static void save_or_tell(struct core *c)
+{
+    struct err err = ERR_INIT;
+
+    if (self_save(c->state_fd, &c->self.memory, &err) < 0)
+        log_error("%s", err.msg);
+}
+
+static void timer_fired(struct loop_timer *t)
+{
+    core_touch(container_of(t, struct core, self.timer));
+}
+
+void self_open(struct core *c)
+{
+    struct self *s = &c->self;
+    struct self_memory *m = &s->memory;
+    struct err err = ERR_INIT;
+    char hex[65];
+
+    s->timer.on_fire = timer_fired;
+    if (self_load(c->state_fd, m, &err) < 0) {
+        *m = (struct self_memory){.phase = SELF_NONE};
+        if (err.kind != ERR_NOTFOUND)
+            log_error("what is known of the agent's update cannot be read: %s", err.msg);
+    }
+    const struct self_image *both[] = {&m->now, &m->next};
+    for (unsigned i = 0; s->image_arg && i < COUNT_OF(both); i++)
+        if (strcmp(digest_hex(&both[i]->image, hex), s->image_arg) == 0)
+            s->running = *both[i];
+    loop_timer_set(c->loop, &s->timer, clock_boot_ms() + LOOK_MS);
+}
+
+void self_forget(struct core *c)
+{
+    c->self.known = false;
+}
+
+static const struct desired *settled(const struct core *c)
+{
+    const struct ledger *l = &c->state.ledger;
+    bool ok = c->candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
+
+    return ok && c->candidate.d.has_agent ? &c->candidate.d : NULL;
+}
+
+/* The wanted image as the store has it; looked at again when the store or the wish changed. */
+static void look(struct core *c, const struct desired *d)
+{
+    struct self *s = &c->self;
+
+    if (s->known && digest_eq(&s->want.release, &d->agent.release)) {
+        s->want = d->agent; /* its strings may have moved */
+        return;
+    }
+    if (!digest_eq(&s->want.release, &d->agent.release)) {
+        s->refused = false;
+        s->in_row = 0;
+        s->again_ms = 0;
+        s->why[0] = '\0';
+    }
+    s->want = d->agent;
+    images_look(c, &s->want, true, &s->image);
+    if (!self_is_built_in(&s->memory.now)) /* its files may hold what the new image needs */
+        s->image.old_image = s->memory.now.image;
+    s->known = true;
+}
+
+static void fault(struct core *c, const char *why)
+{
+    struct self *s = &c->self;
+
+    s->in_row++;
+    s->again_ms = clock_boot_ms() + plan_retry_delay_ms(s->in_row);
+    (void)str_fmt(s->why, sizeof(s->why), "%s", why);
+    (void)str_clean(s->why);
+    c->report_dirty = true;
+}
+
+/* The job was ours: its failure is no fault of the apps' manifest. */
+static void job_over(struct core *c)
+{
+    struct self *s = &c->self;
+
+    s->working = false;
+    if (c->fault.kind == ERR_NONE) {
+        s->in_row = 0;
+        s->why[0] = '\0';
+        return;
+    }
+    fault(c, c->fault_err.msg);
+    c->fault = (struct fault){0};
+}
+
+static uint64_t count_boxes(const struct core *c)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < LIM_APPS; i++)
+        n += c->apps[i].used && c->apps[i].seen.box == BOX_RUNNING;
+    return n;
+}
+
+/* Boxes that came from the core before: they run on, or how they ended meanwhile is known. */
+static uint64_t count_taken(const struct core *c)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < LIM_APPS; i++) {
+        const struct app *a = &c->apps[i];
+        bool runs = a->seen.box == BOX_RUNNING && a->seen.started_ms <= c->started_ms;
+        n += a->used && (runs || a->seen.deaths.last.at_ms >= c->self.memory.began_ms);
+    }
+    return n;
+}
+
+/* ---- steps ---- */
+
+static void bring_in(struct core *c, enum self_step step)
+{
+    struct err err = ERR_INIT;
+
+    c->job_step = step == SELF_FETCH ? STEP_FETCH : STEP_INSTALL;
+    c->job_fetches = false;
+    c->job_done = c->job_total = 0;
+    (void)str_copy(c->job_app, sizeof(c->job_app), "agent");
+    int rc =
+        step == SELF_FETCH ? images_fetch(c, &c->self.want, &err) : images_install(c, &c->self.want, &err);
+    if (rc < 0)
+        fault(c, err.msg);
+    else
+        c->self.working = true;
+}
+
+static void change_over(struct core *c, const struct desired *d)
+{
+    struct self *s = &c->self;
+    struct self_memory *m = &s->memory;
+    struct self_memory before = *m;
+    struct err err = ERR_INIT;
+
+    m->phase = SELF_TRIAL;
+    m->next = (struct self_image){.release = s->want.release, .image = s->image.manifest};
+    (void)str_copy(m->next.version, sizeof(m->next.version), s->image.version);
+    (void)str_copy(m->base, sizeof(m->base), s->base);
+    self_boot_id(m->boot_id, sizeof(m->boot_id));
+    m->began_ms = clock_boot_ms();
+    m->confirm_s = d->agent_confirm_s;
+    m->starts = 0;
+    m->boxes = count_boxes(c);
+    m->was_online = uplink_is_up(c);
+    m->told = false;
+    m->why[0] = '\0';
+    if (self_save(c->state_fd, m, &err) < 0) {
+        *m = before;
+        fault(c, err.msg);
+        return;
+    }
+    log_info("agent %s: handing over to it", m->next.version);
+    core_leave(c);
+}
+
+static void confirm(struct core *c)
+{
+    struct self *s = &c->self;
+    struct self_memory *m = &s->memory;
+    struct self_memory before = *m;
+    struct err err = ERR_INIT;
+
+    m->now = m->next;
+    m->phase = SELF_GOOD;
+    m->told = true;
+    if (self_save(c->state_fd, m, &err) < 0) {
+        *m = before;
+        log_error("%s", err.msg);
+        return;
+    }
+    core_is_good(c);
+    if (s->known && digest_eq(&s->want.release, &m->now.release) &&
+        ledger_raise(&c->state.ledger, s->want.release_name, s->want.counter))
+        intake_save(c);
+    c->has_garbage = true;
+    event_add(c, "agent-updated", NULL, "%s runs and is good", m->now.version);
+    core_touch(c);
+}
+
+static void go_back(struct core *c, const struct self_facts *f)
+{
+    struct self_memory *m = &c->self.memory;
+    char why[200];
+
+    if (f->lost)
+        (void)str_fmt(why, sizeof(why), "of %llu apps it took over only %llu", (unsigned long long)m->boxes,
+                      (unsigned long long)c->self.taken);
+    else if (m->was_online && !uplink_is_up(c))
+        (void)str_fmt(why, sizeof(why), "the broker was not reached in %llu s: %.120s",
+                      (unsigned long long)m->confirm_s, uplink_text(c));
+    else
+        (void)str_fmt(why, sizeof(why), "the apps were not as asked in %llu s",
+                      (unsigned long long)m->confirm_s);
+    self_roll_back(m, why);
+    save_or_tell(c);
+    log_error("this agent is left: %s", m->why);
+    core_leave(c);
+}
+
+static void refuse(struct core *c, const struct self_facts *f)
+{
+    struct self *s = &c->self;
+
+    if (s->refused)
+        return;
+    s->refused = true;
+    (void)str_fmt(s->why, sizeof(s->why), "%s",
+                  f->below_floor ? "its counter is below that of a release that was good here"
+                                 : "this core has no keeper that would start the next one");
+    c->report_dirty = true;
+}
+
+static void observe(struct core *c, const struct desired *d, struct self_facts *f)
+{
+    struct self *s = &c->self;
+    const struct self_memory *m = &s->memory;
+    char boot[40];
+
+    self_boot_id(boot, sizeof(boot));
+    *f = (struct self_facts){.want = d ? &s->want : NULL,
+                             .memory = m,
+                             .running = &s->running,
+                             .image = s->image.state,
+                             .converged = c->plan.quiet && !c->job,
+                             .has_keeper = c->has_keeper,
+                             .below_floor =
+                                 d && s->want.counter < ledger_floor(&c->state.ledger, s->want.release_name),
+                             .healthy = (c->plan.quiet || c->job) && (!m->was_online || uplink_is_up(c)),
+                             .lost = s->taken < m->boxes,
+                             .trial_over = self_trial_left_ms(m, boot, clock_boot_ms()) == 0};
+}
+
+static void tell(struct core *c)
+{
+    struct self_memory *m = &c->self.memory;
+
+    if (m->phase != SELF_ROLLED_BACK || m->told)
+        return;
+    m->told = true;
+    save_or_tell(c);
+    c->has_garbage = true;
+    event_add(c, "agent-rolled-back", NULL, "%s: %s", m->next.version, m->why);
+    core_touch(c);
+}
+
+void self_turn(struct core *c)
+{
+    struct self *s = &c->self;
+    const struct desired *d = settled(c);
+    uint64_t now = clock_boot_ms();
+    struct self_facts f;
+
+    if (!s->settled && now - c->started_ms > SELF_STABLE_MS)
+        self_settled(c);
+    if (!s->counted) /* before anything else starts or stops a box */
+        s->taken = count_taken(c);
+    s->counted = true;
+    tell(c);
+    if (!c->job && s->working)
+        job_over(c);
+    if (d)
+        look(c, d);
+    else
+        s->known = false;
+    observe(c, d, &f);
+    enum self_step step = self_decide(&f);
+    if (c->job && step != SELF_CONFIRM && step != SELF_BACK)
+        step = SELF_NOTHING;
+    if ((step == SELF_FETCH || step == SELF_INSTALL) && now < s->again_ms)
+        step = SELF_NOTHING;
+    s->step = step == SELF_NOTHING && c->job ? s->step : step;
+    if (step == SELF_FETCH || step == SELF_INSTALL)
+        bring_in(c, step);
+    else if (step == SELF_SWITCH)
+        change_over(c, d);
+    else if (step == SELF_CONFIRM)
+        confirm(c);
+    else if (step == SELF_BACK)
+        go_back(c, &f);
+    else if (step == SELF_REFUSE)
+        refuse(c, &f);
+    if (s->memory.phase == SELF_TRIAL || !s->settled || s->again_ms > now)
+        loop_timer_set(c->loop, &s->timer, s->again_ms > now ? s->again_ms : now + LOOK_MS);
+}
+
+unsigned self_keep(struct core *c, struct digest *ret)
+{
+    const struct self_memory *m = &c->self.memory;
+    const struct set *set = &c->candidate;
+    struct image image;
+    unsigned n = 0;
+
+    if (!self_is_built_in(&m->now)) {
+        ret[n++] = m->now.release;
+        ret[n++] = m->now.image;
+    }
+    if (m->phase == SELF_TRIAL)
+        ret[n++] = m->next.image;
+    if (!set->arena || !set->d.has_agent || self_is_bad(m, &set->d.agent.release))
+        return n;
+    images_look(c, &set->d.agent, false, &image);
+    ret[n++] = set->d.agent.release;
+    if (image.state > IMAGE_NO_RELEASE)
+        ret[n++] = image.manifest;
+    if (image.state != IMAGE_INSTALLED && image.route.kind != ROUTE_LAYERS)
+        ret[n++] = image.pack.blob.digest;
+    return n;
+}
+
+/* ---- report ---- */
+
+static const char *phase_word(const struct core *c, bool about)
+{
+    const struct self *s = &c->self;
+
+    if (about && s->memory.phase != SELF_NONE)
+        return self_phase_name(s->memory.phase);
+    if (s->refused)
+        return "refused";
+    if (c->job && s->working)
+        return s->step == SELF_FETCH ? "downloading" : "installing";
+    return "pending";
+}
+
+struct cJSON *self_report(const struct core *c)
+{
+    const struct self *s = &c->self;
+    const struct self_memory *m = &s->memory;
+    const struct desired *d = settled(c);
+
+    if (!d && m->phase == SELF_NONE)
+        return NULL;
+    bool about = !d || digest_eq(&d->agent.release, &m->next.release);
+    struct cJSON *r = json_obj();
+    const char *release = about ? m->next.version : s->known ? s->image.version : "";
+    json_put_str(r, "phase", phase_word(c, about));
+    json_put_str(r, "release", release[0] ? release : d ? d->agent.release_name : "");
+    if (about ? m->why[0] : s->why[0])
+        json_put_str(r, "why", about ? m->why : s->why);
+    return r;
+}

@@ -56,7 +56,7 @@ static bool is_ours(int dir_fd, const char *path, mode_t type)
 static int check_image(int state_fd, const char *hex, struct err *err)
 {
     static const char *const below[] = {"", "/rootfs", "/rootfs/usr", "/rootfs/usr/libexec",
-                                        "/rootfs/" SELF_FOLDER};
+                                        "/rootfs/usr/libexec/limpet"};
     static const char *const programs[] = {"core", "link", "fetch", "untar", "unpack"};
     char path[200];
 

@@ -173,9 +173,10 @@ static void put_app(struct cJSON *apps, struct core *c, const char *name)
     struct app *a = app_find(c, name);
     struct cJSON *o = json_put(apps, name, json_obj());
     json_put_str(o, "state", app_state(c, a, name));
-    put_update(o, c, name);
-    if (!a)
+    if (!a) {
+        put_update(o, c, name);
         return;
+    }
     bool trial = c->candidate.arena && c->state.ledger.candidate_verdict == VERDICT_NONE;
     json_put_str(o, "phase", trial ? "probation" : a->seen.health.state == HEALTH_BAD ? "bad" : "good");
     json_put_str(o, "version", a->version);
@@ -195,6 +196,7 @@ static void put_app(struct cJSON *apps, struct core *c, const char *name)
     put_usage(o, c, a);
     put_last_exit(o, a);
     (void)json_put(o, "enforce", report_fields(&a->report));
+    put_update(o, c, name);
 }
 
 static void put_apps(struct cJSON *root, struct core *c)

@@ -129,8 +129,8 @@ struct store_scrub {
     void (*on_bad)(void *arg, const char *name, const char *why);
     void *arg;
     uint64_t bytes, files, bad, images; /* out: read, looked at, found bad, marked */
-    uint64_t verity;                    /* out: of these files, how many the kernel checks itself (fs-verity) */
-    bool ended;                         /* out: the round is over */
+    uint64_t verity; /* out: of these files, how many the kernel checks itself (fs-verity) */
+    bool ended;      /* out: the round is over */
 };
 int store_scrub(struct store *s, struct store_scrub *sc, struct err *err);
 /* Called for each image held; bytes: what its files hold, shared ones too. */

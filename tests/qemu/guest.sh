@@ -183,6 +183,7 @@ same "agent: ends well" $? 0
 check "agent: its apps are gone" eval '! kill -0 $PID 2>/dev/null'
 # the store's objects are under fs-verity: the kernel refuses bytes that changed
 STATE=$(sed -n 's/.*"state_dir": *"\([^"]*\)".*/\1/p' /etc/limpet/agentd.json)
+STATE=${STATE:-/var/lib/limpet}
 N=$(agentd-core --check "$STATE" | sed -n 's/.*"verity": *\([0-9]*\).*/\1/p')
 if [ "${N:-0}" -gt 3 ]; then ok "store: $N files under fs-verity"; else bad "store: fs-verity" "${N:-none}: $(agentd-core --check "$STATE" 2>&1 | cut -c1-200)"; fi
 OBJ=$(find "$STATE/store/objects" -type f -size +10k | head -n 1)

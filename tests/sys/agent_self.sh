@@ -61,7 +61,7 @@ no_line_lost() {
 power() { # all processes gone at once, /run empty, another boot
 	local g p
 	for g in $(lib_agent_cgroups $DEV); do
-		while read -r p; do kill -KILL "$p" 2>/dev/null || true; done <"$g/cgroup.procs"
+		while read -r p; do kill -KILL "$p" 2>/dev/null || true; done 2>/dev/null <"$g/cgroup.procs" || true # the group may be gone by now
 	done
 	kill -KILL "${LIB_AGENT_PIDS[$DEV]}" 2>/dev/null || true
 	wait "${LIB_AGENT_PIDS[$DEV]}" 2>/dev/null || true

@@ -283,8 +283,9 @@ void self_turn(struct core *c)
     enum self_step step = self_decide(&f);
     if (c->job && step != SELF_CONFIRM && step != SELF_BACK)
         step = SELF_NOTHING;
-    if ((step == SELF_FETCH || step == SELF_INSTALL) && now < s->again_ms)
-        step = SELF_NOTHING;
+    if ((step == SELF_FETCH || step == SELF_INSTALL) &&
+        (now < s->again_ms || manifest_window_s(&d->download, core_now_s(c)) > 0))
+        step = SELF_NOTHING; /* looked at again with each turn of the loop */
     s->step = step == SELF_NOTHING && c->job ? s->step : step;
     if (step == SELF_FETCH || step == SELF_INSTALL)
         bring_in(c, step);

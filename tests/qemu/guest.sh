@@ -182,9 +182,9 @@ wait $AGENT
 same "agent: ends well" $? 0
 check "agent: its apps are gone" eval '! kill -0 $PID 2>/dev/null'
 # the store's objects are under fs-verity: the kernel refuses bytes that changed
-STATE=$(sed -n 's/.*"state_dir": *"\([^"]*\)".*/\1/p' /etc/limpet/agentd.json)
+STATE=$(sed -n 's/.*"state_dir":[[:space:]]*"\([^"]*\)".*/\1/p' /etc/limpet/agentd.json)
 STATE=${STATE:-/var/lib/limpet}
-N=$(agentd-core --check "$STATE" | sed -n 's/.*"verity": *\([0-9]*\).*/\1/p')
+N=$(agentd-core --check "$STATE" | sed -n 's/.*"verity":[[:space:]]*\([0-9]*\).*/\1/p')
 if [ "${N:-0}" -gt 3 ]; then ok "store: $N files under fs-verity"; else bad "store: fs-verity" "${N:-none}: $(agentd-core --check "$STATE" 2>&1 | cut -c1-200)"; fi
 OBJ=$(find "$STATE/store/objects" -type f -size +10k | head -n 1)
 check "store: an object cannot be written to" eval '! dd if=/dev/zero of="$OBJ" bs=1 count=1 conv=notrunc 2>/dev/null'

@@ -152,10 +152,15 @@ static int check_index(struct check *c, struct buf text, struct image *img, stru
         struct buf tree = {NULL, 0};
         c->ret_tree = &tree;
         int rc = check_entry(c, &e, &p, err);
+        c->ret_tree = NULL;
         if (rc < 0)
             return rc;
         if (rc && img->n_platforms == RELEASE_PLATFORMS)
-            return err_set(err, ERR_NOSPACE, "more than %d platforms in the index", RELEASE_PLATFORMS);
+            rc = err_set(err, ERR_NOSPACE, "more than %d platforms in the index", RELEASE_PLATFORMS);
+        if (rc < 0) {
+            free((void *)tree.p);
+            return rc;
+        }
         if (rc) {
             img->trees[img->n_platforms] = tree;
             img->platforms[img->n_platforms++] = p;

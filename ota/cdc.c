@@ -1,7 +1,7 @@
 #include "ota/cdc.h"
 
-const struct cdc cdc_document = {512, 2048, 8192};
-const struct cdc cdc_object = {8 * 1024, 32 * 1024, 64 * 1024};
+const struct cdc cdc_document = {512, 11, 8192};
+const struct cdc cdc_object = {8 * 1024, 15, 64 * 1024};
 
 /* The 256 random numbers of the gear: splitmix64 of the byte. Computed, not kept: nobody's table to copy, and
  * the two multiplications cost less than the SHA-256 of the same bytes. */
@@ -17,18 +17,15 @@ static uint64_t gear(uint8_t byte)
 size_t cdc_cut(const struct cdc *c, struct buf bytes)
 {
     size_t end = bytes.len < c->max ? bytes.len : c->max;
-    unsigned bits = 0;
     uint64_t hash = 0;
 
     if (end <= c->min)
         return end;
-    while (1U << bits < c->normal)
-        bits++;
     /* below the wanted size a cut is four times rarer, above it four times more frequent */
-    uint64_t rare = ~0ULL << (64 - (bits + 2)), often = ~0ULL << (64 - (bits - 2));
+    uint64_t rare = ~(~0ULL >> (c->bits + 2)), often = ~(~0ULL >> (c->bits - 2));
     for (size_t i = c->min - 64; i < end; i++) {
         hash = (hash << 1) + gear(bytes.p[i]);
-        if (i >= c->min && (hash & (i < c->normal ? rare : often)) == 0)
+        if (i >= c->min && (hash & (i < 1U << c->bits ? rare : often)) == 0)
             return i;
     }
     return end;

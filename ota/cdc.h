@@ -5,8 +5,8 @@
 #define OTA_CDC_H
 #include "platform/mem.h"
 
-struct cdc { /* chunk sizes in bytes; normal is a power of two */
-    uint32_t min, normal, max;
+struct cdc { /* chunk sizes in bytes; bits: of the wanted size, 3 to 30 */
+    uint32_t min, bits, max;
 };
 /* Of the tree and table of a full pack, and of its large objects. */
 extern const struct cdc cdc_document, cdc_object;

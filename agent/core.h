@@ -247,6 +247,8 @@ void images_look(struct core *c, const struct want *w, bool verify, struct image
 int images_manifest(struct core *c, const struct image *i, struct oci_manifest *ret, struct err *err);
 /* What is known of this image's ways; made when it is new. Borrowed until the next call. */
 struct image_memo *images_memo(struct core *c, const struct digest *manifest);
+/* Only looks: NULL when nothing is known. */
+const struct image_memo *images_memo_find(const struct core *c, const struct digest *manifest);
 /* The pack of the image's route as the store wants it; fetch and programs are the caller's. */
 void images_pack(const struct image *i, struct store_pack *ret);
 /* A slow step failed: remember it for the plan. */

@@ -73,6 +73,14 @@ struct image_memo *images_memo(struct core *c, const struct digest *manifest)
     return oldest;
 }
 
+const struct image_memo *images_memo_find(const struct core *c, const struct digest *manifest)
+{
+    for (unsigned i = 0; i < LIM_APPS; i++)
+        if (c->memos[i].used && digest_eq(&c->memos[i].manifest, manifest))
+            return &c->memos[i];
+    return NULL;
+}
+
 static uint64_t layer_bytes(struct core *c, const struct oci_manifest *m)
 {
     uint64_t bytes = 0;

@@ -82,15 +82,6 @@ char *os_memory_build(const struct os_memory *m)
     return text;
 }
 
-static int get_copy(const struct json_cur *o, const char *key, char *dst, size_t size, struct err *err)
-{
-    const char *s;
-    int rc = json_get_str(o, key, JSON_REQUIRED, size - 1, &s, err);
-    if (rc > 0)
-        (void)str_copy(dst, size, s);
-    return rc;
-}
-
 static int read_memory(const struct json_cur *root, struct os_memory *m, struct err *err)
 {
     uint64_t v;
@@ -100,12 +91,12 @@ static int read_memory(const struct json_cur *root, struct os_memory *m, struct 
         json_get_enum(root, "phase", JSON_REQUIRED, phase_names, OS_PHASE_COUNT_, &phase, err) < 0 ||
         json_get_str(root, "bundle", JSON_REQUIRED, 80, &hex, err) < 0 ||
         digest_parse(hex, &m->bundle, err) < 0 ||
-        get_copy(root, "version", m->version, sizeof(m->version), err) < 0 ||
-        get_copy(root, "boot_id", m->boot_id, sizeof(m->boot_id), err) < 0 ||
-        get_copy(root, "slot", m->slot, sizeof(m->slot), err) < 0 ||
+        json_get_copy(root, "version", m->version, sizeof(m->version), err) < 0 ||
+        json_get_copy(root, "boot_id", m->boot_id, sizeof(m->boot_id), err) < 0 ||
+        json_get_copy(root, "slot", m->slot, sizeof(m->slot), err) < 0 ||
         json_get_bool(root, "was_online", JSON_REQUIRED, &m->was_online, err) < 0 ||
         json_get_u64(root, "trial_starts", JSON_REQUIRED, 0, 1ULL << 53, &m->trial_starts, err) < 0 ||
-        get_copy(root, "why", m->why, sizeof(m->why), err) < 0)
+        json_get_copy(root, "why", m->why, sizeof(m->why), err) < 0)
         return -(int)ERR_INVALID;
     m->phase = (enum os_phase)phase;
     return json_done(root, err);

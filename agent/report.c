@@ -153,8 +153,8 @@ static void put_update(struct cJSON *o, struct core *c, const char *name)
     const struct image *i = w ? images_of(c, w) : NULL;
     if (!i || i->state <= IMAGE_NO_MANIFEST)
         return;
-    const struct image_memo *m = images_memo(c, &i->manifest);
-    if (!m->route.known)
+    const struct image_memo *m = images_memo_find(c, &i->manifest);
+    if (!m || !m->route.known)
         return;
     struct cJSON *u = json_put(o, "update", json_obj());
     json_put_str(u, "route", route_name(m->route.kind));

@@ -140,15 +140,6 @@ char *self_memory_build(const struct self_memory *m)
     return text;
 }
 
-static int get_copy(const struct json_cur *o, const char *key, char *dst, size_t size, struct err *err)
-{
-    const char *s;
-    int rc = json_get_str(o, key, JSON_REQUIRED, size - 1, &s, err);
-    if (rc > 0)
-        (void)str_copy(dst, size, s);
-    return rc;
-}
-
 static int get_digest(const struct json_cur *o, const char *key, struct digest *ret, struct err *err)
 {
     const char *s;
@@ -161,7 +152,7 @@ static int get_image(const struct json_cur *root, const char *key, struct self_i
     struct json_cur o;
     if (json_get_object(root, key, JSON_REQUIRED, &o, err) < 0 ||
         get_digest(&o, "release", &ret->release, err) < 0 || get_digest(&o, "image", &ret->image, err) < 0 ||
-        get_copy(&o, "version", ret->version, sizeof(ret->version), err) < 0)
+        json_get_copy(&o, "version", ret->version, sizeof(ret->version), err) < 0)
         return -(int)ERR_INVALID;
     return json_done(&o, err);
 }
@@ -189,15 +180,15 @@ static int read_memory(const struct json_cur *root, struct self_memory *m, struc
     if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 ||
         json_get_enum(root, "phase", JSON_REQUIRED, phase_names, SELF_PHASE_COUNT_, &phase, err) < 0 ||
         get_image(root, "now", &m->now, err) < 0 || get_image(root, "next", &m->next, err) < 0 ||
-        get_copy(root, "base", m->base, sizeof(m->base), err) < 0 ||
-        get_copy(root, "boot_id", m->boot_id, sizeof(m->boot_id), err) < 0 ||
+        json_get_copy(root, "base", m->base, sizeof(m->base), err) < 0 ||
+        json_get_copy(root, "boot_id", m->boot_id, sizeof(m->boot_id), err) < 0 ||
         json_get_u64(root, "began_ms", JSON_REQUIRED, 0, most, &m->began_ms, err) < 0 ||
         json_get_u64(root, "confirm_s", JSON_REQUIRED, 0, 86400, &m->confirm_s, err) < 0 ||
         json_get_u64(root, "starts", JSON_REQUIRED, 0, most, &m->starts, err) < 0 ||
         json_get_u64(root, "boxes", JSON_REQUIRED, 0, most, &m->boxes, err) < 0 ||
         json_get_bool(root, "was_online", JSON_REQUIRED, &m->was_online, err) < 0 ||
         json_get_bool(root, "told", JSON_REQUIRED, &m->told, err) < 0 || get_bad(root, m, err) < 0 ||
-        get_copy(root, "why", m->why, sizeof(m->why), err) < 0)
+        json_get_copy(root, "why", m->why, sizeof(m->why), err) < 0)
         return -(int)ERR_INVALID;
     m->phase = (enum self_phase)phase;
     return json_done(root, err);

@@ -100,15 +100,6 @@ struct cJSON *ledger_build(const struct ledger *l)
     return o;
 }
 
-static int get_copy(const struct json_cur *o, const char *key, char *dst, size_t size, struct err *err)
-{
-    const char *s;
-    int rc = json_get_str(o, key, JSON_REQUIRED, size - 1, &s, err);
-    if (rc > 0)
-        (void)str_copy(dst, size, s);
-    return rc;
-}
-
 static int get_verdict(const struct json_cur *o, const char *key, enum verdict *ret, struct err *err)
 {
     const char *names[VERDICT_COUNT_];
@@ -130,7 +121,7 @@ static int parse_revs(const struct json_cur *root, struct ledger *l, struct err 
         struct json_cur r = json_at(&a, i);
         struct state_rev *to = &l->revs[l->n_revs++];
         const char *hex;
-        if (get_copy(&r, "source", to->source, sizeof(to->source), err) < 0 ||
+        if (json_get_copy(&r, "source", to->source, sizeof(to->source), err) < 0 ||
             json_get_u64(&r, "rev", JSON_REQUIRED, 0, 1ULL << 53, &to->rev, err) < 0 ||
             json_get_str(&r, "digest", JSON_REQUIRED, 80, &hex, err) < 0 ||
             digest_parse(hex, &to->digest, err) < 0)
@@ -150,8 +141,8 @@ static int parse_lists(const struct json_cur *root, struct ledger *l, struct err
         if (json_get_u64(&h, "rev", JSON_REQUIRED, 0, 1ULL << 53, &v->rev, err) < 0 ||
             json_get_u64(&h, "at", JSON_REQUIRED, 0, 1ULL << 53, &v->at_s, err) < 0 ||
             get_verdict(&h, "verdict", &v->verdict, err) < 0 ||
-            get_copy(&h, "id", v->id, sizeof(v->id), err) < 0 ||
-            get_copy(&h, "why", v->why, sizeof(v->why), err) < 0)
+            json_get_copy(&h, "id", v->id, sizeof(v->id), err) < 0 ||
+            json_get_copy(&h, "why", v->why, sizeof(v->why), err) < 0)
             return -(int)ERR_INVALID;
     }
     if (json_get_object(root, "floors", JSON_REQUIRED, &o, err) < 0)
@@ -180,16 +171,16 @@ static int parse_root(const struct json_cur *root, struct ledger *l, struct err 
     uint64_t v;
     const uint64_t max = 1ULL << 53;
     if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 || parse_revs(root, l, err) < 0 ||
-        get_copy(root, "source", l->source, sizeof(l->source), err) < 0 ||
+        json_get_copy(root, "source", l->source, sizeof(l->source), err) < 0 ||
         json_get_u64(root, "candidate_rev", JSON_REQUIRED, 0, max, &l->candidate_rev, err) < 0 ||
         get_verdict(root, "candidate_verdict", &l->candidate_verdict, err) < 0 ||
-        get_copy(root, "candidate_why", l->candidate_why, sizeof(l->candidate_why), err) < 0 ||
+        json_get_copy(root, "candidate_why", l->candidate_why, sizeof(l->candidate_why), err) < 0 ||
         json_get_u64(root, "trial_boots", JSON_REQUIRED, 0, max, &l->trial_boots, err) < 0 ||
         json_get_bool(root, "follow_previous", JSON_REQUIRED, &l->follow_previous, err) < 0 ||
         json_get_u64(root, "time_floor", JSON_REQUIRED, 0, max, &l->time_floor_s, err) < 0 ||
         json_get_u64(root, "boots", JSON_REQUIRED, 0, max, &l->boots, err) < 0 ||
         json_get_u64(root, "links", JSON_REQUIRED, 0, max, &l->links, err) < 0 ||
-        get_copy(root, "boot_id", l->boot_id, sizeof(l->boot_id), err) < 0)
+        json_get_copy(root, "boot_id", l->boot_id, sizeof(l->boot_id), err) < 0)
         return -(int)ERR_INVALID;
     return parse_lists(root, l, err);
 }

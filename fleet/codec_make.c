@@ -25,16 +25,6 @@ static int no_room(struct err *err, enum pack_codec codec, size_t size)
 /* ---- LZMA ---- */
 
 #ifdef WITH_LZMA
-#ifndef LZMA_FILTER_ARM64 /* before 5.4: an id that this liblzma refuses */
-#define LZMA_FILTER_ARM64 LZMA_VLI_C(0x0A)
-#endif
-static const lzma_vli filters[] = {
-    [PACK_LZMA_X86] = LZMA_FILTER_X86,
-    [PACK_LZMA_ARM] = LZMA_FILTER_ARM,
-    [PACK_LZMA_THUMB] = LZMA_FILTER_ARMTHUMB,
-    [PACK_LZMA_ARM64] = LZMA_FILTER_ARM64,
-};
-
 static int lzma_make(enum pack_codec codec, uint8_t props, struct buf raw, uint8_t *dst, size_t size,
                      size_t *ret_len, struct err *err)
 {
@@ -49,7 +39,7 @@ static int lzma_make(enum pack_codec codec, uint8_t props, struct buf raw, uint8
     o.pb = props / 45;
     if (codec != PACK_LZMA) {
         chain[1] = chain[0];
-        chain[0] = (lzma_filter){filters[codec], NULL};
+        chain[0] = (lzma_filter){codec_filter(codec), NULL};
     }
     size_t at = 0;
     lzma_ret z = lzma_raw_buffer_encode(chain, NULL, raw.p, raw.len, dst, &at, size);

@@ -79,6 +79,11 @@ static const lzma_vli filters[] = {
     [PACK_LZMA_ARM64] = LZMA_FILTER_ARM64,
 };
 
+uint64_t codec_filter(enum pack_codec codec)
+{
+    return (unsigned)codec < COUNT_OF(filters) ? filters[codec] : 0;
+}
+
 bool codec_known(enum pack_codec codec)
 {
     return (unsigned)codec < PACK_CODEC_COUNT_ &&

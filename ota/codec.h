@@ -38,6 +38,9 @@ size_t codec_memory(enum pack_codec codec);
 /* Raw bytes that one segment holds at most; 0: no segments with this codec. */
 size_t codec_segment_max(enum pack_codec codec);
 
+/* liblzma's id of the filter behind a codec; 0: none. For codec.c and its other half, fleet/codec_make.c. */
+uint64_t codec_filter(enum pack_codec codec);
+
 struct codec; /* opaque */
 /* Takes all memory that it will ever need. Owner: caller. Errors: UNSUPPORTED, NOMEM. */
 int codec_new(enum pack_codec codec, struct codec **ret, struct err *err);

@@ -15,11 +15,6 @@ int store_tree_is_whole(struct store *s, const struct digest *tree)
     return store_has_tree(s, tree) && record_is_whole(s, tree, NULL);
 }
 
-int store_image_tree(struct store *s, const struct digest *image, struct digest *ret)
-{
-    return pull_old_tree(s, image, ret);
-}
-
 static int read_head(struct store *s, const struct store_pack *pack, struct pack_head *ret, struct err *err)
 {
     uint8_t AUTO_MEM *head = NULL;

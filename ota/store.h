@@ -65,11 +65,9 @@ struct store_pack {
     const struct fetch_request *fetch; /* full, ours: sources and program; its blobs are not looked at */
     char *const *unpack_argv;          /* ours: {"agentd-unpack","unpack","UID","GID",NULL} */
 };
-/* Is this tree here, as what an image was made of? / The tree that an image was made of: true when it came by a
- * pack. */
+/* Is this tree here, as what an image was made of? */
 int store_has_tree(struct store *s, const struct digest *tree);
 int store_tree_is_whole(struct store *s, const struct digest *tree); /* and every object of it */
-int store_image_tree(struct store *s, const struct digest *image, struct digest *ret);
 /* full: are tree and table here? / Bring them, in a job: what the old image has of them is copied. *ret_fetched:
  * bytes that came in. Errors: as store_install. */
 int store_has_documents(struct store *s, const struct store_pack *pack);

@@ -147,6 +147,16 @@ int json_get_u64(const struct json_cur *obj, const char *key, enum json_need nee
     return rc;
 }
 
+int json_get_copy(const struct json_cur *obj, const char *key, char *dst, size_t size, struct err *err)
+{
+    const char *s = NULL;
+    int rc = json_get_str(obj, key, JSON_REQUIRED, size - 1, &s, err);
+
+    if (rc > 0)
+        (void)str_copy(dst, size, s);
+    return rc;
+}
+
 int json_get_bool(const struct json_cur *obj, const char *key, enum json_need need, bool *ret,
                   struct err *err)
 {

@@ -52,6 +52,8 @@ int json_get_str(const struct json_cur *obj, const char *key, enum json_need nee
                  const char **ret, struct err *err);
 int json_get_u64(const struct json_cur *obj, const char *key, enum json_need need, uint64_t min, uint64_t max,
                  uint64_t *ret, struct err *err);
+/* A required text, copied whole into dst[size]. INVALID when it does not fit. */
+int json_get_copy(const struct json_cur *obj, const char *key, char *dst, size_t size, struct err *err);
 int json_get_bool(const struct json_cur *obj, const char *key, enum json_need need, bool *ret,
                   struct err *err);
 /* The string's place in names[0..n): the message lists the names. */

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fleet/token.h"
 #include "ota/source.h"
+#include "ota/token.h"
 #include "platform/fs.h"
 
 #define CONNECT_S   10L

@@ -5,12 +5,11 @@
 #include <stdio.h>
 
 #include "ota/fetch_int.h"
-#include "ota/field.h"
+#include "ota/token.h"
 #include "platform/clock.h"
 
 #define HEADER_BYTES  (8 * 1024)
 #define REFUSAL_BYTES (64 * 1024) /* body of an error answer that is read past */
-#define TOKEN_BYTES   (32 * 1024)
 #define URL_BYTES     2048
 #define CONNECT_MS    30000L
 #define REDIRECTS     3L
@@ -348,78 +347,30 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
 
 /* ---- tokens (distribution-spec's "Bearer" challenge) ---- */
 
-static bool challenge_part(const char *challenge, const char *name, char *dst, size_t size)
-{
-    char want[32];
-
-    (void)str_fmt(want, sizeof(want), "%s=\"", name);
-    const char *at = strstr(challenge, want);
-    if (!at)
-        return false;
-    at += strlen(want);
-    return str_fmt(dst, size, "%.*s", (int)strcspn(at, "\""), at);
-}
-
-static int token_url(const char *challenge, const char *source, char dst[URL_BYTES], struct err *err)
-{
-    char realm[512], part[256];
-
-    if (!challenge_part(challenge, "realm", realm, sizeof(realm)) ||
-        (!is_https(realm) && (is_https(source) || strncmp(realm, "http://", 7) != 0)) || strchr(realm, '@'))
-        return err_set(err, ERR_DENIED, "asks for a token from a place that is not trusted");
-    (void)str_fmt(dst, URL_BYTES, "%s", realm);
-    static const char *const names[] = {"service", "scope"};
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        if (challenge_part(challenge, names[i], part, sizeof(part))) {
-            char *escaped = curl_easy_escape(NULL, part, 0);
-            size_t used = strlen(dst);
-            (void)snprintf(dst + used, URL_BYTES - used, "%c%s=%s", strchr(dst, '?') ? '&' : '?', names[i],
-                           escaped ? escaped : "");
-            curl_free(escaped);
-        }
-    return 0;
-}
-
-static int read_token(struct http *h, struct buf text, struct err *err)
-{
-    struct json_cur root;
-    const char *token = NULL;
-    int r = json_parse(text, &json_limits_oci, &root, err);
-
-    if (r < 0)
-        return r;
-    AUTO_JSON struct cJSON *doc = root.node;
-    (void)doc;
-    r = json_get_str(&root, "token", JSON_OPTIONAL, TOKEN_BYTES - 1, &token, err);
-    if (r == 0)
-        r = json_get_str(&root, "access_token", JSON_REQUIRED, TOKEN_BYTES - 1, &token, err);
-    if (r < 0)
-        return r;
-    if (strpbrk(token, "\r\n") || !str_copy(h->token, sizeof(h->token), token))
-        return err_set(err, ERR_INVALID, "token is no token");
-    return 0;
-}
-
 /* The password goes to the source's own host only; another host gives a token to anybody or not at all. */
 static int get_token(struct fetch_job *j, const char *challenge, const struct source *source, struct err *err)
 {
     struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
-    char url[URL_BYTES], *auth = j->auth;
-    int r = token_url(challenge, source->at, url, err);
+    char url[TOKEN_URL_BYTES], *auth = j->auth;
+    char AUTO_MEM *token = NULL;
+    bool may; /* what fleetctl allows itself; here only the own host is asked with the password */
+    int r = token_url(challenge, source->at, false, url, &may, err);
 
     if (r < 0)
         return r;
     x->j = j;
-    if (!is_same_host(url, source->at))
+    if (!may || !is_same_host(url, source->at))
         j->auth = NULL;
     r = ask(j, x, url, "", err);
     j->auth = auth;
     if (r == 0)
         r = judge_status(x->status, err);
     if (r == 0)
-        r = read_token(j->http, buf_of(x->text, x->text_len), err);
-    if (r == 0)
+        r = token_parse(buf_of(x->text, x->text_len), &token, err);
+    if (r == 0) {
+        (void)str_copy(j->http->token, sizeof(j->http->token), token); /* it fits: both are TOKEN_BYTES */
         j->http->token_source = source;
+    }
     return r < 0 ? err_wrap(err, "token") : 0;
 }
 

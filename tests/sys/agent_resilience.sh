@@ -99,13 +99,7 @@ done
 
 # --- the device restarts: all processes gone at once, /run empty, no broker, no registry
 agent_with none
-for g in $(lib_agent_cgroups $DEV); do
-	while read -r p; do kill -KILL "$p" 2>/dev/null || true; done 2>/dev/null <"$g/cgroup.procs" || true # the group may be gone by now
-done
-kill -KILL "${LIB_AGENT_PIDS[$DEV]}" 2>/dev/null || true
-wait "${LIB_AGENT_PIDS[$DEV]}" 2>/dev/null || true
-sleep 0.5
-rm -rf "${T:?}/$DEV/run"
+power_off $DEV
 lib_stop "$BROKER_PID"
 lib_stop "$REG_PID"
 lib_run "agent-$DEV" "$BUILD/bin/agentd" --config "$AGENTD" --libexec "$BUILD/bin"

@@ -59,14 +59,7 @@ no_line_lost() {
 	[ "$n" = "$last" ] && ok "$1: $n log lines, none lost" || fail "$1: $n of $last log lines"
 }
 power() { # all processes gone at once, /run empty, another boot
-	local g p
-	for g in $(lib_agent_cgroups $DEV); do
-		while read -r p; do kill -KILL "$p" 2>/dev/null || true; done 2>/dev/null <"$g/cgroup.procs" || true # the group may be gone by now
-	done
-	kill -KILL "${LIB_AGENT_PIDS[$DEV]}" 2>/dev/null || true
-	wait "${LIB_AGENT_PIDS[$DEV]}" 2>/dev/null || true
-	sleep 0.3
-	rm -rf "${T:?}/$DEV/run"
+	power_off $DEV
 	echo "boot-$1" >"$T/boot_id"
 	lib_run "agent-$DEV" "$BUILD/bin/agentd" --config "$AGENTD" --libexec "$BUILD/bin"
 	LIB_AGENT_PIDS[$DEV]=$LIB_PID

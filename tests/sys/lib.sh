@@ -284,5 +284,17 @@ lib_agent_end() { # DEVICE
 # and so is told as left behind.
 lib_agent_forget() { lib_agent_cgroups "$1" | while read -r g; do rmdir "$g" 2>/dev/null; done; }
 
+# power_off DEVICE: all of its processes are gone at once, its containers too, and /run is empty.
+power_off() {
+	local d=$1 g p
+	for g in $(lib_agent_cgroups "$d"); do
+		while read -r p; do kill -KILL "$p" 2>/dev/null || true; done 2>/dev/null <"$g/cgroup.procs" || true # the group may be gone by now
+	done
+	kill -KILL "${LIB_AGENT_PIDS[$d]}" 2>/dev/null || true
+	wait "${LIB_AGENT_PIDS[$d]}" 2>/dev/null || true
+	sleep 0.3
+	rm -rf "${T:?}/$d/run"
+}
+
 # Folders of an agent's cgroups, in every hierarchy, deepest first.
 lib_agent_cgroups() { find /sys/fs/cgroup -depth -type d -path "*limpet*$1*" 2>/dev/null; }

@@ -83,16 +83,6 @@ boot() { # SLOT: the boot loader's choice
 	echo "boot-$RANDOM-$SLOT" >"$R/boot_id"
 	start_agent $DEV
 }
-power_off() { # all processes gone, /run empty
-	local g p
-	for g in $(lib_agent_cgroups $DEV); do
-		while read -r p; do kill -KILL "$p" 2>/dev/null || true; done 2>/dev/null <"$g/cgroup.procs" || true # the group may be gone by now
-	done
-	kill -KILL "${LIB_AGENT_PIDS[$DEV]}" 2>/dev/null || true
-	wait "${LIB_AGENT_PIDS[$DEV]}" 2>/dev/null || true
-	sleep 0.3
-	rm -rf "${T:?}/$DEV/run"
-}
 export LIMPET_BOOT_ID=$R/boot_id
 
 init_fleet $DEV
@@ -120,7 +110,7 @@ cmp -s -n 1048576 "$R/root-2.img" "$R/slot-B" && ok "the other slot holds the ne
 is os.phase rebooting && is os.version 2 && ok "phase rebooting" || fail "os: $(field os)"
 [ "$(cat "$R/boot/primary")" = B ] && ok "the boot loader was told" || fail "primary $(cat "$R/boot/primary")"
 is phase converged && ok "the apps' manifest converged before" || fail "phase $(field phase)"
-power_off
+power_off $DEV
 : >"$R/boot/log"
 boot B
 lib_until 60 is os.phase good && ok "booted, healthy, confirmed" || fail "os: $(field os)"
@@ -132,7 +122,7 @@ said 'os-confirmed' && ok "event os-confirmed" || fail "no event"
 # --- one that does not come up: the boot loader goes back by itself
 apply "$(bundle 3 "$R/key.pem" "$R/cert.pem")"
 lib_until 60 reboots 2 && ok "3: installed" || fail "os: $(field os)"
-power_off
+power_off $DEV
 boot B
 lib_until 30 is os.phase failed && ok "3: fell back, and that is told: $(field os.why)" || fail "os: $(field os)"
 said 'os-failed.*3' && ok "event os-failed" || fail "no event"
@@ -142,14 +132,14 @@ reboots 3 && fail "it is tried again" || ok "it is not tried again"
 # --- one that comes up and has no network: the agent leaves it
 apply "$(bundle 4 "$R/key.pem" "$R/cert.pem")"
 lib_until 60 reboots 3 && ok "4: installed" || fail "os: $(field os)"
-power_off
+power_off $DEV
 lib_stop "$BROKER_PID"
 : >"$R/boot/log"
 boot A
 lib_until 10 is os.phase trial && ok "4: on trial" || fail "os: $(field os)"
 lib_until 60 reboots 4 && ok "4: not healthy in time, a reboot was asked for" || fail "os: $(field os)"
 grep -qx 'A bad' "$R/boot/log" && ok "marked bad with the boot loader" || fail "boot loader's log: $(cat "$R/boot/log")"
-power_off
+power_off $DEV
 lib_run broker mosquitto -c "$T/broker/mosquitto.conf"
 boot B
 lib_until 30 is link online || fail "not online"

@@ -1,7 +1,7 @@
 /* token.h - log-in at registries by tokens (distribution-spec's "Bearer" challenge): what to ask for, and whom the
- * password may be told. Pure. */
-#ifndef FLEET_TOKEN_H
-#define FLEET_TOKEN_H
+ * password may be told. For agentd-fetch and fleetctl alike. Pure. */
+#ifndef OTA_TOKEN_H
+#define OTA_TOKEN_H
 #include "platform/err.h"
 #include "platform/mem.h"
 

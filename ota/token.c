@@ -1,4 +1,4 @@
-#include "fleet/token.h"
+#include "ota/token.h"
 
 #include "ota/field.h"
 #include "ota/source.h"

@@ -270,7 +270,6 @@ struct cJSON *os_report(const struct core *c);          /* NULL: nothing to tell
 void self_start(struct core *c);
 int self_load(int state_fd, struct self_memory *ret, struct err *err); /* NOTFOUND: nothing is remembered */
 int self_save(int state_fd, const struct self_memory *m, struct err *err);
-void self_boot_id(char *dst, size_t size);
 void self_open(struct core *c);    /* at start: what is remembered, who this core is */
 void self_turn(struct core *c);    /* after a plan: the next step for the agent, if any */
 void self_forget(struct core *c);  /* the store changed */

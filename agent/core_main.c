@@ -399,7 +399,7 @@ static void count_boot(struct core *c)
     struct err err = ERR_INIT;
     char id[40] = "";
     bool again = faccessat(c->run_fd, "started", F_OK, 0) == 0;
-    (void)fs_read_text(AT_FDCWD, "/proc/sys/kernel/random/boot_id", id, sizeof(id), NULL);
+    clock_boot_id(id, sizeof(id));
     if (again && strcmp(id, l->boot_id) == 0)
         return;
     l->boots++;

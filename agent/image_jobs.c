@@ -94,7 +94,9 @@ static void request(struct work *k, const struct want *w)
                                       .uid = c->uid,
                                       .gid = c->gid,
                                       .rate_bytes_s = rate_of(c),
-                                      .budget_bytes = left == UINT64_MAX ? 0 : left + 1,
+                                      .budget_bytes = left == UINT64_MAX ? 0
+                                                      : left             ? left
+                                                                         : 1, /* 0: no bound */
                                       .deadline_ms = LIM_JOB_MS};
 }
 

@@ -52,15 +52,6 @@ static const struct updater *find_updater(const struct core *c)
     return &updaters[0];
 }
 
-/* LIMPET_BOOT_ID: for tests, which have no second boot. */
-static void boot_id(char *dst, size_t size)
-{
-    const char *path = getenv("LIMPET_BOOT_ID");
-
-    dst[0] = '\0';
-    (void)fs_read_text(AT_FDCWD, path ? path : "/proc/sys/kernel/random/boot_id", dst, size, NULL);
-}
-
 /* ---- memory ---- */
 
 static int save(struct core *c, struct err *err)
@@ -82,7 +73,7 @@ static bool is_rebooted(const struct core *c)
 {
     char now[40];
 
-    boot_id(now, sizeof(now));
+    clock_boot_id(now, sizeof(now));
     return strcmp(now, c->os.memory.boot_id) != 0;
 }
 
@@ -362,7 +353,7 @@ static int begin_install(struct core *c, const struct want_os *w, struct err *er
     *m = (struct os_memory){.phase = OS_INSTALLING, .bundle = w->bundle, .was_online = uplink_is_up(c)};
     (void)str_fmt(m->version, sizeof(m->version), "%s", w->version);
     (void)str_copy(m->slot, sizeof(m->slot), c->os.slot);
-    boot_id(m->boot_id, sizeof(m->boot_id));
+    clock_boot_id(m->boot_id, sizeof(m->boot_id));
     int rc = save(c, err);
     return rc < 0 ? rc : start_job(c, err);
 }

@@ -153,7 +153,7 @@ static void change_over(struct core *c, const struct desired *d)
     m->next = (struct self_image){.release = s->want.release, .image = s->image.manifest};
     (void)str_copy(m->next.version, sizeof(m->next.version), s->image.version);
     (void)str_copy(m->base, sizeof(m->base), s->base);
-    self_boot_id(m->boot_id, sizeof(m->boot_id));
+    clock_boot_id(m->boot_id, sizeof(m->boot_id));
     m->began_ms = clock_boot_ms();
     m->confirm_s = d->agent_confirm_s;
     m->starts = 0;
@@ -233,7 +233,7 @@ static void observe(struct core *c, const struct desired *d, struct self_facts *
     const struct self_memory *m = &s->memory;
     char boot[40];
 
-    self_boot_id(boot, sizeof(boot));
+    clock_boot_id(boot, sizeof(boot));
     *f = (struct self_facts){.want = d ? &s->want : NULL,
                              .memory = m,
                              .running = &s->running,

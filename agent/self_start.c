@@ -18,15 +18,6 @@
 #define MEMORY_BYTES 8192
 #define STARTS_FILE  "agent-starts" /* in run_dir: a reboot forgets it */
 
-/* LIMPET_BOOT_ID: for tests, which have no second boot. */
-void self_boot_id(char *dst, size_t size)
-{
-    const char *path = getenv("LIMPET_BOOT_ID");
-
-    dst[0] = '\0';
-    (void)fs_read_text(AT_FDCWD, path ? path : "/proc/sys/kernel/random/boot_id", dst, size, NULL);
-}
-
 int self_load(int state_fd, struct self_memory *ret, struct err *err)
 {
     uint8_t AUTO_MEM *text = NULL;
@@ -168,7 +159,7 @@ static bool one_round(struct core *c, int state_fd, struct self_memory *m)
                                  .now_ms = clock_boot_ms(),
                                  .crashes = count_start(c, false)};
 
-    self_boot_id(boot, sizeof(boot));
+    clock_boot_id(boot, sizeof(boot));
     switch (self_start_decide(&f)) {
     case SELF_START_BUILT_IN:
         return false;

@@ -45,6 +45,8 @@ int feed_ask(struct feed *f, const struct feed_want *wants, size_t n, struct err
     int r = write_list(list, wants, n, err);
     if (r == 0 && fcntl(list, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
         r = err_errno(err, errno, "seal the list of chunks");
+    if (request.budget_bytes) /* it is the whole job's, not each question's */
+        request.budget_bytes = request.budget_bytes > f->fetched ? request.budget_bytes - f->fetched : 1;
     request.blobs = &blob;
     request.n_blobs = 1;
     if (r == 0)

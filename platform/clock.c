@@ -1,7 +1,11 @@
 #include "platform/clock.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
+
+#include "platform/fs.h"
 
 static uint64_t read_clock(clockid_t id, uint64_t per_s)
 {
@@ -57,4 +61,12 @@ char *clock_age(uint64_t ms, char *dst, unsigned size)
     else
         (void)snprintf(dst, size, "%llus", (unsigned long long)s);
     return dst;
+}
+
+void clock_boot_id(char *dst, size_t size)
+{
+    const char *path = getenv("LIMPET_BOOT_ID");
+
+    dst[0] = '\0';
+    (void)fs_read_text(AT_FDCWD, path ? path : "/proc/sys/kernel/random/boot_id", dst, size, NULL);
 }

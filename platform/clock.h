@@ -4,12 +4,17 @@
 #ifndef PLATFORM_CLOCK_H
 #define PLATFORM_CLOCK_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 uint64_t clock_boot_ms(void); /* CLOCK_BOOTTIME */
 uint64_t clock_wall_s(void);  /* CLOCK_REALTIME, seconds since 1970, as the machine believes */
 uint64_t clock_wall_ms(void);
 uint64_t clock_build_s(void); /* when this program was built: no true time lies before it */
+
+/* Which boot of the machine this is, into dst (at least 40 bytes); empty when nobody knows. LIMPET_BOOT_ID names another
+ * file for tests, which have no second boot. */
+void clock_boot_id(char *dst, size_t size);
 
 /* Pure: the time to compare expiry with: max(wall, floor, build). */
 uint64_t clock_judge_s(uint64_t wall_s, uint64_t floor_s);

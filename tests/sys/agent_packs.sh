@@ -77,6 +77,21 @@ fleetctl publish "$REPO:1" --version 1 >>"$T/log/publish" 2>&1
 apply 1 && ok "cold install" || die "version 1: $(field phase) $(field err.msg); $(agentctl $DEV events -n 8)"
 came_by 1 chunks
 
+# --- the byte budget is the whole job's: tree and table of a pack are asked for apart
+S=$T/budget REL=$FLEETCTL_DIR/releases/web/1.json
+mkdir "$S"
+export FETCH=$BUILD/bin/agentd-fetch UNPACK=$BUILD/bin/agentd-unpack
+P=$(jq -r .payload "$REL" | base64 -d | jq -c '.platforms[0] | .manifest, (.packs[] | select(.kind == "full" and .codec == "lz4"))')
+M=$(head -n 1 <<<"$P" | jq -r .digest)
+"$BUILD/bin/ota-tool" "$S" put "$img/blobs/sha256/${M#*:}" "$img/blobs/sha256/$(jq -r .config.digest "$img/blobs/sha256/${M#*:}" | cut -d: -f2)" >>"$T/log/budget"
+# shellcheck disable=SC2046
+"$BUILD/bin/ota-tool" "$S" fetch $(tail -n 1 <<<"$P" | jq -r '"\(.digest) \(.size)"') BLOB -- "$REPO" >>"$T/log/budget"
+cp -a "$S" "$S-2"
+BUDGET=0 "$BUILD/bin/pack-tool" "$S" "$REL" chunks lz4 - -- "$REPO" >"$T/free" 2>&1 || fail "without a budget: $(cat "$T/free")"
+DOCUMENTS=$(awk '$1 == "documents" {print $2}' "$T/free")
+BUDGET=$((DOCUMENTS - 300)) "$BUILD/bin/pack-tool" "$S-2" "$REL" chunks lz4 - -- "$REPO" >"$T/bound" 2>&1 && fail "a budget that is too small" || true
+grep denied "$T/bound" >/dev/null && ! grep '^documents ' "$T/bound" >/dev/null && ok "$DOCUMENTS bytes of tree and table do not come for 300 less" || fail "budget: $(cat "$T/bound")"
+
 # --- a patch pack
 fleetctl publish "$REPO:2" --version 2 --from 1 --explain >"$T/log/publish-2" 2>&1 || die "publish --from: $(cat "$T/log/publish-2")"
 grep -q 'opt/tool' "$T/log/publish-2" && ok "--explain tells of each file" || fail "explain: $(cat "$T/log/publish-2")"

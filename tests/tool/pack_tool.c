@@ -4,7 +4,7 @@
  * the pack's first blob must be held (ota-tool fetch). Prints "documents BYTES", "cost FETCH WRITE OBJECTS",
  * "took FETCHED WRITTEN", "io BYTES" and "wrote BYTES" (what this process and its children wrote: to disk, and in all) and
  * "peak KIB" (its memory), the last three by the kernel. Settings: FETCH, UNPACK (the
- * programs), JOB_UID, CA, AUTH, STALL_S. Errors go to stderr as "KIND: message", the exit status is the kind. */
+ * programs), JOB_UID, CA, AUTH, BUDGET. Errors go to stderr as "KIND: message", the exit status is the kind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -92,7 +92,8 @@ static int install(struct store *s, const struct release_platform *p, const stru
 
 static int run(int argc, char **argv, struct err *err)
 {
-    static char fetch[] = "agentd-fetch", unpack[] = "agentd-unpack", mode[] = "unpack", nobody[] = "65534";
+    static char fetch[] = "agentd-fetch", unpack[] = "agentd-unpack", mode[] = "unpack", nobody[] = "65534",
+                none[] = "0";
     char *uid = env_or("JOB_UID", nobody), *unpack_argv[] = {env_or("UNPACK", unpack), mode, uid, uid, NULL};
     struct fetch_request request = {.sources = (const char *const *)(void *)(argv + 7),
                                     .n_sources = (unsigned)argc - 7,
@@ -101,6 +102,7 @@ static int run(int argc, char **argv, struct err *err)
                                     .auth_file = getenv("AUTH"),
                                     .uid = (uid_t)atoi(uid),
                                     .gid = (gid_t)atoi(uid),
+                                    .budget_bytes = strtoull(env_or("BUDGET", none), NULL, 10),
                                     .deadline_ms = 600000};
     AUTO_FREE(store) struct store *s = NULL;
     struct release AUTO_MEM *rel = mem_need_zero(sizeof(*rel));

@@ -139,7 +139,9 @@ static int set_command(const struct want *w, const struct oci_config *image, str
         return err_set(err, ERR_NOMEM, "no memory for the command line");
     if (!s->process.args[0])
         return err_set(err, ERR_INVALID, "args: neither the manifest nor the image says what to run");
-    s->process.cwd = w->cwd ? w->cwd : image->working_dir && image->working_dir[0] == '/' ? image->working_dir : "/";
+    s->process.cwd = w->cwd                                               ? w->cwd
+                     : image->working_dir && image->working_dir[0] == '/' ? image->working_dir
+                                                                          : "/";
     s->stop_signal = w->stop_signal                                          ? w->stop_signal
                      : image->stop_signal && word_signal(image->stop_signal) ? word_signal(image->stop_signal)
                                                                              : SIGTERM;
@@ -229,7 +231,8 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     s->cgroup_path = in->cgroup_path;
     s->process.caps = spec_caps_of(w->caps);
     s->process.seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */
-    s->ns[SPEC_NS_USER].own = w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
+    s->ns[SPEC_NS_USER].own =
+        w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
     s->uid_maps = s->gid_maps = spec_id_range(box_spec_id_shift(w->name), 65536);
     set_limits(w, s);
     set_network(w, s);

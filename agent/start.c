@@ -120,7 +120,7 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     int rc = make_spec(c, w, manifest, arena, &rootfs, spec, err);
     if (rc == 0)
-        rc = make_volumes(c, w, spec->uid, spec->gid, err);
+        rc = make_volumes(c, w, spec->process.uid, spec->process.gid, err);
     if (rc == 0)
         rc = logs_open(a, w->log_bytes, err);
     if (rc == 0)
@@ -136,8 +136,8 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
 
 int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t *ret_pid, struct err *err)
 {
-    static const char *const path_only[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                            NULL};
+    static const char *const path_only[] = {
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     struct core *c = a->core;
     const struct want *w = app_want(c, a->seen.name);
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);

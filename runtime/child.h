@@ -28,7 +28,7 @@ struct child {
     struct child_trees trees;
     int report_fd;   /* write end: struct child_report, or nothing but the end of file when exec went well */
     int go_fd;       /* read end: struct child_go when the parent is ready, one byte after its hooks */
-    int parent_fd; /* the other end of go_fd, inherited: to be closed */
+    int parent_fd;   /* the other end of go_fd, inherited: to be closed */
     int hold_fd;     /* OCI create: one byte starts the program; -1 */
     int console_fd;  /* terminal: a connected unix socket that gets the master; -1 */
     int listener_fd; /* seccomp: a connected unix socket that gets the notification descriptor; -1 */

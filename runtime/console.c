@@ -96,7 +96,8 @@ int child_op_console(struct child *c, const struct op *op, struct err *err)
         return r;
     if ((p->rows || p->columns) && ioctl(master, TIOCSWINSZ, &size) != 0)
         return err_errno(err, errno, "process.consoleSize");
-    (void)fchown(peer, p->uid, (gid_t)-1); /* its group stays the devpts's "gid=" */
+    if (fchown(peer, p->uid, (gid_t)-1) != 0 && errno != EPERM) /* its group stays the devpts's "gid=" */
+        return err_errno(err, errno, "give the terminal to user %u", p->uid);
     if (c->root_fd >= 0 && (r = bind_console(c, peer, err)) < 0)
         return r;
     if (sys_send_fd(c->console_fd, master, "/dev/ptmx", 9) != 0)

@@ -205,6 +205,8 @@ struct spec_caps spec_caps_of(uint64_t mask);
 /* "CAP_KILL" or "kill" to its number; false: unknown. The other way round: NULL when unknown. */
 bool spec_cap_by_name(const char *name, unsigned *ret);
 const char *spec_cap_name(unsigned cap);
+/* The i-th mount option that config.json may have; NULL behind the last. */
+const char *spec_mount_option(unsigned i);
 /* Network and its namespace together. */
 void spec_set_net(struct spec *s, enum spec_net net);
 /* One range from id 0 on. */

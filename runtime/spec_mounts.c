@@ -251,3 +251,14 @@ int spec_read_mounts(struct spec_ctx *x, const struct json_cur *root)
     }
     return r < 0 ? r : 0;
 }
+
+const char *spec_mount_option(unsigned i)
+{
+    static const char *const others[] = {"bind",   "rbind",  "private",  "rprivate",   "slave",
+                                         "rslave", "shared", "rshared",  "unbindable", "runbindable",
+                                         "idmap",  "ridmap", "tmpcopyup"};
+
+    if (i < COUNT_OF(words))
+        return words[i].name;
+    return i - COUNT_OF(words) < COUNT_OF(others) ? others[i - COUNT_OF(words)] : NULL;
+}

@@ -128,9 +128,12 @@ static void become(const int fds[3])
     static char name[] = PROGRAM;
     static char *const argv[] = {name, NULL}, *const env[] = {NULL};
     char path[PATH_MAX];
+    const char *guarded = getenv("LIMPET_EXE"); /* see cli_guard.c */
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof PROGRAM - 1);
     sigset_t none;
 
+    if (guarded && guarded[0] == '/' && str_copy(path, sizeof path - sizeof PROGRAM, guarded))
+        n = (ssize_t)strlen(path);
     for (int i = 0; i < 3; i++)
         if (dup2(fds[i], i) < 0)
             _exit(126);

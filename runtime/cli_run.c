@@ -24,6 +24,25 @@ int cli_write_pid(const struct cli *c, pid_t pid, struct err *err)
     return fs_write_atomic(AT_FDCWD, c->pid_file, buf_str(text), 0644, err);
 }
 
+/* Sources of binds that are relative are relative to the bundle. */
+static int find_sources(struct cli_bundle *b, const char *bundle, struct err *err)
+{
+    for (unsigned i = 0; i < b->spec.n_mounts; i++) {
+        struct spec_mount *m = &b->spec.mounts[i];
+        size_t size;
+        char *path;
+        if (m->kind != SPEC_MOUNT_BIND || m->source[0] == '/')
+            continue;
+        size = strlen(bundle) + strlen(m->source) + 2;
+        path = arena_get(b->arena, size);
+        if (!path)
+            return err_set(err, ERR_NOMEM, "mounts[%u].source: too large", i);
+        (void)snprintf(path, size, "%s/%s", bundle, m->source);
+        m->source = path;
+    }
+    return 0;
+}
+
 /* Where the bundle and its rootfs are, for the record; *ret_root: the folder, which the spec borrows. */
 static int open_rootfs(const struct cli *c, int dir, struct cli_bundle *b, struct cli_state *s, int *ret_root,
                        struct err *err)
@@ -41,7 +60,7 @@ static int open_rootfs(const struct cli *c, int dir, struct cli_bundle *b, struc
     if (!str_fmt(s->rootfs, sizeof s->rootfs, "%s%s%s", path[0] == '/' ? "" : s->bundle,
                  path[0] == '/' ? "" : "/", path))
         return err_set(err, ERR_INVALID, "root.path: too long");
-    return 0;
+    return find_sources(b, s->bundle, err);
 }
 
 static int make_gate(int dir, int *ret_fd, struct err *err)

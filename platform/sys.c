@@ -288,8 +288,10 @@ int sys_send_fd(int socket_fd, int fd, const char *text, size_t len)
         struct cmsghdr align;
     } control = {0};
     struct iovec iov = {(void *)(uintptr_t)text, len};
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof control.bytes};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     ssize_t n;
 
@@ -311,8 +313,10 @@ int sys_recv_fd(int socket_fd)
     } control;
     char text[256];
     struct iovec iov = {text, sizeof text};
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = control.bytes,
+                       .msg_controllen = sizeof control.bytes};
     struct cmsghdr *c;
     ssize_t n;
     int fd;
@@ -323,7 +327,8 @@ int sys_recv_fd(int socket_fd)
     if (n < 0)
         return -1;
     c = CMSG_FIRSTHDR(&m);
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof fd)) {
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+        c->cmsg_len != CMSG_LEN(sizeof fd)) {
         errno = EPROTO;
         return -1;
     }

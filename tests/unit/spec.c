@@ -77,7 +77,7 @@ TEST(the_steps_are_in_a_safe_order)
 {
     struct spec s = good();
     char *text = box_describe(&s);
-    static const char *const order[] = {"namespaces pid mnt ipc uts net cgroup user\n",
+    static const char *const order[] = {"namespaces user pid net ipc uts cgroup mnt\n",
                                         "join cgroup\n",
                                         "wait for the parent\n",
                                         "mount rootfs\n",

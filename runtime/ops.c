@@ -165,8 +165,8 @@ static void add_process(const struct spec *s, bool hold, struct ops *o)
     add(o, OP_STDIO, 0, NULL);
     if (has_label(p))
         add(o, OP_LABEL, 0, NULL);
-    add(o, OP_CLOSE, 0, NULL);
     add(o, OP_SIGNALS, 0, NULL);
+    add(o, OP_CLOSE, 0, NULL);
     if (filter && !p->no_new_privs)
         add(o, OP_SECCOMP_PRIVILEGED, 0, NULL);
     add(o, OP_BOUND, 0, NULL);

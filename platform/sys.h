@@ -53,6 +53,9 @@ int sys_recv_fd(int socket_fd);
 int sys_kill_fd(int pidfd, pid_t pid, int sig);
 /* Close every fd >= first but the sorted list keep[0..n). */
 void sys_close_from(int first, const int *keep, unsigned n);
+/* Signals that this process ignores, bit 0 for signal 1, as PROC_FD/self/status tells (proc_fd: a procfs); all bits when it
+ * cannot be asked. */
+uint64_t sys_ignored_signals(int proc_fd);
 /* Field 22 of /proc/PID/stat (clock ticks after boot); 0 when there is no such process. A pid alone is no
  * identity. */
 uint64_t sys_proc_start(pid_t pid);

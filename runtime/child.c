@@ -176,21 +176,23 @@ static int op_close(struct child *c, const struct op *op, struct err *err)
     return 0;
 }
 
-void child_reset_signals(void)
+void child_reset_signals(int proc_fd)
 {
     sigset_t none;
     struct sigaction dfl = {.sa_handler = SIG_DFL};
+    uint64_t ignored = sys_ignored_signals(proc_fd);
 
-    for (int sig = 1; sig < NSIG; sig++)
-        (void)sigaction(sig, &dfl, NULL);
+    for (int sig = 1; sig < NSIG; sig++) /* handlers end with exec by themselves */
+        if (ignored >> (sig - 1) & 1)
+            (void)sigaction(sig, &dfl, NULL);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static int op_signals(struct child *c, const struct op *op, struct err *err)
 {
-    (void)c, (void)op, (void)err;
-    child_reset_signals();
+    (void)op, (void)err;
+    child_reset_signals(c->proc_fd);
     return 0;
 }
 

@@ -75,7 +75,8 @@ int child_op_program(struct child *c, const struct op *op, struct err *err);
 /* Become user and group 0 of the user namespace that we are in; groups go where that is allowed. */
 int child_be_root(struct err *err);
 int child_chdir(const char *cwd, struct err *err);
-void child_reset_signals(void);
+/* Before exec: no signal stays ignored or blocked. proc_fd: a procfs where we are "self"; -1: each signal is set. */
+void child_reset_signals(int proc_fd);
 /* "0-3,7" as a mask for sched_setaffinity(2). False: not such a list, or a processor above 1023. */
 bool child_parse_cpus(const char *list, unsigned long *mask, size_t words);
 #endif

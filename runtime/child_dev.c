@@ -18,6 +18,21 @@ static const struct spec_device nodes[] = {
     {"/dev/urandom", 'c', 1, 9, 0666, 0, 0}, {"/dev/tty", 'c', 5, 0, 0666, 0, 0},
 };
 
+static const char *const links[][2] = {{"/proc/self/fd", "fd"},
+                                       {"/proc/self/fd/0", "stdin"},
+                                       {"/proc/self/fd/1", "stdout"},
+                                       {"/proc/self/fd/2", "stderr"},
+                                       {"pts/ptmx", "ptmx"}};
+
+/* Engines that hand over all devices of the host name /dev/ptmx too; the container's own is the one of its devpts. */
+static bool is_link_of_ours(const char *path)
+{
+    for (unsigned i = 0; i < COUNT_OF(links); i++)
+        if (strncmp(path, "/dev/", 5) == 0 && strcmp(path + 5, links[i][1]) == 0)
+            return true;
+    return false;
+}
+
 static mode_t type_of(const struct spec_device *d)
 {
     return d->type == 'b' ? S_IFBLK : d->type == 'p' ? S_IFIFO : S_IFCHR;
@@ -72,11 +87,6 @@ static int make_node(struct child *c, int dir_fd, const char *name, const struct
 
 int child_op_devices(struct child *c, const struct op *op, struct err *err)
 {
-    static const char *const links[][2] = {{"/proc/self/fd", "fd"},
-                                           {"/proc/self/fd/0", "stdin"},
-                                           {"/proc/self/fd/1", "stdout"},
-                                           {"/proc/self/fd/2", "stderr"},
-                                           {"pts/ptmx", "ptmx"}};
     AUTO_FD int dev = -1;
     struct stat st;
     int r = fs_open_below(c->root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
@@ -102,8 +112,11 @@ int child_op_device(struct child *c, const struct op *op, struct err *err)
     const struct spec_device *d = &c->spec->devices[op->index];
     AUTO_FD int parent = -1;
     const char *last = d->path;
-    int r = child_make_parents(c->root_fd, d->path, &parent, &last, err);
+    int r;
 
+    if (is_link_of_ours(d->path))
+        return 0;
+    r = child_make_parents(c->root_fd, d->path, &parent, &last, err);
     if (r < 0)
         return r;
     if (*last == '\0' || strchr(last, '/'))

@@ -29,7 +29,7 @@ static int load_filter(struct cli_bundle *b, struct err *err)
     if (!box_has_seccomp())
         return err_set(err, ERR_UNSUPPORTED, "linux.seccomp: kernel without CONFIG_SECCOMP_FILTER");
     if (seccomp_load(NULL, buf_str(b->oci.seccomp), &b->filter, &f->n, err) < 0)
-        return err_wrap(err, "linux.seccomp");
+        return -(int)err->kind;
     f->code = b->filter;
     return 0;
 }

@@ -44,7 +44,7 @@ static void exec_hook(const struct spec_hook *h, int in)
 
     if (dup2(in, 0) < 0)
         _exit(126);
-    child_reset_signals();
+    child_reset_signals(-1);
     sys_close_from(3, NULL, 0);
     (void)execve(h->path, (char *const *)(uintptr_t)args, (char *const *)(uintptr_t)env);
     (void)dprintf(2, "limpet: hook %s: %s\n", h->path, strerror(errno));

@@ -165,8 +165,8 @@ static void add_process(const struct spec *s, bool hold, struct ops *o)
     add(o, OP_STDIO, 0, NULL);
     if (has_label(p))
         add(o, OP_LABEL, 0, NULL);
-    add(o, OP_CLOSE, 0, NULL);
     add(o, OP_SIGNALS, 0, NULL);
+    add(o, OP_CLOSE, 0, NULL);
     if (filter && !p->no_new_privs)
         add(o, OP_SECCOMP_PRIVILEGED, 0, NULL);
     add(o, OP_BOUND, 0, NULL);
@@ -193,8 +193,8 @@ void ops_make(const struct spec *s, bool hold, struct ops *ret)
     add(o, OP_HIDE, 0, NULL);
     add(o, OP_CGROUP, 0, NULL);
     add(o, OP_PRIVATE, 0, NULL);
-    add(o, OP_FIND_ROOT, 0, NULL);
     add(o, OP_WAIT, 0, NULL);
+    add(o, OP_FIND_ROOT, 0, NULL); /* with the ids mapped: folders on the way may belong to them alone */
     if (s->ns[SPEC_NS_USER].own || s->ns[SPEC_NS_USER].join)
         add(o, OP_BE_ROOT, 0, NULL);
     if (s->ns[SPEC_NS_CGROUP]

@@ -102,6 +102,7 @@ static_limpet() {
 		ninja -C "$BUILD/static" -j2; } >"$BUILD/static/build.log" 2>&1 ||
 		{ STATIC_WHY=$(grep -hE 'cJSON:|error|FAILED' "$BUILD/static/build.log" | head -n 3); return 0; }
 	STATIC=$BUILD/static/bin/limpet
+	ln -sf "$BUILD/bin/limpet-seccomp" "$BUILD/static/bin/limpet-seccomp" # where it is looked for in a build folder
 }
 
 lib_end() {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "platform/mem.h"
 
 static int fd_is_open(int fd)
 {
@@ -96,4 +97,16 @@ TEST(clone3_forks_and_gives_a_pidfd)
     CHECK(sys_kill_fd(pidfd, pid, SIGKILL) == -1 && errno == ESRCH);
     close(pidfd);
 }
+TEST(ignored_signals_are_told)
+{
+    AUTO_FD int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    uint64_t before = sys_ignored_signals(proc), bit = 1ULL << (SIGUSR2 - 1);
+
+    CHECK(sys_ignored_signals(-1) == UINT64_MAX);
+    (void)signal(SIGUSR2, SIG_IGN);
+    CHECK(sys_ignored_signals(proc) == (before | bit));
+    (void)signal(SIGUSR2, SIG_DFL);
+    CHECK(sys_ignored_signals(proc) == (before & ~bit));
+}
+
 TEST_MAIN

@@ -10,9 +10,9 @@
 #include "platform/fs.h"
 #include "runtime/cli.h"
 
-static struct cJSON *describe(int dir, const struct cli_state *s)
+static struct cJSON *describe(const struct cli *c, int dir, const struct cli_state *s)
 {
-    const char *status = cli_status(dir, s);
+    const char *status = cli_status(c, dir, s);
     struct cJSON *o = json_obj();
 
     json_put_str(o, "ociVersion", "1.0.2");
@@ -41,7 +41,7 @@ int cli_state_verb(struct cli *c, struct err *err)
 
     if (r < 0 || (r = cli_dir(c, false, &dir, err)) < 0)
         return r;
-    return print(describe(dir, &s));
+    return print(describe(c, dir, &s));
 }
 
 int cli_list(struct cli *c, struct err *err)
@@ -59,11 +59,11 @@ int cli_list(struct cli *c, struct err *err)
         if (e->d_name[0] == '.' || cli_load(c, &s, err) < 0 || cli_dir(c, false, &dir, err) < 0)
             continue;
         if (json)
-            (void)json_push(all, describe(dir, &s));
+            (void)json_push(all, describe(c, dir, &s));
         else if (c->quiet)
             (void)printf("%s\n", s.id.id);
         else
-            (void)printf("%-24s %-8d %-8s %s\n", s.id.id, (int)s.id.pid, cli_status(dir, &s), s.bundle);
+            (void)printf("%-24s %-8d %-8s %s\n", s.id.id, (int)s.id.pid, cli_status(c, dir, &s), s.bundle);
     }
     if (d)
         (void)closedir(d);
@@ -121,7 +121,7 @@ int cli_delete(struct cli *c, struct err *err)
     if (r < 0 || (r = cli_dir(c, false, &dir, err)) < 0)
         return r;
     /* one that was never started may go without force, as the specification has it */
-    return cli_forget(c, &s, c->force || strcmp(cli_status(dir, &s), "created") == 0, err);
+    return cli_forget(c, &s, c->force || strcmp(cli_status(c, dir, &s), "created") == 0, err);
 }
 
 static const char spec_text[] =

@@ -64,9 +64,13 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
 }
 
 /* Killed while it is created, delete must find its group: where that is not by the id, it is written down first. */
-static int save_early(int dir, const struct spec *spec, struct cli_state *s, struct err *err)
+static int save_early(const struct cli *c, int dir, const struct spec *spec, struct cli_state *s,
+                      struct err *err)
 {
-    if (!spec->cgroup_path)
+    char usual[CGROUP_PATH_BYTES];
+
+    cli_cgroup_path(c, usual);
+    if (strcmp(spec->cgroup_path, usual) == 0)
         return 0;
     (void)str_copy(s->id.id, sizeof s->id.id, spec->id);
     if (!str_copy(s->id.cgroup_path, sizeof s->id.cgroup_path, spec->cgroup_path))
@@ -82,11 +86,13 @@ static int launch(struct cli *c, int dir, bool hold, struct cli_state *s, int *r
     struct box_how how = {.hold_fd = -1, .preserve_fds = c->preserve_fds};
     struct box_started b;
     struct spec spec;
-    char bundle[PATH_MAX];
+    char bundle[PATH_MAX], group[CGROUP_PATH_BYTES];
     int r = load_spec(c, arena, &spec, &root, bundle, err);
 
     if (r < 0)
         return r;
+    cli_cgroup_path(c, group);
+    spec.cgroup_path = spec.cgroup_path ? spec.cgroup_path : group;
     if (hold && (r = make_gate(dir, &gate, err)) < 0)
         return r;
     how.hold_fd = gate;
@@ -94,13 +100,14 @@ static int launch(struct cli *c, int dir, bool hold, struct cli_state *s, int *r
         how.stdio[i] = fcntl(i, F_DUPFD_CLOEXEC, 3 + (int)c->preserve_fds);
         s->seccomp = spec.seccomp_default;
     }
-    if ((r = save_early(dir, &spec, s, err)) == 0)
+    if ((r = save_early(c, dir, &spec, s, err)) == 0)
         r = box_launch(&c->host, &spec, &how, &b, err);
     for (int i = 0; i < 3; i++)
         if (how.stdio[i] >= 0)
             (void)close(how.stdio[i]);
     if (r < 0)
         return r;
+    cli_warn_limits(c, spec.resources);
     s->id = b.id;
     (void)str_copy(s->bundle, sizeof s->bundle, bundle);
     *ret_pidfd = b.pidfd;
@@ -140,8 +147,8 @@ int cli_start(struct cli *c, struct err *err)
 
     if (r < 0 || (r = cli_dir(c, false, &dir, err)) < 0)
         return r;
-    if (strcmp(cli_status(dir, &s), "created") != 0)
-        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(dir, &s));
+    if (strcmp(cli_status(c, dir, &s), "created") != 0)
+        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(c, dir, &s));
     gate = openat(dir, "start", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (gate < 0)
         return err_errno(err, errno, "open start gate");

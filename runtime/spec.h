@@ -88,6 +88,9 @@ struct spec {
     int oom_score_adj;
     bool oom_score_adj_set;
     struct cgroup_limits limits;
+    struct cgroup_list
+        *resources; /* config.json: all of linux.resources, in place of limits; results are filled at the
+                                      start, and what cannot be enforced is an error then. NULL: limits, best effort */
     const char *cgroup_path; /* NULL: "limpet/<id>" */
     int stop_signal;
     bool terminal;

@@ -363,9 +363,15 @@ static int read_linux(struct spec_ctx *x, const struct json_cur *root)
         (r = read_paths(x, &lin, "maskedPaths", x->s->masked, COUNT_OF(x->s->masked))) < 0 ||
         (r = read_paths(x, &lin, "readonlyPaths", x->s->read_only_paths, COUNT_OF(x->s->read_only_paths))) <
             0 ||
-        (r = json_get_str(&lin, "cgroupsPath", JSON_OPTIONAL, 150, &path, x->err)) < 0)
+        (r = json_get_str(&lin, "cgroupsPath", JSON_OPTIONAL, CGROUP_PATH_BYTES - 1, &path, x->err)) < 0)
         return r;
-    x->s->cgroup_path = path && path[0] ? spec_keep(x, path) : NULL;
+    if (path && path[0]) {
+        char group[CGROUP_PATH_BYTES];
+        if (!cgroup_path_read(path, group, sizeof group))
+            return json_fail(&lin, x->err, ERR_INVALID,
+                             "cgroupsPath: \"%.80s\" is neither a path nor slice:prefix:name", path);
+        x->s->cgroup_path = spec_keep(x, group);
+    }
     x->s->seccomp_replaced = json_get_object(&lin, "seccomp", JSON_OPTIONAL, &seccomp, NULL) == 1;
     x->s->seccomp_default = x->s->seccomp_replaced;
     return 0;

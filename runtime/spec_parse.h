@@ -18,6 +18,14 @@ int spec_get_i64(struct spec_ctx *x, const struct json_cur *obj, const char *key
 /* A list of strings, NULL-terminated, in the arena. 1 found, 0 absent, or -kind. */
 int spec_get_strings(struct spec_ctx *x, const struct json_cur *obj, const char *key, unsigned max,
                      const char *const **ret);
-/* linux.resources of lin (runtime-spec, config-linux.md, "Control groups"). */
+/* The object linux.resources (runtime-spec 1.2, config-linux.md, "Control groups") as settings and device rules; what
+ * stands in `update --resources` has the same form. *ret: from cgroup_list_init, in parts filled also on failure. -1 is
+ * no limit; wrong values are INVALID with the field's path. Pure. */
+int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
+int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret,
+                      struct err *err); /* a part of it */
+int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret,
+                           struct err *err); /* another */
+/* linux.resources of lin into x->s->resources, with the devices that every container has. */
 int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin);
 #endif

@@ -161,8 +161,11 @@ TEST(config_json_becomes_a_spec)
           s.mounts[0].read_only);
     CHECK(!s.mounts[0].suid && s.mounts[1].kind == SPEC_MOUNT_BIND && s.mounts[1].recursive &&
           !s.mounts[1].devices);
-    CHECK(s.limits.memory_max_bytes == 1 << 20 && s.limits.swap_max_bytes == 0 && s.limits.pids_max == 5);
-    CHECK(s.limits.cpu_quota_us == 5000 && s.limits.cpu_period_us == 10000 && s.limits.cpu_weight == 39);
+    CHECK(s.resources && cgroup_list_find(s.resources, "memory.limit")->v2[0].want == 1 << 20);
+    CHECK(cgroup_list_find(s.resources, "memory.swap")->v2[0].want == 0);
+    CHECK(cgroup_list_find(s.resources, "pids.limit")->v1[0].want == 5);
+    CHECK_STR(cgroup_list_find(s.resources, "cpu.period")->v2[0].text, "5000 10000");
+    CHECK(cgroup_list_find(s.resources, "cpu.shares")->v2[0].want == 39);
     CHECK(s.net == SPEC_NET_NONE && !s.ns_ipc && !s.userns && s.seccomp_replaced && s.seccomp_default);
     CHECK_STR(s.cgroup_path, "/a/b");
     CHECK_STR(s.masked[0], "/proc/kcore");
@@ -179,9 +182,8 @@ TEST(what_it_cannot_do_is_refused_by_its_path)
         {"{\"ociVersion\":\"2.0\"}", "ociVersion", ERR_UNSUPPORTED},
         {HEAD PROC LINUX ",\"sysctl\":{\"a\":\"b\"}}}", "linux.sysctl", ERR_UNSUPPORTED},
         {HEAD PROC LINUX ",\"devices\":[{}]}}", "linux.devices", ERR_UNSUPPORTED},
-        {HEAD PROC LINUX ",\"resources\":{\"cpu\":{\"cpus\":\"0\"}}}}", "linux.resources.cpu.cpus",
-         ERR_UNSUPPORTED},
-        {HEAD PROC LINUX ",\"resources\":{\"unified\":{\"a\":\"b\"}}}}", "unified", ERR_UNSUPPORTED},
+        {HEAD PROC LINUX ",\"resources\":{\"cpu\":{\"cpus\":\"0;\"}}}}", "linux.resources.cpu: cpus", ERR_INVALID},
+        {HEAD PROC LINUX ",\"resources\":{\"unified\":{\"a\":\"b\"}}}}", "unified", ERR_INVALID},
         {HEAD PROC ",\"hooks\":{\"prestart\":[{}]}" LINUX "}}", "hooks", ERR_UNSUPPORTED},
         {HEAD PROC ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/p\"}]}}", "linux.namespaces[0]",
          ERR_UNSUPPORTED},

@@ -13,6 +13,15 @@
 #define INTERVAL_S 5
 #define TEXT_BYTES 8192
 
+/* Callers read counters as numbers of 64 bits, whatever JSON says of exactness. */
+static void put_count(struct cJSON *o, const char *key, uint64_t v)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof text, "%" PRIu64, v);
+    json_put_decimal(o, key, text);
+}
+
 static uint64_t or_zero(uint64_t v)
 {
     return v == CGROUP_UNSET ? 0 : v;
@@ -60,17 +69,17 @@ static struct cJSON *put_cpu(const struct cgroup *g, struct cJSON *data)
         user = or_zero(cgroup_read_u64(g, CGROUP_CPUACCT, "cpuacct.usage_user", NULL, NULL));
         kernel = or_zero(cgroup_read_u64(g, CGROUP_CPUACCT, "cpuacct.usage_sys", NULL, NULL));
     }
-    json_put_u64(usage, "total", total);
+    put_count(usage, "total", total);
     put_percpu(g, usage);
-    json_put_u64(usage, "kernel", kernel);
-    json_put_u64(usage, "user", user);
-    json_put_u64(throttling, "periods",
-                 or_zero(cgroup_read_u64(g, CGROUP_CPU, "cpu.stat", "cpu.stat", "nr_periods")));
-    json_put_u64(throttling, "throttledPeriods",
-                 or_zero(cgroup_read_u64(g, CGROUP_CPU, "cpu.stat", "cpu.stat", "nr_throttled")));
-    json_put_u64(throttling, "throttledTime",
-                 v2 ? or_zero(cgroup_read_u64(g, CGROUP_CPU, NULL, "cpu.stat", "throttled_usec")) * 1000
-                    : or_zero(cgroup_read_u64(g, CGROUP_CPU, "cpu.stat", NULL, "throttled_time")));
+    put_count(usage, "kernel", kernel);
+    put_count(usage, "user", user);
+    put_count(throttling, "periods",
+              or_zero(cgroup_read_u64(g, CGROUP_CPU, "cpu.stat", "cpu.stat", "nr_periods")));
+    put_count(throttling, "throttledPeriods",
+              or_zero(cgroup_read_u64(g, CGROUP_CPU, "cpu.stat", "cpu.stat", "nr_throttled")));
+    put_count(throttling, "throttledTime",
+              v2 ? or_zero(cgroup_read_u64(g, CGROUP_CPU, NULL, "cpu.stat", "throttled_usec")) * 1000
+                 : or_zero(cgroup_read_u64(g, CGROUP_CPU, "cpu.stat", NULL, "throttled_time")));
     return cpu;
 }
 
@@ -86,7 +95,7 @@ static void put_flat(const struct cgroup *g, enum cgroup_ctl ctl, const char *fi
         return;
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         if (sscanf(line, "%63s %" SCNu64, key, &v) == 2)
-            json_put_u64(o, key, v);
+            put_count(o, key, v);
 }
 
 struct counter {
@@ -109,11 +118,10 @@ static void put_counter(const struct cgroup *g, const struct counter *c, struct 
     struct cJSON *o = json_put(memory, c->key, json_obj());
     uint64_t limit = cgroup_read_u64(g, CGROUP_MEMORY, c->limit, c->limit2, NULL);
 
-    if (limit != CGROUP_UNSET)
-        json_put_u64(o, "limit", limit);
-    json_put_u64(o, "usage", or_zero(cgroup_read_u64(g, CGROUP_MEMORY, c->now, c->now2, NULL)));
-    json_put_u64(o, "max", or_zero(cgroup_read_u64(g, CGROUP_MEMORY, c->max, c->max2, NULL)));
-    json_put_u64(o, "failcnt", or_zero(cgroup_read_u64(g, CGROUP_MEMORY, c->fails, NULL, NULL)));
+    put_count(o, "limit", limit); /* none: 2^64-1 */
+    put_count(o, "usage", or_zero(cgroup_read_u64(g, CGROUP_MEMORY, c->now, c->now2, NULL)));
+    put_count(o, "max", or_zero(cgroup_read_u64(g, CGROUP_MEMORY, c->max, c->max2, NULL)));
+    put_count(o, "failcnt", or_zero(cgroup_read_u64(g, CGROUP_MEMORY, c->fails, NULL, NULL)));
 }
 
 static struct cJSON *put_memory(const struct cgroup *g, struct cJSON *data)
@@ -121,8 +129,8 @@ static struct cJSON *put_memory(const struct cgroup *g, struct cJSON *data)
     struct cJSON *memory = json_put(data, "memory", json_obj());
     const char *cache = cgroup_is_v2(g, CGROUP_MEMORY) ? "file" : "cache";
 
-    json_put_u64(memory, "cache",
-                 or_zero(cgroup_read_u64(g, CGROUP_MEMORY, "memory.stat", "memory.stat", cache)));
+    put_count(memory, "cache",
+              or_zero(cgroup_read_u64(g, CGROUP_MEMORY, "memory.stat", "memory.stat", cache)));
     for (size_t i = 0; i < COUNT_OF(counters); i++)
         put_counter(g, &counters[i], memory);
     put_flat(g, CGROUP_MEMORY, "memory.stat", json_put(memory, "raw", json_obj()));
@@ -135,10 +143,10 @@ static void push_io(struct cJSON *arr, unsigned major, unsigned minor, const cha
 {
     struct cJSON *o = json_push(arr, json_obj());
 
-    json_put_u64(o, "major", major);
-    json_put_u64(o, "minor", minor);
+    put_count(o, "major", major);
+    put_count(o, "minor", minor);
     json_put_str(o, "op", op);
-    json_put_u64(o, "value", value);
+    put_count(o, "value", value);
 }
 
 /* v1: "8:0 Read 4096" lines. */
@@ -204,8 +212,8 @@ static void put_pids(const struct cgroup *g, struct cJSON *data)
     struct cgroup_usage u;
 
     cgroup_usage(g, &u);
-    json_put_u64(pids, "current", or_zero(u.pids));
-    json_put_u64(pids, "limit", or_zero(limit));
+    put_count(pids, "current", or_zero(u.pids));
+    put_count(pids, "limit", or_zero(limit));
 }
 
 static void put_hugetlb(const struct cgroup *g, struct cJSON *data)
@@ -225,9 +233,9 @@ static void put_hugetlb(const struct cgroup *g, struct cJSON *data)
         if (v == CGROUP_UNSET)
             continue;
         o = json_put(huge, sizes[i], json_obj());
-        json_put_u64(o, "usage", v);
-        json_put_u64(o, "max", or_zero(cgroup_read_u64(g, CGROUP_HUGETLB, max, NULL, NULL)));
-        json_put_u64(o, "failcnt", or_zero(cgroup_read_u64(g, CGROUP_HUGETLB, fails, NULL, NULL)));
+        put_count(o, "usage", v);
+        put_count(o, "max", or_zero(cgroup_read_u64(g, CGROUP_HUGETLB, max, NULL, NULL)));
+        put_count(o, "failcnt", or_zero(cgroup_read_u64(g, CGROUP_HUGETLB, fails, NULL, NULL)));
     }
 }
 
@@ -249,7 +257,7 @@ static void put_pressure(const struct cgroup *g, enum cgroup_ctl ctl, const char
         json_put_decimal(o, "avg10", avg[0]);
         json_put_decimal(o, "avg60", avg[1]);
         json_put_decimal(o, "avg300", avg[2]);
-        json_put_u64(o, "total", total);
+        put_count(o, "total", total);
     }
 }
 

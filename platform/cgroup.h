@@ -101,7 +101,7 @@ struct cgroup_setting {
     bool v2_only;       /* unified: on v1 it is an error */
     struct cgroup_place v1[2], v2[2];
     enum cgroup_state state;
-    uint64_t got; /* read back; CGROUP_UNSET: nothing, no limit, no number */
+    uint64_t got;    /* read back; CGROUP_UNSET: nothing, no limit, no number */
     const char *why; /* when our own group or its hierarchy is the reason; in the list's text */
     int result;      /* 0 or -errno; -ENODEV: no controller or none for us, -ENOENT: no such file */
 };

@@ -21,6 +21,7 @@ int cli_open_running(const struct cli *c, struct cli_state *ret, struct cgroup *
 
     if (r < 0)
         return r;
+    cli_state_done(ret); /* who asks for the group needs none of it */
     if (!box_is_alive(&ret->id))
         return err_set(err, ERR_CONFLICT, "container `%s` is not running", c->id);
     if (!ret->id.cgroup_path[0])

@@ -151,16 +151,22 @@ static unsigned held(const struct exceptions *x, const struct cgroup_device *d)
     return 0;
 }
 
-/* Write the exceptions of a that b has not. Keeps the first failure. */
-static int put_missing(int fd, const char *file, const struct exceptions *a, const struct exceptions *b)
+/* Write the exceptions of a that b has not, a rule a write. Keeps the first failure. */
+static int put_missing(int dir_fd, const char *file, const struct exceptions *a, const struct exceptions *b)
 {
+    AUTO_FD int fd = -1;
     char line[LINE_BYTES];
     int first = 0;
 
     for (unsigned i = 0; i < a->n; i++) {
         unsigned access = a->list[i].access & ~held(b, &a->list[i]);
-        int r = access ? cgroup_put(fd, file, rule_text(&a->list[i], access, line)) : 0;
-        first = first < 0 ? first : r;
+        if (!access)
+            continue;
+        if (fd < 0 && (fd = openat(dir_fd, file, O_WRONLY | O_CLOEXEC)) < 0)
+            return -errno;
+        (void)rule_text(&a->list[i], access, line);
+        if (write(fd, line, strlen(line)) < 0 && first == 0)
+            first = -errno;
     }
     return first;
 }

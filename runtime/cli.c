@@ -274,11 +274,14 @@ void cli_warn(const struct cli *c, const char *text)
 
 int main(int argc, char **argv)
 {
-    static struct cli c = {.root = "/run/limpet", .bundle = ".", .config = "config.json"};
+    static struct cli c; /* zeroed pages cost nothing until they are used */
     const struct verb *verb = NULL;
     struct err err = ERR_INIT;
     int r;
 
+    c.root = "/run/limpet";
+    c.bundle = ".";
+    c.config = "config.json";
     for (int i = 1; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0)
             return fputs(VERSION_TEXT, stdout) < 0;

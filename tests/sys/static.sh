@@ -18,7 +18,7 @@ cp "$(command -v busybox)" "$T/box/rootfs/bin/sh"
 cp "$STATIC" "$T/empty/limpet"
 check "runs where there is nothing else" chroot "$T/empty" /limpet --version
 check "spec" "$STATIC" spec -b "$T/box"
-sed -i 's#"args": \["sh"\]#"args": ["/bin/sh", "-c", "echo in $HOSTNAME as $$; exit 7"]#' "$T/box/config.json"
+sed -i 's#"args": \["sh"\]#"args": ["/bin/sh", "-c", "echo in $HOSTNAME as $$; exit 7"]#; s/"terminal": true/"terminal": false/' "$T/box/config.json"
 check_rc 7 "run" "$STATIC" --root "$T/root" run -b "$T/box" "static-$$" >"$T/out"
 cat "$T/out"
 grep -q 'as 1$' "$T/out" && ok "pid 1 inside" || fail "said: $(cat "$T/out")"

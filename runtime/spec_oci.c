@@ -5,78 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "platform/json.h"
-#include "runtime/spec.h"
-
-struct ctx {
-    struct arena *arena;
-    struct spec *s;
-    struct err *err;
-};
-
-static const char *keep(struct ctx *x, const char *text)
-{
-    return arena_str(x->arena, text);
-}
-
-/* Members that would change something we do not do: absent or empty is fine, anything else is refused. */
-static int refuse(struct ctx *x, const struct json_cur *obj, const char *const *keys, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct json_cur c;
-        const char *text;
-        int r = json_get(obj, keys[i], JSON_OPTIONAL, &c, NULL);
-        if (r != 1 || (json_as_str(&c, LIM_TEXT_BYTES, &text, NULL) == 0 && text[0] == '\0'))
-            continue;
-        if (json_as_str(&c, LIM_TEXT_BYTES, &text, NULL) != 0 && json_len(&c) == 0)
-            continue;
-        return json_fail(&c, x->err, ERR_UNSUPPORTED, "not supported");
-    }
-    return 0;
-}
-
-/* Integers that may be negative. 1 found, 0 absent. */
-static int get_i64(struct ctx *x, const struct json_cur *obj, const char *key, int64_t *ret)
-{
-    struct json_cur c;
-    int r = json_get(obj, key, JSON_OPTIONAL, &c, x->err);
-    AUTO_MEM char *text = NULL;
-    char *end;
-    long long v;
-
-    if (r != 1)
-        return r;
-    text = json_print(c.node, false);
-    v = strtoll(text, &end, 10);
-    if (*end != '\0' || end == text)
-        return json_fail(&c, x->err, ERR_INVALID, "not an integer");
-    *ret = v;
-    return 1;
-}
-
-static int get_strings(struct ctx *x, const struct json_cur *obj, const char *key, unsigned max,
-                       const char *const **ret)
-{
-    struct json_cur arr;
-    int r = json_get_array(obj, key, JSON_OPTIONAL, max, &arr, x->err);
-    const char **list;
-
-    if (r != 1)
-        return r;
-    list = arena_get(x->arena, (json_len(&arr) + 1) * sizeof *list);
-    for (unsigned i = 0; list && i < json_len(&arr); i++) {
-        struct json_cur c = json_at(&arr, i);
-        const char *text;
-        if ((r = json_as_str(&c, LIM_TEXT_BYTES, &text, x->err)) < 0)
-            return r;
-        if (!(list[i] = keep(x, text)))
-            list = NULL;
-    }
-    if (!list)
-        return err_set(x->err, ERR_NOMEM, "%s: too large", key);
-    *ret = list;
-    return 1;
-}
+#include "runtime/spec_parse.h"
 
 static const char *const cap_names[] = {"CHOWN",
                                         "DAC_OVERRIDE",
@@ -120,11 +49,11 @@ static const char *const cap_names[] = {"CHOWN",
                                         "BPF",
                                         "CHECKPOINT_RESTORE"};
 
-static int read_caps(struct ctx *x, const struct json_cur *caps, const char *key, uint64_t *ret)
+static int read_caps(struct spec_ctx *x, const struct json_cur *caps, const char *key, uint64_t *ret)
 {
     const char *const *list = NULL;
     uint64_t mask = 0;
-    int r = get_strings(x, caps, key, 64, &list);
+    int r = spec_get_strings(x, caps, key, 64, &list);
 
     for (; r >= 0 && list && *list; list++) {
         size_t i = 0;
@@ -140,7 +69,7 @@ static int read_caps(struct ctx *x, const struct json_cur *caps, const char *key
     return r;
 }
 
-static int read_user(struct ctx *x, const struct json_cur *process)
+static int read_user(struct spec_ctx *x, const struct json_cur *process)
 {
     struct json_cur user, gids;
     uint64_t uid = 0, gid = 0, mask = 022;
@@ -176,7 +105,7 @@ static const char *const rlimit_names[] = {
     [RLIMIT_RTPRIO] = "RLIMIT_RTPRIO",     [RLIMIT_RTTIME] = "RLIMIT_RTTIME"};
 
 /* A limit; 2^64-1 is how the kernel and config.json write "none", and no double holds it exactly. */
-static int get_rlimit(struct ctx *x, const struct json_cur *obj, const char *key, uint64_t *ret)
+static int get_rlimit(struct spec_ctx *x, const struct json_cur *obj, const char *key, uint64_t *ret)
 {
     struct json_cur c;
     AUTO_MEM char *text = NULL;
@@ -192,7 +121,7 @@ static int get_rlimit(struct ctx *x, const struct json_cur *obj, const char *key
     return json_as_u64(&c, 0, UINT64_MAX, ret, x->err);
 }
 
-static int read_rlimits(struct ctx *x, const struct json_cur *process)
+static int read_rlimits(struct spec_ctx *x, const struct json_cur *process)
 {
     struct json_cur arr;
     int r = json_get_array(process, "rlimits", JSON_OPTIONAL, COUNT_OF(x->s->rlimits), &arr, x->err);
@@ -209,7 +138,7 @@ static int read_rlimits(struct ctx *x, const struct json_cur *process)
     return r < 0 ? r : 0;
 }
 
-static int read_process(struct ctx *x, const struct json_cur *root)
+static int read_process(struct spec_ctx *x, const struct json_cur *root)
 {
     static const char *const no[] = {"apparmorProfile", "selinuxLabel", "scheduler", "ioPriority",
                                      "execCPUAffinity"};
@@ -219,17 +148,17 @@ static int read_process(struct ctx *x, const struct json_cur *root)
     const char *cwd;
     int r = json_get_object(root, "process", JSON_REQUIRED, &p, x->err);
 
-    if (r < 0 || (r = refuse(x, &p, no, COUNT_OF(no))) < 0 || (r = read_user(x, &p)) < 0 ||
-        (r = get_strings(x, &p, "args", LIM_ARGS, &x->s->args)) < 0 ||
-        (r = get_strings(x, &p, "env", LIM_ENVS, &x->s->env)) < 0 || (r = read_rlimits(x, &p)) < 0 ||
+    if (r < 0 || (r = spec_refuse(x, &p, no, COUNT_OF(no))) < 0 || (r = read_user(x, &p)) < 0 ||
+        (r = spec_get_strings(x, &p, "args", LIM_ARGS, &x->s->args)) < 0 ||
+        (r = spec_get_strings(x, &p, "env", LIM_ENVS, &x->s->env)) < 0 || (r = read_rlimits(x, &p)) < 0 ||
         (r = json_get_bool(&p, "noNewPrivileges", JSON_OPTIONAL, &x->s->no_new_privs, x->err)) < 0 ||
         (r = json_get_bool(&p, "terminal", JSON_OPTIONAL, &x->s->terminal, x->err)) < 0 ||
         (r = json_get_str(&p, "cwd", JSON_REQUIRED, LIM_PATH_BYTES, &cwd, x->err)) < 0)
         return r;
-    x->s->cwd = keep(x, cwd);
+    x->s->cwd = spec_keep(x, cwd);
     if (x->s->terminal)
         return err_set(x->err, ERR_UNSUPPORTED, "process.terminal: not supported yet");
-    if ((r = get_i64(x, &p, "oomScoreAdj", &oom)) < 0)
+    if ((r = spec_get_i64(x, &p, "oomScoreAdj", &oom)) < 0)
         return r;
     x->s->oom_score_adj_set = r == 1;
     x->s->oom_score_adj = oom < -1000 || oom > 1000 ? 9999 : (int)oom; /* spec_check refuses it */
@@ -311,7 +240,7 @@ static bool take_type(struct spec_mount *m, const char *type)
     return false;
 }
 
-static int read_mount(struct ctx *x, const struct json_cur *c, struct spec_mount *m)
+static int read_mount(struct spec_ctx *x, const struct json_cur *c, struct spec_mount *m)
 {
     const char *const *options = NULL;
     const char *type = "bind", *source = NULL, *target;
@@ -321,19 +250,19 @@ static int read_mount(struct ctx *x, const struct json_cur *c, struct spec_mount
     if (json_get_str(c, "destination", JSON_REQUIRED, LIM_PATH_BYTES, &target, x->err) < 0 ||
         json_get_str(c, "type", JSON_OPTIONAL, 64, &type, x->err) < 0 ||
         json_get_str(c, "source", JSON_OPTIONAL, LIM_PATH_BYTES, &source, x->err) < 0 ||
-        get_strings(x, c, "options", 32, &options) < 0)
+        spec_get_strings(x, c, "options", 32, &options) < 0)
         return -(int)x->err->kind;
     if (!take_type(m, type))
         return json_fail(c, x->err, ERR_UNSUPPORTED, "type \"%.32s\" is not supported", type);
     for (; options && *options; options++)
         if (!take_option(m, *options))
             return json_fail(c, x->err, ERR_UNSUPPORTED, "option \"%.64s\" is not supported", *options);
-    m->target = keep(x, target);
-    m->source = m->kind == SPEC_MOUNT_BIND && source ? keep(x, source) : NULL;
+    m->target = spec_keep(x, target);
+    m->source = m->kind == SPEC_MOUNT_BIND && source ? spec_keep(x, source) : NULL;
     return 0;
 }
 
-static int read_mounts(struct ctx *x, const struct json_cur *root)
+static int read_mounts(struct spec_ctx *x, const struct json_cur *root)
 {
     struct json_cur arr;
     int r = json_get_array(root, "mounts", JSON_OPTIONAL, COUNT_OF(x->s->mounts), &arr, x->err);
@@ -350,7 +279,7 @@ static int read_mounts(struct ctx *x, const struct json_cur *root)
 
 /* ---- linux ---- */
 
-static int read_namespaces(struct ctx *x, const struct json_cur *lin)
+static int read_namespaces(struct spec_ctx *x, const struct json_cur *lin)
 {
     static const char *const types[] = {"pid", "mount", "ipc", "uts", "cgroup", "user", "network", "time"};
     struct spec *s = x->s;
@@ -376,7 +305,7 @@ static int read_namespaces(struct ctx *x, const struct json_cur *lin)
     return r < 0 ? r : 0;
 }
 
-static int read_mapping(struct ctx *x, const struct json_cur *lin, const char *key, uint64_t *host,
+static int read_mapping(struct spec_ctx *x, const struct json_cur *lin, const char *key, uint64_t *host,
                         uint64_t *size)
 {
     struct json_cur arr, c;
@@ -395,7 +324,7 @@ static int read_mapping(struct ctx *x, const struct json_cur *lin, const char *k
     return 1;
 }
 
-static int read_mappings(struct ctx *x, const struct json_cur *lin)
+static int read_mappings(struct spec_ctx *x, const struct json_cur *lin)
 {
     uint64_t host[2] = {SPEC_ID_SHIFT, SPEC_ID_SHIFT}, size[2] = {65536, 65536};
     int r;
@@ -410,85 +339,18 @@ static int read_mappings(struct ctx *x, const struct json_cur *lin)
     return 0;
 }
 
-static int read_memory(struct ctx *x, const struct json_cur *res)
-{
-    static const char *const no[] = {"kernelTCP", "kernel", "swappiness", "useHierarchy"};
-    struct cgroup_limits *l = &x->s->limits;
-    struct json_cur m;
-    int64_t limit = -1, swap = -1, soft = -1;
-    int r = json_get_object(res, "memory", JSON_OPTIONAL, &m, x->err);
-
-    if (r != 1)
-        return r;
-    if (get_i64(x, &m, "limit", &limit) < 0 || get_i64(x, &m, "swap", &swap) < 0 ||
-        get_i64(x, &m, "reservation", &soft) < 0)
-        return -(int)x->err->kind;
-    if (limit > 0)
-        l->memory_max_bytes = (uint64_t)limit;
-    if (soft > 0)
-        l->memory_high_bytes = (uint64_t)soft;
-    if (swap > 0 && (limit <= 0 || swap < limit))
-        return json_fail(&m, x->err, ERR_INVALID, "swap counts memory too and cannot be below limit");
-    if (swap > 0)
-        l->swap_max_bytes = (uint64_t)(swap - limit);
-    return refuse(x, &m, no, 3);
-}
-
-static int read_cpu(struct ctx *x, const struct json_cur *res)
-{
-    static const char *const no[] = {"cpus", "mems"};
-    struct cgroup_limits *l = &x->s->limits;
-    struct json_cur c;
-    int64_t quota = -1, shares = 0, period = 0;
-    int r = json_get_object(res, "cpu", JSON_OPTIONAL, &c, x->err);
-
-    if (r != 1)
-        return r;
-    if ((r = refuse(x, &c, no, COUNT_OF(no))) < 0)
-        return r;
-    if (get_i64(x, &c, "quota", &quota) < 0 || get_i64(x, &c, "shares", &shares) < 0 ||
-        get_i64(x, &c, "period", &period) < 0)
-        return -(int)x->err->kind;
-    if (quota > 0)
-        l->cpu_quota_us = (uint64_t)quota;
-    if (period > 0)
-        l->cpu_period_us = (uint64_t)period;
-    if (shares >= 2 && shares <= 262144) /* v1's shares onto v2's weights */
-        l->cpu_weight = 1 + (uint64_t)(shares - 2) * 9999 / 262142;
-    return 0;
-}
-
-static int read_resources(struct ctx *x, const struct json_cur *lin)
-{
-    static const char *const no[] = {"blockIO", "hugepageLimits", "network", "rdma", "unified"};
-    struct json_cur res, pids;
-    int64_t max = -1;
-    int r = json_get_object(lin, "resources", JSON_OPTIONAL, &res, x->err);
-
-    if (r != 1)
-        return r;
-    if ((r = refuse(x, &res, no, COUNT_OF(no))) < 0 || (r = read_memory(x, &res)) < 0 ||
-        (r = read_cpu(x, &res)) < 0 || (r = json_get_object(&res, "pids", JSON_OPTIONAL, &pids, x->err)) < 0)
-        return r;
-    if (r == 1 && (r = get_i64(x, &pids, "limit", &max)) < 0)
-        return r;
-    if (max > 0)
-        x->s->limits.pids_max = (uint64_t)max;
-    return 0;
-}
-
-static int read_paths(struct ctx *x, const struct json_cur *lin, const char *key, const char **dst,
+static int read_paths(struct spec_ctx *x, const struct json_cur *lin, const char *key, const char **dst,
                       unsigned max)
 {
     const char *const *list = NULL;
-    int r = get_strings(x, lin, key, max - 1, &list);
+    int r = spec_get_strings(x, lin, key, max - 1, &list);
 
     for (unsigned i = 0; r >= 0 && list && list[i]; i++)
         dst[i] = list[i];
     return r;
 }
 
-static int read_linux(struct ctx *x, const struct json_cur *root)
+static int read_linux(struct spec_ctx *x, const struct json_cur *root)
 {
     static const char *const no[] = {"sysctl",      "devices",     "mountLabel", "intelRdt",
                                      "personality", "timeOffsets", "netDevices"};
@@ -496,20 +358,20 @@ static int read_linux(struct ctx *x, const struct json_cur *root)
     const char *path = NULL;
     int r = json_get_object(root, "linux", JSON_REQUIRED, &lin, x->err);
 
-    if (r < 0 || (r = refuse(x, &lin, no, COUNT_OF(no))) < 0 || (r = read_namespaces(x, &lin)) < 0 ||
-        (r = read_mappings(x, &lin)) < 0 || (r = read_resources(x, &lin)) < 0 ||
+    if (r < 0 || (r = spec_refuse(x, &lin, no, COUNT_OF(no))) < 0 || (r = read_namespaces(x, &lin)) < 0 ||
+        (r = read_mappings(x, &lin)) < 0 || (r = spec_read_resources(x, &lin)) < 0 ||
         (r = read_paths(x, &lin, "maskedPaths", x->s->masked, COUNT_OF(x->s->masked))) < 0 ||
         (r = read_paths(x, &lin, "readonlyPaths", x->s->read_only_paths, COUNT_OF(x->s->read_only_paths))) <
             0 ||
         (r = json_get_str(&lin, "cgroupsPath", JSON_OPTIONAL, 150, &path, x->err)) < 0)
         return r;
-    x->s->cgroup_path = path && path[0] ? keep(x, path) : NULL;
+    x->s->cgroup_path = path && path[0] ? spec_keep(x, path) : NULL;
     x->s->seccomp_replaced = json_get_object(&lin, "seccomp", JSON_OPTIONAL, &seccomp, NULL) == 1;
     x->s->seccomp_default = x->s->seccomp_replaced;
     return 0;
 }
 
-static int read_root(struct ctx *x, const struct json_cur *doc)
+static int read_root(struct spec_ctx *x, const struct json_cur *doc)
 {
     static const char *const no[] = {"hooks", "domainname", "solaris", "windows", "vm", "zos"};
     struct json_cur root;
@@ -520,14 +382,14 @@ static int read_root(struct ctx *x, const struct json_cur *doc)
         return r;
     if (strncmp(version, "1.", 2) != 0)
         return err_set(x->err, ERR_UNSUPPORTED, "ociVersion: %s is not 1.x", version);
-    if ((r = refuse(x, doc, no, COUNT_OF(no))) < 0 ||
+    if ((r = spec_refuse(x, doc, no, COUNT_OF(no))) < 0 ||
         (r = json_get_object(doc, "root", JSON_REQUIRED, &root, x->err)) < 0 ||
         (r = json_get_str(&root, "path", JSON_REQUIRED, LIM_PATH_BYTES, &path, x->err)) < 0 ||
         (r = json_get_bool(&root, "readonly", JSON_OPTIONAL, &x->s->rootfs_read_only, x->err)) < 0 ||
         (r = json_get_str(doc, "hostname", JSON_OPTIONAL, 64, &name, x->err)) < 0)
         return r;
-    x->s->rootfs_path = keep(x, path);
-    x->s->hostname = name && name[0] ? keep(x, name) : NULL;
+    x->s->rootfs_path = spec_keep(x, path);
+    x->s->hostname = name && name[0] ? spec_keep(x, name) : NULL;
     return x->s->rootfs_path ? 0 : err_set(x->err, ERR_NOMEM, "config.json: too large");
 }
 
@@ -547,7 +409,7 @@ int spec_from_oci(struct buf config_json, struct arena *arena, struct spec *ret,
 {
     struct json_cur doc;
     struct spec s;
-    struct ctx x = {arena, &s, err};
+    struct spec_ctx x = {arena, &s, err};
     int r = json_parse(config_json, &json_limits_oci, &doc, err);
 
     if (r < 0)

@@ -116,9 +116,13 @@ static int name_object(void *arg, const char *name, struct err *err)
     if (strlen(name) < 64 || strncmp(name, "part~", 5) == 0) /* of an earlier try by another way */
         return unlinkat(i->obj_fd, name, 0) < 0 ? err_errno(err, errno, "remove %s", name) : 0;
     (void)object_path(name, path);
-    if (mkdirat(i->s->objects_fd, folder, 0700) < 0 && errno != EEXIST)
-        return err_errno(err, errno, "make objects/%s", folder);
-    if (renameat(i->obj_fd, name, i->s->objects_fd, path) < 0)
+    int r = renameat(i->obj_fd, name, i->s->objects_fd, path);
+    if (r < 0 && errno == ENOENT) { /* most folders are there */
+        if (mkdirat(i->s->objects_fd, folder, 0700) < 0 && errno != EEXIST)
+            return err_errno(err, errno, "make objects/%s", folder);
+        r = renameat(i->obj_fd, name, i->s->objects_fd, path);
+    }
+    if (r < 0)
         return err_errno(err, errno, "name object");
     if (!i->no_verity) { /* a bonus: the digest in its name and scrubbing are what holds everywhere */
         int AUTO_FD fd = openat(i->s->objects_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

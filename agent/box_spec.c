@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
 
 #include "agent/core.h"
 #include "agent/words.h"
@@ -77,16 +78,16 @@ static int resolve_user(const char *user, int rootfs_fd, struct spec *s, struct 
     if (group)
         *group++ = '\0';
     if (str_u64(name, 0, 65535, &v))
-        s->uid = (uint32_t)v;
-    else if (look_up(rootfs_fd, "etc/passwd", name, &s->uid, &s->gid, err) < 0)
+        s->process.uid = (uint32_t)v;
+    else if (look_up(rootfs_fd, "etc/passwd", name, &s->process.uid, &s->process.gid, err) < 0)
         return -(int)err->kind;
     if (!group)
         return 0;
     if (str_u64(group, 0, 65535, &v)) {
-        s->gid = (uint32_t)v;
+        s->process.gid = (uint32_t)v;
         return 0;
     }
-    return look_up(rootfs_fd, "etc/group", group, &s->gid, NULL, err);
+    return look_up(rootfs_fd, "etc/group", group, &s->process.gid, NULL, err);
 }
 
 /* ---- the rest ---- */
@@ -132,13 +133,15 @@ static const char *const *join_env(struct arena *arena, const char *const *image
 static int set_command(const struct want *w, const struct oci_config *image, struct arena *arena,
                        struct spec *s, struct err *err)
 {
-    s->args = w->args ? w->args : join(arena, image->entrypoint, image->cmd);
-    s->env = join_env(arena, image->env, w->env);
-    if (!s->args || !s->env)
+    s->process.args = w->args ? w->args : join(arena, image->entrypoint, image->cmd);
+    s->process.env = join_env(arena, image->env, w->env);
+    if (!s->process.args || !s->process.env)
         return err_set(err, ERR_NOMEM, "no memory for the command line");
-    if (!s->args[0])
+    if (!s->process.args[0])
         return err_set(err, ERR_INVALID, "args: neither the manifest nor the image says what to run");
-    s->cwd = w->cwd ? w->cwd : image->working_dir && image->working_dir[0] == '/' ? image->working_dir : "/";
+    s->process.cwd = w->cwd                                               ? w->cwd
+                     : image->working_dir && image->working_dir[0] == '/' ? image->working_dir
+                                                                          : "/";
     s->stop_signal = w->stop_signal                                          ? w->stop_signal
                      : image->stop_signal && word_signal(image->stop_signal) ? word_signal(image->stop_signal)
                                                                              : SIGTERM;
@@ -161,7 +164,7 @@ static int set_mounts(const struct box_spec_in *in, struct arena *arena, struct 
         struct spec_mount out = {.kind = SPEC_MOUNT_TMPFS,
                                  .source_fd = -1,
                                  .target = m->target,
-                                 .read_only = m->read_only,
+                                 .flags = MS_NOSUID | MS_NODEV | (m->read_only ? MS_RDONLY : 0UL),
                                  .size_bytes = m->size_bytes,
                                  .mode = 01777,
                                  .make_target = true};
@@ -185,7 +188,7 @@ static int set_mounts(const struct box_spec_in *in, struct arena *arena, struct 
                                .source = files[i].source,
                                .source_fd = -1,
                                .target = files[i].target,
-                               .read_only = true};
+                               .flags = MS_NOSUID | MS_NODEV | MS_RDONLY};
         if (files[i].source && add_mount(s, &m, err) < 0)
             return -(int)err->kind;
     }
@@ -206,7 +209,7 @@ static void set_network(const struct want *w, struct spec *s)
 {
     static const enum spec_net modes[] = {
         [NET_NONE] = SPEC_NET_NONE, [NET_HOST] = SPEC_NET_HOST, [NET_BRIDGE] = SPEC_NET_BRIDGE};
-    s->net = modes[w->net];
+    spec_set_net(s, modes[w->net]);
     for (unsigned i = 0; i < w->n_ports; i++)
         s->ports[s->n_ports++] =
             (struct spec_port){w->ports[i].host, w->ports[i].container, w->ports[i].udp, w->ports[i].address};
@@ -226,10 +229,11 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     s->rootfs_fd = in->rootfs_fd;
     s->rootfs_read_only = true; /* whatever was accepted once: its files are the store's */
     s->cgroup_path = in->cgroup_path;
-    s->caps = w->caps;
-    s->seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */
-    s->userns = w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
-    s->id_shift = box_spec_id_shift(w->name);
+    s->process.caps = spec_caps_of(w->caps);
+    s->process.seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */
+    s->ns[SPEC_NS_USER].own =
+        w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
+    s->uid_maps = s->gid_maps = spec_id_range(box_spec_id_shift(w->name), 65536);
     set_limits(w, s);
     set_network(w, s);
     rc = resolve_user(w->user ? w->user : image.user, in->rootfs_fd, s, err);

@@ -324,8 +324,8 @@ void apps_sync(struct core *c); /* after a plan: boxes whose health is to be wat
 /* A box whose required fields hold; else nothing is left. Owner of the fds in *ret: caller. */
 int start_box(struct app *a, const struct want *w, const struct digest *manifest, struct box_started *ret,
               struct err *err);
-/* One more program in it, as its user, with its environment. x: args and stdio are the caller's, the rest is filled in. */
-int start_exec(struct app *a, struct box_exec *x, pid_t *ret_pid, struct err *err);
+/* One more program in it, as its user, with its environment. x: stdio is the caller's, the rest is filled in. */
+int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t *ret_pid, struct err *err);
 
 /* box_spec.c: fill spec from want and the image's config; strings go to arena. Pure but for looking up user
  * names in rootfs_fd. */

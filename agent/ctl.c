@@ -243,12 +243,12 @@ static int do_exec(struct client *k, const struct request *r, struct err *err)
         return err_set(err, ERR_NOTFOUND, "%.63s is not running here", r->words[1]);
     if (r->n_fds != 3)
         return err_set(err, ERR_INVALID, "exec needs three fds");
-    struct box_exec x = {.args = &r->words[3],
+    struct box_exec x = {.console_fd = -1,
                          .stdin_fd = r->fds[0],
                          .stdout_fd = r->fds[1],
                          .stderr_fd = r->fds[2],
-                         .terminal_ctty = r->words[2][0] == '1'};
-    int rc = start_exec(a, &x, &pid, err);
+                         .ctty = r->words[2][0] == '1'};
+    int rc = start_exec(a, &r->words[3], &x, &pid, err);
     if (rc < 0)
         return rc;
     k->child.on_exit = exec_ended;

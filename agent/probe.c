@@ -77,11 +77,11 @@ static void exec_done(struct loop_child *c, int status)
 
 static int start_check(struct probe *p, const struct want *w, struct err *err)
 {
-    struct box_exec x = {.args = w->health.exec, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
+    struct box_exec x = {.console_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
     pid_t pid;
     if (p->has_child)
         return err_set(err, ERR_TIMEOUT, "the last check has not ended yet");
-    int rc = start_exec(p->app, &x, &pid, err);
+    int rc = start_exec(p->app, w->health.exec, &x, &pid, err);
     if (rc == 0)
         rc = loop_child_add(p->app->core->loop, &p->child, pid, err);
     p->has_child = rc == 0;

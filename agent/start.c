@@ -91,7 +91,7 @@ static int check_required(const struct want *w, const struct box_report *r, stru
 /* The box knows only what we asked of it. What the manifest asked and we left out is said here (L9). */
 static void own_up(const struct want *w, const struct spec *s, struct box_report *r)
 {
-    if (w->userns == ENFORCE_OFF || s->userns)
+    if (w->userns == ENFORCE_OFF || s->ns[SPEC_NS_USER].own)
         return;
     r->userns = (struct cgroup_field){.state = CGROUP_DEGRADED};
     (void)str_fmt(r->userns.why, sizeof(r->userns.why), "%s",
@@ -120,7 +120,7 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     int rc = make_spec(c, w, manifest, arena, &rootfs, spec, err);
     if (rc == 0)
-        rc = make_volumes(c, w, spec->uid, spec->gid, err);
+        rc = make_volumes(c, w, spec->process.uid, spec->process.gid, err);
     if (rc == 0)
         rc = logs_open(a, w->log_bytes, err);
     if (rc == 0)
@@ -134,22 +134,26 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
     return rc;
 }
 
-int start_exec(struct app *a, struct box_exec *x, pid_t *ret_pid, struct err *err)
+int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t *ret_pid, struct err *err)
 {
+    static const char *const path_only[] = {
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     struct core *c = a->core;
     const struct want *w = app_want(c, a->seen.name);
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
     int AUTO_FD rootfs = -1, AUTO_FD pidfd = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
-    x->seccomp_default = c->caps.seccomp && (!w || w->seccomp != ENFORCE_OFF);
-    if (w) { /* an app that is leaving has none: then as root of the box, with its PATH */
+    if (w) {
         int rc = make_spec(c, w, &a->manifest, arena, &rootfs, spec, err);
         if (rc < 0)
             return rc;
-        x->env = spec->env;
-        x->cwd = spec->cwd;
-        x->uid = spec->uid;
-        x->gid = spec->gid;
+    } else { /* an app that is leaving has no word: then as root of the box, with its PATH */
+        spec_defaults(spec);
+        spec->process.env = path_only;
     }
+    spec->process.args = args;
+    spec->process.caps = spec_caps_of(0);
+    spec->process.seccomp_default = c->caps.seccomp && (!w || w->seccomp != ENFORCE_OFF);
+    x->process = &spec->process;
     return box_exec_start(&c->cgroups, &a->box, x, ret_pid, &pidfd, err);
 }

@@ -4,7 +4,7 @@
 #include "platform/cgroup.h"
 
 #define CGROUP_DIR_BYTES  640
-#define CGROUP_PATH_BYTES 192
+#define CGROUP_PATH_BYTES 320
 #define CGROUP_SLOTS      (CGROUP_CTL_COUNT_ + 1)
 
 /* One hierarchy that the group lives in: v2 carries all its controllers in one slot, v1 co-mounted ones share

@@ -21,6 +21,7 @@ struct json_limits {
 };
 extern const struct json_limits json_limits_signed; /* LIM_ENVELOPE_BYTES, LIM_JSON_* */
 extern const struct json_limits json_limits_oci;    /* LIM_OCI_*, floats pass */
+extern const struct json_limits json_limits_config; /* LIM_CONFIG_*, floats pass */
 
 /* Only the check. Errors: INVALID with the byte offset and the reason. */
 int json_check(struct buf text, const struct json_limits *lim, struct err *err);

@@ -7,6 +7,7 @@
 
 const struct json_limits json_limits_signed = {LIM_ENVELOPE_BYTES, LIM_JSON_DEPTH, LIM_JSON_TOKENS, false};
 const struct json_limits json_limits_oci = {LIM_OCI_JSON_BYTES, LIM_JSON_DEPTH, LIM_OCI_JSON_TOKENS, true};
+const struct json_limits json_limits_config = {LIM_CONFIG_BYTES, LIM_JSON_DEPTH, LIM_CONFIG_TOKENS, true};
 
 /* Keys of the objects that are open now, to find duplicates: each is the key's raw text and the depth it
  * stands at. */

@@ -15,6 +15,13 @@
 #define LIM_OCI_JSON_TOKENS 16384
 #define LIM_OCI_LAYERS      64 /* overlayfs itself stops at 127; images for devices have 1 to 10 */
 
+/* config.json of a bundle, written by an engine on this machine (podman --privileged lists hundreds of devices). */
+#define LIM_ID_BYTES      256 /* engines use 64 digits; a folder's name ends at 255 */
+#define LIM_CONFIG_BYTES  (1024 * 1024)
+#define LIM_CONFIG_TOKENS 65536
+#define LIM_CONFIG_LIST   4096         /* entries of one list in it */
+#define LIM_CONFIG_STRING (128 * 1024) /* one argument or variable: the kernel takes no longer one */
+
 /* Images. */
 #define LIM_PATH_BYTES        1024         /* one path of an image; PATH_MAX is 4096 with prefix */
 #define LIM_PATH_DEPTH        64           /* folders below each other; bounds the walk's open fds */

@@ -46,6 +46,9 @@ int sys_landlock_create_ruleset(const void *attr, size_t size, uint32_t flags);
 int sys_landlock_add_path(int ruleset_fd, int parent_fd, uint64_t access);
 int sys_landlock_restrict_self(int ruleset_fd);
 
+/* One descriptor with a few bytes over a unix socket (SCM_RIGHTS). sys_recv_fd: the descriptor, O_CLOEXEC. */
+int sys_send_fd(int socket_fd, int fd, const char *text, size_t len);
+int sys_recv_fd(int socket_fd);
 /* Kill a process by pidfd, or by pid where there are none. */
 int sys_kill_fd(int pidfd, pid_t pid, int sig);
 /* Close every fd >= first but the sorted list keep[0..n). */

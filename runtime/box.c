@@ -10,7 +10,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,7 +20,9 @@
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/box_priv.h"
-#include "runtime/child.h"
+#include "runtime/enter.h"
+#include "runtime/hooks.h"
+#include "runtime/idmap.h"
 #include "runtime/net.h"
 
 #ifndef CLONE_INTO_CGROUP
@@ -44,6 +48,7 @@ struct launch {
     pid_t pid;
     int pidfd;
     struct net_box net;
+    struct enter enter;
     struct box_report rep;
 };
 
@@ -94,13 +99,33 @@ static void close_trees(struct child_trees *t)
     }
 }
 
-static int clone_tree(int dir_fd, const char *path, bool recursive, unsigned long flags)
+/* MS_RDONLY .. MS_NOEXEC have the same bits as mount attributes; the others are moved. */
+static uint64_t attributes(unsigned long flags)
 {
-    struct sys_mount_attr attr = {.attr_set = flags}; /* MS_RDONLY .. MS_NOEXEC have the same bits */
-    unsigned at = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0);
-    int fd = sys_open_tree(dir_fd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | at);
+    static const struct {
+        unsigned long flag;
+        uint64_t attr;
+    } moved[] = {{MS_NOATIME, MOUNT_ATTR_NOATIME},
+                 {MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
+                 {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+                 {256 /* MS_NOSYMFOLLOW */, 0x00200000 /* MOUNT_ATTR_NOSYMFOLLOW */}};
+    uint64_t a = flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
 
-    if (fd >= 0 && sys_mount_setattr(fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0), &attr) != 0) {
+    for (size_t i = 0; i < COUNT_OF(moved); i++)
+        a |= flags & moved[i].flag ? moved[i].attr : 0;
+    return a;
+}
+
+/* A detached copy. No mount event goes in or out (a host's / is often shared) unless that is asked for. */
+static int clone_tree(int dir_fd, const char *path, bool recursive, const struct sys_mount_attr *attr)
+{
+    struct sys_mount_attr alone = {.propagation = MS_PRIVATE};
+    unsigned all = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0);
+    int fd = sys_open_tree(dir_fd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | all);
+
+    if (fd >= 0 &&
+        (sys_mount_setattr(fd, "", all, &alone) != 0 ||
+         ((attr->attr_set | attr->attr_clr) && sys_mount_setattr(fd, "", AT_EMPTY_PATH, attr) != 0))) {
         int saved = errno;
         (void)close(fd);
         errno = saved;
@@ -109,14 +134,47 @@ static int clone_tree(int dir_fd, const char *path, bool recursive, unsigned lon
     return fd;
 }
 
-/* Clone the sources while we see them as the host does. On a kernel that cannot, all stay -1. */
+static int clone_source(const struct spec_mount *m)
+{
+    struct sys_mount_attr attr = {.attr_set = attributes(ops_mount_flags(m)),
+                                  .attr_clr = attributes(m->clear)};
+    struct sys_mount_attr all = {.attr_set = m->all_set, .attr_clr = m->all_clear};
+    struct sys_mount_attr events = {.propagation = m->propagation & ~(unsigned long)MS_REC};
+    unsigned deep = m->propagation & MS_REC ? AT_RECURSIVE_ : 0;
+    int fd;
+
+    if (attr.attr_set & MOUNT_ATTR__ATIME)
+        attr.attr_clr |= MOUNT_ATTR__ATIME;
+    if (!m->propagation || m->propagation & (MS_PRIVATE | MS_UNBINDABLE))
+        fd = clone_tree(m->source_fd >= 0 ? m->source_fd : AT_FDCWD, m->source_fd >= 0 ? "" : m->source,
+                        m->recursive, &attr);
+    else {
+        fd = sys_open_tree(m->source_fd >= 0 ? m->source_fd : AT_FDCWD, m->source_fd >= 0 ? "" : m->source,
+                           OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
+                               (m->recursive ? AT_RECURSIVE_ : 0));
+        if (fd >= 0)
+            (void)sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr);
+    }
+    if (fd >= 0 && ((m->propagation && sys_mount_setattr(fd, "", AT_EMPTY_PATH | deep, &events) != 0) ||
+                    ((all.attr_set | all.attr_clr) &&
+                     sys_mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE_, &all) != 0))) {
+        int saved = errno;
+        (void)close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+/* Clone the sources while we see them as the host does. On a kernel that cannot, or without the right to (a plain
+ * user), all stay -1 and the child binds by path. */
 static int open_trees(struct launch *l, struct err *err)
 {
     struct child_trees *t = &l->child.trees;
     const struct spec *s = &l->spec;
-    char name[32];
+    struct sys_mount_attr attr = {.attr_set = s->rootfs_no_dev ? MOUNT_ATTR_NODEV : 0};
 
-    t->root = clone_tree(l->rootfs_fd, "", !s->userns, MOUNT_ATTR_NODEV);
+    t->root = clone_tree(l->rootfs_fd, "", !s->rootfs_idmap, &attr);
     l->child.modern = t->root >= 0 && !sys_denied(SYS_CALL_MOVE_MOUNT);
     if (!l->child.modern) {
         close_trees(t);
@@ -126,40 +184,42 @@ static int open_trees(struct launch *l, struct err *err)
         const struct spec_mount *m = &s->mounts[i];
         if (m->kind != SPEC_MOUNT_BIND)
             continue;
-        t->mounts[i] = clone_tree(m->source_fd >= 0 ? m->source_fd : AT_FDCWD,
-                                  m->source_fd >= 0 ? "" : m->source, m->recursive, ops_mount_flags(m));
+        t->mounts[i] = clone_source(m);
         if (t->mounts[i] < 0)
-            return err_errno(err, errno, "mount source %s for %s", m->source ? m->source : "(fd)", m->target);
-    }
-    for (unsigned i = 0; s->userns && i < CHILD_NODES; i++) {
-        (void)snprintf(name, sizeof name, "/dev/%s", child_nodes[i].name);
-        t->nodes[i] = clone_tree(AT_FDCWD, name, false, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-        if (t->nodes[i] < 0)
-            return err_errno(err, errno, "%s", name);
+            return err_errno(err, errno, "mounts[%u]: source %s for %s", i, m->source ? m->source : "(fd)",
+                             m->target);
     }
     return 0;
+}
+
+struct spec_filter box_filter(const struct spec_process *p)
+{
+    if (!box_has_seccomp())
+        return (struct spec_filter){0};
+    return p->seccomp_default ? (struct spec_filter){.code = seccomp_default, .n = seccomp_default_len}
+                              : p->seccomp;
 }
 
 /* Take out of the spec what this kernel cannot do; say so. */
 static void degrade(struct launch *l)
 {
     struct spec *s = &l->spec;
+    struct spec_process *p = &s->process;
 
-    if (!s->seccomp_default && !s->seccomp_extra)
+    if (!p->seccomp_default && !p->seccomp.code)
         field(&l->rep.seccomp, CGROUP_NOT_ASKED, "");
     else if (box_has_seccomp())
         field(&l->rep.seccomp, CGROUP_ENFORCED, "");
     else {
         field(&l->rep.seccomp, CGROUP_UNSUPPORTED, "kernel without CONFIG_SECCOMP_FILTER");
-        s->seccomp_default = false;
-        s->seccomp_extra = NULL;
+        p->seccomp_default = false;
+        p->seccomp.code = NULL;
     }
-    l->child.filter = s->seccomp_default ? seccomp_default : s->seccomp_extra;
-    l->child.n_filter = s->seccomp_default ? seccomp_default_len : s->n_seccomp_extra;
-    if (s->userns)
+    l->child.filter = box_filter(p);
+    if (s->ns[SPEC_NS_USER].own)
         field(&l->rep.userns, CGROUP_ENFORCED, "");
     field(&l->rep.read_only_rootfs, s->rootfs_read_only ? CGROUP_ENFORCED : CGROUP_NOT_ASKED, "");
-    if (s->caps >> 27 & 1) /* CAP_MKNOD */
+    if (p->caps.bounding >> 27 & 1) /* CAP_MKNOD */
         field(&l->rep.devices, CGROUP_DEGRADED, "may make device nodes; no device list yet");
     else
         field(&l->rep.devices, CGROUP_ENFORCED, "");
@@ -167,8 +227,10 @@ static void degrade(struct launch *l)
 
 static int make_pipes(struct launch *l, struct err *err)
 {
-    uid_t uid = l->spec.uid + (l->spec.userns ? l->spec.id_shift : 0);
-    gid_t gid = l->spec.gid + (l->spec.userns ? l->spec.id_shift : 0);
+    const struct spec *s = &l->spec;
+    bool shifted = s->ns[SPEC_NS_USER].own;
+    uid_t uid = shifted ? spec_outer_id(&s->uid_maps, s->process.uid) : s->process.uid;
+    gid_t gid = shifted ? spec_outer_id(&s->gid_maps, s->process.gid) : s->process.gid;
     int r;
 
     for (int i = 0; i < 3; i++)
@@ -189,13 +251,21 @@ static int make_pipes(struct launch *l, struct err *err)
 
 static uint64_t clone_flags(const struct spec *s)
 {
-    uint64_t f = CLONE_NEWPID | CLONE_NEWNS;
+    static const enum spec_ns_kind by_clone[] = {SPEC_NS_USER, SPEC_NS_PID, SPEC_NS_NET, SPEC_NS_IPC,
+                                                 SPEC_NS_UTS};
+    uint64_t f = CLONE_NEWNS;
 
-    f |= s->userns ? CLONE_NEWUSER : 0;
-    f |= s->ns_ipc ? CLONE_NEWIPC : 0;
-    f |= s->ns_uts ? CLONE_NEWUTS : 0;
-    f |= s->net != SPEC_NET_HOST ? CLONE_NEWNET : 0;
+    for (size_t i = 0; i < COUNT_OF(by_clone); i++)
+        f |= s->ns[by_clone[i]].own ? (uint64_t)enter_flag(by_clone[i]) : 0;
     return f;
+}
+
+static bool joins(const struct spec *s)
+{
+    for (int i = 0; i < SPEC_NS_COUNT_; i++)
+        if (s->ns[i].join)
+            return true;
+    return s->ns[SPEC_NS_TIME].own;
 }
 
 /* 0 in the child. Tries the best way first: straight into the v2 group; without; by the old call. */
@@ -227,50 +297,46 @@ static pid_t clone_box(struct launch *l)
     return pid;
 }
 
-static int write_maps(const struct launch *l, struct err *err)
-{
-    char name[40], map[64];
-    int r;
-
-    (void)snprintf(map, sizeof map, "0 %u %u\n", l->spec.id_shift, l->spec.id_count);
-    (void)snprintf(name, sizeof name, "/proc/%d/uid_map", (int)l->pid);
-    if ((r = fs_write_text(AT_FDCWD, name, map, err)) < 0)
-        return r;
-    (void)snprintf(name, sizeof name, "/proc/%d/gid_map", (int)l->pid);
-    return fs_write_text(AT_FDCWD, name, map, err);
-}
-
-/* Files keep their ids on disk and show the box's: shift the mounts. 1: this kernel or file system cannot. */
-static int shift_mounts(struct launch *l, struct err *err)
-{
-    struct child_trees *t = &l->child.trees;
-    struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};
-    AUTO_FD int ns = -1;
-    char name[40];
-
-    (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)l->pid);
-    ns = open(name, O_RDONLY | O_CLOEXEC);
-    if (ns < 0)
-        return err_errno(err, errno, "%s", name);
-    attr.userns_fd = (uint64_t)ns;
-    if (sys_mount_setattr(t->root, "", AT_EMPTY_PATH, &attr) != 0)
-        return 1;
-    for (unsigned i = 0; i < l->spec.n_mounts;
-         i++) /* where it cannot be shifted, ids of the host show as nobody */
-        if (t->mounts[i] >= 0)
-            (void)sys_mount_setattr(t->mounts[i], "", AT_EMPTY_PATH, &attr);
-    return 0;
-}
-
 static int set_oom(const struct launch *l, struct err *err)
 {
     char name[40], text[16];
 
-    if (!l->spec.oom_score_adj_set)
+    if (!l->spec.process.oom_score_adj_set)
         return 0;
     (void)snprintf(name, sizeof name, "/proc/%d/oom_score_adj", (int)l->pid);
-    (void)snprintf(text, sizeof text, "%d", l->spec.oom_score_adj);
-    return fs_write_text(AT_FDCWD, name, text, err);
+    (void)snprintf(text, sizeof text, "%d", l->spec.process.oom_score_adj);
+    return fs_write_text(AT_FDCWD, name, text, err) < 0 ? err_wrap(err, "process.oomScoreAdj") : 0;
+}
+
+/* In a user namespace of its own the child may not raise hard limits any more: that is for us. It sets them then. */
+static void raise_limits(const struct launch *l)
+{
+    const struct spec_process *p = &l->spec.process;
+
+    for (unsigned i = 0; l->spec.ns[SPEC_NS_USER].own && i < p->n_rlimits; i++) {
+        struct rlimit now;
+        if (prlimit(l->pid, p->rlimits[i].resource, NULL, &now) != 0 || now.rlim_max >= p->rlimits[i].hard)
+            continue;
+        now.rlim_max = p->rlimits[i].hard;
+        (void)prlimit(l->pid, p->rlimits[i].resource, &now, NULL);
+    }
+}
+
+/* Ids for the new namespace, and files that show them. 1: not here. */
+static int set_ids(struct launch *l, struct err *err)
+{
+    AUTO_FD int ns = -1;
+    char name[40];
+    int r;
+
+    if (l->spec.ns[SPEC_NS_USER].own) {
+        if ((r = idmap_write(l->pid, &l->spec.uid_maps, &l->spec.gid_maps, err)) < 0)
+            return r;
+        (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)l->pid);
+        if ((ns = open(name, O_RDONLY | O_CLOEXEC)) < 0)
+            return err_errno(err, errno, "%s", name);
+    }
+    return idmap_shift(&l->spec, &l->child.trees, ns >= 0 ? ns : l->enter.ns[SPEC_NS_USER], err);
 }
 
 /* The child waits: what only the host can do for it. 1: without user namespace, please. */
@@ -278,9 +344,8 @@ static int prepare_child(struct launch *l, struct err *err)
 {
     int r;
 
-    if (l->spec.userns && ((r = write_maps(l, err)) < 0 || (r = shift_mounts(l, err)) != 0))
-        return r;
-    if ((r = set_oom(l, err)) < 0)
+    raise_limits(l);
+    if ((r = set_ids(l, err)) != 0 || (r = set_oom(l, err)) < 0)
         return r;
     if (l->spec.net == SPEC_NET_BRIDGE) {
         if ((r = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
@@ -290,27 +355,55 @@ static int prepare_child(struct launch *l, struct err *err)
     return 0;
 }
 
-static int wait_report(struct launch *l, struct err *err)
+/* The namespaces are there: hooks in ours (config.md, "prestart" and "createRuntime"), then the child goes on. */
+static int run_hooks(struct launch *l, struct err *err)
+{
+    const struct spec_hooks *h = l->spec.hooks;
+    struct hooks_state s = {.id = l->spec.id,
+                            .status = "creating",
+                            .bundle = l->how->bundle,
+                            .annotations = l->how->annotations,
+                            .pid = l->pid};
+    int r;
+
+    if ((r = hooks_run(&h[SPEC_HOOK_PRESTART], "prestart", &s, false, err)) < 0 ||
+        (r = hooks_run(&h[SPEC_HOOK_CREATE_RUNTIME], "createRuntime", &s, false, err)) < 0)
+        return r;
+    return write(l->go[1], "h", 1) == 1 ? 0 : err_errno(err, errno, "release the child");
+}
+
+/* One report. 0: the end of the file. */
+static ssize_t next_report(struct launch *l, struct child_report *ret, struct err *err)
 {
     struct pollfd p = {.fd = l->report[0], .events = POLLIN};
-    struct child_report rep = {0};
+    bool hooks = l->spec.hooks[SPEC_HOOK_CREATE_CONTAINER].n + l->spec.hooks[SPEC_HOOK_START_CONTAINER].n > 0;
     ssize_t n;
 
-    close_pair((int[2]){steal_fd(&l->report[1]), -1});
     for (;;) {
-        int r = poll(&p, 1, SETUP_MS);
+        int r = poll(&p, 1, hooks ? -1 : SETUP_MS); /* hooks have their own time */
         if (r == 0)
             return err_set(err, ERR_TIMEOUT, "set-up hangs");
         if (r < 0 && errno == EINTR)
             continue;
-        n = read(l->report[0], &rep, sizeof rep);
+        n = read(l->report[0], ret, sizeof *ret);
         if (n >= 0 || errno != EINTR)
             break;
     }
-    if (n == 0 || rep.ready)
-        return 0;
-    if (n != sizeof rep)
-        return err_set(err, ERR_IO, "the child's report is cut");
+    return n == 0 || n == sizeof *ret ? n : err_set(err, ERR_IO, "the child's report is cut");
+}
+
+static int wait_report(struct launch *l, struct err *err)
+{
+    struct child_report rep;
+    ssize_t n;
+    int r;
+
+    (void)close(steal_fd(&l->report[1]));
+    while ((n = next_report(l, &rep, err)) > 0 && rep.stage == CHILD_HOOKS)
+        if ((r = run_hooks(l, err)) < 0)
+            return r;
+    if (n <= 0 || rep.stage == CHILD_READY)
+        return (int)n < 0 ? (int)n : 0;
     rep.err.msg[sizeof rep.err.msg - 1] = '\0';
     return err_set(err, rep.err.kind, "%s", rep.err.msg);
 }
@@ -348,40 +441,62 @@ static void undo(struct launch *l)
     l->net = (struct net_box){0};
 }
 
+static int spawn_child(struct launch *l, struct err *err)
+{
+    int r;
+
+    if (joins(&l->spec)) {
+        if ((r = enter_open_spec(&l->enter, &l->spec, err)) < 0)
+            return r;
+        l->enter.clone_flags = clone_flags(&l->spec);
+        l->enter.cgroup = l->cgroup;
+        l->enter.time = l->spec.ns[SPEC_NS_TIME].own ? &l->spec : NULL;
+        l->child.in_cgroup = true;
+        r = enter_spawn(&l->enter, &l->child, child_run, l->report[0], &l->pid, err);
+        if (r == 0)
+            l->pidfd = sys_pidfd_open(l->pid);
+        return r;
+    }
+    l->pid = clone_box(l);
+    if (l->pid == 0)
+        child_run(&l->child);
+    if (l->pid > 0)
+        return 0;
+    l->pid = 0;
+    return err_errno(err, errno, "make namespaces (clone)");
+}
+
+/* 1: not with a user namespace. */
 static int start_child(struct launch *l, struct err *err)
 {
+    bool userns = l->spec.ns[SPEC_NS_USER].own;
     int r;
 
     if ((r = open_trees(l, err)) < 0)
         return r;
-    if (l->spec.userns && !l->child.modern)
+    if (userns && l->spec.rootfs_idmap && !l->child.modern) {
+        (void)err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts here");
         return 1;
+    }
     ops_make(&l->spec, l->how->hold_fd >= 0, &l->ops);
     if ((r = high_pipe(l->go, err)) < 0 || (r = high_pipe(l->report, err)) < 0)
         return r;
     l->child.go_fd = l->go[0];
+    l->child.parent_fd = l->go[1];
     l->child.report_fd = l->report[1];
-    l->pid = clone_box(l);
-    if (l->pid == 0) {
-        (void)close(l->go[1]);
-        child_run(&l->child);
-    }
-    if (l->pid < 0) {
-        l->pid = 0;
-        return l->spec.userns ? 1 : err_errno(err, errno, "clone");
-    }
-    if ((r = prepare_child(l, err)) != 0)
-        return r;
-    return 0;
+    if ((r = spawn_child(l, err)) < 0)
+        return userns && !l->how->exact ? 1 : r;
+    return prepare_child(l, err);
 }
 
-/* The child knows its address only from us: it is written before "go" into memory that it does not share, so
- * it goes along with the byte. */
+/* What the child knows only from us is written before "go" into memory that it does not share: it goes along. */
 static int release_child(struct launch *l, struct err *err)
 {
+    struct child_go go = {.pid = l->pid};
     int r;
 
-    if (write(l->go[1], l->net.address, sizeof l->net.address) != sizeof l->net.address)
+    memcpy(go.address, l->net.address, sizeof go.address);
+    if (write(l->go[1], &go, sizeof go) != sizeof go)
         return err_errno(err, errno, "release the child");
     r = wait_report(l, err);
     return r < 0 ? r : check_alive(l, err);
@@ -396,6 +511,7 @@ static void init_fds(struct launch *l)
     l->go[0] = l->go[1] = l->report[0] = l->report[1] = -1;
     l->out[0] = l->out[1] = l->err[0] = l->err[1] = -1;
     l->pidfd = -1;
+    enter_init(&l->enter);
 }
 
 static int try_start(struct launch *l, struct err *err)
@@ -409,6 +525,12 @@ static int try_start(struct launch *l, struct err *err)
     l->child.cgroup = l->cgroup;
     l->child.hold_fd = l->how->hold_fd;
     l->child.preserve_fds = l->how->preserve_fds;
+    l->child.console_fd = l->how->console_fd;
+    l->child.listener_fd = l->child.filter.listener ? l->how->listener_fd : -1;
+    l->child.init_fd = -1;
+    l->child.no_pivot = l->how->no_pivot;
+    l->child.bundle = l->how->bundle;
+    l->child.annotations = l->how->annotations;
     r = make_pipes(l, err);
     if (r == 0)
         r = start_child(l, err);
@@ -420,6 +542,8 @@ static int try_start(struct launch *l, struct err *err)
         close_pair(l->err);
     }
     close_trees(&l->child.trees);
+    enter_done(&l->enter);
+    ops_done(&l->ops);
     close_pair(l->go);
     close_pair(l->report);
     close_pair((int[2]){steal_fd(&l->out[1]), steal_fd(&l->err[1])});
@@ -471,8 +595,11 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
     if ((r = make_group(l, cgroup_path, err)) < 0)
         return r;
     r = try_start(l, err);
+    if (r == 1 && l->how->exact)
+        r = err->kind ? -(int)err->kind
+                      : err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts on this file system");
     if (r == 1) {
-        l->spec.userns = false;
+        l->spec.ns[SPEC_NS_USER].own = l->spec.rootfs_idmap = false;
         field(&l->rep.userns, CGROUP_DEGRADED, "no user namespace or no id-mapped mounts here");
         r = try_start(l, err);
     }
@@ -481,11 +608,23 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
     return r;
 }
 
+/* A user namespace without mappings: our own range, a plain user's own id. */
+static void default_maps(struct spec *s)
+{
+    bool root = geteuid() == 0;
+
+    if (!s->ns[SPEC_NS_USER].own || s->uid_maps.n > 0)
+        return;
+    s->uid_maps = spec_id_range(root ? SPEC_ID_SHIFT : geteuid(), root ? 65536 : 1);
+    s->gid_maps = spec_id_range(root ? SPEC_ID_SHIFT : getegid(), root ? 65536 : 1);
+    s->rootfs_idmap = s->rootfs_idmap && root;
+}
+
 int box_launch(const struct cgroup_host *h, const struct spec *s, const struct box_how *how,
                struct box_started *ret, struct err *err)
 {
     struct launch *l;
-    char path[160];
+    char path[sizeof ret->id.cgroup_path];
     int r = spec_check(s, err);
 
     if (r < 0)
@@ -497,6 +636,7 @@ int box_launch(const struct cgroup_host *h, const struct spec *s, const struct b
     l->host = h;
     l->how = how;
     l->spec = *s;
+    default_maps(&l->spec);
     field(&l->rep.network, s->net == SPEC_NET_HOST ? CGROUP_NOT_ASKED : CGROUP_ENFORCED, "");
     r = launch_in(l, path, err);
     if (r == 0)
@@ -510,7 +650,8 @@ int box_launch(const struct cgroup_host *h, const struct spec *s, const struct b
 
 int box_start(const struct cgroup_host *h, const struct spec *s, struct box_started *ret, struct err *err)
 {
-    static const struct box_how how = {.pipes = true, .stdio = {-1, -1, -1}, .hold_fd = -1};
+    static const struct box_how how = {
+        .pipes = true, .stdio = {-1, -1, -1}, .hold_fd = -1, .console_fd = -1, .listener_fd = -1};
 
     return box_launch(h, s, &how, ret, err);
 }

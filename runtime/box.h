@@ -9,10 +9,10 @@
 
 /* What it takes to find a running box again after a restart of ours: plain data, saved by the caller. */
 struct box_id {
-    char id[LIM_NAME_BYTES];
+    char id[LIM_ID_BYTES];
     pid_t pid;            /* pid 1 of the box, as the host sees it */
     uint64_t start_ticks; /* sys_proc_start(pid): the identity */
-    char cgroup_path[160];
+    char cgroup_path[320];
     enum spec_net net;
     char host_ip[16]; /* bridge: the box's IPv4 address, "" otherwise */
 };
@@ -47,16 +47,15 @@ void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgrou
  * ours. */
 int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err);
 
-/* Run one more program inside: all its namespaces, cgroup, user, no caps, seccomp as the box. Returns its pid
- * (a child of the caller) and pipe ends as asked. stdio fds < 0: /dev/null. Errors: NOTFOUND, DENIED, IO. */
+/* Run one more program inside: all its namespaces, its cgroup, the rest as its spec_process says. Returns its pid
+ * (a child of the caller). stdio fds < 0: /dev/null. Errors: NOTFOUND, DENIED, IO. */
 struct box_exec {
-    const char *const *args;
-    const char *const *env; /* NULL: only PATH */
-    const char *cwd;        /* NULL: "/" */
-    uint32_t uid, gid;
-    int stdin_fd, stdout_fd, stderr_fd; /* borrowed */
-    bool seccomp_default;
-    bool terminal_ctty; /* stdin is a pty slave: make it the controlling terminal */
+    const struct spec_process *process;
+    int stdin_fd, stdout_fd, stderr_fd; /* borrowed; ignored with process->terminal */
+    int console_fd;         /* process->terminal: a connected unix socket that gets the master; else -1 */
+    bool ctty;              /* stdin is a terminal's slave of ours: make it the controlling terminal */
+    unsigned preserve_fds;  /* 3 .. 3+n-1 of ours go to the program */
+    const char *sub_cgroup; /* below the box's; NULL: the box's */
 };
 int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x,
                    pid_t *ret_pid, int *ret_pidfd, struct err *err);

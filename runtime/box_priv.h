@@ -7,13 +7,19 @@
 
 /* How a box is launched, beyond its spec. */
 struct box_how {
+    bool exact;   /* what cannot be done as the spec says is an error, not a degraded field of the report */
     bool pipes;   /* stdout and stderr go to new pipes (box_started.out_fd, err_fd), stdin is /dev/null */
     int stdio[3]; /* else: borrowed descriptors; -1: /dev/null */
     int hold_fd;  /* OCI create: the program starts when one byte can be read here; -1: at once */
-    unsigned preserve_fds; /* 3 .. 3+n-1 of ours go to the program */
+    int console_fd, listener_fd; /* connected unix sockets, see child.h; -1 */
+    unsigned preserve_fds;       /* 3 .. 3+n-1 of ours go to the program */
+    bool no_pivot;
+    const char *bundle, *annotations; /* for hooks */
 };
 int box_launch(const struct cgroup_host *h, const struct spec *s, const struct box_how *how,
                struct box_started *ret, struct err *err);
+/* The filter that a process asks for: ours or its own; none where the kernel has none. */
+struct spec_filter box_filter(const struct spec_process *p);
 /* Can this kernel filter system calls? */
 bool box_has_seccomp(void);
 

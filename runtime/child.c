@@ -10,17 +10,20 @@
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/child_mount.h"
+#include "runtime/hooks.h"
 #include "runtime/net.h"
 
 static int op_hide(struct child *c, const struct op *op, struct err *err)
@@ -35,7 +38,7 @@ static int op_hide(struct child *c, const struct op *op, struct err *err)
 
 static int op_cgroup(struct child *c, const struct op *op, struct err *err)
 {
-    int r = cgroup_attach_self(c->cgroup, c->in_v2);
+    int r = c->in_cgroup ? 0 : cgroup_attach_self(c->cgroup, c->in_v2);
 
     (void)op;
     return r < 0 ? err_errno(err, -r, "attach") : 0;
@@ -44,7 +47,7 @@ static int op_cgroup(struct child *c, const struct op *op, struct err *err)
 static int op_wait(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
-    if (read(c->go_fd, c->address, sizeof c->address) != sizeof c->address)
+    if (read(c->go_fd, &c->go, sizeof c->go) != sizeof c->go)
         return err_set(err, ERR_IO, "the parent has gone");
     return 0;
 }
@@ -52,9 +55,7 @@ static int op_wait(struct child *c, const struct op *op, struct err *err)
 static int op_be_root(struct child *c, const struct op *op, struct err *err)
 {
     (void)c, (void)op;
-    if (syscall(SYS_setgroups, 0, NULL) != 0 || setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
-        return err_errno(err, errno, "user namespace");
-    return 0;
+    return child_be_root(err);
 }
 
 static int op_loopback(struct child *c, const struct op *op, struct err *err)
@@ -69,7 +70,7 @@ static int op_loopback(struct child *c, const struct op *op, struct err *err)
 static int op_address(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
-    return c->address[0] ? net_inner_up("eth0", c->address, err) : 0;
+    return c->go.address[0] ? net_inner_up("eth0", c->go.address, err) : 0;
 }
 
 static int op_hostname(struct child *c, const struct op *op, struct err *err)
@@ -78,6 +79,24 @@ static int op_hostname(struct child *c, const struct op *op, struct err *err)
 
     (void)op;
     return sethostname(name, strlen(name)) == 0 ? 0 : err_errno(err, errno, "sethostname %s", name);
+}
+
+static int op_domainname(struct child *c, const struct op *op, struct err *err)
+{
+    const char *name = c->spec->domainname;
+
+    (void)op;
+    return setdomainname(name, strlen(name)) == 0 ? 0 : err_errno(err, errno, "setdomainname %s", name);
+}
+
+static int op_sysctl(struct child *c, const struct op *op, struct err *err)
+{
+    const struct spec_sysctl *s = &c->spec->sysctls[op->index];
+    char path[256];
+
+    if (!str_fmt(path, sizeof path, "sys/%s", s->path))
+        return err_set(err, ERR_INVALID, "name too long");
+    return fs_write_text(c->proc_fd, path, s->value, err);
 }
 
 static int op_cgroup_ns(struct child *c, const struct op *op, struct err *err)
@@ -98,7 +117,7 @@ static int op_keyring(struct child *c, const struct op *op, struct err *err)
 
 static int op_rlimit(struct child *c, const struct op *op, struct err *err)
 {
-    const struct spec_rlimit *l = &c->spec->rlimits[op->index];
+    const struct spec_rlimit *l = &c->spec->process.rlimits[op->index];
     struct rlimit r = {l->soft, l->hard};
 
     if (setrlimit(l->resource, &r) != 0)
@@ -107,33 +126,53 @@ static int op_rlimit(struct child *c, const struct op *op, struct err *err)
     return 0;
 }
 
+int child_open_null(int *ret_fd, struct err *err)
+{
+    struct stat st;
+    int fd = open("/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) {
+        *ret_fd = fd;
+        return 0;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return err_set(err, ERR_NOTFOUND,
+                   "no null device at /dev/null of the container, and no descriptor given");
+}
+
 static int op_stdio(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
     for (int i = 0; i < 3; i++) {
-        int from = c->stdio[i] >= 0 ? c->stdio[i] : c->null_fd;
-        if (from < 0)
-            return err_set(err, ERR_INVALID, "no /dev in this container and no descriptor %d given", i);
-        if (dup2(from, i) < 0) /* none of ours is below 3: see box.c */
+        if (c->stdio[i] < 0 && c->null_fd < 0 && child_open_null(&c->null_fd, err) < 0)
+            return -(int)err->kind;
+        if (dup2(c->stdio[i] >= 0 ? c->stdio[i] : c->null_fd, i) < 0) /* none of ours is below 3: see box.c */
             return err_errno(err, errno, "dup2");
     }
+    if ((c->ctty || c->spec->process.terminal) && ioctl(0, TIOCSCTTY, 0) != 0)
+        return err_errno(err, errno, "controlling terminal");
     return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
 }
 
 static int op_close(struct child *c, const struct op *op, struct err *err)
 {
-    int keep[2], n = 0, first = 3 + (int)c->preserve_fds;
+    int all[] = {c->report_fd, c->hold_fd, c->listener_fd, c->init_fd}, keep[COUNT_OF(all)];
+    unsigned n = 0;
 
     (void)op, (void)err;
-    if (c->hold_fd >= 0)
-        keep[n++] = c->hold_fd;
-    keep[n++] = c->report_fd;
-    if (n == 2 && keep[0] > keep[1]) {
-        int swap = keep[0];
-        keep[0] = keep[1];
-        keep[1] = swap;
-    }
-    sys_close_from(first, keep, (unsigned)n);
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        if (all[i] >= 0)
+            keep[n++] = all[i];
+    qsort(keep, n, sizeof *keep, compare);
+    sys_close_from(3 + (int)c->preserve_fds, keep, n);
+    for (unsigned i = 0; i < c->preserve_fds; i++) /* the caller may have opened them O_CLOEXEC */
+        (void)fcntl(3 + (int)i, F_SETFD, 0);
     return 0;
 }
 
@@ -155,46 +194,56 @@ static int op_signals(struct child *c, const struct op *op, struct err *err)
     return 0;
 }
 
-static int op_seccomp(struct child *c, const struct op *op, struct err *err)
-{
-    (void)op;
-    return c->filter ? child_filter(c->filter, c->n_filter, err) : 0;
-}
-
-static int op_bound(struct child *c, const struct op *op, struct err *err)
-{
-    (void)op;
-    return child_drop_bounding(c->spec->caps, err);
-}
-
-static int op_user(struct child *c, const struct op *op, struct err *err)
-{
-    const struct spec *s = c->spec;
-
-    (void)op;
-    return child_set_user(s->uid, s->gid, s->groups, s->n_groups, s->caps, err);
-}
-
 static int op_cwd(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
-    (void)umask((mode_t)c->spec->umask);
-    return child_chdir(c->spec->cwd, err);
+    (void)umask((mode_t)c->spec->process.umask);
+    return child_chdir(c->spec->process.cwd, err);
 }
 
-static int op_program(struct child *c, const struct op *op, struct err *err)
+static void report(struct child *c, enum child_stage stage)
+{
+    struct child_report rep = {.stage = stage};
+
+    (void)!write(c->report_fd, &rep, sizeof rep);
+}
+
+static int run_hooks(struct child *c, enum spec_hook_kind kind, const char *name, const char *status,
+                     struct err *err)
+{
+    struct hooks_state s = {.id = c->spec->id,
+                            .status = status,
+                            .bundle = c->bundle,
+                            .annotations = c->annotations,
+                            .pid = c->go.pid};
+
+    return hooks_run(&c->spec->hooks[kind], name, &s, false, err);
+}
+
+/* Namespaces and mounts are there, the host's tree is still in sight: the parent's hooks, then ours. */
+static int op_create_hooks(struct child *c, const struct op *op, struct err *err)
+{
+    char go;
+
+    (void)op;
+    report(c, CHILD_HOOKS);
+    if (read(c->go_fd, &go, 1) != 1)
+        return err_set(err, ERR_IO, "the parent has gone");
+    return run_hooks(c, SPEC_HOOK_CREATE_CONTAINER, "createContainer", "creating", err);
+}
+
+static int op_start_hooks(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
-    return child_find_program(c->spec->args[0], c->spec->env, c->program, sizeof c->program, err);
+    return run_hooks(c, SPEC_HOOK_START_CONTAINER, "startContainer", "created", err);
 }
 
 static int op_hold(struct child *c, const struct op *op, struct err *err)
 {
-    struct child_report rep = {.ready = true};
     char go;
 
     (void)op;
-    (void)!write(c->report_fd, &rep, sizeof rep);
+    report(c, CHILD_READY);
     (void)close(c->report_fd);
     c->report_fd = -1;
     if (read(c->hold_fd, &go, 1) != 1)
@@ -206,16 +255,32 @@ static int op_hold(struct child *c, const struct op *op, struct err *err)
 static int op_no_new_privs(struct child *c, const struct op *op, struct err *err)
 {
     (void)c, (void)op;
-    return child_no_new_privs(err);
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : err_errno(err, errno, "prctl");
+}
+
+/* Our init gets the program as its arguments; it is no file of the image, and needs none. */
+static void exec_init(struct child *c, char *const *args, char *const *env)
+{
+    char *list[LIM_CONFIG_LIST + 2] = {(char *)(uintptr_t) "init", c->program};
+    unsigned n = 2;
+
+    for (args++; *args && n < COUNT_OF(list) - 1; args++)
+        list[n++] = *args;
+    (void)syscall(SYS_execveat, c->init_fd, "", list, env, AT_EMPTY_PATH);
 }
 
 static int op_exec(struct child *c, const struct op *op, struct err *err)
 {
     static const char *const no_env[] = {NULL};
-    const char *const *env = c->spec->env ? c->spec->env : no_env;
+    const struct spec_process *p = &c->spec->process;
+    char *const *env = (char *const *)(uintptr_t)(p->env ? p->env : no_env);
+    char *const *args = (char *const *)(uintptr_t)p->args;
 
     (void)op;
-    (void)execve(c->program, (char *const *)(uintptr_t)c->spec->args, (char *const *)(uintptr_t)env);
+    if (c->init_fd >= 0)
+        exec_init(c, args, env);
+    else
+        (void)execve(c->program, args, env);
     if (errno == ENOENT)
         return err_set(err, ERR_NOTFOUND, "%s: its interpreter is not in the image", c->program);
     if (errno == EACCES || errno == ENOEXEC)
@@ -233,37 +298,46 @@ static int (*const steps[])(struct child *, const struct op *, struct err *) = {
     [OP_LOOPBACK] = op_loopback,
     [OP_ADDRESS] = op_address,
     [OP_HOSTNAME] = op_hostname,
+    [OP_DOMAINNAME] = op_domainname,
+    [OP_SYSCTL] = op_sysctl,
     [OP_ROOT] = child_op_root,
     [OP_MOUNT] = child_op_mount,
     [OP_DEVICES] = child_op_devices,
+    [OP_DEVICE] = child_op_device,
     [OP_READ_ONLY] = child_op_read_only,
     [OP_MASK] = child_op_mask,
+    [OP_CONSOLE] = child_op_console,
+    [OP_CREATE_HOOKS] = op_create_hooks,
     [OP_SEAL_ROOT] = child_op_seal_root,
     [OP_PIVOT] = child_op_pivot,
+    [OP_PROPAGATION] = child_op_propagation,
     [OP_CGROUP_NS] = op_cgroup_ns,
     [OP_KEYRING] = op_keyring,
     [OP_RLIMIT] = op_rlimit,
+    [OP_SCHEDULER] = child_op_scheduler,
+    [OP_PERSONALITY] = child_op_personality,
     [OP_STDIO] = op_stdio,
+    [OP_LABEL] = child_op_label,
     [OP_CLOSE] = op_close,
     [OP_SIGNALS] = op_signals,
-    [OP_SECCOMP_PRIVILEGED] = op_seccomp,
-    [OP_BOUND] = op_bound,
-    [OP_USER] = op_user,
+    [OP_SECCOMP_PRIVILEGED] = child_op_seccomp,
+    [OP_BOUND] = child_op_bound,
+    [OP_USER] = child_op_user,
     [OP_CWD] = op_cwd,
-    [OP_PROGRAM] = op_program,
+    [OP_PROGRAM] = child_op_program,
     [OP_HOLD] = op_hold,
+    [OP_START_HOOKS] = op_start_hooks,
     [OP_NO_NEW_PRIVS] = op_no_new_privs,
-    [OP_SECCOMP] = op_seccomp,
+    [OP_SECCOMP] = child_op_seccomp,
     [OP_EXEC] = op_exec,
 };
 static_assert(COUNT_OF(steps) == OP_KIND_COUNT_, "each step has a function");
 
-void child_run(struct child *c)
+static void walk(struct child *c)
 {
-    struct child_report rep = {.ready = false};
+    struct child_report rep = {.stage = CHILD_FAILED};
     char text[LIM_PATH_BYTES + 64];
 
-    c->proc_fd = c->place_fd = c->root_fd = c->null_fd = -1;
     for (unsigned i = 0; i < c->ops->n; i++) {
         const struct op *op = &c->ops->list[i];
         if (steps[op->kind](c, op, &rep.err) >= 0)
@@ -275,5 +349,19 @@ void child_run(struct child *c)
             (void)dprintf(2, "limpet: %s: %s\n", c->spec->id, rep.err.msg);
         break;
     }
+}
+
+void child_run(struct child *c)
+{
+    (void)close(c->parent_fd);
+    c->proc_fd = c->place_fd = c->root_fd = c->null_fd = -1;
+    walk(c);
+    _exit(127);
+}
+
+void child_run_exec(struct child *c)
+{
+    c->place_fd = c->root_fd = c->null_fd = -1;
+    walk(c);
     _exit(127);
 }

@@ -1,60 +1,81 @@
-/* child.h - inside of box_start, between clone and exec: walk the list of steps (ops.h). Everything that
- * needs the host's view (sources of binds, the filter, cgroups) was opened by the parent and is inherited.
+/* child.h - inside of box_start and box_exec_start, between clone and exec: walk the list of steps (ops.h). Everything
+ * that needs the host's view (sources of binds, the filter, cgroups) was opened by the parent and is inherited.
  * Private to runtime/. */
 #ifndef RUNTIME_CHILD_H
 #define RUNTIME_CHILD_H
-#include <linux/filter.h>
+#include <sys/types.h>
 
 #include "runtime/ops.h"
 
-#define CHILD_NODES 6
-struct child_node {
-    const char *name;
-    unsigned major, minor;
-};
-extern const struct child_node child_nodes[CHILD_NODES]; /* devices that every box has */
-
-/* Detached mounts that the parent cloned (open_tree); -1: the kernel cannot, the child binds by path. */
+/* Detached mounts that the parent cloned (open_tree); -1: the kernel cannot, or we may not: the child binds by path. */
 struct child_trees {
     int root;
-    int mounts[LIM_MOUNTS + 16];
-    int nodes[CHILD_NODES];
+    int mounts[SPEC_MOUNTS];
+};
+/* What only the parent knows, and only after the clone. */
+struct child_go {
+    char address[16]; /* bridge: "10.88.77.5" */
+    pid_t pid;        /* of the child, as the host sees it */
 };
 struct child {
     const struct spec *spec;
     const struct ops *ops;
     const struct cgroup *cgroup;
-    bool in_v2;  /* cloned into the v2 group already */
-    bool modern; /* the kernel has open_tree, move_mount, mount_setattr */
+    bool in_v2;     /* cloned into the v2 group already */
+    bool in_cgroup; /* into all of them, by the one who cloned us */
+    bool modern;    /* the kernel has open_tree, move_mount, mount_setattr, and the parent could use them */
+    bool no_pivot;  /* move the mount and chroot instead */
     struct child_trees trees;
-    int report_fd; /* write end: one struct child_report, or nothing but the end of file when exec went well
-                    */
-    int go_fd;     /* read end: the address (see below) when the parent is ready */
-    int hold_fd;   /* OCI create: one byte starts the program; -1 */
-    int stdio[3];  /* -1: the box's /dev/null */
+    int report_fd;   /* write end: struct child_report, or nothing but the end of file when exec went well */
+    int go_fd;       /* read end: struct child_go when the parent is ready, one byte after its hooks */
+    int parent_fd;   /* the other end of go_fd, inherited: to be closed */
+    int hold_fd;     /* OCI create: one byte starts the program; -1 */
+    int console_fd;  /* terminal: a connected unix socket that gets the master; -1 */
+    int listener_fd; /* seccomp: a connected unix socket that gets the notification descriptor; -1 */
+    int init_fd;     /* execute this with the program as its arguments; -1 */
+    int stdio[3];    /* -1: the box's /dev/null */
+    bool ctty;       /* stdin becomes the controlling terminal */
     unsigned preserve_fds; /* CLI: 3 .. 3+n-1 stay open */
-    const struct sock_filter *filter;
-    unsigned short n_filter;
-    char address[16]; /* bridge: "10.88.77.5"; comes through go_fd */
+    struct spec_filter filter;
+    const char *bundle, *annotations; /* for hooks */
     /* The child's own. */
+    struct child_go go;
     int proc_fd, place_fd, root_fd, null_fd;
     char program[LIM_PATH_BYTES];
 };
+enum child_stage {
+    CHILD_FAILED, /* err */
+    CHILD_PID,    /* pid: from the one in between, see enter.h */
+    CHILD_HOOKS,  /* the parent's hooks may run */
+    CHILD_READY,  /* OP_HOLD reached */
+};
 struct child_report {
-    bool ready; /* OP_HOLD reached; else err */
+    enum child_stage stage;
+    pid_t pid;
     struct err err;
 };
 /* Never returns. */
 void child_run(struct child *c) __attribute__((noreturn));
+/* The same for a process that only joins: c->proc_fd is the host's procfs, the rest of its own is unset. */
+void child_run_exec(struct child *c) __attribute__((noreturn));
 
-/* The tail that box_exec_start shares: no ambient, no bounding set, groups, ids, capabilities. */
-int child_drop_bounding(uint64_t caps, struct err *err);
-int child_set_user(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned n_groups, uint64_t caps,
-                   struct err *err);
-int child_no_new_privs(struct err *err);
-int child_filter(const struct sock_filter *filter, unsigned short n, struct err *err);
+/* /proc of the mount namespace that we are in, proven to be procfs. */
+int child_open_proc(int *ret_fd, struct err *err);
+
+/* Steps that stand in other files. */
+int child_op_console(struct child *c, const struct op *op, struct err *err);
+int child_op_scheduler(struct child *c, const struct op *op, struct err *err);
+int child_op_personality(struct child *c, const struct op *op, struct err *err);
+int child_op_label(struct child *c, const struct op *op, struct err *err);
+int child_op_bound(struct child *c, const struct op *op, struct err *err);
+int child_op_user(struct child *c, const struct op *op, struct err *err);
+int child_op_seccomp(struct child *c, const struct op *op, struct err *err);
+int child_op_program(struct child *c, const struct op *op, struct err *err);
+
+/* Become user and group 0 of the user namespace that we are in; groups go where that is allowed. */
+int child_be_root(struct err *err);
 int child_chdir(const char *cwd, struct err *err);
 void child_reset_signals(void);
-/* args[0] as execvp would find it with PATH of env, into dst. Errors: NOTFOUND, DENIED. */
-int child_find_program(const char *name, const char *const *env, char *dst, size_t size, struct err *err);
+/* "0-3,7" as a mask for sched_setaffinity(2). False: not such a list, or a processor above 1023. */
+bool child_parse_cpus(const char *list, unsigned long *mask, size_t words);
 #endif

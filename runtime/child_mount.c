@@ -19,42 +19,57 @@
 #include "platform/sys.h"
 
 #define AT_RECURSIVE_ 0x8000
-#define FD_TEXT       32
-
-const struct child_node child_nodes[CHILD_NODES] = {
-    {"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
-};
 
 /* A descriptor as a path for mount(2): relative to the host's procfs, which is our working folder and was
  * checked. */
-static const char *fd_text(int fd, char dst[FD_TEXT])
+const char *child_fd_text(int fd, char dst[CHILD_FD_TEXT])
 {
-    (void)snprintf(dst, FD_TEXT, "self/fd/%d", fd);
+    (void)snprintf(dst, CHILD_FD_TEXT, "self/fd/%d", fd);
     return dst;
+}
+
+int child_open_proc(int *ret_fd, struct err *err)
+{
+    AUTO_FD int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct statfs st;
+
+    if (fd < 0 || fstatfs(fd, &st) != 0 || st.f_type != PROC_SUPER_MAGIC)
+        return err_set(err, ERR_UNSUPPORTED, "/proc of the host is no procfs");
+    *ret_fd = fd > 2 ? steal_fd(&fd) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return *ret_fd >= 0 ? 0 : err_errno(err, errno, "/proc");
+}
+
+/* Does the host have a say inside: volumes that follow its mounts? */
+static bool hears_host(const struct spec *s)
+{
+    unsigned long all = s->propagation;
+
+    for (unsigned i = 0; i < s->n_mounts; i++)
+        all |= s->mounts[i].propagation;
+    return (all & (MS_SHARED | MS_SLAVE)) != 0;
 }
 
 int child_op_private(struct child *c, const struct op *op, struct err *err)
 {
-    struct statfs st;
+    int r;
 
     (void)op;
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    if (mount(NULL, "/", NULL, MS_REC | (hears_host(c->spec) ? MS_SLAVE : MS_PRIVATE), NULL) != 0)
         return err_errno(err, errno, "mount");
-    c->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (c->proc_fd < 0 || fstatfs(c->proc_fd, &st) != 0 || st.f_type != PROC_SUPER_MAGIC)
-        return err_set(err, ERR_UNSUPPORTED, "/proc of the host is no procfs");
+    if ((r = child_open_proc(&c->proc_fd, err)) < 0)
+        return r;
     return fchdir(c->proc_fd) == 0 ? 0 : err_errno(err, errno, "/proc");
 }
 
 /* Open in our mount namespace what fd names in the parent's; proven to be the same file. */
 static int reopen_here(int fd, const char *path, int *ret_fd, struct err *err)
 {
-    char name[LIM_PATH_BYTES], link[FD_TEXT];
+    char name[LIM_PATH_BYTES], link[CHILD_FD_TEXT];
     struct stat want, got;
     AUTO_FD int here = -1;
 
     if (fd >= 0) {
-        ssize_t n = readlink(fd_text(fd, link), name, sizeof name - 1);
+        ssize_t n = readlink(child_fd_text(fd, link), name, sizeof name - 1);
         if (n <= 0)
             return err_errno(err, n < 0 ? errno : ENOENT, "descriptor %d", fd);
         name[n] = '\0';
@@ -76,29 +91,29 @@ int child_op_find_root(struct child *c, const struct op *op, struct err *err)
     return reopen_here(c->spec->rootfs_fd, c->spec->rootfs_path, &c->place_fd, err);
 }
 
-/* Change the flags of the mount that fd is the top of (old kernels); what it has already stays. */
-static int remount_flags(int fd, unsigned long add, struct err *err)
+/* Change the flags of the mount that fd is the top of (old kernels); what it has already stays, but for clear. */
+static int remount_flags(int fd, unsigned long add, unsigned long clear, struct err *err)
 {
     static const unsigned long pairs[][2] = {{ST_NOSUID, MS_NOSUID},    {ST_NODEV, MS_NODEV},
                                              {ST_NOEXEC, MS_NOEXEC},    {ST_RDONLY, MS_RDONLY},
                                              {ST_NOATIME, MS_NOATIME},  {ST_NODIRATIME, MS_NODIRATIME},
                                              {ST_RELATIME, MS_RELATIME}};
-    char link[FD_TEXT];
+    char link[CHILD_FD_TEXT];
     struct statvfs st;
 
     if (fstatvfs(fd, &st) != 0)
         return err_errno(err, errno, "statvfs");
     for (size_t i = 0; i < COUNT_OF(pairs); i++)
-        if (st.f_flag & pairs[i][0])
+        if (st.f_flag & pairs[i][0] && !(clear & pairs[i][1]))
             add |= pairs[i][1];
-    if (mount(NULL, fd_text(fd, link), NULL, MS_REMOUNT | MS_BIND | add, NULL) != 0)
+    if (mount(NULL, child_fd_text(fd, link), NULL, MS_REMOUNT | MS_BIND | add, NULL) != 0)
         return err_errno(err, errno, "remount");
     return 0;
 }
 
 int child_op_root(struct child *c, const struct op *op, struct err *err)
 {
-    char link[FD_TEXT];
+    char link[CHILD_FD_TEXT];
     int fd = -1, r;
 
     (void)op;
@@ -109,14 +124,14 @@ int child_op_root(struct child *c, const struct op *op, struct err *err)
         c->root_fd = c->trees.root;
         return 0;
     }
-    fd_text(c->place_fd, link);
+    child_fd_text(c->place_fd, link);
     if (mount(link, link, NULL, MS_BIND | MS_REC, NULL) != 0)
         return err_errno(err, errno, "bind");
     r = reopen_here(c->spec->rootfs_fd, c->spec->rootfs_path, &fd, err); /* now the top of the new mount */
     if (r < 0)
         return r;
     c->root_fd = fd;
-    return remount_flags(fd, MS_NODEV, err);
+    return c->spec->rootfs_no_dev ? remount_flags(fd, MS_NODEV, 0, err) : 0;
 }
 
 static const char *below(const char *path)
@@ -125,7 +140,7 @@ static const char *below(const char *path)
 }
 
 /* Folders of the way to path (exclusive), each made if missing. The last stands in *ret_fd. */
-static int make_parents(int root_fd, const char *path, int *ret_fd, const char **ret_last, struct err *err)
+int child_make_parents(int root_fd, const char *path, int *ret_fd, const char **ret_last, struct err *err)
 {
     AUTO_FD int at = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
     char part[LIM_PATH_BYTES];
@@ -152,7 +167,7 @@ static int make_target(int root_fd, const char *target, bool is_dir, struct err 
     AUTO_FD int file = -1;
     const char *last = target;
     char name[256];
-    int r = make_parents(root_fd, target, &parent, &last, err);
+    int r = child_make_parents(root_fd, target, &parent, &last, err);
 
     if (r < 0)
         return r;
@@ -212,7 +227,7 @@ static int bind_path(struct child *c, const struct spec_mount *m, struct err *er
     AUTO_FD int source = -1;
     AUTO_FD int target = -1;
     AUTO_FD int top = -1;
-    char from[FD_TEXT], to[FD_TEXT];
+    char from[CHILD_FD_TEXT], to[CHILD_FD_TEXT];
     struct stat st;
     int r = reopen_here(m->source_fd, m->source, &source, err);
 
@@ -222,125 +237,125 @@ static int bind_path(struct child *c, const struct spec_mount *m, struct err *er
         return err_errno(err, errno, "source");
     if ((r = open_target(c, m, S_ISDIR(st.st_mode), &target, err)) < 0)
         return r;
-    if (mount(fd_text(source, from), fd_text(target, to), NULL, MS_BIND | (m->recursive ? MS_REC : 0),
-              NULL) != 0)
+    if (mount(child_fd_text(source, from), child_fd_text(target, to), NULL,
+              MS_BIND | (m->recursive ? MS_REC : 0), NULL) != 0)
         return err_errno(err, errno, "bind");
     if ((r = open_target(c, m, S_ISDIR(st.st_mode), &top, err)) < 0)
         return r;
-    return remount_flags(top, ops_mount_flags(m), err);
+    if ((r = remount_flags(top, ops_mount_flags(m), m->clear, err)) < 0)
+        return r;
+    return child_finish_mount(m, top, err);
 }
 
-static const char *mount_data(const struct spec_mount *m, char *dst, size_t size)
+/* Options for mount(2), in the arena of one text: what the kind has, what was asked, SELinux's label. */
+static bool mount_data(const struct child *c, const struct spec_mount *m, char *dst, size_t size)
 {
-    size_t at;
+    bool labels = c->spec->mount_label && (m->kind == SPEC_MOUNT_TMPFS || m->kind == SPEC_MOUNT_DEVPTS ||
+                                           m->kind == SPEC_MOUNT_MQUEUE || m->kind == SPEC_MOUNT_FS);
+    size_t at = 0;
 
-    switch (m->kind) {
-    case SPEC_MOUNT_TMPFS:
-        at = (size_t)snprintf(dst, size, "mode=%04o", m->mode);
-        if (m->size_bytes)
-            (void)snprintf(dst + at, size - at, ",size=%llu", (unsigned long long)m->size_bytes);
-        return dst;
-    case SPEC_MOUNT_DEVPTS:
-        return "newinstance,ptmxmode=0666,mode=0620,gid=5";
-    default:
-        return NULL;
-    }
+    dst[0] = '\0';
+    if (m->mode)
+        at += (size_t)snprintf(dst + at, size - at, "mode=%04o,", m->mode);
+    if (m->size_bytes)
+        at += (size_t)snprintf(dst + at, size - at, "size=%llu,", (unsigned long long)m->size_bytes);
+    if (m->data)
+        at += (size_t)snprintf(dst + at, size - at, "%s,", m->data);
+    if (at < size && labels)
+        at += (size_t)snprintf(dst + at, size - at, "context=\"%s\",", c->spec->mount_label);
+    if (at >= size)
+        return false;
+    if (at > 0)
+        dst[at - 1] = '\0';
+    return true;
 }
 
-/* The box's own v2 group, never to be written: it could lift its own limits. Without a group or a namespace of its
- * own there it would see the host's: then, and on v1, an empty place. Limits are ours to know. */
+/* The box's own v2 group, not to be written unless that is asked for: it could lift its own limits. Without a group
+ * or a namespace of its own there it would see the host's: then, and on v1, an empty place. Limits are ours to know. */
 static int mount_cgroup(const struct child *c, const struct spec_mount *m, const char *at, struct err *err)
 {
-    unsigned long flags = ops_mount_flags(m) | MS_RDONLY;
-    bool own = c->spec->ns_cgroup && cgroup_clone_fd(c->cgroup) >= 0;
+    unsigned long flags = ops_mount_flags(m) | (m->clear & MS_RDONLY ? 0 : MS_RDONLY);
+    bool own = c->spec->ns[SPEC_NS_CGROUP].own && cgroup_clone_fd(c->cgroup) >= 0;
 
     if (own && mount("cgroup2", at, "cgroup2", flags, NULL) == 0)
         return 0;
-    if (mount("tmpfs", at, "tmpfs", flags, "mode=0755,size=4k,nr_inodes=2") == 0)
+    if (mount("tmpfs", at, "tmpfs", ops_mount_flags(m) | MS_RDONLY, "mode=0755,size=4k,nr_inodes=2") == 0)
         return 0;
     return err_errno(err, errno, "mount");
 }
 
-/* Which file systems may be missing: a kernel without POSIX queues; sysfs with the host's network in a user
- * namespace. */
-static int mount_failed(const struct spec_mount *m, const char *at, int err_no, struct err *err)
+/* A mount that failed, tried in the way that is left: 0 done, 1 done but flags are still to be set, or -kind.
+ * A kernel without POSIX queues; sysfs with the host's network in a user namespace; proc while another one is partly
+ * covered; "gid=5" where the user namespace has no such group. */
+static int mount_again(const struct spec_mount *m, const char *at, int err_no, struct err *err)
 {
+    const char *from = m->kind == SPEC_MOUNT_SYSFS ? "/sys" : m->kind == SPEC_MOUNT_PROC ? "/proc" : NULL;
+
     if (m->kind == SPEC_MOUNT_MQUEUE && (err_no == ENODEV || err_no == EBUSY || err_no == EPERM))
         return 0;
-    if (m->kind == SPEC_MOUNT_SYSFS && err_no == EPERM &&
-        mount("/sys", at, NULL, MS_BIND | MS_REC, NULL) == 0)
-        return 1; /* flags still to be set */
+    if (m->kind == SPEC_MOUNT_DEVPTS && err_no == EINVAL && m->data && strstr(m->data, "gid=") &&
+        mount("devpts", at, "devpts", ops_mount_flags(m), "newinstance,ptmxmode=0666,mode=0620") == 0)
+        return 0;
+    if (m->kind == SPEC_MOUNT_SYSFS && err_no == EPERM && mount(from, at, NULL, MS_BIND | MS_REC, NULL) == 0)
+        return 1;
     return err_errno(err, err_no, "mount");
+}
+
+/* A new file system at the target. tmpcopyup: the place is held open from before, and what lies there is copied. */
+static int mount_new(struct child *c, const struct spec_mount *m, struct err *err)
+{
+    const char *type = m->kind == SPEC_MOUNT_FS ? m->type : ops_mount_type(m->kind);
+    char at[CHILD_FD_TEXT], data[LIM_TEXT_BYTES];
+    AUTO_FD int place = -1;
+    AUTO_FD int top = -1;
+    int r = open_target(c, m, true, &place, err);
+
+    if (r < 0)
+        return r;
+    child_fd_text(place, at);
+    if (m->kind == SPEC_MOUNT_CGROUP)
+        return mount_cgroup(c, m, at, err);
+    if (!mount_data(c, m, data, sizeof data))
+        return err_set(err, ERR_INVALID, "options too long");
+    r = 0;
+    if (mount(m->source ? m->source : type, at, type, ops_mount_flags(m) & ~(m->copy_up ? MS_RDONLY : 0UL),
+              data[0] ? data : NULL) != 0)
+        r = mount_again(m, at, errno, err);
+    if (r < 0 || (r == 0 && !m->copy_up && !m->propagation && !(m->all_set | m->all_clear)))
+        return r;
+    if (open_target(c, m, true, &top, err) < 0)
+        return -(int)err->kind;
+    if (m->copy_up) {
+        if ((r = child_copy_up(place, top, err)) < 0)
+            return r;
+        r = m->flags & MS_RDONLY ? 1 : 0;
+    }
+    if (r == 1 && (r = remount_flags(top, ops_mount_flags(m), 0, err)) < 0)
+        return r;
+    return child_finish_mount(m, top, err);
+}
+
+int child_finish_mount(const struct spec_mount *m, int top_fd, struct err *err)
+{
+    struct sys_mount_attr attr = {.attr_set = m->all_set, .attr_clr = m->all_clear};
+    char at[CHILD_FD_TEXT];
+
+    if ((m->all_set | m->all_clear) &&
+        sys_mount_setattr(top_fd, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attr) != 0)
+        return err_errno(err, errno, "recursive options (they need Linux 5.12)");
+    if (m->propagation && mount(NULL, child_fd_text(top_fd, at), NULL, m->propagation, NULL) != 0)
+        return err_errno(err, errno, "propagation");
+    return 0;
 }
 
 int child_op_mount(struct child *c, const struct op *op, struct err *err)
 {
     const struct spec_mount *m = &c->spec->mounts[op->index];
-    const char *type = ops_mount_type(m->kind);
-    char at[FD_TEXT], data[64];
-    AUTO_FD int target = -1;
-    int r;
 
-    if (m->kind == SPEC_MOUNT_BIND)
-        return c->trees.mounts[op->index] >= 0 ? bind_tree(c, m, c->trees.mounts[op->index], err)
-                                               : bind_path(c, m, err);
-    if ((r = open_target(c, m, true, &target, err)) < 0)
-        return r;
-    fd_text(target, at);
-    if (m->kind == SPEC_MOUNT_CGROUP)
-        return mount_cgroup(c, m, at, err);
-    if (mount(type, at, type, ops_mount_flags(m), mount_data(m, data, sizeof data)) == 0)
-        return 0;
-    if ((r = mount_failed(m, at, errno, err)) <= 0)
-        return r;
-    (void)close(steal_fd(&target));
-    if ((r = open_target(c, m, true, &target, err)) < 0)
-        return r;
-    return remount_flags(target, ops_mount_flags(m), err);
-}
-
-/* One device: our own node where root is root, the host's bound where a user namespace forbids mknod (and
- * protects the host's from chmod). */
-static int make_node(struct child *c, int dev_fd, unsigned i, struct err *err)
-{
-    const struct child_node *n = &child_nodes[i];
-    AUTO_FD int place = -1;
-
-    if (!c->spec->userns) {
-        if (mknodat(dev_fd, n->name, S_IFCHR | 0666, makedev(n->major, n->minor)) != 0 && errno != EEXIST)
-            return err_errno(err, errno, "/dev/%s", n->name);
-        return 0;
-    }
-    place = openat(dev_fd, n->name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (place < 0 || sys_move_mount(c->trees.nodes[i], "", place, "",
-                                    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
-        return err_errno(err, errno, "/dev/%s", n->name);
-    return 0;
-}
-
-int child_op_devices(struct child *c, const struct op *op, struct err *err)
-{
-    static const char *const links[][2] = {{"/proc/self/fd", "fd"},
-                                           {"/proc/self/fd/0", "stdin"},
-                                           {"/proc/self/fd/1", "stdout"},
-                                           {"/proc/self/fd/2", "stderr"},
-                                           {"pts/ptmx", "ptmx"}};
-    AUTO_FD int dev = -1;
-    struct stat st;
-    int r = fs_open_below(c->root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
-
-    (void)op;
-    for (unsigned i = 0; r >= 0 && i < CHILD_NODES; i++)
-        r = make_node(c, dev, i, err);
-    for (unsigned i = 0; r >= 0 && i < COUNT_OF(links); i++)
-        if (symlinkat(links[i][0], dev, links[i][1]) != 0)
-            r = err_errno(err, errno, "/dev/%s", links[i][1]);
-    if (r < 0)
-        return r;
-    c->null_fd = openat(dev, "null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    if (c->null_fd < 0 || fstat(c->null_fd, &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
-        return err_set(err, ERR_IO, "/dev/null is not the null device");
-    return 0;
+    if (m->kind != SPEC_MOUNT_BIND)
+        return mount_new(c, m, err);
+    return c->trees.mounts[op->index] >= 0 ? bind_tree(c, m, c->trees.mounts[op->index], err)
+                                           : bind_path(c, m, err);
 }
 
 int child_op_read_only(struct child *c, const struct op *op, struct err *err)
@@ -348,7 +363,7 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
     AUTO_FD int fd = -1;
     AUTO_FD int tree = -1;
-    char at[FD_TEXT];
+    char at[CHILD_FD_TEXT];
     int r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
 
     if (r < 0)
@@ -360,17 +375,17 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
             return err_errno(err, errno, "mount");
         return 0;
     }
-    if (mount(fd_text(fd, at), at, NULL, MS_BIND | MS_REC, NULL) != 0)
+    if (mount(child_fd_text(fd, at), at, NULL, MS_BIND | MS_REC, NULL) != 0)
         return err_errno(err, errno, "bind");
     if ((r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &tree, err)) < 0)
         return r;
-    return remount_flags(tree, MS_RDONLY, err);
+    return remount_flags(tree, MS_RDONLY, 0, err);
 }
 
 int child_op_mask(struct child *c, const struct op *op, struct err *err)
 {
     AUTO_FD int fd = -1;
-    char at[FD_TEXT], null[FD_TEXT];
+    char at[CHILD_FD_TEXT], null[CHILD_FD_TEXT];
     struct stat st;
     int r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
 
@@ -378,14 +393,14 @@ int child_op_mask(struct child *c, const struct op *op, struct err *err)
         return r == -ERR_NOTFOUND ? 0 : r;
     if (fstat(fd, &st) != 0)
         return err_errno(err, errno, "stat");
-    fd_text(fd, at);
+    child_fd_text(fd, at);
     if (S_ISDIR(st.st_mode))
         r = mount("tmpfs", at, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
                   "mode=0555,size=4k,nr_inodes=2");
-    else if (c->null_fd < 0)
-        return err_set(err, ERR_INVALID, "needs a /dev of our making");
+    else if (c->null_fd < 0 && child_open_null(&c->null_fd, err) < 0)
+        return -(int)err->kind;
     else /* our own null device, checked: never a path of the image */
-        r = mount(fd_text(c->null_fd, null), at, NULL, MS_BIND, NULL);
+        r = mount(child_fd_text(c->null_fd, null), at, NULL, MS_BIND, NULL);
     return r == 0 ? 0 : err_errno(err, errno, "mount");
 }
 
@@ -395,7 +410,7 @@ int child_op_seal_root(struct child *c, const struct op *op, struct err *err)
 
     (void)op;
     if (!c->modern)
-        return remount_flags(c->root_fd, MS_RDONLY, err);
+        return remount_flags(c->root_fd, MS_RDONLY, 0, err);
     if (sys_mount_setattr(c->root_fd, "", AT_EMPTY_PATH, &attr) != 0)
         return err_errno(err, errno, "mount_setattr");
     return 0;
@@ -406,12 +421,21 @@ int child_op_pivot(struct child *c, const struct op *op, struct err *err)
     (void)op;
     if (fchdir(c->root_fd) != 0)
         return err_errno(err, errno, "rootfs");
-    if (sys_pivot_root(".", ".") == 0) {
+    if (!c->no_pivot && sys_pivot_root(".", ".") == 0) {
         /* the old root lies on top of the new one now: take it off */
         if (umount2(".", MNT_DETACH) != 0)
             return err_errno(err, errno, "detach the host's tree");
-    } else if (errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0) {
+    } else if ((!c->no_pivot && errno != EINVAL) || mount(".", "/", NULL, MS_MOVE, NULL) != 0 ||
+               chroot(".") != 0) {
         return err_errno(err, errno, "pivot_root"); /* EINVAL: the host's root is an initramfs */
     }
     return chdir("/") == 0 ? 0 : err_errno(err, errno, "/");
+}
+
+int child_op_propagation(struct child *c, const struct op *op, struct err *err)
+{
+    (void)op;
+    return mount(NULL, "/", NULL, c->spec->propagation, NULL) == 0
+               ? 0
+               : err_errno(err, errno, "linux.rootfsPropagation");
 }

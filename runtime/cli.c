@@ -8,7 +8,7 @@
 
 #include "platform/clock.h"
 
-#define VERSION_TEXT "limpet " LIMPET_VERSION "\nspec: 1.2.0\n"
+#define VERSION_TEXT "limpet " LIMPET_VERSION "\nspec: " SPEC_OCI_VERSION "\n"
 
 static const struct verb {
     const char *name, *usage;
@@ -27,7 +27,7 @@ static const struct verb {
     {"features", "                    what this runtime and kernel can do", cli_features, false},
 };
 
-enum kind { TEXT, FLAG, NUMBER, ENV, DROP };
+enum kind { TEXT, FLAG, NUMBER, ENV, CAP, GROUP, DROP, NOTHING };
 static const struct option {
     const char *name;
     char letter;
@@ -38,6 +38,22 @@ static const struct option {
     {"log", 0, TEXT, offsetof(struct cli, log)},
     {"log-format", 0, TEXT, offsetof(struct cli, format)},
     {"cgroup-manager", 0, DROP, 0},
+    {"criu", 0, DROP, 0},
+    {"rootless", 0, FLAG, offsetof(struct cli, rootless)},
+    {"debug", 0, NOTHING, 0},
+    {"systemd-cgroup", 0, NOTHING, 0},
+    {"no-new-keyring", 0, NOTHING, 0},
+    {"console-socket", 0, TEXT, offsetof(struct cli, console_socket)},
+    {"no-pivot", 0, FLAG, offsetof(struct cli, no_pivot)},
+    {"tty", 't', FLAG, offsetof(struct cli, tty)},
+    {"cap", 'c', CAP, 0},
+    {"additional-gids", 'g', GROUP, 0},
+    {"no-new-privs", 0, FLAG, offsetof(struct cli, no_new_privs)},
+    {"cgroup", 0, TEXT, offsetof(struct cli, sub_cgroup)},
+    {"apparmor", 0, TEXT, offsetof(struct cli, apparmor)},
+    {"process-label", 0, TEXT, offsetof(struct cli, label)},
+    {"ignore-paused", 0, FLAG, offsetof(struct cli, ignore_paused)},
+    {"regex", 0, FLAG, offsetof(struct cli, regex)},
     {"bundle", 'b', TEXT, offsetof(struct cli, bundle)},
     {"config", 0, TEXT, offsetof(struct cli, config)},
     {"pid-file", 0, TEXT, offsetof(struct cli, pid_file)},
@@ -59,9 +75,16 @@ static void usage(FILE *to)
     (void)fprintf(to, "usage: limpet [--root DIR] [--log FILE] [--log-format text|json] VERB ...\n\n");
     for (size_t i = 0; i < COUNT_OF(verbs); i++)
         (void)fprintf(to, "  %-9s %s\n", verbs[i].name, verbs[i].usage);
-    (void)fprintf(
-        to, "\nrun, create: -b BUNDLE --config FILE --pid-file FILE --preserve-fds N; run: --detach --keep\n"
-            "exec: -e NAME=VALUE -u UID[:GID] --cwd DIR --process FILE --detach --pid-file FILE\n");
+    (void)fputs(
+        "\nrun, create: -b BUNDLE --config FILE --pid-file FILE --console-socket PATH --preserve-fds N "
+        "--no-pivot;"
+        "\n             run: --detach --keep\n"
+        "exec: -t -d -e NAME=VALUE -u UID[:GID] -g GID --cwd DIR --cap CAP --no-new-privs --cgroup SUB "
+        "--apparmor P"
+        "\n      --process-label L --process FILE --pid-file FILE --console-socket PATH --preserve-fds N"
+        " --ignore-paused\n"
+        "kill: --all; delete: --force --regex; list: -q -f table|json; spec: --rootless\n",
+        to);
 }
 
 static const struct option *find_option(const char *arg, size_t len)
@@ -72,6 +95,20 @@ static const struct option *find_option(const char *arg, size_t len)
             (arg[1] != '-' && len == 2 && options[i].letter == arg[1]))
             return &options[i];
     return NULL;
+}
+
+static int push(const char **list, unsigned *n, unsigned max, const char *name, const char *value,
+                struct err *err)
+{
+    if (*n == max)
+        return err_set(err, ERR_INVALID, "--%s: more than %u", name, max);
+    list[(*n)++] = value;
+    return 0;
+}
+
+static bool has_value(const struct option *o)
+{
+    return o->kind != FLAG && o->kind != NOTHING;
 }
 
 static int set_option(struct cli *c, const struct option *o, const char *value, struct err *err)
@@ -91,10 +128,11 @@ static int set_option(struct cli *c, const struct option *o, const char *value, 
         *(unsigned *)(void *)((char *)c + o->at) = (unsigned)n;
         return 0;
     case ENV:
-        if (c->n_env == LIM_ENVS)
-            return err_set(err, ERR_INVALID, "--env: too many");
-        c->env[c->n_env++] = value;
-        return 0;
+        return push(c->env, &c->n_env, LIM_CONFIG_LIST, o->name, value, err);
+    case CAP:
+        return push(c->caps, &c->n_caps, COUNT_OF(c->caps), o->name, value, err);
+    case GROUP:
+        return push(c->groups, &c->n_groups, COUNT_OF(c->groups), o->name, value, err);
     default:
         return 0;
     }
@@ -113,9 +151,9 @@ static int take_option(struct cli *c, const struct verb *verb, char **argv, int 
     }
     if (!o)
         return err_set(err, ERR_INVALID, "unknown option %s", arg);
-    if (o->kind != FLAG && !value && *i + 1 >= argc)
+    if (has_value(o) && !value && *i + 1 >= argc)
         return err_set(err, ERR_INVALID, "%s needs a value", arg);
-    if (o->kind != FLAG && !value)
+    if (has_value(o) && !value)
         value = argv[++*i];
     if (!verb && value && strcmp(o->name, "log-format") == 0)
         c->log_json = strcmp(value, "json") == 0;
@@ -181,11 +219,14 @@ void cli_warn(const struct cli *c, const char *text)
 
 int main(int argc, char **argv)
 {
-    static struct cli c = {.root = "/run/limpet", .bundle = ".", .config = "config.json"};
+    static struct cli c; /* zeroed pages cost nothing until they are used */
     const struct verb *verb = NULL;
     struct err err = ERR_INIT;
     int r;
 
+    c.root = "/run/limpet";
+    c.bundle = ".";
+    c.config = "config.json";
     for (int i = 1; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-v") == 0)
             return fputs(VERSION_TEXT, stdout) < 0;
@@ -193,6 +234,8 @@ int main(int argc, char **argv)
             return usage(stdout), 0;
     }
     r = parse(&c, argc, argv, &verb, &err);
+    if (r == 0 && (verb->fn == cli_run || verb->fn == cli_create || verb->fn == cli_exec))
+        cli_guard(argv);
     if (r == 0)
         r = cgroup_detect(&c.host, &err);
     if (r == 0)

@@ -11,12 +11,17 @@ struct cli {
     bool log_json;      /* --log-format json */
     const char *bundle; /* -b, --bundle */
     const char *config; /* --config */
-    const char *pid_file, *process, *cwd, *user;
-    const char *env[LIM_ENVS + 1];
+    const char *pid_file, *process, *cwd, *user, *console_socket;
+    const char *sub_cgroup, *apparmor, *label; /* exec */
+    const char *env[LIM_CONFIG_LIST + 1];
     unsigned n_env;
+    const char *caps[64];
+    unsigned n_caps;
+    const char *groups[SPEC_GROUPS];
+    unsigned n_groups;
     const char *format;
     unsigned preserve_fds;
-    bool detach, force, all, quiet, keep;
+    bool detach, force, all, quiet, keep, tty, no_new_privs, no_pivot, ignore_paused, regex, rootless;
     const char *id;
     char **args; /* what stands behind the id */
     int n_args;
@@ -25,7 +30,19 @@ struct cli {
 struct cli_state {
     struct box_id id;
     char bundle[LIM_PATH_BYTES];
-    bool seccomp;
+    char rootfs[LIM_PATH_BYTES];
+    char created[32];  /* RFC 3339 */
+    uint32_t owner;    /* uid of who made it */
+    char *annotations; /* JSON, malloc'd; NULL: none */
+};
+/* A bundle, or the copy of its config.json that a container keeps. */
+struct cli_bundle {
+    struct arena *arena;
+    struct spec spec;
+    struct spec_oci oci;
+    uint8_t *text; /* config.json */
+    size_t len;
+    struct sock_filter *filter;
 };
 /* Verbs: exit code, or -kind with err filled. */
 int cli_create(struct cli *c, struct err *err);
@@ -39,9 +56,32 @@ int cli_list(struct cli *c, struct err *err);
 int cli_spec(struct cli *c, struct err *err);
 int cli_features(struct cli *c, struct err *err);
 
+/* Read a config.json, compile its seccomp profile, tell what was passed over. Owner of *ret: caller (cli_bundle_done). */
+int cli_bundle_read(const struct cli *c, int dir_fd, const char *name, struct cli_bundle *ret,
+                    struct err *err);
+void cli_bundle_done(struct cli_bundle *b);
+/* Hooks after the fact: failures are told, and change nothing. */
+void cli_late_hooks(const struct cli *c, int dir_fd, const struct cli_state *s, enum spec_hook_kind kind);
+/* A unix socket that listens at this path. Owner of *ret_fd: caller. */
+int cli_connect(const char *path, const char *what, int *ret_fd, struct err *err);
+/* Go on as a program that nobody can overwrite from inside of a container: see cli_guard.c. */
+void cli_guard(char **argv);
+
+/* A terminal in the foreground, without --console-socket: ours is relayed to the container's. */
+struct cli_tty {
+    int pair[2]; /* pair[1] goes to the container, the master comes back on pair[0] */
+};
+int cli_tty_open(struct cli_tty *t, struct err *err);
+/* Relay until pid ends: its exit code as a shell gives it. */
+int cli_tty_run(struct cli_tty *t, pid_t pid, int pidfd, struct err *err);
+void cli_tty_close(struct cli_tty *t);
+
+/* To stdout, indented. 0 or 1. */
+int cli_print(struct cJSON *take);
 /* ROOT/ID; made: a new one (CONFLICT when it exists). Owner of fd: caller. */
 int cli_dir(const struct cli *c, bool make, int *ret_fd, struct err *err);
-int cli_load(const struct cli *c, struct cli_state *ret, struct err *err);
+int cli_load(const struct cli *c, struct cli_state *ret, struct err *err); /* *ret: cli_state_done */
+void cli_state_done(struct cli_state *s);
 int cli_save(int dir_fd, const struct cli_state *s, struct err *err);
 /* "created", "running", "stopped". */
 const char *cli_status(int dir_fd, const struct cli_state *s);

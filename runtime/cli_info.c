@@ -1,7 +1,8 @@
-/* cli_info.c - state, list, kill, delete, spec, features. See cli.h. */
+/* cli_info.c - state, list, kill, delete. See cli.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,18 +15,25 @@ static struct cJSON *describe(int dir, const struct cli_state *s)
 {
     const char *status = cli_status(dir, s);
     struct cJSON *o = json_obj();
+    struct json_cur a;
 
-    json_put_str(o, "ociVersion", "1.0.2");
+    json_put_str(o, "ociVersion", SPEC_OCI_VERSION);
     json_put_str(o, "id", s->id.id);
     json_put_str(o, "status", status);
     json_put_u64(o, "pid", strcmp(status, "stopped") == 0 ? 0 : (uint64_t)s->id.pid);
     json_put_str(o, "bundle", s->bundle);
+    if (s->annotations && json_parse(buf_str(s->annotations), &json_limits_config, &a, NULL) == 0) {
+        json_put_copy(o, "annotations", &a);
+        (void)json_free(a.node);
+    }
+    json_put_str(o, "rootfs", s->rootfs);
+    json_put_str(o, "created", s->created);
     if (s->id.host_ip[0])
         json_put_str(o, "ip", s->id.host_ip);
     return o;
 }
 
-static int print(struct cJSON *take)
+int cli_print(struct cJSON *take)
 {
     AUTO_MEM char *text = json_print(take, true);
 
@@ -39,38 +47,61 @@ int cli_state_verb(struct cli *c, struct err *err)
     struct cli_state s;
     int r = cli_load(c, &s, err);
 
-    if (r < 0 || (r = cli_dir(c, false, &dir, err)) < 0)
+    if (r < 0)
         return r;
-    return print(describe(dir, &s));
+    if ((r = cli_dir(c, false, &dir, err)) == 0)
+        r = cli_print(describe(dir, &s));
+    cli_state_done(&s);
+    return r;
+}
+
+static void owner_name(uint32_t uid, char *dst, size_t size)
+{
+    if (uid == 0)
+        (void)snprintf(dst, size, "root");
+    else
+        (void)snprintf(dst, size, "%u", uid);
+}
+
+static void list_one(const struct cli *c, int dir, const struct cli_state *s, struct cJSON *all)
+{
+    char owner[16];
+
+    owner_name(s->owner, owner, sizeof owner);
+    if (all) {
+        struct cJSON *o = json_push(all, describe(dir, s));
+        json_put_str(o, "owner", owner);
+    } else if (c->quiet)
+        (void)printf("%s\n", s->id.id);
+    else
+        (void)printf("%-24s %-8d %-8s %-24s %-20s %s\n", s->id.id, box_is_alive(&s->id) ? (int)s->id.pid : 0,
+                     cli_status(dir, s), s->bundle, s->created, owner);
 }
 
 int cli_list(struct cli *c, struct err *err)
 {
-    DIR *d = opendir(c->root);
-    struct cJSON *all = json_arr();
     bool json = c->format && strcmp(c->format, "json") == 0;
+    struct cJSON *all = json ? json_arr() : NULL;
+    DIR *d;
 
+    if (c->format && !json && strcmp(c->format, "table") != 0)
+        return err_set(err, ERR_INVALID, "--format %s: neither table nor json", c->format);
+    d = opendir(c->root);
     if (!json && !c->quiet)
-        (void)printf("%-24s %-8s %-8s %s\n", "NAME", "PID", "STATUS", "BUNDLE");
+        (void)printf("%-24s %-8s %-8s %-24s %-20s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER");
     for (struct dirent *e; d && (e = readdir(d));) {
         AUTO_FD int dir = -1;
         struct cli_state s;
         c->id = e->d_name;
-        if (e->d_name[0] == '.' || cli_load(c, &s, err) < 0 || cli_dir(c, false, &dir, err) < 0)
+        if (e->d_name[0] == '.' || cli_load(c, &s, NULL) < 0)
             continue;
-        if (json)
-            (void)json_push(all, describe(dir, &s));
-        else if (c->quiet)
-            (void)printf("%s\n", s.id.id);
-        else
-            (void)printf("%-24s %-8d %-8s %s\n", s.id.id, (int)s.id.pid, cli_status(dir, &s), s.bundle);
+        if (cli_dir(c, false, &dir, NULL) == 0)
+            list_one(c, dir, &s, all);
+        cli_state_done(&s);
     }
     if (d)
         (void)closedir(d);
-    if (json)
-        return print(all);
-    (void)json_free(all);
-    return 0;
+    return json ? cli_print(all) : 0;
 }
 
 static const char *const signal_names[] = {
@@ -94,6 +125,24 @@ static int parse_signal(const char *text, struct err *err)
     return err_set(err, ERR_INVALID, "unknown signal %.20s", text);
 }
 
+/* Every process of it, not only the first: there may be others when it has no pid namespace of its own. */
+static int signal_all(const struct cli *c, const struct box_id *b, int sig, struct err *err)
+{
+    struct cgroup *g = NULL;
+    pid_t pids[4096];
+    int r, n;
+
+    if (sig == SIGKILL)
+        return box_kill(&c->host, b, err);
+    if ((r = cgroup_open(&c->host, b->cgroup_path, &g, err)) < 0)
+        return r;
+    n = cgroup_pids(g, pids, COUNT_OF(pids));
+    for (int i = 0; i < n && i < (int)COUNT_OF(pids); i++)
+        (void)kill(pids[i], sig);
+    (void)cgroup_free(g);
+    return 0;
+}
+
 int cli_kill(struct cli *c, struct err *err)
 {
     struct cli_state s;
@@ -103,14 +152,17 @@ int cli_kill(struct cli *c, struct err *err)
         return sig;
     if ((r = cli_load(c, &s, err)) < 0)
         return r;
-    if (c->all && sig == SIGKILL)
-        return box_kill(&c->host, &s.id, err);
     if (c->all)
-        return err_set(err, ERR_UNSUPPORTED, "kill --all: only with KILL");
-    return box_signal(&s.id, -1, sig, err);
+        r = signal_all(c, &s.id, sig, err);
+    else if (!box_is_alive(&s.id))
+        r = err_set(err, ERR_CONFLICT, "container `%s` is not running", c->id);
+    else
+        r = box_signal(&s.id, -1, sig, err);
+    cli_state_done(&s);
+    return r;
 }
 
-int cli_delete(struct cli *c, struct err *err)
+static int delete_one(struct cli *c, struct err *err)
 {
     AUTO_FD int dir = -1;
     struct cli_state s;
@@ -118,81 +170,40 @@ int cli_delete(struct cli *c, struct err *err)
 
     if (r == -ERR_NOTFOUND && c->force)
         return 0;
-    if (r < 0 || (r = cli_dir(c, false, &dir, err)) < 0)
-        return r;
-    /* one that was never started may go without force, as the specification has it */
-    return cli_forget(c, &s, c->force || strcmp(cli_status(dir, &s), "created") == 0, err);
-}
-
-static const char spec_text[] =
-    "{\n"
-    "  \"ociVersion\": \"1.0.2\",\n"
-    "  \"process\": {\n"
-    "    \"terminal\": false,\n"
-    "    \"user\": {\"uid\": 0, \"gid\": 0},\n"
-    "    \"args\": [\"sh\"],\n"
-    "    \"env\": [\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"],\n"
-    "    \"cwd\": \"/\",\n"
-    "    \"noNewPrivileges\": true\n"
-    "  },\n"
-    "  \"root\": {\"path\": \"rootfs\", \"readonly\": true},\n"
-    "  \"hostname\": \"limpet\",\n"
-    "  \"mounts\": [\n"
-    "    {\"destination\": \"/proc\", \"type\": \"proc\", \"source\": \"proc\", \"options\": [\"nosuid\", "
-    "\"noexec\", \"nodev\"]},\n"
-    "    {\"destination\": \"/dev\", \"type\": \"tmpfs\", \"source\": \"tmpfs\", \"options\": [\"nosuid\", "
-    "\"mode=755\", \"size=64k\"]},\n"
-    "    {\"destination\": \"/dev/pts\", \"type\": \"devpts\", \"source\": \"devpts\",\n"
-    "     \"options\": [\"nosuid\", \"noexec\", \"newinstance\", \"ptmxmode=0666\", \"mode=0620\", "
-    "\"gid=5\"]},\n"
-    "    {\"destination\": \"/dev/shm\", \"type\": \"tmpfs\", \"source\": \"shm\",\n"
-    "     \"options\": [\"nosuid\", \"noexec\", \"nodev\", \"mode=1777\", \"size=16m\"]},\n"
-    "    {\"destination\": \"/dev/mqueue\", \"type\": \"mqueue\", \"source\": \"mqueue\", \"options\": "
-    "[\"nosuid\", \"noexec\", \"nodev\"]},\n"
-    "    {\"destination\": \"/sys\", \"type\": \"sysfs\", \"source\": \"sysfs\", \"options\": [\"nosuid\", "
-    "\"noexec\", \"nodev\", \"ro\"]}\n"
-    "  ],\n"
-    "  \"linux\": {\n"
-    "    \"namespaces\": [{\"type\": \"pid\"}, {\"type\": \"network\"}, {\"type\": \"ipc\"}, {\"type\": "
-    "\"uts\"}, {\"type\": \"cgroup\"}, {\"type\": \"mount\"}],\n"
-    "    \"maskedPaths\": [\"/proc/acpi\", \"/proc/kcore\", \"/proc/keys\", \"/proc/latency_stats\", "
-    "\"/proc/timer_list\",\n"
-    "      \"/proc/timer_stats\", \"/proc/sched_debug\", \"/proc/scsi\", \"/sys/firmware\"],\n"
-    "    \"readonlyPaths\": [\"/proc/bus\", \"/proc/fs\", \"/proc/irq\", \"/proc/sys\", "
-    "\"/proc/sysrq-trigger\"]\n"
-    "  }\n"
-    "}\n";
-
-int cli_spec(struct cli *c, struct err *err)
-{
-    AUTO_FD int dir = open(c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO_FD int fd = dir < 0 ? -1 : openat(dir, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-    if (fd < 0)
-        return err_errno(err, errno, "make %s/config.json", c->bundle);
-    return fs_write_full(fd, buf_of(spec_text, sizeof spec_text - 1), err);
-}
-
-int cli_features(struct cli *c, struct err *err)
-{
-    struct box_caps caps;
-    struct cJSON *o = json_obj(), *lin, *cg;
-    int r = box_probe(&c->host, NULL, &caps, err);
-
     if (r < 0)
         return r;
-    json_put_str(o, "ociVersionMin", "1.0.0");
-    json_put_str(o, "ociVersionMax", "1.2.0");
-    lin = json_put(o, "linux", json_obj());
-    json_put_bool(json_put(lin, "seccomp", json_obj()), "enabled", caps.seccomp);
-    json_put_bool(json_put(json_put(lin, "mountExtensions", json_obj()), "idmap", json_obj()), "enabled",
-                  caps.idmap);
-    json_put_bool(json_put(lin, "userns", json_obj()), "enabled", caps.userns);
-    cg = json_put(lin, "cgroup", json_obj());
-    json_put_str(cg, "mode", caps.cgroup_mode);
-    json_put_bool(cg, "memory", caps.cgroup_memory);
-    json_put_bool(cg, "swap", caps.cgroup_swap);
-    json_put_bool(cg, "cpu", caps.cgroup_cpu);
-    json_put_bool(cg, "pids", caps.cgroup_pids);
-    return print(o);
+    if ((r = cli_dir(c, false, &dir, err)) == 0) /* one that was never started may go without force */
+        r = cli_forget(c, &s, c->force || strcmp(cli_status(dir, &s), "created") == 0, err);
+    cli_state_done(&s);
+    return r;
+}
+
+/* All whose id the expression matches; the first failure is told, the others go nevertheless. */
+static int delete_matching(struct cli *c, struct err *err)
+{
+    DIR *d = opendir(c->root);
+    regex_t re;
+    int r = 0;
+
+    if (regcomp(&re, c->id, REG_EXTENDED | REG_NOSUB) != 0) {
+        if (d)
+            (void)closedir(d);
+        return err_set(err, ERR_INVALID, "--regex %s: not a regular expression", c->id);
+    }
+    for (struct dirent *e; d && (e = readdir(d));) {
+        c->id = e->d_name;
+        if (e->d_name[0] != '.' && regexec(&re, e->d_name, 0, NULL, 0) == 0) {
+            int one = delete_one(c, r == 0 ? err : NULL);
+            r = r == 0 ? one : r;
+        }
+    }
+    regfree(&re);
+    if (d)
+        (void)closedir(d);
+    return r;
+}
+
+int cli_delete(struct cli *c, struct err *err)
+{
+    return c->regex ? delete_matching(c, err) : delete_one(c, err);
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/cli.h"
@@ -23,27 +24,23 @@ int cli_write_pid(const struct cli *c, pid_t pid, struct err *err)
     return fs_write_atomic(AT_FDCWD, c->pid_file, buf_str(text), 0644, err);
 }
 
-/* The bundle's spec; *ret_root: the rootfs folder, which the spec borrows. */
-static int load_spec(struct cli *c, struct arena *arena, struct spec *ret, int *ret_root, char *bundle,
-                     struct err *err)
+/* Where the bundle and its rootfs are, for the record; *ret_root: the folder, which the spec borrows. */
+static int open_rootfs(const struct cli *c, int dir, struct cli_bundle *b, struct cli_state *s, int *ret_root,
+                       struct err *err)
 {
-    AUTO_FD int dir = open(c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    AUTO_MEM uint8_t *text = NULL;
-    size_t len;
-    int r;
+    const char *path = b->spec.rootfs_path;
+    char full[PATH_MAX];
 
-    if (dir < 0 || !realpath(c->bundle, bundle))
+    if (!realpath(c->bundle, full) || !str_copy(s->bundle, sizeof s->bundle, full))
         return err_errno(err, errno, "bundle %s", c->bundle);
-    if ((r = fs_read(dir, c->config, LIM_OCI_JSON_BYTES, &text, &len, err)) < 0 ||
-        (r = spec_from_oci(buf_of(text, len), arena, ret, err)) < 0)
-        return r;
-    ret->id = c->id;
-    *ret_root = openat(dir, ret->rootfs_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *ret_root = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*ret_root < 0)
-        return err_errno(err, errno, "rootfs %s", ret->rootfs_path);
-    ret->rootfs_fd = *ret_root;
-    if (ret->seccomp_replaced)
-        cli_warn(c, "linux.seccomp: the built-in filter stands in for the profile given");
+        return err_errno(err, errno, "root.path: %s", path);
+    b->spec.rootfs_fd = *ret_root;
+    b->spec.id = c->id;
+    if (!str_fmt(s->rootfs, sizeof s->rootfs, "%s%s%s", path[0] == '/' ? "" : s->bundle,
+                 path[0] == '/' ? "" : "/", path))
+        return err_set(err, ERR_INVALID, "root.path: too long");
     return 0;
 }
 
@@ -63,53 +60,106 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* Killed while it is created, delete must find its group: where that is not by the id, it is written down first. */
-static int save_early(int dir, const struct spec *spec, struct cli_state *s, struct err *err)
+/* What later verbs need: config.json as it was, a mark when its late hooks matter, and, for one who is killed while it
+ * is created, the group. */
+static int save_early(int dir, const struct cli_bundle *b, struct cli_state *s, struct err *err)
 {
-    if (!spec->cgroup_path)
-        return 0;
-    (void)str_copy(s->id.id, sizeof s->id.id, spec->id);
-    if (!str_copy(s->id.cgroup_path, sizeof s->id.cgroup_path, spec->cgroup_path))
+    AUTO_FD int mark = -1;
+    int r = fs_write_atomic(dir, "config.json", buf_of(b->text, b->len), 0600, err);
+
+    if (r < 0)
+        return r;
+    if (b->spec.hooks[SPEC_HOOK_POSTSTART].n + b->spec.hooks[SPEC_HOOK_POSTSTOP].n > 0 &&
+        (mark = openat(dir, "hooks", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) < 0)
+        return err_errno(err, errno, "record");
+    (void)clock_rfc3339(clock_wall_s(), s->created, sizeof s->created);
+    s->owner = geteuid();
+    s->annotations = b->oci.annotations ? mem_need_str(b->oci.annotations) : NULL;
+    (void)str_copy(s->id.id, sizeof s->id.id, b->spec.id);
+    if (!str_fmt(s->id.cgroup_path, sizeof s->id.cgroup_path, "%s%s",
+                 b->spec.cgroup_path ? b->spec.cgroup_path : "limpet/",
+                 b->spec.cgroup_path ? "" : b->spec.id))
         return err_set(err, ERR_INVALID, "linux.cgroupsPath: too long");
     return cli_save(dir, s, err);
 }
 
-static int launch(struct cli *c, int dir, bool hold, struct cli_state *s, int *ret_pidfd, struct err *err)
+static int open_console(const struct cli *c, const struct cli_bundle *b, struct cli_tty *tty, int *ret_fd,
+                        struct err *err)
 {
-    AUTO_FREE(arena) struct arena *arena = arena_new(LIM_OCI_JSON_BYTES * 4);
-    AUTO_FD int root = -1;
-    AUTO_FD int gate = -1;
-    struct box_how how = {.hold_fd = -1, .preserve_fds = c->preserve_fds};
-    struct box_started b;
-    struct spec spec;
-    char bundle[PATH_MAX];
-    int r = load_spec(c, arena, &spec, &root, bundle, err);
+    if (!b->spec.process.terminal)
+        return c->console_socket
+                   ? err_set(err, ERR_INVALID,
+                             "--console-socket: process.terminal is not true, there is no terminal to send")
+                   : 0;
+    if (c->console_socket)
+        return cli_connect(c->console_socket, "--console-socket", ret_fd, err);
+    if (!tty)
+        return err_set(err, ERR_INVALID, "process.terminal: without a foreground it needs --console-socket");
+    if (cli_tty_open(tty, err) < 0)
+        return -(int)err->kind;
+    *ret_fd = fcntl(tty->pair[1], F_DUPFD_CLOEXEC, 3);
+    return 0;
+}
 
-    if (r < 0)
+static int launch(struct cli *c, int dir, struct cli_bundle *b, bool hold, struct cli_tty *tty,
+                  struct cli_state *s, int *ret_pidfd, struct err *err)
+{
+    AUTO_FD int gate = -1;
+    AUTO_FD int console = -1;
+    AUTO_FD int listener = -1;
+    struct box_how how = {.exact = true,
+                          .preserve_fds = c->preserve_fds,
+                          .no_pivot = c->no_pivot,
+                          .bundle = s->bundle,
+                          .annotations = b->oci.annotations};
+    const char *agent = b->spec.process.seccomp.listener;
+    struct box_started box;
+    int r;
+
+    if ((hold && (r = make_gate(dir, &gate, err)) < 0) || (r = open_console(c, b, tty, &console, err)) < 0 ||
+        (agent && (r = cli_connect(agent, "linux.seccomp.listenerPath", &listener, err)) < 0) ||
+        (r = save_early(dir, b, s, err)) < 0)
         return r;
-    if (hold && (r = make_gate(dir, &gate, err)) < 0)
-        return r;
-    how.hold_fd = gate;
-    for (int i = 0; i < 3; i++) {
+    how.hold_fd = hold ? gate : -1;
+    how.console_fd = console;
+    how.listener_fd = listener;
+    for (int i = 0; i < 3; i++)
         how.stdio[i] = fcntl(i, F_DUPFD_CLOEXEC, 3 + (int)c->preserve_fds);
-        s->seccomp = spec.seccomp_default;
-    }
-    if ((r = save_early(dir, &spec, s, err)) == 0)
-        r = box_launch(&c->host, &spec, &how, &b, err);
+    r = box_launch(&c->host, &b->spec, &how, &box, err);
     for (int i = 0; i < 3; i++)
         if (how.stdio[i] >= 0)
             (void)close(how.stdio[i]);
     if (r < 0)
         return r;
-    s->id = b.id;
-    (void)str_copy(s->bundle, sizeof s->bundle, bundle);
-    *ret_pidfd = b.pidfd;
-    if ((r = cli_save(dir, s, err)) < 0 || (r = cli_write_pid(c, b.id.pid, err)) < 0)
-        (void)box_kill(&c->host, &b.id, NULL);
+    s->id = box.id;
+    *ret_pidfd = box.pidfd;
+    if ((r = cli_save(dir, s, err)) < 0 || (r = cli_write_pid(c, box.id.pid, err)) < 0)
+        (void)box_kill(&c->host, &box.id, NULL);
     return r;
 }
 
-static int make(struct cli *c, bool hold, struct cli_state *s, int *ret_pidfd, struct err *err)
+static int make_in(struct cli *c, int dir, bool hold, struct cli_tty *tty, struct cli_state *s,
+                   int *ret_pidfd, struct err *err)
+{
+    AUTO_FD int bundle = open(c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int root = -1;
+    struct cli_bundle *b = mem_need_zero(sizeof *b);
+    int r = bundle < 0 ? err_errno(err, errno, "bundle %s", c->bundle)
+                       : cli_bundle_read(c, bundle, c->config, b, err);
+
+    if (r == 0)
+        r = open_rootfs(c, bundle, b, s, &root, err);
+    if (r == 0)
+        r = launch(c, dir, b, hold, tty, s, ret_pidfd, err);
+    if (r < 0 && s->id.id[0]) /* it was begun: the end of its life is told */
+        cli_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
+    cli_bundle_done(b);
+    free(b);
+    return r;
+}
+
+static int make(struct cli *c, bool hold, struct cli_tty *tty, struct cli_state *s, int *ret_pidfd,
+                struct err *err)
 {
     AUTO_FD int dir = -1;
     AUTO_FD int root = -1;
@@ -117,37 +167,49 @@ static int make(struct cli *c, bool hold, struct cli_state *s, int *ret_pidfd, s
 
     if (r < 0)
         return r;
-    r = launch(c, dir, hold, s, ret_pidfd, err);
+    r = make_in(c, dir, hold, tty, s, ret_pidfd, err);
     if (r < 0 && fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, NULL) == 0)
         (void)fs_remove_tree(root, c->id, NULL);
+    else if (r == 0 && !hold)
+        cli_late_hooks(c, dir, s, SPEC_HOOK_POSTSTART);
     return r;
 }
 
 int cli_create(struct cli *c, struct err *err)
 {
     struct cli_state s = {0};
-    int pidfd = -1;
+    int pidfd = -1, r = make(c, true, NULL, &s, &pidfd, err);
 
-    return make(c, true, &s, &pidfd, err);
+    cli_state_done(&s);
+    return r;
 }
 
-int cli_start(struct cli *c, struct err *err)
+static int release(const struct cli *c, int dir, const struct cli_state *s, struct err *err)
 {
-    AUTO_FD int dir = -1;
     AUTO_FD int gate = -1;
-    struct cli_state s;
-    int r = cli_load(c, &s, err);
 
-    if (r < 0 || (r = cli_dir(c, false, &dir, err)) < 0)
-        return r;
-    if (strcmp(cli_status(dir, &s), "created") != 0)
-        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(dir, &s));
+    if (strcmp(cli_status(dir, s), "created") != 0)
+        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(dir, s));
     gate = openat(dir, "start", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (gate < 0)
         return err_errno(err, errno, "open start gate");
     if (unlinkat(dir, "start", 0) != 0 || write(gate, "s", 1) != 1) /* the name first: nobody starts twice */
         return err_errno(err, errno, "start %s", c->id);
     return 0;
+}
+
+int cli_start(struct cli *c, struct err *err)
+{
+    AUTO_FD int dir = -1;
+    struct cli_state s;
+    int r = cli_load(c, &s, err);
+
+    if (r < 0)
+        return r;
+    if ((r = cli_dir(c, false, &dir, err)) == 0 && (r = release(c, dir, &s, err)) == 0)
+        cli_late_hooks(c, dir, &s, SPEC_HOOK_POSTSTART);
+    cli_state_done(&s);
+    return r;
 }
 
 int cli_wait(const struct box_id *b, pid_t pid, int pidfd)
@@ -171,6 +233,7 @@ int cli_wait(const struct box_id *b, pid_t pid, int pidfd)
 
 int cli_run(struct cli *c, struct err *err)
 {
+    struct cli_tty tty = {{-1, -1}};
     struct cli_state s = {0};
     sigset_t all;
     int pidfd = -1, code, r;
@@ -178,10 +241,15 @@ int cli_run(struct cli *c, struct err *err)
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all,
                       NULL); /* a signal before we wait must not be lost; the child resets its own */
-    if ((r = make(c, false, &s, &pidfd, err)) < 0 || c->detach)
+    r = make(c, false, c->detach ? NULL : &tty, &s, &pidfd, err);
+    if (r < 0 || c->detach) {
+        cli_tty_close(&tty);
+        cli_state_done(&s);
         return r;
-    code = cli_wait(&s.id, s.id.pid, pidfd);
-    if (!c->keep && (r = cli_forget(c, &s, true, err)) < 0)
-        return r;
-    return code;
+    }
+    code = tty.pair[0] >= 0 ? cli_tty_run(&tty, s.id.pid, pidfd, err) : cli_wait(&s.id, s.id.pid, pidfd);
+    cli_tty_close(&tty);
+    r = c->keep ? 0 : cli_forget(c, &s, true, err);
+    cli_state_done(&s);
+    return r < 0 ? r : code;
 }

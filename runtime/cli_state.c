@@ -13,7 +13,7 @@ static bool is_id(const char *id)
 {
     size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_.-");
 
-    return n > 0 && n < LIM_NAME_BYTES && id[n] == '\0' && id[0] != '.' && id[0] != '-';
+    return n > 0 && n < LIM_ID_BYTES && id[n] == '\0' && id[0] != '.' && id[0] != '-';
 }
 
 int cli_dir(const struct cli *c, bool make, int *ret_fd, struct err *err)
@@ -22,7 +22,7 @@ int cli_dir(const struct cli *c, bool make, int *ret_fd, struct err *err)
     int r;
 
     if (!is_id(c->id))
-        return err_set(err, ERR_INVALID, "container id: not 1 to %d of [A-Za-z0-9+_.-]", LIM_NAME_BYTES - 1);
+        return err_set(err, ERR_INVALID, "container id: not 1 to %d of [A-Za-z0-9+_.-]", LIM_ID_BYTES - 1);
     if ((r = fs_open_dir(AT_FDCWD, c->root, make, 0700, &root, err)) < 0)
         return r == -ERR_NOTFOUND ? err_set(err, ERR_NOTFOUND, "container `%s` does not exist", c->id) : r;
     if (make && mkdirat(root, c->id, 0700) != 0)
@@ -46,7 +46,11 @@ int cli_save(int dir_fd, const struct cli_state *s, struct err *err)
     json_put_u64(o, "net", s->id.net);
     json_put_str(o, "ip", s->id.host_ip);
     json_put_str(o, "bundle", s->bundle);
-    json_put_bool(o, "seccomp", s->seccomp);
+    json_put_str(o, "rootfs", s->rootfs);
+    json_put_str(o, "created", s->created);
+    json_put_u64(o, "owner", s->owner);
+    if (s->annotations)
+        json_put_str(o, "annotations", s->annotations);
     text = json_print(o, false);
     (void)json_free(o);
     return fs_write_atomic(dir_fd, "state.json", buf_str(text), 0600, err);
@@ -54,25 +58,26 @@ int cli_save(int dir_fd, const struct cli_state *s, struct err *err)
 
 static int parse_state(const struct json_cur *o, struct cli_state *ret, struct err *err)
 {
-    const char *id, *cgroup, *ip, *bundle;
+    const char *annotations = NULL;
     struct cli_state s = {0};
-    uint64_t pid, net;
+    uint64_t pid, net, owner;
 
-    if (json_get_str(o, "id", JSON_REQUIRED, LIM_NAME_BYTES - 1, &id, err) < 0 ||
+    if (json_get_copy(o, "id", s.id.id, sizeof s.id.id, err) < 0 ||
         json_get_u64(o, "pid", JSON_REQUIRED, 0, INT32_MAX, &pid, err) < 0 ||
         json_get_u64(o, "start", JSON_REQUIRED, 0, UINT64_MAX, &s.id.start_ticks, err) < 0 ||
-        json_get_str(o, "cgroup", JSON_REQUIRED, sizeof s.id.cgroup_path - 1, &cgroup, err) < 0 ||
+        json_get_copy(o, "cgroup", s.id.cgroup_path, sizeof s.id.cgroup_path, err) < 0 ||
         json_get_u64(o, "net", JSON_REQUIRED, 0, SPEC_NET_COUNT_ - 1, &net, err) < 0 ||
-        json_get_str(o, "ip", JSON_REQUIRED, sizeof s.id.host_ip - 1, &ip, err) < 0 ||
-        json_get_str(o, "bundle", JSON_REQUIRED, LIM_PATH_BYTES - 1, &bundle, err) < 0 ||
-        json_get_bool(o, "seccomp", JSON_REQUIRED, &s.seccomp, err) < 0)
+        json_get_copy(o, "ip", s.id.host_ip, sizeof s.id.host_ip, err) < 0 ||
+        json_get_copy(o, "bundle", s.bundle, sizeof s.bundle, err) < 0 ||
+        json_get_copy(o, "rootfs", s.rootfs, sizeof s.rootfs, err) < 0 ||
+        json_get_copy(o, "created", s.created, sizeof s.created, err) < 0 ||
+        json_get_u64(o, "owner", JSON_REQUIRED, 0, UINT32_MAX, &owner, err) < 0 ||
+        json_get_str(o, "annotations", JSON_OPTIONAL, LIM_CONFIG_BYTES, &annotations, err) < 0)
         return -(int)err->kind;
-    (void)str_copy(s.id.id, sizeof s.id.id, id);
-    (void)str_copy(s.id.cgroup_path, sizeof s.id.cgroup_path, cgroup);
-    (void)str_copy(s.id.host_ip, sizeof s.id.host_ip, ip);
-    (void)str_copy(s.bundle, sizeof s.bundle, bundle);
     s.id.pid = (pid_t)pid;
     s.id.net = (enum spec_net)net;
+    s.owner = (uint32_t)owner;
+    s.annotations = annotations ? mem_need_str(annotations) : NULL;
     *ret = s;
     return 0;
 }
@@ -87,7 +92,7 @@ int cli_load(const struct cli *c, struct cli_state *ret, struct err *err)
 
     if (r < 0)
         return r;
-    r = fs_read(dir, "state.json", LIM_SPEC_BYTES, &text, &len, err);
+    r = fs_read(dir, "state.json", LIM_CONFIG_BYTES, &text, &len, err);
     if (r == -ERR_NOTFOUND) {
         *ret = (struct cli_state){
             0}; /* killed while it was created: nothing but the folder, and perhaps a group */
@@ -96,12 +101,18 @@ int cli_load(const struct cli *c, struct cli_state *ret, struct err *err)
         return 0;
     }
     if (r == 0)
-        r = json_parse(buf_of(text, len), &json_limits_signed, &doc, err);
+        r = json_parse(buf_of(text, len), &json_limits_config, &doc, err);
     if (r < 0)
         return err_wrap(err, "state of %s", c->id);
     r = parse_state(&doc, ret, err);
     (void)json_free(doc.node);
     return r < 0 ? err_wrap(err, "state of %s", c->id) : 0;
+}
+
+void cli_state_done(struct cli_state *s)
+{
+    free(s->annotations);
+    s->annotations = NULL;
 }
 
 const char *cli_status(int dir_fd, const struct cli_state *s)
@@ -122,6 +133,7 @@ static void wait_dead(const struct box_id *b)
 int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err *err)
 {
     AUTO_FD int root = -1;
+    AUTO_FD int dir = -1;
     struct cgroup *parent = NULL;
     int r;
 
@@ -134,6 +146,8 @@ int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err 
     }
     if ((r = box_cleanup(&c->host, &s->id, err)) < 0)
         return r;
+    if (cli_dir(c, false, &dir, NULL) == 0)
+        cli_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
     /* the folder above all of ours, when this was the last one */
     if (strncmp(s->id.cgroup_path, "limpet/", 7) == 0 &&
         cgroup_open(&c->host, "limpet", &parent, NULL) == 0) {

@@ -7,17 +7,38 @@
 struct spec_ctx {
     struct arena *arena;
     struct spec *s;
+    struct spec_oci *oci;
     struct err *err;
 };
-/* A copy in the arena; NULL when that is full. */
+/* A copy in the arena; NULL when that is full: spec_from_oci looks once at the end (spec_ctx is then marked). */
 const char *spec_keep(struct spec_ctx *x, const char *text);
-/* Members that would change something we do not do: absent or empty is fine, anything else is UNSUPPORTED. */
-int spec_refuse(struct spec_ctx *x, const struct json_cur *obj, const char *const *keys, size_t n);
+/* Optional text member, kept. 1 found, 0 absent (*ret untouched), or -kind. "" counts as absent. */
+int spec_get_text(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t max,
+                  const char **ret);
 /* Integers that may be negative. 1 found, 0 absent, or -kind. */
 int spec_get_i64(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t *ret);
+int spec_get_range(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t min, int64_t max,
+                   int64_t *ret);
+/* Members that would change something we do not do: absent or empty is fine, anything else is UNSUPPORTED. */
+int spec_refuse(struct spec_ctx *x, const struct json_cur *obj, const char *const *keys, size_t n);
+/* A number of at most 2^64-1 where the last means "none": no double holds it exactly. */
+int spec_get_limit(struct spec_ctx *x, const struct json_cur *obj, const char *key, uint64_t *ret);
 /* A list of strings, NULL-terminated, in the arena. 1 found, 0 absent, or -kind. */
 int spec_get_strings(struct spec_ctx *x, const struct json_cur *obj, const char *key, unsigned max,
                      const char *const **ret);
-/* linux.resources of lin (runtime-spec, config-linux.md, "Control groups"). */
+/* Flags by name out of a list of strings: names[i] stands for 1 << i or, with values, values[i]. Unknown: INVALID. */
+int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *key, const char *const *names,
+                   const uint64_t *values, unsigned n, uint64_t *ret);
+/* Tell the user: something was read and is not done. */
+void spec_note(struct spec_ctx *x, const char *text);
+
+/* The parts (runtime-spec config.md, config-linux.md). 0 or -kind. */
+int spec_read_process(struct spec_ctx *x, const struct json_cur *process, struct spec_process *ret);
+int spec_read_mounts(struct spec_ctx *x, const struct json_cur *root);
+int spec_read_linux(struct spec_ctx *x, const struct json_cur *root);
+int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char *key,
+                      struct spec_id_maps *ret);
 int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin);
+/* "private", "rslave" ... as mount(2) flags; 0: no such word. */
+unsigned long spec_propagation(const char *word);
 #endif

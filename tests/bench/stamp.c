@@ -1,10 +1,15 @@
-/* stamp.c - the benches' clock and payload in one static program. Times are nanoseconds of CLOCK_BOOTTIME,
- * which a container shares with its host. stamp                      print the time: what a payload does
- * first stamp pause                the same, then stay until SIGTERM stamp idle                 stay until
- * SIGTERM, print nothing stamp once FILE            end at once if FILE exists, else stay
- * (tests/sys/agent_cycles.sh) stamp serve PORT           print the time, then answer every connection with
- * one byte stamp time FILE CMD...     run CMD, append "begin end status" to FILE; begin is taken right before
- * exec stamp gap PORT FILE        connect all the time; FILE grows a line "time" per answer, until SIGTERM
+/* stamp.c - the benches' clock, scales and payload in one static program. Times are nanoseconds of CLOCK_BOOTTIME, which a
+ * container shares with its host.
+ *   stamp                      print the time: what a payload does first
+ *   stamp pause                the same, then stay until SIGTERM
+ *   stamp idle                 stay until SIGTERM, print nothing
+ *   stamp once FILE            end at once if FILE exists, else stay (tests/sys/agent_cycles.sh)
+ *   stamp serve PORT           print the time, then answer every connection with one byte
+ *   stamp gap PORT FILE        connect all the time; FILE grows a line "time" per answer, until SIGTERM
+ *   stamp time FILE CMD... [";" CMD...]
+ *                              run one command after the other; FILE grows a line "begin end status cpu rss": begin is
+ *                              taken right before the first exec; cpu: microseconds of user and system time of all that
+ *                              they started and that ended, as the kernel accounts it; rss: KiB, the largest of them
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -13,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -94,28 +101,61 @@ static int gap(const char *port, const char *file)
             (void)fprintf(f, "%llu\n", now());
 }
 
-static int timed(const char *file, char **argv)
+/* One command; who was left to us by earlier ones is reaped on the way, or they would stand about as zombies. */
+static int run_one(char **argv, unsigned long long *begin)
 {
-    int begin[2], status = 0;
+    int start[2], status = 0;
     unsigned long long at = 0;
-    if (pipe(begin) < 0)
-        return 1;
-    pid_t pid = fork();
+    pid_t pid, got;
+
+    if (pipe(start) < 0)
+        return -1;
+    pid = fork();
     if (pid == 0) {
         at = now();
-        (void)!write(begin[1], &at, sizeof(at));
-        (void)close(begin[0]);
-        (void)close(begin[1]);
+        (void)!write(start[1], &at, sizeof(at));
+        (void)close(start[0]);
+        (void)close(start[1]);
         (void)execvp(argv[0], argv);
         _exit(127);
     }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    do
+        got = waitpid(-1, &status, 0);
+    while (got != pid && (got > 0 || errno == EINTR));
+    if (read(start[0], &at, sizeof(at)) == (ssize_t)sizeof(at) && *begin == 0)
+        *begin = at;
+    (void)close(start[0]);
+    (void)close(start[1]);
+    return status;
+}
+
+static int timed(const char *file, char **argv)
+{
+    unsigned long long begin = 0;
+    struct rusage use;
+    int status = 0;
+
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    for (char **next = argv; status == 0 && next; argv = next) {
+        for (next = argv; *next && strcmp(*next, ";") != 0; next++)
+            ;
+        if (*next)
+            *next++ = NULL;
+        else
+            next = NULL;
+        status = run_one(argv, &begin);
+    }
     unsigned long long end = now();
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    (void)getrusage(RUSAGE_CHILDREN, &use);
     FILE *f = fopen(file, "a");
-    if (!f || read(begin[0], &at, sizeof(at)) != (ssize_t)sizeof(at))
+    if (!f)
         return 1;
-    (void)fprintf(f, "%llu %llu %d\n", at, end, status);
+    (void)fprintf(f, "%llu %llu %d %lld %ld\n", begin, end, status,
+                  (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1000000LL + use.ru_utime.tv_usec +
+                      use.ru_stime.tv_usec,
+                  use.ru_maxrss);
     (void)fclose(f);
     return status ? 1 : 0;
 }

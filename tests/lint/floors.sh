@@ -35,6 +35,7 @@ wall 'lz4' ota/codec.c fleet/codec_make.c
 wall 'lzma' ota/codec.c fleet/codec_make.c
 wall 'divsufsort' fleet/match.c
 wall 'coap' ota/fetch_coap.c
+wall 'seccomp\.h>' runtime/seccomp_tool.c
 wall 'zstd' ota/unzstd.c
 wall 'zlib.h' ota/gunzip.c fleet/measure.c
 

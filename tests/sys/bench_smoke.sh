@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The benches in their shortest form: each figure that README promises is printed, and in the form that it promises. Values are not judged.
 . "${SOURCE:?}/tests/sys/lib.sh"
-lib_need mosquitto docker-registry umoci skopeo jq crun runc
+lib_need mosquitto docker-registry umoci skopeo jq crun runc bwrap lxc-execute strace musl-gcc
 lib_begin bench_smoke
 rc=0
 BUILD=$BUILD "$SOURCE/tests/bench/run" --quick >"$T/out" 2>&1 || rc=$?
@@ -12,10 +12,12 @@ PEER='^peer: [A-Za-z0-9_+., -]+( = [0-9]+(\.[0-9]+)? [A-Za-z]+| not measured: .+
 BAD=$(grep -vE "$FORM|$PEER|^# tests/bench/" "$T/out" || true)
 [ -z "$BAD" ] && ok "every line has its form" || fail "lines of no known form: $BAD"
 
-figures=(run-median exec-median run-time-to-crun exec-time-to-crun run-time-to-runc exec-time-to-runc
+figures=(run-median first-instruction-median first-instruction-to-crun first-instruction-to-runc
+	{run,seccomp,cycle,state,exec}-{wall,cpu}-to-crun run-{wall,cpu}-to-{floor,runc} run-system-calls run-peak-rss smallest-memory-limit
 	idle-pss-0-apps idle-uss-0-apps idle-anon-0-apps idle-pss-3-apps idle-uss-3-apps idle-anon-3-apps
 	idle-anon-growth-per-app idle-pss-growth-per-app idle-memcg-3-apps idle-alone-to-mosquitto_sub idle-alone-0-apps idle-alone-3-apps size-of-device-programs
 	apply-settings-median apply-pull-1MB-median)
+grep -q '^peer: size-of-static-limpet not measured' "$T/out" || figures+=(size-of-static-limpet)
 # where their peer or the kernel's bridge is not to be had, a line says why
 grep -q '^peer: dockerd not measured' "$T/out" || grep -q '^peer: containerd not measured' "$T/out" || figures+=("idle-pss-to-dockerd+containerd")
 grep -q '^peer: podman not measured' "$T/out" || figures+=(apply-settings-to-podman apply-pull-1MB-to-podman)
@@ -26,6 +28,6 @@ for f in "${figures[@]}"; do
 done
 n=$(grep -c '^figure: ' "$T/out" || true)
 [ "$n" = ${#figures[@]} ] && ok "no figure but those: $n" || fail "$n figures, ${#figures[@]} are known"
-for p in mosquitto_sub conmon containerd dockerd podman; do
+for p in crun runc bwrap lxc floor mosquitto_sub conmon containerd dockerd podman; do
 	grep -q "^peer: $p" "$T/out" && ok "peer $p is measured or its lack is said" || fail "nothing is said of $p"
 done

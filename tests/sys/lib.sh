@@ -93,6 +93,17 @@ lib_until() {
 	done
 }
 
+# Builds the static limpet below $BUILD/static and sets STATIC to its path; when it cannot be had, STATIC is empty and STATIC_WHY says why.
+static_limpet() {
+	STATIC='' STATIC_WHY="no musl-gcc (Debian: musl-tools)"
+	command -v musl-gcc >/dev/null || return 0
+	mkdir -p "$BUILD/static"
+	{ cmake -S "$SOURCE" -B "$BUILD/static" -G Ninja -DLIMPET_STATIC=ON -DWERROR=ON -DLIMPET_CJSON_DIR="${LIMPET_CJSON_DIR:-}" &&
+		ninja -C "$BUILD/static" -j2; } >"$BUILD/static/build.log" 2>&1 ||
+		{ STATIC_WHY=$(grep -hE 'cJSON:|error|FAILED' "$BUILD/static/build.log" | head -n 3); return 0; }
+	STATIC=$BUILD/static/bin/limpet
+}
+
 lib_end() {
 	local rc=$? i left=
 	trap - EXIT

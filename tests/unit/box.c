@@ -75,7 +75,7 @@ static struct spec spec_of(const char *const *args)
     (void)snprintf(id, sizeof id, "unit-%d", (int)getpid());
     s.id = id;
     s.rootfs_path = root;
-    s.args = args;
+    s.process.args = args;
     return s;
 }
 
@@ -167,7 +167,7 @@ TEST(environment_is_exact)
     const char *args[] = {"/bin/env", NULL}, *env[] = {"A=1", "PATH=/bin", NULL};
     struct spec s = spec_of(args);
 
-    s.env = env;
+    s.process.env = env;
     CHECK(run(&s, NULL) == 0);
     CHECK_STR(output, "A=1\nPATH=/bin\n");
 }
@@ -224,10 +224,10 @@ TEST(starts_that_fail_leave_nothing)
 
     CHECK_ERR(run(&s, NULL), ERR_NOTFOUND, err);
     CHECK_MSG(err, "/bin/nothing");
-    s.args = dir;
+    s.process.args = dir;
     CHECK_ERR(run(&s, NULL), ERR_DENIED, err);
-    s.args = none;
-    s.cwd = "/nowhere";
+    s.process.args = none;
+    s.process.cwd = "/nowhere";
     CHECK_ERR(run(&s, NULL), ERR_NOTFOUND, err);
     CHECK_MSG(err, "chdir");
     s.mounts[s.n_mounts++] = (struct spec_mount){
@@ -277,7 +277,14 @@ TEST(memory_ceiling_is_contained)
 static int exec_in(const struct box_id *b, const char *script, int *ret_code)
 {
     const char *args[] = {"/bin/sh", "-c", script, NULL};
-    struct box_exec x = {.args = args, .stdin_fd = -1, .stderr_fd = -1, .seccomp_default = true};
+    static const char *const path_only[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    struct spec_process process = {.args = args,
+                                   .env = path_only,
+                                   .cwd = "/",
+                                   .umask = 022,
+                                   .no_new_privs = true,
+                                   .seccomp_default = true};
+    struct box_exec x = {.process = &process, .stdin_fd = -1, .stderr_fd = -1, .console_fd = -1};
     int p[2], pidfd = -1, status = 0, r;
     size_t at = 0;
     ssize_t n;
@@ -410,7 +417,7 @@ TEST(bridge_publishes_a_port_on_the_host)
     const char *got = "";
     int code = -1;
 
-    s.net = SPEC_NET_BRIDGE;
+    spec_set_net(&s, SPEC_NET_BRIDGE);
     s.ports[s.n_ports++] = (struct spec_port){.host = port, .container = 80};
     if (box_start(&host, &s, &b, &err) < 0) {
         if (err.kind == ERR_UNSUPPORTED || err.kind == ERR_CONFLICT)
@@ -443,7 +450,8 @@ TEST(a_host_port_is_published_once)
     struct box_started b, other;
     char id[40], name[32], rule[64];
 
-    s.net = t.net = SPEC_NET_BRIDGE;
+    spec_set_net(&s, SPEC_NET_BRIDGE);
+    spec_set_net(&t, SPEC_NET_BRIDGE);
     s.ports[s.n_ports++] = (struct spec_port){.host = free_port(), .container = 80, .host_ip = "127.0.0.1"};
     t.ports[t.n_ports++] = (struct spec_port){.host = s.ports[0].host, .container = 81};
     (void)snprintf(id, sizeof id, "%s-other", s.id);

@@ -2,6 +2,7 @@
 #include "runtime/spec.h"
 
 #include <linux/filter.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 
 #include "check.h"
@@ -9,6 +10,7 @@
 #include "runtime/ops.h"
 
 static struct err err;
+static struct spec_oci oci;
 static const char *const args[] = {"/bin/app", NULL};
 
 static struct spec good(void)
@@ -18,7 +20,7 @@ static struct spec good(void)
     spec_defaults(&s);
     s.id = "web";
     s.rootfs_path = "/image";
-    s.args = args;
+    s.process.args = args;
     return s;
 }
 
@@ -27,8 +29,10 @@ TEST(defaults_are_least_privilege_and_pass)
     struct spec s = good();
 
     CHECK_OK(spec_check(&s, &err), err);
-    CHECK(s.caps == 0 && s.no_new_privs && s.seccomp_default && s.userns && s.rootfs_read_only);
-    CHECK(s.net == SPEC_NET_NONE && s.ns_pid && s.ns_ipc && s.ns_uts && s.ns_mount && s.ns_cgroup);
+    CHECK(s.process.caps.bounding == 0 && s.process.no_new_privs && s.process.seccomp_default &&
+          s.ns[SPEC_NS_USER].own && s.rootfs_read_only);
+    CHECK(s.net == SPEC_NET_NONE && s.ns[SPEC_NS_PID].own && s.ns[SPEC_NS_IPC].own && s.ns[SPEC_NS_UTS].own &&
+          s.ns[SPEC_NS_MOUNT].own && s.ns[SPEC_NS_CGROUP].own);
 }
 
 TEST(bad_specs_are_refused_with_the_field)
@@ -42,38 +46,38 @@ TEST(bad_specs_are_refused_with_the_field)
         CHECK_ERR(spec_check(&s, &err), ERR_INVALID, err); \
         CHECK_MSG(err, part);                              \
     } while (0)
-    static const char *const bad_env[] = {"NOEQUALS", NULL}, *const no_args[] = {NULL};
+    static const char *const no_args[] = {NULL}, *const relative[] = {"proc", NULL};
     REFUSED(s.id = "../x", "id");
     REFUSED(s.id = "", "id");
-    REFUSED(s.args = no_args, "args");
-    REFUSED(s.env = bad_env, "env[0]");
-    REFUSED(s.cwd = "relative", "cwd");
-    REFUSED(s.cwd = "/a/../../b", "cwd");
+    REFUSED(s.process.args = no_args, "args");
+    REFUSED(s.process.cwd = "relative", "cwd");
+    REFUSED(s.process.cwd = "/a/../../b", "cwd");
     REFUSED(s.rootfs_path = "image", "rootfs");
     REFUSED(s.mounts[0].target = "proc", "mounts[0]");
     REFUSED(s.mounts[0].target = "/../proc", "mounts[0]");
     REFUSED(s.mounts[0].target = "/", "mounts[0]");
     REFUSED(s.mounts[0].kind = SPEC_MOUNT_BIND, "source");
-    REFUSED(s.uid = UINT32_MAX, "user");
-    REFUSED(s.uid = 65536, "user");
-    REFUSED(s.id_shift = 0, "id_shift");
-    REFUSED(s.id_shift = UINT32_MAX - 5, "id_shift");
+    REFUSED(s.process.uid = UINT32_MAX, "user");
+    REFUSED(s.process.uid = 65536, "user");
+    REFUSED(s.uid_maps.list[0].count = 0, "uid_maps[0]");
+    REFUSED(s.gid_maps.list[0].outer = UINT32_MAX - 5, "gid_maps[0]");
     REFUSED(s.limits.pids_max = 0, "pids");
     REFUSED(s.limits.memory_max_bytes = 1, "memory");
     REFUSED(s.limits.cpu_quota_us = 1, "quota");
     REFUSED(s.limits.cpu_period_us = 0, "period");
-    REFUSED(s.oom_score_adj = 1001, "oom");
+    REFUSED(s.process.oom_score_adj = 1001, "oom");
     REFUSED(s.n_ports = 1, "ports");
-    REFUSED((s.net = SPEC_NET_BRIDGE, s.n_ports = 1), "ports[0]");
-    REFUSED((s.n_rlimits = 1, s.rlimits[0] = (struct spec_rlimit){RLIMIT_NOFILE, 2, 1}), "rlimits[0]");
-    REFUSED(s.masked[0] = "proc", "masked[0]");
+    REFUSED((spec_set_net(&s, SPEC_NET_BRIDGE), s.n_ports = 1), "ports[0]");
+    REFUSED((s.process.n_rlimits = 1, s.process.rlimits[0] = (struct spec_rlimit){RLIMIT_NOFILE, 2, 1}),
+            "rlimits[0]");
+    REFUSED(s.masked = relative, "masked[0]");
 }
 
 TEST(the_steps_are_in_a_safe_order)
 {
     struct spec s = good();
     char *text = box_describe(&s);
-    static const char *const order[] = {"namespaces pid mnt ipc uts net cgroup user\n",
+    static const char *const order[] = {"namespaces user pid net ipc uts cgroup mnt\n",
                                         "join cgroup\n",
                                         "wait for the parent\n",
                                         "mount rootfs\n",
@@ -111,7 +115,7 @@ TEST(without_no_new_privs_the_filter_comes_before_the_drop)
     struct spec s = good();
     char *text;
 
-    s.no_new_privs = false;
+    s.process.no_new_privs = false;
     text = box_describe(&s);
     CHECK(strstr(text, "seccomp filter (privileged)") &&
           strstr(text, "seccomp filter (privileged)") < strstr(text, "drop bounding"));
@@ -128,7 +132,7 @@ static int parse(const char *text, struct spec *ret)
 
     arena = arena_free(arena);
     arena = arena_new(1 << 20);
-    return spec_from_oci(buf_str(text), arena, ret, &err);
+    return spec_from_oci(buf_str(text), arena, ret, &oci, &err);
 }
 
 TEST(config_json_becomes_a_spec)
@@ -153,20 +157,20 @@ TEST(config_json_becomes_a_spec)
               "\"uidMappings\":[],\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\"}}}",
               &s),
         err);
-    CHECK(s.uid == 7 && s.gid == 8 && s.n_groups == 2 && s.groups[1] == 10 && s.no_new_privs &&
-          s.oom_score_adj == -5);
-    CHECK(s.rlimits[1].soft == 0 && s.rlimits[1].hard == RLIM_INFINITY);
-    CHECK(s.caps == 1u << 5 && s.n_rlimits == 2 && s.rlimits[0].resource == RLIMIT_NOFILE);
+    CHECK(s.process.uid == 7 && s.process.gid == 8 && s.process.n_groups == 2 && s.process.groups[1] == 10 &&
+          s.process.no_new_privs && s.process.oom_score_adj == -5);
+    CHECK(s.process.rlimits[1].soft == 0 && s.process.rlimits[1].hard == RLIM_INFINITY);
+    CHECK(s.process.caps.effective == 1u << 5 && s.process.caps.bounding == (1u << 5 | 1) &&
+          s.process.n_rlimits == 2 && s.process.rlimits[0].resource == RLIMIT_NOFILE);
     CHECK(s.n_mounts == 2 && s.mounts[0].size_bytes == 65536 && s.mounts[0].mode == 0755 &&
-          s.mounts[0].read_only);
-    CHECK(!s.mounts[0].suid && s.mounts[1].kind == SPEC_MOUNT_BIND && s.mounts[1].recursive &&
-          !s.mounts[1].devices);
+          s.mounts[0].flags == (MS_NOSUID | MS_RDONLY));
+    CHECK(s.mounts[1].kind == SPEC_MOUNT_BIND && s.mounts[1].recursive && s.mounts[1].flags == MS_NODEV);
     CHECK(s.limits.memory_max_bytes == 1 << 20 && s.limits.swap_max_bytes == 0 && s.limits.pids_max == 5);
     CHECK(s.limits.cpu_quota_us == 5000 && s.limits.cpu_period_us == 10000 && s.limits.cpu_weight == 39);
-    CHECK(s.net == SPEC_NET_NONE && !s.ns_ipc && !s.userns && s.seccomp_replaced && s.seccomp_default);
+    CHECK(s.net == SPEC_NET_NONE && !s.ns[SPEC_NS_IPC].own && !s.ns[SPEC_NS_USER].own && oci.seccomp);
     CHECK_STR(s.cgroup_path, "/a/b");
     CHECK_STR(s.masked[0], "/proc/kcore");
-    CHECK_STR(s.args[2], "x");
+    CHECK_STR(s.process.args[2], "x");
 }
 
 TEST(what_it_cannot_do_is_refused_by_its_path)
@@ -177,21 +181,28 @@ TEST(what_it_cannot_do_is_refused_by_its_path)
     } bad[] = {
         {"{}", "ociVersion", ERR_INVALID},
         {"{\"ociVersion\":\"2.0\"}", "ociVersion", ERR_UNSUPPORTED},
-        {HEAD PROC LINUX ",\"sysctl\":{\"a\":\"b\"}}}", "linux.sysctl", ERR_UNSUPPORTED},
-        {HEAD PROC LINUX ",\"devices\":[{}]}}", "linux.devices", ERR_UNSUPPORTED},
+        {HEAD PROC LINUX ",\"sysctl\":{\"a\":\"b\"}}}", "linux.sysctl.a", ERR_INVALID},
+        {HEAD PROC LINUX ",\"devices\":[{}]}}", "linux.devices[0].type", ERR_INVALID},
         {HEAD PROC LINUX ",\"resources\":{\"cpu\":{\"cpus\":\"0\"}}}}", "linux.resources.cpu.cpus",
          ERR_UNSUPPORTED},
         {HEAD PROC LINUX ",\"resources\":{\"unified\":{\"a\":\"b\"}}}}", "unified", ERR_UNSUPPORTED},
-        {HEAD PROC ",\"hooks\":{\"prestart\":[{}]}" LINUX "}}", "hooks", ERR_UNSUPPORTED},
-        {HEAD PROC ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"/p\"}]}}", "linux.namespaces[0]",
-         ERR_UNSUPPORTED},
-        {HEAD PROC ",\"linux\":{\"namespaces\":[{\"type\":\"time\"}]}}", "time", ERR_UNSUPPORTED},
-        {HEAD PROC ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"ext4\"}]" LINUX "}}", "mounts[0]",
-         ERR_UNSUPPORTED},
-        {HEAD PROC ",\"mounts\":[{\"destination\":\"/a\",\"options\":[\"rshared\"]}]" LINUX "}}", "rshared",
-         ERR_UNSUPPORTED},
-        {HEAD "\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\",\"terminal\":true}" LINUX "}}", "terminal",
-         ERR_UNSUPPORTED},
+        {HEAD PROC ",\"hooks\":{\"prestart\":[{}]}" LINUX "}}", "hooks.prestart[0].path", ERR_INVALID},
+        {HEAD PROC ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"p\"}]}}", "linux.namespaces[0]",
+         ERR_INVALID},
+        {HEAD PROC ",\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"pid\"}]}}",
+         "linux.namespaces[1]", ERR_INVALID},
+        {HEAD PROC ",\"linux\":{\"namespaces\":[{\"type\":\"clock\"}]}}", "linux.namespaces[0].type",
+         ERR_INVALID},
+        {HEAD PROC
+         ",\"mounts\":[{\"destination\":\"/a\",\"source\":\"/b\",\"options\":[\"rbind\",\"size=1\"]}]" LINUX
+         "}}",
+         "size=1", ERR_INVALID},
+        {HEAD PROC ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\"}]" LINUX "}}", "mounts[0]",
+         ERR_INVALID},
+        {HEAD PROC LINUX ",\"rootfsPropagation\":\"sideways\"}}", "linux.rootfsPropagation", ERR_INVALID},
+        {HEAD PROC LINUX ",\"timeOffsets\":{\"boottime\":{\"secs\":1}}}}", "linux.timeOffsets", ERR_INVALID},
+        {HEAD PROC LINUX ",\"personality\":{\"domain\":\"X\"}}}", "linux.personality.domain", ERR_INVALID},
+        {HEAD PROC ",\"hostname\":\"x\"" LINUX "}}", "hostname", ERR_INVALID},
         {HEAD "\"process\":{\"args\":\"sh\",\"cwd\":\"/\"}" LINUX "}}", "process.args", ERR_INVALID},
         {HEAD "\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\",\"user\":{\"uid\":-1}}" LINUX "}}",
          "process.user.uid", ERR_INVALID},

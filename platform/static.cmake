@@ -1,0 +1,26 @@
+# What a static build needs beyond the sources: cJSON's, and the kernel's headers where the C library's compiler has none (Debian's musl-gcc).
+if(NOT LIMPET_CJSON_DIR)
+  set(LIMPET_CJSON_DIR ${CMAKE_BINARY_DIR}/cjson)
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/boards/host/cjson-source ${LIMPET_CJSON_DIR} RESULT_VARIABLE failed ERROR_VARIABLE why)
+  if(failed)
+    message(FATAL_ERROR "cJSON: ${why}")
+  endif()
+endif()
+if(NOT EXISTS ${LIMPET_CJSON_DIR}/cJSON.c)
+  message(FATAL_ERROR "LIMPET_CJSON_DIR: no cJSON.c in ${LIMPET_CJSON_DIR}")
+endif()
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/cjson-include/cjson)
+file(COPY ${LIMPET_CJSON_DIR}/cJSON.h DESTINATION ${CMAKE_BINARY_DIR}/cjson-include/cjson)
+
+include(CheckIncludeFile)
+check_include_file(linux/openat2.h LIMPET_KERNEL_HEADERS)
+if(NOT LIMPET_KERNEL_HEADERS)
+  execute_process(COMMAND cc -print-multiarch OUTPUT_VARIABLE multiarch OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  set(kernel ${CMAKE_BINARY_DIR}/kernel-include) # these folders alone: the rest of /usr/include is another C library's
+  file(MAKE_DIRECTORY ${kernel})
+  file(CREATE_LINK /usr/include/linux ${kernel}/linux SYMBOLIC)
+  file(CREATE_LINK /usr/include/asm-generic ${kernel}/asm-generic SYMBOLIC)
+  file(CREATE_LINK /usr/include/${multiarch}/asm ${kernel}/asm SYMBOLIC)
+  string(APPEND CMAKE_C_FLAGS " -isystem ${kernel}") # not by target: seccomp_gen.sh asks the compiler too
+endif()
+add_link_options(-static -s)

@@ -1,0 +1,243 @@
+/* enter.c - see enter.h. */
+#include "runtime/enter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+
+#include "platform/cgroup.h"
+#include "platform/fs.h"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+#define NS_GET_NSTYPE_ _IO(0xb7, 0x3) /* since 4.11 */
+
+static const struct {
+    const char *name;
+    int flag;
+} kinds[SPEC_NS_COUNT_] = {
+    [SPEC_NS_USER] = {"user", CLONE_NEWUSER}, [SPEC_NS_PID] = {"pid", CLONE_NEWPID},
+    [SPEC_NS_NET] = {"net", CLONE_NEWNET},    [SPEC_NS_IPC] = {"ipc", CLONE_NEWIPC},
+    [SPEC_NS_UTS] = {"uts", CLONE_NEWUTS},    [SPEC_NS_CGROUP] = {"cgroup", CLONE_NEWCGROUP},
+    [SPEC_NS_TIME] = {"time", CLONE_NEWTIME}, [SPEC_NS_MOUNT] = {"mnt", CLONE_NEWNS},
+};
+
+int enter_flag(enum spec_ns_kind kind)
+{
+    return kinds[kind].flag;
+}
+
+void enter_init(struct enter *e)
+{
+    *e = (struct enter){0};
+    for (int i = 0; i < SPEC_NS_COUNT_; i++)
+        e->ns[i] = -1;
+}
+
+void enter_done(struct enter *e)
+{
+    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
+        if (e->ns[i] >= 0)
+            (void)close(e->ns[i]);
+        e->ns[i] = -1;
+    }
+}
+
+/* Keep fd when it is another namespace than ours. */
+static int keep_other(int fd, const char *name, int *ret_fd, struct err *err)
+{
+    char own[32];
+    struct stat theirs, ours;
+
+    (void)snprintf(own, sizeof own, "/proc/self/ns/%s", name);
+    if (fstat(fd, &theirs) != 0 || stat(own, &ours) != 0) {
+        int saved = errno;
+        (void)close(fd);
+        return err_errno(err, saved, "%s", own);
+    }
+    if (theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev)
+        (void)close(fd);
+    else
+        *ret_fd = fd;
+    return 0;
+}
+
+int enter_open_process(struct enter *e, pid_t pid, struct err *err)
+{
+    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
+        char path[48];
+        int fd, r;
+        (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[i].name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT &&
+            i != SPEC_NS_MOUNT) { /* a kernel without this kind, or no such process */
+            if (access("/proc/self/ns/mnt", F_OK) == 0)
+                continue;
+        }
+        if (fd < 0)
+            return err_errno(err, errno, "%s", path);
+        if ((r = keep_other(fd, kinds[i].name, &e->ns[i], err)) < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* A file of nsfs, of the kind wanted: a name in config.json may be anything. */
+static int open_joined(const char *path, enum spec_ns_kind kind, int *ret_fd, struct err *err)
+{
+    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct statfs fs;
+    int type;
+
+    if (fd < 0)
+        return err_errno(err, errno, "linux.namespaces: %s", path);
+    if (fstatfs(fd, &fs) != 0 || (fs.f_type != NSFS_MAGIC && fs.f_type != PROC_SUPER_MAGIC))
+        return err_set(err, ERR_INVALID, "linux.namespaces: %s is no namespace", path);
+    type = ioctl(fd, NS_GET_NSTYPE_);
+    if (type >= 0 && type != kinds[kind].flag)
+        return err_set(err, ERR_INVALID, "linux.namespaces: %s is not a %s namespace", path,
+                       kinds[kind].name);
+    return keep_other(steal_fd(&fd), kinds[kind].name, ret_fd, err);
+}
+
+int enter_open_spec(struct enter *e, const struct spec *s, struct err *err)
+{
+    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
+        int r = s->ns[i].join ? open_joined(s->ns[i].join, (enum spec_ns_kind)i, &e->ns[i], err) : 0;
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int set_cpus(const char *list, const char *which, struct err *err)
+{
+    unsigned long mask[16];
+
+    if (!list)
+        return 0;
+    if (!child_parse_cpus(list, mask, COUNT_OF(mask)))
+        return err_set(err, ERR_INVALID, "process.execCPUAffinity.%s: %s is no list like \"0-3,7\"", which,
+                       list);
+    if (sched_setaffinity(0, sizeof mask, (const cpu_set_t *)(const void *)mask) != 0)
+        return err_errno(err, errno, "process.execCPUAffinity.%s: %s", which, list);
+    return 0;
+}
+
+static int set_time(const struct spec *s, struct err *err)
+{
+    char text[160];
+
+    if (!s)
+        return 0;
+    if (unshare(CLONE_NEWTIME) != 0)
+        return err_errno(err, errno, "linux.namespaces: time (needs Linux 5.6 with CONFIG_TIME_NS)");
+    (void)snprintf(text, sizeof text, "monotonic %lld %u\nboottime %lld %u\n",
+                   (long long)s->monotonic_offset_s, s->monotonic_offset_ns, (long long)s->boot_offset_s,
+                   s->boot_offset_ns);
+    return fs_write_text(AT_FDCWD, "/proc/self/timens_offsets", text, err) < 0
+               ? err_wrap(err, "linux.timeOffsets")
+               : 0;
+}
+
+/* What the host's view is needed for, then the door. The mount namespace goes last: it takes /proc away. */
+static int go_in(const struct enter *e, struct err *err)
+{
+    char text[16];
+    int r = set_cpus(e->cpus_initial, "initial", err);
+
+    if (r < 0)
+        return r;
+    if (e->cgroup && (r = cgroup_attach_self(e->cgroup, false)) < 0)
+        return err_errno(err, -r, "join cgroup");
+    if ((r = set_cpus(e->cpus_final, "final", err)) < 0)
+        return r;
+    (void)snprintf(text, sizeof text, "%d", e->oom_score_adj);
+    if (e->oom_score_adj_set && (r = fs_write_text(AT_FDCWD, "/proc/self/oom_score_adj", text, err)) < 0)
+        return r;
+    if ((r = set_time(e->time, err)) < 0)
+        return r;
+    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
+        if (e->ns[i] < 0)
+            continue;
+        if (setns(e->ns[i], kinds[i].flag) != 0)
+            return err_errno(err, errno, "enter %s namespace", kinds[i].name);
+        if (i == SPEC_NS_USER && (r = child_be_root(err)) < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void help(const struct enter *e, struct child *c, void (*run)(struct child *))
+{
+    struct child_report rep = {.stage = CHILD_FAILED};
+    unsigned long flags = (unsigned long)e->clone_flags | CLONE_PARENT | SIGCHLD;
+
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    if (go_in(e, &rep.err) >= 0) {
+        rep.pid = (pid_t)syscall(SYS_clone, flags, 0UL, 0UL, 0UL, 0UL);
+        if (rep.pid == 0)
+            run(c);
+        rep.stage = rep.pid < 0 ? CHILD_FAILED : CHILD_PID;
+        if (rep.pid < 0)
+            (void)err_errno(&rep.err, errno, "clone");
+    }
+    (void)!write(c->report_fd, &rep, sizeof rep);
+    _exit(0);
+}
+
+/* The helper has ended, so its report is there; the child may have failed already and said so before. */
+static int read_pid(int report_fd, pid_t *ret_pid, struct err *err)
+{
+    struct pollfd p = {.fd = report_fd, .events = POLLIN};
+    struct child_report rep;
+    int r = 0;
+    pid_t pid = 0;
+
+    while (pid == 0 && poll(&p, 1, 0) > 0 && read(report_fd, &rep, sizeof rep) == sizeof rep) {
+        rep.err.msg[sizeof rep.err.msg - 1] = '\0';
+        if (rep.stage == CHILD_PID)
+            pid = rep.pid;
+        else
+            r = err_set(err, rep.err.kind, "%s", rep.err.msg);
+        if (r < 0 && rep.pid < 0)
+            break; /* clone itself failed: there is no child */
+    }
+    if (r < 0 && pid > 0)
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    if (r < 0)
+        return r;
+    if (pid == 0)
+        return err_set(err, ERR_IO, "the helper that enters namespaces died");
+    *ret_pid = pid;
+    return 0;
+}
+
+int enter_spawn(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
+                pid_t *ret_pid, struct err *err)
+{
+    pid_t helper = fork();
+
+    if (helper < 0)
+        return err_errno(err, errno, "fork");
+    if (helper == 0) {
+        (void)close(report_fd);
+        help(e, c, run);
+    }
+    while (waitpid(helper, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return read_pid(report_fd, ret_pid, err);
+}

@@ -2,7 +2,7 @@
  *
  *   core_main.c  start and stop          intake.c   documents -> accepted or refused (verdicts)
  *   act.c        observe, plan, act      images.c   how far an image has come, and by which way
- *   image_jobs.c fetch, install, collect (jobs)
+ *   image_jobs.c fetch, install, collect (jobs)        budget.c bytes over the network
  *   apps.c       boxes: start, stop, adopt, exit       probe.c  health probes
  *   box_spec.c   want + image config -> struct spec    logs.c   pipes into rings
  *   report.c     state and health as JSON              uplink.c the link process and what is sent
@@ -110,6 +110,7 @@ struct os {
     uint64_t again_ms, healthy_ms; /* not before; since when it is healthy, 0: it is not */
     struct fetch_blob blob;
     struct fetch_request fetch;
+    uint64_t told; /* bytes over the network that were counted of this job */
     char program[300], group[128];
 };
 #define OS_LOOK_MS 2000 /* while something is under way */
@@ -131,6 +132,13 @@ struct self {
     unsigned in_row;
     uint64_t again_ms;
     char why[200]; /* of the last fault */
+};
+
+/* Bytes that came over the network for one manifest. */
+struct spent {
+    uint64_t rev;
+    char source[LIM_NAME_BYTES + 8]; /* as the ledger has it: two topics may count alike */
+    uint64_t bytes, saved;           /* in all; of them durable */
 };
 
 struct uplink;
@@ -157,7 +165,7 @@ struct core {
     bool images_known;
     struct image_memo memos[LIM_APPS];
     uint64_t memo_uses;
-    uint64_t spent_rev, spent_bytes; /* over the network, for the candidate of that rev, since core started */
+    struct spent spent;
     struct fault fault;
     struct err fault_err; /* its words */
     char fault_app[LIM_NAME_BYTES];
@@ -253,6 +261,17 @@ const struct image_memo *images_memo_find(const struct core *c, const struct dig
 void images_pack(const struct image *i, struct store_pack *ret);
 /* A slow step failed: remember it for the plan. */
 void images_fault(struct core *c, const char *app, const struct err *err);
+
+/* budget.c: bytes over the network for the candidate, its images, the agent's and the system's bundle together. */
+void budget_open(struct core *c);     /* at start: what was spent before */
+uint64_t budget_left(struct core *c); /* UINT64_MAX: no bound */
+uint64_t budget_ask(struct core *c); /* the same as fetch_request wants it: 0: no bound, 1: nothing is left */
+int budget_check(struct core *c, uint64_t need, struct err *err); /* DENIED: more than is left */
+/* A job has taken so many bytes since it began; *told: what was counted of them (0 at its start). */
+void budget_told(struct core *c, uint64_t *told, uint64_t network);
+/* The same from a line "progress DONE TOTAL NETWORK"; false: it is not one. */
+bool budget_line(struct core *c, uint64_t *told, const char *line);
+void budget_close(struct core *c); /* a job is over: what it took is durable */
 
 /* scrub.c */
 void scrub_open(struct core *c); /* at start: where the last core stopped */

@@ -433,6 +433,8 @@ static int open_state(struct core *c, struct err *err)
     if (note[0])
         log_error("%s", note);
     if (rc == 0)
+        budget_open(c);
+    if (rc == 0)
         rc = fs_open_dir(c->state_fd, "store", true, 0700, &store_fd, err);
     if (rc == 0)
         rc = open_store(c, steal_fd(&store_fd), err);

@@ -17,6 +17,7 @@ struct work {
     char program[300], unpack[300], group[128], uid[16], gid[16];
     char *unpack_argv[5];
     struct digest manifest;
+    uint64_t told; /* bytes over the network that were counted of this job */
     enum route_kind route;
     struct digest keep[9 * LIM_APPS + 1 + SELF_KEEPS];
     unsigned n_keep;
@@ -41,31 +42,9 @@ static struct work *work_new(struct core *c, const char *app)
 
 /* ---- what it may cost ---- */
 
-/* Bytes over the network that the candidate's document still allows; UINT64_MAX: no bound. */
-static uint64_t budget_left(struct core *c)
+/* For the report. */
+static void took(struct work *k, uint64_t fetched)
 {
-    uint64_t max = c->candidate.arena ? c->candidate.d.download.max_bytes : 0;
-    uint64_t rev = c->state.ledger.candidate_rev;
-    if (c->spent_rev != rev) {
-        c->spent_rev = rev;
-        c->spent_bytes = 0;
-    }
-    return max == 0 ? UINT64_MAX : max > c->spent_bytes ? max - c->spent_bytes : 0;
-}
-
-static int check_budget(struct core *c, uint64_t need, struct err *err)
-{
-    uint64_t left = budget_left(c);
-    if (need <= left)
-        return 0;
-    return err_set(err, ERR_DENIED, "%llu bytes are to be fetched, update.download.max_bytes leaves %llu",
-                   (unsigned long long)need, (unsigned long long)left);
-}
-
-static void spend(struct work *k, uint64_t fetched)
-{
-    (void)budget_left(k->core);
-    k->core->spent_bytes += fetched;
     if (k->manifest.b[0] || k->manifest.b[1])
         images_memo(k->core, &k->manifest)->fetched_bytes += fetched;
 }
@@ -82,7 +61,6 @@ static void request(struct work *k, const struct want *w)
 {
     struct core *c = k->core;
     const struct config *config = &c->config;
-    uint64_t left = budget_left(c);
     k->fetch = (struct fetch_request){.sources = w->sources,
                                       .n_sources = w->n_sources,
                                       .blobs = k->blobs,
@@ -94,9 +72,7 @@ static void request(struct work *k, const struct want *w)
                                       .uid = c->uid,
                                       .gid = c->gid,
                                       .rate_bytes_s = rate_of(c),
-                                      .budget_bytes = left == UINT64_MAX ? 0
-                                                      : left             ? left
-                                                                         : 1, /* 0: no bound */
+                                      .budget_bytes = budget_ask(c),
                                       .deadline_ms = LIM_JOB_MS};
 }
 
@@ -109,13 +85,15 @@ static void progress(void *arg, const char *line)
     if (sscanf(line, "progress %llu %llu", &a, &b) == 2) {
         k->core->job_done = a;
         k->core->job_total = b;
+        (void)budget_line(k->core, &k->told, line);
         core_progress(k->core);
     } else if (sscanf(line, "cost %llu %llu %llu", &a, &b, &d) == 3) {
         struct image_memo *m = images_memo(k->core, &k->manifest);
         m->chunks = (struct store_cost){a, b, d};
         m->chunks_known = true;
     } else if (sscanf(line, "took %llu %llu", &a, &b) == 2) {
-        spend(k, a);
+        took(k, a);
+        budget_told(k->core, &k->told, a);
         images_memo(k->core, &k->manifest)->written_bytes = b;
     } else if (strncmp(line, "note ", 5) == 0) {
         event_add(k->core, "denied", k->app, "image: %s", line + 5);
@@ -142,6 +120,7 @@ static void job_over(struct core *c, struct work *k, const struct job_verdict *v
 {
     c->job = NULL;
     c->job_done = c->job_total = 0;
+    budget_close(c);
     if (v->err.kind == ERR_NONE || (k && other_way(k, &v->err)))
         c->fault = (struct fault){0};
     else {
@@ -211,7 +190,7 @@ static void fetched(void *arg, const struct job_verdict *v)
     uint64_t bytes = 0;
     core_point(c, "fetched");
     if (v->err.kind == ERR_NONE && str_u64(v->result, 0, UINT64_MAX, &bytes))
-        spend(k, bytes);
+        took(k, bytes);
     if (v->err.kind == ERR_NONE && run_job(c, k, "verify", commit_job, LIM_INSTALL_BYTES, &failed.err) == 0)
         return;
     if (v->err.kind != ERR_NONE) {
@@ -246,7 +225,7 @@ static int list_parts(struct core *c, const struct image *i, struct work *k, str
     for (unsigned n = 0; i->route.kind == ROUTE_LAYERS && n < m->n_layers; n++)
         if (store_has_layer(c->store, &m->layers[n].digest) != 1)
             add_blob(k, &m->layers[n].digest, m->layers[n].size_bytes, false);
-    rc = check_budget(c, i->route.kind == ROUTE_CHUNKS ? i->pack.blob.bytes : i->route.down_bytes, err);
+    rc = budget_check(c, i->route.kind == ROUTE_CHUNKS ? i->pack.blob.bytes : i->route.down_bytes, err);
     return rc < 0 ? rc : store_check_space(c->store, need, i->inodes, err);
 }
 
@@ -356,7 +335,7 @@ int images_install(struct core *c, const struct want *w, struct err *err)
         return err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
     bool chunks = i->state == IMAGE_NO_CHUNKS;
     c->job_fetches = chunks;
-    if (chunks && check_budget(c, i->route.down_bytes, err) < 0)
+    if (chunks && budget_check(c, i->route.down_bytes, err) < 0)
         return -(int)err->kind;
     struct work *k = work_new(c, w->name);
     k->manifest = i->manifest;

@@ -219,6 +219,20 @@ static void fail(struct core *c, const char *why)
     event_add(c, "os-failed", NULL, "%s: %s", m->version, m->why);
 }
 
+/* Bytes of the bundle that are still to come. */
+static uint64_t missing(const struct core *c)
+{
+    uint64_t have = store_partial_bytes(c->store, &c->os.blob.digest);
+
+    return c->os.blob.size_bytes > have ? c->os.blob.size_bytes - have : 0;
+}
+
+/* The manifest's byte budget does not reach: no verdict on the bundle, the next manifest may allow more. */
+static bool is_too_dear(struct core *c)
+{
+    return missing(c) > budget_left(c);
+}
+
 static void fault(struct core *c, const struct err *why)
 {
     struct os *o = &c->os;
@@ -228,7 +242,8 @@ static void fault(struct core *c, const struct err *why)
     log_warn("os %s: %s", os_step_name(o->step), why->msg);
     (void)str_fmt(o->memory.why, sizeof(o->memory.why), "%s", why->msg);
     (void)str_clean(o->memory.why);
-    bool final = o->step == OS_FETCH     ? !err_may_retry(why->kind) && why->kind != ERR_NOTFOUND
+    bool final = o->step == OS_FETCH
+                     ? !err_may_retry(why->kind) && why->kind != ERR_NOTFOUND && !is_too_dear(c)
                  : o->step == OS_INSTALL ? o->in_row >= INSTALL_TRIES
                                          : false;
     if (final)
@@ -312,22 +327,30 @@ static void fetched(void *arg, const struct job_verdict *v)
     struct job_verdict failed = *v;
 
     c->job = NULL;
+    budget_close(c);
     if (v->err.kind == ERR_NONE && start_job(c, &failed.err) == 0)
         return;
     fault(c, &failed.err);
     core_touch(c);
 }
 
+static void on_fetch_line(void *arg, const char *line)
+{
+    struct core *c = arg;
+
+    (void)budget_line(c, &c->os.told, line);
+}
+
 static int start_fetch(struct core *c, const struct want_os *w, struct err *err)
 {
     struct os *o = &c->os;
     const struct config *config = &c->config;
-    struct job_calls calls = {NULL, fetched, c};
-    uint64_t have = store_partial_bytes(c->store, &w->bundle);
+    struct job_calls calls = {on_fetch_line, fetched, c};
+    int rc = store_check_space(c->store, missing(c), 1, err);
 
-    int rc = store_check_space(c->store, w->bundle_bytes > have ? w->bundle_bytes - have : 0, 1, err);
     if (rc < 0)
         return rc;
+    o->told = 0;
     (void)str_fmt(o->program, sizeof(o->program), "%s/agentd-fetch", c->libexec);
     (void)str_fmt(o->group, sizeof(o->group), "%s/agent/fetch", c->cgroup_root);
     o->fetch = (struct fetch_request){.sources = w->sources,
@@ -341,6 +364,7 @@ static int start_fetch(struct core *c, const struct want_os *w, struct err *err)
                                       .uid = c->uid,
                                       .gid = c->gid,
                                       .rate_bytes_s = config->fetch_rate,
+                                      .budget_bytes = budget_ask(c),
                                       .deadline_ms = LIM_JOB_MS};
     return fetch_start(c->loop, &c->cgroups, c->store, &o->fetch, &calls, &c->job, err);
 }

@@ -422,6 +422,13 @@ int flat_map(int objects_fd, const struct digest *d, uint64_t size, struct buf *
     return 0;
 }
 
+bool flat_is_gzip(struct buf bytes)
+{
+    static const uint8_t magic[] = {0x1f, 0x8b, 8};
+
+    return bytes.len > 18 && memcmp(bytes.p, magic, sizeof(magic)) == 0;
+}
+
 void flat_unmap(struct buf bytes)
 {
     if (bytes.len < HEAP_BYTES)

@@ -37,4 +37,6 @@ void flat_list_done(struct flat_objects *o);
 /* The content of an object, mapped: end with flat_unmap. Errors: NOTFOUND, IO. */
 int flat_map(int objects_fd, const struct digest *d, uint64_t size, struct buf *ret, struct err *err);
 void flat_unmap(struct buf bytes);
+/* Does it begin like a gzip file? Then a patch sees nothing of what it has in common with another. Pure. */
+bool flat_is_gzip(struct buf bytes);
 #endif

@@ -116,24 +116,26 @@ static int put_table(const struct making *m, struct patch_make *make, struct err
     return r < 0 ? r : patch_make_object(make, NULL, 0, buf_of(table, len), NULL, err);
 }
 
-static void explain(const struct making *m, const struct work *w, const struct patch_cost *cost)
+static void explain(const struct making *m, const struct work *w, const struct patch_cost *cost, bool gzip)
 {
     char how[80];
 
     if (!m->in->explain)
         return;
     if (w->n_bases == 0)
-        (void)str_fmt(how, sizeof(how), "new");
+        (void)str_fmt(how, sizeof(how), "new%s", gzip ? ", gzip" : "");
     else
-        (void)str_fmt(how, sizeof(how), "%u cover%s%s%s", cost->covers, cost->covers == 1 ? "" : "s",
-                      cost->predicted ? ", addresses" : "", w->n_bases > 1 ? ", several files" : "");
+        (void)str_fmt(how, sizeof(how), "%u cover%s%s%s%s", cost->covers, cost->covers == 1 ? "" : "s",
+                      cost->predicted ? ", addresses" : "", w->n_bases > 1 ? ", several files" : "",
+                      gzip ? ", gzip" : "");
     m->in->explain(m->in->explain_arg,
                    &(struct packing_line){w->object->path, how,
                                           w->n_bases ? object_of(m, w->bases[0])->path : "", w->object->size,
                                           cost->packed_bytes});
 }
 
-static int put_object(const struct making *m, size_t i, struct patch_make *make, struct err *err)
+static int put_object(const struct making *m, size_t i, struct patch_make *make, struct pack_patch_sum *sum,
+                      struct err *err)
 {
     const struct work *w = &m->work[i];
     struct buf bases[PATCH_BASES];
@@ -141,9 +143,13 @@ static int put_object(const struct making *m, size_t i, struct patch_make *make,
 
     for (unsigned b = 0; b < w->n_bases; b++)
         bases[b] = m->files[w->bases[b]].bytes;
-    int r = patch_make_object(make, bases, w->n_bases, m->files[m->old.n + i].bytes, &cost, err);
+    struct buf bytes = m->files[m->old.n + i].bytes;
+    bool gzip = flat_is_gzip(bytes);
+    sum->gzips += gzip;
+    sum->gzip_bytes += gzip ? bytes.len : 0;
+    int r = patch_make_object(make, bases, w->n_bases, bytes, &cost, err);
     if (r == 0)
-        explain(m, w, &cost);
+        explain(m, w, &cost, gzip);
     return r;
 }
 
@@ -155,7 +161,7 @@ static int make_stream(struct making *m, struct patch_make *make, struct pack_pa
     if (r == 0)
         r = put_table(m, make, err);
     for (size_t i = 0; r == 0 && i < m->n_work; i++) {
-        r = put_object(m, i, make, err);
+        r = put_object(m, i, make, ret, err);
         done += m->work[i].object->size;
         if (m->in->progress.fn)
             m->in->progress.fn(m->in->progress.arg, done, m->object_bytes);

@@ -21,6 +21,8 @@ struct pack_patch_sum {
     uint64_t object_bytes;   /* of these */
     uint64_t changed_packed; /* what they cost in the full pack */
     uint64_t memory_bytes;   /* that applying needs */
+    unsigned gzips;          /* of the objects: gzip files ... */
+    uint64_t gzip_bytes;     /* ... and their bytes, which no patch makes smaller */
 };
 int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, struct err *err);
 #endif

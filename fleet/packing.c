@@ -13,6 +13,7 @@
 #include "platform/limits.h"
 
 #define PATCH_WORTH_PERCENT 80 /* of the changed objects in the full pack */
+#define GZIP_TELL_PERCENT   5  /* of the patch: less is not worth a word */
 
 struct packing {
     char path[300];
@@ -129,11 +130,16 @@ static void note_packed(void *arg, const struct flat_object *o, uint64_t packed_
 {
     struct making *m = arg;
     char how[40];
+    struct buf bytes;
 
     m->packed[m->n_packed++] = packed_bytes;
     if (!m->o->explain || !m->explained || m->o->n_olds > 0)
         return;
-    (void)str_fmt(how, sizeof(how), "%u chunk%s", chunks, chunks == 1 ? "" : "s");
+    bool mapped = flat_map(m->p->objects_fd, &o->digest, o->size, &bytes, NULL) == 0;
+    (void)str_fmt(how, sizeof(how), "%u chunk%s%s", chunks, chunks == 1 ? "" : "s",
+                  mapped && flat_is_gzip(bytes) ? ", gzip" : "");
+    if (mapped)
+        flat_unmap(bytes);
     m->o->explain(m->o->explain_arg, &(struct packing_line){o->path, how, "", o->size, packed_bytes});
 }
 
@@ -184,6 +190,18 @@ static const struct image *same_platform(const struct making *m, const struct im
     return NULL;
 }
 
+/* Where it is worth a word. */
+static void tell_gzip(const struct making *m, const struct pack_patch_sum *sum)
+{
+    char size[16];
+
+    if (sum->gzip_bytes * 100 >= sum->bytes * GZIP_TELL_PERCENT && sum->gzips > 0)
+        out_note("%s/%s: %u of the new files %s gzip (%s): a patch cannot see into them, put them into the "
+                 "image unpacked",
+                 m->platform->os, m->platform->architecture, sum->gzips, sum->gzips == 1 ? "is" : "are",
+                 out_size(sum->gzip_bytes, size));
+}
+
 static int make_patch(struct making *m, struct buf old_tree, struct err *err)
 {
     struct release_pack *pack = &m->platform->packs[m->platform->n_packs];
@@ -208,6 +226,8 @@ static int make_patch(struct making *m, struct buf old_tree, struct err *err)
         return r;
     (void)str_fmt(more, sizeof(more), ", for %u new file%s of %s in the full pack", sum.objects,
                   sum.objects == 1 ? "" : "s", out_size(sum.changed_packed, size));
+    if (m->explained)
+        tell_gzip(m, &sum);
     if (sum.bytes * 100 > sum.changed_packed * PATCH_WORTH_PERCENT) {
         said(m, "a patch is not worth it", sum.bytes, more);
         return 0;

@@ -1,6 +1,6 @@
 /* fetch.h - the request that root hands to the sandboxed fetch program (agentd-fetch), and its answers.
  * Root opens the files that it writes to and gives their fds; the program writes nowhere else and knows nothing
- * of the store. argv: PROGRAM fetch. fd 3: lines out ("progress DONE TOTAL", at last "ok FETCHED" with the bytes
+ * of the store. argv: PROGRAM fetch. fd 3: lines out ("progress DONE TOTAL NETWORK", at last "ok FETCHED" with the bytes
  * that came in from all sources, or "err KIND message"). fd 4: the request (a sealed memfd, JSON). Then either
  *   blobs:  fd 5+i: blobs[i], appended from byte `have` on; or
  *   chunks: fd 5: a pipe; fd 6: the list of chunks of the only blob (24 bytes each, little endian: u64 at, u32
@@ -48,8 +48,8 @@ struct fetch_request {
     uint64_t rate_bytes_s;      /* from the network, at most; 0: as it comes */
     uint64_t budget_bytes; /* of answers from the network, heads too; more ends with DENIED; 0: no bound */
 };
-/* Start the job (cg NULL: without a cgroup). on_line gets "progress DONE TOTAL" over all blobs, at most five
- * a second. When on_done says it went well the partials are complete but not yet verified: call
+/* Start the job (cg NULL: without a cgroup). on_line gets "progress DONE TOTAL NETWORK" over all blobs, at most
+ * five a second and once before it ends; NETWORK: bytes that came from there, those of no use too. When on_done says it went well the partials are complete but not yet verified: call
  * store_partial_commit for each (in a job). Errors: INVALID (too many, a source of unknown kind), NOSPACE,
  * IO. */
 int fetch_start(struct loop *l, const struct cgroup_host *cg, struct store *s, const struct fetch_request *r,

@@ -223,5 +223,6 @@ void fetch_tell(struct fetch_job *j, bool always)
         done += it->have;
         total += it->chunks ? it->chunk_bytes : it->size ? it->size : it->have;
     }
-    job_line(FETCH_LINE_FD, "progress %llu %llu", (unsigned long long)done, (unsigned long long)total);
+    job_line(FETCH_LINE_FD, "progress %llu %llu %llu", (unsigned long long)done, (unsigned long long)total,
+             (unsigned long long)j->from_network);
 }

@@ -262,6 +262,7 @@ int main(int argc, char **argv)
     }
     (void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error to be told */
     int r = run(&job, &err);
+    fetch_tell(&job, true); /* what came in counts, also when it was of no use */
     if (r < 0)
         job_line(FETCH_LINE_FD, "err %s %s", err_kind_name(err.kind),
                  entry_printable(err.msg, shown, sizeof(shown)));

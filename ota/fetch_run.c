@@ -138,6 +138,5 @@ int fetch_run(struct fetch_job *j, struct err *err)
         if (r < 0)
             return r;
     }
-    fetch_tell(j, true);
     return 0;
 }

@@ -139,12 +139,16 @@ static int dress(int fd, const struct entry *e, struct err *err)
 
 static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct entry *e, struct err *err)
 {
-    int r = clear(l, dir_fd, base, true, err);
+    int r = 0;
 
+    if (mkdirat(dir_fd, base, 0700) < 0) { /* nearly always it is new: that is tried first */
+        r = errno == EEXIST ? clear(l, dir_fd, base, true, err)
+                            : err_errno(err, errno, "make folder %s", e->path);
+        if (r == 0 && mkdirat(dir_fd, base, 0700) < 0)
+            r = err_errno(err, errno, "make folder %s", e->path);
+    }
     if (r < 0)
         return r;
-    if (r == 0 && mkdirat(dir_fd, base, 0700) < 0)
-        return err_errno(err, errno, "make folder %s", e->path);
     int AUTO_FD fd = openat(dir_fd, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "open folder %s", e->path);
@@ -205,13 +209,21 @@ static int copy_file(int from_dir, const char *from, int dir_fd, const char *bas
     return r;
 }
 
-static int link_file(int from_dir, const char *from, int dir_fd, const char *base, struct err *err)
+/* In the place of whatever stands there; nearly always that is nothing, so it is looked at only then. */
+static int link_file(struct lay *l, int from_dir, const char *from, int dir_fd, const char *base,
+                     struct err *err)
 {
-    if (linkat(from_dir, from, dir_fd, base, 0) == 0)
-        return 0;
-    if (errno == EMLINK)
+    int no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
+
+    if (no == EEXIST || no == EMLINK) { /* which of the two is told is the kernel's affair */
+        int r = clear(l, dir_fd, base, false, err);
+        if (r < 0)
+            return r;
+        no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
+    }
+    if (no == EMLINK)
         return copy_file(from_dir, from, dir_fd, base, err);
-    return err_errno(err, errno, "link %s", base);
+    return no ? err_errno(err, no, "link %s", base) : 0;
 }
 
 static int lay_symlink(int dir_fd, const char *base, const struct entry *e, struct err *err)
@@ -240,10 +252,7 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
         return r;
     if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
         return bad(err, e->path, "a hard link to a folder");
-    r = clear(l, dir_fd, base, false, err);
-    if (r < 0)
-        return r;
-    return link_file(from_fd, from, dir_fd, base, err);
+    return link_file(l, from_fd, from, dir_fd, base, err);
 }
 
 static int empty_folder(struct lay *l, const char *path, struct err *err)
@@ -294,12 +303,12 @@ static int lay_below(struct lay *l, const struct entry *e, const struct object_a
         return lay_dir(l, dir_fd, base, e, err);
     if (e->kind == ENTRY_HARDLINK)
         return lay_hardlink(l, dir_fd, base, e, err);
+    if (e->kind == ENTRY_FILE && obj)
+        return link_file(l, obj->dir_fd, obj->path, dir_fd, base, err);
     r = clear(l, dir_fd, base, false, err);
     if (r < 0)
         return r;
-    if (e->kind == ENTRY_SYMLINK)
-        return lay_symlink(dir_fd, base, e, err);
-    return obj ? link_file(obj->dir_fd, obj->path, dir_fd, base, err) : lay_empty(dir_fd, base, e, err);
+    return e->kind == ENTRY_SYMLINK ? lay_symlink(dir_fd, base, e, err) : lay_empty(dir_fd, base, e, err);
 }
 
 int lay_entry(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err)

@@ -74,7 +74,8 @@ struct feed {
     struct fetch_stream stream;
     struct unpack_run unpack;
     bool unpacking;
-    uint64_t fetched;      /* bytes that came over the wire, all told */
+    uint64_t fetched;      /* bytes that came over the wire for what was asked and ended */
+    uint64_t taken;        /* of what is under way: those that were wanted */
     uint8_t *packed, *raw; /* PACK_RAW_MAX each */
 };
 void feed_init(struct feed *f, const struct store_pack *pack);
@@ -115,5 +116,6 @@ int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret
 int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret, struct err *err);
 /* The old image's tree ("layers/<digest>"), when it has one. */
 bool pull_old_tree(struct store *s, const struct digest *image, struct digest *ret);
-void pull_tell(struct pull *p, uint64_t done, uint64_t total);
+/* "progress DONE TOTAL FETCHED", when there was none lately. */
+void pull_tell(struct pull *p, uint64_t done, uint64_t total, uint64_t fetched);
 #endif

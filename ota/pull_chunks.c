@@ -10,14 +10,15 @@
 #define BATCH       1024 /* chunks asked for at once: 48 KiB here, some 30 MiB of files */
 #define PROGRESS_MS 200
 
-void pull_tell(struct pull *p, uint64_t done, uint64_t total)
+void pull_tell(struct pull *p, uint64_t done, uint64_t total, uint64_t fetched)
 {
     uint64_t now = clock_boot_ms();
 
     if (p->line_fd < 0 || now - p->told_ms < PROGRESS_MS)
         return;
     p->told_ms = now;
-    job_line(p->line_fd, "progress %llu %llu", (unsigned long long)done, (unsigned long long)total);
+    job_line(p->line_fd, "progress %llu %llu %llu", (unsigned long long)done, (unsigned long long)total,
+             (unsigned long long)fetched);
 }
 
 /* ---- the walk ---- */
@@ -221,7 +222,7 @@ static int take_batch(struct walker *w, struct walk *k, const struct walk *until
         if (r > 0) {
             int took = take(w, k, f, err);
             r = took < 0 ? took : r;
-            pull_tell(w->p, k->data_at, w->p->pack->data_bytes);
+            pull_tell(w->p, k->data_at, w->p->pack->data_bytes, f->fetched + f->taken);
         }
     }
     return r < 0 ? r : took_n == n ? 0 : twice(err);
@@ -258,7 +259,7 @@ int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err)
 
     feed_init(&f, p->pack);
     int r = pull_all(&w, &f, err);
-    *ret_fetched = f.fetched;
+    *ret_fetched = f.fetched + f.taken;
     drop_old(&w);
     feed_done(&f);
     return r;

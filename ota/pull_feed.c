@@ -62,6 +62,7 @@ static int read_packed(struct feed *f, size_t len, struct err *err)
 {
     ssize_t n = fs_read_full(f->stream.fd, f->packed, len, err);
 
+    f->taken += n > 0 ? (uint64_t)n : 0;
     if (n < 0 || (size_t)n == len)
         return n < 0 ? (int)n : 0;
     int r = fetch_stream_end(&f->stream, NULL, err); /* it knows best why it stopped */
@@ -103,7 +104,8 @@ int feed_end(struct feed *f, struct err *err)
     uint64_t fetched = 0;
     int r = fetch_stream_end(&f->stream, &fetched, err);
 
-    f->fetched += fetched;
+    f->fetched += r == 0 ? fetched : f->taken;
+    f->taken = 0;
     return r;
 }
 

@@ -178,7 +178,7 @@ static int take_objects(struct patching *x, struct err *err)
         if (r < 0)
             return r;
         done += e->size;
-        pull_tell(x->p, done, x->p->pack->write_bytes);
+        pull_tell(x->p, done, x->p->pack->write_bytes, 0);
     }
     return r;
 }

@@ -146,7 +146,7 @@ int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret
         d.records += (size_t)h.tree.n_chunks * PACK_CHUNK_BYTES;
         d.doc = &h.table;
     }
-    *ret_fetched = f.fetched;
+    *ret_fetched = f.fetched + f.taken;
     feed_done(&f);
     return r;
 }

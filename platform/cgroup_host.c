@@ -10,10 +10,20 @@
 #include "platform/cgroup_priv.h"
 #include "platform/mem.h"
 
-static const char *const ctl_names[CGROUP_CTL_COUNT_] = {
-    [CGROUP_MEMORY] = "memory",   [CGROUP_CPU] = "cpu",         [CGROUP_PIDS] = "pids",
-    [CGROUP_FREEZER] = "freezer", [CGROUP_DEVICES] = "devices",
+static const char *const ctl_names[CGROUP_CTL_COUNT_][CGROUP_V2 + 1] = {
+    [CGROUP_MEMORY] = {NULL, "memory", "memory"},    [CGROUP_CPU] = {NULL, "cpu", "cpu"},
+    [CGROUP_PIDS] = {NULL, "pids", "pids"},          [CGROUP_FREEZER] = {NULL, "freezer", NULL},
+    [CGROUP_DEVICES] = {NULL, "devices", NULL},      [CGROUP_CPUACCT] = {NULL, "cpuacct", NULL},
+    [CGROUP_CPUSET] = {NULL, "cpuset", "cpuset"},    [CGROUP_IO] = {NULL, "blkio", "io"},
+    [CGROUP_HUGETLB] = {NULL, "hugetlb", "hugetlb"}, [CGROUP_NET_CLS] = {NULL, "net_cls", NULL},
+    [CGROUP_NET_PRIO] = {NULL, "net_prio", NULL},    [CGROUP_RDMA] = {NULL, "rdma", "rdma"},
+    [CGROUP_MISC] = {NULL, "misc", "misc"},
 };
+
+const char *cgroup_ctl_name(enum cgroup_ctl ctl, enum cgroup_mode mode)
+{
+    return (unsigned)ctl < CGROUP_CTL_COUNT_ ? ctl_names[ctl][mode] : NULL;
+}
 
 /* Is word one of the items of a list? */
 static bool list_has(const char *list, const char *separators, const char *word)
@@ -78,7 +88,8 @@ static void take_mount(struct cgroup_host *h, struct roots *roots, const struct 
     if (strcmp(m->type, "cgroup") != 0 || !is_visible(m->point, CGROUP_SUPER_MAGIC))
         return;
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++) {
-        if (h->ctl[i].mode != CGROUP_NONE || !list_has(m->options, ",", ctl_names[i]))
+        if (h->ctl[i].mode != CGROUP_NONE || !ctl_names[i][CGROUP_V1] ||
+            !list_has(m->options, ",", ctl_names[i][CGROUP_V1]))
             continue;
         if (!str_copy(h->ctl[i].mount, sizeof h->ctl[i].mount, m->point))
             continue;
@@ -116,11 +127,17 @@ static void take_group(struct cgroup_host *h, const struct roots *roots, char *l
     if (*names == '\0')
         set_self(h->v2_self, sizeof h->v2_self, h->v2_mount, roots->v2, path);
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++)
-        if (h->ctl[i].mode == CGROUP_V1 && list_has(names, ",", ctl_names[i]))
+        if (h->ctl[i].mode == CGROUP_V1 && list_has(names, ",", ctl_names[i][CGROUP_V1]))
             set_self(h->ctl[i].self, sizeof h->ctl[i].self, h->ctl[i].mount, roots->ctl[i], path);
 }
 
-/* Controllers of cgroup2 that our own group may hand on, and the freezer, which is always there (5.2). */
+/* What every group of cgroup2 has: its own files, and the freezer (5.2). */
+static bool is_core(int ctl)
+{
+    return ctl == CGROUP_FREEZER || ctl == CGROUP_CORE;
+}
+
+/* Controllers of cgroup2 that our own group may hand on. */
 static void take_v2_controllers(struct cgroup_host *h)
 {
     char name[CGROUP_DIR_BYTES], text[256];
@@ -134,7 +151,8 @@ static void take_v2_controllers(struct cgroup_host *h)
     len = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
     text[len < 0 ? 0 : len] = '\0';
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++) {
-        if (h->ctl[i].mode != CGROUP_NONE || (i != CGROUP_FREEZER && !list_has(text, " \n", ctl_names[i])))
+        const char *name_v2 = ctl_names[i][CGROUP_V2];
+        if (h->ctl[i].mode != CGROUP_NONE || !(is_core(i) || (name_v2 && list_has(text, " \n", name_v2))))
             continue;
         h->ctl[i].mode = CGROUP_V2;
         (void)str_copy(h->ctl[i].mount, sizeof h->ctl[i].mount, h->v2_mount);
@@ -212,4 +230,44 @@ void cgroup_host_leave(struct cgroup_host *h, const char *suffix)
         if (n > len && self[n - len - 1] == '/' && strcmp(self + n - len, suffix) == 0)
             self[n - len - 1] = '\0';
     }
+}
+
+/* "a-b-c.slice" lies in a-b.slice, which lies in a.slice; "-.slice" is the top. */
+static bool put_slice(char *dst, size_t size, const char *slice, size_t len)
+{
+    size_t at = 0;
+    static const char end[] = ".slice";
+
+    dst[0] = '\0';
+    if (len <= sizeof end - 1 || memcmp(slice + len - (sizeof end - 1), end, sizeof end - 1) != 0)
+        return false;
+    len -= sizeof end - 1;
+    if (len == 1 && slice[0] == '-')
+        return true;
+    for (size_t i = 0; i <= len; i++) {
+        if (i < len && slice[i] != '-')
+            continue;
+        if (i == 0 || slice[i - 1] == '-' || !str_fmt(dst + at, size - at, "/%.*s%s", (int)i, slice, end))
+            return false;
+        at += strlen(dst + at);
+    }
+    return true;
+}
+
+bool cgroup_path_read(const char *oci, char *dst, size_t size)
+{
+    static const char system_slice[] = "system.slice";
+    const char *a = strchr(oci, ':'), *b = a ? strchr(a + 1, ':') : NULL;
+    size_t len = a ? (size_t)(a - oci) : 0, at, n;
+
+    if (oci[0] == '/' || !b || strchr(b + 1, ':') || memchr(oci, '/', strlen(oci)))
+        return str_copy(dst, size, oci);
+    if (!put_slice(dst, size, len ? oci : system_slice, len ? len : sizeof system_slice - 1))
+        return false;
+    at = strlen(dst);
+    n = strlen(b + 1);
+    if (n == 0) /* a whole slice may be meant, and has no scope of its own then */
+        return at > 0;
+    return str_fmt(dst + at, size - at, "/%.*s%s%s%s", (int)(b - a - 1), a + 1, b > a + 1 ? "-" : "", b + 1,
+                   n > 6 && strcmp(b + 1 + n - 6, ".slice") == 0 ? "" : ".scope");
 }

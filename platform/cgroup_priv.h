@@ -1,17 +1,17 @@
-/* cgroup_priv.h - what the three files of cgroup share; nobody else includes it. */
+/* cgroup_priv.h - what the files of cgroup share; nobody else includes it. */
 #ifndef PLATFORM_CGROUP_PRIV_H
 #define PLATFORM_CGROUP_PRIV_H
 #include "platform/cgroup.h"
 
-#define CGROUP_DIR_BYTES  640
-#define CGROUP_PATH_BYTES 320
-#define CGROUP_SLOTS      (CGROUP_CTL_COUNT_ + 1)
+#define CGROUP_DIR_BYTES 768
+#define CGROUP_SLOTS     (CGROUP_CTL_COUNT_ + 1)
 
 /* One hierarchy that the group lives in: v2 carries all its controllers in one slot, v1 co-mounted ones share
  * one too. */
 struct cgroup_slot {
     enum cgroup_mode mode;
     unsigned ctls; /* mask of 1 << enum cgroup_ctl */
+    bool fresh;    /* we made its folder: nothing is set in it */
     int fd;        /* the group's folder */
     char dir[CGROUP_DIR_BYTES];
 };
@@ -20,7 +20,7 @@ struct cgroup {
     char path[CGROUP_PATH_BYTES];
     unsigned n_slots;
     struct cgroup_slot slots[CGROUP_SLOTS];
-    char refused[CGROUP_CTL_COUNT_][40]; /* why a controller that was wanted has no slot */
+    char refused[CGROUP_CTL_COUNT_][64]; /* why a controller that was wanted has no slot */
 };
 
 /* 0 or -errno; no allocation: usable between clone and exec. */
@@ -34,8 +34,26 @@ uint64_t cgroup_get_key(int dir_fd, const char *name, const char *key);
 /* The slot that holds a controller, or NULL. */
 const struct cgroup_slot *cgroup_slot_of(const struct cgroup *c, enum cgroup_ctl ctl);
 const struct cgroup_slot *cgroup_v2_slot(const struct cgroup *c);
-/* Mask of controllers that these limits need. */
-unsigned cgroup_needs(const struct cgroup_limits *lim);
-/* Write the limits into the slots that exist, read them back. */
-void cgroup_apply(const struct cgroup *c, const struct cgroup_limits *lim, struct cgroup_report *ret);
+/* Mask of controllers that a list needs here. */
+unsigned cgroup_list_needs(const struct cgroup_host *h, const struct cgroup_list *l);
+/* Write the list into the slots that exist, read it back. */
+void cgroup_list_apply(const struct cgroup *c, struct cgroup_list *l);
+const char *cgroup_ctl_name(enum cgroup_ctl ctl,
+                            enum cgroup_mode mode); /* "blkio"; NULL: none on that version */
+/* The processes in a folder and those below it; depth bounds the walk. */
+unsigned cgroup_pids_below(int dir_fd, pid_t *ret, unsigned max, unsigned depth);
+/* Where this hierarchy's groups of ours begin: the slot's folder without the group's own path. */
+void cgroup_slot_base(const struct cgroup *c, const struct cgroup_slot *s, char dst[CGROUP_DIR_BYTES]);
+/* Make the group's folder below base with its parents, handing controllers (v2) or hierarchical accounting (v1) down.
+ * Fills dir and fresh of *ret. 0 or -errno. */
+int cgroup_make_dirs(struct cgroup *c, const char *base, enum cgroup_mode mode, unsigned ctls,
+                     struct cgroup_slot *ret);
+void cgroup_sleep_ms(unsigned ms);
+
+/* cgroup_bpf.c: 0 or -errno. A program for these rules in place of those that the group has. */
+int cgroup_bpf_set(int dir_fd, const struct cgroup_device *rules, unsigned n);
+
+#define CTL_BIT(ctl)    (1u << (ctl))
+#define CGROUP_DEPTH    8 /* groups below a group that we walk */
+#define CGROUP_MAX_PIDS 1024
 #endif

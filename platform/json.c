@@ -284,6 +284,20 @@ void json_push_str(struct cJSON *arr, const char *val)
     (void)json_push(arr, cJSON_CreateString(val));
 }
 
+void json_push_u64(struct cJSON *arr, uint64_t val)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)val);
+    (void)json_push(arr, cJSON_CreateRaw(text));
+}
+
+void json_put_decimal(struct cJSON *obj, const char *key, const char *text)
+{
+    bool good = text[0] >= '0' && text[0] <= '9' && text[strspn(text, "0123456789.")] == '\0' &&
+                text[strlen(text) - 1] != '.';
+    (void)json_put(obj, key, cJSON_CreateRaw(good ? text : "0"));
+}
+
 void json_put_copy(struct cJSON *obj, const char *key, const struct json_cur *val)
 {
     (void)json_put(obj, key, cJSON_Duplicate(val->node, 1));

@@ -89,6 +89,9 @@ void json_put_u64(struct cJSON *obj, const char *key, uint64_t val);    /* above
 void json_put_i64(struct cJSON *obj, const char *key, int64_t val);
 void json_put_bool(struct cJSON *obj, const char *key, bool val);
 void json_push_str(struct cJSON *arr, const char *val);
+void json_push_u64(struct cJSON *arr, uint64_t val);
+/* A number that the kernel wrote as "12.34"; anything else becomes 0. */
+void json_put_decimal(struct cJSON *obj, const char *key, const char *text);
 /* Graft a value read before (a deep copy) under key. */
 void json_put_copy(struct cJSON *obj, const char *key, const struct json_cur *val);
 /* malloc'd text, owner: caller. */

@@ -219,10 +219,6 @@ static void degrade(struct launch *l)
     if (s->ns[SPEC_NS_USER].own)
         field(&l->rep.userns, CGROUP_ENFORCED, "");
     field(&l->rep.read_only_rootfs, s->rootfs_read_only ? CGROUP_ENFORCED : CGROUP_NOT_ASKED, "");
-    if (p->caps.bounding >> 27 & 1) /* CAP_MKNOD */
-        field(&l->rep.devices, CGROUP_DEGRADED, "may make device nodes; no device list yet");
-    else
-        field(&l->rep.devices, CGROUP_ENFORCED, "");
 }
 
 static int make_pipes(struct launch *l, struct err *err)
@@ -563,6 +559,28 @@ static void hand_over(struct launch *l, const char *cgroup_path, struct box_star
     *ret = b;
 }
 
+/* Who asked by config.json gets an error for what does not hold; the agent gets a report (L9). */
+static int fill_group(struct launch *l, const char *path, struct err *err)
+{
+    AUTO_MEM struct cgroup_list *own = NULL;
+    struct cgroup_list *list = l->spec.resources;
+    int r;
+
+    if (!list) {
+        list = own = mem_need(sizeof *own);
+        cgroup_list_of_limits(&l->spec.limits, own);
+        cgroup_list_standard_devices(own);
+    }
+    if ((r = cgroup_make_list(l->host, path, list, &l->cgroup, err)) < 0)
+        return r;
+    cgroup_list_report(list, &l->rep.cgroup);
+    l->rep.devices = list->device_state;
+    if (own || (r = cgroup_list_judge(list, err)) == 0)
+        return 0;
+    (void)cgroup_remove(l->cgroup, 1000, NULL);
+    return r;
+}
+
 /* The group. What an earlier life left at its place goes first: its counts of kills are not ours. */
 static int make_group(struct launch *l, const char *path, struct err *err)
 {
@@ -577,7 +595,7 @@ static int make_group(struct launch *l, const char *path, struct err *err)
     (void)cgroup_free(old);
     if (!empty) /* and keep their limits */
         return err_set(err, ERR_CONFLICT, "processes of an earlier start still run in cgroup %s", path);
-    return cgroup_make(l->host, path, &l->spec.limits, &l->cgroup, &l->rep.cgroup, err);
+    return fill_group(l, path, err);
 }
 
 static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
@@ -624,7 +642,7 @@ int box_launch(const struct cgroup_host *h, const struct spec *s, const struct b
                struct box_started *ret, struct err *err)
 {
     struct launch *l;
-    char path[sizeof ret->id.cgroup_path];
+    char path[CGROUP_PATH_BYTES];
     int r = spec_check(s, err);
 
     if (r < 0)

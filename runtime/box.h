@@ -12,7 +12,7 @@ struct box_id {
     char id[LIM_ID_BYTES];
     pid_t pid;            /* pid 1 of the box, as the host sees it */
     uint64_t start_ticks; /* sys_proc_start(pid): the identity */
-    char cgroup_path[320];
+    char cgroup_path[CGROUP_PATH_BYTES];
     enum spec_net net;
     char host_ip[16]; /* bridge: the box's IPv4 address, "" otherwise */
 };

@@ -14,6 +14,7 @@ static const struct verb {
     const char *name, *usage;
     int (*fn)(struct cli *, struct err *);
     bool id;
+    bool rest; /* all behind the id is its own, options too */
 } verbs[] = {
     {"create", "ID                  set up a container, its program waits for start", cli_create, true},
     {"start", "ID                  let it run", cli_start, true},
@@ -23,6 +24,11 @@ static const struct verb {
     {"kill", "ID [SIGNAL]         signal its first process (TERM)", cli_kill, true},
     {"delete", "ID                  remove it; --force: kill it first", cli_delete, true},
     {"list", "                    all containers", cli_list, false},
+    {"ps", "ID                  its processes", cli_ps, true, true},
+    {"pause", "ID                  all of it stands still", cli_pause, true},
+    {"resume", "ID                  and goes on", cli_resume, true},
+    {"update", "ID                  change its limits", cli_update, true},
+    {"events", "ID                  what it uses; --stats: once", cli_events, true},
     {"spec", "                    write a config.json to start from", cli_spec, false},
     {"features", "                    what this runtime and kernel can do", cli_features, false},
 };
@@ -37,7 +43,7 @@ static const struct option {
     {"root", 0, TEXT, offsetof(struct cli, root)},
     {"log", 0, TEXT, offsetof(struct cli, log)},
     {"log-format", 0, TEXT, offsetof(struct cli, format)},
-    {"cgroup-manager", 0, DROP, 0},
+    {"cgroup-manager", 0, TEXT, offsetof(struct cli, cgroup_manager)},
     {"criu", 0, DROP, 0},
     {"rootless", 0, FLAG, offsetof(struct cli, rootless)},
     {"debug", 0, NOTHING, 0},
@@ -68,6 +74,26 @@ static const struct option {
     {"all", 'a', FLAG, offsetof(struct cli, all)},
     {"quiet", 'q', FLAG, offsetof(struct cli, quiet)},
     {"keep", 0, FLAG, offsetof(struct cli, keep)},
+    {"stats", 0, FLAG, offsetof(struct cli, stats)},
+    {"interval", 0, TEXT, offsetof(struct cli, interval)},
+    {"resources", 'r', TEXT, offsetof(struct cli, resources)},
+    {"memory", 0, TEXT, offsetof(struct cli, limit[CLI_MEMORY])},
+    {"memory-swap", 0, TEXT, offsetof(struct cli, limit[CLI_MEMORY_SWAP])},
+    {"memory-reservation", 0, TEXT, offsetof(struct cli, limit[CLI_MEMORY_RESERVATION])},
+    {"kernel-memory", 0, TEXT, offsetof(struct cli, limit[CLI_KERNEL_MEMORY])},
+    {"kernel-memory-tcp", 0, TEXT, offsetof(struct cli, limit[CLI_KERNEL_MEMORY_TCP])},
+    {"cpu-share", 0, TEXT, offsetof(struct cli, limit[CLI_CPU_SHARES])},
+    {"cpu-shares", 0, TEXT, offsetof(struct cli, limit[CLI_CPU_SHARES])},
+    {"cpu-quota", 0, TEXT, offsetof(struct cli, limit[CLI_CPU_QUOTA])},
+    {"cpu-period", 0, TEXT, offsetof(struct cli, limit[CLI_CPU_PERIOD])},
+    {"cpu-burst", 0, TEXT, offsetof(struct cli, limit[CLI_CPU_BURST])},
+    {"cpu-rt-period", 0, TEXT, offsetof(struct cli, limit[CLI_CPU_RT_PERIOD])},
+    {"cpu-rt-runtime", 0, TEXT, offsetof(struct cli, limit[CLI_CPU_RT_RUNTIME])},
+    {"cpu-idle", 0, TEXT, offsetof(struct cli, limit[CLI_CPU_IDLE])},
+    {"cpuset-cpus", 0, TEXT, offsetof(struct cli, limit[CLI_CPUSET_CPUS])},
+    {"cpuset-mems", 0, TEXT, offsetof(struct cli, limit[CLI_CPUSET_MEMS])},
+    {"pids-limit", 0, TEXT, offsetof(struct cli, limit[CLI_PIDS_LIMIT])},
+    {"blkio-weight", 0, TEXT, offsetof(struct cli, limit[CLI_BLKIO_WEIGHT])},
 };
 
 static void usage(FILE *to)
@@ -83,7 +109,11 @@ static void usage(FILE *to)
         "--apparmor P"
         "\n      --process-label L --process FILE --pid-file FILE --console-socket PATH --preserve-fds N"
         " --ignore-paused\n"
-        "kill: --all; delete: --force --regex; list: -q -f table|json; spec: --rootless\n",
+        "kill: --all; delete: --force --regex; list, ps: -q -f table|json; spec: --rootless\n"
+        "update: --resources FILE|- --memory BYTES --memory-swap --memory-reservation --cpu-shares "
+        "--cpu-quota"
+        "\n        --cpu-period --cpuset-cpus LIST --cpuset-mems LIST --pids-limit N --blkio-weight N ...\n"
+        "events: --stats --interval SECONDS\n",
         to);
 }
 
@@ -165,7 +195,8 @@ static int parse(struct cli *c, int argc, char **argv, const struct verb **ret, 
     const struct verb *verb = NULL;
 
     for (int i = 1; i < argc; i++) {
-        if (argv[i][0] == '-' && argv[i][1] != '\0' && strcmp(argv[i], "--") != 0) {
+        bool known = !verb || !verb->rest || !c->id || find_option(argv[i], strcspn(argv[i], "="));
+        if (argv[i][0] == '-' && argv[i][1] != '\0' && strcmp(argv[i], "--") != 0 && known) {
             int r = take_option(c, verb, argv, argc, &i, err);
             if (r < 0)
                 return r;
@@ -186,7 +217,31 @@ static int parse(struct cli *c, int argc, char **argv, const struct verb **ret, 
     if (!verb || (verb->id && !c->id))
         return err_set(err, ERR_INVALID, verb ? "%s needs a container's id" : "no verb (try --help)",
                        verb ? verb->name : "");
+    if (cli_limits_given(c) && verb->fn != cli_update)
+        return err_set(err, ERR_INVALID, "limits as options are for update; %s takes those of config.json",
+                       verb->name);
     *ret = verb;
+    return 0;
+}
+
+/* Where groups are, and whether we want any. */
+static int find_groups(struct cli *c, struct err *err)
+{
+    static const char *const known[] = {"cgroupfs", "systemd", "disabled"};
+    const char *m = c->cgroup_manager ? c->cgroup_manager : known[0];
+    size_t i = 0;
+
+    while (i < COUNT_OF(known) && strcmp(known[i], m) != 0)
+        i++;
+    if (i == COUNT_OF(known))
+        return err_set(err, ERR_INVALID, "--cgroup-manager %.20s: not cgroupfs, systemd or disabled", m);
+    if (i == 2) {
+        c->host = (struct cgroup_host){.name = "none"};
+        return 0;
+    }
+    if (cgroup_detect(&c->host, err) < 0)
+        return -(int)err->kind;
+    c->host.stay = true; /* a shell's session is not ours to move about */
     return 0;
 }
 
@@ -237,7 +292,7 @@ int main(int argc, char **argv)
     if (r == 0 && (verb->fn == cli_run || verb->fn == cli_create || verb->fn == cli_exec))
         cli_guard(argv);
     if (r == 0)
-        r = cgroup_detect(&c.host, &err);
+        r = find_groups(&c, &err);
     if (r == 0)
         r = verb->fn(&c, &err);
     if (r >= 0)

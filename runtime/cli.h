@@ -5,6 +5,27 @@
 #include "platform/json.h"
 #include "runtime/box_priv.h"
 
+/* Limits as options of update. */
+enum cli_limit {
+    CLI_MEMORY,
+    CLI_MEMORY_SWAP,
+    CLI_MEMORY_RESERVATION,
+    CLI_KERNEL_MEMORY,
+    CLI_KERNEL_MEMORY_TCP,
+    CLI_CPU_SHARES,
+    CLI_CPU_QUOTA,
+    CLI_CPU_PERIOD,
+    CLI_CPU_BURST,
+    CLI_CPU_RT_PERIOD,
+    CLI_CPU_RT_RUNTIME,
+    CLI_CPU_IDLE,
+    CLI_CPUSET_CPUS,
+    CLI_CPUSET_MEMS,
+    CLI_PIDS_LIMIT,
+    CLI_BLKIO_WEIGHT,
+    CLI_LIMIT_COUNT_
+};
+
 struct cli {
     const char *root;   /* --root, default /run/limpet */
     const char *log;    /* --log FILE */
@@ -20,8 +41,11 @@ struct cli {
     const char *groups[SPEC_GROUPS];
     unsigned n_groups;
     const char *format;
+    const char *limit[CLI_LIMIT_COUNT_], *resources; /* update */
+    const char *interval;                            /* events */
+    const char *cgroup_manager; /* "cgroupfs", "systemd" (its paths, never itself), "disabled" */
     unsigned preserve_fds;
-    bool detach, force, all, quiet, keep, tty, no_new_privs, no_pivot, ignore_paused, regex, rootless;
+    bool detach, force, all, quiet, keep, tty, no_new_privs, no_pivot, ignore_paused, regex, rootless, stats;
     const char *id;
     char **args; /* what stands behind the id */
     int n_args;
@@ -55,6 +79,11 @@ int cli_delete(struct cli *c, struct err *err);
 int cli_list(struct cli *c, struct err *err);
 int cli_spec(struct cli *c, struct err *err);
 int cli_features(struct cli *c, struct err *err);
+int cli_pause(struct cli *c, struct err *err);
+int cli_resume(struct cli *c, struct err *err);
+int cli_update(struct cli *c, struct err *err);
+int cli_events(struct cli *c, struct err *err);
+int cli_ps(struct cli *c, struct err *err);
 
 /* Read a config.json, compile its seccomp profile, tell what was passed over. Owner of *ret: caller (cli_bundle_done). */
 int cli_bundle_read(const struct cli *c, int dir_fd, const char *name, struct cli_bundle *ret,
@@ -83,8 +112,16 @@ int cli_dir(const struct cli *c, bool make, int *ret_fd, struct err *err);
 int cli_load(const struct cli *c, struct cli_state *ret, struct err *err); /* *ret: cli_state_done */
 void cli_state_done(struct cli_state *s);
 int cli_save(int dir_fd, const struct cli_state *s, struct err *err);
-/* "created", "running", "stopped". */
-const char *cli_status(int dir_fd, const struct cli_state *s);
+/* "created", "running", "paused", "stopped". */
+const char *cli_status(const struct cli *c, int dir_fd, const struct cli_state *s);
+/* Where a container's group is when config.json does not say. */
+void cli_cgroup_path(const struct cli *c, char dst[CGROUP_PATH_BYTES]);
+/* The container and its group: CONFLICT when it does not run, UNSUPPORTED without a group. Owner of *ret_group: caller. */
+int cli_open_running(const struct cli *c, struct cli_state *ret, struct cgroup **ret_group, struct err *err);
+/* Was any option of update given? */
+bool cli_limits_given(const struct cli *c);
+/* Say what of the list does not hold on this machine; NULL is fine. */
+void cli_warn_limits(const struct cli *c, const struct cgroup_list *list);
 /* Kill, wait, clean up, forget. */
 int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err *err);
 int cli_write_pid(const struct cli *c, pid_t pid, struct err *err);

@@ -24,6 +24,25 @@ int cli_write_pid(const struct cli *c, pid_t pid, struct err *err)
     return fs_write_atomic(AT_FDCWD, c->pid_file, buf_str(text), 0644, err);
 }
 
+/* Sources of binds that are relative are relative to the bundle. */
+static int find_sources(struct cli_bundle *b, const char *bundle, struct err *err)
+{
+    for (unsigned i = 0; i < b->spec.n_mounts; i++) {
+        struct spec_mount *m = &b->spec.mounts[i];
+        size_t size;
+        char *path;
+        if (m->kind != SPEC_MOUNT_BIND || m->source[0] == '/')
+            continue;
+        size = strlen(bundle) + strlen(m->source) + 2;
+        path = arena_get(b->arena, size);
+        if (!path)
+            return err_set(err, ERR_NOMEM, "mounts[%u].source: too large", i);
+        (void)snprintf(path, size, "%s/%s", bundle, m->source);
+        m->source = path;
+    }
+    return 0;
+}
+
 /* Where the bundle and its rootfs are, for the record; *ret_root: the folder, which the spec borrows. */
 static int open_rootfs(const struct cli *c, int dir, struct cli_bundle *b, struct cli_state *s, int *ret_root,
                        struct err *err)
@@ -41,7 +60,7 @@ static int open_rootfs(const struct cli *c, int dir, struct cli_bundle *b, struc
     if (!str_fmt(s->rootfs, sizeof s->rootfs, "%s%s%s", path[0] == '/' ? "" : s->bundle,
                  path[0] == '/' ? "" : "/", path))
         return err_set(err, ERR_INVALID, "root.path: too long");
-    return 0;
+    return find_sources(b, s->bundle, err);
 }
 
 static int make_gate(int dir, int *ret_fd, struct err *err)
@@ -76,9 +95,7 @@ static int save_early(int dir, const struct cli_bundle *b, struct cli_state *s, 
     s->owner = geteuid();
     s->annotations = b->oci.annotations ? mem_need_str(b->oci.annotations) : NULL;
     (void)str_copy(s->id.id, sizeof s->id.id, b->spec.id);
-    if (!str_fmt(s->id.cgroup_path, sizeof s->id.cgroup_path, "%s%s",
-                 b->spec.cgroup_path ? b->spec.cgroup_path : "limpet/",
-                 b->spec.cgroup_path ? "" : b->spec.id))
+    if (!str_copy(s->id.cgroup_path, sizeof s->id.cgroup_path, b->spec.cgroup_path))
         return err_set(err, ERR_INVALID, "linux.cgroupsPath: too long");
     return cli_save(dir, s, err);
 }
@@ -116,6 +133,12 @@ static int launch(struct cli *c, int dir, struct cli_bundle *b, bool hold, struc
     struct box_started box;
     int r;
 
+    if (!b->spec.cgroup_path) {
+        cli_cgroup_path(c, s->id.cgroup_path);
+        b->spec.cgroup_path = arena_str(b->arena, s->id.cgroup_path);
+        if (!b->spec.cgroup_path)
+            return err_set(err, ERR_NOMEM, "config.json: too large");
+    }
     if ((hold && (r = make_gate(dir, &gate, err)) < 0) || (r = open_console(c, b, tty, &console, err)) < 0 ||
         (agent && (r = cli_connect(agent, "linux.seccomp.listenerPath", &listener, err)) < 0) ||
         (r = save_early(dir, b, s, err)) < 0)
@@ -131,6 +154,7 @@ static int launch(struct cli *c, int dir, struct cli_bundle *b, bool hold, struc
             (void)close(how.stdio[i]);
     if (r < 0)
         return r;
+    cli_warn_limits(c, b->spec.resources);
     s->id = box.id;
     *ret_pidfd = box.pidfd;
     if ((r = cli_save(dir, s, err)) < 0 || (r = cli_write_pid(c, box.id.pid, err)) < 0)
@@ -188,8 +212,8 @@ static int release(const struct cli *c, int dir, const struct cli_state *s, stru
 {
     AUTO_FD int gate = -1;
 
-    if (strcmp(cli_status(dir, s), "created") != 0)
-        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(dir, s));
+    if (strcmp(cli_status(c, dir, s), "created") != 0)
+        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(c, dir, s));
     gate = openat(dir, "start", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (gate < 0)
         return err_errno(err, errno, "open start gate");

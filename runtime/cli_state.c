@@ -97,7 +97,7 @@ int cli_load(const struct cli *c, struct cli_state *ret, struct err *err)
         *ret = (struct cli_state){
             0}; /* killed while it was created: nothing but the folder, and perhaps a group */
         (void)str_copy(ret->id.id, sizeof ret->id.id, c->id);
-        (void)snprintf(ret->id.cgroup_path, sizeof ret->id.cgroup_path, "limpet/%s", c->id);
+        cli_cgroup_path(c, ret->id.cgroup_path);
         return 0;
     }
     if (r == 0)
@@ -115,10 +115,12 @@ void cli_state_done(struct cli_state *s)
     s->annotations = NULL;
 }
 
-const char *cli_status(int dir_fd, const struct cli_state *s)
+const char *cli_status(const struct cli *c, int dir_fd, const struct cli_state *s)
 {
     if (!box_is_alive(&s->id))
         return "stopped";
+    if (s->id.cgroup_path[0] && cgroup_is_frozen(&c->host, s->id.cgroup_path))
+        return "paused";
     return faccessat(dir_fd, "start", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? "created" : "running";
 }
 
@@ -134,7 +136,6 @@ int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err 
 {
     AUTO_FD int root = -1;
     AUTO_FD int dir = -1;
-    struct cgroup *parent = NULL;
     int r;
 
     if (box_is_alive(&s->id)) {
@@ -148,13 +149,6 @@ int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err 
         return r;
     if (cli_dir(c, false, &dir, NULL) == 0)
         cli_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
-    /* the folder above all of ours, when this was the last one */
-    if (strncmp(s->id.cgroup_path, "limpet/", 7) == 0 &&
-        cgroup_open(&c->host, "limpet", &parent, NULL) == 0) {
-        if (cgroup_is_empty(parent))
-            cgroup_remove_if_unused(parent);
-        (void)cgroup_free(parent);
-    }
     if ((r = fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, err)) < 0)
         return r;
     return fs_remove_tree(root, c->id, err);

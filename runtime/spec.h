@@ -196,6 +196,9 @@ struct spec {
     int mempolicy_mode; /* with its flags, as set_mempolicy(2) takes it */
     const char *mempolicy_nodes;
     struct cgroup_limits limits;
+    struct cgroup_list
+        *resources; /* config.json: all of linux.resources, in place of limits; results are filled at the
+                                      start, and what cannot be enforced is an error then. NULL: limits, best effort */
     const char *cgroup_path; /* NULL: "limpet/<id>" */
     int stop_signal;
 };

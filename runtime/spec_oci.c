@@ -315,6 +315,21 @@ static int read_propagation(struct spec_ctx *x, const struct json_cur *lin)
                          "linux.rootfsPropagation: %s is none of private, slave, shared, unbindable", word);
 }
 
+static int read_group(struct spec_ctx *x, const struct json_cur *lin)
+{
+    char group[CGROUP_PATH_BYTES];
+    const char *path;
+    int r = spec_get_text(x, lin, "cgroupsPath", CGROUP_PATH_BYTES - 1, &path);
+
+    if (r != 1)
+        return r;
+    if (!cgroup_path_read(path, group, sizeof group))
+        return json_fail(lin, x->err, ERR_INVALID,
+                         "cgroupsPath: \"%.80s\" is neither a path nor slice:prefix:name", path);
+    x->s->cgroup_path = spec_keep(x, group);
+    return 0;
+}
+
 int spec_read_linux(struct spec_ctx *x, const struct json_cur *root)
 {
     static const char *const no[] = {"netDevices"};
@@ -332,7 +347,7 @@ int spec_read_linux(struct spec_ctx *x, const struct json_cur *root)
         (r = spec_get_strings(x, &lin, "maskedPaths", LIM_CONFIG_LIST, &x->s->masked)) < 0 ||
         (r = spec_get_strings(x, &lin, "readonlyPaths", LIM_CONFIG_LIST, &x->s->read_only_paths)) < 0 ||
         (r = spec_get_text(x, &lin, "mountLabel", LIM_PATH_BYTES, &x->s->mount_label)) < 0 ||
-        (r = spec_get_text(x, &lin, "cgroupsPath", 150, &x->s->cgroup_path)) < 0)
+        (r = read_group(x, &lin)) < 0)
         return r;
     if (json_get_object(&lin, "intelRdt", JSON_OPTIONAL, &rdt, NULL) == 1)
         spec_note(x, "linux.intelRdt is ignored: no cache or bandwidth allocation");

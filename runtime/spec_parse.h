@@ -38,6 +38,15 @@ int spec_read_mounts(struct spec_ctx *x, const struct json_cur *root);
 int spec_read_linux(struct spec_ctx *x, const struct json_cur *root);
 int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char *key,
                       struct spec_id_maps *ret);
+/* The object linux.resources (runtime-spec 1.2, config-linux.md, "Control groups") as settings and device rules; what
+ * stands in `update --resources` has the same form. *ret: from cgroup_list_init, in parts filled also on failure. -1 is
+ * no limit; wrong values are INVALID with the field's path. Pure. */
+int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
+int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret,
+                      struct err *err); /* a part of it */
+int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret,
+                           struct err *err); /* another */
+/* linux.resources of lin into x->s->resources, with the devices that every container has. */
 int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin);
 /* "private", "rslave" ... as mount(2) flags; 0: no such word. */
 unsigned long spec_propagation(const char *word);

@@ -97,7 +97,7 @@ same "pids: the control without a limit" $? 0
 G=$(group cpu cpu)
 lim run --detach -b $B --config cpu.json cpu >/tmp/out 2>&1 || bad "run cpu" "$(cat /tmp/out)"
 if [ $V2 = yes ]; then same "cpu: quota and weight" "$(cat "$G/cpu.max" "$G/cpu.weight" | tr '\n' ' ')" "50000 200000 39 "
-else same "cpu: quota and shares" "$(cat "$G/cpu.cfs_quota_us" "$G/cpu.cfs_period_us" "$G/cpu.shares" | tr '\n' ' ')" "50000 200000 998 "; fi # 1000 by way of v2's scale
+else same "cpu: quota and shares" "$(cat "$G/cpu.cfs_quota_us" "$G/cpu.cfs_period_us" "$G/cpu.shares" | tr '\n' ' ')" "50000 200000 1000 "; fi
 same "exec: sees process 1" "$(lim exec cpu cat /proc/1/comm)" sleep
 lim exec cpu sh -c 'exit 7'
 same "exec: its status" $? 7
@@ -116,6 +116,50 @@ same "a fork bomb at its limit is killed and removed, nothing is left" "$(left)"
 run view
 if [ $V2 = no ]; then same "a mounted cgroup file system: empty on v1" "$(cat /tmp/out)" "0 entries, refused"
 elif [ $MEM = enforced ]; then same "a mounted cgroup file system: its own limits, not to be changed" "$(cat /tmp/out)" "16777216 refused"; fi
+
+# device rules: a program on v2, a list on v1; each denial with what is allowed beside it
+MAJ=$(awk '$4 == "vda" {print $1}' /proc/partitions)
+sed -i "s/4242/$MAJ/g" $B/*.json
+run diskyes
+same "devices: a disk that a rule allows opens" "$(tr '\n' ' ' </tmp/out)" "probe 0 zero "
+run diskno
+same "devices: without a rule it does not, the standard ones do" "$(tr '\n' ' ' </tmp/out)" "probe 1 zero "
+
+# every field of v2 with its controller there; what is not there is told
+lim run --detach -b $B --config every.json every >/tmp/out 2>&1 || bad "run every" "$(cat /tmp/out)"
+G=$(group pids every)
+if [ $V2 = yes ]; then
+	same "v2: cpu, cpuset, pids" "$(cat "$G/cpu.max" "$G/cpu.weight" "$G/cpuset.cpus" "$G/cpuset.mems" "$G/pids.max" | tr '\n' ' ')" "50000 200000 39 0 0 20 "
+	same "v2: io.max" "$(cat "$G/io.max")" "$MAJ:0 rbps=1048576 wbps=max riops=max wiops=max"
+	[ $MEM = unsupported ] || same "v2: memory" "$(cat "$G/memory.max" "$G/memory.swap.max" "$G/memory.low" | tr '\n' ' ')" "33554432 33554432 1048576 "
+fi
+[ $MEM = enforced ] || check "what is missing is told with its kernel option" grep -q "memory.limit: not enforced.*CONFIG_MEMCG" /tmp/out
+lim update --pids-limit 21 --cpu-quota 60000 every || bad "update"
+same "update: pids" "$(cat "$G/pids.max")" 21
+if [ $V2 = yes ]; then
+	same "update: quota alone keeps the period" "$(cat "$G/cpu.max")" "60000 200000"
+	lim update --cpu-period 100000 every || bad "update the period"
+	same "update: period alone keeps the quota" "$(cat "$G/cpu.max")" "60000 100000"
+fi
+if [ $MEM = enforced ]; then
+	lim update --memory 16m --memory-swap 20m every || bad "update memory"
+	if [ $V2 = yes ]; then same "update: memory" "$(cat "$G/memory.max" "$G/memory.swap.max" | tr '\n' ' ')" "16777216 4194304 "; fi
+fi
+lim pause every || bad "pause"
+check "paused" eval 'lim state every | grep -q "\"status\":.*paused"'
+lim resume every || bad "resume"
+check "running again" eval 'lim state every | grep -q "\"status\":.*running"'
+check "ps" eval 'lim ps --format json every | grep -qE "^\[[0-9]+\]"'
+check "events" eval 'lim events --stats every | grep -qE "\"type\":\"stats\".*\"pids\":\{\"current\":1,\"limit\":21\}"'
+lim delete --force every || bad "delete every"
+if [ $V2 = yes ] && [ $MEM = enforced ]; then
+	lim run --detach -b $B --config unified.json unified >/tmp/out 2>&1 || bad "run unified" "$(cat /tmp/out)"
+	same "unified" "$(cat $C/limpet/unified/memory.high $C/limpet/unified/pids.max | tr '\n' ' ')" "20971520 9 "
+	lim delete --force unified || bad "delete unified"
+fi
+run wrong
+check "unified: a file that is not there is refused by its path" grep -q "linux.resources.unified.pids.nothing" /tmp/out
+same "they leave nothing" "$(left)" "$CLEAN"
 
 N=0
 while [ $N -lt 50 ]; do
@@ -149,6 +193,7 @@ same "agent: the published port answers" "$(page)" hello
 state >/tmp/state
 check "agent: memory is reported $MEM" grep -q "\"memory\":{\"state\":\"$MEM\"" /tmp/state
 check "agent: pids are reported enforced at 24" grep -q '"pids":{"state":"enforced","value":24' /tmp/state
+check "agent: devices are reported enforced" grep -q '"devices":{"state":"enforced"' /tmp/state
 check "agent: userns is reported $USERNS" grep -q "\"userns\":{\"state\":\"$USERNS\"" /tmp/state
 pid_of_web() { state | sed 's/.*"web":{[^}]*"pid":\([0-9]*\).*/\1/'; }
 PID=$(pid_of_web)

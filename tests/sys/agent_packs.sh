@@ -43,6 +43,7 @@ cat "$root"/opt/part{1,2,3,4} >"$root/opt/joined-a"
 cat "$root"/opt/part{5,6,7,8} >"$root/opt/joined-b"
 cat "$root"/opt/part{9,10,11,12} >"$root/opt/joined-c"
 rm "$root"/opt/part*
+seq 2000 | gzip -9n >"$root/opt/guide.gz"
 edit 2; mv "$root/lib/many/m200.js" "$root/opt/moved.js"; rm "$root/lib/many/m201.js"; version 2
 edit 3; cp "$root/lib/many/m5.js" "$root/opt/twin.js"; chmod 0600 "$root/opt/twin.js"; version 3
 for v in 4 5 6 7; do edit $v; version $v; done
@@ -95,6 +96,7 @@ grep denied "$T/bound" >/dev/null && ! grep '^documents ' "$T/bound" >/dev/null 
 # --- a patch pack
 fleetctl publish "$REPO:2" --version 2 --from 1 --explain >"$T/log/publish-2" 2>&1 || die "publish --from: $(cat "$T/log/publish-2")"
 grep -q 'opt/tool' "$T/log/publish-2" && ok "--explain tells of each file" || fail "explain: $(cat "$T/log/publish-2")"
+grep 'opt/guide.gz' "$T/log/publish-2" | grep -q 'gzip' && grep -q '1 of the new files is gzip' "$T/log/publish-2" && ok "and names gzip files" || fail "gzip: $(cat "$T/log/publish-2")"
 apply 2 && ok "update" || die "version 2: $(field phase) $(field err.msg); $(agentctl $DEV events -n 8)"
 came_by 2 patch
 [ "$(field apps.web.update.fetched)" -lt 20000 ] && ok "fewer than 20 kB for it" || fail "fetched $(field apps.web.update.fetched)"

@@ -66,9 +66,10 @@ make_root() {
 	mkfs.ext4 -q -F -b 4096 -O verity -d "$R" "$T/root.img" 192M >"$T/log/mkfs" 2>&1 || die "mkfs: $(cat "$T/log/mkfs")"
 }
 
-# Each a config.json: NAME, arguments, resources.
+# Each a config.json: NAME, arguments, resources, and more for jq. 4242 stands for the major number of the disk.
 bundle() {
-	jq --argjson a "$2" --argjson r "$3" '.process.args=$a | .linux.resources=$r' "$T/spec/config.json" >"$R/bundle/$1.json"
+	jq --argjson a "$2" --argjson r "$3" ".process.args=\$a | .process.terminal=false | .linux.resources=\$r${4:+ | $4}" \
+		"$T/spec/config.json" >"$R/bundle/$1.json"
 }
 bundles() {
 	local fork='["sh","-c","for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.3 & done; wait"]'
@@ -84,6 +85,15 @@ bundles() {
 	jq '.mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "rw"]}]' \
 		"$R/bundle/view.json" >"$T/view.json"
 	cp "$T/view.json" "$R/bundle/view.json"
+	local disk='.linux.devices=[{"type": "b", "path": "/dev/probe", "major": 4242, "minor": 0, "fileMode": 438}]'
+	local try='["sh","-c","(: </dev/probe) 2>/dev/null; echo probe $?; (: </dev/zero) && echo zero"]'
+	bundle diskno "$try" '{"devices": [{"allow": false, "access": "rwm"}]}' "$disk"
+	bundle diskyes "$try" '{"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "type": "b", "major": 4242, "minor": 0, "access": "r"}]}' "$disk"
+	bundle every '["sleep","77"]' '{"memory": {"limit": 33554432, "swap": 67108864, "reservation": 1048576},
+		"cpu": {"shares": 1024, "quota": 50000, "period": 200000, "cpus": "0", "mems": "0"}, "pids": {"limit": 20},
+		"blockIO": {"throttleReadBpsDevice": [{"major": 4242, "minor": 0, "rate": 1048576}]}}'
+	bundle unified '["sleep","77"]' '{"unified": {"memory.high": "20971520", "pids.max": "9"}}'
+	bundle wrong '["sleep","77"]' '{"unified": {"pids.nothing": "9"}}'
 	bundle cpu '["sleep","77"]' '{"cpu": {"quota": 50000, "period": 200000, "shares": 1000}, "memory": {"limit": 16777216}, "pids": {"limit": 16}}'
 }
 

@@ -165,8 +165,11 @@ TEST(config_json_becomes_a_spec)
     CHECK(s.n_mounts == 2 && s.mounts[0].size_bytes == 65536 && s.mounts[0].mode == 0755 &&
           s.mounts[0].flags == (MS_NOSUID | MS_RDONLY));
     CHECK(s.mounts[1].kind == SPEC_MOUNT_BIND && s.mounts[1].recursive && s.mounts[1].flags == MS_NODEV);
-    CHECK(s.limits.memory_max_bytes == 1 << 20 && s.limits.swap_max_bytes == 0 && s.limits.pids_max == 5);
-    CHECK(s.limits.cpu_quota_us == 5000 && s.limits.cpu_period_us == 10000 && s.limits.cpu_weight == 39);
+    CHECK(s.resources && cgroup_list_find(s.resources, "memory.limit")->v2[0].want == 1 << 20);
+    CHECK(cgroup_list_find(s.resources, "memory.swap")->v2[0].want == 0);
+    CHECK(cgroup_list_find(s.resources, "pids.limit")->v1[0].want == 5);
+    CHECK_STR(cgroup_list_find(s.resources, "cpu.period")->v2[0].text, "5000 10000");
+    CHECK(cgroup_list_find(s.resources, "cpu.shares")->v2[0].want == 39);
     CHECK(s.net == SPEC_NET_NONE && !s.ns[SPEC_NS_IPC].own && !s.ns[SPEC_NS_USER].own && oci.seccomp);
     CHECK_STR(s.cgroup_path, "/a/b");
     CHECK_STR(s.masked[0], "/proc/kcore");
@@ -183,9 +186,9 @@ TEST(what_it_cannot_do_is_refused_by_its_path)
         {"{\"ociVersion\":\"2.0\"}", "ociVersion", ERR_UNSUPPORTED},
         {HEAD PROC LINUX ",\"sysctl\":{\"a\":\"b\"}}}", "linux.sysctl.a", ERR_INVALID},
         {HEAD PROC LINUX ",\"devices\":[{}]}}", "linux.devices[0].type", ERR_INVALID},
-        {HEAD PROC LINUX ",\"resources\":{\"cpu\":{\"cpus\":\"0\"}}}}", "linux.resources.cpu.cpus",
-         ERR_UNSUPPORTED},
-        {HEAD PROC LINUX ",\"resources\":{\"unified\":{\"a\":\"b\"}}}}", "unified", ERR_UNSUPPORTED},
+        {HEAD PROC LINUX ",\"resources\":{\"cpu\":{\"cpus\":\"0;\"}}}}", "linux.resources.cpu: cpus",
+         ERR_INVALID},
+        {HEAD PROC LINUX ",\"resources\":{\"unified\":{\"a\":\"b\"}}}}", "unified", ERR_INVALID},
         {HEAD PROC ",\"hooks\":{\"prestart\":[{}]}" LINUX "}}", "hooks.prestart[0].path", ERR_INVALID},
         {HEAD PROC ",\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"p\"}]}}", "linux.namespaces[0]",
          ERR_INVALID},
@@ -218,6 +221,127 @@ TEST(what_it_cannot_do_is_refused_by_its_path)
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         CHECK_ERR(parse(bad[i].text, &s), bad[i].kind, err);
         CHECK_MSG(err, bad[i].path);
+    }
+}
+
+#define RES LINUX ",\"resources\":"
+
+/* Every field: its value for v1 and for v2. */
+TEST(resources_become_settings)
+{
+    static const struct {
+        const char *json, *field, *v1, *v1_text, *v2, *v2_text; /* NULL file: none there */
+    } rows[] = {
+        {"{\"memory\":{\"limit\":4096}}", "memory.limit", "memory.limit_in_bytes", "4096", "memory.max",
+         "4096"},
+        {"{\"memory\":{\"limit\":-1}}", "memory.limit", "memory.limit_in_bytes", "-1", "memory.max", "max"},
+        {"{\"memory\":{\"limit\":2147483648}}", "memory.limit", "memory.limit_in_bytes", "2147483648",
+         "memory.max", "2147483648"},
+        {"{\"memory\":{\"limit\":4294967296}}", "memory.limit", "memory.limit_in_bytes", "4294967296",
+         "memory.max", "4294967296"},
+        {"{\"memory\":{\"limit\":4096,\"swap\":12288}}", "memory.swap", "memory.memsw.limit_in_bytes",
+         "12288", "memory.swap.max", "8192"},
+        {"{\"memory\":{\"limit\":4096,\"swap\":-1}}", "memory.swap", "memory.memsw.limit_in_bytes", "-1",
+         "memory.swap.max", "max"},
+        {"{\"memory\":{\"reservation\":0}}", "memory.reservation", "memory.soft_limit_in_bytes", "0",
+         "memory.low", "0"},
+        {"{\"memory\":{\"swappiness\":60}}", "memory.swappiness", "memory.swappiness", "60", NULL, NULL},
+        {"{\"memory\":{\"disableOOMKiller\":true}}", "memory.disableOOMKiller", "memory.oom_control", "1",
+         NULL, NULL},
+        {"{\"cpu\":{\"shares\":1024}}", "cpu.shares", "cpu.shares", "1024", "cpu.weight", "39"},
+        {"{\"cpu\":{\"shares\":2}}", "cpu.shares", "cpu.shares", "2", "cpu.weight", "1"},
+        {"{\"cpu\":{\"shares\":262144}}", "cpu.shares", "cpu.shares", "262144", "cpu.weight", "10000"},
+        {"{\"cpu\":{\"quota\":-1}}", "cpu.quota", "cpu.cfs_quota_us", "-1", "cpu.max", "max"},
+        {"{\"cpu\":{\"period\":50000}}", "cpu.period", "cpu.cfs_period_us", "50000", "cpu.max", "max 50000"},
+        {"{\"cpu\":{\"burst\":7}}", "cpu.burst", "cpu.cfs_burst_us", "7", "cpu.max.burst", "7"},
+        {"{\"cpu\":{\"realtimeRuntime\":9}}", "cpu.realtimeRuntime", "cpu.rt_runtime_us", "9", NULL, NULL},
+        {"{\"cpu\":{\"cpus\":\"0-1,3\"}}", "cpu.cpus", "cpuset.cpus", "0-1,3", "cpuset.cpus", "0-1,3"},
+        {"{\"cpu\":{\"idle\":1}}", "cpu.idle", "cpu.idle", "1", "cpu.idle", "1"},
+        {"{\"pids\":{\"limit\":-1}}", "pids.limit", "pids.max", "max", "pids.max", "max"},
+        {"{\"blockIO\":{\"weight\":10}}", "blockIO.weight", "blkio.weight", "10", "io.bfq.weight", "10"},
+        {"{\"blockIO\":{\"weightDevice\":[{\"major\":8,\"minor\":1,\"weight\":1000}]}}",
+         "blockIO.weightDevice[0]", "blkio.weight_device", "8:1 1000", "io.bfq.weight", "8:1 1000"},
+        {"{\"blockIO\":{\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":0,\"rate\":5}]}}",
+         "blockIO.throttleWriteIOPSDevice[0]", "blkio.throttle.write_iops_device", "8:0 5", "io.max",
+         "8:0 wiops=5"},
+        {"{\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":0}]}}",
+         "blockIO.throttleReadBpsDevice[0]", "blkio.throttle.read_bps_device", "8:0 0", "io.max",
+         "8:0 rbps=max"},
+        {"{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4096}]}", "hugepageLimits[0]",
+         "hugetlb.2MB.limit_in_bytes", "4096", "hugetlb.2MB.max", "4096"},
+        {"{\"network\":{\"classID\":1048577}}", "network.classID", "net_cls.classid", "1048577", NULL, NULL},
+        {"{\"network\":{\"priorities\":[{\"name\":\"eth0\",\"priority\":5}]}}", "network.priorities[0]",
+         "net_prio.ifpriomap", "eth0 5", NULL, NULL},
+        {"{\"rdma\":{\"mlx5_0\":{\"hcaHandles\":3,\"hcaObjects\":10}}}", "rdma.mlx5_0", "rdma.max",
+         "mlx5_0 hca_handle=3 hca_object=10", "rdma.max", "mlx5_0 hca_handle=3 hca_object=10"},
+        {"{\"unified\":{\"memory.high\":\"77\"}}", "unified.memory.high", NULL, NULL, "memory.high", "77"},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[1024];
+        struct spec s;
+        const struct cgroup_setting *set;
+        (void)snprintf(text, sizeof text, "%s%s}}", HEAD PROC RES, rows[i].json);
+        CHECK_OK(parse(text, &s), err);
+        set = s.resources ? cgroup_list_find(s.resources, rows[i].field) : NULL;
+        CHECK(set);
+        if (!set) {
+            printf("     no setting for %s\n", rows[i].json);
+            continue;
+        }
+        CHECK(!set->v1[0].file == !rows[i].v1 && !set->v2[0].file == !rows[i].v2);
+        if (rows[i].v1 && set->v1[0].file) {
+            CHECK_STR(set->v1[0].file, rows[i].v1);
+            CHECK_STR(set->v1[0].text, rows[i].v1_text);
+        }
+        if (rows[i].v2 && set->v2[0].file) {
+            CHECK_STR(set->v2[0].file, rows[i].v2);
+            CHECK_STR(set->v2[0].text, rows[i].v2_text);
+        }
+    }
+}
+
+TEST(wrong_resources_are_refused_by_their_path)
+{
+    static const struct {
+        const char *json, *path;
+    } rows[] = {
+        {"{\"memory\":{\"limit\":0}}", "linux.resources.memory: limit"},
+        {"{\"memory\":{\"limit\":-2}}", "linux.resources.memory.limit"},
+        {"{\"memory\":{\"limit\":1.5}}", "linux.resources.memory.limit"},
+        {"{\"memory\":{\"limit\":\"1\"}}", "linux.resources.memory.limit"},
+        {"{\"memory\":{\"limit\":9223372036854775808}}", "linux.resources.memory.limit"},
+        {"{\"memory\":{\"swap\":4096}}", "linux.resources.memory"},
+        {"{\"memory\":{\"swappiness\":201}}", "linux.resources.memory.swappiness"},
+        {"{\"cpu\":{\"shares\":0}}", "linux.resources.cpu.shares"},
+        {"{\"cpu\":{\"shares\":4294967296}}", "linux.resources.cpu.shares"},
+        {"{\"cpu\":{\"quota\":999}}", "linux.resources.cpu: quota"},
+        {"{\"cpu\":{\"period\":0}}", "linux.resources.cpu.period"},
+        {"{\"cpu\":{\"cpus\":\"0\\n1\"}}", "cpus"},
+        {"{\"cpu\":{\"idle\":2}}", "linux.resources.cpu.idle"},
+        {"{\"pids\":{\"limit\":-2}}", "linux.resources.pids.limit"},
+        {"{\"pids\":{\"limit\":4294967296}}", "linux.resources.pids: limit"},
+        {"{\"blockIO\":{\"weight\":9}}", "linux.resources.blockIO.weight"},
+        {"{\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":1}]}}",
+         "linux.resources.blockIO.throttleReadBpsDevice[0].minor"},
+        {"{\"hugepageLimits\":[{\"pageSize\":\"../x\",\"limit\":1}]}", "linux.resources.hugepageLimits[0]"},
+        {"{\"network\":{\"classID\":4294967296}}", "linux.resources.network.classID"},
+        {"{\"unified\":{\"memory.max/../x\":\"1\"}}", "linux.resources.unified"},
+        {"{\"unified\":{\"cgroup.procs\":\"1\"}}", "linux.resources.unified"},
+        {"{\"unified\":{\"memory.max\":1}}", "linux.resources.unified"},
+        {"{\"devices\":[{\"access\":\"r\"}]}", "linux.resources.devices[0].allow"},
+        {"{\"devices\":[{\"allow\":true,\"access\":\"rx\"}]}", "linux.resources.devices[0]"},
+        {"{\"devices\":[{\"allow\":true,\"type\":\"p\"}]}", "linux.resources.devices[0]"},
+        {"{\"devices\":[{\"allow\":true,\"type\":\"c\",\"major\":-2}]}", "linux.resources.devices[0].major"},
+        {"{\"memory\":[]}", "linux.resources.memory"},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[1024];
+        struct spec s;
+        (void)snprintf(text, sizeof text, "%s%s}}", HEAD PROC RES, rows[i].json);
+        CHECK_ERR(parse(text, &s), ERR_INVALID, err);
+        CHECK_MSG(err, rows[i].path);
     }
 }
 TEST_MAIN

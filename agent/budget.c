@@ -1,0 +1,143 @@
+/* budget.c - what the candidate has fetched over the network, against update.download.max_bytes. The sum outlives core and
+ * machine in state/spent: saved as it grows by a share of the bound, and when a job ends; so what a power cut forgets is at
+ * most that share. Without a bound nothing is written. */
+#include <stdio.h>
+
+#include "agent/core.h"
+#include "ota/field.h"
+#include "platform/fs.h"
+#include "platform/log.h"
+
+#define SPENT_FILE  "spent"
+#define SPENT_BYTES 1024
+#define SAVES       32          /* while a download runs, for the whole bound */
+#define SAVE_BYTES  (64 * 1024) /* but not for less than this */
+
+static uint64_t bound(const struct core *c)
+{
+    return c->candidate.arena ? c->candidate.d.download.max_bytes : 0;
+}
+
+/* Another manifest has a sum of its own. */
+static struct spent *account(struct core *c)
+{
+    struct spent *s = &c->spent;
+    const struct ledger *l = &c->state.ledger;
+
+    if (s->rev != l->candidate_rev || strcmp(s->source, l->source) != 0) {
+        *s = (struct spent){.rev = l->candidate_rev};
+        (void)str_copy(s->source, sizeof(s->source), l->source);
+    }
+    return s;
+}
+
+static void save(struct core *c, struct spent *s)
+{
+    AUTO_JSON struct cJSON *o = json_obj();
+    struct err err = ERR_INIT;
+
+    json_put_u64(o, "v", 1);
+    json_put_str(o, "source", s->source);
+    json_put_u64(o, "rev", s->rev);
+    json_put_u64(o, "bytes", s->bytes);
+    char AUTO_MEM *text = json_print(o, false);
+    if (fs_write_durable(c->state.dir_fd, SPENT_FILE, buf_str(text), 0600, &err) < 0)
+        log_error("%s", err.msg); /* tried again with the next bytes */
+    else
+        s->saved = s->bytes;
+}
+
+static int parse(struct buf text, struct spent *ret, struct err *err)
+{
+    static const struct json_limits lim = {SPENT_BYTES, 2, 16, false};
+    struct json_cur root;
+    struct spent s = {0};
+    uint64_t version = 0;
+
+    if (json_parse(text, &lim, &root, err) < 0)
+        return -(int)err->kind;
+    AUTO_JSON struct cJSON *doc = root.node;
+    (void)doc;
+    if (json_get_u64(&root, "v", JSON_REQUIRED, 1, 1, &version, err) < 0 ||
+        json_get_copy(&root, "source", s.source, sizeof(s.source), err) < 0 ||
+        json_get_u64(&root, "rev", JSON_REQUIRED, 0, 1ULL << 53, &s.rev, err) < 0 ||
+        json_get_u64(&root, "bytes", JSON_REQUIRED, 0, 1ULL << 53, &s.bytes, err) < 0 ||
+        json_done(&root, err) < 0)
+        return -(int)err->kind;
+    s.saved = s.bytes;
+    *ret = s;
+    return 0;
+}
+
+void budget_open(struct core *c)
+{
+    uint8_t AUTO_MEM *text = NULL;
+    size_t len = 0;
+    struct err err = ERR_INIT;
+    int rc = fs_read(c->state.dir_fd, SPENT_FILE, SPENT_BYTES, &text, &len, &err);
+
+    if (rc == 0)
+        rc = parse(buf_of(text, len), &c->spent, &err);
+    if (rc < 0 && err.kind != ERR_NOTFOUND)
+        log_error("what was spent of the byte budget cannot be read: %s", err.msg);
+}
+
+uint64_t budget_left(struct core *c)
+{
+    uint64_t max = bound(c), spent = account(c)->bytes;
+
+    return max == 0 ? UINT64_MAX : max > spent ? max - spent : 0;
+}
+
+uint64_t budget_ask(struct core *c)
+{
+    uint64_t left = budget_left(c);
+
+    return left == UINT64_MAX ? 0 : left ? left : 1;
+}
+
+int budget_check(struct core *c, uint64_t need, struct err *err)
+{
+    uint64_t left = budget_left(c);
+
+    if (need <= left)
+        return 0;
+    return err_set(err, ERR_DENIED, "%llu bytes are to be fetched, update.download.max_bytes leaves %llu",
+                   (unsigned long long)need, (unsigned long long)left);
+}
+
+static void spend(struct core *c, uint64_t bytes)
+{
+    struct spent *s = account(c);
+    uint64_t step = bound(c) / SAVES;
+
+    s->bytes += bytes;
+    if (bound(c) && s->bytes - s->saved >= (step > SAVE_BYTES ? step : SAVE_BYTES))
+        save(c, s);
+}
+
+void budget_told(struct core *c, uint64_t *told, uint64_t network)
+{
+    if (network > *told) {
+        spend(c, network - *told);
+        *told = network;
+    }
+}
+
+bool budget_line(struct core *c, uint64_t *told, const char *line)
+{
+    unsigned long long done, total, network;
+
+    if (sscanf(line, "progress %llu %llu %llu", &done, &total, &network) != 3)
+        return false;
+    budget_told(c, told, network);
+    return true;
+}
+
+void budget_close(struct core *c)
+{
+    struct spent *s = account(c);
+
+    if (bound(c) && s->bytes != s->saved)
+        save(c, s);
+}

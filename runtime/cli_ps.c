@@ -1,0 +1,135 @@
+/* cli_ps.c - ps: the processes of a container as the host sees them, from /proc alone. See cli.h. */
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "platform/fs.h"
+#include "runtime/cli.h"
+
+#define MAX_SHOWN 4096
+
+/* What is shown of one process. */
+struct row {
+    uint32_t uid;
+    int pid, ppid;
+    unsigned long long ticks, start; /* used; begun after boot */
+    char tty[16], name[32], command[256];
+};
+
+static void read_command(int pid, struct row *ret)
+{
+    char path[40];
+    AUTO_FD int fd = -1;
+    ssize_t n;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? 0 : read(fd, ret->command, sizeof ret->command - 1);
+    ret->command[n < 0 ? 0 : n] = '\0';
+    for (ssize_t i = 0; i + 1 < n; i++)
+        if (ret->command[i] == '\0')
+            ret->command[i] = ' ';
+    if (n <= 0)
+        (void)snprintf(ret->command, sizeof ret->command, "[%s]", ret->name);
+    (void)str_clean(ret->command);
+}
+
+/* False when it has gone. */
+static bool read_row(int pid, struct row *ret)
+{
+    char path[40], text[1024], *open_at, *close_at;
+    unsigned long long user, system;
+    unsigned tty;
+    struct stat st;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (stat(path, &st) != 0 || fs_read_text(AT_FDCWD, path, text, sizeof text, NULL) <= 0)
+        return false;
+    open_at = strchr(text, '(');
+    close_at = strrchr(text, ')');
+    if (!open_at || !close_at ||
+        sscanf(close_at + 1,
+               " %*c %d %*d %*d %u %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
+               &ret->ppid, &tty, &user, &system, &ret->start) != 5)
+        return false;
+    ret->uid = st.st_uid;
+    ret->pid = pid;
+    ret->ticks = user + system;
+    (void)snprintf(ret->name, sizeof ret->name, "%.*s", (int)(close_at - open_at - 1), open_at + 1);
+    if (tty >> 8 >= 136 && tty >> 8 < 144)
+        (void)snprintf(ret->tty, sizeof ret->tty, "pts/%u", (tty & 0xff) | (tty >> 12 & 0xfff00));
+    else
+        (void)str_copy(ret->tty, sizeof ret->tty, "?");
+    read_command(pid, ret);
+    return true;
+}
+
+static void print_row(const struct row *r, double uptime_s, time_t now)
+{
+    const struct passwd *pw = getpwuid(r->uid);
+    long hz = sysconf(_SC_CLK_TCK);
+    double age = uptime_s - (double)r->start / (double)hz;
+    time_t begun = now - (time_t)(age < 0 ? 0 : age);
+    unsigned long long used = r->ticks / (unsigned long long)hz;
+    struct tm tm;
+    char uid[16], start[16] = "?";
+
+    (void)snprintf(uid, sizeof uid, "%u", r->uid);
+    if (localtime_r(&begun, &tm))
+        (void)strftime(start, sizeof start, age < 86400 ? "%H:%M" : "%b%d", &tm);
+    (void)printf("%-8.8s %7d %7d %2u %5s %-8s %02llu:%02llu:%02llu %s\n", pw ? pw->pw_name : uid, r->pid,
+                 r->ppid, age < 1 ? 0 : (unsigned)((double)used * 100 / age), start, r->tty, used / 3600,
+                 used / 60 % 60, used % 60, r->command);
+}
+
+static void print_table(const pid_t *pids, int n)
+{
+    struct timespec up = {0}, now = {0};
+    struct row row;
+
+    (void)clock_gettime(CLOCK_BOOTTIME, &up);
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)printf("%-8s %7s %7s %2s %5s %-8s %8s %s\n", "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME",
+                 "CMD");
+    for (int i = 0; i < n; i++)
+        if (read_row(pids[i], &row))
+            print_row(&row, (double)up.tv_sec, now.tv_sec);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const pid_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+int cli_ps(struct cli *c, struct err *err)
+{
+    AUTO_MEM pid_t *pids = mem_need(MAX_SHOWN * sizeof *pids);
+    bool json = c->format && strcmp(c->format, "json") == 0;
+    struct cgroup *g = NULL;
+    struct cli_state s;
+    int n, r;
+
+    if (c->format && !json && strcmp(c->format, "table") != 0)
+        return err_set(err, ERR_INVALID, "--format %.20s: neither table nor json", c->format);
+    if ((r = cli_open_running(c, &s, &g, err)) < 0)
+        return r;
+    n = cgroup_pids(g, pids, MAX_SHOWN);
+    (void)cgroup_free(g);
+    qsort(pids, (size_t)n, sizeof *pids, compare);
+    if (c->n_args > 0)
+        cli_warn(c, "ps: options for ps(1) are not used: the table is made from /proc");
+    if (!json) {
+        print_table(pids, n);
+        return 0;
+    }
+    (void)putchar('[');
+    for (int i = 0; i < n; i++)
+        (void)printf("%s%d", i ? "," : "", (int)pids[i]);
+    return puts("]") < 0;
+}

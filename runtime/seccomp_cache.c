@@ -143,7 +143,7 @@ static void become(const int fds[3])
     (void)execve(LIMPET_LIBEXECDIR "/" PROGRAM, argv, env);
     if (errno == ENOENT && n > 0) {
         path[n] = '\0';
-        (void)strcpy(strrchr(path, '/') + 1, PROGRAM);
+        memcpy(strrchr(path, '/') + 1, PROGRAM, sizeof PROGRAM);
         (void)execve(path, argv, env);
     }
     _exit(errno == ENOENT ? 127 : 126);

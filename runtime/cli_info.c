@@ -2,7 +2,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 
 #include "platform/fs.h"
 #include "runtime/cli.h"
+#include "runtime/match.h"
 
 static struct cJSON *describe(const struct cli *c, int dir, const struct cli_state *s)
 {
@@ -182,22 +182,21 @@ static int delete_one(struct cli *c, struct err *err)
 static int delete_matching(struct cli *c, struct err *err)
 {
     DIR *d = opendir(c->root);
-    regex_t re;
-    int r = 0;
+    struct match m;
+    int r = match_compile(&m, c->id, err);
 
-    if (regcomp(&re, c->id, REG_EXTENDED | REG_NOSUB) != 0) {
+    if (r < 0) {
         if (d)
             (void)closedir(d);
-        return err_set(err, ERR_INVALID, "--regex %s: not a regular expression", c->id);
+        return err_wrap(err, "--regex");
     }
     for (struct dirent *e; d && (e = readdir(d));) {
         c->id = e->d_name;
-        if (e->d_name[0] != '.' && regexec(&re, e->d_name, 0, NULL, 0) == 0) {
+        if (e->d_name[0] != '.' && match_text(&m, e->d_name)) {
             int one = delete_one(c, r == 0 ? err : NULL);
             r = r == 0 ? one : r;
         }
     }
-    regfree(&re);
     if (d)
         (void)closedir(d);
     return r;

@@ -393,3 +393,18 @@ bool cgroup_is_empty(const struct cgroup *c)
             return false;
     return true;
 }
+
+int cgroup_v1_dir(const struct cgroup *c, unsigned i, const char **ret_name)
+{
+    for (unsigned n = 0; n < c->n_slots; n++) {
+        const struct cgroup_slot *s = &c->slots[n];
+        const char *mount = NULL;
+        if (s->mode != CGROUP_V1 || i-- > 0)
+            continue;
+        for (int ctl = 0; ctl < CGROUP_CTL_COUNT_ && !mount; ctl++)
+            mount = s->ctls & CTL_BIT(ctl) ? c->host.ctl[ctl].mount : NULL;
+        *ret_name = mount ? strrchr(mount, '/') + 1 : "";
+        return s->fd;
+    }
+    return -1;
+}

@@ -181,6 +181,9 @@ int cgroup_device_deny(struct cgroup *c, char type, int64_t major, int64_t minor
 /* What the rules say: the model that both mechanisms follow. Pure. */
 bool cgroup_devices_decide(const struct cgroup_device *rules, unsigned n, const struct cgroup_device *asked);
 
+/* The i-th v1 hierarchy that the group lives in: its folder there (borrowed), its name as it is mounted
+ * ("cpu,cpuacct"). -1: no further one. */
+int cgroup_v1_dir(const struct cgroup *c, unsigned i, const char **ret_name);
 /* fd of the v2 folder for CLONE_INTO_CGROUP, or -1 (v1, no cgroup2). Borrowed. */
 int cgroup_clone_fd(const struct cgroup *c);
 /* From inside the new process: move itself into every v1 hierarchy (and v2, when it was not cloned into it).

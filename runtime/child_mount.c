@@ -270,18 +270,56 @@ static bool mount_data(const struct child *c, const struct spec_mount *m, char *
     return true;
 }
 
-/* The box's own v2 group, not to be written unless that is asked for: it could lift its own limits. Without a group
- * or a namespace of its own there it would see the host's: then, and on v1, an empty place. Limits are ours to know. */
-static int mount_cgroup(const struct child *c, const struct spec_mount *m, const char *at, struct err *err)
+/* One v1 hierarchy as programs look for it: the box's own group, read-only, at NAME, and a link for each of "cpu,cpuacct". */
+static int show_group(int place, int group, const char *name, unsigned long flags, struct err *err)
+{
+    AUTO_FD int here = -1;
+    AUTO_FD int target = -1;
+    AUTO_FD int top = -1;
+    char from[CHILD_FD_TEXT], to[CHILD_FD_TEXT], part[32];
+    int r = reopen_here(group, NULL, &here, err);
+
+    if (r < 0)
+        return r;
+    if (mkdirat(place, name, 0755) != 0 ||
+        fs_open_below(place, name, O_PATH | O_DIRECTORY, 0, &target, err) < 0 ||
+        mount(child_fd_text(here, from), child_fd_text(target, to), NULL, MS_BIND, NULL) != 0)
+        return err_errno(err, errno, "%s", name);
+    if (fs_open_below(place, name, O_PATH | O_DIRECTORY, 0, &top, err) < 0 ||
+        remount_flags(top, flags, 0, err) < 0)
+        return -(int)err->kind;
+    for (const char *at = name; strchr(name, ',') && *at; at += strcspn(at, ","), at += *at == ',')
+        if (str_fmt(part, sizeof part, "%.*s", (int)strcspn(at, ","), at))
+            (void)!symlinkat(name, place, part);
+    return 0;
+}
+
+/* The box's own groups, not to be written unless that is asked for: it could lift its own limits. v2: needs a namespace
+ * of its own, else it would see the host's. Nothing to be shown: an empty place. Limits are ours to know. */
+static int mount_cgroup(struct child *c, const struct spec_mount *m, const char *at, struct err *err)
 {
     unsigned long flags = ops_mount_flags(m) | (m->clear & MS_RDONLY ? 0 : MS_RDONLY);
     bool own = c->spec->ns[SPEC_NS_CGROUP].own && cgroup_clone_fd(c->cgroup) >= 0;
+    const char *name = "";
+    AUTO_FD int place = -1;
+    int group;
 
-    if (own && mount("cgroup2", at, "cgroup2", flags, NULL) == 0)
-        return 0;
-    if (mount("tmpfs", at, "tmpfs", ops_mount_flags(m) | MS_RDONLY, "mode=0755,size=4k,nr_inodes=2") == 0)
-        return 0;
-    return err_errno(err, errno, "mount");
+    if (cgroup_v1_dir(c->cgroup, 0, &name) < 0) {
+        if (own && mount("cgroup2", at, "cgroup2", flags, NULL) == 0)
+            return 0;
+        return mount("tmpfs", at, "tmpfs", flags | MS_RDONLY, "mode=0755,size=4k,nr_inodes=2") == 0
+                   ? 0
+                   : err_errno(err, errno, "mount");
+    }
+    if (mount("tmpfs", at, "tmpfs", ops_mount_flags(m) & ~(unsigned long)MS_RDONLY,
+              "mode=0755,size=64k,nr_inodes=64") != 0)
+        return err_errno(err, errno, "mount");
+    if (open_target(c, m, true, &place, err) < 0)
+        return -(int)err->kind;
+    for (unsigned i = 0; (group = cgroup_v1_dir(c->cgroup, i, &name)) >= 0; i++)
+        if (show_group(place, group, name, flags, err) < 0)
+            return -(int)err->kind;
+    return remount_flags(place, flags | MS_RDONLY, 0, err);
 }
 
 /* A mount that failed, tried in the way that is left: 0 done, 1 done but flags are still to be set, or -kind.

@@ -83,14 +83,13 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
  * is created, the group. */
 static int save_early(int dir, const struct cli_bundle *b, struct cli_state *s, struct err *err)
 {
-    AUTO_FD int mark = -1;
     int r = fs_write_atomic(dir, "config.json", buf_of(b->text, b->len), 0600, err);
 
     if (r < 0)
         return r;
     if (b->spec.hooks[SPEC_HOOK_POSTSTART].n + b->spec.hooks[SPEC_HOOK_POSTSTOP].n > 0 &&
-        (mark = openat(dir, "hooks", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) < 0)
-        return err_errno(err, errno, "record");
+        (r = fs_write_atomic(dir, "hooks", buf_str(""), 0600, err)) < 0)
+        return r;
     (void)clock_rfc3339(clock_wall_s(), s->created, sizeof s->created);
     s->owner = geteuid();
     s->annotations = b->oci.annotations ? mem_need_str(b->oci.annotations) : NULL;

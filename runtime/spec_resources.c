@@ -104,7 +104,7 @@ static int add_number(const struct reader *x, const struct json_cur *at, const s
 static int read_rows(const struct reader *x, const struct json_cur *obj, const struct row *rows, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        int64_t v;
+        int64_t v = 0;
         int r = get_int(x, obj, rows[i].key, rows[i].min, rows[i].max, &v);
         if (r < 0 || (r == 1 && (r = add_number(x, obj, &rows[i], v)) < 0))
             return r;
@@ -214,7 +214,7 @@ static int read_quota(const struct reader *x, const struct json_cur *c)
 static int read_shares(const struct reader *x, const struct json_cur *c)
 {
     struct cgroup_setting *s;
-    int64_t shares;
+    int64_t shares = 0;
     int r = get_int(x, c, "shares", 2, 262144, &shares);
 
     if (r != 1)
@@ -264,7 +264,7 @@ static int read_pids(const struct reader *x, const struct json_cur *res)
 {
     struct cgroup_setting *s;
     struct json_cur p;
-    int64_t max;
+    int64_t max = NO_LIMIT;
     int r = json_get_object(res, "pids", JSON_OPTIONAL, &p, x->err);
 
     if (r != 1 || (r = get_int(x, &p, "limit", NO_LIMIT, EXACT, &max)) != 1)

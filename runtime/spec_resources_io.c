@@ -72,7 +72,7 @@ static int add_leaf(const struct reader *x, const struct json_cur *at, const cha
 static int read_weights(const struct reader *x, const struct json_cur *obj, const char *field,
                         const char *leaf_field, const char *dev)
 {
-    uint64_t w;
+    uint64_t w = 0;
     int r = json_get_u64(obj, "weight", JSON_OPTIONAL, 10, 1000, &w, x->err);
 
     if (r < 0 || (r == 1 && (r = add_weight(x, obj, field, dev, w)) < 0))
@@ -100,7 +100,7 @@ static int read_weight_devices(const struct reader *x, const struct json_cur *io
 
     for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
-        const char *dev, *field = cgroup_list_text(x->l, "blockIO.weightDevice[%u]", i);
+        const char *dev = "", *field = cgroup_list_text(x->l, "blockIO.weightDevice[%u]", i);
         int one = field ? read_dev(x, &c, &dev) : full(x, &c);
         if (one < 0 || (one = read_weights(x, &c, field, field, dev)) < 0)
             return one;
@@ -121,8 +121,8 @@ static int add_throttle(const struct reader *x, const struct json_cur *c, const 
                         unsigned i)
 {
     struct cgroup_setting *s;
-    const char *dev, *field = cgroup_list_text(x->l, "blockIO.%s[%u]", t->key, i);
-    uint64_t rate;
+    const char *dev = "", *field = cgroup_list_text(x->l, "blockIO.%s[%u]", t->key, i);
+    uint64_t rate = 0;
     int r = field ? read_dev(x, c, &dev) : full(x, c);
 
     if (r < 0 || (r = json_get_u64(c, "rate", JSON_REQUIRED, 0, EXACT, &rate, x->err)) < 0)
@@ -229,7 +229,7 @@ static int read_network(const struct reader *x, const struct json_cur *res)
 {
     struct json_cur net, arr;
     struct cgroup_setting *s;
-    uint64_t id;
+    uint64_t id = 0;
     int r = json_get_object(res, "network", JSON_OPTIONAL, &net, x->err);
 
     if (r != 1 || (r = json_get_u64(&net, "classID", JSON_OPTIONAL, 0, UINT32_MAX, &id, x->err)) < 0)
@@ -258,7 +258,7 @@ static int add_rdma(const struct reader *x, const struct json_cur *c)
 {
     struct cgroup_setting *s;
     const char *field = cgroup_list_text(x->l, "rdma.%s", c->key), *text;
-    uint64_t handles, objects;
+    uint64_t handles = 0, objects = 0;
     int h = json_get_u64(c, "hcaHandles", JSON_OPTIONAL, 0, UINT32_MAX, &handles, x->err), o;
 
     if (h < 0 || (o = json_get_u64(c, "hcaObjects", JSON_OPTIONAL, 0, UINT32_MAX, &objects, x->err)) < 0)

@@ -147,7 +147,7 @@ static void take_v2_controllers(struct cgroup_host *h)
     if (h->v2_mount[0] == '\0' ||
         !str_fmt(name, sizeof name, "%s%s/cgroup.controllers", h->v2_mount, h->v2_self))
         return;
-    fd = open(name, O_RDONLY | O_CLOEXEC);
+    fd = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
     len = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
     text[len < 0 ? 0 : len] = '\0';
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++) {

@@ -226,7 +226,7 @@ static int set_ids(struct launch *l, struct err *err)
         if ((r = idmap_write(l->pid, &l->spec.uid_maps, &l->spec.gid_maps, err)) < 0)
             return r;
         (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)l->pid);
-        if ((ns = open(name, O_RDONLY | O_CLOEXEC)) < 0)
+        if ((ns = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC)) < 0)
             return err_errno(err, errno, "%s", name);
     }
     return idmap_shift(&l->spec, &l->child.trees, ns >= 0 ? ns : l->enter.ns[SPEC_NS_USER], err);
@@ -503,7 +503,7 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
 
     l->rootfs_fd = l->spec.rootfs_fd;
     if (l->rootfs_fd < 0) {
-        root = l->rootfs_fd = open(l->spec.rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        root = l->rootfs_fd = openat(AT_FDCWD, l->spec.rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (root < 0)
             return err_errno(err, errno, "rootfs %s", l->spec.rootfs_path);
         l->spec.rootfs_fd = root;

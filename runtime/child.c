@@ -129,7 +129,7 @@ static int op_rlimit(struct child *c, const struct op *op, struct err *err)
 int child_open_null(int *ret_fd, struct err *err)
 {
     struct stat st;
-    int fd = open("/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(AT_FDCWD, "/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) {
         *ret_fd = fd;

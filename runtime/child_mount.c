@@ -30,7 +30,7 @@ const char *child_fd_text(int fd, char dst[CHILD_FD_TEXT])
 
 int child_open_proc(int *ret_fd, struct err *err)
 {
-    AUTO_FD int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int fd = openat(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct statfs st;
 
     if (fd < 0 || fstatfs(fd, &st) != 0 || st.f_type != PROC_SUPER_MAGIC)
@@ -75,7 +75,7 @@ static int reopen_here(int fd, const char *path, int *ret_fd, struct err *err)
         name[n] = '\0';
         path = name;
     }
-    here = open(path, O_PATH | O_CLOEXEC);
+    here = openat(AT_FDCWD, path, O_PATH | O_CLOEXEC);
     if (here < 0)
         return err_errno(err, errno, "%s", path);
     if (fd >= 0 && (fstat(fd, &want) != 0 || fstat(here, &got) != 0 || want.st_dev != got.st_dev ||

@@ -164,7 +164,7 @@ static int launch(struct cli *c, int dir, struct cli_bundle *b, bool hold, struc
 static int make_in(struct cli *c, int dir, bool hold, struct cli_tty *tty, struct cli_state *s,
                    int *ret_pidfd, struct err *err)
 {
-    AUTO_FD int bundle = open(c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int bundle = openat(AT_FDCWD, c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     AUTO_FD int root = -1;
     struct cli_bundle *b = mem_need_zero(sizeof *b);
     int r = bundle < 0 ? err_errno(err, errno, "bundle %s", c->bundle)

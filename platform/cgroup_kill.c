@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "platform/cgroup_priv.h"
 #include "platform/mem.h"
@@ -75,6 +76,16 @@ int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err)
     (void)cgroup_who(c, who, sizeof who);
     (void)freeze(c, false, 0, &still);
     return err_set(err, ERR_TIMEOUT, "freeze %.100s: does not stop within %d ms: %s", c->path, PAUSE_MS, who);
+}
+
+bool cgroup_may_exist(const struct cgroup_host *h, const char *path)
+{
+    char name[CGROUP_DIR_BYTES];
+
+    return !h->v2_mount[0] ||
+           !str_fmt(name, sizeof name, "%s%s/%s", h->v2_mount, path[0] == '/' ? "" : h->v2_self,
+                    path + (path[0] == '/')) ||
+           access(name, F_OK) == 0;
 }
 
 bool cgroup_is_frozen(const struct cgroup_host *h, const char *path)

@@ -486,7 +486,7 @@ static int make_group(struct launch *l, const char *path, struct err *err)
     bool empty = true;
 
     l->fresh_group = true;
-    if (cgroup_open(l->host, path, &old, NULL) == 0) {
+    if (cgroup_may_exist(l->host, path) && cgroup_open(l->host, path, &old, NULL) == 0) {
         empty = cgroup_is_empty(old);
         l->fresh_group = empty && cgroup_remove(old, 0, NULL) == 0;
     }
@@ -527,10 +527,11 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
 /* A user namespace without mappings: our own range, a plain user's own id. */
 static void default_maps(struct spec *s)
 {
-    bool root = geteuid() == 0;
+    bool root;
 
     if (!s->ns[SPEC_NS_USER].own || s->uid_maps.n > 0)
         return;
+    root = geteuid() == 0;
     s->uid_maps = spec_id_range(root ? SPEC_ID_SHIFT : geteuid(), root ? 65536 : 1);
     s->gid_maps = spec_id_range(root ? SPEC_ID_SHIFT : getegid(), root ? 65536 : 1);
     s->rootfs_idmap = s->rootfs_idmap && root;

@@ -2,6 +2,7 @@
 #include "runtime/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -272,6 +273,14 @@ void cli_warn(const struct cli *c, const char *text)
         (void)fprintf(stderr, "limpet: %s\n", text);
 }
 
+/* A descriptor below 3 that is closed would become one of ours, and then the container's. */
+static void fill_stdio(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!openat(AT_FDCWD, "/dev/null", O_RDWR);
+}
+
 int main(int argc, char **argv)
 {
     static struct cli c; /* zeroed pages cost nothing until they are used */
@@ -279,6 +288,7 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT;
     int r;
 
+    fill_stdio();
     c.root = "/run/limpet";
     c.bundle = ".";
     c.config = "config.json";

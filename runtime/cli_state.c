@@ -132,10 +132,26 @@ static void wait_dead(const struct box_id *b)
         (void)nanosleep(&t, NULL);
 }
 
-int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err *err)
+/* The record: its files are known; what else lies there (half-written ones) is looked for only then. */
+static int remove_record(const struct cli *c, const struct cli_state *s, struct err *err)
 {
+    static const char *const names[] = {"state.json", "config.json", "hooks", "start"};
     AUTO_FD int root = -1;
     AUTO_FD int dir = -1;
+    int r = fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, err);
+
+    if (r < 0)
+        return r;
+    dir = openat(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir >= 0)
+        cli_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
+    for (size_t i = 0; dir >= 0 && i < COUNT_OF(names); i++)
+        (void)unlinkat(dir, names[i], 0);
+    return unlinkat(root, c->id, AT_REMOVEDIR) == 0 ? 0 : fs_remove_tree(root, c->id, err);
+}
+
+int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err *err)
+{
     int r;
 
     if (box_is_alive(&s->id)) {
@@ -145,11 +161,6 @@ int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err 
             return r;
         wait_dead(&s->id);
     }
-    if ((r = box_cleanup(&c->host, &s->id, err)) < 0)
-        return r;
-    if (cli_dir(c, false, &dir, NULL) == 0)
-        cli_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
-    if ((r = fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, err)) < 0)
-        return r;
-    return fs_remove_tree(root, c->id, err);
+    r = box_cleanup(&c->host, &s->id, err);
+    return r < 0 ? r : remove_record(c, s, err);
 }

@@ -156,6 +156,8 @@ static int launch(struct cli *c, int dir, struct cli_bundle *b, bool hold, struc
         return r;
     cli_warn_limits(c, b->spec.resources);
     s->id = box.id;
+    if (!cgroup_freezer_file(&c->host, s->id.cgroup_path, s->freezer, sizeof s->freezer))
+        s->freezer[0] = '\0';
     *ret_pidfd = box.pidfd;
     if ((r = cli_save(dir, s, err)) < 0 || (r = cli_write_pid(c, box.id.pid, err)) < 0)
         (void)box_kill(&c->host, &box.id, NULL);
@@ -212,8 +214,8 @@ static int release(const struct cli *c, int dir, const struct cli_state *s, stru
 {
     AUTO_FD int gate = -1;
 
-    if (strcmp(cli_status(c, dir, s), "created") != 0)
-        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(c, dir, s));
+    if (strcmp(cli_status(dir, s), "created") != 0)
+        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(dir, s));
     gate = openat(dir, "start", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (gate < 0)
         return err_errno(err, errno, "open start gate");

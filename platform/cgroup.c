@@ -98,7 +98,7 @@ static int slot_get(struct cgroup *c, enum cgroup_mode mode, const char *mount, 
             return 0;
         }
     s->fresh = make && s->fresh;
-    s->fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    s->fd = openat(AT_FDCWD, s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->fd < 0)
         return -errno;
     s->mode = mode;
@@ -392,4 +392,19 @@ bool cgroup_is_empty(const struct cgroup *c)
         if (c->slots[i].mode == CGROUP_V1 && cgroup_pids_below(c->slots[i].fd, &one, 1, CGROUP_DEPTH) > 0)
             return false;
     return true;
+}
+
+int cgroup_v1_dir(const struct cgroup *c, unsigned i, const char **ret_name)
+{
+    for (unsigned n = 0; n < c->n_slots; n++) {
+        const struct cgroup_slot *s = &c->slots[n];
+        const char *mount = NULL;
+        if (s->mode != CGROUP_V1 || i-- > 0)
+            continue;
+        for (int ctl = 0; ctl < CGROUP_CTL_COUNT_ && !mount; ctl++)
+            mount = s->ctls & CTL_BIT(ctl) ? c->host.ctl[ctl].mount : NULL;
+        *ret_name = mount ? strrchr(mount, '/') + 1 : "";
+        return s->fd;
+    }
+    return -1;
 }

@@ -13,6 +13,7 @@
 #define RULE_INSNS 10
 #define MAX_INSNS  (6 + CGROUP_DEVICES_MAX * RULE_INSNS + 2)
 #define MAX_PROGS  16
+#define RETRIES    20
 
 struct code {
     unsigned n;
@@ -103,10 +104,31 @@ static int call(int cmd, union bpf_attr *a)
     return r < 0 ? -errno : (int)r;
 }
 
+/* Before 5.11 programs count as locked memory until the kernel has freed them, which it does some time after they were
+ * replaced: raise the limit as far as we may, and wait a little for those that go. */
+static int load_again(union bpf_attr *a)
+{
+    static const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+    struct rlimit old, most;
+    int r = -EPERM;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &old) != 0)
+        return -EPERM;
+    most = (struct rlimit){old.rlim_max, old.rlim_max};
+    if (setrlimit(RLIMIT_MEMLOCK, &none) != 0)
+        (void)setrlimit(RLIMIT_MEMLOCK, &most);
+    for (int i = 0; r == -EPERM && i < RETRIES; i++) {
+        if (i > 0)
+            cgroup_sleep_ms(10);
+        r = call(BPF_PROG_LOAD, a);
+    }
+    (void)setrlimit(RLIMIT_MEMLOCK, &old);
+    return r;
+}
+
 static int load(const struct code *c)
 {
     union bpf_attr a;
-    struct rlimit lim;
     int r;
 
     memset(&a, 0, sizeof a);
@@ -120,14 +142,7 @@ static int load(const struct code *c)
         memset(a.prog_name, 0, sizeof a.prog_name);
         r = call(BPF_PROG_LOAD, &a);
     }
-    /* before 5.11 programs count as locked memory: what we may have without any right is enough for ours */
-    if (r == -EPERM && getrlimit(RLIMIT_MEMLOCK, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
-        struct rlimit more = {lim.rlim_max, lim.rlim_max};
-        (void)setrlimit(RLIMIT_MEMLOCK, &more);
-        r = call(BPF_PROG_LOAD, &a);
-        (void)setrlimit(RLIMIT_MEMLOCK, &lim);
-    }
-    return r;
+    return r == -EPERM && geteuid() == 0 ? load_again(&a) : r;
 }
 
 /* Descriptors of the device programs on the group itself: how many. */

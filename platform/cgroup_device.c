@@ -273,7 +273,7 @@ void cgroup_devices_set(struct cgroup *c, const struct cgroup_device *rules, uns
 static int add_rule(struct cgroup *c, const struct cgroup_device *rule, struct err *err)
 {
     const struct cgroup_slot *v1 = cgroup_slot_of(c, CGROUP_DEVICES), *v2 = cgroup_v2_slot(c);
-    struct cgroup_device rules[CGROUP_DEVICES_MAX];
+    struct cgroup_device rules[CGROUP_DEVICES_MAX] = {{.allow = false}};
     char line[LINE_BYTES];
     int r, n, kept = 0;
 

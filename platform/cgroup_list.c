@@ -105,7 +105,7 @@ static void add_memory(const struct cgroup_limits *lim, struct cgroup_list *l)
     struct cgroup_setting *s;
 
     /* v1 counts memory and swap together: what an earlier life set there must not stand in the way */
-    s = add_limit(l, CGROUP_MEMORY, "memory.swap", opt, both, NULL, CGROUP_UNSET);
+    (void)add_limit(l, CGROUP_MEMORY, "memory.swap", opt, both, NULL, CGROUP_UNSET);
     (void)add_limit(l, CGROUP_MEMORY, "memory.limit", opt, "memory.limit_in_bytes", "memory.max", mem);
     (void)add_limit(l, CGROUP_MEMORY, "memory.high", opt, "memory.soft_limit_in_bytes", "memory.high",
                     lim->memory_high_bytes);

@@ -38,8 +38,6 @@ const struct cgroup_slot *cgroup_v2_slot(const struct cgroup *c);
 unsigned cgroup_list_needs(const struct cgroup_host *h, const struct cgroup_list *l);
 /* Write the list into the slots that exist, read it back. */
 void cgroup_list_apply(const struct cgroup *c, struct cgroup_list *l);
-const char *cgroup_ctl_name(enum cgroup_ctl ctl,
-                            enum cgroup_mode mode); /* "blkio"; NULL: none on that version */
 /* The processes in a folder and those below it; depth bounds the walk. */
 unsigned cgroup_pids_below(int dir_fd, pid_t *ret, unsigned max, unsigned depth);
 /* Where this hierarchy's groups of ours begin: the slot's folder without the group's own path. */

@@ -24,6 +24,7 @@
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
 #include "runtime/net.h"
+#include "runtime/trees.h"
 
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
@@ -86,110 +87,6 @@ static int high_pipe(int pair[2], struct err *err)
             (void)close(p[i]);
     }
     return pair[0] >= 0 && pair[1] >= 0 ? 0 : err_errno(err, errno, "pipe");
-}
-
-static void close_trees(struct child_trees *t)
-{
-    int *all = (int *)t;
-
-    for (size_t i = 0; i < sizeof *t / sizeof(int); i++) {
-        if (all[i] >= 0)
-            (void)close(all[i]);
-        all[i] = -1;
-    }
-}
-
-/* MS_RDONLY .. MS_NOEXEC have the same bits as mount attributes; the others are moved. */
-static uint64_t attributes(unsigned long flags)
-{
-    static const struct {
-        unsigned long flag;
-        uint64_t attr;
-    } moved[] = {{MS_NOATIME, MOUNT_ATTR_NOATIME},
-                 {MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
-                 {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
-                 {256 /* MS_NOSYMFOLLOW */, 0x00200000 /* MOUNT_ATTR_NOSYMFOLLOW */}};
-    uint64_t a = flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
-
-    for (size_t i = 0; i < COUNT_OF(moved); i++)
-        a |= flags & moved[i].flag ? moved[i].attr : 0;
-    return a;
-}
-
-/* A detached copy. No mount event goes in or out (a host's / is often shared) unless that is asked for. */
-static int clone_tree(int dir_fd, const char *path, bool recursive, const struct sys_mount_attr *attr)
-{
-    struct sys_mount_attr alone = {.propagation = MS_PRIVATE};
-    unsigned all = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0);
-    int fd = sys_open_tree(dir_fd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | all);
-
-    if (fd >= 0 &&
-        (sys_mount_setattr(fd, "", all, &alone) != 0 ||
-         ((attr->attr_set | attr->attr_clr) && sys_mount_setattr(fd, "", AT_EMPTY_PATH, attr) != 0))) {
-        int saved = errno;
-        (void)close(fd);
-        errno = saved;
-        return -1;
-    }
-    return fd;
-}
-
-static int clone_source(const struct spec_mount *m)
-{
-    struct sys_mount_attr attr = {.attr_set = attributes(ops_mount_flags(m)),
-                                  .attr_clr = attributes(m->clear)};
-    struct sys_mount_attr all = {.attr_set = m->all_set, .attr_clr = m->all_clear};
-    struct sys_mount_attr events = {.propagation = m->propagation & ~(unsigned long)MS_REC};
-    unsigned deep = m->propagation & MS_REC ? AT_RECURSIVE_ : 0;
-    int fd;
-
-    if (attr.attr_set & MOUNT_ATTR__ATIME)
-        attr.attr_clr |= MOUNT_ATTR__ATIME;
-    if (!m->propagation || m->propagation & (MS_PRIVATE | MS_UNBINDABLE))
-        fd = clone_tree(m->source_fd >= 0 ? m->source_fd : AT_FDCWD, m->source_fd >= 0 ? "" : m->source,
-                        m->recursive, &attr);
-    else {
-        fd = sys_open_tree(m->source_fd >= 0 ? m->source_fd : AT_FDCWD, m->source_fd >= 0 ? "" : m->source,
-                           OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH |
-                               (m->recursive ? AT_RECURSIVE_ : 0));
-        if (fd >= 0)
-            (void)sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr);
-    }
-    if (fd >= 0 && ((m->propagation && sys_mount_setattr(fd, "", AT_EMPTY_PATH | deep, &events) != 0) ||
-                    ((all.attr_set | all.attr_clr) &&
-                     sys_mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE_, &all) != 0))) {
-        int saved = errno;
-        (void)close(fd);
-        errno = saved;
-        return -1;
-    }
-    return fd;
-}
-
-/* Clone the sources while we see them as the host does. On a kernel that cannot, or without the right to (a plain
- * user), all stay -1 and the child binds by path. */
-static int open_trees(struct launch *l, struct err *err)
-{
-    struct child_trees *t = &l->child.trees;
-    const struct spec *s = &l->spec;
-    struct sys_mount_attr attr = {.attr_set = s->rootfs_no_dev ? MOUNT_ATTR_NODEV : 0};
-
-    t->root = clone_tree(l->rootfs_fd, "", !s->rootfs_idmap, &attr);
-    l->child.modern = t->root >= 0 && !sys_denied(SYS_CALL_MOVE_MOUNT);
-    if (!l->child.modern) {
-        close_trees(t);
-        return 0;
-    }
-    for (unsigned i = 0; i < s->n_mounts; i++) {
-        const struct spec_mount *m = &s->mounts[i];
-        if (m->kind != SPEC_MOUNT_BIND)
-            continue;
-        t->mounts[i] = clone_source(m);
-        if (t->mounts[i] < 0)
-            return err_errno(err, errno, "mounts[%u]: source %s for %s", i, m->source ? m->source : "(fd)",
-                             m->target);
-    }
-    return 0;
 }
 
 struct spec_filter box_filter(const struct spec_process *p)
@@ -329,7 +226,7 @@ static int set_ids(struct launch *l, struct err *err)
         if ((r = idmap_write(l->pid, &l->spec.uid_maps, &l->spec.gid_maps, err)) < 0)
             return r;
         (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)l->pid);
-        if ((ns = open(name, O_RDONLY | O_CLOEXEC)) < 0)
+        if ((ns = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC)) < 0)
             return err_errno(err, errno, "%s", name);
     }
     return idmap_shift(&l->spec, &l->child.trees, ns >= 0 ? ns : l->enter.ns[SPEC_NS_USER], err);
@@ -468,8 +365,9 @@ static int start_child(struct launch *l, struct err *err)
     bool userns = l->spec.ns[SPEC_NS_USER].own;
     int r;
 
-    if ((r = open_trees(l, err)) < 0)
+    if ((r = trees_open(&l->spec, l->rootfs_fd, &l->child.trees, err)) < 0)
         return r;
+    l->child.modern = r == 1;
     if (userns && l->spec.rootfs_idmap && !l->child.modern) {
         (void)err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts here");
         return 1;
@@ -537,7 +435,7 @@ static int try_start(struct launch *l, struct err *err)
         close_pair(l->out);
         close_pair(l->err);
     }
-    close_trees(&l->child.trees);
+    trees_close(&l->child.trees);
     enter_done(&l->enter);
     ops_done(&l->ops);
     close_pair(l->go);
@@ -588,7 +486,7 @@ static int make_group(struct launch *l, const char *path, struct err *err)
     bool empty = true;
 
     l->fresh_group = true;
-    if (cgroup_open(l->host, path, &old, NULL) == 0) {
+    if (cgroup_may_exist(l->host, path) && cgroup_open(l->host, path, &old, NULL) == 0) {
         empty = cgroup_is_empty(old);
         l->fresh_group = empty && cgroup_remove(old, 0, NULL) == 0;
     }
@@ -605,7 +503,7 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
 
     l->rootfs_fd = l->spec.rootfs_fd;
     if (l->rootfs_fd < 0) {
-        root = l->rootfs_fd = open(l->spec.rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        root = l->rootfs_fd = openat(AT_FDCWD, l->spec.rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (root < 0)
             return err_errno(err, errno, "rootfs %s", l->spec.rootfs_path);
         l->spec.rootfs_fd = root;
@@ -629,10 +527,11 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
 /* A user namespace without mappings: our own range, a plain user's own id. */
 static void default_maps(struct spec *s)
 {
-    bool root = geteuid() == 0;
+    bool root;
 
     if (!s->ns[SPEC_NS_USER].own || s->uid_maps.n > 0)
         return;
+    root = geteuid() == 0;
     s->uid_maps = spec_id_range(root ? SPEC_ID_SHIFT : geteuid(), root ? 65536 : 1);
     s->gid_maps = spec_id_range(root ? SPEC_ID_SHIFT : getegid(), root ? 65536 : 1);
     s->rootfs_idmap = s->rootfs_idmap && root;

@@ -2,7 +2,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <regex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,10 +9,11 @@
 
 #include "platform/fs.h"
 #include "runtime/cli.h"
+#include "runtime/match.h"
 
-static struct cJSON *describe(const struct cli *c, int dir, const struct cli_state *s)
+static struct cJSON *describe(int dir, const struct cli_state *s)
 {
-    const char *status = cli_status(c, dir, s);
+    const char *status = cli_status(dir, s);
     struct cJSON *o = json_obj();
     struct json_cur a;
 
@@ -50,7 +50,7 @@ int cli_state_verb(struct cli *c, struct err *err)
     if (r < 0)
         return r;
     if ((r = cli_dir(c, false, &dir, err)) == 0)
-        r = cli_print(describe(c, dir, &s));
+        r = cli_print(describe(dir, &s));
     cli_state_done(&s);
     return r;
 }
@@ -69,13 +69,13 @@ static void list_one(const struct cli *c, int dir, const struct cli_state *s, st
 
     owner_name(s->owner, owner, sizeof owner);
     if (all) {
-        struct cJSON *o = json_push(all, describe(c, dir, s));
+        struct cJSON *o = json_push(all, describe(dir, s));
         json_put_str(o, "owner", owner);
     } else if (c->quiet)
         (void)printf("%s\n", s->id.id);
     else
         (void)printf("%-24s %-8d %-8s %-24s %-20s %s\n", s->id.id, box_is_alive(&s->id) ? (int)s->id.pid : 0,
-                     cli_status(c, dir, s), s->bundle, s->created, owner);
+                     cli_status(dir, s), s->bundle, s->created, owner);
 }
 
 int cli_list(struct cli *c, struct err *err)
@@ -173,7 +173,7 @@ static int delete_one(struct cli *c, struct err *err)
     if (r < 0)
         return r;
     if ((r = cli_dir(c, false, &dir, err)) == 0) /* one that was never started may go without force */
-        r = cli_forget(c, &s, c->force || strcmp(cli_status(c, dir, &s), "created") == 0, err);
+        r = cli_forget(c, &s, c->force || strcmp(cli_status(dir, &s), "created") == 0, err);
     cli_state_done(&s);
     return r;
 }
@@ -182,22 +182,21 @@ static int delete_one(struct cli *c, struct err *err)
 static int delete_matching(struct cli *c, struct err *err)
 {
     DIR *d = opendir(c->root);
-    regex_t re;
-    int r = 0;
+    struct match m;
+    int r = match_compile(&m, c->id, err);
 
-    if (regcomp(&re, c->id, REG_EXTENDED | REG_NOSUB) != 0) {
+    if (r < 0) {
         if (d)
             (void)closedir(d);
-        return err_set(err, ERR_INVALID, "--regex %s: not a regular expression", c->id);
+        return err_wrap(err, "--regex");
     }
     for (struct dirent *e; d && (e = readdir(d));) {
         c->id = e->d_name;
-        if (e->d_name[0] != '.' && regexec(&re, e->d_name, 0, NULL, 0) == 0) {
+        if (e->d_name[0] != '.' && match_text(&m, e->d_name)) {
             int one = delete_one(c, r == 0 ? err : NULL);
             r = r == 0 ? one : r;
         }
     }
-    regfree(&re);
     if (d)
         (void)closedir(d);
     return r;

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
 #include "platform/fs.h"
 #include "runtime/cli.h"
 
@@ -27,7 +28,7 @@ static void read_command(int pid, struct row *ret)
     ssize_t n;
 
     (void)snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     n = fd < 0 ? 0 : read(fd, ret->command, sizeof ret->command - 1);
     ret->command[n < 0 ? 0 : n] = '\0';
     for (ssize_t i = 0; i + 1 < n; i++)
@@ -75,15 +76,14 @@ static void print_row(const struct row *r, double uptime_s, time_t now)
     double age = uptime_s - (double)r->start / (double)hz;
     time_t begun = now - (time_t)(age < 0 ? 0 : age);
     unsigned long long used = r->ticks / (unsigned long long)hz;
-    struct tm tm;
-    char uid[16], start[16] = "?";
+    char uid[16],
+        when[32]; /* "2026-11-22T07:05:00Z": the day for old ones, the hour (UTC, as all our times) for others */
 
     (void)snprintf(uid, sizeof uid, "%u", r->uid);
-    if (localtime_r(&begun, &tm))
-        (void)strftime(start, sizeof start, age < 86400 ? "%H:%M" : "%b%d", &tm);
-    (void)printf("%-8.8s %7d %7d %2u %5s %-8s %02llu:%02llu:%02llu %s\n", pw ? pw->pw_name : uid, r->pid,
-                 r->ppid, age < 1 ? 0 : (unsigned)((double)used * 100 / age), start, r->tty, used / 3600,
-                 used / 60 % 60, used % 60, r->command);
+    (void)clock_rfc3339((uint64_t)begun, when, sizeof when);
+    (void)printf("%-8.8s %7d %7d %2u %5.5s %-8s %02llu:%02llu:%02llu %s\n", pw ? pw->pw_name : uid, r->pid,
+                 r->ppid, age < 1 ? 0 : (unsigned)((double)used * 100 / age), when + (age < 86400 ? 11 : 5),
+                 r->tty, used / 3600, used / 60 % 60, used % 60, r->command);
 }
 
 static void print_table(const pid_t *pids, int n)

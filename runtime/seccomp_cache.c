@@ -53,8 +53,7 @@ static int open_cache(const char *path)
     AUTO_FD int fd = -1;
     struct stat st;
 
-    if (fs_open_dir(AT_FDCWD, path, false, 0700, &fd, NULL) < 0 &&
-        fs_open_dir(AT_FDCWD, path, true, 0700, &fd, NULL) < 0)
+    if (fs_open_dir(AT_FDCWD, path, true, 0700, &fd, NULL) < 0)
         return -1;
     return fstat(fd, &st) == 0 && is_ours(&st) ? steal_fd(&fd) : -1;
 }
@@ -143,7 +142,7 @@ static void become(const int fds[3])
     (void)execve(LIMPET_LIBEXECDIR "/" PROGRAM, argv, env);
     if (errno == ENOENT && n > 0) {
         path[n] = '\0';
-        (void)strcpy(strrchr(path, '/') + 1, PROGRAM);
+        memcpy(strrchr(path, '/') + 1, PROGRAM, sizeof PROGRAM);
         (void)execve(path, argv, env);
     }
     _exit(errno == ENOENT ? 127 : 126);

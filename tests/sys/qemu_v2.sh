@@ -82,7 +82,7 @@ bundles() {
 	bundle bomb '["sh","-c","b() { b | b & }; b; sleep 77"]' '{"pids": {"limit": 40}}'
 	bundle view '["sh","-c","cd /sys/fs/cgroup; if [ -e cgroup.procs ]; then cat memory.max; else echo $(ls | wc -l) entries,; fi | tr \"\\n\" \" \"; (echo 1 >pids.max) 2>/dev/null || echo refused"]' \
 		'{"memory": {"limit": 16777216}}'
-	jq '.mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "rw"]}]' \
+	jq '.mounts |= map(select(.type != "cgroup")) | .mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "rw"]}]' \
 		"$R/bundle/view.json" >"$T/view.json"
 	cp "$T/view.json" "$R/bundle/view.json"
 	local disk='.linux.devices=[{"type": "b", "path": "/dev/probe", "major": 4242, "minor": 0, "fileMode": 438}]'

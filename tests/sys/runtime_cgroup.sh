@@ -114,6 +114,7 @@ verbs() {
 	n=$(wc -l <"/proc/$(pid "$ID")/root/dev/shm/n"); sleep 0.4
 	m=$(wc -l <"/proc/$(pid "$ID")/root/dev/shm/n")
 	check "$1: stands still" [ "$n" = "$m" ]
+	check_rc 1 "$1: no exec into it" limpet exec "$ID" sh -c true 2>/dev/null
 	check_rc 1 "$1: not twice" limpet pause "$ID" 2>/dev/null
 	limpet resume "$ID" || fail "$1: resume"
 	sleep 0.4

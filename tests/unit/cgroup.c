@@ -420,6 +420,7 @@ static const struct rule_set {
     {"all of a major", 2, {{false, 'a', -1, -1, ALL}, {true, 'c', 1, -1, ALL}}, false},
     {"blocks only", 2, {{false, 'a', -1, -1, ALL}, {true, 'b', -1, -1, ALL}}, false},
     {"all but one", 2, {{true, 'a', -1, -1, ALL}, {false, 'c', 1, 5, ALL}}, false},
+    {"no word of the others", 1, {{true, 'c', 1, 3, ALL}}, false},
     {"begun anew", 3, {{true, 'c', 1, 9, ALL}, {false, 'a', -1, -1, ALL}, {true, 'c', 1, 3, ALL}}, false},
     {"one of many", 3, {{false, 'a', -1, -1, ALL}, {true, 'c', 1, -1, ALL}, {false, 'c', 1, 5, ALL}}, true},
 };

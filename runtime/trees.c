@@ -1,0 +1,93 @@
+/* trees.c - see trees.h. */
+#include "runtime/trees.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "platform/sys.h"
+
+#define AT_RECURSIVE_ 0x8000
+
+void trees_close(struct child_trees *t)
+{
+    int *all = (int *)t;
+
+    for (size_t i = 0; i < sizeof *t / sizeof(int); i++) {
+        if (all[i] >= 0)
+            (void)close(all[i]);
+        all[i] = -1;
+    }
+}
+
+/* MS_RDONLY .. MS_NOEXEC have the same bits as mount attributes; the others are moved. */
+static uint64_t attributes(unsigned long flags)
+{
+    static const struct {
+        unsigned long flag;
+        uint64_t attr;
+    } moved[] = {{MS_NOATIME, MOUNT_ATTR_NOATIME},
+                 {MS_STRICTATIME, MOUNT_ATTR_STRICTATIME},
+                 {MS_NODIRATIME, MOUNT_ATTR_NODIRATIME},
+                 {256 /* MS_NOSYMFOLLOW */, 0x00200000 /* MOUNT_ATTR_NOSYMFOLLOW */}};
+    uint64_t a = flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+
+    for (size_t i = 0; i < COUNT_OF(moved); i++)
+        a |= flags & moved[i].flag ? moved[i].attr : 0;
+    return a;
+}
+
+/* 0 when there is nothing to set. */
+static int set(int fd, unsigned deep, const struct sys_mount_attr *a)
+{
+    if (!(a->attr_set | a->attr_clr | a->propagation))
+        return 0;
+    return sys_mount_setattr(fd, "", AT_EMPTY_PATH | deep, a);
+}
+
+/* A detached copy of a mount's source. No event goes in or out (a host's / is often shared) unless that is asked for. */
+static int clone_source(const struct spec_mount *m)
+{
+    bool hears = m->propagation & (MS_SHARED | MS_SLAVE);
+    struct sys_mount_attr alone = {.propagation = hears ? 0 : MS_PRIVATE};
+    struct sys_mount_attr top = {.attr_set = attributes(ops_mount_flags(m)),
+                                 .attr_clr = attributes(m->clear)};
+    struct sys_mount_attr events = {.propagation = m->propagation & ~(unsigned long)MS_REC};
+    struct sys_mount_attr all = {.attr_set = m->all_set, .attr_clr = m->all_clear};
+    unsigned tree = m->recursive ? AT_RECURSIVE_ : 0;
+    AUTO_FD int fd =
+        sys_open_tree(m->source_fd >= 0 ? m->source_fd : AT_FDCWD, m->source_fd >= 0 ? "" : m->source,
+                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | tree);
+
+    if (top.attr_set & MOUNT_ATTR__ATIME)
+        top.attr_clr |= MOUNT_ATTR__ATIME;
+    if (fd < 0 || set(fd, tree, &alone) != 0 || set(fd, 0, &top) != 0 ||
+        set(fd, m->propagation & MS_REC ? AT_RECURSIVE_ : 0, &events) != 0 ||
+        set(fd, AT_RECURSIVE_, &all) != 0)
+        return -1;
+    return steal_fd(&fd);
+}
+
+int trees_open(const struct spec *s, int rootfs_fd, struct child_trees *t, struct err *err)
+{
+    struct spec_mount root = {
+        .source_fd = rootfs_fd, .recursive = !s->rootfs_idmap, .flags = s->rootfs_no_dev ? MS_NODEV : 0};
+
+    t->root = clone_source(&root);
+    if (t->root < 0 || sys_denied(SYS_CALL_MOVE_MOUNT)) {
+        trees_close(t);
+        return 0;
+    }
+    for (unsigned i = 0; i < s->n_mounts; i++) {
+        const struct spec_mount *m = &s->mounts[i];
+        if (m->kind != SPEC_MOUNT_BIND)
+            continue;
+        t->mounts[i] = clone_source(m);
+        if (t->mounts[i] < 0)
+            return err_errno(err, errno, "mounts[%u]: source %s for %s", i, m->source ? m->source : "(fd)",
+                             m->target);
+    }
+    return 1;
+}

@@ -1,0 +1,12 @@
+/* trees.h - detached copies of the mounts that a box is built of. Private to runtime/. */
+#ifndef RUNTIME_TREES_H
+#define RUNTIME_TREES_H
+#include "runtime/child.h"
+
+/* Clone the rootfs and the sources of binds while we see them as the host does, with their flags and propagation: no
+ * mount event goes in or out (a host's / is often shared) unless a mount asks for it. 1: done; 0: this kernel cannot, or we
+ * may not (a plain user): all stay -1 and the child binds by path. Errors: NOTFOUND (a source), IO. *t: all -1 before;
+ * give it to trees_close. */
+int trees_open(const struct spec *s, int rootfs_fd, struct child_trees *t, struct err *err);
+void trees_close(struct child_trees *t);
+#endif

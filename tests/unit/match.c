@@ -1,0 +1,70 @@
+/* The regular expressions of delete --regex, beside those of libc. */
+#include "runtime/match.h"
+
+#include <regex.h>
+
+#include "check.h"
+#include "platform/mem.h"
+
+static bool libc_says(const char *expression, const char *text)
+{
+    regex_t re;
+    bool hit;
+
+    if (regcomp(&re, expression, REG_EXTENDED | REG_NOSUB) != 0)
+        return false;
+    hit = regexec(&re, text, 0, NULL, 0) == 0;
+    regfree(&re);
+    return hit;
+}
+
+TEST(it_says_what_libc_says)
+{
+    static const char *const expressions[] = {
+        "web",       "^web",     "web$",       "^web$",    "w.b",        "^[a-c]+$", "[^0-9]",
+        "^(a|b)*c$", "^a*b*c*$", "a|b|c",      "^(ab|cd)", "x?y+z",      "^$",       "^(web|db)-[0-9]+$",
+        "\\.",       "^a\\.b$",  "((a)(b))+c", "^(a*)*$",  "[]a]",       "[a-]",     "^(|x)y$",
+        "a**b",      "^.*-1$",   "(^a|b$)",    "[^]x]",    "^(a+|b+)+$", "a+?",      "(a|(b|(c|d)e)f)g"};
+    static const char *const texts[] = {
+        "",     "web",   "web-1", "myweb", "a.b",   "aXb", "aaabbbccc", "abab", "abc", "cc",    "xyz",
+        "yz",   "db-77", "db-",   "]",     "-",     "x",   "y",         "xy",   "ab",  "b",     "aab",
+        "cefg", "bfg",   "ag",    "dg",    "ababc", "w b", "WEB",       "99",   "a-1", "abcabc"};
+    struct match m;
+    struct err err = ERR_INIT;
+    unsigned hits = 0;
+
+    for (size_t i = 0; i < COUNT_OF(expressions); i++) {
+        CHECK_OK(match_compile(&m, expressions[i], &err), err);
+        for (size_t k = 0; k < COUNT_OF(texts); k++) {
+            bool got = match_text(&m, texts[k]);
+            hits += got;
+            if (got != libc_says(expressions[i], texts[k]))
+                printf("\"%s\" on \"%s\": %d\n", expressions[i], texts[k], got);
+            CHECK(got == libc_says(expressions[i], texts[k]));
+        }
+    }
+    CHECK(hits > 100);
+}
+
+TEST(wrong_ones_are_refused)
+{
+    static const char *const wrong[] = {"(", ")", "[a", "*a", "a\\", "[b-a]", "a{2}", "[[:alpha:]]", "(a"};
+    struct match m;
+    char text[600];
+
+    for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+        struct err err = ERR_INIT;
+        CHECK_ERR(match_compile(&m, wrong[i], &err), ERR_INVALID, err);
+    }
+    for (unsigned len = 1; len < sizeof text; len++) {
+        struct err err = ERR_INIT;
+        memset(text, len % 2 ? 'a' : '|', len);
+        text[len] = '\0';
+        if (match_compile(&m, text, &err) == 0)
+            CHECK(m.n <= MATCH_STEPS);
+        memset(text, '(', len);
+        CHECK_ERR(match_compile(&m, text, &err), ERR_INVALID, err);
+    }
+}
+
+TEST_MAIN

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 
@@ -163,7 +164,7 @@ class Rig:
             for n in dirs + files:
                 f = os.path.join(base, n)
                 st = os.lstat(f)
-                body = hashlib.sha256(read(f)).hexdigest() if n in files else ""
+                body = hashlib.sha256(read(f)).hexdigest() if stat.S_ISREG(st.st_mode) else ""  # a runtime may have put a device there
                 p[f] = (st.st_mode, st.st_ino, st.st_uid, st.st_size, body)
         p["mounts"] = sorted(x.split(b" ", 2)[2] for x in read("/proc/self/mountinfo").splitlines())
         for s in SYSCTLS:

@@ -127,7 +127,7 @@ static void become(const int fds[3])
     static char name[] = PROGRAM;
     static char *const argv[] = {name, NULL}, *const env[] = {NULL};
     char path[PATH_MAX];
-    const char *guarded = getenv("LIMPET_EXE"); /* see cli_guard.c */
+    const char *guarded = getenv("LIMPET_EXE"); /* see guard.h */
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof PROGRAM - 1);
     sigset_t none;
 

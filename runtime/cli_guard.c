@@ -62,7 +62,6 @@ static int copy_file(int exe)
 
 void cli_guard(char **argv)
 {
-    extern char **environ;
     AUTO_FD int exe = openat(AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC);
     AUTO_FD int safe = -1;
     char path[LIM_PATH_BYTES];

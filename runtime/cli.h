@@ -45,7 +45,7 @@ struct cli {
     const char *interval;                            /* events */
     const char *cgroup_manager; /* "cgroupfs", "systemd" (its paths, never itself), "disabled" */
     unsigned preserve_fds;
-    bool detach, force, all, quiet, keep, tty, no_new_privs, no_pivot, ignore_paused, regex, rootless, stats;
+    bool detach, force, all, quiet, keep, tty, no_new_privs, no_pivot, ignore_paused, regex, rootless, stats, init;
     const char *id;
     char **args; /* what stands behind the id */
     int n_args;

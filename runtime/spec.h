@@ -201,6 +201,8 @@ struct spec {
                                       start, and what cannot be enforced is an error then. NULL: limits, best effort */
     const char *cgroup_path; /* NULL: "limpet/<id>" */
     int stop_signal;
+    bool
+        init; /* the first process is ours (init.c): passes signals on, reaps orphans, ends as the program ends */
 };
 
 /* Capabilities as a plain least-privilege program has them: bounding, effective, permitted. */

@@ -90,7 +90,7 @@ enum {
     SYS_PRCTL = 172,
     SYS_EXIT_GROUP = 248
 };
-#define INIT_START                                                                                           \
+#define INIT_START                                                                            \
     __asm__(".text\n.globl _start\n.type _start,%function\n_start:\n mov fp,#0\n mov r0,sp\n" \
             " bl init_main\n udf #0\n")
 /* r7 holds the number, and Thumb code its frame: it is saved by hand. */

@@ -29,6 +29,8 @@ static const struct verb {
     {"resume", "ID                  and goes on", cli_resume, true},
     {"update", "ID                  change its limits", cli_update, true},
     {"events", "ID                  what it uses; --stats: once", cli_events, true},
+    {"mounts", "add|remove ID FILE  mounts of a running container, FILE: a JSON list (-: standard input)",
+     cli_mounts, false},
     {"spec", "                    write a config.json to start from", cli_spec, false},
     {"features", "                    what this runtime and kernel can do", cli_features, false},
 };

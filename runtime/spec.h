@@ -240,6 +240,9 @@ int spec_from_oci(struct buf config_json, struct arena *arena, struct spec *ret,
 int spec_process_from_oci(struct buf process_json, struct arena *arena, struct spec_process *ret,
                           struct err *err);
 
+/* A list of mounts alone, as config.json has it in "mounts", into ret->mounts (limpet mounts). */
+int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spec *ret, struct err *err);
+
 /* The one gate before a container is made: names, absolute targets, counts, contradictions. Errors: INVALID.
  */
 int spec_check(const struct spec *s, struct err *err);

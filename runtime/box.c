@@ -574,3 +574,19 @@ int box_start(const struct cgroup_host *h, const struct spec *s, struct box_star
 
     return box_launch(h, s, &how, ret, err);
 }
+
+int box_start_held(const struct cgroup_host *h, const struct spec *s, struct box_started *ret,
+                   int *ret_gate_fd, struct err *err)
+{
+    struct box_how how = {.pipes = true, .stdio = {-1, -1, -1}, .console_fd = -1, .listener_fd = -1};
+    int gate[2], r = high_pipe(gate, err);
+
+    if (r < 0)
+        return r;
+    how.hold_fd = gate[0];
+    r = box_launch(h, s, &how, ret, err);
+    if (r == 0)
+        *ret_gate_fd = steal_fd(&gate[1]);
+    close_pair(gate);
+    return r;
+}

@@ -99,7 +99,7 @@ static int remove_device(struct task *t, struct err *err)
 
 static mode_t mode_of(const struct live_device *d)
 {
-    mode_t rw = (d->access & CGROUP_DEV_READ ? 0440 : 0) | (d->access & CGROUP_DEV_WRITE ? 0220 : 0);
+    mode_t rw = (d->access & CGROUP_DEV_READ ? 0444 : 0) | (d->access & CGROUP_DEV_WRITE ? 0222 : 0);
 
     return (d->type == 'b' ? S_IFBLK : S_IFCHR) | rw;
 }
@@ -107,7 +107,9 @@ static mode_t mode_of(const struct live_device *d)
 static int make_node(int dir_fd, const char *name, const struct live_device *d, uint32_t uid, uint32_t gid,
                      struct err *err)
 {
+    /* the mode again: ours may have a umask */
     if (mknodat(dir_fd, name, mode_of(d), makedev(d->major, d->minor)) != 0 ||
+        fchmodat(dir_fd, name, mode_of(d) & 07777, 0) != 0 ||
         fchownat(dir_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
         return err_errno(err, errno, "node %s for %s", name, d->path);
     return 0;
@@ -123,7 +125,7 @@ static int add_node(struct task *t, struct err *err)
 
     if (r < 0 || (r = child_make_parents(t->child.root_fd, d->path, &parent, &last, err)) < 0)
         return r;
-    return make_node(parent, last, d, d->uid, d->gid, err);
+    return make_node(parent, last, d, 0, 0, err);
 }
 
 /* With one: the host's node, bound. */
@@ -319,7 +321,7 @@ int live_device_add(const struct cgroup_host *h, const struct box_id *b, const s
         t->spec.n_mounts = 1;
     }
     if (r == 0 && uid_maps)
-        r = node_tree(d, spec_outer_id(uid_maps, d->uid), spec_outer_id(gid_maps, d->gid), work_fd,
+        r = node_tree(d, spec_outer_id(uid_maps, 0), spec_outer_id(gid_maps, 0), work_fd,
                       &t->child.trees.mounts[0], err);
     if (r == 0) /* the rule first: with the node it can be used */
         r = put_rule(h, b, d, true, &rule, err);

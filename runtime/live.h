@@ -17,8 +17,7 @@ struct live_device {
     const char *path; /* inside, below /dev */
     char type;        /* 'c' or 'b' */
     uint32_t major, minor;
-    unsigned access;   /* CGROUP_DEV_READ, CGROUP_DEV_WRITE */
-    uint32_t uid, gid; /* who may use it, as the box has it (with a user namespace: through its own maps) */
+    unsigned access; /* CGROUP_DEV_READ, CGROUP_DEV_WRITE: for everybody in the box; the node is its root's */
 };
 /* Node and permission (cgroup rule) come. maps: the box's; NULL: it has no user namespace. work_fd: a folder of ours on a
  * file system that takes nodes (it may be mounted nodev): with a user namespace the node is made there, moved inside and

@@ -20,6 +20,8 @@
 #include "runtime/idmap.h"
 #include "runtime/trees.h"
 
+#define NODE ".node"
+
 /* What is to be done inside; it goes along in the memory that the process inside inherits. */
 struct task {
     struct child child; /* first: child_run's kind of function gets its address */
@@ -260,29 +262,26 @@ int live_mount_remove(const struct box_id *b, const char *target, struct err *er
     return r < 0 ? err_wrap(err, "%s", b->id) : 0;
 }
 
-/* A detached mount of a node that has no name any more, on which devices work wherever it was made. */
+/* A detached mount of a node of ours, on which devices work wherever it was made. The name must stay until it is in its
+ * place (the kernel moves nothing that was unlinked), so there is one at a time, and what a crash left is replaced. */
 static int node_tree(const struct live_device *d, uint32_t uid, uint32_t gid, int work_fd, int *ret_tree,
                      struct err *err)
 {
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
                                   .attr_clr = MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY};
     AUTO_FD int tree = -1;
-    char name[40];
     int r;
 
-    (void)snprintf(name, sizeof name, ".node.%d.%c%u.%u", (int)getpid(), d->type, d->major, d->minor);
-    (void)unlinkat(work_fd, name, 0);
-    if ((r = make_node(work_fd, name, d, uid, gid, err)) == 0) {
-        tree = sys_open_tree(work_fd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-        if (tree < 0 || sys_mount_setattr(tree, "", AT_EMPTY_PATH, &attr) != 0)
-            r = err_set(err, ERR_UNSUPPORTED,
-                        "%s: %s (a device for a user namespace needs Linux 5.12; or \"userns\": \"off\")",
-                        d->path, strerror(errno));
-    }
-    (void)unlinkat(work_fd, name, 0);
-    if (r == 0)
-        *ret_tree = steal_fd(&tree);
-    return r;
+    (void)unlinkat(work_fd, NODE, 0);
+    if ((r = make_node(work_fd, NODE, d, uid, gid, err)) < 0)
+        return r;
+    tree = sys_open_tree(work_fd, NODE, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 || sys_mount_setattr(tree, "", AT_EMPTY_PATH, &attr) != 0)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%s: %s (a device for a user namespace needs Linux 5.12; or \"userns\": \"off\")",
+                       d->path, strerror(errno));
+    *ret_tree = steal_fd(&tree);
+    return 0;
 }
 
 static int put_rule(const struct cgroup_host *h, const struct box_id *b, const struct live_device *d,
@@ -325,8 +324,11 @@ int live_device_add(const struct cgroup_host *h, const struct box_id *b, const s
                       &t->child.trees.mounts[0], err);
     if (r == 0) /* the rule first: with the node it can be used */
         r = put_rule(h, b, d, true, &rule, err);
-    if (r == 0 && (r = go(t, uid_maps ? add_bound : add_node, err)) < 0)
+    if (r == 0 && (r = go(t, uid_maps ? add_bound : add_node, err)) < 0) {
         (void)put_rule(h, b, d, false, NULL, NULL);
+        (void)go(t, remove_device, NULL);
+    }
+    (void)unlinkat(work_fd, NODE, 0);
     if (r < 0)
         return err_wrap(err, "%s: device %s", b->id, d->path);
     *ret_rule = rule;

@@ -263,13 +263,13 @@ static int op_no_new_privs(struct child *c, const struct op *op, struct err *err
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : err_errno(err, errno, "prctl");
 }
 
-/* Our init gets the program as its arguments; it is no file of the image, and needs none. */
+/* Our init (init.c) gets the program and all of its arguments; it is no file of the image, and needs none. */
 static void exec_init(struct child *c, char *const *args, char *const *env)
 {
-    char *list[LIM_CONFIG_LIST + 2] = {(char *)(uintptr_t) "init", c->program};
+    char *list[LIM_CONFIG_LIST + 3] = {(char *)(uintptr_t) "init", c->program};
     unsigned n = 2;
 
-    for (args++; *args && n < COUNT_OF(list) - 1; args++)
+    for (; *args && n < COUNT_OF(list) - 1; args++)
         list[n++] = *args;
     (void)syscall(SYS_execveat, c->init_fd, "", list, env, AT_EMPTY_PATH);
 }

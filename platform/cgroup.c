@@ -98,7 +98,7 @@ static int slot_get(struct cgroup *c, enum cgroup_mode mode, const char *mount, 
             return 0;
         }
     s->fresh = make && s->fresh;
-    s->fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    s->fd = openat(AT_FDCWD, s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->fd < 0)
         return -errno;
     s->mode = mode;

@@ -26,8 +26,8 @@ static int move_into_leaf(const char *dir)
 
     if (!str_fmt(leaf, sizeof leaf, "%s/%s", dir, SELF_LEAF) || (mkdir(leaf, 0755) != 0 && errno != EEXIST))
         return -EBUSY;
-    fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    leaf_fd = open(leaf, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    leaf_fd = openat(AT_FDCWD, leaf, O_PATH | O_DIRECTORY | O_CLOEXEC);
     procs = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
     f = procs < 0 ? NULL : fdopen(procs, "r");
     if (!f)
@@ -43,7 +43,7 @@ static int move_into_leaf(const char *dir)
 /* v2: let dir's children use these controllers. What cannot be had is told with the limit that needs it. */
 static void enable_below(struct cgroup *c, const char *dir, unsigned ctls)
 {
-    AUTO_FD int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     char own[CGROUP_DIR_BYTES], text[24];
     /* only what was given to us: strangers' groups keep their processes where they are */
     bool may_move = !c->host.stay && str_fmt(own, sizeof own, "%s%s", c->host.v2_mount, c->host.v2_self) &&
@@ -84,7 +84,7 @@ static bool is_made(const char *dir)
 static void inherit_cpuset(const char *dir)
 {
     static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
-    AUTO_FD int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     char name[32], text[512];
 
     for (size_t i = 0; i < COUNT_OF(files); i++) {
@@ -105,7 +105,7 @@ static void dir_made(const char *dir, enum cgroup_mode mode, unsigned ctls, bool
         inherit_cpuset(dir);
     if (mode != CGROUP_V1 || !(ctls & CTL_BIT(CGROUP_MEMORY)))
         return;
-    fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     (void)cgroup_put(fd, "memory.use_hierarchy", "1"); /* before 5.11 children were not counted */
 }
 
@@ -187,7 +187,7 @@ void cgroup_detach(struct cgroup *c, pid_t pid)
     (void)snprintf(text, sizeof text, "%d", (int)pid);
     for (unsigned i = 0; i < c->n_slots; i++) {
         cgroup_slot_base(c, &c->slots[i], base);
-        AUTO_FD int fd = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FD int fd = openat(AT_FDCWD, base, O_PATH | O_DIRECTORY | O_CLOEXEC);
         AUTO_FD int leaf = openat(fd, SELF_LEAF, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0 && cgroup_put(fd, "cgroup.procs", text) < 0 && leaf >= 0)
             (void)cgroup_put(leaf, "cgroup.procs", text);

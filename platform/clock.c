@@ -45,9 +45,8 @@ char *clock_rfc3339(uint64_t s, char *dst, unsigned size)
     time_t t = (time_t)s;
     struct tm tm;
     /* not strftime: it brings the time zones along, 6 KB in a static program */
-    if (!gmtime_r(&t, &tm) ||
-        !str_fmt(dst, size, "%d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                 tm.tm_hour, tm.tm_min, tm.tm_sec))
+    if (!gmtime_r(&t, &tm) || !str_fmt(dst, size, "%d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900,
+                                       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec))
         (void)snprintf(dst, size, "?");
     return dst;
 }

@@ -138,7 +138,8 @@ int fs_write_text(int dir_fd, const char *name, const char *text, struct err *er
 
 int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_fd, struct err *err)
 {
-    if (make) {
+    int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && make) {
         char part[LIM_PATH_BYTES];
         if (!str_copy(part, sizeof(part), path))
             return err_set(err, ERR_INVALID, "path too long: %.80s...", path);
@@ -152,8 +153,8 @@ int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_f
         }
         if (mkdirat(dir_fd, part, mode) < 0 && errno != EEXIST)
             return err_errno(err, errno, "make folder %s", part);
+        fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
-    int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "open folder %s", path);
     *ret_fd = fd;

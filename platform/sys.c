@@ -213,7 +213,7 @@ static unsigned close_listed(const char *buf, long len, int dir, int first, cons
 static int close_by_proc(int first, const int *keep, unsigned n)
 {
     char buf[2048] __attribute__((aligned(8)));
-    int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     long len;
     unsigned closed;
 

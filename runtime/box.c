@@ -227,7 +227,7 @@ static int set_ids(struct launch *l, struct err *err)
         if ((r = idmap_write(l->pid, &l->spec.uid_maps, &l->spec.gid_maps, err)) < 0)
             return r;
         (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)l->pid);
-        if ((ns = open(name, O_RDONLY | O_CLOEXEC)) < 0)
+        if ((ns = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC)) < 0)
             return err_errno(err, errno, "%s", name);
     }
     return idmap_shift(&l->spec, &l->child.trees, ns >= 0 ? ns : l->enter.ns[SPEC_NS_USER], err);
@@ -489,7 +489,7 @@ static int make_group(struct launch *l, const char *path, struct err *err)
     bool empty = true;
 
     l->fresh_group = true;
-    if (cgroup_open(l->host, path, &old, NULL) == 0) {
+    if (cgroup_may_exist(l->host, path) && cgroup_open(l->host, path, &old, NULL) == 0) {
         empty = cgroup_is_empty(old);
         l->fresh_group = empty && cgroup_remove(old, 0, NULL) == 0;
     }
@@ -506,7 +506,7 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
 
     l->rootfs_fd = l->spec.rootfs_fd;
     if (l->rootfs_fd < 0) {
-        root = l->rootfs_fd = open(l->spec.rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        root = l->rootfs_fd = openat(AT_FDCWD, l->spec.rootfs_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (root < 0)
             return err_errno(err, errno, "rootfs %s", l->spec.rootfs_path);
         l->spec.rootfs_fd = root;
@@ -530,10 +530,11 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
 /* A user namespace without mappings: our own range, a plain user's own id. */
 static void default_maps(struct spec *s)
 {
-    bool root = geteuid() == 0;
+    bool root;
 
     if (!s->ns[SPEC_NS_USER].own || s->uid_maps.n > 0)
         return;
+    root = geteuid() == 0;
     s->uid_maps = spec_id_range(root ? SPEC_ID_SHIFT : geteuid(), root ? 65536 : 1);
     s->gid_maps = spec_id_range(root ? SPEC_ID_SHIFT : getegid(), root ? 65536 : 1);
     s->rootfs_idmap = s->rootfs_idmap && root;

@@ -129,7 +129,7 @@ static int op_rlimit(struct child *c, const struct op *op, struct err *err)
 int child_open_null(int *ret_fd, struct err *err)
 {
     struct stat st;
-    int fd = open("/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(AT_FDCWD, "/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) {
         *ret_fd = fd;
@@ -145,9 +145,12 @@ static int op_stdio(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
     for (int i = 0; i < 3; i++) {
+        if (c->stdio[i] == i)
+            continue;
         if (c->stdio[i] < 0 && c->null_fd < 0 && child_open_null(&c->null_fd, err) < 0)
             return -(int)err->kind;
-        if (dup2(c->stdio[i] >= 0 ? c->stdio[i] : c->null_fd, i) < 0) /* none of ours is below 3: see box.c */
+        if (dup2(c->stdio[i] >= 0 ? c->stdio[i] : c->null_fd, i) <
+            0) /* no other of ours is below 3: see box.c */
             return err_errno(err, errno, "dup2");
     }
     if ((c->ctty || c->spec->process.terminal) && ioctl(0, TIOCSCTTY, 0) != 0)
@@ -356,14 +359,14 @@ static void walk(struct child *c)
 void child_run(struct child *c)
 {
     (void)close(c->parent_fd);
-    c->proc_fd = c->place_fd = c->root_fd = c->null_fd = -1;
+    c->proc_fd = c->place_fd = c->root_fd = c->null_fd = c->empty_fd = -1;
     walk(c);
     _exit(127);
 }
 
 void child_run_exec(struct child *c)
 {
-    c->place_fd = c->root_fd = c->null_fd = -1;
+    c->place_fd = c->root_fd = c->null_fd = c->empty_fd = -1;
     walk(c);
     _exit(127);
 }

@@ -40,7 +40,7 @@ struct child {
     const char *bundle, *annotations; /* for hooks */
     /* The child's own. */
     struct child_go go;
-    int proc_fd, place_fd, root_fd, null_fd;
+    int proc_fd, place_fd, root_fd, null_fd, empty_fd;
     char program[LIM_PATH_BYTES];
 };
 enum child_stage {

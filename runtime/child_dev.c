@@ -48,7 +48,7 @@ static bool is_device(const struct stat *st, const struct spec_device *d)
 static int bind_node(int dir_fd, const char *name, const struct spec_device *d, struct err *err)
 {
     char from[CHILD_FD_TEXT], to[CHILD_FD_TEXT];
-    AUTO_FD int host = open(d->path, O_PATH | O_CLOEXEC);
+    AUTO_FD int host = openat(AT_FDCWD, d->path, O_PATH | O_CLOEXEC);
     AUTO_FD int place = -1;
     struct stat st;
 

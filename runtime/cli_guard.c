@@ -14,8 +14,7 @@
 
 void cli_guard(char **argv)
 {
-    extern char **environ;
-    AUTO_FD int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    AUTO_FD int exe = openat(AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC);
     AUTO_FD int held = -1;
     bool safe = false;
     char path[LIM_PATH_BYTES];

@@ -28,7 +28,7 @@ static void read_command(int pid, struct row *ret)
     ssize_t n;
 
     (void)snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     n = fd < 0 ? 0 : read(fd, ret->command, sizeof ret->command - 1);
     ret->command[n < 0 ? 0 : n] = '\0';
     for (ssize_t i = 0; i + 1 < n; i++)

@@ -67,7 +67,7 @@ static const char maps_text[] = "    \"uidMappings\": [{\"containerID\": 0, \"ho
 int cli_spec(struct cli *c, struct err *err)
 {
     const struct part *p = &parts[c->rootless];
-    AUTO_FD int dir = open(c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int dir = openat(AT_FDCWD, c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     AUTO_FD int fd = dir < 0 ? -1 : openat(dir, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     char text[sizeof spec_text + 512], maps[sizeof maps_text + 32] = "";
 

@@ -28,7 +28,8 @@ static int open_master(struct child *c, int *ret_fd, struct err *err)
     struct stat st;
     int r = c->root_fd >= 0 ? fs_open_below(c->root_fd, "dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, &fd, err) : 0;
 
-    if (c->root_fd < 0 && (fd = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+    if (c->root_fd < 0 &&
+        (fd = openat(AT_FDCWD, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC)) < 0)
         r = err_errno(err, errno, "open");
     if (r < 0)
         return err_wrap(err, "process.terminal: /dev/pts/ptmx (mounts: a devpts at /dev/pts?)");
@@ -54,7 +55,7 @@ static int open_peer(struct child *c, int master, int *ret_fd, struct err *err)
             (void)fs_open_below(c->root_fd, name, O_RDWR | O_NOCTTY, 0, &fd, NULL);
         else {
             (void)snprintf(name, sizeof name, "/dev/pts/%d", n);
-            fd = open(name, O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+            fd = openat(AT_FDCWD, name, O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
         }
     }
     if (fd < 0)

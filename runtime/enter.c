@@ -80,7 +80,7 @@ int enter_open_process(struct enter *e, pid_t pid, struct err *err)
         char path[48];
         int fd, r;
         (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[i].name);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+        fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
         if (fd < 0 && errno == ENOENT &&
             i != SPEC_NS_MOUNT) { /* a kernel without this kind, or no such process */
             if (access("/proc/self/ns/mnt", F_OK) == 0)
@@ -97,7 +97,7 @@ int enter_open_process(struct enter *e, pid_t pid, struct err *err)
 /* A file of nsfs, of the kind wanted: a name in config.json may be anything. */
 static int open_joined(const char *path, enum spec_ns_kind kind, int *ret_fd, struct err *err)
 {
-    AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    AUTO_FD int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct statfs fs;
     int type;
 

@@ -162,7 +162,7 @@ int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const st
 int box_tcp_connect(const struct box_id *b, uint16_t port, int *ret_fd, struct err *err)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    AUTO_FD int ours = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    AUTO_FD int ours = openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     AUTO_FD int theirs = -1;
     AUTO_FD int fd = -1;
     struct enter e;

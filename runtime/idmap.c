@@ -102,7 +102,7 @@ int idmap_open(const struct spec_id_maps *uids, const struct spec_id_maps *gids,
             (void)pause();
     r = idmap_write(pid, uids, gids, err);
     (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)pid);
-    if (r == 0 && (fd = open(name, O_RDONLY | O_CLOEXEC)) < 0)
+    if (r == 0 && (fd = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC)) < 0)
         r = err_errno(err, errno, "%s", name);
     (void)kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

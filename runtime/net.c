@@ -149,7 +149,7 @@ static void drop_bridge_if_idle(void)
 /* Boxes start and end in several processes: one at a time here. */
 static int lock_net(int *ret_fd, struct err *err)
 {
-    int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = openat(AT_FDCWD, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd < 0 || flock(fd, LOCK_EX) != 0) {
         int saved = errno;

@@ -29,7 +29,7 @@ static bool can_idmap(pid_t pid, const char *dir)
     if (fs_write_text(AT_FDCWD, name, "0 1000000 65536\n", NULL) < 0)
         return false;
     (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)pid);
-    ns = open(name, O_RDONLY | O_CLOEXEC);
+    ns = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
     tree = sys_open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (ns < 0 || tree < 0)
         return false;

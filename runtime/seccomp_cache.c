@@ -54,8 +54,7 @@ static int open_cache(const char *path)
     AUTO_FD int fd = -1;
     struct stat st;
 
-    if (fs_open_dir(AT_FDCWD, path, false, 0700, &fd, NULL) < 0 &&
-        fs_open_dir(AT_FDCWD, path, true, 0700, &fd, NULL) < 0)
+    if (fs_open_dir(AT_FDCWD, path, true, 0700, &fd, NULL) < 0)
         return -1;
     return fstat(fd, &st) == 0 && is_ours(&st) ? steal_fd(&fd) : -1;
 }

@@ -203,12 +203,10 @@ engines_end() {
 	for t in $(ctrd task ls -q 2>/dev/null); do ctrd task kill -s KILL "$t"; ctrd task delete -f "$t"; ctrd container delete "$t"; done >>"$T/log/end" 2>&1
 	for i in $(seq 50); do pgrep -f "$T/" | grep -vqx $$ || break; sleep 0.1; [ "$i" -lt 10 ] || break; done
 	for t in $(awk '{print $5}' /proc/self/mountinfo | grep -F "$T/" | sort -r); do umount -l "$t"; done
-	(exit $rc)
-	lib_end_then_groups
-}
-lib_end_then_groups() {
-	local rc=$?
-	trap 'find /sys/fs/cgroup -depth -type d -path "*/$LIB_ID*" -exec rmdir {} \; 2>/dev/null' EXIT
+	for t in "${LIB_PIDS[@]}"; do lib_stop "$t"; done
+	# what the engines made for their own: below the parent that they were given
+	lib_until 5 sh -c "find /sys/fs/cgroup -depth -type d -path '*/$LIB_ID*' -exec rmdir {} + 2>/dev/null; ! find /sys/fs/cgroup -type d -path '*/$LIB_ID*' | grep -q ." ||
+		fail "groups are left: $(find /sys/fs/cgroup -type d -path "*/$LIB_ID*" | head -n 3 | tr '\n' ' ')"
 	(exit $rc)
 	lib_end
 }

@@ -95,7 +95,7 @@ int ours_open_init(int *ret_fd, struct err *err)
     int fd;
 
     if (ours_path("limpet-init", path, sizeof path))
-        exe = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        exe = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (exe < 0)
         return err_set(err, ERR_NOTFOUND,
                        "init: no " LIMPET_LIBEXECDIR "/limpet-init; install it, or do not ask for init");

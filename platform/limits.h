@@ -56,6 +56,7 @@
 #define LIM_ARGS       64
 #define LIM_ENVS       64
 #define LIM_PORTS      16
+#define LIM_PORT_RANGE 256 /* ports of one range: each is an entry in a map of the kernel's */
 #define LIM_MOUNTS     16
 #define LIM_SOURCES    4
 #define LIM_GROUPS     6 /* one SUBSCRIBE holds 8 filters at AWS: own desired, cmd, 6 groups */

@@ -216,8 +216,14 @@ int cgroup_pids(const struct cgroup *c, pid_t *ret, unsigned max);
 /* All of it stands still, or goes on. TIMEOUT, and it goes on, when some do not stop within 2 s: they are named with
  * what they wait for. UNSUPPORTED: no freezer. */
 int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err);
+/* Asked of the kernel with one call: is a group of ours there (where v2 is mounted each has a folder in it)? Without v2: true,
+ * for who knows. */
+bool cgroup_may_exist(const struct cgroup_host *h, const char *path);
 /* Asked of the kernel with one file; false also when there is no such group. */
 bool cgroup_is_frozen(const struct cgroup_host *h, const char *path);
+/* The file that says so, as an absolute path: for one who will ask again without looking at the machine first. */
+bool cgroup_freezer_file(const struct cgroup_host *h, const char *path, char *dst, size_t size);
+bool cgroup_file_is_frozen(const char *file);
 /* Who is still in it, for messages: "1234 sh (D in nfs_wait) ...". Returns dst. */
 char *cgroup_who(const struct cgroup *c, char *dst, size_t size);
 /* Move a process out of it, to where groups of ours begin. */

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "platform/cgroup_priv.h"
 #include "platform/mem.h"
@@ -77,21 +78,45 @@ int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err)
     return err_set(err, ERR_TIMEOUT, "freeze %.100s: does not stop within %d ms: %s", c->path, PAUSE_MS, who);
 }
 
-bool cgroup_is_frozen(const struct cgroup_host *h, const char *path)
+bool cgroup_may_exist(const struct cgroup_host *h, const char *path)
+{
+    char name[CGROUP_DIR_BYTES];
+
+    return !h->v2_mount[0] ||
+           !str_fmt(name, sizeof name, "%s%s/%s", h->v2_mount, path[0] == '/' ? "" : h->v2_self,
+                    path + (path[0] == '/')) ||
+           access(name, F_OK) == 0;
+}
+
+bool cgroup_freezer_file(const struct cgroup_host *h, const char *path, char *dst, size_t size)
 {
     const struct {
         const char *mount, *self, *file;
     } rows[] = {{h->v2_mount, h->v2_self, "cgroup.freeze"},
                 {h->ctl[CGROUP_FREEZER].mount, h->ctl[CGROUP_FREEZER].self, "freezer.state"}};
-    char name[CGROUP_DIR_BYTES], text[16];
 
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         if (rows[i].mount[0] &&
-            str_fmt(name, sizeof name, "%s%s/%s/%s", rows[i].mount, path[0] == '/' ? "" : rows[i].self,
+            str_fmt(dst, size, "%s%s/%s/%s", rows[i].mount, path[0] == '/' ? "" : rows[i].self,
                     path + (path[0] == '/'), rows[i].file) &&
-            cgroup_get_text(AT_FDCWD, name, text, sizeof text) > 0)
-            return text[0] == '1' || text[0] == 'F'; /* FROZEN, FREEZING */
+            access(dst, F_OK) == 0)
+            return true;
     return false;
+}
+
+bool cgroup_file_is_frozen(const char *file)
+{
+    char text[16];
+
+    return cgroup_get_text(AT_FDCWD, file, text, sizeof text) > 0 &&
+           (text[0] == '1' || text[0] == 'F'); /* FROZEN, FREEZING */
+}
+
+bool cgroup_is_frozen(const struct cgroup_host *h, const char *path)
+{
+    char file[CGROUP_DIR_BYTES];
+
+    return cgroup_freezer_file(h, path, file, sizeof file) && cgroup_file_is_frozen(file);
 }
 
 /* One round: stop, signal all, let them die. True when nothing can have escaped. */

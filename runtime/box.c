@@ -24,6 +24,7 @@
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
 #include "runtime/net.h"
+#include "runtime/ours.h"
 #include "runtime/trees.h"
 
 #ifndef CLONE_INTO_CGROUP
@@ -405,7 +406,7 @@ static void init_fds(struct launch *l)
         all[i] = -1;
     l->go[0] = l->go[1] = l->report[0] = l->report[1] = -1;
     l->out[0] = l->out[1] = l->err[0] = l->err[1] = -1;
-    l->pidfd = -1;
+    l->pidfd = l->child.init_fd = -1;
     enter_init(&l->enter);
 }
 
@@ -422,11 +423,12 @@ static int try_start(struct launch *l, struct err *err)
     l->child.preserve_fds = l->how->preserve_fds;
     l->child.console_fd = l->how->console_fd;
     l->child.listener_fd = l->child.filter.listener ? l->how->listener_fd : -1;
-    l->child.init_fd = -1;
     l->child.no_pivot = l->how->no_pivot;
     l->child.bundle = l->how->bundle;
     l->child.annotations = l->how->annotations;
-    r = make_pipes(l, err);
+    r = l->spec.init ? ours_open_init(&l->child.init_fd, err) : 0;
+    if (r == 0)
+        r = make_pipes(l, err);
     if (r == 0)
         r = start_child(l, err);
     if (r == 0)
@@ -442,6 +444,7 @@ static int try_start(struct launch *l, struct err *err)
     close_pair(l->go);
     close_pair(l->report);
     close_pair((int[2]){steal_fd(&l->out[1]), steal_fd(&l->err[1])});
+    close_pair((int[2]){steal_fd(&l->child.init_fd), -1});
     return r;
 }
 
@@ -488,7 +491,7 @@ static int make_group(struct launch *l, const char *path, struct err *err)
     bool empty = true;
 
     l->fresh_group = true;
-    if (cgroup_open(l->host, path, &old, NULL) == 0) {
+    if (cgroup_may_exist(l->host, path) && cgroup_open(l->host, path, &old, NULL) == 0) {
         empty = cgroup_is_empty(old);
         l->fresh_group = empty && cgroup_remove(old, 0, NULL) == 0;
     }
@@ -529,10 +532,11 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
 /* A user namespace without mappings: our own range, a plain user's own id. */
 static void default_maps(struct spec *s)
 {
-    bool root = geteuid() == 0;
+    bool root;
 
     if (!s->ns[SPEC_NS_USER].own || s->uid_maps.n > 0)
         return;
+    root = geteuid() == 0;
     s->uid_maps = spec_id_range(root ? SPEC_ID_SHIFT : geteuid(), root ? 65536 : 1);
     s->gid_maps = spec_id_range(root ? SPEC_ID_SHIFT : getegid(), root ? 65536 : 1);
     s->rootfs_idmap = s->rootfs_idmap && root;
@@ -572,4 +576,20 @@ int box_start(const struct cgroup_host *h, const struct spec *s, struct box_star
         .pipes = true, .stdio = {-1, -1, -1}, .hold_fd = -1, .console_fd = -1, .listener_fd = -1};
 
     return box_launch(h, s, &how, ret, err);
+}
+
+int box_start_held(const struct cgroup_host *h, const struct spec *s, struct box_started *ret,
+                   int *ret_gate_fd, struct err *err)
+{
+    struct box_how how = {.pipes = true, .stdio = {-1, -1, -1}, .console_fd = -1, .listener_fd = -1};
+    int gate[2], r = high_pipe(gate, err);
+
+    if (r < 0)
+        return r;
+    how.hold_fd = gate[0];
+    r = box_launch(h, s, &how, ret, err);
+    if (r == 0)
+        *ret_gate_fd = steal_fd(&gate[1]);
+    close_pair(gate);
+    return r;
 }

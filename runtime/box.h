@@ -37,6 +37,11 @@ struct box_started {
  * cgroup_detect, outlives the box. */
 int box_start(const struct cgroup_host *h, const struct spec *s, struct box_started *ret, struct err *err);
 
+/* The same up to exec: the box is there, its program is found, and runs when one byte is written to *ret_gate_fd (owner:
+ * caller); closing that ends the box. What exec itself finds wrong is an exit with 127 then. */
+int box_start_held(const struct cgroup_host *h, const struct spec *s, struct box_started *ret,
+                   int *ret_gate_fd, struct err *err);
+
 /* Send a signal to pid 1 of the box. Identity is checked by start_ticks. NOTFOUND when it has gone. */
 int box_signal(const struct box_id *b, int pidfd, int sig, struct err *err);
 /* Kill every process of the box (cgroup.kill and friends). */

@@ -9,7 +9,7 @@
 struct box_how {
     bool exact;   /* what cannot be done as the spec says is an error, not a degraded field of the report */
     bool pipes;   /* stdout and stderr go to new pipes (box_started.out_fd, err_fd), stdin is /dev/null */
-    int stdio[3]; /* else: borrowed descriptors; -1: /dev/null */
+    int stdio[3]; /* else: borrowed descriptors, above 2 or i itself; -1: /dev/null */
     int hold_fd;  /* OCI create: the program starts when one byte can be read here; -1: at once */
     int console_fd, listener_fd; /* connected unix sockets, see child.h; -1 */
     unsigned preserve_fds;       /* 3 .. 3+n-1 of ours go to the program */

@@ -145,9 +145,12 @@ static int op_stdio(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
     for (int i = 0; i < 3; i++) {
+        if (c->stdio[i] == i)
+            continue;
         if (c->stdio[i] < 0 && c->null_fd < 0 && child_open_null(&c->null_fd, err) < 0)
             return -(int)err->kind;
-        if (dup2(c->stdio[i] >= 0 ? c->stdio[i] : c->null_fd, i) < 0) /* none of ours is below 3: see box.c */
+        if (dup2(c->stdio[i] >= 0 ? c->stdio[i] : c->null_fd, i) <
+            0) /* no other of ours is below 3: see box.c */
             return err_errno(err, errno, "dup2");
     }
     if ((c->ctty || c->spec->process.terminal) && ioctl(0, TIOCSCTTY, 0) != 0)
@@ -260,13 +263,13 @@ static int op_no_new_privs(struct child *c, const struct op *op, struct err *err
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : err_errno(err, errno, "prctl");
 }
 
-/* Our init gets the program as its arguments; it is no file of the image, and needs none. */
+/* Our init (init.c) gets the program and all of its arguments; it is no file of the image, and needs none. */
 static void exec_init(struct child *c, char *const *args, char *const *env)
 {
-    char *list[LIM_CONFIG_LIST + 2] = {(char *)(uintptr_t) "init", c->program};
+    char *list[LIM_CONFIG_LIST + 3] = {(char *)(uintptr_t) "init", c->program};
     unsigned n = 2;
 
-    for (args++; *args && n < COUNT_OF(list) - 1; args++)
+    for (; *args && n < COUNT_OF(list) - 1; args++)
         list[n++] = *args;
     (void)syscall(SYS_execveat, c->init_fd, "", list, env, AT_EMPTY_PATH);
 }
@@ -356,14 +359,14 @@ static void walk(struct child *c)
 void child_run(struct child *c)
 {
     (void)close(c->parent_fd);
-    c->proc_fd = c->place_fd = c->root_fd = c->null_fd = -1;
+    c->proc_fd = c->place_fd = c->root_fd = c->null_fd = c->empty_fd = -1;
     walk(c);
     _exit(127);
 }
 
 void child_run_exec(struct child *c)
 {
-    c->place_fd = c->root_fd = c->null_fd = -1;
+    c->place_fd = c->root_fd = c->null_fd = c->empty_fd = -1;
     walk(c);
     _exit(127);
 }

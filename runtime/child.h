@@ -33,7 +33,7 @@ struct child {
     int hold_fd;     /* OCI create: one byte starts the program; -1 */
     int console_fd;  /* terminal: a connected unix socket that gets the master; -1 */
     int listener_fd; /* seccomp: a connected unix socket that gets the notification descriptor; -1 */
-    int init_fd;     /* execute this with the program as its arguments; -1 */
+    int init_fd;     /* limpet-init, executed with the program as its arguments; -1 */
     int stdio[3];    /* -1: the box's /dev/null */
     bool ctty;       /* stdin becomes the controlling terminal */
     unsigned preserve_fds; /* CLI: 3 .. 3+n-1 stay open */
@@ -41,7 +41,7 @@ struct child {
     const char *bundle, *annotations; /* for hooks */
     /* The child's own. */
     struct child_go go;
-    int proc_fd, place_fd, root_fd, null_fd;
+    int proc_fd, place_fd, root_fd, null_fd, empty_fd;
     char program[LIM_PATH_BYTES];
 };
 enum child_stage {

@@ -1,5 +1,6 @@
 /* child_mount.c - build the container's tree below one descriptor. No path of the image is ever used as a
- * path of the host: targets are opened below the rootfs, mounted on by descriptor. See child_mount.h. */
+ * path of the host: targets are opened below the rootfs, mounted on by descriptor. Descriptors of the child's steps stay
+ * open: OP_CLOSE ends all of them at once. See child_mount.h. */
 #include "runtime/child_mount.h"
 
 #include <errno.h>
@@ -139,32 +140,33 @@ static const char *below(const char *path)
     return path + strspn(path, "/");
 }
 
-/* Folders of the way to path (exclusive), each made if missing. The last stands in *ret_fd. */
 int child_make_parents(int root_fd, const char *path, int *ret_fd, const char **ret_last, struct err *err)
 {
-    AUTO_FD int at = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
     char part[LIM_PATH_BYTES];
     const char *slash;
-    int next, r;
+    int at = root_fd, next, r;
 
     for (path = below(path); (slash = strchr(path, '/')) && *below(slash); path = below(slash)) {
         (void)snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
-        if (mkdirat(at, part, 0755) != 0 && errno != EEXIST)
-            return err_errno(err, errno, "make mount point %s", part);
-        if ((r = fs_open_in_root(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, &next, err)) < 0)
+        r = fs_open_in_root(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, &next, err);
+        if (r == -ERR_NOTFOUND) {
+            if (mkdirat(at, part, 0755) != 0 && errno != EEXIST)
+                return err_errno(err, errno, "make mount point %s", part);
+            r = fs_open_in_root(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, &next, err);
+        }
+        if (r < 0)
             return r;
-        (void)close(at);
         at = next;
     }
-    *ret_fd = steal_fd(&at);
+    *ret_fd = at;
     *ret_last = path;
     return 0;
 }
 
 static int make_target(int root_fd, const char *target, bool is_dir, struct err *err)
 {
-    AUTO_FD int parent = -1;
     AUTO_FD int file = -1;
+    int parent = -1;
     const char *last = target;
     char name[256];
     int r = child_make_parents(root_fd, target, &parent, &last, err);
@@ -208,9 +210,8 @@ static int open_target(struct child *c, const struct spec_mount *m, bool is_dir,
 
 static int bind_tree(struct child *c, const struct spec_mount *m, int tree, struct err *err)
 {
-    AUTO_FD int target = -1;
     struct stat st;
-    int r;
+    int target = -1, r;
 
     if (fstat(tree, &st) != 0)
         return err_errno(err, errno, "source");
@@ -218,7 +219,6 @@ static int bind_tree(struct child *c, const struct spec_mount *m, int tree, stru
         return r;
     if (sys_move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
         return err_errno(err, errno, "move");
-    (void)close(tree);
     return 0;
 }
 
@@ -344,8 +344,7 @@ static int mount_new(struct child *c, const struct spec_mount *m, struct err *er
 {
     const char *type = m->kind == SPEC_MOUNT_FS ? m->type : ops_mount_type(m->kind);
     char at[CHILD_FD_TEXT], data[LIM_TEXT_BYTES];
-    AUTO_FD int place = -1;
-    AUTO_FD int top = -1;
+    int place = -1, top = -1;
     int r = open_target(c, m, true, &place, err);
 
     if (r < 0)
@@ -399,8 +398,7 @@ int child_op_mount(struct child *c, const struct op *op, struct err *err)
 int child_op_read_only(struct child *c, const struct op *op, struct err *err)
 {
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-    AUTO_FD int fd = -1;
-    AUTO_FD int tree = -1;
+    int fd = -1, tree = -1;
     char at[CHILD_FD_TEXT];
     int r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
 
@@ -420,11 +418,21 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
     return remount_flags(tree, MS_RDONLY, 0, err);
 }
 
+/* An empty folder for all that is masked: one file system, bound to the other places. */
+static int mount_empty(struct child *c, const char *at, const char *path, struct err *err)
+{
+    if (mount("tmpfs", at, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "mode=0555,size=4k,nr_inodes=2") != 0)
+        return err_errno(err, errno, "mount");
+    (void)fs_open_in_root(c->root_fd, below(path), O_PATH | O_DIRECTORY, 0, &c->empty_fd, NULL);
+    return 0;
+}
+
 int child_op_mask(struct child *c, const struct op *op, struct err *err)
 {
-    AUTO_FD int fd = -1;
-    char at[CHILD_FD_TEXT], null[CHILD_FD_TEXT];
+    char at[CHILD_FD_TEXT], from[CHILD_FD_TEXT];
     struct stat st;
+    int fd = -1;
     int r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
 
     if (r < 0)
@@ -432,13 +440,14 @@ int child_op_mask(struct child *c, const struct op *op, struct err *err)
     if (fstat(fd, &st) != 0)
         return err_errno(err, errno, "stat");
     child_fd_text(fd, at);
-    if (S_ISDIR(st.st_mode))
-        r = mount("tmpfs", at, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                  "mode=0555,size=4k,nr_inodes=2");
+    if (S_ISDIR(st.st_mode) && c->empty_fd >= 0)
+        r = mount(child_fd_text(c->empty_fd, from), at, NULL, MS_BIND, NULL);
+    else if (S_ISDIR(st.st_mode))
+        return mount_empty(c, at, op->path, err);
     else if (c->null_fd < 0 && child_open_null(&c->null_fd, err) < 0)
         return -(int)err->kind;
     else /* our own null device, checked: never a path of the image */
-        r = mount(child_fd_text(c->null_fd, null), at, NULL, MS_BIND, NULL);
+        r = mount(child_fd_text(c->null_fd, from), at, NULL, MS_BIND, NULL);
     return r == 0 ? 0 : err_errno(err, errno, "mount");
 }
 

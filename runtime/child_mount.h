@@ -8,7 +8,7 @@
  * Returns dst. */
 const char *child_fd_text(int fd, char dst[CHILD_FD_TEXT]);
 /* Folders of the way to path (exclusive) below root_fd, each made if missing, no link followed. The last stands in
- * *ret_fd (owner: caller), the rest of the path in *ret_last. */
+ * *ret_fd (or root_fd itself; nobody closes it, see OP_CLOSE), the rest of the path in *ret_last. */
 int child_make_parents(int root_fd, const char *path, int *ret_fd, const char **ret_last, struct err *err);
 /* What lies in the folder from_fd, into the empty folder to_fd: files, folders, links with owner, mode, times. */
 int child_copy_up(int from_fd, int to_fd, struct err *err);

@@ -2,7 +2,6 @@
  * program comes. */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <stdio.h>
@@ -19,15 +18,26 @@
 #include "runtime/child.h"
 #include "runtime/hooks.h"
 
+/* The calls themselves: libc's carry them to all threads, of which we have one, at three more calls each. 32-bit ARM keeps
+ * the old ones with 16-bit ids under the plain names. */
+#ifdef SYS_setresuid32
+#define SET_GROUPS SYS_setgroups32
+#define SET_GID    SYS_setresgid32
+#define SET_UID    SYS_setresuid32
+#else
+#define SET_GROUPS SYS_setgroups
+#define SET_GID    SYS_setresgid
+#define SET_UID    SYS_setresuid
+#endif
 #define CAP_COUNT    64 /* more than any kernel has; the kernel says EINVAL at its end */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 int child_be_root(struct err *err)
 {
-    if (syscall(SYS_setgroups, 0, NULL) != 0 &&
+    if (syscall(SET_GROUPS, 0, NULL) != 0 &&
         errno != EPERM) /* EPERM: setgroups is denied there, groups stay */
         return err_errno(err, errno, "groups of the user namespace");
-    if (setresgid(0, 0, 0) != 0 || setresuid(0, 0, 0) != 0)
+    if (syscall(SET_GID, 0, 0, 0) != 0 || syscall(SET_UID, 0, 0, 0) != 0)
         return err_errno(err, errno, "user namespace");
     return 0;
 }
@@ -85,9 +95,9 @@ int child_op_user(struct child *c, const struct op *op, struct err *err)
         list[i] = p->groups[i];
     if ((caps->permitted | caps->ambient) != 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0)
         return err_errno(err, errno, "keep capabilities");
-    if (setgroups(p->n_groups, list) != 0 && (errno != EPERM || p->n_groups > 0))
+    if (syscall(SET_GROUPS, p->n_groups, list) != 0 && (errno != EPERM || p->n_groups > 0))
         return err_errno(err, errno, "setgroups");
-    if (setresgid(p->gid, p->gid, p->gid) != 0 || setresuid(p->uid, p->uid, p->uid) != 0)
+    if (syscall(SET_GID, p->gid, p->gid, p->gid) != 0 || syscall(SET_UID, p->uid, p->uid, p->uid) != 0)
         return err_errno(err, errno, "user %u:%u", p->uid, p->gid);
     if (prctl(PR_SET_DUMPABLE, 0) != 0)
         return err_errno(err, errno, "prctl");

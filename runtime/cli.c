@@ -2,6 +2,7 @@
 #include "runtime/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -14,22 +15,25 @@ static const struct verb {
     const char *name, *usage;
     int (*fn)(struct cli *, struct err *);
     bool id;
-    bool rest; /* all behind the id is its own, options too */
+    bool rest;  /* all behind the id is its own, options too */
+    bool blind; /* does not look at the machine's control groups */
 } verbs[] = {
     {"create", "ID                  set up a container, its program waits for start", cli_create, true},
-    {"start", "ID                  let it run", cli_start, true},
+    {"start", "ID                  let it run", cli_start, true, .blind = true},
     {"run", "ID                  create, start, wait, delete", cli_run, true},
     {"exec", "ID PROGRAM [ARG..]  one more program inside", cli_exec, true},
-    {"state", "ID                  what it is, as JSON", cli_state_verb, true},
+    {"state", "ID                  what it is, as JSON", cli_state_verb, true, .blind = true},
     {"kill", "ID [SIGNAL]         signal its first process (TERM)", cli_kill, true},
     {"delete", "ID                  remove it; --force: kill it first", cli_delete, true},
-    {"list", "                    all containers", cli_list, false},
+    {"list", "                    all containers", cli_list, false, .blind = true},
     {"ps", "ID                  its processes", cli_ps, true, true},
     {"pause", "ID                  all of it stands still", cli_pause, true},
     {"resume", "ID                  and goes on", cli_resume, true},
     {"update", "ID                  change its limits", cli_update, true},
     {"events", "ID                  what it uses; --stats: once", cli_events, true},
-    {"spec", "                    write a config.json to start from", cli_spec, false},
+    {"mounts", "add|remove ID FILE  mounts of a running container, FILE: a JSON list (-: standard input)",
+     cli_mounts, false},
+    {"spec", "                    write a config.json to start from", cli_spec, false, .blind = true},
     {"features", "                    what this runtime and kernel can do", cli_features, false},
 };
 
@@ -60,6 +64,7 @@ static const struct option {
     {"process-label", 0, TEXT, offsetof(struct cli, label)},
     {"ignore-paused", 0, FLAG, offsetof(struct cli, ignore_paused)},
     {"regex", 0, FLAG, offsetof(struct cli, regex)},
+    {"init", 0, FLAG, offsetof(struct cli, init)},
     {"bundle", 'b', TEXT, offsetof(struct cli, bundle)},
     {"config", 0, TEXT, offsetof(struct cli, config)},
     {"pid-file", 0, TEXT, offsetof(struct cli, pid_file)},
@@ -103,7 +108,7 @@ static void usage(FILE *to)
         (void)fprintf(to, "  %-9s %s\n", verbs[i].name, verbs[i].usage);
     (void)fputs(
         "\nrun, create: -b BUNDLE --config FILE --pid-file FILE --console-socket PATH --preserve-fds N "
-        "--no-pivot;"
+        "--no-pivot --init;"
         "\n             run: --detach --keep\n"
         "exec: -t -d -e NAME=VALUE -u UID[:GID] -g GID --cwd DIR --cap CAP --no-new-privs --cgroup SUB "
         "--apparmor P"
@@ -272,6 +277,14 @@ void cli_warn(const struct cli *c, const char *text)
         (void)fprintf(stderr, "limpet: %s\n", text);
 }
 
+/* A descriptor below 3 that is closed would become one of ours, and then the container's. */
+static void fill_stdio(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!openat(AT_FDCWD, "/dev/null", O_RDWR);
+}
+
 int main(int argc, char **argv)
 {
     static struct cli c; /* zeroed pages cost nothing until they are used */
@@ -279,6 +292,7 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT;
     int r;
 
+    fill_stdio();
     c.root = "/run/limpet";
     c.bundle = ".";
     c.config = "config.json";
@@ -292,7 +306,7 @@ int main(int argc, char **argv)
     if (r == 0 && (verb->fn == cli_run || verb->fn == cli_create || verb->fn == cli_exec))
         cli_guard(argv);
     if (r == 0)
-        r = find_groups(&c, &err);
+        r = verb->blind ? 0 : find_groups(&c, &err);
     if (r == 0)
         r = verb->fn(&c, &err);
     if (r >= 0)

@@ -45,7 +45,8 @@ struct cli {
     const char *interval;                            /* events */
     const char *cgroup_manager; /* "cgroupfs", "systemd" (its paths, never itself), "disabled" */
     unsigned preserve_fds;
-    bool detach, force, all, quiet, keep, tty, no_new_privs, no_pivot, ignore_paused, regex, rootless, stats;
+    bool detach, force, all, quiet, keep, tty, no_new_privs, no_pivot, ignore_paused, regex, rootless, stats,
+        init;
     const char *id;
     char **args; /* what stands behind the id */
     int n_args;
@@ -55,9 +56,10 @@ struct cli_state {
     struct box_id id;
     char bundle[LIM_PATH_BYTES];
     char rootfs[LIM_PATH_BYTES];
-    char created[32];  /* RFC 3339 */
-    uint32_t owner;    /* uid of who made it */
-    char *annotations; /* JSON, malloc'd; NULL: none */
+    char freezer[CGROUP_PATH_BYTES + 256]; /* the file that says whether it is paused; "": none */
+    char created[32];                      /* RFC 3339 */
+    uint32_t owner;                        /* uid of who made it */
+    char *annotations;                     /* JSON, malloc'd; NULL: none */
 };
 /* A bundle, or the copy of its config.json that a container keeps. */
 struct cli_bundle {
@@ -83,6 +85,7 @@ int cli_pause(struct cli *c, struct err *err);
 int cli_resume(struct cli *c, struct err *err);
 int cli_update(struct cli *c, struct err *err);
 int cli_events(struct cli *c, struct err *err);
+int cli_mounts(struct cli *c, struct err *err);
 int cli_ps(struct cli *c, struct err *err);
 
 /* Read a config.json, compile its seccomp profile, tell what was passed over. Owner of *ret: caller (cli_bundle_done). */
@@ -113,7 +116,7 @@ int cli_load(const struct cli *c, struct cli_state *ret, struct err *err); /* *r
 void cli_state_done(struct cli_state *s);
 int cli_save(int dir_fd, const struct cli_state *s, struct err *err);
 /* "created", "running", "paused", "stopped". */
-const char *cli_status(const struct cli *c, int dir_fd, const struct cli_state *s);
+const char *cli_status(int dir_fd, const struct cli_state *s);
 /* Where a container's group is when config.json does not say. */
 void cli_cgroup_path(const struct cli *c, char dst[CGROUP_PATH_BYTES]);
 /* The container and its group: CONFLICT when it does not run, UNSUPPORTED without a group. Owner of *ret_group: caller. */

@@ -156,7 +156,7 @@ int cli_exec(struct cli *c, struct err *err)
         return r;
     if (!box_is_alive(&s.id))
         r = err_set(err, ERR_CONFLICT, "cannot exec in a stopped container: `%s` does not run", c->id);
-    else if (!c->ignore_paused && s.id.cgroup_path[0] && cgroup_is_frozen(&c->host, s.id.cgroup_path))
+    else if (!c->ignore_paused && s.freezer[0] && cgroup_file_is_frozen(s.freezer))
         r = err_set(err, ERR_CONFLICT,
                     "cannot exec in a paused container: `%s` (--ignore-paused waits for resume)", c->id);
     else if ((r = cli_dir(c, false, &dir, err)) == 0)

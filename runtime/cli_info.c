@@ -11,9 +11,9 @@
 #include "runtime/cli.h"
 #include "runtime/match.h"
 
-static struct cJSON *describe(const struct cli *c, int dir, const struct cli_state *s)
+static struct cJSON *describe(int dir, const struct cli_state *s)
 {
-    const char *status = cli_status(c, dir, s);
+    const char *status = cli_status(dir, s);
     struct cJSON *o = json_obj();
     struct json_cur a;
 
@@ -50,7 +50,7 @@ int cli_state_verb(struct cli *c, struct err *err)
     if (r < 0)
         return r;
     if ((r = cli_dir(c, false, &dir, err)) == 0)
-        r = cli_print(describe(c, dir, &s));
+        r = cli_print(describe(dir, &s));
     cli_state_done(&s);
     return r;
 }
@@ -69,13 +69,13 @@ static void list_one(const struct cli *c, int dir, const struct cli_state *s, st
 
     owner_name(s->owner, owner, sizeof owner);
     if (all) {
-        struct cJSON *o = json_push(all, describe(c, dir, s));
+        struct cJSON *o = json_push(all, describe(dir, s));
         json_put_str(o, "owner", owner);
     } else if (c->quiet)
         (void)printf("%s\n", s->id.id);
     else
         (void)printf("%-24s %-8d %-8s %-24s %-20s %s\n", s->id.id, box_is_alive(&s->id) ? (int)s->id.pid : 0,
-                     cli_status(c, dir, s), s->bundle, s->created, owner);
+                     cli_status(dir, s), s->bundle, s->created, owner);
 }
 
 int cli_list(struct cli *c, struct err *err)
@@ -173,7 +173,7 @@ static int delete_one(struct cli *c, struct err *err)
     if (r < 0)
         return r;
     if ((r = cli_dir(c, false, &dir, err)) == 0) /* one that was never started may go without force */
-        r = cli_forget(c, &s, c->force || strcmp(cli_status(c, dir, &s), "created") == 0, err);
+        r = cli_forget(c, &s, c->force || strcmp(cli_status(dir, &s), "created") == 0, err);
     cli_state_done(&s);
     return r;
 }

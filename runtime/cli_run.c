@@ -57,6 +57,7 @@ static int open_rootfs(const struct cli *c, int dir, struct cli_bundle *b, struc
         return err_errno(err, errno, "root.path: %s", path);
     b->spec.rootfs_fd = *ret_root;
     b->spec.id = c->id;
+    b->spec.init = c->init;
     if (!str_fmt(s->rootfs, sizeof s->rootfs, "%s%s%s", path[0] == '/' ? "" : s->bundle,
                  path[0] == '/' ? "" : "/", path))
         return err_set(err, ERR_INVALID, "root.path: too long");
@@ -81,7 +82,8 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
 
 /* What later verbs need: config.json as it was, a mark when its late hooks matter, and, for one who is killed while it
  * is created, the group. */
-static int save_early(int dir, const struct cli_bundle *b, struct cli_state *s, struct err *err)
+static int save_early(const struct cli *c, int dir, const struct cli_bundle *b, struct cli_state *s,
+                      struct err *err)
 {
     int r = fs_write_atomic(dir, "config.json", buf_of(b->text, b->len), 0600, err);
 
@@ -94,6 +96,9 @@ static int save_early(int dir, const struct cli_bundle *b, struct cli_state *s, 
     s->owner = geteuid();
     s->annotations = b->oci.annotations ? mem_need_str(b->oci.annotations) : NULL;
     (void)str_copy(s->id.id, sizeof s->id.id, b->spec.id);
+    cli_cgroup_path(c, s->id.cgroup_path);
+    if (strcmp(s->id.cgroup_path, b->spec.cgroup_path) == 0)
+        return 0; /* who finds no record looks there */
     if (!str_copy(s->id.cgroup_path, sizeof s->id.cgroup_path, b->spec.cgroup_path))
         return err_set(err, ERR_INVALID, "linux.cgroupsPath: too long");
     return cli_save(dir, s, err);
@@ -140,21 +145,20 @@ static int launch(struct cli *c, int dir, struct cli_bundle *b, bool hold, struc
     }
     if ((hold && (r = make_gate(dir, &gate, err)) < 0) || (r = open_console(c, b, tty, &console, err)) < 0 ||
         (agent && (r = cli_connect(agent, "linux.seccomp.listenerPath", &listener, err)) < 0) ||
-        (r = save_early(dir, b, s, err)) < 0)
+        (r = save_early(c, dir, b, s, err)) < 0)
         return r;
     how.hold_fd = hold ? gate : -1;
     how.console_fd = console;
     how.listener_fd = listener;
     for (int i = 0; i < 3; i++)
-        how.stdio[i] = fcntl(i, F_DUPFD_CLOEXEC, 3 + (int)c->preserve_fds);
+        how.stdio[i] = i; /* open: see main */
     r = box_launch(&c->host, &b->spec, &how, &box, err);
-    for (int i = 0; i < 3; i++)
-        if (how.stdio[i] >= 0)
-            (void)close(how.stdio[i]);
     if (r < 0)
         return r;
     cli_warn_limits(c, b->spec.resources);
     s->id = box.id;
+    if (!cgroup_freezer_file(&c->host, s->id.cgroup_path, s->freezer, sizeof s->freezer))
+        s->freezer[0] = '\0';
     *ret_pidfd = box.pidfd;
     if ((r = cli_save(dir, s, err)) < 0 || (r = cli_write_pid(c, box.id.pid, err)) < 0)
         (void)box_kill(&c->host, &box.id, NULL);
@@ -211,8 +215,8 @@ static int release(const struct cli *c, int dir, const struct cli_state *s, stru
 {
     AUTO_FD int gate = -1;
 
-    if (strcmp(cli_status(c, dir, s), "created") != 0)
-        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(c, dir, s));
+    if (strcmp(cli_status(dir, s), "created") != 0)
+        return err_set(err, ERR_CONFLICT, "container `%s` is %s, not created", c->id, cli_status(dir, s));
     gate = openat(dir, "start", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (gate < 0)
         return err_errno(err, errno, "open start gate");

@@ -46,6 +46,7 @@ int cli_save(int dir_fd, const struct cli_state *s, struct err *err)
     json_put_u64(o, "net", s->id.net);
     json_put_str(o, "ip", s->id.host_ip);
     json_put_str(o, "bundle", s->bundle);
+    json_put_str(o, "freezer", s->freezer);
     json_put_str(o, "rootfs", s->rootfs);
     json_put_str(o, "created", s->created);
     json_put_u64(o, "owner", s->owner);
@@ -69,6 +70,7 @@ static int parse_state(const struct json_cur *o, struct cli_state *ret, struct e
         json_get_u64(o, "net", JSON_REQUIRED, 0, SPEC_NET_COUNT_ - 1, &net, err) < 0 ||
         json_get_copy(o, "ip", s.id.host_ip, sizeof s.id.host_ip, err) < 0 ||
         json_get_copy(o, "bundle", s.bundle, sizeof s.bundle, err) < 0 ||
+        json_get_copy(o, "freezer", s.freezer, sizeof s.freezer, err) < 0 ||
         json_get_copy(o, "rootfs", s.rootfs, sizeof s.rootfs, err) < 0 ||
         json_get_copy(o, "created", s.created, sizeof s.created, err) < 0 ||
         json_get_u64(o, "owner", JSON_REQUIRED, 0, UINT32_MAX, &owner, err) < 0 ||
@@ -115,11 +117,11 @@ void cli_state_done(struct cli_state *s)
     s->annotations = NULL;
 }
 
-const char *cli_status(const struct cli *c, int dir_fd, const struct cli_state *s)
+const char *cli_status(int dir_fd, const struct cli_state *s)
 {
     if (!box_is_alive(&s->id))
         return "stopped";
-    if (s->id.cgroup_path[0] && cgroup_is_frozen(&c->host, s->id.cgroup_path))
+    if (s->freezer[0] && cgroup_file_is_frozen(s->freezer))
         return "paused";
     return faccessat(dir_fd, "start", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? "created" : "running";
 }
@@ -132,10 +134,26 @@ static void wait_dead(const struct box_id *b)
         (void)nanosleep(&t, NULL);
 }
 
-int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err *err)
+/* The record: its files are known; what else lies there (half-written ones) is looked for only then. */
+static int remove_record(const struct cli *c, const struct cli_state *s, struct err *err)
 {
+    static const char *const names[] = {"state.json", "config.json", "hooks", "start"};
     AUTO_FD int root = -1;
     AUTO_FD int dir = -1;
+    int r = fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, err);
+
+    if (r < 0)
+        return r;
+    dir = openat(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir >= 0)
+        cli_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
+    for (size_t i = 0; dir >= 0 && i < COUNT_OF(names); i++)
+        (void)unlinkat(dir, names[i], 0);
+    return unlinkat(root, c->id, AT_REMOVEDIR) == 0 ? 0 : fs_remove_tree(root, c->id, err);
+}
+
+int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err *err)
+{
     int r;
 
     if (box_is_alive(&s->id)) {
@@ -145,11 +163,6 @@ int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err 
             return r;
         wait_dead(&s->id);
     }
-    if ((r = box_cleanup(&c->host, &s->id, err)) < 0)
-        return r;
-    if (cli_dir(c, false, &dir, NULL) == 0)
-        cli_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
-    if ((r = fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, err)) < 0)
-        return r;
-    return fs_remove_tree(root, c->id, err);
+    r = box_cleanup(&c->host, &s->id, err);
+    return r < 0 ? r : remove_record(c, s, err);
 }

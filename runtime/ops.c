@@ -156,17 +156,18 @@ static void add_process(const struct spec *s, bool hold, struct ops *o)
     bool filter = p->seccomp_default || p->seccomp.code;
 
     add(o, OP_KEYRING, 0, NULL);
+    add(o, OP_STDIO, 0, NULL);
+    if (has_label(p))
+        add(o, OP_LABEL, 0, NULL);
+    add(o, OP_SIGNALS, 0, NULL);
+    add(o, OP_CLOSE, 0, NULL);
+    /* after it: they may allow fewer descriptors than we had */
     for (unsigned i = 0; i < p->n_rlimits; i++)
         add(o, OP_RLIMIT, i, NULL);
     if (p->scheduler.set || p->io_priority_set || s->mempolicy_set)
         add(o, OP_SCHEDULER, 0, NULL);
     if (s->personality_set)
         add(o, OP_PERSONALITY, 0, NULL);
-    add(o, OP_STDIO, 0, NULL);
-    if (has_label(p))
-        add(o, OP_LABEL, 0, NULL);
-    add(o, OP_SIGNALS, 0, NULL);
-    add(o, OP_CLOSE, 0, NULL);
     if (filter && !p->no_new_privs)
         add(o, OP_SECCOMP_PRIVILEGED, 0, NULL);
     add(o, OP_BOUND, 0, NULL);

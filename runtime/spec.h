@@ -205,6 +205,8 @@ struct spec {
                                       start, and what cannot be enforced is an error then. NULL: limits, best effort */
     const char *cgroup_path; /* NULL: "limpet/<id>" */
     int stop_signal;
+    bool
+        init; /* the first process is ours (init.c): passes signals on, reaps orphans, ends as the program ends */
 };
 
 /* Capabilities as a plain least-privilege program has them: bounding, effective, permitted. */
@@ -244,6 +246,9 @@ int spec_from_oci(struct buf config_json, struct arena *arena, struct spec *ret,
 /* A process object alone (exec --process). Members that it lacks stay as *ret has them. */
 int spec_process_from_oci(struct buf process_json, struct arena *arena, struct spec_process *ret,
                           struct err *err);
+
+/* A list of mounts alone, as config.json has it in "mounts", into ret->mounts (limpet mounts). */
+int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spec *ret, struct err *err);
 
 /* The one gate before a container is made: names, absolute targets, counts, contradictions. Errors: INVALID.
  */

@@ -110,7 +110,7 @@ static int read_offsets(struct spec_ctx *x, const struct json_cur *lin)
     return 0;
 }
 
-static int read_device(struct spec_ctx *x, const struct json_cur *c, struct spec_device *ret)
+static int read_device(struct spec_ctx *x, const struct json_cur *c, void *ret)
 {
     struct spec_device d = {.mode = 0666};
     const char *type = NULL;
@@ -137,28 +137,17 @@ static int read_device(struct spec_ctx *x, const struct json_cur *c, struct spec
     d.mode = (uint32_t)mode & 07777;
     d.uid = (uint32_t)uid;
     d.gid = (uint32_t)gid;
-    *ret = d;
+    *(struct spec_device *)ret = d;
     return d.path ? 0 : full(x);
 }
 
 static int read_devices(struct spec_ctx *x, const struct json_cur *lin)
 {
-    struct json_cur arr;
-    struct spec_device *list;
-    int r = json_get_array(lin, "devices", JSON_OPTIONAL, LIM_CONFIG_LIST, &arr, x->err);
+    const void *list = NULL;
+    int r = spec_get_list(x, lin, "devices", sizeof *x->s->devices, read_device, &list, &x->s->n_devices);
 
-    if (r != 1 || json_len(&arr) == 0)
-        return r;
-    if (!(list = arena_get(x->arena, json_len(&arr) * sizeof *list)))
-        return full(x);
-    for (unsigned i = 0; i < json_len(&arr); i++) {
-        struct json_cur c = json_at(&arr, i);
-        if ((r = read_device(x, &c, &list[i])) < 0)
-            return r;
-    }
     x->s->devices = list;
-    x->s->n_devices = json_len(&arr);
-    return 0;
+    return r;
 }
 
 /* Which namespace a setting belongs to; SPEC_NS_COUNT_: to the whole machine. */
@@ -354,7 +343,7 @@ int spec_read_linux(struct spec_ctx *x, const struct json_cur *root)
     return 0;
 }
 
-static int read_hook(struct spec_ctx *x, const struct json_cur *c, struct spec_hook *ret)
+static int read_hook(struct spec_ctx *x, const struct json_cur *c, void *ret)
 {
     struct spec_hook h = {0};
     int64_t timeout = 0;
@@ -371,7 +360,7 @@ static int read_hook(struct spec_ctx *x, const struct json_cur *c, struct spec_h
         return json_fail(c, x->err, ERR_INVALID, "timeout is not within 1..86400 s");
     h.timeout_s = (unsigned)timeout;
     h.path = spec_keep(x, h.path);
-    *ret = h;
+    *(struct spec_hook *)ret = h;
     return h.path ? 0 : full(x);
 }
 
@@ -385,24 +374,15 @@ static int read_hooks(struct spec_ctx *x, const struct json_cur *doc)
         [SPEC_HOOK_POSTSTART] = "poststart",
         [SPEC_HOOK_POSTSTOP] = "poststop",
     };
-    struct json_cur hooks, arr;
+    struct json_cur hooks;
     int r = json_get_object(doc, "hooks", JSON_OPTIONAL, &hooks, x->err);
 
     for (unsigned k = 0; r == 1 && k < SPEC_HOOK_COUNT_; k++) {
-        struct spec_hook *list;
-        int has = json_get_array(&hooks, kinds[k], JSON_OPTIONAL, LIM_CONFIG_LIST, &arr, x->err);
-        if (has < 0)
-            return has;
-        if (has == 0 || json_len(&arr) == 0)
-            continue;
-        if (!(list = arena_get(x->arena, json_len(&arr) * sizeof *list)))
-            return full(x);
-        for (unsigned i = 0; i < json_len(&arr); i++) {
-            struct json_cur c = json_at(&arr, i);
-            if ((has = read_hook(x, &c, &list[i])) < 0)
-                return has;
-        }
-        x->s->hooks[k] = (struct spec_hooks){json_len(&arr), list};
+        struct spec_hooks *h = &x->s->hooks[k];
+        const void *list = NULL;
+        if (spec_get_list(x, &hooks, kinds[k], sizeof *h->list, read_hook, &list, &h->n) < 0)
+            return -(int)x->err->kind;
+        h->list = list;
     }
     return r < 0 ? r : 0;
 }
@@ -539,4 +519,22 @@ int spec_process_from_oci(struct buf process_json, struct arena *arena, struct s
         return err_wrap(err, "process");
     *ret = p;
     return 0;
+}
+
+int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spec *ret, struct err *err)
+{
+    struct json_cur doc;
+    struct spec_oci oci = {0};
+    struct spec_ctx x = {arena, ret, &oci, err};
+    size_t size =
+        mounts_json.len + 16; /* as the member that config.json has: then it is named so in messages */
+    AUTO_MEM char *text = mem_need(size);
+    int n = snprintf(text, size, "{\"mounts\":%.*s}", (int)mounts_json.len, (const char *)mounts_json.p);
+    int r = json_parse(buf_of(text, (size_t)n), &json_limits_config, &doc, err);
+
+    if (r == 0) {
+        r = spec_read_mounts(&x, &doc);
+        (void)json_free(doc.node);
+    }
+    return r;
 }

@@ -106,6 +106,28 @@ int spec_get_strings(struct spec_ctx *x, const struct json_cur *obj, const char 
     return 1;
 }
 
+int spec_get_list(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t size,
+                  int (*one)(struct spec_ctx *, const struct json_cur *, void *), const void **ret,
+                  unsigned *ret_n)
+{
+    struct json_cur arr;
+    char *list;
+    int r = json_get_array(obj, key, JSON_OPTIONAL, LIM_CONFIG_LIST, &arr, x->err);
+
+    if (r != 1 || json_len(&arr) == 0)
+        return r < 0 ? r : 0;
+    if (!(list = arena_get(x->arena, json_len(&arr) * size)))
+        return err_set(x->err, ERR_NOMEM, "%s: too large", key);
+    for (unsigned i = 0; i < json_len(&arr); i++) {
+        struct json_cur c = json_at(&arr, i);
+        if ((r = one(x, &c, list + i * size)) < 0)
+            return r;
+    }
+    *ret = list;
+    *ret_n = json_len(&arr);
+    return 0;
+}
+
 int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *key, const char *const *names,
                    const uint64_t *values, unsigned n, uint64_t *ret)
 {

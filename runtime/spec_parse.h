@@ -26,6 +26,11 @@ int spec_get_limit(struct spec_ctx *x, const struct json_cur *obj, const char *k
 /* A list of strings, NULL-terminated, in the arena. 1 found, 0 absent, or -kind. */
 int spec_get_strings(struct spec_ctx *x, const struct json_cur *obj, const char *key, unsigned max,
                      const char *const **ret);
+/* A list of objects: each read by one() into its place of an array in the arena. *ret untouched when there is none. 0 or
+ * -kind. */
+int spec_get_list(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t size,
+                  int (*one)(struct spec_ctx *, const struct json_cur *, void *), const void **ret,
+                  unsigned *ret_n);
 /* Flags by name out of a list of strings: names[i] stands for 1 << i or, with values, values[i]. Unknown: INVALID. */
 int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *key, const char *const *names,
                    const uint64_t *values, unsigned n, uint64_t *ret);
@@ -42,6 +47,12 @@ int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char
  * stands in `update --resources` has the same form. *ret: from cgroup_list_init, in parts filled also on failure. -1 is
  * no limit; wrong values are INVALID with the field's path. Pure. */
 int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
+/* Reader of linux.resources; its error when the list is full. */
+struct spec_list {
+    struct cgroup_list *l;
+    struct err *err;
+};
+int spec_list_full(const struct spec_list *x, const struct json_cur *at);
 int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret,
                       struct err *err); /* a part of it */
 int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret,

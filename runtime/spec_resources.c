@@ -10,19 +10,14 @@
 #define OPT_MEMCG "CONFIG_MEMCG, kernel line cgroup_enable=memory"
 #define OPT_OLD   "gone from newer kernels and cgroup v2"
 
-struct reader {
-    struct cgroup_list *l;
-    struct err *err;
-};
-
-static int full(const struct reader *x, const struct json_cur *at)
+int spec_list_full(const struct spec_list *x, const struct json_cur *at)
 {
     return json_fail(at, x->err, ERR_INVALID, "too many settings (%d, or %d bytes of text)",
                      CGROUP_SETTINGS_MAX, CGROUP_LIST_TEXT);
 }
 
 /* A whole number: 1 found, 0 absent, or -kind. */
-static int get_int(const struct reader *x, const struct json_cur *obj, const char *key, int64_t min,
+static int get_int(const struct spec_list *x, const struct json_cur *obj, const char *key, int64_t min,
                    int64_t max, int64_t *ret)
 {
     struct json_cur c;
@@ -86,7 +81,7 @@ static struct cgroup_place number(struct cgroup_list *l, const char *file, int64
     return p;
 }
 
-static int add_number(const struct reader *x, const struct json_cur *at, const struct row *row, int64_t v)
+static int add_number(const struct spec_list *x, const struct json_cur *at, const struct row *row, int64_t v)
 {
     struct cgroup_setting *s;
 
@@ -94,14 +89,14 @@ static int add_number(const struct reader *x, const struct json_cur *at, const s
         return json_fail(at, x->err, ERR_INVALID, "%s: 0 would leave nothing; -1 is no limit", row->key);
     s = cgroup_list_add(x->l, row->ctl, row->field, row->option);
     if (!s)
-        return full(x, at);
+        return spec_list_full(x, at);
     s->may_lack = row->may_lack;
     s->v1[0] = number(x->l, row->v1, v, "-1");
     s->v2[0] = number(x->l, row->v2, v, row->v2 && strcmp(row->v2, "memory.low") == 0 ? "0" : "max");
-    return s->v1[0].text && s->v2[0].text ? 0 : full(x, at);
+    return s->v1[0].text && s->v2[0].text ? 0 : spec_list_full(x, at);
 }
 
-static int read_rows(const struct reader *x, const struct json_cur *obj, const struct row *rows, size_t n)
+static int read_rows(const struct spec_list *x, const struct json_cur *obj, const struct row *rows, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         int64_t v = 0;
@@ -115,7 +110,7 @@ static int read_rows(const struct reader *x, const struct json_cur *obj, const s
 /* ---- memory ---- */
 
 /* v1 counts memory and swap together, as config.json does; v2 counts swap alone. */
-static int read_swap(const struct reader *x, const struct json_cur *m, int64_t limit)
+static int read_swap(const struct spec_list *x, const struct json_cur *m, int64_t limit)
 {
     struct cgroup_setting *s;
     int64_t swap = 0;
@@ -129,21 +124,21 @@ static int read_swap(const struct reader *x, const struct json_cur *m, int64_t l
         return json_fail(m, x->err, ERR_INVALID, "swap counts memory too and cannot be below limit");
     s = cgroup_list_add(x->l, CGROUP_MEMORY, "memory.swap", "CONFIG_SWAP, kernel line swapaccount=1");
     if (!s)
-        return full(x, m);
+        return spec_list_full(x, m);
     s->may_lack = true;
     s->v1[0] = number(x->l, "memory.memsw.limit_in_bytes", swap, "-1");
     s->v2[0] = number(x->l, "memory.swap.max", swap < 0 ? swap : swap - limit, "max");
-    return s->v1[0].text && s->v2[0].text ? 0 : full(x, m);
+    return s->v1[0].text && s->v2[0].text ? 0 : spec_list_full(x, m);
 }
 
 /* A flag that is a file on v1 and nothing on v2. */
-static int add_flag(const struct reader *x, const struct json_cur *m, const char *field, const char *v1,
+static int add_flag(const struct spec_list *x, const struct json_cur *m, const char *field, const char *v1,
                     const char *v2, bool quiet)
 {
     struct cgroup_setting *s = cgroup_list_add(x->l, CGROUP_MEMORY, field, "only on cgroup v1");
 
     if (!s)
-        return full(x, m);
+        return spec_list_full(x, m);
     s->may_lack = true;
     s->quiet = quiet;
     s->v1[0] = (struct cgroup_place){v1, "1", CGROUP_UNSET};
@@ -151,7 +146,7 @@ static int add_flag(const struct reader *x, const struct json_cur *m, const char
     return 0;
 }
 
-static int read_memory(const struct reader *x, const struct json_cur *res)
+static int read_memory(const struct spec_list *x, const struct json_cur *res)
 {
     bool no_oom = false, hierarchy = true;
     int64_t limit = NO_LIMIT;
@@ -177,7 +172,7 @@ static int read_memory(const struct reader *x, const struct json_cur *res)
 
 /* ---- cpu ---- */
 
-static int read_quota(const struct reader *x, const struct json_cur *c)
+static int read_quota(const struct spec_list *x, const struct json_cur *c)
 {
     static const char opt[] = "CONFIG_CFS_BANDWIDTH";
     int64_t quota = NO_LIMIT, period = 0;
@@ -193,25 +188,25 @@ static int read_quota(const struct reader *x, const struct json_cur *c)
     if (has == 1) {
         p = cgroup_list_add(x->l, CGROUP_CPU, "cpu.period", opt);
         if (!p)
-            return full(x, c);
+            return spec_list_full(x, c);
         p->v1[0] = number(x->l, "cpu.cfs_period_us", period, "");
         p->v2[0] = (struct cgroup_place){"cpu.max", NULL, CGROUP_UNSET};
         p->v2[0].text = quota < 0 ? cgroup_list_text(x->l, "max %lld", (long long)period)
                                   : cgroup_list_text(x->l, "%lld %lld", (long long)quota, (long long)period);
         if (!p->v2[0].text || !p->v1[0].text)
-            return full(x, c);
+            return spec_list_full(x, c);
     }
     if (q == 0)
         return 0;
     s = cgroup_list_add(x->l, CGROUP_CPU, "cpu.quota", opt);
     if (!s)
-        return full(x, c);
+        return spec_list_full(x, c);
     s->v1[0] = number(x->l, "cpu.cfs_quota_us", quota, "-1");
     s->v2[0] = number(x->l, "cpu.max", quota, "max");
-    return s->v1[0].text && s->v2[0].text ? 0 : full(x, c);
+    return s->v1[0].text && s->v2[0].text ? 0 : spec_list_full(x, c);
 }
 
-static int read_shares(const struct reader *x, const struct json_cur *c)
+static int read_shares(const struct spec_list *x, const struct json_cur *c)
 {
     struct cgroup_setting *s;
     int64_t shares = 0;
@@ -221,14 +216,14 @@ static int read_shares(const struct reader *x, const struct json_cur *c)
         return r;
     s = cgroup_list_add(x->l, CGROUP_CPU, "cpu.shares", "CONFIG_FAIR_GROUP_SCHED");
     if (!s)
-        return full(x, c);
+        return spec_list_full(x, c);
     s->v1[0] = number(x->l, "cpu.shares", shares, "");
     s->v2[0] = number(x->l, "cpu.weight", 1 + (shares - 2) * 9999 / 262142, ""); /* v1's range onto v2's */
-    return s->v1[0].text && s->v2[0].text ? 0 : full(x, c);
+    return s->v1[0].text && s->v2[0].text ? 0 : spec_list_full(x, c);
 }
 
 /* "0-3,7" */
-static int read_set(const struct reader *x, const struct json_cur *c, const char *key, const char *field,
+static int read_set(const struct spec_list *x, const struct json_cur *c, const char *key, const char *field,
                     const char *file)
 {
     const char *text;
@@ -241,12 +236,12 @@ static int read_set(const struct reader *x, const struct json_cur *c, const char
         return json_fail(c, x->err, ERR_INVALID, "%s: \"%.40s\" is no list like 0-3,7", key, text);
     s = cgroup_list_add(x->l, CGROUP_CPUSET, field, "CONFIG_CPUSETS");
     if (!s || !(text = cgroup_list_text(x->l, "%s", text)))
-        return full(x, c);
+        return spec_list_full(x, c);
     s->v1[0] = s->v2[0] = (struct cgroup_place){file, text, CGROUP_UNSET};
     return 0;
 }
 
-static int read_cpu(const struct reader *x, const struct json_cur *res)
+static int read_cpu(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur c;
     int r = json_get_object(res, "cpu", JSON_OPTIONAL, &c, x->err);
@@ -260,7 +255,7 @@ static int read_cpu(const struct reader *x, const struct json_cur *res)
     return read_set(x, &c, "mems", "cpu.mems", "cpuset.mems");
 }
 
-static int read_pids(const struct reader *x, const struct json_cur *res)
+static int read_pids(const struct spec_list *x, const struct json_cur *res)
 {
     struct cgroup_setting *s;
     struct json_cur p;
@@ -273,15 +268,15 @@ static int read_pids(const struct reader *x, const struct json_cur *res)
         return json_fail(&p, x->err, ERR_INVALID, "limit: more than the 4194304 that Linux can have");
     s = cgroup_list_add(x->l, CGROUP_PIDS, "pids.limit", "CONFIG_CGROUP_PIDS");
     if (!s)
-        return full(x, &p);
+        return spec_list_full(x, &p);
     /* engines write 0 for none */
     s->v1[0] = s->v2[0] = number(x->l, "pids.max", max == 0 ? NO_LIMIT : max, "max");
-    return s->v1[0].text ? 0 : full(x, &p);
+    return s->v1[0].text ? 0 : spec_list_full(x, &p);
 }
 
 int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err)
 {
-    const struct reader x = {ret, err};
+    const struct spec_list x = {ret, err};
     int r;
 
     if ((r = read_memory(&x, res)) < 0 || (r = read_cpu(&x, res)) < 0 || (r = read_pids(&x, res)) < 0 ||

@@ -9,17 +9,6 @@
 #define OPT_BFQ      "CONFIG_BFQ_GROUP_IOSCHED or CONFIG_BLK_CGROUP_IOCOST"
 #define DEV_MAX      ((1ULL << 31) - 1)
 
-struct reader {
-    struct cgroup_list *l;
-    struct err *err;
-};
-
-static int full(const struct reader *x, const struct json_cur *at)
-{
-    return json_fail(at, x->err, ERR_INVALID, "too many settings (%d, or %d bytes of text)",
-                     CGROUP_SETTINGS_MAX, CGROUP_LIST_TEXT);
-}
-
 static bool is_whole(const struct cgroup_setting *s)
 {
     for (int i = 0; i < 2; i++)
@@ -39,37 +28,37 @@ static unsigned io_weight(uint64_t w)
     return (unsigned)(1 + (w - 10) * 9999 / 990);
 }
 
-static int add_weight(const struct reader *x, const struct json_cur *at, const char *field, const char *dev,
-                      uint64_t w)
+static int add_weight(const struct spec_list *x, const struct json_cur *at, const char *field,
+                      const char *dev, uint64_t w)
 {
     struct cgroup_setting *s = cgroup_list_add(x->l, CGROUP_IO, field, OPT_BFQ);
     const char *text = cgroup_list_text(x->l, "%s%llu", dev, (unsigned long long)w);
 
     if (!s)
-        return full(x, at);
+        return spec_list_full(x, at);
     s->v1[0] = text_place(dev[0] ? "blkio.weight_device" : "blkio.weight", text);
     s->v1[1] = text_place(dev[0] ? "blkio.bfq.weight_device" : "blkio.bfq.weight", text);
     s->v2[0] = text_place("io.bfq.weight", text);
     s->v2[1] =
         text_place("io.weight", cgroup_list_text(x->l, "%s%u", dev[0] ? dev : "default ", io_weight(w)));
-    return is_whole(s) ? 0 : full(x, at);
+    return is_whole(s) ? 0 : spec_list_full(x, at);
 }
 
 /* CFQ's, gone with it in Linux 5.0. */
-static int add_leaf(const struct reader *x, const struct json_cur *at, const char *field, const char *dev,
+static int add_leaf(const struct spec_list *x, const struct json_cur *at, const char *field, const char *dev,
                     uint64_t w)
 {
     struct cgroup_setting *s = cgroup_list_add(x->l, CGROUP_IO, field, "gone in Linux 5.0");
 
     if (!s)
-        return full(x, at);
+        return spec_list_full(x, at);
     s->may_lack = true;
     s->v1[0] = text_place(dev[0] ? "blkio.leaf_weight_device" : "blkio.leaf_weight",
                           cgroup_list_text(x->l, "%s%llu", dev, (unsigned long long)w));
-    return is_whole(s) ? 0 : full(x, at);
+    return is_whole(s) ? 0 : spec_list_full(x, at);
 }
 
-static int read_weights(const struct reader *x, const struct json_cur *obj, const char *field,
+static int read_weights(const struct spec_list *x, const struct json_cur *obj, const char *field,
                         const char *leaf_field, const char *dev)
 {
     uint64_t w = 0;
@@ -82,7 +71,7 @@ static int read_weights(const struct reader *x, const struct json_cur *obj, cons
 }
 
 /* "8:0 " of an element. */
-static int read_dev(const struct reader *x, const struct json_cur *c, const char **ret)
+static int read_dev(const struct spec_list *x, const struct json_cur *c, const char **ret)
 {
     uint64_t major, minor;
 
@@ -90,10 +79,10 @@ static int read_dev(const struct reader *x, const struct json_cur *c, const char
         json_get_u64(c, "minor", JSON_REQUIRED, 0, DEV_MAX, &minor, x->err) < 0)
         return -(int)x->err->kind;
     *ret = cgroup_list_text(x->l, "%u:%u ", (unsigned)major, (unsigned)minor);
-    return *ret ? 0 : full(x, c);
+    return *ret ? 0 : spec_list_full(x, c);
 }
 
-static int read_weight_devices(const struct reader *x, const struct json_cur *io)
+static int read_weight_devices(const struct spec_list *x, const struct json_cur *io)
 {
     struct json_cur arr;
     int r = json_get_array(io, "weightDevice", JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
@@ -101,7 +90,7 @@ static int read_weight_devices(const struct reader *x, const struct json_cur *io
     for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         const char *dev = "", *field = cgroup_list_text(x->l, "blockIO.weightDevice[%u]", i);
-        int one = field ? read_dev(x, &c, &dev) : full(x, &c);
+        int one = field ? read_dev(x, &c, &dev) : spec_list_full(x, &c);
         if (one < 0 || (one = read_weights(x, &c, field, field, dev)) < 0)
             return one;
     }
@@ -117,27 +106,27 @@ static const struct throttle {
     {"throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops"},
 };
 
-static int add_throttle(const struct reader *x, const struct json_cur *c, const struct throttle *t,
+static int add_throttle(const struct spec_list *x, const struct json_cur *c, const struct throttle *t,
                         unsigned i)
 {
     struct cgroup_setting *s;
     const char *dev = "", *field = cgroup_list_text(x->l, "blockIO.%s[%u]", t->key, i);
     uint64_t rate = 0;
-    int r = field ? read_dev(x, c, &dev) : full(x, c);
+    int r = field ? read_dev(x, c, &dev) : spec_list_full(x, c);
 
     if (r < 0 || (r = json_get_u64(c, "rate", JSON_REQUIRED, 0, EXACT, &rate, x->err)) < 0)
         return r;
     s = cgroup_list_add(x->l, CGROUP_IO, field, "CONFIG_BLK_DEV_THROTTLING");
     if (!s)
-        return full(x, c);
+        return spec_list_full(x, c);
     s->v1[0] = text_place(t->v1, cgroup_list_text(x->l, "%s%llu", dev, (unsigned long long)rate));
     s->v2[0] = text_place(
         "io.max", rate == 0 ? cgroup_list_text(x->l, "%s%s=max", dev, t->v2)
                             : cgroup_list_text(x->l, "%s%s=%llu", dev, t->v2, (unsigned long long)rate));
-    return is_whole(s) ? 0 : full(x, c);
+    return is_whole(s) ? 0 : spec_list_full(x, c);
 }
 
-static int read_io(const struct reader *x, const struct json_cur *res)
+static int read_io(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur io;
     int r = json_get_object(res, "blockIO", JSON_OPTIONAL, &io, x->err);
@@ -170,7 +159,7 @@ static bool is_page_size(const char *s)
     return n > 0 && n < 8 && s[0] != '0' && strchr("KMG", s[n]) && s[n] && strcmp(s + n + 1, "B") == 0;
 }
 
-static int add_huge(const struct reader *x, const struct json_cur *c, unsigned i, bool reserved)
+static int add_huge(const struct spec_list *x, const struct json_cur *c, unsigned i, bool reserved)
 {
     static const char *const mid[] = {"", "rsvd."};
     struct cgroup_setting *s;
@@ -184,15 +173,15 @@ static int add_huge(const struct reader *x, const struct json_cur *c, unsigned i
         return json_fail(c, x->err, ERR_INVALID, "pageSize: \"%s\" is no size like 2MB", size);
     s = cgroup_list_add(x->l, CGROUP_HUGETLB, field, "CONFIG_CGROUP_HUGETLB and pages of this size");
     if (!s || !field)
-        return full(x, c);
+        return spec_list_full(x, c);
     s->quiet = reserved;
     s->v1[0] = text_place(cgroup_list_text(x->l, "hugetlb.%s.%slimit_in_bytes", size, mid[reserved]),
                           cgroup_list_text(x->l, "%llu", (unsigned long long)limit));
     s->v2[0] = text_place(cgroup_list_text(x->l, "hugetlb.%s.%smax", size, mid[reserved]), s->v1[0].text);
-    return s->v1[0].file && s->v2[0].file && is_whole(s) ? 0 : full(x, c);
+    return s->v1[0].file && s->v2[0].file && is_whole(s) ? 0 : spec_list_full(x, c);
 }
 
-static int read_huge(const struct reader *x, const struct json_cur *res)
+static int read_huge(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur arr;
     int r = json_get_array(res, "hugepageLimits", JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
@@ -206,7 +195,7 @@ static int read_huge(const struct reader *x, const struct json_cur *res)
     return r < 0 ? r : 0;
 }
 
-static int add_priority(const struct reader *x, const struct json_cur *c, unsigned i)
+static int add_priority(const struct spec_list *x, const struct json_cur *c, unsigned i)
 {
     struct cgroup_setting *s;
     const char *name, *field = cgroup_list_text(x->l, "network.priorities[%u]", i);
@@ -219,13 +208,13 @@ static int add_priority(const struct reader *x, const struct json_cur *c, unsign
         return json_fail(c, x->err, ERR_INVALID, "name: no name of an interface");
     s = cgroup_list_add(x->l, CGROUP_NET_PRIO, field, "CONFIG_CGROUP_NET_PRIO and cgroup v1");
     if (!s || !field)
-        return full(x, c);
+        return spec_list_full(x, c);
     s->v1[0] =
         text_place("net_prio.ifpriomap", cgroup_list_text(x->l, "%s %llu", name, (unsigned long long)prio));
-    return is_whole(s) ? 0 : full(x, c);
+    return is_whole(s) ? 0 : spec_list_full(x, c);
 }
 
-static int read_network(const struct reader *x, const struct json_cur *res)
+static int read_network(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur net, arr;
     struct cgroup_setting *s;
@@ -238,11 +227,11 @@ static int read_network(const struct reader *x, const struct json_cur *res)
         s = cgroup_list_add(x->l, CGROUP_NET_CLS, "network.classID",
                             "CONFIG_CGROUP_NET_CLASSID and cgroup v1");
         if (!s)
-            return full(x, &net);
+            return spec_list_full(x, &net);
         s->v1[0] = (struct cgroup_place){"net_cls.classid",
                                          cgroup_list_text(x->l, "%llu", (unsigned long long)id), id};
         if (!is_whole(s))
-            return full(x, &net);
+            return spec_list_full(x, &net);
     }
     r = json_get_array(&net, "priorities", JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
     for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
@@ -254,7 +243,7 @@ static int read_network(const struct reader *x, const struct json_cur *res)
     return r < 0 ? r : 0;
 }
 
-static int add_rdma(const struct reader *x, const struct json_cur *c)
+static int add_rdma(const struct spec_list *x, const struct json_cur *c)
 {
     struct cgroup_setting *s;
     const char *field = cgroup_list_text(x->l, "rdma.%s", c->key), *text;
@@ -272,12 +261,12 @@ static int add_rdma(const struct reader *x, const struct json_cur *c)
         text = cgroup_list_text(x->l, "%s hca_object=%llu", text, (unsigned long long)objects);
     s = cgroup_list_add(x->l, CGROUP_RDMA, field, "CONFIG_CGROUP_RDMA");
     if (!s || !field || !text)
-        return full(x, c);
+        return spec_list_full(x, c);
     s->v1[0] = s->v2[0] = text_place("rdma.max", text);
     return 0;
 }
 
-static int read_rdma(const struct reader *x, const struct json_cur *res)
+static int read_rdma(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur map;
     int r = json_get_object(res, "rdma", JSON_OPTIONAL, &map, x->err);
@@ -308,7 +297,7 @@ static bool ctl_of(const char *file, enum cgroup_ctl *ret)
            0; /* not procs, kill, freeze, subtree_control: those are ours */
 }
 
-static int read_unified(const struct reader *x, const struct json_cur *res)
+static int read_unified(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur map;
     int r = json_get_object(res, "unified", JSON_OPTIONAL, &map, x->err);
@@ -324,18 +313,18 @@ static int read_unified(const struct reader *x, const struct json_cur *res)
             return json_fail(&c, x->err, ERR_INVALID, "no file of a cgroup v2 controller");
         s = cgroup_list_add(x->l, ctl, field, "a controller of cgroup v2 that has this file");
         if (!s || !field)
-            return full(x, &c);
+            return spec_list_full(x, &c);
         s->v2_only = true;
         s->v2[0] = text_place(field + strlen("unified."), cgroup_list_text(x->l, "%s", text));
         if (!is_whole(s))
-            return full(x, &c);
+            return spec_list_full(x, &c);
     }
     return r < 0 ? r : 0;
 }
 
 int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret, struct err *err)
 {
-    const struct reader x = {ret, err};
+    const struct spec_list x = {ret, err};
     int r;
 
     if ((r = read_io(&x, res)) < 0 || (r = read_huge(&x, res)) < 0 || (r = read_network(&x, res)) < 0 ||
@@ -346,7 +335,7 @@ int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret, struc
 
 /* ---- devices ---- */
 
-static int read_access(const struct reader *x, const struct json_cur *c, unsigned *ret)
+static int read_access(const struct spec_list *x, const struct json_cur *c, unsigned *ret)
 {
     const char *text = "rwm";
     int r = json_get_str(c, "access", JSON_OPTIONAL, 8, &text, x->err);
@@ -362,7 +351,7 @@ static int read_access(const struct reader *x, const struct json_cur *c, unsigne
     return 0;
 }
 
-static int read_number(const struct reader *x, const struct json_cur *c, const char *key, int64_t *ret)
+static int read_number(const struct spec_list *x, const struct json_cur *c, const char *key, int64_t *ret)
 {
     struct json_cur n;
     AUTO_MEM char *text = NULL;
@@ -395,7 +384,7 @@ static void add_device(struct cgroup_list *l, struct cgroup_device d)
     l->devices[l->n_devices++] = d;
 }
 
-static int read_device(const struct reader *x, const struct json_cur *c)
+static int read_device(const struct spec_list *x, const struct json_cur *c)
 {
     struct cgroup_device d = {.type = 'a'};
     const char *type = "a";
@@ -415,7 +404,7 @@ static int read_device(const struct reader *x, const struct json_cur *c)
 
 int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, struct err *err)
 {
-    const struct reader x = {ret, err};
+    const struct spec_list x = {ret, err};
     struct json_cur arr;
     int r = json_get_array(res, "devices", JSON_OPTIONAL, MAX_ELEMENTS, &arr, err);
 

@@ -7,59 +7,23 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "bpf_run.h"
 #include "check.h"
 #include "runtime/box_priv.h"
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#elif defined(__arm__)
-#define ARCH AUDIT_ARCH_ARM
-#else
-#define ARCH AUDIT_ARCH_RISCV64
-#endif
 
 static unsigned steps, worst;
 
 static uint32_t judge(const struct seccomp_data *d)
 {
-    uint32_t a = 0;
+    uint32_t answer = bpf_run(seccomp_default, seccomp_default_len, d, &steps);
 
-    steps = 0;
-    for (unsigned pc = 0; pc < seccomp_default_len; pc++) {
-        const struct sock_filter *f = &seccomp_default[pc];
-        worst = ++steps > worst ? steps : worst;
-        switch (f->code) {
-        case BPF_LD | BPF_W | BPF_ABS:
-            memcpy(&a, (const char *)d + f->k, 4);
-            break;
-        case BPF_RET | BPF_K:
-            return f->k;
-        case BPF_JMP | BPF_JA:
-            pc += f->k;
-            break;
-        case BPF_JMP | BPF_JEQ | BPF_K:
-            pc += a == f->k ? f->jt : f->jf;
-            break;
-        case BPF_JMP | BPF_JGE | BPF_K:
-            pc += a >= f->k ? f->jt : f->jf;
-            break;
-        case BPF_JMP | BPF_JSET | BPF_K:
-            pc += a & f->k ? f->jt : f->jf;
-            break;
-        default:
-            CHECK(!"unknown instruction");
-            return 0;
-        }
-    }
-    CHECK(!"ran off the end");
-    return 0;
+    worst = steps > worst ? steps : worst;
+    return answer;
 }
 
 static uint32_t call(int nr, uint64_t a0, uint64_t a1)
 {
-    struct seccomp_data d = {.nr = nr, .arch = ARCH, .args = {a0, a1}};
+    struct seccomp_data d = {.nr = nr, .arch = BPF_RUN_ARCH, .args = {a0, a1}};
 
     return judge(&d);
 }
@@ -111,7 +75,7 @@ TEST(arguments_decide_where_they_must)
 
 TEST(what_nobody_knows_is_not_implemented)
 {
-    struct seccomp_data other = {.nr = SYS_read, .arch = ARCH ^ 1};
+    struct seccomp_data other = {.nr = SYS_read, .arch = BPF_RUN_ARCH ^ 1};
 
     CHECK(call(435 /* clone3: libc falls back to clone, whose flags can be seen */, 0, 0) == REFUSE(ENOSYS));
     for (int nr = 600; nr < 2000; nr++)

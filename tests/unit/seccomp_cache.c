@@ -13,18 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bpf_run.h"
 #include "check.h"
 #include "platform/fs.h"
 
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#elif defined(__arm__)
-#define ARCH AUDIT_ARCH_ARM
-#else
-#define ARCH AUDIT_ARCH_RISCV64
-#endif
 #define NO_CACHE "/proc/none" /* a folder that nobody can make */
 
 static struct sock_filter *code;
@@ -32,43 +24,12 @@ static unsigned short n_code;
 
 static uint32_t judge(const struct seccomp_data *d)
 {
-    uint32_t a = 0;
-
-    for (unsigned pc = 0; pc < n_code; pc++) {
-        const struct sock_filter *f = &code[pc];
-        switch (f->code) {
-        case BPF_LD | BPF_W | BPF_ABS:
-            memcpy(&a, (const char *)d + f->k, 4);
-            break;
-        case BPF_ALU | BPF_AND | BPF_K:
-            a &= f->k;
-            break;
-        case BPF_RET | BPF_K:
-            return f->k;
-        case BPF_JMP | BPF_JA:
-            pc += f->k;
-            break;
-        case BPF_JMP | BPF_JEQ | BPF_K:
-            pc += a == f->k ? f->jt : f->jf;
-            break;
-        case BPF_JMP | BPF_JGE | BPF_K:
-            pc += a >= f->k ? f->jt : f->jf;
-            break;
-        case BPF_JMP | BPF_JGT | BPF_K:
-            pc += a > f->k ? f->jt : f->jf;
-            break;
-        default:
-            CHECK(!"unknown instruction");
-            return 0;
-        }
-    }
-    CHECK(!"ran off the end");
-    return 0;
+    return bpf_run(code, n_code, d, NULL);
 }
 
 static uint32_t call(int nr, uint64_t a0, uint64_t a1)
 {
-    struct seccomp_data d = {.nr = nr, .arch = ARCH, .args = {a0, a1}};
+    struct seccomp_data d = {.nr = nr, .arch = BPF_RUN_ARCH, .args = {a0, a1}};
 
     return judge(&d);
 }

@@ -17,7 +17,7 @@ end_groups() { # of a box, or of all
 	for g in $(groups "$1"); do for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null; done; done
 	return 0
 }
-finish() { local rc=$?; end_groups '/*'; sleep 0.3; groups '*' | while read -r g; do rmdir "$g" 2>/dev/null; done; (exit $rc); lib_end; }
+finish() { local rc=$?; set +e; end_groups '/*'; sleep 0.3; groups '*' | while read -r g; do rmdir "$g" 2>/dev/null; done; (exit $rc); lib_end; }
 trap finish EXIT
 ip link add "b$$" type bridge 2>/dev/null && ip link del "b$$" || lib_skip "no bridge in this kernel"
 nft list tables >/dev/null 2>&1 || lib_skip "no nftables in this kernel"
@@ -182,8 +182,8 @@ for round in $(seq "${NET_ROUNDS:-12}"); do
 		"$NB" run "$ROOT" $id bridge:$([ $((round % 2)) = 0 ] && echo shop || echo "n$id") -p 85${round}:80 -- /bin/sleep 60 <&9 >/dev/null 2>&1 & eval "K$id=$!"
 	done
 	sleep "0.$(printf %03d $((RANDOM % 120)))"
-	kill -KILL "$Kx" "$Ky" 2>/dev/null
-	wait "$Kx" "$Ky" 2>/dev/null
+	kill -KILL "$Kx" "$Ky" 2>/dev/null || true
+	wait "$Kx" "$Ky" 2>/dev/null || true
 	for id in x y; do
 		end_groups "/$id"
 		"$NB" clean $id - bridge >>"$T/log/clean" 2>&1

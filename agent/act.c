@@ -27,6 +27,13 @@ void act_observe(struct core *c, struct observed *ret)
 {
     memset(ret, 0, sizeof(*ret));
     images_observe(c);
+    const struct desired *candidate, *good;
+    act_candidates(c, &candidate, &good);
+    devices_observe(c);
+    for (unsigned i = 0; candidate && i < candidate->n; i++)
+        ret->candidate_lack[i] = devices_lack(c, &candidate->apps[i]);
+    for (unsigned i = 0; good && i < good->n; i++)
+        ret->good_lack[i] = devices_lack(c, &good->apps[i]);
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used)
             ret->seen[ret->n++] = c->apps[i].seen;
@@ -176,6 +183,7 @@ static void round_of(struct core *c)
     plan_make(candidate, good, o, clock_boot_ms(), p);
     c->plan = *p;
     apps_sync(c);
+    devices_sync(c);
     for (unsigned i = 0; i < p->n; i++) {
         struct step s = p->steps[i];
         char name[LIM_NAME_BYTES] = ""; /* the sets may go while we act */

@@ -87,6 +87,7 @@ void app_save(struct app *a)
     json_put_bool(o, "last_by_us", s->deaths.last.by_us);
     json_put_u64(o, "last_at_ms", s->deaths.last.at_ms);
     (void)json_put(o, "enforce", report_fields(&a->report));
+    devices_save(o, a);
     char AUTO_MEM *text = json_print(o, false);
     (void)json_free(o);
     (void)str_fmt(name, sizeof(name), "%s.json", s->name);
@@ -150,6 +151,7 @@ static bool app_read(struct app *a, const struct json_cur *o)
                             get_flag(o, "last_known"),       get_number(o, "last_at_ms")};
     if (json_get_object(o, "enforce", JSON_OPTIONAL, &enforce, NULL) > 0)
         report_fields_read(&enforce, &a->report);
+    devices_read(o, a);
     return true;
 }
 
@@ -182,6 +184,7 @@ static void app_ended(struct app *a, int status, bool known)
     a->last_exit_s = clock_wall_s();
     a->seen.box = BOX_NONE;
     a->stop_by_us = false;
+    memset(a->devices, 0, sizeof(a->devices)); /* they went with its /dev and its group */
     if (oom)
         event_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %llu of %llu bytes",
                   (unsigned long long)a->peak_bytes, (unsigned long long)u.memory_limit_bytes);

@@ -226,6 +226,7 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     spec_defaults(s);
     s->id = w->name;
     s->hostname = in->hostname;
+    s->init = w->init;
     s->rootfs_fd = in->rootfs_fd;
     s->rootfs_read_only = true; /* whatever was accepted once: its files are the store's */
     s->cgroup_path = in->cgroup_path;

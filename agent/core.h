@@ -10,6 +10,7 @@
  *   ctl.c        the local socket                      events.c the ring of events
  *   scrub.c      reading the store against its names   os_act.c the device's own system
  *   self_act.c   the agent's own update                self_start.c  which core runs
+ *   devices.c    devices that come and go (hotplug.c, hotscan.c)
  *   point.c      where tests may cut                   check.c  --check: what a folder would start with
  *
  * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
@@ -17,6 +18,7 @@
 #ifndef AGENT_CORE_H
 #define AGENT_CORE_H
 #include "agent/config.h"
+#include "agent/hotplug.h"
 #include "agent/os_update.h"
 #include "agent/plan.h"
 #include "agent/route.h"
@@ -60,6 +62,13 @@ struct image_memo {
     uint64_t fetched_bytes, written_bytes; /* ... and what it took */
 };
 
+/* A device that a box has; dev.type 0: it has none. */
+struct app_device {
+    struct hot_dev dev, tried;
+    struct cgroup_field rule;
+    char why[144]; /* it could not be given */
+};
+
 struct probe;
 /* One box as core holds it; seen is what the plan reads. */
 struct app {
@@ -78,6 +87,7 @@ struct app {
     struct probe *probe;
     uint64_t ooms_seen;
     bool stop_by_us;
+    struct app_device devices[LIM_DEVICES]; /* by the want's index */
 };
 
 struct core_exit { /* what the keeper told of ended processes */
@@ -141,6 +151,16 @@ struct spent {
     uint64_t bytes, saved;           /* in all; of them durable */
 };
 
+/* Which devices of the host are meant, as of the last look; found: by set, app and device. */
+struct hot {
+    bool known, listening, again;
+    const struct desired *sets[2];
+    uint64_t revs[2];
+    struct hot_dev found[2][LIM_APPS][LIM_DEVICES];
+    struct loop_fd uevents;
+    struct loop_timer settle;
+};
+
 struct uplink;
 struct ctl;
 struct core {
@@ -178,6 +198,7 @@ struct core {
     uint64_t job_done, job_total, progress_at_ms;
     bool has_garbage;
     struct scrub scrub;
+    struct hot hot;
     struct os os;
     struct self self;
     struct plan plan; /* the last one, for report and why */
@@ -283,6 +304,18 @@ void os_open(struct core *c); /* at start: what is remembered */
 void os_turn(struct core *c); /* after a plan: the next step for the system, if any */
 bool os_keep(const struct core *c, struct digest *ret); /* the bundle that must not be collected */
 struct cJSON *os_report(const struct core *c);          /* NULL: nothing to tell. Owner: caller */
+
+/* devices.c */
+void devices_observe(struct core *c); /* looks at the host again where something changed */
+void devices_sync(struct core *c);    /* after a plan: running boxes get and lose them */
+void devices_close(struct core *c);
+/* What w requires and the host has not; path NULL: nothing. */
+struct lack devices_lack(const struct core *c, const struct want *w);
+/* Before the program of a new box runs: all that is there. */
+int devices_start(struct app *a, const struct box_started *b, const struct want *w, struct err *err);
+void devices_report(struct cJSON *o, struct core *c, const char *name); /* "devices" of an app */
+void devices_save(struct cJSON *o, const struct app *a);                /* its part of the app's file ... */
+void devices_read(const struct json_cur *o, struct app *a);             /* ... and back */
 
 /* self_act.c, self_start.c */
 /* In the base system's core, before all else: become the core that is to run (exec), or return and be it. */

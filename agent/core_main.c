@@ -527,6 +527,7 @@ static void end(struct core *c)
         publish_state(c);
     (void)fs_remove_tree(c->run_fd, "started", &err);
     self_settled(c);
+    devices_close(c);
     c->store = store_free(c->store);
     state_close(&c->state);
     confine_leave(c);

@@ -8,6 +8,12 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 
+static void sets_changed(struct core *c)
+{
+    images_forget(c);
+    c->hot.known = false;
+}
+
 #define SET_ARENA_BYTES (4 * LIM_SPEC_BYTES)
 
 void set_done(struct set *s)
@@ -70,7 +76,7 @@ static int take_trust(struct core *c, const char *source, const struct envelope 
         intake_save(c);
     }
     event_add(c, "trust", NULL, "version %llu is in force", (unsigned long long)next.version);
-    images_forget(c);
+    sets_changed(c);
     return 0;
 }
 
@@ -121,7 +127,7 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     intake_save(c);
     core_point(c, "verdict-saved");
     event_add(c, verdict_name(v), NULL, "rev %llu: %s", (unsigned long long)rev, why);
-    images_forget(c);
+    sets_changed(c);
 }
 
 /* Retained documents come again at each connect: each refusal is told once. */
@@ -205,7 +211,7 @@ static int accept(struct core *c, struct state_rev *r, struct set *take_s, const
     c->refused_rev = 0;
     event_add(c, "accepted", NULL, "rev %llu from %s, %u apps", (unsigned long long)c->candidate.d.rev,
               r->source, c->candidate.d.n);
-    images_forget(c);
+    sets_changed(c);
     return 0;
 }
 
@@ -497,6 +503,6 @@ int intake_rollback(struct core *c, struct err *err)
     core_point(c, "rollback-saved");
     event_add(c, "rolled-back", NULL, "rev %llu -> rev %llu by the operator on the device",
               (unsigned long long)l->candidate_rev, (unsigned long long)c->previous.d.rev);
-    images_forget(c);
+    sets_changed(c);
     return 0;
 }

@@ -18,6 +18,10 @@
  *               "ports":[{"host":8080,"container":80,"protocol":"tcp","address":"127.0.0.1"}]},
  *    "mounts":[{"type":"tmpfs","target":"/data","size_bytes":1048576},
  *              {"type":"volume","name":"data","target":"/var/lib/x","read_only":false}],
+ *    "init":true,                             limpet-init as first process: passes signals on, reaps (default false)
+ *    "devices":[{"match":{"by-id":"usb-..."} | {"by-path":"..."} | {"usb":"0403:6001"} | {"major":188,"minor":0},
+ *                with "subsystem":"tty" (optional, in match); first by number of those that match
+ *                "path":"/dev/modem","access":"rw|r|w","required":false,"on_remove":"keep|restart|stop"}],
  *    "restart":{"policy":"always|on-failure|no","delay_ms":1000,"max_delay_ms":300000,"stable_ms":60000,"max_tries":0},
  *    "health":{"exec":["/bin/check"]} | {"http":{"port":80,"path":"/healthz"}} | {"tcp":{"port":80}} with
  *             "interval_ms":30000,"timeout_ms":5000,"start_grace_ms":10000,"retries":3,"action":"restart|none",
@@ -54,6 +58,21 @@ struct want_mount {
     uint64_t size_bytes; /* tmpfs */
     bool read_only;
 };
+/* A device of the host by what stays the same of it (agent/hotplug.h). */
+enum device_match { DEVICE_BY_ID, DEVICE_BY_PATH, DEVICE_USB, DEVICE_MAJOR, DEVICE_MATCH_COUNT_ };
+enum device_remove { DEVICE_KEEP, DEVICE_RESTART, DEVICE_STOP };
+struct want_device {
+    enum device_match match;
+    const char *name;         /* by-id, by-path */
+    const char *subsystem;    /* NULL: any */
+    uint16_t vendor, product; /* usb */
+    uint32_t major;
+    int64_t minor;    /* -1: any */
+    const char *path; /* inside, below /dev */
+    unsigned access;  /* CGROUP_DEV_READ, CGROUP_DEV_WRITE */
+    bool required;    /* the app starts only with it */
+    enum device_remove on_remove;
+};
 struct want_restart {
     enum restart_policy policy;
     uint64_t delay_ms, max_delay_ms, stable_ms, max_tries; /* max_tries 0: for ever */
@@ -89,6 +108,9 @@ struct want {
     unsigned n_ports;
     struct want_mount mounts[LIM_MOUNTS];
     unsigned n_mounts;
+    struct want_device devices[LIM_DEVICES];
+    unsigned n_devices;
+    bool init;
     struct want_restart restart;
     struct want_health health;
     int stop_signal;

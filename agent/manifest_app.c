@@ -312,6 +312,7 @@ int manifest_app(struct manifest_reader *r, const struct json_cur *app, struct w
         manifest_text(r, app, "user", JSON_OPTIONAL, &w->user) < 0 || read_limits(r, app, w) < 0 ||
         read_caps(r, app, w) < 0 ||
         json_get_bool(app, "read_only", JSON_OPTIONAL, &w->read_only, r->err) < 0 ||
+        json_get_bool(app, "init", JSON_OPTIONAL, &w->init, r->err) < 0 || manifest_devices(r, app, w) < 0 ||
         read_privileges(r, app, w) < 0 || read_network(r, app, w) < 0 || read_mounts(r, app, w) < 0 ||
         read_restart(r, app, w) < 0 || read_health(r, app, w) < 0 || read_stop_and_log(r, app, w) < 0 ||
         json_done(app, r->err) < 0)

@@ -1,5 +1,5 @@
 /* manifest_int.h - one manifest being read (manifest.h). Private to manifest*.c: manifest_field.c reads what fields have in
- * common, manifest_app.c an app, manifest.c the document. All name the field's path when they refuse. Pure. */
+ * common, manifest_app.c and manifest_device.c an app, manifest.c the document. All name the field's path when they refuse. Pure. */
 #ifndef AGENT_MANIFEST_INT_H
 #define AGENT_MANIFEST_INT_H
 #include "agent/manifest.h"
@@ -30,6 +30,9 @@ int manifest_sources(struct manifest_reader *r, const struct json_cur *from, con
 int manifest_release(struct manifest_reader *r, const struct json_cur *app, struct want *w);
 /* A string into the arena. Errors: NOMEM. */
 int manifest_keep(struct manifest_reader *r, const char *text, const char **ret);
+
+/* "devices": 0 or -kind. */
+int manifest_devices(struct manifest_reader *r, const struct json_cur *app, struct want *w);
 
 /* An app, all of it, and the hash of what shapes its box: 0 or -kind. */
 int manifest_app(struct manifest_reader *r, const struct json_cur *app, struct want *w);

@@ -33,6 +33,8 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_GRACE] = "it has been asked to stop",
     [WHY_GRACE_OVER] = "it did not stop in time",
     [WHY_PORT] = "an app that is going may hold its port still",
+    [WHY_DEVICE] = "a device that it requires is not there",
+    [WHY_DEVICE_GONE] = "a device without which it may not run has gone",
     [WHY_RETRY] = "the last try failed; another follows",
     [WHY_WINDOW] = "outside the hours in which the manifest allows downloads",
     [WHY_PROBATION] = "on probation",
@@ -95,7 +97,7 @@ static bool set_ready(const struct desired *d, const enum image_state *images)
 
 /* ---- what one box needs: a table, first match wins ---- */
 
-enum fact { NO, YES, ANY };
+enum fact { ANY, NO, YES };
 struct box_row {
     enum fact wanted;
     int box; /* enum box_state */
@@ -103,6 +105,7 @@ struct box_row {
     int restart; /* enum restart_verdict, or ANY_RESTART */
     int step;    /* enum step_kind, or NOTHING */
     enum why why;
+    enum fact lacks, must_stop; /* a device that it requires */
 };
 enum { ANY_RESTART = -1, NOTHING = -1 };
 
@@ -113,8 +116,10 @@ static const struct box_row box_table[] = {
     {NO, BOX_RUNNING, ANY, ANY, ANY, ANY_RESTART, STEP_STOP, WHY_UNWANTED},
     {NO, BOX_NONE, ANY, ANY, ANY, ANY_RESTART, NOTHING, WHY_UNWANTED},
     {YES, BOX_RUNNING, NO, ANY, ANY, ANY_RESTART, STEP_STOP, WHY_REPLACED},
+    {YES, BOX_RUNNING, YES, ANY, ANY, ANY_RESTART, STEP_STOP, WHY_DEVICE_GONE, YES, YES},
     {YES, BOX_RUNNING, YES, YES, ANY, ANY_RESTART, STEP_STOP, WHY_UNHEALTHY},
     {YES, BOX_RUNNING, YES, NO, ANY, ANY_RESTART, NOTHING, WHY_DOWN},
+    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_NOW, STEP_WAIT, WHY_DEVICE, YES},
     {YES, BOX_NONE, ANY, ANY, ANY, RESTART_NOW, STEP_START, WHY_DOWN},
     {YES, BOX_NONE, ANY, ANY, ANY, RESTART_WAIT, STEP_WAIT, WHY_BACKOFF},
     {YES, BOX_NONE, ANY, ANY, ANY, RESTART_DONE, NOTHING, WHY_DOWN},
@@ -140,7 +145,7 @@ static enum restart_verdict when_to_start(const struct want *w, const struct see
 }
 
 static void plan_box(struct plan *p, const char *name, const struct want *w, const struct seen *s,
-                     uint64_t now_ms)
+                     const struct lack *lack, uint64_t now_ms)
 {
     enum box_state box = s ? s->box : BOX_NONE;
     bool same = w && s && digest_eq(&w->hash, &s->hash);
@@ -151,7 +156,8 @@ static void plan_box(struct plan *p, const char *name, const struct want *w, con
     for (unsigned i = 0; i < COUNT_OF(box_table); i++) {
         const struct box_row *r = &box_table[i];
         if (!is(r->wanted, w != NULL) || r->box != (int)box || !is(r->same, same) || !is(r->sick, sick) ||
-            !is(r->late, late) || (r->restart != ANY_RESTART && r->restart != restart))
+            !is(r->late, late) || !is(r->lacks, lack->path != NULL) || !is(r->must_stop, lack->stop) ||
+            (r->restart != ANY_RESTART && r->restart != restart))
             continue;
         if (r->step != NOTHING)
             add(p, (enum step_kind)r->step, r->why, name, w, at_ms);
@@ -172,18 +178,19 @@ static void hold_starts(struct plan *p, unsigned from)
 }
 
 static void plan_boxes(struct plan *p, const struct desired *run, const enum image_state *images,
-                       const struct observed *o, uint64_t now_ms)
+                       const struct lack *lacks, const struct observed *o, uint64_t now_ms)
 {
+    static const struct lack none;
     bool leaving = false;
     for (unsigned i = 0; i < o->n; i++)
         if (!desired_find(run, o->seen[i].name)) {
-            plan_box(p, o->seen[i].name, NULL, &o->seen[i], now_ms);
+            plan_box(p, o->seen[i].name, NULL, &o->seen[i], &none, now_ms);
             leaving |= o->seen[i].box != BOX_NONE;
         }
     unsigned from = p->n;
     for (unsigned i = 0; i < run->n; i++)
         if (images[i] == IMAGE_INSTALLED) /* a last-good set whose store was hurt runs what is whole */
-            plan_box(p, run->apps[i].name, &run->apps[i], find_seen(o, run->apps[i].name), now_ms);
+            plan_box(p, run->apps[i].name, &run->apps[i], find_seen(o, run->apps[i].name), &lacks[i], now_ms);
     if (leaving)
         hold_starts(p, from);
 }
@@ -341,7 +348,8 @@ void plan_make(const struct desired *candidate, const struct desired *last_good,
     if (!ready)
         plan_images(ret, ret->aim, images, aim_candidate ? o->candidate_cost : o->good_cost, o, now_ms);
     if (ret->run)
-        plan_boxes(ret, ret->run, ret->run == candidate ? o->candidate_image : o->good_image, o, now_ms);
+        plan_boxes(ret, ret->run, ret->run == candidate ? o->candidate_image : o->good_image,
+                   ret->run == candidate ? o->candidate_lack : o->good_lack, o, now_ms);
     if (ready && aim_candidate && o->verdict == VERDICT_NONE)
         plan_trial(ret, candidate, last_good != NULL, o, now_ms);
     ret->quiet = only_waits(ret) && ready && !o->job_running;

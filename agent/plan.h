@@ -60,11 +60,18 @@ struct cost {
     uint64_t down_bytes, write_bytes, memory_bytes;
 };
 
+/* A device that an app requires and that is not there. */
+struct lack {
+    const char *path; /* NULL: it lacks none */
+    bool stop;        /* it may not even run on without it */
+};
+
 struct observed {
     unsigned n;
     struct seen seen[LIM_APPS];
     enum image_state candidate_image[LIM_APPS], good_image[LIM_APPS]; /* by the set's index */
     struct cost candidate_cost[LIM_APPS], good_cost[LIM_APPS];
+    struct lack candidate_lack[LIM_APPS], good_lack[LIM_APPS];
     uint64_t window_ms;   /* until downloads may begin; 0: now */
     enum verdict verdict; /* of the candidate */
     bool has_garbage;     /* something can be collected */
@@ -105,6 +112,8 @@ enum why {
     WHY_GRACE,
     WHY_GRACE_OVER,
     WHY_PORT,
+    WHY_DEVICE,
+    WHY_DEVICE_GONE,
     WHY_RETRY,
     WHY_WINDOW,
     WHY_PROBATION,

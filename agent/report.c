@@ -96,6 +96,10 @@ static const char *app_state(struct core *c, const struct app *a, const char *na
     static const char *const boxes[BOX_STATE_COUNT_] = {"stopped", "running", "stopping"};
     if (c->job && strcmp(c->job_app, name) == 0 && (!a || a->seen.box == BOX_NONE))
         return c->job_step == STEP_INSTALL ? "installing" : "fetching";
+    for (unsigned i = 0; i < c->plan.n; i++)
+        if (c->plan.steps[i].app && strcmp(c->plan.steps[i].app, name) == 0 &&
+            c->plan.steps[i].why == WHY_DEVICE)
+            return "waiting";
     if (!a)
         return "absent";
     for (unsigned i = 0; i < c->plan.n; i++)
@@ -173,6 +177,7 @@ static void put_app(struct cJSON *apps, struct core *c, const char *name)
     struct app *a = app_find(c, name);
     struct cJSON *o = json_put(apps, name, json_obj());
     json_put_str(o, "state", app_state(c, a, name));
+    devices_report(o, c, name);
     if (!a) {
         put_update(o, c, name);
         return;

@@ -111,12 +111,28 @@ static void take_down(struct core *c, struct box_started *b)
             (void)close(fds[i]);
 }
 
+/* A box whose program waits for its devices, or one that runs at once. *ret_gate: see box_start_held; -1: none. */
+static int start_gated(struct app *a, const struct want *w, const struct spec *spec, struct box_started *ret,
+                       int *ret_gate, struct err *err)
+{
+    struct core *c = a->core;
+    if (!w->n_devices)
+        return box_start(&c->cgroups, spec, ret, err);
+    int rc = box_start_held(&c->cgroups, spec, ret, ret_gate, err);
+    if (rc < 0)
+        return rc;
+    rc = devices_start(a, ret, w, err);
+    if (rc < 0)
+        take_down(c, ret);
+    return rc;
+}
+
 int start_box(struct app *a, const struct want *w, const struct digest *manifest, struct box_started *ret,
               struct err *err)
 {
     struct core *c = a->core;
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
-    int AUTO_FD rootfs = -1;
+    int AUTO_FD rootfs = -1, AUTO_FD gate = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     int rc = make_spec(c, w, manifest, arena, &rootfs, spec, err);
     if (rc == 0)
@@ -124,11 +140,13 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
     if (rc == 0)
         rc = logs_open(a, w->log_bytes, err);
     if (rc == 0)
-        rc = box_start(&c->cgroups, spec, ret, err);
+        rc = start_gated(a, w, spec, ret, &gate, err);
     if (rc < 0)
         return rc;
     own_up(w, spec, &ret->report);
     rc = check_required(w, &ret->report, err);
+    if (rc == 0 && gate >= 0 && write(gate, "g", 1) != 1)
+        rc = err_errno(err, errno, "%s: let it run", w->name);
     if (rc < 0)
         take_down(c, ret);
     return rc;

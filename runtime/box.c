@@ -24,6 +24,7 @@
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
 #include "runtime/net.h"
+#include "runtime/ours.h"
 #include "runtime/trees.h"
 
 #ifndef CLONE_INTO_CGROUP
@@ -390,6 +391,7 @@ static int release_child(struct launch *l, struct err *err)
     int r;
 
     memcpy(go.address, l->net.address, sizeof go.address);
+    memcpy(go.address6, l->net.address6, sizeof go.address6);
     if (write(l->go[1], &go, sizeof go) != sizeof go)
         return err_errno(err, errno, "release the child");
     r = wait_report(l, err);
@@ -404,7 +406,7 @@ static void init_fds(struct launch *l)
         all[i] = -1;
     l->go[0] = l->go[1] = l->report[0] = l->report[1] = -1;
     l->out[0] = l->out[1] = l->err[0] = l->err[1] = -1;
-    l->pidfd = -1;
+    l->pidfd = l->child.init_fd = -1;
     enter_init(&l->enter);
 }
 
@@ -421,11 +423,12 @@ static int try_start(struct launch *l, struct err *err)
     l->child.preserve_fds = l->how->preserve_fds;
     l->child.console_fd = l->how->console_fd;
     l->child.listener_fd = l->child.filter.listener ? l->how->listener_fd : -1;
-    l->child.init_fd = -1;
     l->child.no_pivot = l->how->no_pivot;
     l->child.bundle = l->how->bundle;
     l->child.annotations = l->how->annotations;
-    r = make_pipes(l, err);
+    r = l->spec.init ? ours_open_init(&l->child.init_fd, err) : 0;
+    if (r == 0)
+        r = make_pipes(l, err);
     if (r == 0)
         r = start_child(l, err);
     if (r == 0)
@@ -441,6 +444,7 @@ static int try_start(struct launch *l, struct err *err)
     close_pair(l->go);
     close_pair(l->report);
     close_pair((int[2]){steal_fd(&l->out[1]), steal_fd(&l->err[1])});
+    close_pair((int[2]){steal_fd(&l->child.init_fd), -1});
     return r;
 }
 
@@ -451,6 +455,7 @@ static void hand_over(struct launch *l, const char *cgroup_path, struct box_star
     (void)str_copy(b.id.id, sizeof b.id.id, l->spec.id);
     (void)str_copy(b.id.cgroup_path, sizeof b.id.cgroup_path, cgroup_path);
     (void)str_copy(b.id.host_ip, sizeof b.id.host_ip, l->net.address);
+    (void)str_copy(b.id.host_ip6, sizeof b.id.host_ip6, l->net.address6);
     b.id.pid = l->pid;
     b.id.start_ticks = sys_proc_start(l->pid);
     b.id.net = l->spec.net;
@@ -571,4 +576,20 @@ int box_start(const struct cgroup_host *h, const struct spec *s, struct box_star
         .pipes = true, .stdio = {-1, -1, -1}, .hold_fd = -1, .console_fd = -1, .listener_fd = -1};
 
     return box_launch(h, s, &how, ret, err);
+}
+
+int box_start_held(const struct cgroup_host *h, const struct spec *s, struct box_started *ret,
+                   int *ret_gate_fd, struct err *err)
+{
+    struct box_how how = {.pipes = true, .stdio = {-1, -1, -1}, .console_fd = -1, .listener_fd = -1};
+    int gate[2], r = high_pipe(gate, err);
+
+    if (r < 0)
+        return r;
+    how.hold_fd = gate[0];
+    r = box_launch(h, s, &how, ret, err);
+    if (r == 0)
+        *ret_gate_fd = steal_fd(&gate[1]);
+    close_pair(gate);
+    return r;
 }

@@ -14,7 +14,8 @@ struct box_id {
     uint64_t start_ticks; /* sys_proc_start(pid): the identity */
     char cgroup_path[CGROUP_PATH_BYTES];
     enum spec_net net;
-    char host_ip[16]; /* bridge: the box's IPv4 address, "" otherwise */
+    char host_ip[16];  /* bridge, CNI: the box's IPv4 address, "" otherwise */
+    char host_ip6[46]; /* the same of IPv6, "" where it has none */
 };
 
 /* L9, per field: what is really in force in this box. */
@@ -36,6 +37,11 @@ struct box_started {
  * cgroup_detect, outlives the box. */
 int box_start(const struct cgroup_host *h, const struct spec *s, struct box_started *ret, struct err *err);
 
+/* The same up to exec: the box is there, its program is found, and runs when one byte is written to *ret_gate_fd (owner:
+ * caller); closing that ends the box. What exec itself finds wrong is an exit with 127 then. */
+int box_start_held(const struct cgroup_host *h, const struct spec *s, struct box_started *ret,
+                   int *ret_gate_fd, struct err *err);
+
 /* Send a signal to pid 1 of the box. Identity is checked by start_ticks. NOTFOUND when it has gone. */
 int box_signal(const struct box_id *b, int pidfd, int sig, struct err *err);
 /* Kill every process of the box (cgroup.kill and friends). */
@@ -46,6 +52,10 @@ void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgrou
 /* Remove what a box that has ended leaves: cgroup, veth, port rules. Safe to repeat, also after a crash of
  * ours. */
 int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err);
+
+/* At the start of a caller that may have died before: networks that no living box uses go (rules, bridges, forwarding,
+ * what CNI plugins were not told yet). Boxes of others are left alone. */
+int box_sweep(struct err *err);
 
 /* Run one more program inside: all its namespaces, its cgroup, the rest as its spec_process says. Returns its pid
  * (a child of the caller). stdio fds < 0: /dev/null. Errors: NOTFOUND, DENIED, IO. */

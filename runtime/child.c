@@ -64,13 +64,13 @@ static int op_loopback(struct child *c, const struct op *op, struct err *err)
     /* a network of its own: its low ports are no privilege, and boxes have no capability to bind them
      * (since 4.11) */
     (void)fs_write_text(c->proc_fd, "sys/net/ipv4/ip_unprivileged_port_start", "0", NULL);
-    return net_inner_up("lo", NULL, err);
+    return net_inner_up("lo", NULL, NULL, err);
 }
 
 static int op_address(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
-    return c->go.address[0] ? net_inner_up("eth0", c->go.address, err) : 0;
+    return c->go.address[0] ? net_inner_up("eth0", c->go.address, c->go.address6, err) : 0;
 }
 
 static int op_hostname(struct child *c, const struct op *op, struct err *err)
@@ -263,13 +263,13 @@ static int op_no_new_privs(struct child *c, const struct op *op, struct err *err
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : err_errno(err, errno, "prctl");
 }
 
-/* Our init gets the program as its arguments; it is no file of the image, and needs none. */
+/* Our init (init.c) gets the program and all of its arguments; it is no file of the image, and needs none. */
 static void exec_init(struct child *c, char *const *args, char *const *env)
 {
-    char *list[LIM_CONFIG_LIST + 2] = {(char *)(uintptr_t) "init", c->program};
+    char *list[LIM_CONFIG_LIST + 3] = {(char *)(uintptr_t) "init", c->program};
     unsigned n = 2;
 
-    for (args++; *args && n < COUNT_OF(list) - 1; args++)
+    for (; *args && n < COUNT_OF(list) - 1; args++)
         list[n++] = *args;
     (void)syscall(SYS_execveat, c->init_fd, "", list, env, AT_EMPTY_PATH);
 }

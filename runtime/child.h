@@ -14,8 +14,9 @@ struct child_trees {
 };
 /* What only the parent knows, and only after the clone. */
 struct child_go {
-    char address[16]; /* bridge: "10.88.77.5" */
-    pid_t pid;        /* of the child, as the host sees it */
+    char address[16];  /* bridge: "10.88.77.5" */
+    char address6[46]; /* bridge: "" where the host has no IPv6 */
+    pid_t pid;         /* of the child, as the host sees it */
 };
 struct child {
     const struct spec *spec;
@@ -32,7 +33,7 @@ struct child {
     int hold_fd;     /* OCI create: one byte starts the program; -1 */
     int console_fd;  /* terminal: a connected unix socket that gets the master; -1 */
     int listener_fd; /* seccomp: a connected unix socket that gets the notification descriptor; -1 */
-    int init_fd;     /* execute this with the program as its arguments; -1 */
+    int init_fd;     /* limpet-init, executed with the program as its arguments; -1 */
     int stdio[3];    /* -1: the box's /dev/null */
     bool ctty;       /* stdin becomes the controlling terminal */
     unsigned preserve_fds; /* CLI: 3 .. 3+n-1 stay open */

@@ -26,11 +26,10 @@ static int copy_file(int from_dir, int to_dir, const char *name, const struct st
     AUTO_FD int from = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     AUTO_FD int to =
         from < 0 ? -1 : openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    int r;
 
     if (to < 0)
         return err_errno(err, errno, "copy %s", name);
-    if ((r = copy_bytes(from, to, err)) < 0)
+    if (copy_bytes(from, to, err) < 0)
         return err_wrap(err, "copy %s", name);
     if (fchown(to, st->st_uid, st->st_gid) != 0 || fchmod(to, st->st_mode & 07777) != 0)
         return err_errno(err, errno, "copy %s", name);

@@ -32,6 +32,8 @@ static const struct verb {
     {"resume", "ID                  and goes on", cli_resume, true},
     {"update", "ID                  change its limits", cli_update, true},
     {"events", "ID                  what it uses; --stats: once", cli_events, true},
+    {"mounts", "add|remove ID FILE  mounts of a running container, FILE: a JSON list (-: standard input)",
+     cli_mounts, false},
     {"spec", "                    write a config.json to start from", cli_spec, false, .blind = true},
     {"features", "                    what this runtime and kernel can do", cli_features, false},
 };
@@ -63,6 +65,7 @@ static const struct option {
     {"process-label", 0, TEXT, offsetof(struct cli, label)},
     {"ignore-paused", 0, FLAG, offsetof(struct cli, ignore_paused)},
     {"regex", 0, FLAG, offsetof(struct cli, regex)},
+    {"init", 0, FLAG, offsetof(struct cli, init)},
     {"bundle", 'b', TEXT, offsetof(struct cli, bundle)},
     {"config", 0, TEXT, offsetof(struct cli, config)},
     {"pid-file", 0, TEXT, offsetof(struct cli, pid_file)},
@@ -106,7 +109,7 @@ static void usage(FILE *to)
         (void)fprintf(to, "  %-9s %s\n", verbs[i].name, verbs[i].usage);
     (void)fputs(
         "\nrun, create: -b BUNDLE --config FILE --pid-file FILE --console-socket PATH --preserve-fds N "
-        "--no-pivot;"
+        "--no-pivot --init;"
         "\n             run: --detach --keep\n"
         "exec: -t -d -e NAME=VALUE -u UID[:GID] -g GID --cwd DIR --cap CAP --no-new-privs --cgroup SUB "
         "--apparmor P"

@@ -45,7 +45,8 @@ struct cli {
     const char *interval;                            /* events */
     const char *cgroup_manager; /* "cgroupfs", "systemd" (its paths, never itself), "disabled" */
     unsigned preserve_fds;
-    bool detach, force, all, quiet, keep, tty, no_new_privs, no_pivot, ignore_paused, regex, rootless, stats;
+    bool detach, force, all, quiet, keep, tty, no_new_privs, no_pivot, ignore_paused, regex, rootless, stats,
+        init;
     const char *id;
     char **args; /* what stands behind the id */
     int n_args;
@@ -84,6 +85,7 @@ int cli_pause(struct cli *c, struct err *err);
 int cli_resume(struct cli *c, struct err *err);
 int cli_update(struct cli *c, struct err *err);
 int cli_events(struct cli *c, struct err *err);
+int cli_mounts(struct cli *c, struct err *err);
 int cli_ps(struct cli *c, struct err *err);
 
 /* Read a config.json, compile its seccomp profile, tell what was passed over. Owner of *ret: caller (cli_bundle_done). */

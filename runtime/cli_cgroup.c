@@ -10,8 +10,9 @@
 
 void cli_cgroup_path(const struct cli *c, char dst[CGROUP_PATH_BYTES])
 {
-    /* a path that does not depend on the group of the shell that asks; without the right to the top, one below our own */
-    (void)snprintf(dst, CGROUP_PATH_BYTES, "%slimpet/%s", geteuid() == 0 ? "/" : "", c->id);
+    /* a path that does not depend on the group of the shell that asks; without the right to the top, one below our own.
+     * No folder above them all: it would be made and removed with every container that is alone */
+    (void)snprintf(dst, CGROUP_PATH_BYTES, "%slimpet-%s", geteuid() == 0 ? "/" : "", c->id);
 }
 
 /* The container, which must run; and its group. */

@@ -57,6 +57,7 @@ static int open_rootfs(const struct cli *c, int dir, struct cli_bundle *b, struc
         return err_errno(err, errno, "root.path: %s", path);
     b->spec.rootfs_fd = *ret_root;
     b->spec.id = c->id;
+    b->spec.init = c->init;
     if (!str_fmt(s->rootfs, sizeof s->rootfs, "%s%s%s", path[0] == '/' ? "" : s->bundle,
                  path[0] == '/' ? "" : "/", path))
         return err_set(err, ERR_INVALID, "root.path: too long");

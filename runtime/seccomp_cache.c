@@ -13,6 +13,7 @@
 #include "platform/fs.h"
 #include "platform/limits.h"
 #include "platform/sys.h"
+#include "runtime/ours.h"
 
 #define PROGRAM      "limpet-seccomp"
 #define FILTER_BYTES (BPF_MAXINSNS * sizeof(struct sock_filter))
@@ -122,29 +123,19 @@ static int text_file(struct buf text, int *ret_fd, struct err *err)
 }
 
 /* In the child: the installed program, or, in a build folder, the one beside ours. Needs no environment. */
-static void become(const int fds[3])
+static void become(const char *path, const int fds[3])
 {
     static char name[] = PROGRAM;
     static char *const argv[] = {name, NULL}, *const env[] = {NULL};
-    char path[PATH_MAX];
-    const char *guarded = getenv("LIMPET_EXE"); /* see guard.h */
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof PROGRAM - 1);
     sigset_t none;
 
-    if (guarded && guarded[0] == '/' && str_copy(path, sizeof path - sizeof PROGRAM, guarded))
-        n = (ssize_t)strlen(path);
     for (int i = 0; i < 3; i++)
         if (dup2(fds[i], i) < 0)
             _exit(126);
     sys_close_from(3, NULL, 0);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)execve(LIMPET_LIBEXECDIR "/" PROGRAM, argv, env);
-    if (errno == ENOENT && n > 0) {
-        path[n] = '\0';
-        memcpy(strrchr(path, '/') + 1, PROGRAM, sizeof PROGRAM);
-        (void)execve(path, argv, env);
-    }
+    (void)execve(path, argv, env);
     _exit(errno == ENOENT ? 127 : 126);
 }
 
@@ -152,12 +143,17 @@ static int run(const int fds[3], int *ret_status, struct err *err)
 {
     /* a SIGCHLD that the caller ignores would take the status away */
     struct sigaction dfl = {.sa_handler = SIG_DFL}, old;
+    char path[PATH_MAX];
     pid_t pid, got;
 
+    if (!ours_path(PROGRAM, path, sizeof path)) {
+        *ret_status = 127 << 8; /* as a shell says it */
+        return 0;
+    }
     (void)sigaction(SIGCHLD, &dfl, &old);
     pid = fork();
     if (pid == 0)
-        become(fds);
+        become(path, fds);
     do
         got = pid < 0 ? -1 : waitpid(pid, ret_status, 0);
     while (pid > 0 && got < 0 && errno == EINTR);

@@ -1,5 +1,6 @@
 /* spec_mounts.c - the mounts of config.json (runtime-spec config.md, "Mounts"). Pure. */
 #include <linux/mount.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -200,10 +201,8 @@ static const char *absolute(struct spec_ctx *x, const char *target)
     if (target[0] == '/')
         return spec_keep(x, target);
     p = arena_get(x->arena, strlen(target) + 2);
-    if (p) {
-        p[0] = '/';
-        strcpy(p + 1, target);
-    }
+    if (p)
+        (void)snprintf(p, strlen(target) + 2, "/%s", target);
     return p;
 }
 

@@ -520,3 +520,21 @@ int spec_process_from_oci(struct buf process_json, struct arena *arena, struct s
     *ret = p;
     return 0;
 }
+
+int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spec *ret, struct err *err)
+{
+    struct json_cur doc;
+    struct spec_oci oci = {0};
+    struct spec_ctx x = {arena, ret, &oci, err};
+    size_t size =
+        mounts_json.len + 16; /* as the member that config.json has: then it is named so in messages */
+    AUTO_MEM char *text = mem_need(size);
+    int n = snprintf(text, size, "{\"mounts\":%.*s}", (int)mounts_json.len, (const char *)mounts_json.p);
+    int r = json_parse(buf_of(text, (size_t)n), &json_limits_config, &doc, err);
+
+    if (r == 0) {
+        r = spec_read_mounts(&x, &doc);
+        (void)json_free(doc.node);
+    }
+    return r;
+}

@@ -47,8 +47,7 @@ static int set(int fd, unsigned deep, const struct sys_mount_attr *a)
     return sys_mount_setattr(fd, "", AT_EMPTY_PATH | deep, a);
 }
 
-/* A detached copy of a mount's source. No event goes in or out (a host's / is often shared) unless that is asked for. */
-static int clone_source(const struct spec_mount *m)
+int trees_clone(const struct spec_mount *m)
 {
     bool hears = m->propagation & (MS_SHARED | MS_SLAVE);
     struct sys_mount_attr alone = {.propagation = hears ? 0 : MS_PRIVATE};
@@ -82,7 +81,7 @@ int trees_open(const struct spec *s, int rootfs_fd, struct child_trees *t, struc
     struct spec_mount root = {
         .source_fd = rootfs_fd, .recursive = !s->rootfs_idmap, .flags = s->rootfs_no_dev ? MS_NODEV : 0};
 
-    t->root = clone_source(&root);
+    t->root = trees_clone(&root);
     if (t->root < 0 || !can_move()) {
         trees_close(t);
         return 0;
@@ -91,7 +90,7 @@ int trees_open(const struct spec *s, int rootfs_fd, struct child_trees *t, struc
         const struct spec_mount *m = &s->mounts[i];
         if (m->kind != SPEC_MOUNT_BIND)
             continue;
-        t->mounts[i] = clone_source(m);
+        t->mounts[i] = trees_clone(m);
         if (t->mounts[i] < 0)
             return err_errno(err, errno, "mounts[%u]: source %s for %s", i, m->source ? m->source : "(fd)",
                              m->target);

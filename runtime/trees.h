@@ -8,5 +8,7 @@
  * may not (a plain user): all stay -1 and the child binds by path. Errors: NOTFOUND (a source), IO. *t: all -1 before;
  * give it to trees_close. */
 int trees_open(const struct spec *s, int rootfs_fd, struct child_trees *t, struct err *err);
+/* The same for one bind: a detached copy of its source, or -1 and errno. Owner: caller. */
+int trees_clone(const struct spec_mount *m);
 void trees_close(struct child_trees *t);
 #endif

@@ -25,6 +25,7 @@ wanted() {
 		755 usr/libexec/limpet/agentd-link
 		755 usr/libexec/limpet/agentd-unpack
 		755 usr/libexec/limpet/agentd-untar
+		755 usr/libexec/limpet/limpet-init
 		755 usr/libexec/limpet/limpet-seccomp
 		755 usr/sbin/agentd
 		644 usr/share/man/man1/agentctl.1

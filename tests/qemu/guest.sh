@@ -39,7 +39,7 @@ echo "@@ note $(uname -r) mode $MODE, $(awk '/MemTotal/ {print $2}' /proc/meminf
 MEM=enforced V2=yes USERNS=enforced
 case $MODE in v1) V2=no ;; nomem) MEM=unsupported ;; old) USERNS=degraded ;; esac
 group() { # CONTROLLER ID: where the group is
-	if [ $V2 = yes ]; then echo "$C/limpet/$2"; elif [ "$1" = cpu ]; then echo "$C/cpu,cpuacct/limpet/$2"; else echo "$C/$1/limpet/$2"; fi
+	if [ $V2 = yes ]; then echo "$C/limpet-$2"; elif [ "$1" = cpu ]; then echo "$C/cpu,cpuacct/limpet-$2"; else echo "$C/$1/limpet-$2"; fi
 }
 left() { # what a box may leave: groups, mounts, network devices, processes
 	echo "groups: $(find $C -type d -path '*limpet*' | wc -l) mounts: $(grep -c . /proc/self/mountinfo) net: $(ls /sys/class/net | tr '\n' ' ')" \
@@ -154,7 +154,7 @@ check "events" eval 'lim events --stats every | grep -qE "\"type\":\"stats\".*\"
 lim delete --force every || bad "delete every"
 if [ $V2 = yes ] && [ $MEM = enforced ]; then
 	lim run --detach -b $B --config unified.json unified >/tmp/out 2>&1 || bad "run unified" "$(cat /tmp/out)"
-	same "unified" "$(cat $C/limpet/unified/memory.high $C/limpet/unified/pids.max | tr '\n' ' ')" "20971520 9 "
+	same "unified" "$(cat $C/limpet-unified/memory.high $C/limpet-unified/pids.max | tr '\n' ' ')" "20971520 9 "
 	lim delete --force unified || bad "delete unified"
 fi
 run wrong

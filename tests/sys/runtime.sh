@@ -150,7 +150,7 @@ check "killed $n times under a path of its own, its group there $met times, noth
 # --- a thousand lives
 count() {
     echo "mounts $(wc -l </proc/self/mountinfo) links $(ls /sys/class/net | grep -vc '^limpet')" \
-        "groups $(find /sys/fs/cgroup -path '*limpet/*' -type d -name "c$$-*" 2>/dev/null | wc -l) state $(ls "$dir/state" | wc -l)"
+        "groups $(find /sys/fs/cgroup -type d -name "limpet-c$$-*" 2>/dev/null | wc -l) state $(ls "$dir/state" | wc -l)"
 }
 fresh '"/bin/true"'
 before=$(count)

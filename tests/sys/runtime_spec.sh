@@ -19,12 +19,13 @@ finish() {
 }
 trap finish EXIT
 
+mkdir -p "$T"/template/{bin,etc,tmp,data}
+cp "$(command -v busybox)" "$T/template/bin/busybox"
+for a in sh echo cat ls sleep true id mount stat hostname readlink env cut head grep tty stty test kill wc od sed tr mkdir; do ln -s busybox "$T/template/bin/$a"; done
 bundle() { # a bundle with a busybox rootfs that runs: sh -c $1; further arguments: jq filters on config.json
 	rm -rf "$B"
-	mkdir -p "$B"/rootfs/{bin,etc,tmp,data}
-	cp "$(command -v busybox)" "$B/rootfs/bin/busybox"
-	local a
-	for a in sh echo cat ls sleep true id mount stat hostname readlink env cut head grep tty stty test kill wc od head sed tr; do ln -sf busybox "$B/rootfs/bin/$a"; done
+	mkdir "$B"
+	cp -a "$T/template" "$B/rootfs"
 	"$L" spec -b "$B"
 	jq --arg c "$1" '.process.terminal = false | .process.args = ["sh", "-c", $c] | .root.readonly = false' "$C" >"$C.new"
 	mv "$C.new" "$C"
@@ -174,7 +175,7 @@ lib_until 5 pgrep -P $! && HOLD=$(pgrep -P $!)
 bundle 'for n in net ipc uts; do readlink /proc/self/ns/$n; done; test $$ -gt 1 && echo not-first' ".linux.namespaces = [{type: \"mount\"}, {type: \"pid\", path: \"/proc/$HOLD/ns/pid\"}, {type: \"network\", path: \"/proc/$HOLD/ns/net\"}, {type: \"ipc\", path: \"/proc/$HOLD/ns/ipc\"}, {type: \"uts\", path: \"/proc/$HOLD/ns/uts\"}] | del(.hostname)"
 sees "namespaces joined by path, the pid namespace too" "$(readlink /proc/$HOLD/ns/net /proc/$HOLD/ns/ipc /proc/$HOLD/ns/uts)
 not-first"
-kill "$HOLD"
+kill -KILL "$HOLD"
 bundle true ".linux.namespaces |= map(if .type == \"network\" then .path = \"$C\" else . end)"
 refused "a file that is no namespace" "linux.namespaces"
 bundle true '.linux.namespaces |= map(if .type == "network" then .path = "/proc/self/ns/ipc" else . end)'
@@ -338,13 +339,11 @@ refused "a hook that takes too long" "did not end within 1 s"
 
 lib_say "--- seccomp"
 bundle 'mkdir /tmp/d 2>&1 | head -1; echo on' '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 95}]}'
-ln -sf busybox "$B/rootfs/bin/mkdir"
 if [ -x "$BUILD/bin/limpet-seccomp" ]; then
 	sees "a foreign profile" "mkdir: can't create directory '/tmp/d': Operation not supported
 on"
 	bundle 'mkdir /tmp/d && echo made' ".linux.seccomp = {defaultAction: \"SCMP_ACT_ALLOW\", listenerPath: \"$T/agent\", listenerMetadata: \"meta\", syscalls: [{names: [\"mkdir\", \"mkdirat\"], action: \"SCMP_ACT_NOTIFY\"}]}"
-	ln -sf busybox "$B/rootfs/bin/mkdir"
-	python3 - "$T/agent" >"$T/agent.log" 2>&1 <<'P' &
+		python3 - "$T/agent" >"$T/agent.log" 2>&1 <<'P' &
 import array, ctypes, fcntl, json, os, socket, struct, sys
 s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1); s.settimeout(20)
 c, _ = s.accept()

@@ -1,0 +1,330 @@
+/* devices.c - devices that come and go (hotplug.h): the kernel's events make us look at sysfs again, the plan holds or stops
+ * who lacks what it requires, and each running box gets and loses nodes and permissions as they come and go. What a box
+ * has stands in its app's file, so the next core knows it too. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "agent/core.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+#include "runtime/live.h"
+
+#define SETTLE_MS 50   /* one plug is a handful of events */
+#define LINKS_MS  1000 /* udev makes its links after the kernel's word */
+
+static unsigned count_wanted(const struct core *c, bool *ret_usb)
+{
+    unsigned n = 0;
+    for (unsigned s = 0; s < 2; s++)
+        for (unsigned i = 0; c->hot.sets[s] && i < c->hot.sets[s]->n; i++) {
+            const struct want *w = &c->hot.sets[s]->apps[i];
+            n += w->n_devices;
+            for (unsigned k = 0; k < w->n_devices; k++)
+                *ret_usb |= w->devices[k].match == DEVICE_USB || w->devices[k].match == DEVICE_BY_ID;
+        }
+    return n;
+}
+
+/* ---- the kernel's events ---- */
+
+static void settled(struct loop_timer *t)
+{
+    struct core *c = container_of(t, struct core, hot.settle);
+    c->hot.known = false;
+    core_touch(c);
+    if (!c->hot.again)
+        return;
+    c->hot.again = false;
+    loop_timer_set(c->loop, t, clock_boot_ms() + LINKS_MS);
+}
+
+/* What they say is not read: they may be lost, sysfs is what counts. */
+static void uevent_ready(struct loop_fd *w, uint32_t events)
+{
+    struct core *c = container_of(w, struct core, hot.uevents);
+    char text[4096];
+    (void)events;
+    while (recv(w->fd, text, sizeof(text), MSG_DONTWAIT) > 0 || errno == ENOBUFS)
+        errno = 0;
+    c->hot.again = true;
+    c->hot.settle.on_fire = settled;
+    loop_timer_set(c->loop, &c->hot.settle, clock_boot_ms() + SETTLE_MS);
+}
+
+static void listen_to_kernel(struct core *c)
+{
+    struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = 1};
+    struct err err = ERR_INIT;
+    int AUTO_FD fd = -1;
+    if (c->hot.listening)
+        return;
+    fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+        log_error("devices: no events from the kernel: %s", strerror(errno));
+        return;
+    }
+    c->hot.uevents = (struct loop_fd){.fd = -1, .on_ready = uevent_ready};
+    if (loop_fd_add(c->loop, &c->hot.uevents, fd, EPOLLIN, &err) < 0) {
+        log_error("devices: %s", err.msg);
+        return;
+    }
+    c->hot.listening = true;
+    (void)steal_fd(&fd);
+}
+
+void devices_close(struct core *c)
+{
+    int fd = c->hot.uevents.fd;
+    if (!c->hot.listening)
+        return;
+    loop_timer_del(c->loop, &c->hot.settle);
+    loop_fd_del(c->loop, &c->hot.uevents);
+    (void)close(fd);
+    c->hot.listening = false;
+}
+
+/* ---- what is there ---- */
+
+struct scan {
+    struct core *c;
+    struct hot_dev links[2][LIM_APPS][LIM_DEVICES];
+};
+
+static void visit(void *arg, const struct hot_node *n)
+{
+    static const struct hot_dev none;
+    struct scan *x = arg;
+    for (unsigned s = 0; s < 2; s++)
+        for (unsigned i = 0; x->c->hot.sets[s] && i < x->c->hot.sets[s]->n; i++) {
+            const struct want *w = &x->c->hot.sets[s]->apps[i];
+            const struct app *a = w->n_devices ? app_find(x->c, w->name) : NULL;
+            bool ours = a && a->seen.box != BOX_NONE && digest_eq(&a->seen.hash, &w->hash);
+            for (unsigned k = 0; k < w->n_devices; k++) {
+                struct hot_dev *best = &x->c->hot.found[s][i][k];
+                if (hot_matches(&w->devices[k], n, &x->links[s][i][k]) &&
+                    hot_is_better(&n->dev, best, ours ? &a->devices[k].dev : &none))
+                    *best = n->dev;
+            }
+        }
+}
+
+static void follow_links(struct scan *x)
+{
+    static const char *const folders[DEVICE_MATCH_COUNT_] = {
+        [DEVICE_BY_ID] = "by-id", [DEVICE_BY_PATH] = "by-path"};
+    int AUTO_FD dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned s = 0; s < 2; s++)
+        for (unsigned i = 0; x->c->hot.sets[s] && i < x->c->hot.sets[s]->n; i++)
+            for (unsigned k = 0; k < x->c->hot.sets[s]->apps[i].n_devices; k++) {
+                const struct want_device *d = &x->c->hot.sets[s]->apps[i].devices[k];
+                if (folders[d->match] && d->name[0] != '/')
+                    x->links[s][i][k] = hotscan_link(dev, folders[d->match], d->name);
+            }
+}
+
+static void scan(struct core *c, bool usb)
+{
+    struct scan AUTO_MEM *x = mem_need_zero(sizeof(*x));
+    int AUTO_FD sys = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    x->c = c;
+    follow_links(x);
+    if (sys >= 0)
+        hotscan(sys, usb, visit, x);
+}
+
+void devices_observe(struct core *c)
+{
+    const struct desired *sets[2];
+    bool usb = false, same = c->hot.known;
+    act_candidates(c, &sets[0], &sets[1]);
+    for (unsigned s = 0; s < 2; s++) {
+        same &= sets[s] == c->hot.sets[s] && (!sets[s] || sets[s]->rev == c->hot.revs[s]);
+        c->hot.sets[s] = sets[s];
+        c->hot.revs[s] = sets[s] ? sets[s]->rev : 0;
+    }
+    if (same)
+        return;
+    memset(c->hot.found, 0, sizeof(c->hot.found));
+    c->hot.known = true;
+    if (count_wanted(c, &usb) == 0) {
+        devices_close(c);
+        return;
+    }
+    listen_to_kernel(c); /* first: what comes while we look is told then */
+    scan(c, usb);
+}
+
+static const struct hot_dev *found_of(const struct core *c, const struct want *w)
+{
+    for (unsigned s = 0; s < 2; s++)
+        for (unsigned i = 0; c->hot.sets[s] && i < c->hot.sets[s]->n; i++)
+            if (&c->hot.sets[s]->apps[i] == w)
+                return c->hot.found[s][i];
+    return NULL;
+}
+
+struct lack devices_lack(const struct core *c, const struct want *w)
+{
+    const struct hot_dev *found = found_of(c, w);
+    struct lack l = {.path = NULL};
+    for (unsigned k = 0; found && k < w->n_devices; k++)
+        if (w->devices[k].required && !found[k].type) {
+            l.path = l.path ? l.path : w->devices[k].path;
+            l.stop |= w->devices[k].on_remove == DEVICE_STOP;
+        }
+    return l;
+}
+
+/* ---- a box gets and loses them ---- */
+
+static void to_live(const struct want_device *w, const struct hot_dev *dev, struct live_device *ret)
+{
+    *ret = (struct live_device){w->path, dev->type, dev->major, dev->minor, w->access};
+}
+
+static int give(struct app *a, const struct box_id *box, bool userns, const struct want *w, unsigned k,
+                const struct hot_dev *dev, struct err *err)
+{
+    struct spec_id_maps maps = spec_id_range(box_spec_id_shift(w->name), 65536);
+    struct app_device *has = &a->devices[k];
+    struct live_device d;
+    to_live(&w->devices[k], dev, &d);
+    *has = (struct app_device){.tried = *dev};
+    int rc = live_device_add(&a->core->cgroups, box, &d, userns ? &maps : NULL, userns ? &maps : NULL,
+                             a->core->app_fd, &has->rule, err);
+    if (rc == 0)
+        has->dev = *dev;
+    else
+        (void)str_fmt(has->why, sizeof(has->why), "%.140s", err->msg);
+    return rc;
+}
+
+int devices_start(struct app *a, const struct box_started *b, const struct want *w, struct err *err)
+{
+    const struct hot_dev *found = found_of(a->core, w);
+    bool userns = b->report.userns.state == CGROUP_ENFORCED;
+    memset(a->devices, 0, sizeof(a->devices));
+    for (unsigned k = 0; found && k < w->n_devices; k++) {
+        if (!found[k].type)
+            continue;
+        int rc = give(a, &b->id, userns, w, k, &found[k], err);
+        if (rc < 0 && w->devices[k].required)
+            return rc;
+        if (rc < 0)
+            event_add(a->core, "device-failed", w->name, "%s", err->msg);
+    }
+    return 0;
+}
+
+static void take(struct app *a, const struct want *w, unsigned k)
+{
+    struct err err = ERR_INIT;
+    struct live_device d;
+    to_live(&w->devices[k], &a->devices[k].dev, &d);
+    if (live_device_remove(&a->core->cgroups, &a->box, &d, &err) < 0)
+        log_warn("%s", err.msg);
+    a->devices[k] = (struct app_device){.dev = {0}};
+}
+
+static void sync_one(struct app *a, const struct want *w, unsigned k, const struct hot_dev *found)
+{
+    struct err err = ERR_INIT;
+    enum hot_do todo = hot_decide(found, &a->devices[k].dev);
+    const struct want_device *d = &w->devices[k];
+    if (todo == HOT_NOTHING || (todo == HOT_ADD && hot_same(found, &a->devices[k].tried)))
+        return;
+    if (todo != HOT_ADD) {
+        take(a, w, k);
+        event_add(a->core, "device-gone", w->name, "%s", d->path);
+    }
+    if (todo != HOT_REMOVE &&
+        give(a, &a->box, a->report.userns.state == CGROUP_ENFORCED, w, k, found, &err) < 0)
+        event_add(a->core, "device-failed", w->name, "%s", err.msg);
+    else if (todo != HOT_REMOVE)
+        event_add(a->core, "device-there", w->name, "%s: %c %u:%u", d->path, found->type, found->major,
+                  found->minor);
+    app_save(a);
+    a->core->report_dirty = true;
+    if (todo != HOT_ADD && d->on_remove == DEVICE_RESTART && a->seen.box == BOX_RUNNING)
+        app_stop(a, "a device of it has gone", true);
+}
+
+void devices_sync(struct core *c)
+{
+    for (unsigned i = 0; i < LIM_APPS; i++) {
+        struct app *a = &c->apps[i];
+        const struct want *w = a->used && a->seen.box == BOX_RUNNING ? app_want(c, a->seen.name) : NULL;
+        const struct hot_dev *found = w && digest_eq(&w->hash, &a->seen.hash) ? found_of(c, w) : NULL;
+        for (unsigned k = 0; found && k < w->n_devices; k++) {
+            if (!found[k].type)
+                a->devices[k].tried.type = 0;
+            sync_one(a, w, k, &found[k]);
+        }
+    }
+}
+
+/* ---- what is told, and kept ---- */
+
+void devices_report(struct cJSON *o, struct core *c, const char *name)
+{
+    const struct want *w = desired_find(c->plan.run ? c->plan.run : c->plan.aim, name);
+    const struct hot_dev *found = w && w->n_devices ? found_of(c, w) : NULL;
+    const struct app *a = app_find(c, name);
+    struct cJSON *list = found ? json_put(o, "devices", json_arr()) : NULL;
+    char text[40];
+    for (unsigned k = 0; found && k < w->n_devices; k++) {
+        const struct app_device *has = a && a->seen.box != BOX_NONE ? &a->devices[k] : NULL;
+        bool given = has && has->dev.type;
+        struct cJSON *e = json_push(list, json_obj());
+        json_put_str(e, "path", w->devices[k].path);
+        json_put_str(e, "state",
+                     given                ? "there"
+                     : has && has->why[0] ? "failed"
+                     : found[k].type      ? "found"
+                                          : "absent");
+        json_put_bool(e, "required", w->devices[k].required);
+        if (found[k].type &&
+            str_fmt(text, sizeof(text), "%c %u:%u", found[k].type, found[k].major, found[k].minor))
+            json_put_str(e, "node", text);
+        if (given && has->rule.state != CGROUP_ENFORCED)
+            json_put_str(e, "why", has->rule.why[0] ? has->rule.why : "no device rules on this machine");
+        else if (has && has->why[0])
+            json_put_str(e, "why", has->why);
+    }
+}
+
+void devices_save(struct cJSON *o, const struct app *a)
+{
+    struct cJSON *list = json_put(o, "devices", json_arr());
+    for (unsigned k = 0; k < LIM_DEVICES; k++) {
+        struct cJSON *e = json_push(list, json_obj());
+        const struct app_device *d = &a->devices[k];
+        json_put_str(e, "type", d->dev.type == 'b' ? "b" : d->dev.type ? "c" : "");
+        json_put_u64(e, "major", d->dev.major);
+        json_put_u64(e, "minor", d->dev.minor);
+        json_put_bool(e, "ruled", d->rule.state == CGROUP_ENFORCED);
+    }
+}
+
+void devices_read(const struct json_cur *o, struct app *a)
+{
+    struct json_cur list;
+    if (json_get_array(o, "devices", JSON_OPTIONAL, LIM_DEVICES, &list, NULL) <= 0)
+        return;
+    for (unsigned k = 0; k < json_len(&list); k++) {
+        struct json_cur e = json_at(&list, k);
+        struct app_device *d = &a->devices[k];
+        const char *type = "";
+        uint64_t major = 0, minor = 0;
+        bool ruled = false;
+        (void)json_get_str(&e, "type", JSON_OPTIONAL, 1, &type, NULL);
+        (void)json_get_u64(&e, "major", JSON_OPTIONAL, 0, UINT32_MAX, &major, NULL);
+        (void)json_get_u64(&e, "minor", JSON_OPTIONAL, 0, UINT32_MAX, &minor, NULL);
+        (void)json_get_bool(&e, "ruled", JSON_OPTIONAL, &ruled, NULL);
+        d->dev = (struct hot_dev){type[0], (uint32_t)major, (uint32_t)minor};
+        d->rule.state = ruled ? CGROUP_ENFORCED : CGROUP_DEGRADED;
+    }
+}

@@ -1,0 +1,19 @@
+/* ours.h - programs of ours that are executed where a container could get at them: found, and so held that nobody inside
+ * can overwrite the file (CVE-2019-5736). Private to runtime/. */
+#ifndef RUNTIME_OURS_H
+#define RUNTIME_OURS_H
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "platform/err.h"
+
+/* The installed program of that name (LIMPET_LIBEXECDIR) or, where that is missing, the one beside ours (a build folder).
+ * False: no such file, or the path does not fit. */
+bool ours_path(const char *name, char *dst, size_t size);
+/* An open file that is the same program and cannot be written through: exe itself where that is so already, a read-only
+ * detached mount of it, or a sealed copy in memory. -1: none of these (before Linux 3.17), or nothing is needed
+ * (*ret_safe). Owner: caller; never exe itself. */
+int ours_guard(int exe, bool *ret_safe);
+/* limpet-init, guarded. Owner of *ret_fd: caller. Errors: NOTFOUND (not installed). */
+int ours_open_init(int *ret_fd, struct err *err);
+#endif

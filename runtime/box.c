@@ -423,6 +423,7 @@ static int try_start(struct launch *l, struct err *err)
     l->child.console_fd = l->how->console_fd;
     l->child.listener_fd = l->child.filter.listener ? l->how->listener_fd : -1;
     l->child.no_pivot = l->how->no_pivot;
+    l->child.plain = geteuid() != 0 && l->spec.ns[SPEC_NS_USER].own;
     l->child.bundle = l->how->bundle;
     l->child.annotations = l->how->annotations;
     r = l->spec.init ? ours_open_init(&l->child.init_fd, err) : 0;

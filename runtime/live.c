@@ -181,7 +181,7 @@ static int open_task(const struct box_id *b, struct task **ret, struct err *err)
 
     *ret = t;
     enter_init(&t->enter);
-    t->child.proc_fd = t->child.root_fd = t->child.null_fd = t->child.place_fd = -1;
+    t->child.proc_fd = t->child.root_fd = t->child.null_fd = t->child.place_fd = t->child.empty_fd = -1;
     t->child.trees.root = -1;
     for (unsigned i = 0; i < SPEC_MOUNTS; i++)
         t->child.trees.mounts[i] = -1;

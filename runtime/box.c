@@ -230,7 +230,8 @@ static int set_ids(struct launch *l, struct err *err)
         if ((ns = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC)) < 0)
             return err_errno(err, errno, "%s", name);
     }
-    return idmap_shift(&l->spec, &l->child.trees, ns >= 0 ? ns : l->enter.ns[SPEC_NS_USER], err);
+    return idmap_shift(&l->spec, &l->child.trees, ns >= 0 ? ns : l->enter.ns[SPEC_NS_USER], l->rep.userns.why,
+                       sizeof l->rep.userns.why, err);
 }
 
 /* The child waits: what only the host can do for it. 1: without user namespace, please. */

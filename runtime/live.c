@@ -233,7 +233,7 @@ static int take_source(struct task *t, const struct spec_mount *m, struct err *e
                          errno == ENOSYS  ? " (needs Linux 5.2)"
                          : errno == EPERM ? " (needs root)"
                                           : "");
-    return idmap_shift(&t->spec, &t->child.trees, t->enter.ns[SPEC_NS_USER], err);
+    return idmap_shift(&t->spec, &t->child.trees, t->enter.ns[SPEC_NS_USER], NULL, 0, err);
 }
 
 int live_mount_add(const struct box_id *b, const struct spec_mount *m, struct err *err)

@@ -392,6 +392,7 @@ static int release_child(struct launch *l, struct err *err)
     int r;
 
     memcpy(go.address, l->net.address, sizeof go.address);
+    memcpy(go.address6, l->net.address6, sizeof go.address6);
     if (write(l->go[1], &go, sizeof go) != sizeof go)
         return err_errno(err, errno, "release the child");
     r = wait_report(l, err);
@@ -456,6 +457,7 @@ static void hand_over(struct launch *l, const char *cgroup_path, struct box_star
     (void)str_copy(b.id.id, sizeof b.id.id, l->spec.id);
     (void)str_copy(b.id.cgroup_path, sizeof b.id.cgroup_path, cgroup_path);
     (void)str_copy(b.id.host_ip, sizeof b.id.host_ip, l->net.address);
+    (void)str_copy(b.id.host_ip6, sizeof b.id.host_ip6, l->net.address6);
     b.id.pid = l->pid;
     b.id.start_ticks = sys_proc_start(l->pid);
     b.id.net = l->spec.net;

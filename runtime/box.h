@@ -14,7 +14,8 @@ struct box_id {
     uint64_t start_ticks; /* sys_proc_start(pid): the identity */
     char cgroup_path[CGROUP_PATH_BYTES];
     enum spec_net net;
-    char host_ip[16]; /* bridge: the box's IPv4 address, "" otherwise */
+    char host_ip[16];  /* bridge, CNI: the box's IPv4 address, "" otherwise */
+    char host_ip6[46]; /* the same of IPv6, "" where it has none */
 };
 
 /* L9, per field: what is really in force in this box. */
@@ -51,6 +52,10 @@ void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgrou
 /* Remove what a box that has ended leaves: cgroup, veth, port rules. Safe to repeat, also after a crash of
  * ours. */
 int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err);
+
+/* At the start of a caller that may have died before: networks that no living box uses go (rules, bridges, forwarding,
+ * what CNI plugins were not told yet). Boxes of others are left alone. */
+int box_sweep(struct err *err);
 
 /* Run one more program inside: all its namespaces, its cgroup, the rest as its spec_process says. Returns its pid
  * (a child of the caller). stdio fds < 0: /dev/null. Errors: NOTFOUND, DENIED, IO. */

@@ -90,3 +90,8 @@ int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err 
         net = net_detach(b->id, b->host_ip, r < 0 ? NULL : err);
     return r < 0 ? r : net;
 }
+
+int box_sweep(struct err *err)
+{
+    return net_sweep(err);
+}

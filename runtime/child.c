@@ -66,13 +66,13 @@ static int op_loopback(struct child *c, const struct op *op, struct err *err)
     /* a network of its own: its low ports are no privilege, and boxes have no capability to bind them
      * (since 4.11) */
     (void)fs_write_text(c->proc_fd, "sys/net/ipv4/ip_unprivileged_port_start", "0", NULL);
-    return net_inner_up("lo", NULL, err);
+    return net_inner_up("lo", NULL, NULL, err);
 }
 
 static int op_address(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
-    return c->go.address[0] ? net_inner_up("eth0", c->go.address, err) : 0;
+    return c->go.address[0] ? net_inner_up("eth0", c->go.address, c->go.address6, err) : 0;
 }
 
 static int op_hostname(struct child *c, const struct op *op, struct err *err)

@@ -14,8 +14,9 @@ struct child_trees {
 };
 /* What only the parent knows, and only after the clone. */
 struct child_go {
-    char address[16]; /* bridge: "10.88.77.5" */
-    pid_t pid;        /* of the child, as the host sees it */
+    char address[16];  /* bridge: "10.88.77.5" */
+    char address6[46]; /* bridge: "" where the host has no IPv6 */
+    pid_t pid;         /* of the child, as the host sees it */
 };
 struct child {
     const struct spec *spec;

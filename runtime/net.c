@@ -1,287 +1,442 @@
-/* net.c - the bridge and what hangs on it. See net.h. */
+/* net.c - bridges and what hangs on them. See net.h. */
 #include "runtime/net.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
-#include <net/route.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 
 #include "platform/fs.h"
+#include "runtime/net_forward.h"
 #include "runtime/net_rules.h"
-#include "runtime/netlink.h"
 
-#define FIRST_HOST   2
-#define LAST_HOST    254
-#define LOCK_FILE    "/run/limpet.net"
-#define FORWARD      "/proc/sys/net/ipv4/ip_forward"
-#define BRIDGE_ALIAS "/sys/class/net/" NET_BRIDGE "/ifalias"
-#define WAS_OFF      "limpet: ip_forward was 0" /* kept on the bridge itself: who removes it restores */
+#define LOCK_FILE "/run/limpet.net"
+#define NEW       "limpet-new" /* a bridge before it has its name */
 
-/* Does another route cover a part of our subnet, or is it within a network that is not much wider? */
-static int check_routes(struct err *err)
+/* What the kernel shows, read once per call under the lock. */
+struct view {
+    int lock, nl;
+    struct netlink_link *links;
+    unsigned n;
+};
+
+static void close_view(struct view *v)
 {
-    FILE *f = fopen("/proc/net/route", "re");
-    char line[256], name[32];
-    unsigned dest, mask;
-    uint32_t ours = inet_addr(NET_PREFIX "0"), our_mask = inet_addr(NET_MASK),
-             wide = inet_addr("255.255.0.0");
-    bool clash = false;
-
-    if (!f)
-        return 0;
-    while (!clash && fgets(line, sizeof line, f)) {
-        if (sscanf(line, "%31s %x %*x %*x %*d %*d %*d %x", name, &dest, &mask) != 3 ||
-            strcmp(name, NET_BRIDGE) == 0)
-            continue;
-        clash = (dest & our_mask) == ours || ((mask & wide) == wide && (ours & mask) == dest);
-    }
-    (void)fclose(f);
-    if (clash)
-        return err_set(err, ERR_CONFLICT, "network " NET_SUBNET " of the bridge is in use on %s", name);
-    return 0;
+    free(v->links);
+    if (v->nl >= 0)
+        (void)close(v->nl);
+    if (v->lock >= 0)
+        (void)close(v->lock);
 }
 
-static int set_address(int fd, const char *name, const char *address)
+static int look(struct view *v, struct err *err)
 {
-    struct ifreq q = {0};
-    struct sockaddr_in *in = (struct sockaddr_in *)(void *)&q.ifr_addr;
-
-    (void)str_copy(q.ifr_name, sizeof q.ifr_name, name);
-    in->sin_family = AF_INET;
-    in->sin_addr.s_addr = inet_addr(address);
-    if (ioctl(fd, SIOCSIFADDR, &q) != 0)
-        return -errno;
-    in->sin_addr.s_addr = inet_addr(NET_MASK);
-    return ioctl(fd, SIOCSIFNETMASK, &q) == 0 ? 0 : -errno;
-}
-
-static int set_up(int fd, const char *name)
-{
-    struct ifreq q = {0};
-
-    (void)str_copy(q.ifr_name, sizeof q.ifr_name, name);
-    if (ioctl(fd, SIOCGIFFLAGS, &q) != 0)
-        return -errno;
-    q.ifr_flags |= IFF_UP;
-    return ioctl(fd, SIOCSIFFLAGS, &q) == 0 ? 0 : -errno;
-}
-
-static int set_default_route(int fd)
-{
-    struct rtentry r = {.rt_flags = RTF_UP | RTF_GATEWAY};
-    struct sockaddr_in any = {.sin_family = AF_INET}, via = {.sin_family = AF_INET};
-
-    via.sin_addr.s_addr = inet_addr(NET_GATEWAY);
-    memcpy(&r.rt_dst, &any, sizeof any);
-    memcpy(&r.rt_genmask, &any, sizeof any);
-    memcpy(&r.rt_gateway, &via, sizeof via);
-    return ioctl(fd, SIOCADDRT, &r) == 0 ? 0 : -errno;
-}
-
-int net_inner_up(const char *name, const char *address, struct err *err)
-{
-    AUTO_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int r;
 
-    if (fd < 0)
-        return errno == EAFNOSUPPORT
-                   ? 0
-                   : err_errno(err, errno, "socket"); /* a kernel without IP: nothing to do */
-    r = address ? set_address(fd, name, address) : 0;
-    if (r == 0)
-        r = set_up(fd, name);
-    if (r == 0 && address)
-        r = set_default_route(fd);
-    return r == 0 ? 0 : err_errno(err, -r, "%s", name);
-}
-
-/* The bridge with its address; forwarding on, and remembered when that was our doing. */
-static int need_bridge(struct err *err)
-{
-    AUTO_FD int fd = -1;
-    char now[8] = "1";
-    int r;
-
-    if (if_nametoindex(NET_BRIDGE) == 0) {
-        if ((r = check_routes(err)) < 0)
-            return r;
-        r = netlink_add_bridge(NET_BRIDGE);
-        if (r == -EOPNOTSUPP)
-            return err_set(err, ERR_UNSUPPORTED, "kernel without CONFIG_BRIDGE");
-        if (r < 0)
-            return err_errno(err, -r, "make bridge");
-    }
-    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if ((r = set_address(fd, NET_BRIDGE, NET_GATEWAY)) < 0 || (r = set_up(fd, NET_BRIDGE)) < 0)
-        return err_errno(err, -r, "bridge address");
-    (void)fs_read_text(AT_FDCWD, FORWARD, now, sizeof now, NULL);
-    if (strcmp(now, "0") == 0 && (r = fs_write_text(AT_FDCWD, BRIDGE_ALIAS, WAS_OFF, err)) >= 0)
-        r = fs_write_text(AT_FDCWD, FORWARD, "1", err);
-    return r < 0 ? r
-                 : fs_write_text(AT_FDCWD, "/proc/sys/net/ipv4/conf/" NET_BRIDGE "/route_localnet", "1", err);
-}
-
-static void drop_bridge_if_idle(void)
-{
-    DIR *d = opendir("/sys/class/net/" NET_BRIDGE "/brif");
-    char alias[64] = "";
-    bool used = false;
-
-    for (struct dirent *e; d && (e = readdir(d));)
-        used = used || e->d_name[0] != '.';
-    if (!d)
-        return;
-    (void)closedir(d);
-    if (used)
-        return;
-    (void)fs_read_text(AT_FDCWD, BRIDGE_ALIAS, alias, sizeof alias, NULL);
-    if (strcmp(alias, WAS_OFF) == 0)
-        (void)fs_write_text(AT_FDCWD, FORWARD, "0", NULL);
-    (void)netlink_delete(NET_BRIDGE);
+    free(v->links);
+    v->links = NULL;
+    v->n = 0;
+    r = netlink_links(v->nl, &v->links, &v->n);
+    return r < 0 ? err_errno(err, -r, "list of interfaces") : 0;
 }
 
 /* Boxes start and end in several processes: one at a time here. */
-static int lock_net(int *ret_fd, struct err *err)
+static int open_view(struct view *v, struct err *err)
 {
-    int fd = openat(AT_FDCWD, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int r;
 
-    if (fd < 0 || flock(fd, LOCK_EX) != 0) {
-        int saved = errno;
-        if (fd >= 0)
-            (void)close(fd);
-        return err_errno(err, saved, "lock " LOCK_FILE);
+    *v = (struct view){-1, -1, NULL, 0};
+    v->lock = openat(AT_FDCWD, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (v->lock < 0 || flock(v->lock, LOCK_EX) != 0)
+        r = err_errno(err, errno, "lock " LOCK_FILE);
+    else if ((v->nl = netlink_open()) < 0)
+        r = err_errno(err, -v->nl, "netlink");
+    else
+        r = look(v, err);
+    if (r < 0)
+        close_view(v);
+    return r;
+}
+
+static const struct netlink_link *find(const struct view *v, const char *name)
+{
+    for (unsigned i = 0; i < v->n; i++)
+        if (strcmp(v->links[i].name, name) == 0)
+            return &v->links[i];
+    return NULL;
+}
+
+/* The number of the network that this bridge is; false: it is no bridge of ours. */
+static bool network_of(const struct netlink_link *l, unsigned *ret)
+{
+    *ret = 0;
+    if (strcmp(l->name, NET_BRIDGE) == 0)
+        return true;
+    return strncmp(l->name, NET_NAMED, strlen(NET_NAMED)) == 0 && sscanf(l->alias, "limpet %u", ret) == 1 &&
+           *ret > 0 && *ret < NET_COUNT;
+}
+
+/* Does another route cover a part of the subnet, or is it within a network that is not much wider? */
+static bool clashes(unsigned network, char ret_name[32])
+{
+    FILE *f = fopen("/proc/net/route", "re");
+    char line[256], subnet[16];
+    unsigned dest, mask;
+    uint32_t ours, our_mask = inet_addr("255.255.255.0"), wide = inet_addr("255.255.0.0");
+    bool clash = false;
+
+    net_plan_address(network * 256, subnet);
+    ours = inet_addr(subnet);
+    while (f && !clash && fgets(line, sizeof line, f))
+        if (sscanf(line, "%31s %x %*x %*x %*d %*d %*d %x", ret_name, &dest, &mask) == 3 &&
+            strcmp(ret_name, NET_BRIDGE) != 0 && strncmp(ret_name, NET_NAMED, strlen(NET_NAMED)) != 0)
+            clash = (dest & our_mask) == ours || ((mask & wide) == wide && (ours & mask) == dest);
+    if (f)
+        (void)fclose(f);
+    return clash;
+}
+
+/* A number for a new network. */
+static int choose_network(const struct view *v, const char *name, unsigned *ret, struct err *err)
+{
+    bool used[NET_COUNT] = {true};
+    unsigned k, start = name ? net_plan_start(name, NET_COUNT - 1) : 0;
+    char where[32] = "";
+
+    if (!name && clashes(0, where))
+        return err_set(err, ERR_CONFLICT, "network 10.88.77.0/24 of the bridge is in use on %s", where);
+    if (!name) {
+        *ret = 0;
+        return 0;
     }
-    *ret_fd = fd;
-    return 0;
+    for (unsigned i = 0; i < v->n; i++)
+        if (network_of(&v->links[i], &k))
+            used[k] = true;
+    for (unsigned i = 0; i < NET_COUNT - 1; i++) {
+        k = 1 + (start + i) % (NET_COUNT - 1);
+        if (used[k] || clashes(k, where))
+            continue;
+        *ret = k;
+        return 0;
+    }
+    return err_set(err, ERR_NOSPACE, "network \"%s\": all %d subnets are taken", name, NET_COUNT - 1);
 }
 
-static unsigned hash_of(const char *id)
+static struct netlink_address text_address(const char *text, unsigned prefix)
 {
-    unsigned h = 5381;
+    struct netlink_address a = {.family = strchr(text, ':') ? AF_INET6 : AF_INET, .prefix = prefix};
 
-    for (; *id; id++)
-        h = h * 33 + (unsigned char)*id;
-    return h;
+    (void)inet_pton(a.family, text, a.bytes);
+    return a;
 }
 
-/* The host's end says whose it is. A box that died gave its address free, perhaps to another one. */
-static void set_owner(const char *name, const char *id)
+/* Addresses of a bridge: the first of each subnet. */
+static int address_bridge(int nl, const char *name, unsigned network, struct err *err)
 {
-    char file[64];
+    char text[46], path[80];
+    int index = (int)if_nametoindex(name), r;
+    struct netlink_address a;
 
-    (void)snprintf(file, sizeof file, "/sys/class/net/%s/ifalias", name);
-    (void)fs_write_text(AT_FDCWD, file, id, NULL);
+    net_plan_address(network * 256 + 1, text);
+    a = text_address(text, 24);
+    if ((r = netlink_add_address(nl, index, &a)) < 0 || (r = netlink_up(nl, name)) < 0)
+        return err_errno(err, -r, "address of %s", name);
+    if (net_forward_has6()) {
+        net_plan_address6(network * 256 + 1, text);
+        a = text_address(text, 64);
+        if ((r = netlink_add_address(nl, index, &a)) < 0)
+            return err_errno(err, -r, "IPv6 address of %s", name);
+    }
+    (void)snprintf(path, sizeof path, "/proc/sys/net/ipv4/conf/%s/route_localnet", name);
+    r = fs_write_text(AT_FDCWD, path, "1", err);
+    return r < 0 ? r : 0;
 }
 
-/* Where the bridge passes through netfilter (br_netfilter), a box that asks for its own published port is sent back
- * through the port it came from. */
-static void let_turn_back(const char *name)
+/* Under its own name only when its alias says that it is ours: who dies in between leaves NEW, which the next one takes
+ * away. */
+static int add_named(int nl, const char *dev, unsigned network)
 {
-    char file[64];
+    char alias[32];
+    int r;
 
-    (void)snprintf(file, sizeof file, "/sys/class/net/%s/brport/hairpin_mode", name);
-    (void)fs_write_text(AT_FDCWD, file, "1", NULL);
+    (void)snprintf(alias, sizeof alias, "limpet %u", network);
+    (void)netlink_delete(nl, NEW);
+    if ((r = netlink_add_bridge(nl, NEW)) == 0 && (r = netlink_set_alias(nl, NEW, alias)) == 0)
+        r = netlink_rename(nl, (int)if_nametoindex(NEW), dev);
+    if (r < 0)
+        (void)netlink_delete(nl, NEW);
+    return r;
 }
 
-static bool is_owner(const char *name, const char *id)
+/* The bridge of that network (NULL: limpet0) with its addresses; *ret: its number. */
+static int need_bridge(struct view *v, const char *name, unsigned *ret, struct err *err)
 {
-    char file[64], owner[LIM_NAME_BYTES + 1] = "";
+    const struct netlink_link *l;
+    char dev[16];
+    int r = 0;
 
-    (void)snprintf(file, sizeof file, "/sys/class/net/%s/ifalias", name);
-    (void)fs_read_text(AT_FDCWD, file, owner, sizeof owner, NULL);
-    return owner[0] == '\0' || strcmp(owner, id) == 0;
+    (void)snprintf(dev, sizeof dev, "%s%s", name ? NET_NAMED : NET_BRIDGE, name ? name : "");
+    l = find(v, dev);
+    if (l && network_of(l, ret))
+        return address_bridge(v->nl, dev, *ret, err);
+    if (l)
+        return err_set(err, ERR_CONFLICT, "interface %s is there and not ours", dev);
+    if ((r = choose_network(v, name, ret, err)) < 0)
+        return r;
+    if ((r = name ? add_named(v->nl, dev, *ret) : netlink_add_bridge(v->nl, dev)) == -EOPNOTSUPP)
+        return err_set(err, ERR_UNSUPPORTED, "kernel without CONFIG_BRIDGE");
+    if (r < 0)
+        return err_errno(err, -r, "make bridge %s", dev);
+    return address_bridge(v->nl, dev, *ret, err);
 }
 
-/* The name of the host's end holds the address: making it reserves it. */
-static int add_pair(const char *id, pid_t pid, unsigned *ret_host, struct err *err)
+static bool has_port(const struct view *v, int index)
 {
-    unsigned count = LAST_HOST - FIRST_HOST + 1, start = hash_of(id) % count;
-    char name[16];
+    for (unsigned i = 0; i < v->n; i++)
+        if (v->links[i].master == index)
+            return true;
+    return false;
+}
 
+/* Bridges without boxes go; limpet0 is the last, and with it all that it stood for. */
+static void drop_idle(struct view *v)
+{
+    const struct netlink_link *base;
+    bool used = false;
+    unsigned k;
+
+    if (look(v, NULL) < 0)
+        return;
+    for (unsigned i = 0; i < v->n; i++) {
+        const struct netlink_link *l = &v->links[i];
+        if (!network_of(l, &k) || k == 0)
+            continue;
+        if (has_port(v, l->index))
+            used = true;
+        else
+            (void)netlink_delete(v->nl, l->name);
+    }
+    base = find(v, NET_BRIDGE);
+    if (!base || used || has_port(v, base->index))
+        return;
+    net_forward_restore(base->alias);
+    net_rules_clear();
+    (void)netlink_delete(v->nl, NET_BRIDGE);
+}
+
+static bool is_on(const char *path)
+{
+    char now[8] = "";
+
+    return fs_read_text(AT_FDCWD, path, now, sizeof now, NULL) > 0 && strcmp(now, "1") == 0;
+}
+
+/* Where all bridged packets pass through netfilter (br_netfilter), the rules of limpet0 keep its boxes apart, and isolated
+ * ports would cut what is published as well: such a packet is rewritten within the bridge, and goes from port to port. */
+static bool is_filtered(void)
+{
+    return is_on("/proc/sys/net/bridge/bridge-nf-call-iptables") &&
+           (!net_forward_has6() || is_on("/proc/sys/net/bridge/bridge-nf-call-ip6tables"));
+}
+
+/* The name of the host's end holds the address: making it reserves it. Its alias says whose it is, since a box that died
+ * gave its address free, perhaps to another one. */
+static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned network, unsigned *ret,
+                    struct err *err)
+{
+    unsigned count = NET_HOST_LAST - NET_HOST_FIRST + 1, start = net_plan_start(s->id, count);
+    char name[16], dev[16];
+    int bridge;
+
+    (void)snprintf(dev, sizeof dev, "%s%s", s->net_name ? NET_NAMED : NET_BRIDGE,
+                   s->net_name ? s->net_name : "");
+    bridge = (int)if_nametoindex(dev);
     for (unsigned i = 0; i < count; i++) {
-        unsigned host = FIRST_HOST + (start + i) % count;
+        unsigned number = network * 256 + NET_HOST_FIRST + (start + i) % count;
         int r;
-        (void)snprintf(name, sizeof name, "limpet%u", host);
-        r = netlink_add_veth(name, NET_BRIDGE, "eth0", pid);
-        if (r == 0) {
-            set_owner(name, id);
-            let_turn_back(name);
-            *ret_host = host;
-            return 0;
-        }
+        (void)snprintf(name, sizeof name, "limpet%u", number);
+        r = netlink_add_veth(v->nl, name, bridge, "eth0", pid);
+        if (r == -EEXIST)
+            continue;
         if (r == -EOPNOTSUPP)
             return err_set(err, ERR_UNSUPPORTED, "kernel without CONFIG_VETH");
-        if (r != -EEXIST)
+        if (r == 0) {
+            (void)netlink_set_alias(v->nl, name, s->id);
+            /* a box that asks for its own published port is sent back through the port it came from (br_netfilter) */
+            r = netlink_set_port(v->nl, name, true, !s->net_name && !is_filtered());
+        }
+        if (r < 0)
             return err_errno(err, -r, "make %s", name);
+        *ret = number;
+        return 0;
     }
-    return err_set(err, ERR_NOSPACE, "all %u addresses of " NET_SUBNET " are taken", count);
+    return err_set(err, ERR_NOSPACE, "all %u addresses of the network are taken", count);
+}
+
+/* The rules for all bridges that there are now. */
+static void fill_base(const struct view *v, struct net_base *b)
+{
+    *b = (struct net_base){0};
+    for (unsigned i = 0; i < v->n && b->n < NET_COUNT; i++) {
+        unsigned k;
+        if (!network_of(&v->links[i], &k))
+            continue;
+        (void)str_copy(b->bridge[b->n], sizeof b->bridge[0], v->links[i].name);
+        b->network[b->n++] = k;
+    }
+}
+
+/* Rules first, then forwarding: there is no instant at which packets pass unjudged. */
+static void open_ways(struct view *v, const struct spec *s, unsigned number, struct net_box *box)
+{
+    struct net_base base;
+    struct err why = ERR_INIT;
+    const char *no6 = box->address6[0] ? "" : "IPv4 only: no IPv6 on this host";
+    const struct netlink_link *l;
+    char name[16];
+    bool v6 = box->address6[0] != '\0';
+
+    fill_base(v, &base);
+    l = find(v, NET_BRIDGE);
+    if (v6 && net_rules_put(s, &base, number, true, &why) < 0) {
+        v6 = false;
+        no6 = "IPv4 only: no NAT for IPv6";
+    }
+    if (!v6 && net_rules_put(s, &base, number, false, &why) < 0) {
+        box->nat.state = CGROUP_DEGRADED;
+        (void)snprintf(box->nat.why, sizeof box->nat.why, "no NAT, no published ports: %.60s", why.msg);
+        return;
+    }
+    if (net_forward_open(v->nl, l ? l->alias : "", v6, &why) < 0) {
+        box->nat.state = CGROUP_DEGRADED;
+        (void)snprintf(box->nat.why, sizeof box->nat.why, "no way out: %.80s", why.msg);
+        return;
+    }
+    (void)snprintf(name, sizeof name, "limpet%u", number);
+    if (!s->net_name && !is_filtered() && !netlink_is_isolated(v->nl, name)) {
+        box->nat.state = CGROUP_DEGRADED;
+        no6 = "apps see each other: the bridge cannot isolate ports (Linux 4.18)";
+    }
+    (void)str_copy(box->nat.why, sizeof box->nat.why, no6);
+}
+
+static int attach(struct view *v, pid_t pid, const struct spec *s, struct net_box *box, struct err *err)
+{
+    unsigned network = 0, number = 0;
+    int r = net_rules_check(s, err);
+
+    if (r < 0)
+        return r;
+    /* limpet0 stands as long as any box: it remembers what forwarding was */
+    if ((r = need_bridge(v, NULL, &network, err)) < 0 ||
+        (s->net_name && (r = need_bridge(v, s->net_name, &network, err)) < 0) ||
+        (r = add_pair(v, s, pid, network, &number, err)) < 0 || (r = look(v, err)) < 0) {
+        drop_idle(v);
+        return r;
+    }
+    net_plan_address(number, box->address);
+    if (net_forward_has6())
+        net_plan_address6(number, box->address6);
+    open_ways(v, s, number, box);
+    return 0;
 }
 
 int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err)
 {
-    AUTO_FD int lock = -1;
     struct net_box box = {.nat = {.state = CGROUP_ENFORCED, .value = s->n_ports}};
-    struct err why = ERR_INIT;
-    unsigned host = 0;
-    int r = lock_net(&lock, err);
+    struct view v;
+    int r = open_view(&v, err);
 
     if (r < 0)
         return r;
-    if ((r = net_rules_check(s, err)) < 0)
-        return r;
-    if ((r = need_bridge(err)) < 0 || (r = add_pair(s->id, pid, &host, err)) < 0) {
-        drop_bridge_if_idle();
-        return r;
-    }
-    (void)snprintf(box.address, sizeof box.address, NET_PREFIX "%u", host);
-    if (net_rules_put(s, box.address, host, &why) < 0) {
-        box.nat.state = CGROUP_DEGRADED;
-        (void)snprintf(box.nat.why, sizeof box.nat.why, "no NAT, no published ports: %.34s", why.msg);
-    }
-    *ret = box;
-    return 0;
+    r = attach(&v, pid, s, &box, err);
+    close_view(&v);
+    if (r == 0)
+        *ret = box;
+    return r;
 }
 
 int net_detach(const char *id, const char *address, struct err *err)
 {
-    AUTO_FD int lock = -1;
-    uint64_t host;
+    const struct netlink_link *l;
+    struct view v;
+    unsigned number;
     char name[16];
     int r;
 
-    if (strncmp(address, NET_PREFIX, strlen(NET_PREFIX)) != 0 ||
-        !str_u64(address + strlen(NET_PREFIX), FIRST_HOST, LAST_HOST, &host))
+    if (!net_plan_number(address, &number))
         return err_set(err, ERR_INVALID, "%s is no address of ours", address);
-    if ((r = lock_net(&lock, err)) < 0)
+    if ((r = open_view(&v, err)) < 0)
         return r;
-    (void)snprintf(name, sizeof name, "limpet%u", (unsigned)host);
-    if (!is_owner(name, id))
-        return 0;
-    r = netlink_delete(name);
-    if (r < 0 && r != -ENODEV)
-        return err_errno(err, -r, "remove %s", name);
-    net_rules_drop((unsigned)host);
-    drop_bridge_if_idle();
+    (void)snprintf(name, sizeof name, "limpet%u", number);
+    l = find(&v, name);
+    if (!l || l->alias[0] == '\0' || strcmp(l->alias, id) == 0) {
+        r = l ? netlink_delete(v.nl, name) : 0;
+        if (r == 0 || r == -ENODEV) {
+            net_rules_drop(number);
+            drop_idle(&v);
+            r = 0;
+        }
+    }
+    close_view(&v);
+    return r < 0 ? err_errno(err, -r, "remove %s", name) : 0;
+}
+
+int net_sweep(struct err *err)
+{
+    struct view v;
+    int r = open_view(&v, err);
+
+    if (r < 0)
+        return r;
+    drop_idle(&v);
+    if (look(&v, NULL) == 0)
+        net_rules_sweep(find(&v, NET_BRIDGE) != NULL);
+    close_view(&v);
     return 0;
+}
+
+static int give_address(int nl, int index, const char *text, unsigned prefix)
+{
+    struct netlink_address a = text_address(text, prefix), via = a;
+    int r = netlink_add_address(nl, index, &a);
+
+    via.bytes[a.family == AF_INET ? 3 : 15] = 1;
+    return r < 0 ? r : netlink_add_default(nl, index, &via);
+}
+
+int net_inner_up(const char *name, const char *address, const char *address6, struct err *err)
+{
+    AUTO_FD int nl = netlink_open();
+    int index = (int)if_nametoindex(name), r;
+
+    if (nl < 0 || index == 0) /* a kernel without networks: nothing to do */
+        return nl == -EAFNOSUPPORT || errno == EAFNOSUPPORT
+                   ? 0
+                   : err_errno(err, nl < 0 ? -nl : errno, "%s", name);
+    r = netlink_up(nl, name);
+    if (r == 0 && address && address[0])
+        r = give_address(nl, index, address, 24);
+    if (r == 0 && address6 && address6[0])
+        r = give_address(nl, index, address6, 64);
+    return r == 0 ? 0 : err_errno(err, -r, "%s", name);
 }
 
 bool net_has_bridge(void)
 {
     static const char probe[] = "limpet-probe";
-    int r = netlink_add_bridge(probe);
+    AUTO_FD int nl = netlink_open();
+    int r = nl < 0 ? nl : netlink_add_bridge(nl, probe);
 
     if (r < 0 && r != -EEXIST)
         return false;
-    (void)netlink_delete(probe);
-    r = netlink_add_veth(probe, NULL, "limpet-peer", 0);
+    (void)netlink_delete(nl, probe);
+    r = netlink_add_veth(nl, probe, 0, "limpet-peer", 0);
     if (r == 0)
-        (void)netlink_delete(probe);
+        (void)netlink_delete(nl, probe);
     return r == 0 || r == -EEXIST;
 }
 

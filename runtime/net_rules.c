@@ -1,16 +1,18 @@
-/* net_rules.c - NAT and published ports: one nft table a box. See net_rules.h. */
+/* net_rules.c - see net_rules.h. */
 #include "runtime/net_rules.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "platform/mem.h"
-#include "runtime/net.h"
+#include "runtime/tool.h"
+
+#define NFT_MS 20000
 
 static const char *nft_program(void)
 {
@@ -22,182 +24,258 @@ static const char *nft_program(void)
     return NULL;
 }
 
-static void nft_child(const char *program, int rules_fd, int message_fd)
+/* Run nft with rules of ours. *ret_out: what it says, malloc'd; its first line of complaint goes into *err. */
+static int nft_run(const char *rules, char **ret_out, struct err *err)
 {
-    char *const args[] = {(char *)(uintptr_t) "nft", (char *)(uintptr_t) "-f", (char *)(uintptr_t) "-", NULL};
-    char *const env[] = {NULL};
+    static const char *const args[] = {"nft", "-f", "-", NULL}, *const env[] = {NULL};
+    struct tool t = {
+        .path = nft_program(), .args = args, .env = env, .input = buf_str(rules), .timeout_ms = NFT_MS};
+    AUTO_MEM char *out = NULL;
+    int status = 0, r;
 
-    if (dup2(rules_fd, 0) < 0 || dup2(message_fd, 1) < 0 || dup2(message_fd, 2) < 0)
-        _exit(127);
-    (void)execve(program, args, env);
-    _exit(127);
-}
-
-/* nft reads rules of ours; *ret_out: what it says. Its pid, or -kind. */
-static pid_t nft_start(const char *rules, int *ret_out, struct err *err)
-{
-    const char *program = nft_program();
-    int in[2] = {-1, -1}, out[2] = {-1, -1};
-    pid_t pid;
-
-    if (!program)
+    t.with_stderr = true;
+    if (!t.path)
         return err_set(err, ERR_UNSUPPORTED, "no nft");
-    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
-        return err_errno(err, errno, "pipe");
-    pid = fork();
-    if (pid == 0)
-        nft_child(program, in[0], out[1]);
-    (void)close(in[0]);
-    (void)close(out[1]);
-    (void)!write(in[1], rules, strlen(rules)); /* below PIPE_BUF's page times 16: never blocks */
-    (void)close(in[1]);
-    if (pid < 0) {
-        (void)close(out[0]);
-        return err_set(err, ERR_NOMEM, "fork");
+    if ((r = tool_run(&t, &out, &status, err)) < 0)
+        return r;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        const char *words = strstr(out, "Error: ");
+        words = words ? words + 7 : out;
+        return err_set(err, ERR_UNSUPPORTED, "nft: %.*s", (int)strcspn(words, "\n"),
+                       words[0] ? words : "failed");
     }
-    *ret_out = out[0];
-    return pid;
+    if (ret_out)
+        *ret_out = steal_ptr(&out);
+    return 0;
 }
 
-static bool nft_ended_well(pid_t pid)
-{
-    int status = 0;
+/* ---- text ---- */
 
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+struct text {
+    char *at;
+    size_t len, size;
+};
+
+static void put(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void put(struct text *t, const char *fmt, ...)
+{
+    va_list args;
+
+    for (;;) {
+        size_t room = t->size - t->len;
+        int n;
+        va_start(args, fmt);
+        n = vsnprintf(t->at ? t->at + t->len : NULL, room, fmt, args);
+        va_end(args);
+        if (n < 0)
+            abort();
+        if ((size_t)n < room) {
+            t->len += (size_t)n;
+            return;
+        }
+        t->size = 2 * t->size + (size_t)n + 1024;
+        t->at = realloc(t->at, t->size);
+        if (!t->at)
+            abort();
+    }
 }
 
-/* Run nft with rules of ours. Its first line of complaint goes into *err. */
-static int nft_run(const char *rules, struct err *err)
+/* Who may talk to whom. Between bridges, and on limpet0 between boxes, only what is published; to the host itself only
+ * its name service; from outside to a box nothing that is not published. No box takes another network's addresses, and
+ * route_localnet does not open the host's loopback to boxes. */
+static void put_base(struct text *t, const struct net_base *b)
 {
-    char text[200] = "";
-    AUTO_FD int out = -1;
-    pid_t pid = nft_start(rules, &out, err);
-    ssize_t n;
-
-    if (pid < 0)
-        return pid;
-    n = read(out, text, sizeof text - 1);
-    text[n < 0 ? 0 : n] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    if (nft_ended_well(pid))
-        return 0;
-    return err_set(err, ERR_UNSUPPORTED, "nft: %s", text[0] ? text : "failed");
+    put(t, "table inet limpet\ndelete table inet limpet\ntable inet limpet {\n"
+           "chain guard { type filter hook prerouting priority -300;\n");
+    for (unsigned i = 0; i < b->n; i++) {
+        char subnet[16], subnet6[46];
+        net_plan_address(b->network[i] * 256, subnet);
+        net_plan_address6(b->network[i] * 256, subnet6);
+        put(t,
+            "iifname \"%s\" ip daddr 127.0.0.0/8 drop\niifname \"%s\" ip saddr != %s/24 drop\n"
+            "iifname \"%s\" ip6 saddr != { %s/64, fe80::/10, :: } drop\n",
+            b->bridge[i], b->bridge[i], subnet, b->bridge[i], subnet6);
+    }
+    put(t, "}\nchain across { type filter hook forward priority -10;\n"
+           "ct state established,related accept\nct status dnat accept\n");
+    for (unsigned i = 0; i < b->n; i++)
+        if (strcmp(b->bridge[i], NET_BRIDGE) != 0) /* where the bridge passes through netfilter */
+            put(t, "iifname \"%s\" oifname \"%s\" accept\n", b->bridge[i], b->bridge[i]);
+    for (unsigned i = 0; i < b->n; i++)
+        put(t, "oifname \"%s\" drop\n", b->bridge[i]);
+    put(t, "}\nchain box { ct state established,related accept\nmeta l4proto { icmp, icmpv6 } accept\n"
+           "meta l4proto { tcp, udp } th dport 53 accept\ndrop\n}\n"
+           "chain host { type filter hook input priority -10;\n");
+    for (unsigned i = 0; i < b->n; i++)
+        put(t, "iifname \"%s\" jump box\n", b->bridge[i]);
+    put(t, "}\n}\n");
 }
 
-static void rule_for(const struct spec_port *p, const char *address, char *dst, size_t size)
+/* One published range. The comment is what net_rules_check reads back. */
+static void put_port(struct text *t, const struct spec_port *p, const char *to, bool v6)
 {
-    char where[40] = "fib daddr type local";
+    unsigned last = spec_port_last(p);
+    const char *protocol = p->udp ? "udp" : "tcp";
 
+    if (p->host_ip && (strchr(p->host_ip, ':') != NULL) != v6)
+        return;
     if (p->host_ip)
-        (void)snprintf(where, sizeof where, "ip daddr %s", p->host_ip);
-    (void)snprintf(dst, size, "%s %s dport %u dnat to %s:%u\n", where, p->udp ? "udp" : "tcp", p->host,
-                   address, p->container);
-}
-
-/* One table a box: made whole, removed whole, needs no memory of others. */
-int net_rules_put(const struct spec *s, const char *address, unsigned host, struct err *err)
-{
-    char text[8192], rules[LIM_PORTS * 100] = "";
-    size_t at = 0;
-
-    for (unsigned i = 0; i < s->n_ports; i++) {
-        rule_for(&s->ports[i], address, rules + at, sizeof rules - at);
-        at += strlen(rules + at);
+        put(t, "%s daddr %s ", v6 ? "ip6" : "ip", p->host_ip);
+    else
+        put(t, "fib daddr type local ");
+    put(t, "%s dport %u", protocol, p->host);
+    if (last > p->host)
+        put(t, "-%u", last);
+    put(t, " dnat to %s%s%s", v6 && p->host != p->container ? "[" : "", to,
+        v6 && p->host != p->container ? "]" : "");
+    if (p->host != p->container && last == p->host)
+        put(t, ":%u", p->container);
+    if (p->host != p->container && last > p->host) {
+        put(t, ":%s dport map { ", protocol);
+        for (unsigned i = 0; i <= last - p->host; i++)
+            put(t, "%s%u : %u", i ? ", " : "", p->host + i, p->container + i);
+        put(t, " }");
     }
-    if (!str_fmt(text, sizeof text,
-                 "table ip limpet_%u\ndelete table ip limpet_%u\ntable ip limpet_%u {\n"
-                 /* route_localnet must not open the host's loopback to boxes */
-                 "chain guard { type filter hook prerouting priority -300;\n"
-                 "iifname \"" NET_BRIDGE "\" ip daddr 127.0.0.0/8 drop\n}\n"
-                 "chain pre { type nat hook prerouting priority -100;\n%s}\n"
-                 "chain out { type nat hook output priority -100;\n%s}\n"
-                 "chain post { type nat hook postrouting priority 100;\n"
-                 "ip saddr %s oifname != \"" NET_BRIDGE "\" masquerade\n"
-                 "ip saddr 127.0.0.0/8 ip daddr %s masquerade\n"
-                 "ip saddr " NET_SUBNET " ip daddr %s ct status dnat masquerade\n}\n}\n",
-                 host, host, host, rules, rules, address, address, address))
-        return err_set(err, ERR_NOSPACE, "too many ports");
-    return nft_run(text, err);
+    put(t, " comment \"limpet %s %u %u %s\"\n", protocol, p->host, last, p->host_ip ? p->host_ip : "*");
 }
 
-void net_rules_drop(unsigned host)
+static void put_box(struct text *t, const struct spec *s, unsigned number, bool v6)
 {
-    char rules[80];
+    const char *family = v6 ? "ip6" : "ip", *hooks[] = {"prerouting", "output"};
+    char address[46], subnet[46], bridge[16];
 
-    (void)snprintf(rules, sizeof rules, "table ip limpet_%u\ndelete table ip limpet_%u\n", host, host);
-    if (nft_program())
-        (void)nft_run(rules, NULL);
+    (void)snprintf(bridge, sizeof bridge, "%s%s", s->net_name ? NET_NAMED : NET_BRIDGE,
+                   s->net_name ? s->net_name : "");
+    (v6 ? net_plan_address6(number, address) : net_plan_address(number, address));
+    (v6 ? net_plan_address6(number / 256 * 256, subnet) : net_plan_address(number / 256 * 256, subnet));
+    put(t, "table %s limpet_%u\ndelete table %s limpet_%u\ntable %s limpet_%u {\n", family, number, family,
+        number, family, number);
+    for (unsigned h = 0; h < COUNT_OF(hooks); h++) {
+        put(t, "chain %s { type nat hook %s priority -100;\n", hooks[h], hooks[h]);
+        for (unsigned i = 0; i < s->n_ports; i++)
+            put_port(t, &s->ports[i], address, v6);
+        put(t, "}\n");
+    }
+    put(t, "chain post { type nat hook postrouting priority 100;\n%s saddr %s oifname != \"%s\" masquerade\n",
+        family, address, bridge);
+    if (!v6)
+        put(t, "ip saddr 127.0.0.0/8 ip daddr %s masquerade\n", address);
+    put(t, "%s saddr %s/%d %s daddr %s ct status dnat masquerade\n}\n}\n", family, subnet, v6 ? 64 : 24,
+        family, address);
+}
+
+char *net_rules_text(const struct spec *s, const struct net_base *b, unsigned number, bool v6)
+{
+    struct text t = {NULL, 0, 0};
+
+    put_base(&t, b);
+    put_box(&t, s, number, false);
+    if (v6)
+        put_box(&t, s, number, true);
+    return t.at;
+}
+
+/* ---- effects ---- */
+
+int net_rules_put(const struct spec *s, const struct net_base *b, unsigned number, bool v6, struct err *err)
+{
+    AUTO_MEM char *text = net_rules_text(s, b, number, v6);
+
+    return nft_run(text, NULL, err);
+}
+
+void net_rules_drop(unsigned number)
+{
+    static const char *const families[] = {"ip", "ip6"};
+    char rules[96];
+
+    for (size_t i = 0; nft_program() && i < COUNT_OF(families);
+         i++) { /* a kernel may have one of them alone */
+        (void)snprintf(rules, sizeof rules, "table %s limpet_%u\ndelete table %s limpet_%u\n", families[i],
+                       number, families[i], number);
+        (void)nft_run(rules, NULL, NULL);
+    }
 }
 
 bool net_rules_work(void)
 {
-    return nft_program() && nft_run("add table ip limpet_probe\ndelete table ip limpet_probe\n", NULL) == 0;
+    return nft_program() &&
+           nft_run("add table ip limpet_probe\ndelete table ip limpet_probe\n", NULL, NULL) == 0;
 }
 
-/* A line of nft's list that publishes a port: "ip daddr 1.2.3.4 tcp dport 80 dnat to 10.88.77.5:8080". */
-static bool is_taken(const struct spec_port *p, const char *line)
+static bool box_lives(unsigned number)
 {
-    const char *at = strstr(line, p->udp ? "udp dport " : "tcp dport "), *ip = strstr(line, "ip daddr ");
-    char address[16] = "";
-    unsigned port;
+    char name[16];
 
-    if (!at || !strstr(line, " dnat to ") || sscanf(at + 10, "%u", &port) != 1 || port != p->host)
-        return false;
-    if (ip)
-        (void)sscanf(ip + 9, "%15s", address);
-    return !ip || !p->host_ip || strcmp(address, p->host_ip) == 0;
+    (void)snprintf(name, sizeof name, "limpet%u", number % 100000);
+    return if_nametoindex(name) != 0;
 }
 
-/* Walk over nft's list of all tables. Ours whose box has gone are collected in drop. */
-static int walk_tables(FILE *list, const struct spec *s, char *drop, size_t size, struct err *err)
+/* A line of nft's list that publishes ports of a box: CONFLICT when they meet ours. */
+static int check_line(const char *line, unsigned number, const struct spec *s, struct err *err)
 {
-    char line[512], name[16];
-    unsigned host = 0;
+    const char *at = strstr(line, " comment \"limpet ");
+    char protocol[8], address[46], box[16];
+    unsigned first, last;
+
+    if (!at || sscanf(at, " comment \"limpet %7s %u %u %45[^\"]", protocol, &first, &last, address) != 4)
+        return 0;
+    for (unsigned i = 0; i < s->n_ports; i++) {
+        struct spec_port p = {.host = (uint16_t)first,
+                              .count = (uint16_t)(last - first + 1),
+                              .udp = strcmp(protocol, "udp") == 0,
+                              .host_ip = strcmp(address, "*") == 0 ? NULL : address};
+        if (!spec_ports_meet(&p, &s->ports[i]))
+            continue;
+        net_plan_address(number, box);
+        return err_set(err, ERR_CONFLICT, "ports[%u]: host port %u is published by the box at %s", i,
+                       s->ports[i].host, box);
+    }
+    return 0;
+}
+
+/* Walk over nft's list of tables. s NULL: nothing is checked. Those of boxes that have gone, or all, go. */
+static int walk(const char *what, const struct spec *s, bool all, struct err *err)
+{
+    AUTO_MEM char *list = NULL;
+    struct text drop = {NULL, 0, 0};
+    char family[8], *save = NULL;
+    unsigned number = 0;
     int r = 0;
 
-    drop[0] = '\0';
-    while (fgets(line, sizeof line, list)) {
+    if (!nft_program() || nft_run(what, &list, NULL) < 0)
+        return 0; /* then the rules cannot be put either, and that is reported */
+    for (char *line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         unsigned found;
-        size_t used = strlen(drop);
         if (strncmp(line, "table ", 6) == 0) {
-            host = sscanf(line, "table ip limpet_%u {", &found) == 1 ? found : 0;
-            (void)snprintf(name, sizeof name, "limpet%u", host % 1000);
-            if (host && if_nametoindex(name) == 0) {
-                if (size - used > 40)
-                    (void)snprintf(drop + used, size - used, "delete table ip limpet_%u\n", host);
-                host = 0;
+            number = sscanf(line, "table %7s limpet_%u", family, &found) == 2 ? found : 0;
+            if (number && (all || !box_lives(number))) {
+                put(&drop, "delete table %s limpet_%u\n", family, number);
+                number = 0;
             }
+            if (all && strncmp(line, "table inet limpet", 17) == 0 && (line[17] == '\0' || line[17] == ' '))
+                put(&drop, "delete table inet limpet\n");
         }
-        for (unsigned i = 0; host && r == 0 && i < s->n_ports; i++)
-            if (is_taken(&s->ports[i], line))
-                r = err_set(err, ERR_CONFLICT,
-                            "ports[%u]: host port %u is published by the box at " NET_PREFIX "%u", i,
-                            s->ports[i].host, host);
+        if (number && s && r == 0)
+            r = check_line(line, number, s, err);
     }
+    if (drop.at)
+        (void)nft_run(drop.at, NULL, NULL);
+    free(drop.at);
     return r;
 }
 
 int net_rules_check(const struct spec *s, struct err *err)
 {
-    char drop[4096];
-    int out = -1, r;
-    FILE *list;
-    pid_t pid;
+    return s->n_ports ? walk("list ruleset\n", s, false, err) : 0;
+}
 
-    if (s->n_ports == 0 || !nft_program())
-        return 0;
-    pid = nft_start("list ruleset ip\n", &out, err);
-    if (pid < 0)
-        return pid;
-    list = fdopen(out, "r");
-    if (!list)
-        abort();
-    r = walk_tables(list, s, drop, sizeof drop, err);
-    (void)fclose(list);
-    (void)nft_ended_well(pid); /* no list: then the rules cannot be put either, and that is reported */
-    if (drop[0])
-        (void)nft_run(drop, NULL);
-    return r;
+void net_rules_sweep(bool keep_base)
+{
+    (void)walk("list tables\n", NULL, !keep_base, NULL);
+}
+
+void net_rules_clear(void)
+{
+    net_rules_sweep(false);
 }

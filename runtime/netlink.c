@@ -2,6 +2,7 @@
 #include "runtime/netlink.h"
 
 #include <errno.h>
+#include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -11,10 +12,16 @@
 
 #include "platform/mem.h"
 
+#define DUMP_BYTES 32768 /* the kernel fills at most this much at a time */
+
 /* A request under construction. All of ours fit many times. */
 struct request {
     struct nlmsghdr head;
-    struct ifinfomsg link;
+    union {
+        struct ifinfomsg link;
+        struct ifaddrmsg address;
+        struct rtmsg route;
+    };
     char room[512];
 };
 
@@ -45,66 +52,212 @@ static void close_nest(struct request *q, struct rtattr *a)
     a->rta_len = (unsigned short)((char *)end_of(q) - (char *)a);
 }
 
-static void begin(struct request *q, unsigned short type, unsigned short flags)
+static void begin_sized(struct request *q, unsigned short type, unsigned flags, size_t body)
 {
     memset(q, 0, sizeof *q);
-    q->head.nlmsg_len = NLMSG_LENGTH(sizeof q->link);
+    q->head.nlmsg_len = (uint32_t)NLMSG_LENGTH(body);
     q->head.nlmsg_type = type;
     q->head.nlmsg_flags = (unsigned short)(NLM_F_REQUEST | NLM_F_ACK | flags);
-    q->link.ifi_family = AF_UNSPEC;
 }
 
-/* Send, wait for the acknowledgement. 0 or -errno. */
-static int talk(struct request *q)
+static void begin(struct request *q, unsigned short type, unsigned flags)
 {
-    AUTO_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    begin_sized(q, type, flags, sizeof q->link);
+}
+
+int netlink_open(void)
+{
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int ask(int nl, const struct request *q)
+{
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+
+    return sendto(nl, q, q->head.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0 ? -errno : 0;
+}
+
+/* Send, wait for the acknowledgement. */
+static int talk(int nl, const struct request *q)
+{
     struct {
         struct nlmsghdr head;
         struct nlmsgerr body;
         char rest[1024];
     } answer;
     ssize_t n;
+    int r = ask(nl, q);
 
-    if (fd < 0)
-        return -errno;
-    if (sendto(fd, q, q->head.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0)
-        return -errno;
+    if (r < 0)
+        return r;
     do
-        n = recv(fd, &answer, sizeof answer, 0);
+        n = recv(nl, &answer, sizeof answer, 0);
     while (n < 0 && errno == EINTR);
     if (n < (ssize_t)(sizeof answer.head + sizeof(int)) || answer.head.nlmsg_type != NLMSG_ERROR)
         return n < 0 ? -errno : -EIO;
     return answer.body.error;
 }
 
-int netlink_add_bridge(const char *name)
+/* Ask for a list and hand out its messages until its end. */
+static int dump(int nl, const struct request *q, void (*each)(const struct nlmsghdr *m, void *to), void *to)
+{
+    AUTO_MEM char *room = mem_need(DUMP_BYTES);
+    int r = ask(nl, q);
+
+    while (r == 0) {
+        ssize_t got = recv(nl, room, DUMP_BYTES, 0);
+        int left = (int)got;
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -EIO;
+        for (struct nlmsghdr *m = (struct nlmsghdr *)(void *)room; NLMSG_OK(m, (unsigned)left);
+             m = NLMSG_NEXT(m, left)) {
+            if (m->nlmsg_type == NLMSG_DONE)
+                return 0;
+            if (m->nlmsg_type == NLMSG_ERROR)
+                return ((struct nlmsgerr *)NLMSG_DATA(m))->error;
+            each(m, to);
+        }
+    }
+    return r;
+}
+
+/* The attribute of that type, or NULL. */
+static const struct rtattr *find(const struct rtattr *a, size_t len, unsigned short type)
+{
+    int left = (int)len;
+
+    for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
+        if ((a->rta_type & NLA_TYPE_MASK) == type)
+            return a;
+    return NULL;
+}
+
+static const struct rtattr *find_in(const struct rtattr *nest, unsigned short type)
+{
+    return nest ? find(RTA_DATA(nest), RTA_PAYLOAD(nest), type) : NULL;
+}
+
+static void copy_text(char *dst, size_t size, const struct rtattr *a)
+{
+    size_t len = a ? RTA_PAYLOAD(a) : 0;
+
+    len = len < size ? len : size - 1;
+    if (len)
+        memcpy(dst, RTA_DATA(a), len);
+    dst[len] = '\0';
+}
+
+struct link_list {
+    struct netlink_link *at;
+    unsigned n, size;
+};
+
+static void take_link(const struct nlmsghdr *m, void *to)
+{
+    struct link_list *l = to;
+    const struct ifinfomsg *i = NLMSG_DATA(m);
+    const struct rtattr *master;
+    struct netlink_link *x;
+
+    if (m->nlmsg_type != RTM_NEWLINK)
+        return;
+    if (l->n == l->size) {
+        l->size = l->size ? 2 * l->size : 32;
+        l->at = realloc(l->at, l->size * sizeof *l->at);
+        if (!l->at)
+            abort();
+    }
+    x = &l->at[l->n++];
+    *x = (struct netlink_link){.index = i->ifi_index, .flags = i->ifi_flags};
+    copy_text(x->name, sizeof x->name, find(IFLA_RTA(i), IFLA_PAYLOAD(m), IFLA_IFNAME));
+    copy_text(x->alias, sizeof x->alias, find(IFLA_RTA(i), IFLA_PAYLOAD(m), IFLA_IFALIAS));
+    master = find(IFLA_RTA(i), IFLA_PAYLOAD(m), IFLA_MASTER);
+    if (master && RTA_PAYLOAD(master) == sizeof x->master)
+        memcpy(&x->master, RTA_DATA(master), sizeof x->master);
+}
+
+int netlink_links(int nl, struct netlink_link **ret, unsigned *ret_n)
+{
+    struct request q;
+    struct link_list l = {NULL, 0, 0};
+    int r;
+
+    begin(&q, RTM_GETLINK, NLM_F_DUMP);
+    q.head.nlmsg_flags &= (unsigned short)~NLM_F_ACK;
+    r = dump(nl, &q, take_link, &l);
+    if (r < 0) {
+        free(l.at);
+        return r;
+    }
+    *ret = l.at;
+    *ret_n = l.n;
+    return 0;
+}
+
+struct address_list {
+    int index;
+    struct netlink_address *at;
+    unsigned n, max;
+};
+
+static void take_address(const struct nlmsghdr *m, void *to)
+{
+    struct address_list *l = to;
+    const struct ifaddrmsg *i = NLMSG_DATA(m);
+    const struct rtattr *a = find(IFA_RTA(i), IFA_PAYLOAD(m), IFA_LOCAL);
+    size_t len = i->ifa_family == AF_INET ? 4 : 16;
+
+    a = a ? a : find(IFA_RTA(i), IFA_PAYLOAD(m), IFA_ADDRESS);
+    if (m->nlmsg_type != RTM_NEWADDR || (int)i->ifa_index != l->index || l->n == l->max || !a ||
+        RTA_PAYLOAD(a) != len)
+        return;
+    l->at[l->n] =
+        (struct netlink_address){.family = i->ifa_family, .prefix = i->ifa_prefixlen, .scope = i->ifa_scope};
+    memcpy(l->at[l->n++].bytes, RTA_DATA(a), len);
+}
+
+int netlink_addresses(int nl, int index, struct netlink_address *ret, unsigned max, unsigned *ret_n)
+{
+    struct request q;
+    struct address_list l = {index, ret, 0, max};
+    int r;
+
+    begin_sized(&q, RTM_GETADDR, NLM_F_DUMP, sizeof q.address);
+    q.head.nlmsg_flags &= (unsigned short)~NLM_F_ACK;
+    r = dump(nl, &q, take_address, &l);
+    *ret_n = l.n;
+    return r;
+}
+
+int netlink_add_bridge(int nl, const char *name)
 {
     struct request q;
     struct rtattr *info;
 
     begin(&q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
-    q.link.ifi_flags = q.link.ifi_change = IFF_UP;
     add_text(&q, IFLA_IFNAME, name);
     info = add(&q, IFLA_LINKINFO, NULL, 0);
     add_text(&q, IFLA_INFO_KIND, "bridge");
     close_nest(&q, info);
-    return talk(&q);
+    return talk(nl, &q);
 }
 
-int netlink_add_veth(const char *name, const char *bridge, const char *peer, pid_t pid)
+int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid)
 {
     struct request q;
     struct rtattr *info, *data, *other;
     struct ifinfomsg empty = {0};
-    unsigned master = bridge ? if_nametoindex(bridge) : 0;
     int32_t ns = pid;
 
     begin(&q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
     q.link.ifi_flags = q.link.ifi_change = IFF_UP;
     add_text(&q, IFLA_IFNAME, name);
-    if (master)
-        (void)add(&q, IFLA_MASTER, &master, sizeof master);
+    if (bridge)
+        (void)add(&q, IFLA_MASTER, &bridge, sizeof bridge);
     info = add(&q, IFLA_LINKINFO, NULL, 0);
     add_text(&q, IFLA_INFO_KIND, "veth");
     data = add(&q, IFLA_INFO_DATA, NULL, 0);
@@ -115,14 +268,143 @@ int netlink_add_veth(const char *name, const char *bridge, const char *peer, pid
     close_nest(&q, other);
     close_nest(&q, data);
     close_nest(&q, info);
-    return talk(&q);
+    return talk(nl, &q);
 }
 
-int netlink_delete(const char *name)
+int netlink_set_alias(int nl, const char *name, const char *alias)
+{
+    struct request q;
+
+    begin(&q, RTM_NEWLINK, 0);
+    add_text(&q, IFLA_IFNAME, name);
+    (void)add(&q, IFLA_IFALIAS, alias, strlen(alias));
+    return talk(nl, &q);
+}
+
+int netlink_set_port(int nl, const char *name, bool hairpin, bool isolated)
+{
+    struct request q;
+    struct rtattr *info, *data;
+    uint8_t turn = hairpin, apart = isolated;
+
+    begin(&q, RTM_NEWLINK, 0);
+    add_text(&q, IFLA_IFNAME, name);
+    info = add(&q, IFLA_LINKINFO, NULL, 0);
+    add_text(&q, IFLA_INFO_SLAVE_KIND, "bridge");
+    data = add(&q, IFLA_INFO_SLAVE_DATA, NULL, 0);
+    (void)add(&q, IFLA_BRPORT_MODE, &turn, sizeof turn);
+    (void)add(&q, IFLA_BRPORT_ISOLATED, &apart, sizeof apart);
+    close_nest(&q, data);
+    close_nest(&q, info);
+    return talk(nl, &q);
+}
+
+bool netlink_is_isolated(int nl, const char *name)
+{
+    struct request q;
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg link;
+        char room[16384];
+    } *m = mem_need(sizeof *m);
+    const struct rtattr *a = NULL;
+    bool is = false;
+    ssize_t n = 0;
+
+    begin(&q, RTM_GETLINK, 0);
+    q.head.nlmsg_flags &= (unsigned short)~NLM_F_ACK;
+    add_text(&q, IFLA_IFNAME, name);
+    if (ask(nl, &q) == 0)
+        do
+            n = recv(nl, m, sizeof *m, 0);
+        while (n < 0 && errno == EINTR);
+    if (n > (ssize_t)NLMSG_LENGTH(sizeof m->link) && m->head.nlmsg_type == RTM_NEWLINK) {
+        a = find(IFLA_RTA(&m->link), IFLA_PAYLOAD(&m->head), IFLA_LINKINFO);
+        a = find_in(find_in(a, IFLA_INFO_SLAVE_DATA), IFLA_BRPORT_ISOLATED);
+        is = a && RTA_PAYLOAD(a) == 1 && *(const uint8_t *)RTA_DATA(a) == 1;
+    }
+    free(m);
+    return is;
+}
+
+int netlink_up(int nl, const char *name)
+{
+    struct request q;
+
+    begin(&q, RTM_NEWLINK, 0);
+    q.link.ifi_flags = q.link.ifi_change = IFF_UP;
+    add_text(&q, IFLA_IFNAME, name);
+    return talk(nl, &q);
+}
+
+int netlink_add_address(int nl, int index, const struct netlink_address *a)
+{
+    struct request q;
+    size_t len = a->family == AF_INET ? 4 : 16;
+    int r;
+
+    begin_sized(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof q.address);
+    q.address = (struct ifaddrmsg){.ifa_family = (uint8_t)a->family,
+                                   .ifa_prefixlen = (uint8_t)a->prefix,
+                                   .ifa_flags = a->family == AF_INET6 ? IFA_F_NODAD : 0,
+                                   .ifa_scope = a->scope,
+                                   .ifa_index = (unsigned)index};
+    (void)add(&q, IFA_LOCAL, a->bytes, len);
+    (void)add(&q, IFA_ADDRESS, a->bytes, len);
+    if (a->family == AF_INET && a->prefix < 31) {
+        uint8_t all[4];
+        for (unsigned i = 0; i < 4; i++) {
+            unsigned bits = a->prefix > 8 * i ? a->prefix - 8 * i : 0;
+            all[i] = (uint8_t)(a->bytes[i] | (bits >= 8 ? 0 : 0xff >> bits));
+        }
+        (void)add(&q, IFA_BROADCAST, all, sizeof all);
+    }
+    r = talk(nl, &q);
+    return r == -EEXIST ? 0 : r;
+}
+
+int netlink_add_default(int nl, int index, const struct netlink_address *gateway)
+{
+    struct request q;
+
+    begin_sized(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof q.route);
+    q.route = (struct rtmsg){.rtm_family = (uint8_t)gateway->family,
+                             .rtm_table = RT_TABLE_MAIN,
+                             .rtm_protocol = RTPROT_STATIC,
+                             .rtm_scope = RT_SCOPE_UNIVERSE,
+                             .rtm_type = RTN_UNICAST};
+    (void)add(&q, RTA_GATEWAY, gateway->bytes, gateway->family == AF_INET ? 4 : 16);
+    (void)add(&q, RTA_OIF, &index, sizeof index);
+    return talk(nl, &q);
+}
+
+int netlink_move(int nl, int index, int ns_fd, const char *new_name)
+{
+    struct request q;
+
+    begin(&q, RTM_NEWLINK, 0);
+    q.link.ifi_index = index;
+    q.link.ifi_change = IFF_UP; /* down: a name changes only then on kernels before 6.2 */
+    (void)add(&q, IFLA_NET_NS_FD, &ns_fd, sizeof ns_fd);
+    add_text(&q, IFLA_IFNAME, new_name);
+    return talk(nl, &q);
+}
+
+int netlink_rename(int nl, int index, const char *name)
+{
+    struct request q;
+
+    begin(&q, RTM_NEWLINK, 0);
+    q.link.ifi_index = index;
+    add_text(&q, IFLA_IFNAME, name);
+    return talk(nl, &q);
+}
+
+int netlink_delete(int nl, const char *name)
 {
     struct request q;
 
     begin(&q, RTM_DELLINK, 0);
     add_text(&q, IFLA_IFNAME, name);
-    return talk(&q);
+    return talk(nl, &q);
 }

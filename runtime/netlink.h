@@ -1,10 +1,46 @@
-/* netlink.h - the four requests to rtnetlink that a bridge needs. Private to net.c. 0 or -errno. */
+/* netlink.h - what a network needs of rtnetlink (rtnetlink(7)). One socket from netlink_open, borrowed by every call; all
+ * return 0 or -errno. A change that was acknowledged is in force. No allocation but for netlink_links. Private to the
+ * runtime's net files. */
 #ifndef RUNTIME_NETLINK_H
 #define RUNTIME_NETLINK_H
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
-int netlink_add_bridge(const char *name);
-/* A pair: name here, enslaved to the bridge and up; peer in the network namespace of pid (0: ours). */
-int netlink_add_veth(const char *name, const char *bridge, const char *peer, pid_t pid);
-int netlink_delete(const char *name);
+struct netlink_link {
+    int index, master;
+    unsigned flags; /* IFF_... */
+    char name[16], alias[128];
+};
+/* An address of 4 (AF_INET) or 16 bytes with its prefix. */
+struct netlink_address {
+    int family;
+    uint8_t bytes[16];
+    unsigned prefix;
+    uint8_t scope; /* RT_SCOPE_... */
+};
+
+/* Socket in the network namespace of the caller; owner: caller. */
+int netlink_open(void);
+/* All interfaces; *ret is malloc'd, owner: caller. */
+int netlink_links(int nl, struct netlink_link **ret, unsigned *ret_n);
+/* Addresses of one interface, at most max of them; the number in *ret_n. */
+int netlink_addresses(int nl, int index, struct netlink_address *ret, unsigned max, unsigned *ret_n);
+/* Down. EEXIST: there is one of that name. */
+int netlink_add_bridge(int nl, const char *name);
+/* A pair: name here, a port of the bridge of that index (0: none) and up; peer in the network namespace of pid (0: ours). */
+int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid);
+int netlink_set_alias(int nl, const char *name, const char *alias);
+/* A port of a bridge: may it turn packets back to where they came from; is it kept apart from other isolated ports?
+ * Kernels before 4.18 take the second and do nothing: see netlink_is_isolated. */
+int netlink_set_port(int nl, const char *name, bool hairpin, bool isolated);
+bool netlink_is_isolated(int nl, const char *name);
+int netlink_up(int nl, const char *name);
+/* EEXIST counts as done. No duplicate address detection: these addresses are given by us. */
+int netlink_add_address(int nl, int index, const struct netlink_address *a);
+int netlink_add_default(int nl, int index, const struct netlink_address *gateway);
+/* Into the namespace of ns_fd, under another name. The kernel takes its addresses away. */
+int netlink_move(int nl, int index, int ns_fd, const char *new_name);
+int netlink_rename(int nl, int index, const char *name); /* one that is down */
+int netlink_delete(int nl, const char *name);
 #endif

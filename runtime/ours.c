@@ -23,7 +23,7 @@
 
 bool ours_path(const char *name, char *dst, size_t size)
 {
-    const char *guarded = getenv("LIMPET_EXE"); /* see cli_guard.c */
+    const char *guarded = getenv("LIMPET_EXE"); /* see guard.h */
     char own[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
     char *slash;

@@ -1,10 +1,15 @@
 /* spec.c - defaults of a container and the one gate that every spec passes. Pure. See spec.h. */
 #include "runtime/spec.h"
 
+#include "runtime/net_plan.h"
+#include <arpa/inet.h>
+
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+
+#include "runtime/net_plan.h"
 
 #define TMP_BYTES (16ULL << 20)
 #define SHM_BYTES (16ULL << 20)
@@ -246,17 +251,42 @@ static int check_net(const struct spec *s, struct err *err)
 {
     if ((unsigned)s->net >= SPEC_NET_COUNT_ || s->n_ports > COUNT_OF(s->ports))
         return err_set(err, ERR_INVALID, "network: unknown kind or too many ports");
-    if (s->n_ports > 0 && s->net != SPEC_NET_BRIDGE)
-        return err_set(err, ERR_INVALID, "ports: can only be published with the bridge network");
+    if (s->n_ports > 0 && s->net != SPEC_NET_BRIDGE && s->net != SPEC_NET_CNI)
+        return err_set(err, ERR_INVALID,
+                       "ports: can only be published with the bridge network or by CNI plugins");
+    if (s->net == SPEC_NET_CNI && !s->net_name)
+        return err_set(err, ERR_INVALID, "network: the name of the CNI network is missing");
+    if (s->net == SPEC_NET_BRIDGE && s->net_name && !net_plan_is_name(s->net_name))
+        return err_set(err, ERR_INVALID, "network: \"%.40s\" is no name of 1 to %d of [a-z0-9._-]",
+                       s->net_name, NET_NAME_BYTES);
     for (unsigned i = 0; i < s->n_ports; i++) {
-        if (s->ports[i].host == 0 || s->ports[i].container == 0)
+        const struct spec_port *p = &s->ports[i];
+        uint8_t address[16];
+        if (p->host == 0 || p->container == 0)
             return err_set(err, ERR_INVALID, "ports[%u]: 0 is no port", i);
+        if (spec_port_last(p) > 65535 || p->container + (spec_port_last(p) - p->host) > 65535 ||
+            p->count > LIM_PORT_RANGE)
+            return err_set(err, ERR_INVALID, "ports[%u]: the range ends above 65535 or has more than %d", i,
+                           LIM_PORT_RANGE);
+        if (p->host_ip && inet_pton(AF_INET, p->host_ip, address) != 1 &&
+            inet_pton(AF_INET6, p->host_ip, address) != 1)
+            return err_set(err, ERR_INVALID, "ports[%u]: host address \"%.46s\" is none", i, p->host_ip);
         for (unsigned j = 0; j < i; j++)
-            if (s->ports[i].host == s->ports[j].host && s->ports[i].udp == s->ports[j].udp)
-                return err_set(err, ERR_INVALID, "ports[%u]: host port %u is published twice", i,
-                               s->ports[i].host);
+            if (spec_ports_meet(p, &s->ports[j]))
+                return err_set(err, ERR_INVALID, "ports[%u]: host port %u is published twice", i, p->host);
     }
     return 0;
+}
+
+unsigned spec_port_last(const struct spec_port *p)
+{
+    return p->host + (p->count ? p->count - 1U : 0U);
+}
+
+bool spec_ports_meet(const struct spec_port *a, const struct spec_port *b)
+{
+    return a->udp == b->udp && a->host <= spec_port_last(b) && b->host <= spec_port_last(a) &&
+           (!a->host_ip || !b->host_ip || strcmp(a->host_ip, b->host_ip) == 0);
 }
 
 int spec_check(const struct spec *s, struct err *err)

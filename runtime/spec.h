@@ -24,6 +24,7 @@ enum spec_net {
     SPEC_NET_NONE, /* a namespace of its own, loopback only */
     SPEC_NET_HOST, /* the host's, or one that is joined */
     SPEC_NET_BRIDGE,
+    SPEC_NET_CNI, /* a namespace of its own, set up by CNI plugins of the host */
     SPEC_NET_COUNT_
 };
 
@@ -87,7 +88,8 @@ struct spec_mount {
 struct spec_port {
     uint16_t host, container;
     bool udp;
-    const char *host_ip; /* NULL: every address */
+    const char *host_ip; /* IPv4 or IPv6; NULL: every address */
+    uint16_t count;      /* so many ports from these on; 0: one */
 };
 struct spec_rlimit {
     int resource;
@@ -179,6 +181,8 @@ struct spec {
     int64_t boot_offset_s, monotonic_offset_s; /* a time namespace of its own */
     uint32_t boot_offset_ns, monotonic_offset_ns;
     enum spec_net net;
+    const char
+        *net_name; /* BRIDGE: the named network that it shares with others; NULL: kept apart. CNI: the list */
     struct spec_port ports[LIM_PORTS];
     unsigned n_ports;
     struct spec_mount mounts[SPEC_MOUNTS];
@@ -212,6 +216,9 @@ bool spec_cap_by_name(const char *name, unsigned *ret);
 const char *spec_cap_name(unsigned cap);
 /* The i-th mount option that config.json may have; NULL behind the last. */
 const char *spec_mount_option(unsigned i);
+/* The last host port of a range; do two ask for the same port of the same address? Pure. */
+unsigned spec_port_last(const struct spec_port *p);
+bool spec_ports_meet(const struct spec_port *a, const struct spec_port *b);
 /* Network and its namespace together. */
 void spec_set_net(struct spec *s, enum spec_net net);
 /* One range from id 0 on. */

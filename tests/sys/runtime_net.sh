@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# Networks of boxes: who reaches whom, published ports, IPv4 and IPv6, and that all of it goes, also after SIGKILL. The host here is a
+# network namespace of this test; "out" is another machine on its line. Nothing of the real host's network is touched.
+if [ -z "${NET_INNER:-}" ] && [ "$(id -u)" = 0 ]; then NET_INNER=1 exec unshare -n -m --propagation private "$0"; fi
+. "$SOURCE/tests/sys/lib.sh"
+[ "$(id -u)" = 0 ] || lib_skip "needs root"
+lib_need nft ip busybox python3
+NB=$BUILD/bin/net-box
+ip link set lo up
+{ mount --rbind /sys/fs/cgroup /mnt && mount -t sysfs sysfs /sys && mount --rbind /mnt /sys/fs/cgroup && umount -l /mnt; } || lib_skip "cannot make a view of its own"
+mount -t tmpfs tmpfs /run # a lock of our own
+lib_begin runtime_net
+export NET_BOX_GROUP=limpet-netbox-$$
+groups() { find /sys/fs/cgroup -depth -type d -path "*$NET_BOX_GROUP${1:-}" 2>/dev/null; }
+end_groups() { # of a box, or of all
+	local g p
+	for g in $(groups "$1"); do for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null; done; done
+	return 0
+}
+finish() { local rc=$?; set +e; end_groups '/*'; sleep 0.3; groups '*' | while read -r g; do rmdir "$g" 2>/dev/null; done; (exit $rc); lib_end; }
+trap finish EXIT
+ip link add "b$$" type bridge 2>/dev/null && ip link del "b$$" || lib_skip "no bridge in this kernel"
+nft list tables >/dev/null 2>&1 || lib_skip "no nftables in this kernel"
+
+# --- the other machine
+unshare -n sleep 1000 & OUT=$!
+LIB_PIDS+=("$OUT")
+lib_until 5 bash -c "[ \$(readlink /proc/$OUT/ns/net) != \$(readlink /proc/self/ns/net) ]" || die "no second namespace"
+out() { nsenter -t "$OUT" -n "$@"; }
+ip link add line type veth peer name line netns "$OUT"
+ip addr add 192.0.2.1/24 dev line && ip link set line up
+out ip addr add 192.0.2.2/24 dev line && out ip link set line up && out ip link set lo up
+HAS6=0
+if [ "$(cat /proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null)" = 0 ]; then
+	HAS6=1
+	ip addr add 2001:db8::1/64 dev line nodad && out ip addr add 2001:db8::2/64 dev line nodad
+fi
+cat >"$T/server.py" <<-'END'
+	# says from whom a connection comes: server.py PORT [udp]
+	import socket, sys
+	fam = socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET
+	udp = len(sys.argv) > 2
+	s = socket.socket(fam, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+	s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+	if fam == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+	s.bind(("", int(sys.argv[1])))
+	if not udp: s.listen(16)
+	while True:
+	    if udp:
+	        d, a = s.recvfrom(100); s.sendto(b"from " + a[0].encode(), a)
+	    else:
+	        c, a = s.accept(); c.sendall(b"from " + a[0].encode()); c.close()
+END
+cat >"$T/ask.py" <<-'END'
+	import socket, sys
+	t = socket.SOCK_DGRAM if len(sys.argv) > 3 else socket.SOCK_STREAM
+	for fam, kind, proto, _, a in socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), 0, t):
+	    s = socket.socket(fam, t); s.settimeout(1.5)
+	    try:
+	        s.connect(a)
+	        if len(sys.argv) > 3: s.send(b"x")
+	        d = s.recv(100).decode()
+	        print(d)
+	        sys.exit(0 if d else 1)
+	    except OSError as e: print(e)
+	sys.exit(1)
+END
+ask() { python3 "$T/ask.py" "$@" >"$T/said" 2>&1; }
+oask() { out python3 "$T/ask.py" "$@" >"$T/said" 2>&1; }
+nsenter -t "$OUT" -n python3 "$T/server.py" 7000 & LIB_PIDS+=("$!")
+nsenter -t "$OUT" -n python3 "$T/server.py" 7001 udp & LIB_PIDS+=("$!")
+python3 "$T/server.py" 7500 & LIB_PIDS+=("$!") # a service of the host itself, on all its addresses
+
+ROOT=$T/root
+image_root "$ROOT" && mkdir "$ROOT/run"
+# each box answers with its name
+cat >"$ROOT/bin/app" <<-'END'
+	#!/bin/sh
+	for p in 80 8000 8001 8002; do (while :; do echo "$1 $p" | nc -l -p $p >/dev/null; done) & done
+	wait
+END
+chmod 755 "$ROOT/bin/app"
+declare -A BOX_IN=() BOX_PID=() BOX_IP=() BOX_IP6=() BOX_KEEPER=()
+box() { # ID NETWORK [-p ...]
+	local id=$1 net=$2; shift 2
+	mkfifo "$T/in-$id" 2>/dev/null || true
+	"$NB" run "$ROOT" "$id" "$net" "$@" -- /bin/app "$id" <"$T/in-$id" >"$T/out-$id" 2>"$T/err-$id" &
+	BOX_KEEPER[$id]=$!
+	LIB_PIDS+=("$!")
+	exec {fd}>"$T/in-$id"
+	BOX_IN[$id]=$fd
+	lib_until 20 bash -c "[ -s '$T/out-$id' ] || ! kill -0 ${BOX_KEEPER[$id]}"
+	[ -s "$T/out-$id" ] || { exec {fd}>&-; wait "${BOX_KEEPER[$id]}"; return 1; }
+	read -r BOX_PID[$id] BOX_IP[$id] BOX_IP6[$id] STATE WHY <"$T/out-$id"
+}
+unbox() { echo >&"${BOX_IN[$1]}"; wait "${BOX_KEEPER[$1]}" || fail "end of $1: $(cat "$T/err-$1")"; }
+inside() { local id=$1; shift; nsenter -t "${BOX_PID[$id]}" -n "$@"; }
+iask() { local id=$1; shift; inside "$id" python3 "$T/ask.py" "$@" >"$T/said" 2>&1; }
+said() { grep -q "$1" "$T/said"; }
+picture() {
+	ip -o link | awk '{print "link", $2}'
+	nft list tables
+	ip route
+	ip -6 route 2>/dev/null | awk '$1 != "multicast"'
+	cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/line/accept_ra 2>/dev/null
+}
+picture >"$T/picture"
+same() { picture >"$T/now"; if diff "$T/picture" "$T/now" >"$T/diff"; then ok "$1"; else fail "$1: $(cat "$T/diff")"; fi; }
+
+# --- ways out, published ports
+box web bridge -p 8080:80 -p 9000-9002:8000 -p 8181:81/udp -p 8090:80@127.0.0.1 || die "web: $(cat "$T/err-web")"
+[ "$STATE" = enforced ] && ok "web at ${BOX_IP[web]} ${BOX_IP6[web]}: $STATE $WHY" || die "network $STATE: $WHY"
+lib_until 10 ask "${BOX_IP[web]}" 80 || die "the app does not answer: $(cat "$T/said")"
+iask web 192.0.2.2 7000 && said 'from .*192.0.2.1' && ok "way out by IPv4, behind the host's address" || fail "way out: $(cat "$T/said")"
+iask web 192.0.2.2 7001 udp && ok "UDP too" || fail "UDP out: $(cat "$T/said")"
+for at in 127.0.0.1 192.0.2.1 10.88.77.1; do
+	ask $at 8080 && said 'web 80' && ok "published port from the host at $at" || fail "host to $at:8080: $(cat "$T/said")"
+done
+oask 192.0.2.1 8080 && said 'web 80' && ok "published port from another machine" || fail "out: $(cat "$T/said")"
+for p in 9000 9001 9002; do
+	oask 192.0.2.1 $p && said "web $((p - 1000))" && ok "port $p of a range" || fail "range $p: $(cat "$T/said")"
+done
+oask 192.0.2.1 9003 && fail "9003 is not of the range" || ok "and not the next one"
+nsenter -t "${BOX_PID[web]}" -n python3 "$T/server.py" 81 udp & UDP=$!
+LIB_PIDS+=("$UDP")
+lib_until 5 ask "${BOX_IP[web]}" 81 udp
+oask 192.0.2.1 8181 udp && said 'from' && ok "published UDP port" || fail "UDP port: $(cat "$T/said")"
+ask 127.0.0.1 8090 && said 'web 80' && ok "published on 127.0.0.1" || fail "127.0.0.1:8090: $(cat "$T/said")"
+oask 192.0.2.1 8090 && fail "8090 is open to others" || ok "and there alone"
+out ip route add 10.88.77.0/24 via 192.0.2.1
+oask "${BOX_IP[web]}" 80 && fail "a neighbour that knows the way reaches what is not published" || ok "no way in but what is published"
+out ip route del 10.88.77.0/24 via 192.0.2.1
+if [ $HAS6 = 1 ]; then
+	case ${BOX_IP6[web]} in fd6c:*) ok "an IPv6 address" ;; *) fail "IPv6 address: ${BOX_IP6[web]}" ;; esac
+	iask web 2001:db8::2 7000 && said 'from 2001:db8::1' && ok "way out by IPv6" || fail "IPv6 out: $(cat "$T/said")"
+	inside web python3 -c 'import socket; s=socket.socket(socket.AF_INET6); s.close()'
+	[ "$(cat /proc/sys/net/ipv6/conf/line/accept_ra)" = 2 ] && ok "the host goes on listening to router advertisements" || fail "accept_ra $(cat /proc/sys/net/ipv6/conf/line/accept_ra)"
+fi
+
+# --- who does not reach whom
+iask web 10.88.77.1 7500 && fail "a box reaches a service of the host" || ok "the host's own services are closed to boxes"
+iask web 192.0.2.1 7500 && fail "a box reaches a service of the host by another address" || ok "on all its addresses"
+oask 192.0.2.1 7500 && ok "control: others reach it" || fail "control: $(cat "$T/said")"
+box db bridge || die "db: $(cat "$T/err-db")"
+lib_until 10 ask "${BOX_IP[db]}" 80 && ok "control: the host reaches db" || fail "db does not answer"
+iask web "${BOX_IP[db]}" 80 && fail "web reaches db" || ok "boxes of the bridge are kept apart"
+inside web ip route replace "${BOX_IP[db]}" via 10.88.77.1 # not on the line but by way of the host
+iask web "${BOX_IP[db]}" 80 && fail "web reaches db by way of the host" || ok "also by way of the host"
+[ $HAS6 = 0 ] || { iask web "${BOX_IP6[db]}" 80 && fail "web reaches db by IPv6" || ok "also by IPv6"; }
+iask db 10.88.77.1 8080 && said 'web 80' && ok "what is published is there for the other box" || fail "db to 8080: $(cat "$T/said")"
+iask web 10.88.77.1 8080 && said 'web 80' && ok "and for the one that publishes it" || fail "web to itself: $(cat "$T/said")"
+
+# --- named networks
+box a bridge:shop || die "a: $(cat "$T/err-a")"
+box b bridge:shop || die "b: $(cat "$T/err-b")"
+box c bridge:other || die "c: $(cat "$T/err-c")"
+lib_until 10 iask a "${BOX_IP[b]}" 80 && said 'b 80' && ok "two boxes of network shop: ${BOX_IP[a]} reaches ${BOX_IP[b]}" || fail "a to b: $(cat "$T/said")"
+iask b "${BOX_IP[a]}" 80 && said 'a 80' && ok "and back" || fail "b to a: $(cat "$T/said")"
+for pair in "a c" "c a" "a web" "web a" "c web"; do
+	read -r x y <<<"$pair"
+	iask "$x" "${BOX_IP[$y]}" 80 && fail "$x reaches $y" || ok "$x does not reach $y"
+done
+iask a 10.88.77.1 8080 && said 'web 80' && ok "a reaches what web publishes" || fail "a to 8080: $(cat "$T/said")"
+iask a 192.0.2.2 7000 && ok "and the world" || fail "a out: $(cat "$T/said")"
+box d bridge:shop-is-too-long && fail "a name of 16 bytes" || { grep -q 'no name of 1 to 12' "$T/err-d" && ok "long names are refused" || fail "$(cat "$T/err-d")"; }
+
+# --- joined, and a port that is taken
+box j "join:${BOX_PID[web]}" || die "j: $(cat "$T/err-j")"
+[ "$(readlink "/proc/${BOX_PID[j]}/ns/net")" = "$(readlink "/proc/${BOX_PID[web]}/ns/net")" ] && ok "joined: the same network" || fail "join"
+box k bridge -p 9001:80 && fail "9001 twice" || { grep -q "9001 is published by the box at ${BOX_IP[web]}" "$T/err-k" && ok "a port within a range of another is refused by name" || fail "$(cat "$T/err-k")"; }
+
+for id in a b; do unbox $id; done
+ip link show lp-shop >/dev/null 2>&1 && fail "lp-shop is left" || ok "the last box of shop takes its bridge along"
+lib_stop "$UDP" # it holds web's network
+for id in c j db web; do unbox $id; done
+same "links, tables, routes and forwarding are as before"
+
+# --- killed at any instant: two at once, then the sweep of the next agent
+mkfifo "$T/never" && exec 9<>"$T/never"
+for round in $(seq "${NET_ROUNDS:-12}"); do
+	for id in x y; do
+		"$NB" run "$ROOT" $id bridge:$([ $((round % 2)) = 0 ] && echo shop || echo "n$id") -p 85${round}:80 -- /bin/sleep 60 <&9 >/dev/null 2>&1 & eval "K$id=$!"
+	done
+	sleep "0.$(printf %03d $((RANDOM % 120)))"
+	kill -KILL "$Kx" "$Ky" 2>/dev/null || true
+	wait "$Kx" "$Ky" 2>/dev/null || true
+	for id in x y; do
+		end_groups "/$id"
+		"$NB" clean $id - bridge >>"$T/log/clean" 2>&1
+	done
+	lib_until 5 bash -c '! ls /sys/class/net | grep -q "^limpet[1-9]"' || fail "a veth stays"
+	"$NB" sweep || fail "sweep"
+	picture >"$T/now"
+	diff "$T/picture" "$T/now" >"$T/diff" || { fail "round $round: $(cat "$T/diff")"; break; }
+done
+same "$round rounds of SIGKILL at random instants leave nothing after a sweep"

@@ -223,19 +223,21 @@ static void keep_devices(struct cgroup_list *list)
  * no nodes. */
 static void warn_plain(const struct cli *c, const struct cgroup_list *list)
 {
-    char text[700] = "", one[256];
+    char text[500] = "", one[256], all[700];
 
     for (unsigned i = 0; i < list->n; i++) {
         size_t at = strlen(text);
         if (cgroup_list_warning(list, i, one, sizeof one))
-            (void)str_fmt(text + at, sizeof text - at - 200, "%s%s", at ? ", " : "", list->list[i].field);
+            (void)str_fmt(text + at, sizeof text - at, "%s%s", at ? ", " : "", list->list[i].field);
     }
     if (!text[0])
         return;
-    (void)strcat(
-        text, ": not enforced, this user may make no control group for them. One that is delegated would do: "
-              "systemd-run --user --scope -p Delegate=yes limpet ...");
-    cli_warn(c, text);
+    (void)str_fmt(
+        all, sizeof all,
+        "%s: not enforced, this user may make no control group for them. One that is delegated would do: "
+        "systemd-run --user --scope -p Delegate=yes limpet ...",
+        text);
+    cli_warn(c, all);
 }
 
 void cli_warn_limits(const struct cli *c, const struct cgroup_list *list)

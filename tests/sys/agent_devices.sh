@@ -110,7 +110,8 @@ fi
 lib_until 10 shows keep /dev/other b && ok "by major and minor" || fail "other: $(field apps.keep.devices)"
 
 # udev's links, or anybody's
-mkdir -p /dev/disk 2>/dev/null && { [ -d /dev/disk/by-id ] || { mkdir /dev/disk/by-id; MADE=/dev/disk/by-id; }; }
+for d in /dev/disk/by-id /dev/disk; do [ -d $d ] || MADE="${MADE:-} $d"; done # deepest first: so they go again
+mkdir -p /dev/disk/by-id
 ln -s "../../loop$B" "$LINK"
 echo change >"/sys/block/loop$B/uevent"
 lib_until 10 shows plain /dev/byid b && ok "by-id, made after the device, found at its next event" || fail "by-id: $(field apps.plain.devices)"

@@ -27,7 +27,8 @@ def groups():
 def processes():
     # a zombie whose parent is the machine's init goes when that looks
     def ours(p):
-        return T.encode() in read(f"/proc/{p}/cmdline") or read(f"/proc/{p}/cmdline").startswith(b"/inside")
+        said = read(f"/proc/{p}/cmdline")
+        return T.encode() in said or TAG.encode() in said
     return [p for p in os.listdir("/proc") if p.isdigit() and int(p) != os.getpid() and ours(p) and p not in KEEP]
 
 
@@ -59,7 +60,7 @@ def bundle():
         os.makedirs(f"{r}/{d}")
     shutil.copy(T + "/inside", r + "/inside")
     c = config()
-    c["process"]["args"] = ["/inside", "sleep", "600"]
+    c["process"]["args"] = ["/inside", "sleep", "600", TAG]
     c["linux"]["resources"]["pids"] = {"limit": 50}
     c["linux"]["resources"]["memory"] = {"limit": 16777216}
     with open(T + "/b/config.json", "w") as f:

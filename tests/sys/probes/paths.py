@@ -75,8 +75,10 @@ def a2_static(g):
 
 def a3_proc_sys(g):
     """/proc or /sys of the image is a link, to the host or to another folder."""
-    return tricks(g, None, [Trick(f"{n} -> {t}", TOKEN, None, link(t, n)) for n in ("proc", "sys")
-                            for t in (g.canary, "../../../../../../.." + g.canary, "/proc/1/root" + g.canary, "/data")])
+    seen = ["/inside", "token", " - proc ", " - sysfs "]  # what is not among the container's mounts was mounted outside
+    out = (g.canary, "../../../../../../.." + g.canary, "/proc/1/root" + g.canary)
+    return tricks(g, None, [Trick(f"{n} -> {t}", seen, None, link(t, n), bad=" missing") for n in ("proc", "sys") for t in out] +
+                  [Trick(f"{n} -> /data", TOKEN, None, link("/data", n)) for n in ("proc", "sys")])
 
 
 def a4_dev(g):
@@ -164,7 +166,7 @@ def a7_proc_writes(g):
     fake = g.canary
     def settings(c):
         c["process"]["oomScoreAdj"] = 500
-        c["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+        c["linux"]["sysctl"] = {"net.ipv4.ip_default_ttl": "77"}
     def over(dest, source, kind="bind"):
         def change(c):
             settings(c)

@@ -75,11 +75,11 @@ def a5(g):
 
 def a7(g):
     def change(c):
-        c["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+        c["linux"]["sysctl"] = {"net.ipv4.ip_default_ttl": "77"}
         c["process"]["oomScoreAdj"] = 500
-    r = g.bundle(["/inside", "token"], change) + "/rootfs"
+    r = g.bundle(["/inside", "token", " - proc "], change) + "/rootfs"
     os.symlink(g.canary, r + "/false")
-    return swap(r + "/proc", r + "/false"), lambda: tries(g, "ESCAPE")
+    return swap(r + "/proc", r + "/false"), lambda: tries(g, " missing")
 
 
 def a11(g):

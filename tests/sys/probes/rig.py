@@ -13,7 +13,7 @@ import time
 CAPS = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
 QUIET = ["nosuid", "noexec", "nodev"]
 SYSCTLS = ["kernel/core_pattern", "kernel/modprobe", "kernel/hostname", "kernel/domainname", "kernel/panic", "kernel/sysrq",
-           "kernel/poweroff_cmd", "net/ipv4/ip_forward", "net/ipv4/ip_unprivileged_port_start", "fs/suid_dumpable", "vm/overcommit_memory"]
+           "kernel/poweroff_cmd", "net/ipv4/ip_default_ttl", "net/ipv4/ip_unprivileged_port_start", "fs/suid_dumpable", "vm/overcommit_memory"]
 
 
 def config():
@@ -65,6 +65,8 @@ class Rig:
     def __init__(self, name, runtime, work, tools, tries):
         self.name, self.tries, self.tools = name, tries, tools
         self.T = os.path.join(work, name)
+        while os.path.exists(self.T):
+            self.T += "-again"
         os.makedirs(self.T + "/bin")
         self.runtime = shutil.copy(runtime, f"{self.T}/bin/{name}")  # what a container overwrites is this copy
         helper = os.path.join(os.path.dirname(runtime), "limpet-seccomp")
@@ -86,7 +88,7 @@ class Rig:
         shutil.rmtree(self.canary, ignore_errors=True)
         for d in ("pts", "shm", "in", "self/attr", "sys/net/ipv4", "sys/kernel"):
             os.makedirs(f"{self.canary}/{d}")
-        for f in ("ptmx", "null", "file", "console", "kcore", "self/attr/exec", "self/oom_score_adj", "sys/net/ipv4/ip_forward",
+        for f in ("ptmx", "null", "file", "console", "kcore", "self/attr/exec", "self/oom_score_adj", "sys/net/ipv4/ip_default_ttl",
                   "sys/kernel/core_pattern"):
             with open(f"{self.canary}/{f}", "w") as o:
                 o.write("precious\n")

@@ -214,6 +214,7 @@ static int load(int dir, const char *id, struct json_cur *doc, struct call *c, p
 {
     struct json_cur result;
     uint64_t pid = 0, start = 0;
+    char link[64];
     int r = read_json(dir, id, doc, err);
 
     if (r < 0)
@@ -226,7 +227,11 @@ static int load(int dir, const char *id, struct json_cur *doc, struct call *c, p
         return -(int)err->kind;
     if (json_get_object(doc, "result", JSON_OPTIONAL, &result, NULL) == 1)
         c->result = json_print(result.node, false);
-    *ret_pid = sys_proc_start((pid_t)pid) == start ? (pid_t)pid : 0;
+    (void)snprintf(c->netns, sizeof c->netns, "/proc/%d/ns/net", (int)pid);
+    *ret_pid =
+        sys_proc_start((pid_t)pid) == start && readlink(c->netns, link, sizeof link) > 0 ? (pid_t)pid : 0;
+    if (*ret_pid == 0) /* gone, or a zombie, which has none */
+        c->netns[0] = '\0';
     return 0;
 }
 
@@ -327,10 +332,6 @@ static int later(const char *command, const char *id, struct err *err)
     if (r == 0 && faccessat(dir, id, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
         return del ? 0 : err_set(err, ERR_NOTFOUND, "%s has no CNI network", id);
     if (r == 0 && (r = load(dir, id, &doc, &c, &pid, err)) == 0) {
-        if (pid > 0)
-            (void)snprintf(c.netns, sizeof c.netns, "/proc/%d/ns/net", (int)pid);
-        if (access(c.netns, F_OK) != 0)
-            c.netns[0] = '\0'; /* a zombie has none */
         r = run_list(&c, err);
         if (r == 0 && del)
             (void)unlinkat(dir, id, 0);

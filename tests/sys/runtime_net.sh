@@ -14,7 +14,7 @@ export NET_BOX_GROUP=limpet-netbox-$$
 groups() { find /sys/fs/cgroup -depth -type d -path "*$NET_BOX_GROUP${1:-}" 2>/dev/null; }
 end_groups() { # of a box, or of all
 	local g p
-	for g in $(groups "$1"); do for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null; done; done
+	for g in $(groups "$1"); do for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null || true; done; done
 	return 0
 }
 finish() { local rc=$?; set +e; end_groups '/*'; sleep 0.3; groups '*' | while read -r g; do rmdir "$g" 2>/dev/null; done; (exit $rc); lib_end; }
@@ -194,11 +194,13 @@ if [ -x /usr/lib/cni/bridge ] && command -v iptables >/dev/null && [ -d /etc/cni
 		lib_until 10 ask "${BOX_IP[p]}" 80
 		iask p 192.0.2.2 7000 && ok "CNI: way out" || fail "CNI out: $(cat "$T/said")"
 		oask 192.0.2.1 8300 && said 'p 80' && ok "CNI: published by portmap" || fail "portmap: $(cat "$T/said")"
+		unbox p
+		[ "$(leases)" = 0 ] && [ -z "$(ls /run/limpet-cni)" ] && ok "CNI: address and record are given back" || fail "CNI: $(leases) leases, $(ls /run/limpet-cni)"
+		box p cni:net1 # Debian's portmap fails CHECK of IPv6 ports where there is none: without ports
 		check "CNI: CHECK by all plugins" "$NB" check p
 		inside p ip addr flush dev eth0
 		"$NB" check p 2>"$T/err" && fail "CHECK sees nothing" || { grep -q 'CNI plugin bridge: CHECK' "$T/err" && ok "CNI: CHECK sees a lost address, and names the plugin" || fail "CHECK: $(cat "$T/err")"; }
 		unbox p
-		[ "$(leases)" = 0 ] && [ -z "$(ls /run/limpet-cni)" ] && ok "CNI: address and record are given back" || fail "CNI: $(leases) leases, $(ls /run/limpet-cni)"
 	else fail "p: $(cat "$T/err-p")"; fi
 	box p cni:net2 && fail "net2" || { grep -q 'no-such-plugin is not in' "$T/err-p" && [ "$(leases)" = 0 ] && ok "CNI: a missing plugin is named, and what was added is undone" || fail "net2: $(cat "$T/err-p"), $(leases) leases"; }
 	box p cni:net3 && fail "net3" || { grep -q 'CNI plugin vlan: ADD' "$T/err-p" && [ "$(leases)" = 0 ] && ok "CNI: a failing plugin is named: $(grep -o 'CNI plugin.*' "$T/err-p")" || fail "net3: $(cat "$T/err-p"), $(leases) leases"; }

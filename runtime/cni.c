@@ -169,7 +169,8 @@ static int run_list(struct call *c, struct err *err)
     for (unsigned i = 0; i < n && (r == 0 || back); i++) {
         struct json_cur p = json_at(&plugins, back ? n - 1 - i : i);
         int one = run_plugin(c, &p, r == 0 ? err : NULL);
-        r = r == 0 ? one : r;
+        if (!(back && one == -ERR_NOTFOUND)) /* one that is not there cannot be told, today or later */
+            r = r == 0 ? one : r;
     }
     return r;
 }

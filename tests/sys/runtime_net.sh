@@ -210,7 +210,7 @@ if [ -x /usr/lib/cni/bridge ] && command -v iptables >/dev/null && [ -d /etc/cni
 		end_groups /q; sleep 0.3
 		[ "$(leases)" = 1 ] || fail "control: $(leases) leases"
 		"$NB" sweep
-		[ "$(leases)" = 0 ] && [ -z "$(ls /run/limpet-cni)" ] && ok "CNI: DEL by who comes after a crash" || fail "CNI after a crash: $(leases) leases"
+		[ "$(leases)" = 0 ] && [ ! -e /run/limpet-cni/q ] && ok "CNI: DEL by who comes after a crash" || fail "CNI after a crash: $(leases) leases"
 	fi
 	ip link del cni-t 2>/dev/null || true # the plugin leaves its bridge, forwarding and empty chains
 	echo 0 >/proc/sys/net/ipv4/ip_forward

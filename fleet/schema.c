@@ -215,6 +215,36 @@ static int check_ports(const struct json_cur *apps, unsigned at, struct err *err
     return 0;
 }
 
+static bool is_usb(const char *s)
+{
+    return strlen(s) == 9 && s[4] == ':' && strspn(s, "0123456789abcdefABCDEF") == 4 &&
+           strspn(s + 5, "0123456789abcdefABCDEF") == 4;
+}
+
+/* What an app's devices say together. */
+static int check_devices(const struct json_cur *app, struct err *err)
+{
+    struct json_cur list, match, value;
+
+    if (!doc_get(app, "devices", &list))
+        return 0;
+    for (unsigned i = 0; i < json_len(&list); i++) {
+        struct json_cur d = json_at(&list, i);
+        const char *path = doc_str(&d, "path", "");
+        if (strncmp(path, "/dev/", 5) != 0 || !path[5] || path[strlen(path) - 1] == '/')
+            return json_fail(&d, err, ERR_INVALID, "path: \"%.60s\" is not below /dev", path);
+        if (strcmp(doc_str(&d, "on_remove", ""), "stop") == 0 && !doc_bool(&d, "required"))
+            return json_fail(&d, err, ERR_INVALID, "on_remove: \"stop\" is for a device that is required");
+        if (!doc_get(&d, "match", &match))
+            continue;
+        if (doc_get(&match, "minor", &value) && !doc_get(&match, "major", &value))
+            return json_fail(&match, err, ERR_INVALID, "minor: only with major");
+        if (doc_get(&match, "usb", &value) && !is_usb(doc_str(&match, "usb", "")))
+            return json_fail(&value, err, ERR_INVALID, "is not like \"0403:6001\"");
+    }
+    return 0;
+}
+
 int schema_check_whole(const struct json_cur *root, struct err *err)
 {
     struct json_cur apps, target, rollout, device, value;
@@ -235,7 +265,8 @@ int schema_check_whole(const struct json_cur *root, struct err *err)
         if (doc_get(&app, "read_only", &value) && !doc_bool(&app, "read_only"))
             return json_fail(&value, err, ERR_INVALID,
                              "false is not possible yet; mount a tmpfs or a volume");
-        if (check_network(&apps, i, err) < 0 || check_ports(&apps, i, err) < 0)
+        if (check_devices(&app, err) < 0 || check_network(&apps, i, err) < 0 ||
+            check_ports(&apps, i, err) < 0)
             return -(int)err->kind;
     }
     return 0;

@@ -14,6 +14,8 @@ static const char *const switch_words[] = {"required", "best-effort", "off", NUL
 static const char *const net_words[] = {"none", "host", "bridge", "cni", "app:NAME", NULL};
 static const char *const protocol_words[] = {"tcp", "udp", NULL};
 static const char *const mount_words[] = {"tmpfs", "volume", NULL};
+static const char *const access_words[] = {"rw", "r", "w", NULL};
+static const char *const remove_words[] = {"keep", "restart", "stop", NULL};
 static const char *const restart_words[] = {"always", "on-failure", "no", NULL};
 static const char *const action_words[] = {"restart", "none", NULL};
 static const char *const signal_words[] = {"TERM", "INT",  "QUIT",  "HUP", "USR1",
@@ -117,6 +119,36 @@ static const struct rule mount_rules[] = {
     {.key = "target", .type = RULE_PATH, .need = JSON_REQUIRED, .help = "folder in the container"},
     {.key = "size_bytes", .type = RULE_NUMBER, .min = 4096, .max = 1ULL << 40, .help = "of a tmpfs (1 MiB)"},
     {.key = "read_only", .type = RULE_BOOL, .help = "false by default"},
+    END};
+static const struct rule match_rules[] = {
+    {.key = "by-id",
+     .type = RULE_TEXT,
+     .one_of = 1,
+     .max = 255,
+     .help = "link in /dev/*/by-id, or a USB serial number's"},
+    {.key = "by-path",
+     .type = RULE_TEXT,
+     .one_of = 1,
+     .max = 255,
+     .help = "link in /dev/*/by-path, or path of sysfs"},
+    {.key = "usb", .type = RULE_TEXT, .one_of = 1, .max = 9, .help = "vendor:product, like 0403:6001"},
+    {.key = "major", .type = RULE_NUMBER, .one_of = 1, .min = 1, .max = 4095, .help = "number of the driver"},
+    {.key = "minor", .type = RULE_NUMBER, .max = (1 << 20) - 1, .help = "with major: any by default"},
+    {.key = "subsystem", .type = RULE_TEXT, .max = 64, .help = "tty, block, usb (raw), ...: any by default"},
+    END};
+static const struct rule device_rules[] = {
+    {.key = "match",
+     .type = RULE_OBJECT,
+     .need = JSON_REQUIRED,
+     .members = match_rules,
+     .help = "which one, by what stays the same of it"},
+    {.key = "path", .type = RULE_PATH, .need = JSON_REQUIRED, .help = "in the container, below /dev"},
+    {.key = "access", .type = RULE_WORD, .words = access_words, .help = "rw by default"},
+    {.key = "required", .type = RULE_BOOL, .help = "the app starts only with it (false)"},
+    {.key = "on_remove",
+     .type = RULE_WORD,
+     .words = remove_words,
+     .help = "keep (default), restart, stop (with required): when it goes"},
     END};
 static const struct rule restart_rules[] = {
     {.key = "policy",
@@ -238,6 +270,12 @@ static const struct rule app_rules[] = {
      .max = LIM_MOUNTS,
      .members = mount_rules,
      .help = "writable places"},
+    {.key = "init", .type = RULE_BOOL, .help = "limpet-init as first process: signals, orphans (false)"},
+    {.key = "devices",
+     .type = RULE_OBJECTS,
+     .max = LIM_DEVICES,
+     .members = device_rules,
+     .help = "devices of the host, also those that come and go"},
     {.key = "restart", .type = RULE_OBJECT, .members = restart_rules, .help = "when it ends"},
     {.key = "health", .type = RULE_OBJECT, .members = health_rules, .help = "how to know that it works"},
     {.key = "stop", .type = RULE_OBJECT, .members = stop_rules, .help = "how to end it"},

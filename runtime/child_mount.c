@@ -463,8 +463,60 @@ int child_op_seal_root(struct child *c, const struct op *op, struct err *err)
     return 0;
 }
 
+/* A line of mountinfo: where the mount is. */
+static bool field_five(const char *line, char *dst, size_t size)
+{
+    for (int i = 0; i < 4; i++)
+        line += strcspn(line, " ") + (strchr(line, ' ') != NULL);
+    return str_fmt(dst, size, "%.*s", (int)strcspn(line, " "), line);
+}
+
+/* Without pivot_root the host's tree stays below ours, and with it whole views of procfs and sysfs, for which the kernel
+ * lets a user namespace inside mount them anew, without our masks. So what of them is not the container's goes. A user
+ * namespace may not take off the host's mounts: there, they are covered. */
+static int hide_kernel_views(struct child *c, struct err *err)
+{
+    AUTO_FD int fd = openat(c->proc_fd, "self/mountinfo", O_RDONLY | O_CLOEXEC);
+    FILE *f = fd >= 0 ? fdopen(fd, "re") : NULL;
+    char line[2 * LIM_PATH_BYTES], root[LIM_PATH_BYTES], link[CHILD_FD_TEXT], at[LIM_PATH_BYTES];
+    ssize_t len = readlinkat(c->proc_fd, child_fd_text(c->root_fd, link), root, sizeof root - 1);
+
+    if (!f || len <= 0) {
+        if (f)
+            (void)fclose(f), fd = -1;
+        return err_set(err, ERR_IO, "mountinfo cannot be read");
+    }
+    (void)steal_fd(&fd);
+    while (fgets(line, sizeof line, f)) {
+        const char *type = strstr(line, " - ");
+        if (!type || (strncmp(type, " - proc ", 8) != 0 && strncmp(type, " - sysfs ", 9) != 0))
+            continue;
+        if (!field_five(line, at, sizeof at) ||
+            (strncmp(at, root, (size_t)len) == 0 && (at[len] == '/' || at[len] == '\0')))
+            continue;
+        if (umount2(at, MNT_DETACH | UMOUNT_NOFOLLOW) != 0)
+            (void)mount("tmpfs", at, "tmpfs", MS_RDONLY, "size=4k,nr_inodes=2");
+    }
+    (void)fclose(f);
+    return 0;
+}
+
+/* pivot_root is refused where the host's root is an initramfs (EINVAL), and where the caller asked for that. */
+static int move_root(struct child *c, struct err *err)
+{
+    int r = hide_kernel_views(c, err);
+
+    if (r < 0)
+        return r;
+    if (fchdir(c->root_fd) != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0)
+        return err_errno(err, errno, "move the root");
+    return 0;
+}
+
 int child_op_pivot(struct child *c, const struct op *op, struct err *err)
 {
+    int r;
+
     (void)op;
     if (fchdir(c->root_fd) != 0)
         return err_errno(err, errno, "rootfs");
@@ -472,9 +524,10 @@ int child_op_pivot(struct child *c, const struct op *op, struct err *err)
         /* the old root lies on top of the new one now: take it off */
         if (umount2(".", MNT_DETACH) != 0)
             return err_errno(err, errno, "detach the host's tree");
-    } else if ((!c->no_pivot && errno != EINVAL) || mount(".", "/", NULL, MS_MOVE, NULL) != 0 ||
-               chroot(".") != 0) {
-        return err_errno(err, errno, "pivot_root"); /* EINVAL: the host's root is an initramfs */
+    } else if (!c->no_pivot && errno != EINVAL) {
+        return err_errno(err, errno, "pivot_root");
+    } else if ((r = move_root(c, err)) < 0) {
+        return r;
     }
     return chdir("/") == 0 ? 0 : err_errno(err, errno, "/");
 }

@@ -1,5 +1,6 @@
 /* cli.c - bin/limpet: options and verbs. See cli.h. */
 #include "runtime/cli.h"
+#include "runtime/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -304,7 +305,7 @@ int main(int argc, char **argv)
     }
     r = parse(&c, argc, argv, &verb, &err);
     if (r == 0 && (verb->fn == cli_run || verb->fn == cli_create || verb->fn == cli_exec))
-        cli_guard(argv);
+        guard_self(argv);
     if (r == 0)
         r = verb->blind ? 0 : find_groups(&c, &err);
     if (r == 0)

@@ -96,8 +96,6 @@ void cli_bundle_done(struct cli_bundle *b);
 void cli_late_hooks(const struct cli *c, int dir_fd, const struct cli_state *s, enum spec_hook_kind kind);
 /* A unix socket that listens at this path. Owner of *ret_fd: caller. */
 int cli_connect(const char *path, const char *what, int *ret_fd, struct err *err);
-/* Go on as a program that nobody can overwrite from inside of a container: see cli_guard.c. */
-void cli_guard(char **argv);
 
 /* A terminal in the foreground, without --console-socket: ours is relayed to the container's. */
 struct cli_tty {

@@ -23,7 +23,7 @@
 
 bool ours_path(const char *name, char *dst, size_t size)
 {
-    const char *guarded = getenv("LIMPET_EXE"); /* see cli_guard.c */
+    const char *guarded = getenv("LIMPET_EXE"); /* see guard.h */
     char own[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
     char *slash;
@@ -95,7 +95,7 @@ int ours_open_init(int *ret_fd, struct err *err)
     int fd;
 
     if (ours_path("limpet-init", path, sizeof path))
-        exe = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        exe = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (exe < 0)
         return err_set(err, ERR_NOTFOUND,
                        "init: no " LIMPET_LIBEXECDIR "/limpet-init; install it, or do not ask for init");

@@ -15,8 +15,8 @@ loop() { # add|remove NUMBER
 		fcntl.ioctl(os.open("/dev/loop-control", os.O_RDWR), {"add": 0x4C80, "remove": 0x4C81}[sys.argv[1]], int(sys.argv[2]))
 	END
 }
-plug() { loop add "$1" && losetup "/dev/loop$1" "$T/disk$1"; }
-unplug() { losetup -d "/dev/loop$1" 2>/dev/null; lib_until 5 loop remove "$1"; }
+plug() { lib_until 5 loop add "$1" && lib_until 5 losetup "/dev/loop$1" "$T/disk$1"; }
+unplug() { losetup -d "/dev/loop$1" 2>/dev/null || true; lib_until 5 loop remove "$1"; }
 end() {
 	local rc=$? made=${MADE:-}
 	set +e
@@ -124,7 +124,7 @@ lib_until 10 again && ok "restart: it was started again" || fail "again: $(field
 ctl events -n 30 | grep -q device-gone && ok "told as an event" || fail "events: $(ctl events -n 30)"
 
 # core dies, and meanwhile the one comes and the other goes
-CORE=$(pgrep -P "$AGENT_PID" -f agentd-core | head -1)
+CORE=$(pgrep -P "$AGENT_PID" -f 'agentd: core' | head -n 1)
 kill -STOP "$AGENT_PID" # the keeper starts no new one yet
 kill -KILL "$CORE"
 plug $A

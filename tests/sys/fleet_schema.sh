@@ -57,6 +57,16 @@ bad "an unknown field of an app" '.apps[0].x = 1'
 bad "a name in capitals" '.apps[0].name = "Web"'
 bad "too little memory" '.apps[0].memory.max_bytes = 1'
 bad "a text for a number" '.apps[0].pids.max = "32"'
+DEVICE='.apps[0].devices = [{match: {usb: "0403:6001", subsystem: "tty"}, path: "/dev/modem", access: "rw", required: true, on_remove: "stop"}] | .apps[0].init = true'
+jq "$DEVICE" "$T/desired" >"$T/bad"
+check "control: a device and init, both take it" valid desired "$T/bad"
+check "control: fleetctl" fleetctl apply -f "$T/bad" -d dev-1 --dry-run >/dev/null 2>&1
+bad "a device outside of /dev" "$DEVICE | .apps[0].devices[0].path = \"/etc/modem\""
+bad "two ways to match" "$DEVICE | .apps[0].devices[0].match.major = 188"
+bad "no way to match" "$DEVICE | .apps[0].devices[0].match = {subsystem: \"tty\"}"
+bad "half a vendor" "$DEVICE | .apps[0].devices[0].match.usb = \"403:6001\""
+bad "a minor alone" "$DEVICE | .apps[0].devices[0].match.minor = 1"
+bad "stop for what is not required" "$DEVICE | .apps[0].devices[0].required = false"
 bad "two health checks" '.apps[0].health.tcp = {port: 1}'
 bad "no health check in health" '.apps[0].health |= del(.http)'
 bad "ports of the host's network" '.apps[0].network.mode = "host"'

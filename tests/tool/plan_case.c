@@ -1,6 +1,6 @@
 /* plan_case.c - one plan case from standard input: what is asked and what is true as lines of text, the plan
  * on standard output. candidate [verdict=V] [probation=MS] [boots=N]    then its apps:   app NAME HASH IMAGE
- * [restart=P] [health] [port] [net=APP] [tries=N] good                                              then its apps seen
+ * [restart=P] [health] [port] [net=APP] [tries=N] [lacks] [lacks-stop] good                                              then its apps seen
  * NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS]
  * [cannot_start=N] [by_us] job | garbage | scrub | window MS | fault KIND ROW AT | now MS HASH is one letter. IMAGE: no-release
  * no-manifest no-layers no-patch no-tree no-chunks not-installed installed. BOX: none running stopping. */
@@ -48,7 +48,7 @@ static uint64_t number(const char *line, const char *key, uint64_t otherwise)
     return v ? strtoull(v, NULL, 10) : otherwise;
 }
 
-static void read_app(const char *line, struct desired *d, enum image_state *states)
+static void read_app(const char *line, struct desired *d, enum image_state *states, struct lack *lacks)
 {
     char name[64], hash[8], image[32];
     if (!d || d->n == LIM_APPS || sscanf(line, "app %63s %7s %31s", name, hash, image) != 3)
@@ -64,6 +64,8 @@ static void read_app(const char *line, struct desired *d, enum image_state *stat
     w->net = w->net_name ? NET_APP : NET_NONE;
     w->health =
         (struct want_health){.kind = strstr(line, " health") ? HEALTH_HTTP : HEALTH_NONE, .restart = true};
+    if (strstr(line, " lacks")) /* a device that it requires */
+        lacks[d->n] = (struct lack){"/dev/x", strstr(line, " lacks-stop") != NULL};
     states[d->n++] = (enum image_state)word(images, IMAGE_STATE_COUNT_, image);
 }
 
@@ -110,7 +112,8 @@ int main(void)
             has_good = true;
             set = &good;
         } else if (strncmp(line, "app ", 4) == 0) {
-            read_app(line, set, set == &good ? seen.good_image : seen.candidate_image);
+            read_app(line, set, set == &good ? seen.good_image : seen.candidate_image,
+                     set == &good ? seen.good_lack : seen.candidate_lack);
         } else if (strncmp(line, "seen ", 5) == 0) {
             read_seen(line);
         } else if (sscanf(line, "fault %31s %u %lu", kind, &seen.fault.in_row,

@@ -152,9 +152,10 @@ def a6_console(g):
         r = with_terminal(g, link(t, *names))
         n += 1
         refused += not r.has("token")
-        what = g.changes(before, g.picture())
+        what = [x.removeprefix(g.canary + "/") for x in g.changes(before, g.picture())]
+        g.fresh_canary()
         if what:
-            return ESCAPED, f"{names[0]}: {', '.join(what)[:80]}"
+            return ESCAPED, f"{names[0]}: changed: {' '.join(what)[:80]}"
     return CONTAINED, f"{refused} of {n} refused"
 
 
@@ -273,7 +274,7 @@ def a13_users(g):
     i = g.start(["/inside", "sleep"], image=passwd("overflow"))
     if not i:
         return NO_START, "exec"
-    for u in ("4294967296", "4294967296:4294967296", "0x0", "-1", "1 ", "", "evil", "1:-1", "18446744073709551616", "00x"):
+    for u in ("4294967296", "4294967296:4294967296", "0x0", "-1", "1 ", "evil", "1:-1", "18446744073709551616", "00x"):
         x = g.call("exec", "--user", u, i, "/inside", "uid", timeout=10)
         if x.has("uid 0 0") or x.has("hangs"):
             r = ESCAPED, f"exec --user \"{u}\" {'hangs' if x.has('hangs') else 'is root'}"
@@ -287,8 +288,8 @@ def a14_names(g):
         return NO_START, "the control"
     before, bad, said = g.picture(), [], ""
     b = g.bundle(TOKEN)
-    for i in ("../out", "a/../../out", "..", ".", "/", "a/b", "a\nb", "", "-x", "a" * 5000):
-        r = g.call("run", "-b", b, "--", i) if i.startswith("-") else g.call("run", "-b", b, i)
+    for i in ("../out", "a/../../out", "..", ".", "/", "a/b", "a\nb", "", "a" * 5000):
+        r = g.call("run", "-b", b, i)
         said = r.reason()
         if r.has("token"):
             bad.append(i[:10])

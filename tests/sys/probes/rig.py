@@ -1,7 +1,6 @@
 """rig.py - what every probe stands on: bundles, runs of a runtime, canaries and pictures of the machine.
 
 A probe is honest only with its control: the same container without the trick must start and print its token under the same runtime."""
-import copy
 import hashlib
 import json
 import os
@@ -73,7 +72,15 @@ class Rig:
             shutil.copy(helper, self.T + "/bin/")
         self.root, self.n = self.T + "/state", 0
         self.canary = self.T + "/canary"
+        self.settings = {s: read("/proc/sys/" + s) for s in SYSCTLS if os.path.exists("/proc/sys/" + s)}
         self.fresh_canary()
+
+    def mend(self):
+        """After an escape: what was written to the machine is written back."""
+        for name, value in self.settings.items():
+            if value and read("/proc/sys/" + name) != value:
+                with open("/proc/sys/" + name, "wb") as f:
+                    f.write(value)
 
     def fresh_canary(self):
         shutil.rmtree(self.canary, ignore_errors=True)
@@ -176,11 +183,4 @@ class Rig:
 
     @staticmethod
     def changes(before, after):
-        return [str(k).replace("/", "/") for k in sorted(set(before) | set(after)) if before.get(k) != after.get(k)]
-
-
-def changed(c, **fields):
-    """A copy of a configuration's part with other fields."""
-    d = copy.deepcopy(c)
-    d.update(fields)
-    return d
+        return [k for k in sorted(set(before) | set(after)) if before.get(k) != after.get(k)]

@@ -20,6 +20,7 @@ def one(g, t):
     if t.after:
         t.after()
     wrong = [x[len(g.canary) + 1:] if x.startswith(g.canary) else x for x in g.changes(before, g.picture()) if x not in ("files", )]
+    g.mend()
     if wrong:
         return "changed: " + " ".join(wrong)[:80], False, r
     if r.has("ESCAPE"):

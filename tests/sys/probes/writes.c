@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "inside.h"
@@ -115,11 +117,15 @@ static int look(const char *path, const struct stat *st, int type, struct FTW *f
 
 int inside_sys(char **argv)
 {
+    struct statfs fs;
     int made;
 
     (void)argv;
     (void)nftw("/sys", look, 32, FTW_PHYS);
-    made = mkdir("/sys/fs/cgroup/limpet-probe", 0755);
+    /* a tmpfs there is the container's own */
+    made = statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type != TMPFS_MAGIC
+               ? mkdir("/sys/fs/cgroup/limpet-probe", 0755)
+               : -1;
     if (made == 0 || mkdir("/sys/kernel/config/limpet-probe", 0755) == 0)
         printf("ESCAPE a folder was made below /sys\n");
     if (made == 0)
@@ -159,33 +165,20 @@ int inside_cgroup(char **argv)
     return 0;
 }
 
-/* Nodes made under /tmp, and those of /dev, by number: memory, ports, disks, loop-control, fuse, kvm, tun ... */
+/* Nodes made under /tmp, and those of /dev, by number (tun and the console are left out, some runtimes give them): memory, ports, disks, loop-control, fuse, kvm ... */
 int inside_devices(char **argv)
 {
     static const struct {
         const char *name;
         mode_t type;
         unsigned major, minor;
-    } nodes[] = {{"mem", S_IFCHR, 1, 1},
-                 {"kmem", S_IFCHR, 1, 2},
-                 {"port", S_IFCHR, 1, 4},
-                 {"kmsg", S_IFCHR, 1, 11},
-                 {"tty1", S_IFCHR, 4, 1},
-                 {"console", S_IFCHR, 5, 1},
-                 {"loop-control", S_IFCHR, 10, 237},
-                 {"fuse", S_IFCHR, 10, 229},
-                 {"kvm", S_IFCHR, 10, 232},
-                 {"tun", S_IFCHR, 10, 200},
-                 {"vda", S_IFBLK, 254, 0},
-                 {"sda", S_IFBLK, 8, 0},
-                 {"mmcblk0", S_IFBLK, 179, 0},
-                 {"loop0", S_IFBLK, 7, 0},
-                 {"ram0", S_IFBLK, 1, 0},
-                 {"nvme", S_IFBLK, 259, 0},
-                 {"mtd0", S_IFCHR, 90, 0},
-                 {"i2c", S_IFCHR, 89, 0},
-                 {"watchdog", S_IFCHR, 10, 130},
-                 {"dri", S_IFCHR, 226, 0}};
+    } nodes[] = {
+        {"mem", S_IFCHR, 1, 1},     {"kmem", S_IFCHR, 1, 2},        {"port", S_IFCHR, 1, 4},
+        {"kmsg", S_IFCHR, 1, 11},   {"tty1", S_IFCHR, 4, 1},        {"loop-control", S_IFCHR, 10, 237},
+        {"fuse", S_IFCHR, 10, 229}, {"kvm", S_IFCHR, 10, 232},      {"vda", S_IFBLK, 254, 0},
+        {"sda", S_IFBLK, 8, 0},     {"mmcblk0", S_IFBLK, 179, 0},   {"loop0", S_IFBLK, 7, 0},
+        {"ram0", S_IFBLK, 1, 0},    {"nvme", S_IFBLK, 259, 0},      {"mtd0", S_IFCHR, 90, 0},
+        {"i2c", S_IFCHR, 89, 0},    {"watchdog", S_IFCHR, 10, 130}, {"dri", S_IFCHR, 226, 0}};
     char path[64];
     unsigned made = 0;
 

@@ -1,4 +1,4 @@
-/* cli_guard.c - a program of ours that enters containers must not be writable from there: a container whose program is
+/* guard.c - a program of ours that enters containers must not be writable from there: a container whose program is
  * /proc/self/exe, or a script whose interpreter is that, gets hold of our file, and as root of the host it could
  * overwrite it (CVE-2019-5736). So we go on from a read-only detached mount of our own file; where that cannot be made,
  * from a sealed copy in memory. On a read-only file system nothing is needed. */
@@ -9,10 +9,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "runtime/cli.h"
+#include "platform/limits.h"
+#include "platform/mem.h"
+#include "runtime/guard.h"
 #include "runtime/ours.h"
 
-void cli_guard(char **argv)
+void guard_self(char **argv)
 {
     AUTO_FD int exe = openat(AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC);
     AUTO_FD int held = -1;

@@ -20,6 +20,7 @@
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/box_priv.h"
+#include "runtime/cni.h"
 #include "runtime/enter.h"
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
@@ -242,8 +243,10 @@ static int prepare_child(struct launch *l, struct err *err)
     raise_limits(l);
     if ((r = set_ids(l, err)) != 0 || (r = set_oom(l, err)) < 0)
         return r;
-    if (l->spec.net == SPEC_NET_BRIDGE) {
-        if ((r = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
+    if (l->spec.net == SPEC_NET_BRIDGE || l->spec.net == SPEC_NET_CNI) {
+        r = l->spec.net == SPEC_NET_CNI ? cni_add(l->pid, &l->spec, &l->net, err)
+                                        : net_attach(l->pid, &l->spec, &l->net, err);
+        if (r < 0)
             return r;
         l->rep.network = l->net.nat;
     }
@@ -331,7 +334,9 @@ static void undo(struct launch *l)
         (void)close(l->pidfd);
     l->pid = 0;
     l->pidfd = -1;
-    if (l->net.address[0])
+    if (l->spec.net == SPEC_NET_CNI)
+        (void)cni_del(l->spec.id, NULL);
+    else if (l->net.address[0])
         (void)net_detach(l->spec.id, l->net.address, NULL);
     l->net = (struct net_box){0};
 }
@@ -391,8 +396,10 @@ static int release_child(struct launch *l, struct err *err)
     struct child_go go = {.pid = l->pid};
     int r;
 
-    memcpy(go.address, l->net.address, sizeof go.address);
-    memcpy(go.address6, l->net.address6, sizeof go.address6);
+    if (l->spec.net == SPEC_NET_BRIDGE) { /* plugins have given theirs already */
+        memcpy(go.address, l->net.address, sizeof go.address);
+        memcpy(go.address6, l->net.address6, sizeof go.address6);
+    }
     if (write(l->go[1], &go, sizeof go) != sizeof go)
         return err_errno(err, errno, "release the child");
     r = wait_report(l, err);

@@ -208,11 +208,19 @@ static void set_limits(const struct want *w, struct spec *s)
 static void set_network(const struct want *w, struct spec *s)
 {
     static const enum spec_net modes[] = {
-        [NET_NONE] = SPEC_NET_NONE, [NET_HOST] = SPEC_NET_HOST, [NET_BRIDGE] = SPEC_NET_BRIDGE};
+        [NET_NONE] = SPEC_NET_NONE, [NET_HOST] = SPEC_NET_HOST, [NET_BRIDGE] = SPEC_NET_BRIDGE,
+        [NET_CNI] = SPEC_NET_CNI,   [NET_APP] = SPEC_NET_HOST, /* joined: start.c knows which */
+    };
     spec_set_net(s, modes[w->net]);
-    for (unsigned i = 0; i < w->n_ports; i++)
-        s->ports[s->n_ports++] =
-            (struct spec_port){w->ports[i].host, w->ports[i].container, w->ports[i].udp, w->ports[i].address};
+    s->net_name = w->net == NET_APP ? NULL : w->net_name;
+    for (unsigned i = 0; i < w->n_ports; i++) {
+        const struct want_port *p = &w->ports[i];
+        s->ports[s->n_ports++] = (struct spec_port){.host = p->host,
+                                                    .container = p->container,
+                                                    .udp = p->udp,
+                                                    .host_ip = p->address,
+                                                    .count = (uint16_t)(p->last - p->host + 1)};
+    }
 }
 
 int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spec *ret, struct err *err)

@@ -360,6 +360,16 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
 /* One more program in it, as its user, with its environment. x: stdio is the caller's, the rest is filled in. */
 int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t *ret_pid, struct err *err);
 
+/* names.c: /etc/hosts and /etc/resolv.conf of boxes */
+/* Paths of this app's files, in arena; NULL: it has none (the image's stays, or the host's network asks for none). */
+const char *names_hosts(struct core *c, const struct want *w, struct arena *arena);
+const char *names_resolv(struct core *c, const struct want *w, struct arena *arena);
+/* An app came or went: the hosts files of those that share its network tell so, in place. */
+void names_changed(struct core *c, const struct want *w);
+/* resolv.conf for boxes: search and options of the host's, name servers that can be reached from there. upstream: of the
+ * resolver that answers on the host's loopback; either may be "". Pure, malloc'd. */
+char *names_resolv_text(const char *host, const char *upstream);
+
 /* box_spec.c: fill spec from want and the image's config; strings go to arena. Pure but for looking up user
  * names in rootfs_fd. */
 struct box_spec_in {

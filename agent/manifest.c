@@ -13,11 +13,32 @@ static int check_apps(struct manifest_reader *r, const struct json_cur *apps, co
                 return json_fail(&c, r->err, ERR_INVALID, "name: \"%s\" is there twice", a->name);
             for (unsigned p = 0; p < a->n_ports; p++)
                 for (unsigned q = 0; q < b->n_ports; q++)
-                    if (a->ports[p].host == b->ports[q].host && a->ports[p].udp == b->ports[q].udp)
+                    if (a->ports[p].host <= b->ports[q].last && b->ports[q].host <= a->ports[p].last &&
+                        a->ports[p].udp == b->ports[q].udp)
                         return json_fail(&c, r->err, ERR_INVALID,
                                          "network.ports: host port %u is %s's already", a->ports[p].host,
                                          b->name);
         }
+    return 0;
+}
+
+/* Who uses the network of another app: that one is in the same manifest and has one of its own. */
+static int check_joins(struct manifest_reader *r, const struct json_cur *apps, const struct desired *d)
+{
+    for (unsigned i = 0; i < d->n; i++) {
+        const struct want *w = &d->apps[i], *other;
+        struct json_cur c = json_at(apps, i);
+        if (w->net != NET_APP)
+            continue;
+        other = desired_find(d, w->net_name);
+        if (!other || other == w)
+            return json_fail(&c, r->err, ERR_INVALID,
+                             "network.mode: \"app:%s\" is no other app of this manifest", w->net_name);
+        if (other->net == NET_APP || other->net == NET_HOST)
+            return json_fail(&c, r->err, ERR_INVALID,
+                             "network.mode: \"app:%s\" has no network of its own; name what it uses",
+                             w->net_name);
+    }
     return 0;
 }
 
@@ -35,7 +56,7 @@ static int read_apps(struct manifest_reader *r, const struct json_cur *root, str
         if (manifest_app(r, &c, &d->apps[i]) < 0)
             return -(int)r->err->kind;
     }
-    return check_apps(r, &a, d);
+    return check_apps(r, &a, d) < 0 || check_joins(r, &a, d) < 0 ? -(int)r->err->kind : 0;
 }
 
 static int read_target(struct manifest_reader *r, const struct json_cur *root, struct desired *d)

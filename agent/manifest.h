@@ -14,8 +14,10 @@
  *    "userns":"required|best-effort|off", "seccomp":"required|best-effort|off",
  *    "capabilities":["NET_BIND_SERVICE"], "read_only":true (default; false is refused until there is an upper layer),
  *    "image_privileges":"strip|refuse"   (set-id bits, extended attributes, device nodes of the image; default strip)
- *    "network":{"mode":"none|host|bridge",
- *               "ports":[{"host":8080,"container":80,"protocol":"tcp","address":"127.0.0.1"}]},
+ *    "network":{"mode":"none|host|bridge|cni|app:NAME",   app:NAME: that of another app of this manifest
+ *               "name":"shop",    bridge: shared with the apps that name it too (at most 12 bytes); cni: the list's name
+ *               "ports":[{"host":8000,"last":8010 (optional: a range),"container":80,"protocol":"tcp",
+ *                         "address":"127.0.0.1" or an IPv6 one}]},
  *    "mounts":[{"type":"tmpfs","target":"/data","size_bytes":1048576},
  *              {"type":"volume","name":"data","target":"/var/lib/x","read_only":false}],
  *    "init":true,                             limpet-init as first process: passes signals on, reaps (default false)
@@ -44,12 +46,13 @@
 enum policy_enforce { ENFORCE_BEST_EFFORT, ENFORCE_REQUIRED, ENFORCE_OFF };
 enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
 enum health_kind { HEALTH_NONE, HEALTH_EXEC, HEALTH_HTTP, HEALTH_TCP };
-enum net_mode { NET_NONE, NET_HOST, NET_BRIDGE };
+enum net_mode { NET_NONE, NET_HOST, NET_BRIDGE, NET_CNI, NET_APP };
 
 struct want_port {
     uint16_t host, container;
     bool udp;
-    const char *address; /* NULL: all */
+    const char *address; /* IPv4 or IPv6; NULL: all */
+    uint16_t last;       /* of a range of host ports; host: one port */
 };
 struct want_mount {
     bool volume;      /* else tmpfs */
@@ -104,6 +107,7 @@ struct want {
     bool read_only;
     bool refuse_privileges; /* of the image: set-id bits, extended attributes, devices; else left out */
     enum net_mode net;
+    const char *net_name; /* BRIDGE: the shared network, NULL: none; CNI: the list; APP: the app */
     struct want_port ports[LIM_PORTS];
     unsigned n_ports;
     struct want_mount mounts[LIM_MOUNTS];

@@ -1,4 +1,5 @@
 /* manifest_app.c - one app of a manifest: limits, network, mounts, restart, health ... */
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "agent/manifest_int.h"
@@ -8,7 +9,8 @@
 static const char *const privileges_names[] = {"strip", "refuse"};
 static const char *const enforce_names[] = {"best-effort", "required", "off"};
 static const char *const restart_names[] = {"no", "on-failure", "always"};
-static const char *const net_names[] = {"none", "host", "bridge"};
+static const char *const net_names[] = {
+    [NET_NONE] = "none", [NET_HOST] = "host", [NET_BRIDGE] = "bridge", [NET_CNI] = "cni"};
 static const char *const protocol_names[] = {"tcp", "udp"};
 static const char *const mount_names[] = {"tmpfs", "volume"};
 static const char *const action_names[] = {"none", "restart"};
@@ -102,40 +104,76 @@ static int read_caps(struct manifest_reader *r, const struct json_cur *app, stru
 
 static int read_port(struct manifest_reader *r, const struct json_cur *c, struct want_port *p)
 {
-    uint64_t host, container;
+    uint64_t host, container, last = 0;
     int protocol = 0;
     if (json_is_object(c, r->err) < 0 ||
         json_get_u64(c, "host", JSON_REQUIRED, 1, 65535, &host, r->err) < 0 ||
+        json_get_u64(c, "last", JSON_OPTIONAL, host, host + LIM_PORT_RANGE - 1, &last, r->err) < 0 ||
         json_get_u64(c, "container", JSON_REQUIRED, 1, 65535, &container, r->err) < 0 ||
         json_get_enum(c, "protocol", JSON_OPTIONAL, protocol_names, 2, &protocol, r->err) < 0)
         return -(int)ERR_INVALID;
     int rc = manifest_text(r, c, "address", JSON_OPTIONAL, &p->address);
-    unsigned q[4];
-    char end;
-    if (rc > 0 && (sscanf(p->address, "%3u.%3u.%3u.%3u%c", &q[0], &q[1], &q[2], &q[3], &end) != 4 ||
-                   q[0] > 255 || q[1] > 255 || q[2] > 255 || q[3] > 255))
-        return json_fail(c, r->err, ERR_INVALID, "address: \"%.40s\" is no IPv4 address", p->address);
+    uint8_t ip[16];
+    if (rc > 0 && inet_pton(AF_INET, p->address, ip) != 1 && inet_pton(AF_INET6, p->address, ip) != 1)
+        return json_fail(c, r->err, ERR_INVALID, "address: \"%.46s\" is no IPv4 or IPv6 address", p->address);
+    last = last ? last : host;
+    if (last > 65535 || container + (last - host) > 65535)
+        return json_fail(c, r->err, ERR_INVALID, "last: the range ends above 65535");
     if (rc < 0)
         return rc;
     p->host = (uint16_t)host;
     p->container = (uint16_t)container;
+    p->last = (uint16_t)last;
     p->udp = protocol == 1;
     return json_done(c, r->err);
+}
+
+/* A word, or "app:NAME". */
+static int read_mode(struct manifest_reader *r, const struct json_cur *o, struct want *w)
+{
+    const char *text;
+    int mode;
+    if (json_get_str(o, "mode", JSON_REQUIRED, LIM_NAME_BYTES + 4, &text, r->err) > 0 &&
+        strncmp(text, "app:", 4) == 0) {
+        if (!str_is_name(text + 4))
+            return json_fail(o, r->err, ERR_INVALID, "mode: \"%.68s\" names no app", text);
+        w->net = NET_APP;
+        return manifest_keep(r, text + 4, &w->net_name);
+    }
+    if (json_get_enum(o, "mode", JSON_REQUIRED, net_names, COUNT_OF(net_names), &mode, r->err) < 0)
+        return -(int)ERR_INVALID;
+    w->net = (enum net_mode)mode;
+    return 0;
+}
+
+/* Who has a name: a shared bridge may, a list of CNI plugins must. */
+static int read_net_name(struct manifest_reader *r, const struct json_cur *o, struct want *w)
+{
+    const char *name = NULL;
+    int rc = manifest_name(r, o, "name", w->net == NET_CNI ? JSON_REQUIRED : JSON_OPTIONAL, &name);
+    if (rc <= 0)
+        return rc;
+    if (w->net != NET_BRIDGE && w->net != NET_CNI)
+        return json_fail(o, r->err, ERR_INVALID, "name: only modes \"bridge\" and \"cni\" have one");
+    if (w->net == NET_BRIDGE && strlen(name) > LIM_NET_NAME)
+        return json_fail(o, r->err, ERR_INVALID,
+                         "name: \"%s\" has more than %d bytes (an interface is named so)", name,
+                         LIM_NET_NAME);
+    w->net_name = name;
+    return 0;
 }
 
 static int read_network(struct manifest_reader *r, const struct json_cur *app, struct want *w)
 {
     struct json_cur o, a;
-    int mode;
     int rc = json_get_object(app, "network", JSON_OPTIONAL, &o, r->err);
     if (rc <= 0)
         return rc;
-    if (json_get_enum(&o, "mode", JSON_REQUIRED, net_names, 3, &mode, r->err) < 0)
-        return -(int)ERR_INVALID;
-    w->net = (enum net_mode)mode;
+    if (read_mode(r, &o, w) < 0 || read_net_name(r, &o, w) < 0)
+        return -(int)r->err->kind;
     rc = json_get_array(&o, "ports", JSON_OPTIONAL, LIM_PORTS, &a, r->err);
-    if (rc > 0 && w->net != NET_BRIDGE)
-        return json_fail(&a, r->err, ERR_INVALID, "only mode \"bridge\" publishes ports");
+    if (rc > 0 && w->net != NET_BRIDGE && w->net != NET_CNI)
+        return json_fail(&a, r->err, ERR_INVALID, "only modes \"bridge\" and \"cni\" publish ports");
     for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
         struct json_cur c = json_at(&a, i);
         if (read_port(r, &c, &w->ports[w->n_ports++]) < 0)

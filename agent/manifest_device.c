@@ -91,7 +91,8 @@ int manifest_devices(struct manifest_reader *r, const struct json_cur *app, stru
         if (read_device(r, &c, &w->devices[i]) < 0)
             return -(int)r->err->kind;
         for (unsigned k = 0; k < i; k++)
-            if (strcmp(w->devices[k].path, w->devices[i].path) == 0)
+            if (w->devices[k].path && w->devices[i].path &&
+                strcmp(w->devices[k].path, w->devices[i].path) == 0)
                 return json_fail(&c, r->err, ERR_INVALID, "path: \"%.60s\" is there twice",
                                  w->devices[i].path);
         w->n_devices = i + 1;

@@ -35,6 +35,8 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_PORT] = "an app that is going may hold its port still",
     [WHY_DEVICE] = "a device that it requires is not there",
     [WHY_DEVICE_GONE] = "a device without which it may not run has gone",
+    [WHY_NETWORK] = "the app whose network it uses does not run",
+    [WHY_NETWORK_GONE] = "the app whose network it uses has gone or was started anew",
     [WHY_RETRY] = "the last try failed; another follows",
     [WHY_WINDOW] = "outside the hours in which the manifest allows downloads",
     [WHY_PROBATION] = "on probation",
@@ -177,6 +179,24 @@ static void hold_starts(struct plan *p, unsigned from)
     }
 }
 
+/* An app in another one's network starts after it, and does not outlive it: the namespace that it holds would be one that
+ * leads nowhere. from: where the steps for this app begin. */
+static void plan_join(struct plan *p, unsigned from, const struct desired *run, const struct want *w,
+                      const struct seen *s, const struct observed *o)
+{
+    const struct want *other = desired_find(run, w->net_name);
+    const struct seen *t = find_seen(o, w->net_name);
+    bool up = other && t && t->box == BOX_RUNNING && digest_eq(&t->hash, &other->hash);
+    bool stale = s && s->box == BOX_RUNNING && (!up || t->started_ms > s->started_ms);
+    if (stale && p->n == from)
+        add(p, STEP_STOP, WHY_NETWORK_GONE, w->name, w, 0);
+    for (unsigned i = from; i < p->n && !up; i++)
+        if (p->steps[i].kind == STEP_START) {
+            p->steps[i].kind = STEP_WAIT;
+            p->steps[i].why = WHY_NETWORK;
+        }
+}
+
 static void plan_boxes(struct plan *p, const struct desired *run, const enum image_state *images,
                        const struct lack *lacks, const struct observed *o, uint64_t now_ms)
 {
@@ -189,8 +209,14 @@ static void plan_boxes(struct plan *p, const struct desired *run, const enum ima
         }
     unsigned from = p->n;
     for (unsigned i = 0; i < run->n; i++)
-        if (images[i] == IMAGE_INSTALLED) /* a last-good set whose store was hurt runs what is whole */
-            plan_box(p, run->apps[i].name, &run->apps[i], find_seen(o, run->apps[i].name), &lacks[i], now_ms);
+        if (images[i] == IMAGE_INSTALLED) { /* a last-good set whose store was hurt runs what is whole */
+            const struct want *w = &run->apps[i];
+            const struct seen *s = find_seen(o, w->name);
+            unsigned at = p->n;
+            plan_box(p, w->name, w, s, &lacks[i], now_ms);
+            if (w->net == NET_APP)
+                plan_join(p, at, run, w, s, o);
+        }
     if (leaving)
         hold_starts(p, from);
 }

@@ -192,6 +192,8 @@ static void put_app(struct cJSON *apps, struct core *c, const char *name)
         json_put_u64(o, "since", clock_wall_s() - (clock_boot_ms() - a->seen.started_ms) / 1000);
         if (a->box.host_ip[0])
             json_put_str(o, "ip", a->box.host_ip);
+        if (a->box.host_ip6[0])
+            json_put_str(o, "ip6", a->box.host_ip6);
     }
     json_put_u64(o, "restarts", a->restarts);
     json_put_u64(o, "oom", a->seen.deaths.oom);

@@ -1,5 +1,6 @@
 /* start.c - from a want and its installed image to a running box, or to one more program inside it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -25,18 +26,6 @@ static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint
     return 0;
 }
 
-/* /etc/hosts of the box; NULL when it cannot be written: the image's own stays. */
-static const char *make_hosts(struct core *c, const struct want *w, struct arena *arena)
-{
-    char name[LIM_NAME_BYTES + 8], text[256], path[400];
-    (void)str_fmt(name, sizeof(name), "%s.hosts", w->name);
-    (void)str_fmt(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", w->name);
-    if (fs_write_atomic(c->app_fd, name, buf_str(text), 0644, NULL) < 0 ||
-        !str_fmt(path, sizeof(path), "%s/app/%s", c->config.run_dir, name))
-        return NULL;
-    return arena_str(arena, path);
-}
-
 /* The whole specification. Strings go to arena; *ret_rootfs is the caller's. */
 static int make_spec(struct core *c, const struct want *w, const struct digest *manifest, struct arena *arena,
                      int *ret_rootfs, struct spec *ret, struct err *err)
@@ -56,8 +45,8 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
                              .config = buf_of(config, config_len),
                              .rootfs_fd = rootfs,
                              .volumes_dir = arena_str(arena, volumes),
-                             .resolv_conf = access("/etc/resolv.conf", R_OK) == 0 ? "/etc/resolv.conf" : NULL,
-                             .hosts = make_hosts(c, w, arena),
+                             .resolv_conf = names_resolv(c, w, arena),
+                             .hosts = names_hosts(c, w, arena),
                              .cgroup_path = arena_str(arena, cgroup),
                              .hostname = w->name,
                              .caps = &c->caps};
@@ -111,6 +100,23 @@ static void take_down(struct core *c, struct box_started *b)
             (void)close(fds[i]);
 }
 
+/* The network of another app: its file is opened, then that app proven to be alive, so it is no other process's. */
+static int join_network(struct core *c, const struct want *w, struct arena *arena, int *ret_fd,
+                        struct spec *s, struct err *err)
+{
+    char path[48];
+    const struct app *a = w->net == NET_APP ? app_find(c, w->net_name) : NULL;
+    if (w->net != NET_APP)
+        return 0;
+    (void)str_fmt(path, sizeof(path), "/proc/%d/ns/net", a ? (int)a->box.pid : 0);
+    *ret_fd = a ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (*ret_fd < 0 || a->seen.box != BOX_RUNNING || !box_is_alive(&a->box))
+        return err_set(err, ERR_CONFLICT, "network of %s: it does not run", w->net_name);
+    (void)str_fmt(path, sizeof(path), "/proc/self/fd/%d", *ret_fd);
+    s->ns[SPEC_NS_NET].join = arena_str(arena, path);
+    return s->ns[SPEC_NS_NET].join ? 0 : err_set(err, ERR_NOMEM, "no memory for the network of %s", w->name);
+}
+
 /* A box whose program waits for its devices, or one that runs at once. *ret_gate: see box_start_held; -1: none. */
 static int start_gated(struct app *a, const struct want *w, const struct spec *spec, struct box_started *ret,
                        int *ret_gate, struct err *err)
@@ -132,9 +138,11 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
 {
     struct core *c = a->core;
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
-    int AUTO_FD rootfs = -1, AUTO_FD gate = -1;
+    int AUTO_FD rootfs = -1, AUTO_FD gate = -1, AUTO_FD net = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     int rc = make_spec(c, w, manifest, arena, &rootfs, spec, err);
+    if (rc == 0)
+        rc = join_network(c, w, arena, &net, spec, err);
     if (rc == 0)
         rc = make_volumes(c, w, spec->process.uid, spec->process.gid, err);
     if (rc == 0)

@@ -22,7 +22,8 @@ static int check_word(const struct json_cur *c, const char *s, const struct rule
 
     for (const char *const *w = r->words; *w; w++) {
         size_t len = strlen(list);
-        if (strcmp(*w, s) == 0)
+        if (strcmp(*w, s) == 0 ||
+            (strcmp(*w, "app:NAME") == 0 && strncmp(s, "app:", 4) == 0 && str_is_name(s + 4)))
             return 0;
         (void)str_fmt(list + len, sizeof(list) - len, "%s%s", len ? ", " : "", *w);
     }
@@ -31,7 +32,7 @@ static int check_word(const struct json_cur *c, const char *s, const struct rule
 
 static int check_text(const struct json_cur *c, enum rule_type type, const struct rule *r, struct err *err)
 {
-    struct in_addr ip;
+    struct in6_addr ip; /* an IPv4 one is smaller */
     struct digest d;
     struct err why = ERR_INIT;
     const char *s;
@@ -46,8 +47,8 @@ static int check_text(const struct json_cur *c, enum rule_type type, const struc
         return json_fail(c, err, ERR_INVALID, "\"%.60s\" is no absolute path without \"..\"", s);
     if (type == RULE_DIGEST && digest_parse(s, &d, NULL) < 0)
         return json_fail(c, err, ERR_INVALID, "\"%.80s\" is no sha256: digest", s);
-    if (type == RULE_ADDRESS && inet_pton(AF_INET, s, &ip) != 1)
-        return json_fail(c, err, ERR_INVALID, "\"%.40s\" is no IPv4 address", s);
+    if (type == RULE_ADDRESS && inet_pton(AF_INET, s, &ip) != 1 && inet_pton(AF_INET6, s, &ip) != 1)
+        return json_fail(c, err, ERR_INVALID, "\"%.46s\" is no IPv4 or IPv6 address", s);
     if (type == RULE_SOURCE && source_parse(s, NULL, &why) < 0)
         return json_fail(c, err, ERR_INVALID, "%s", why.msg);
     if (type == RULE_TEXT && r->max && strlen(s) > r->max)
@@ -143,6 +144,50 @@ int schema_check(const struct json_cur *root, const struct rule *rules, struct e
     return json_done(root, err);
 }
 
+static uint64_t last_port(const struct json_cur *p)
+{
+    uint64_t last = doc_u64(p, "last");
+
+    return last ? last : doc_u64(p, "host");
+}
+
+/* Who has a name, a port range that ends before it begins, and an app whose network is used. */
+static int check_network(const struct json_cur *apps, unsigned at, struct err *err)
+{
+    struct json_cur app = json_at(apps, at), net, name, ports;
+    const char *mode;
+
+    if (!doc_get(&app, "network", &net))
+        return 0;
+    mode = doc_str(&net, "mode", "");
+    if (strcmp(mode, "cni") == 0 && !doc_get(&net, "name", &name))
+        return json_fail(&net, err, ERR_INVALID, "mode \"cni\" needs a name");
+    if (doc_get(&net, "name", &name) && strcmp(mode, "cni") != 0 && strcmp(mode, "bridge") != 0)
+        return json_fail(&name, err, ERR_INVALID, "only modes \"bridge\" and \"cni\" have one");
+    if (strcmp(mode, "bridge") == 0 && strlen(doc_str(&net, "name", "")) > LIM_NET_NAME)
+        return json_fail(&name, err, ERR_INVALID, "more than %d bytes (an interface is named so)",
+                         LIM_NET_NAME);
+    for (unsigned i = 0; doc_get(&net, "ports", &ports) && i < json_len(&ports); i++) {
+        struct json_cur p = json_at(&ports, i);
+        uint64_t host = doc_u64(&p, "host"), last = last_port(&p);
+        if (last < host || last - host >= LIM_PORT_RANGE || doc_u64(&p, "container") + last - host > 65535)
+            return json_fail(&p, err, ERR_INVALID, "last: not a range of at most %d ports", LIM_PORT_RANGE);
+    }
+    if (strncmp(mode, "app:", 4) != 0)
+        return 0;
+    for (unsigned k = 0; k < json_len(apps); k++) {
+        struct json_cur other = json_at(apps, k), onet;
+        const char *omode = doc_get(&other, "network", &onet) ? doc_str(&onet, "mode", "") : "";
+        if (k == at || strcmp(doc_str(&other, "name", ""), mode + 4) != 0)
+            continue;
+        if (strncmp(omode, "app:", 4) != 0 && strcmp(omode, "host") != 0)
+            return 0;
+        return json_fail(&net, err, ERR_INVALID, "mode: %s has no network of its own; name what it uses",
+                         mode + 4);
+    }
+    return json_fail(&net, err, ERR_INVALID, "mode: \"%s\" is no other app of this manifest", mode);
+}
+
 /* A host port that two apps publish, or published without a bridge. */
 static int check_ports(const struct json_cur *apps, unsigned at, struct err *err)
 {
@@ -150,8 +195,8 @@ static int check_ports(const struct json_cur *apps, unsigned at, struct err *err
 
     if (!doc_get(&app, "network", &net) || !doc_get(&net, "ports", &ports))
         return 0;
-    if (strcmp(doc_str(&net, "mode", ""), "bridge") != 0)
-        return json_fail(&ports, err, ERR_INVALID, "only mode \"bridge\" publishes ports");
+    if (strcmp(doc_str(&net, "mode", ""), "bridge") != 0 && strcmp(doc_str(&net, "mode", ""), "cni") != 0)
+        return json_fail(&ports, err, ERR_INVALID, "only modes \"bridge\" and \"cni\" publish ports");
     for (unsigned i = 0; i < json_len(&ports); i++) {
         struct json_cur p = json_at(&ports, i);
         for (unsigned k = 0; k < at; k++) {
@@ -160,7 +205,7 @@ static int check_ports(const struct json_cur *apps, unsigned at, struct err *err
                 continue;
             for (unsigned j = 0; j < json_len(&oports); j++) {
                 struct json_cur q = json_at(&oports, j);
-                if (doc_u64(&p, "host") == doc_u64(&q, "host") &&
+                if (doc_u64(&p, "host") <= last_port(&q) && doc_u64(&q, "host") <= last_port(&p) &&
                     strcmp(doc_str(&p, "protocol", "tcp"), doc_str(&q, "protocol", "tcp")) == 0)
                     return json_fail(&p, err, ERR_INVALID, "host port %llu is %s's already",
                                      (unsigned long long)doc_u64(&p, "host"), doc_str(&other, "name", "?"));
@@ -220,7 +265,8 @@ int schema_check_whole(const struct json_cur *root, struct err *err)
         if (doc_get(&app, "read_only", &value) && !doc_bool(&app, "read_only"))
             return json_fail(&value, err, ERR_INVALID,
                              "false is not possible yet; mount a tmpfs or a volume");
-        if (check_devices(&app, err) < 0 || check_ports(&apps, i, err) < 0)
+        if (check_devices(&app, err) < 0 || check_network(&apps, i, err) < 0 ||
+            check_ports(&apps, i, err) < 0)
             return -(int)err->kind;
     }
     return 0;
@@ -233,7 +279,7 @@ static void explain_type(const struct rule *r, char *dst, size_t size)
                                                         [RULE_PATH] = "path",
                                                         [RULE_SOURCE] = "source",
                                                         [RULE_DIGEST] = "digest",
-                                                        [RULE_ADDRESS] = "IPv4",
+                                                        [RULE_ADDRESS] = "IP address",
                                                         [RULE_NUMBER] = "number",
                                                         [RULE_BOOL] = "true|false",
                                                         [RULE_WORD] = "word",

@@ -11,10 +11,10 @@ enum rule_type {
     RULE_PATH,    /* absolute, no ".." */
     RULE_SOURCE,  /* http://, https://, dir:/ */
     RULE_DIGEST,  /* sha256:<hex> */
-    RULE_ADDRESS, /* IPv4 */
+    RULE_ADDRESS, /* IPv4 or IPv6 */
     RULE_NUMBER,  /* min..max */
     RULE_BOOL,
-    RULE_WORD, /* one of words */
+    RULE_WORD, /* one of words; "app:NAME" among them: that with any name */
     RULE_OBJECT,
     RULE_OBJECTS, /* array of objects, at most max */
     RULE_TEXTS,   /* array of texts of RULE item, at most max */

@@ -11,7 +11,7 @@
 
 static const char *const enforce_words[] = {"required", "best-effort", NULL};
 static const char *const switch_words[] = {"required", "best-effort", "off", NULL};
-static const char *const net_words[] = {"none", "host", "bridge", NULL};
+static const char *const net_words[] = {"none", "host", "bridge", "cni", "app:NAME", NULL};
 static const char *const protocol_words[] = {"tcp", "udp", NULL};
 static const char *const mount_words[] = {"tmpfs", "volume", NULL};
 static const char *const access_words[] = {"rw", "r", "w", NULL};
@@ -86,6 +86,7 @@ static const struct rule port_rules[] = {
      .min = 1,
      .max = 65535,
      .help = "port of the device"},
+    {.key = "last", .type = RULE_NUMBER, .min = 1, .max = 65535, .help = "the last one of a range"},
     {.key = "container",
      .type = RULE_NUMBER,
      .need = JSON_REQUIRED,
@@ -95,17 +96,19 @@ static const struct rule port_rules[] = {
     {.key = "protocol", .type = RULE_WORD, .words = protocol_words, .help = "tcp by default"},
     {.key = "address", .type = RULE_ADDRESS, .help = "only on this address of the device (all)"},
     END};
-static const struct rule network_rules[] = {{.key = "mode",
-                                             .type = RULE_WORD,
-                                             .need = JSON_REQUIRED,
-                                             .words = net_words,
-                                             .help = "none (loopback only), host, or bridge"},
-                                            {.key = "ports",
-                                             .type = RULE_OBJECTS,
-                                             .max = LIM_PORTS,
-                                             .members = port_rules,
-                                             .help = "published ports, with mode bridge"},
-                                            END};
+static const struct rule network_rules[] = {
+    {.key = "mode",
+     .type = RULE_WORD,
+     .need = JSON_REQUIRED,
+     .words = net_words,
+     .help = "none (loopback only), host, bridge, plugins, or an app's"},
+    {.key = "name", .type = RULE_NAME, .help = "shared bridge (12 bytes), or list of CNI plugins"},
+    {.key = "ports",
+     .type = RULE_OBJECTS,
+     .max = LIM_PORTS,
+     .members = port_rules,
+     .help = "published ports, with mode bridge or cni"},
+    END};
 static const struct rule mount_rules[] = {
     {.key = "type",
      .type = RULE_WORD,

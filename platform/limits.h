@@ -56,6 +56,7 @@
 #define LIM_ARGS       64
 #define LIM_ENVS       64
 #define LIM_PORTS      16
+#define LIM_NET_NAME   12  /* of a shared network: "lp-" and this name an interface, 15 bytes (IFNAMSIZ) */
 #define LIM_PORT_RANGE 256 /* ports of one range: each is an entry in a map of the kernel's */
 #define LIM_MOUNTS     16
 #define LIM_SOURCES    4

@@ -20,6 +20,7 @@
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/box_priv.h"
+#include "runtime/cni.h"
 #include "runtime/enter.h"
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
@@ -230,7 +231,8 @@ static int set_ids(struct launch *l, struct err *err)
         if ((ns = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC)) < 0)
             return err_errno(err, errno, "%s", name);
     }
-    return idmap_shift(&l->spec, &l->child.trees, ns >= 0 ? ns : l->enter.ns[SPEC_NS_USER], err);
+    return idmap_shift(&l->spec, &l->child.trees, ns >= 0 ? ns : l->enter.ns[SPEC_NS_USER], l->rep.userns.why,
+                       sizeof l->rep.userns.why, err);
 }
 
 /* The child waits: what only the host can do for it. 1: without user namespace, please. */
@@ -241,8 +243,10 @@ static int prepare_child(struct launch *l, struct err *err)
     raise_limits(l);
     if ((r = set_ids(l, err)) != 0 || (r = set_oom(l, err)) < 0)
         return r;
-    if (l->spec.net == SPEC_NET_BRIDGE) {
-        if ((r = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
+    if (l->spec.net == SPEC_NET_BRIDGE || l->spec.net == SPEC_NET_CNI) {
+        r = l->spec.net == SPEC_NET_CNI ? cni_add(l->pid, &l->spec, &l->net, err)
+                                        : net_attach(l->pid, &l->spec, &l->net, err);
+        if (r < 0)
             return r;
         l->rep.network = l->net.nat;
     }
@@ -330,7 +334,9 @@ static void undo(struct launch *l)
         (void)close(l->pidfd);
     l->pid = 0;
     l->pidfd = -1;
-    if (l->net.address[0])
+    if (l->spec.net == SPEC_NET_CNI)
+        (void)cni_del(l->spec.id, NULL);
+    else if (l->net.address[0])
         (void)net_detach(l->spec.id, l->net.address, NULL);
     l->net = (struct net_box){0};
 }
@@ -390,8 +396,10 @@ static int release_child(struct launch *l, struct err *err)
     struct child_go go = {.pid = l->pid};
     int r;
 
-    memcpy(go.address, l->net.address, sizeof go.address);
-    memcpy(go.address6, l->net.address6, sizeof go.address6);
+    if (l->spec.net == SPEC_NET_BRIDGE) { /* plugins have given theirs already */
+        memcpy(go.address, l->net.address, sizeof go.address);
+        memcpy(go.address6, l->net.address6, sizeof go.address6);
+    }
     if (write(l->go[1], &go, sizeof go) != sizeof go)
         return err_errno(err, errno, "release the child");
     r = wait_report(l, err);
@@ -424,6 +432,7 @@ static int try_start(struct launch *l, struct err *err)
     l->child.console_fd = l->how->console_fd;
     l->child.listener_fd = l->child.filter.listener ? l->how->listener_fd : -1;
     l->child.no_pivot = l->how->no_pivot;
+    l->child.plain = geteuid() != 0 && l->spec.ns[SPEC_NS_USER].own;
     l->child.bundle = l->how->bundle;
     l->child.annotations = l->how->annotations;
     r = l->spec.init ? ours_open_init(&l->child.init_fd, err) : 0;

@@ -8,6 +8,7 @@
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/box_priv.h"
+#include "runtime/cni.h"
 #include "runtime/net.h"
 
 #define REMOVE_MS 2000 /* zombies leave a group when their parent has read their status, or init has */
@@ -86,12 +87,15 @@ int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err 
         r = cgroup_remove(c, REMOVE_MS, err);
         (void)cgroup_free(c);
     }
-    if (b->host_ip[0])
+    if (b->net == SPEC_NET_CNI)
+        net = cni_del(b->id, r < 0 ? NULL : err);
+    else if (b->host_ip[0])
         net = net_detach(b->id, b->host_ip, r < 0 ? NULL : err);
     return r < 0 ? r : net;
 }
 
 int box_sweep(struct err *err)
 {
+    cni_sweep();
     return net_sweep(err);
 }

@@ -28,8 +28,8 @@
 
 static int op_hide(struct child *c, const struct op *op, struct err *err)
 {
-    (void)c, (void)op;
-    if (prctl(PR_SET_DUMPABLE, 0) != 0)
+    (void)op;
+    if (!c->plain && prctl(PR_SET_DUMPABLE, 0) != 0)
         return err_errno(err, errno, "prctl");
     (void)setsid();
     (void)umask(0);
@@ -49,6 +49,8 @@ static int op_wait(struct child *c, const struct op *op, struct err *err)
     (void)op;
     if (read(c->go_fd, &c->go, sizeof c->go) != sizeof c->go)
         return err_set(err, ERR_IO, "the parent has gone");
+    if (c->plain && prctl(PR_SET_DUMPABLE, 0) != 0) /* still nothing of the image has run */
+        return err_errno(err, errno, "prctl");
     return 0;
 }
 

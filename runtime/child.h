@@ -25,7 +25,9 @@ struct child {
     bool in_v2;     /* cloned into the v2 group already */
     bool in_cgroup; /* into all of them, by the one who cloned us */
     bool modern;    /* the kernel has open_tree, move_mount, mount_setattr, and the parent could use them */
-    bool no_pivot;  /* move the mount and chroot instead */
+    bool
+        plain; /* the parent is a plain user: it writes our id maps, which it may only while we are dumpable */
+    bool no_pivot; /* move the mount and chroot instead */
     struct child_trees trees;
     int report_fd;   /* write end: struct child_report, or nothing but the end of file when exec went well */
     int go_fd;       /* read end: struct child_go when the parent is ready, one byte after its hooks */

@@ -286,6 +286,27 @@ static void fill_stdio(void)
             (void)!openat(AT_FDCWD, "/dev/null", O_RDWR);
 }
 
+/* Where records lie unless --root says: a plain user's own run folder. */
+static int find_root(struct cli *c, struct err *err)
+{
+    static char own[LIM_PATH_BYTES];
+    const char *run = getenv("XDG_RUNTIME_DIR");
+
+    if (c->root)
+        return 0;
+    c->root = "/run/limpet";
+    if (geteuid() == 0)
+        return 0;
+    if (!run || run[0] != '/')
+        return err_set(
+            err, ERR_INVALID,
+            "no place for the records of a plain user's containers: set XDG_RUNTIME_DIR, or say --root DIR");
+    if (!str_fmt(own, sizeof own, "%s/limpet", run))
+        return err_set(err, ERR_INVALID, "XDG_RUNTIME_DIR: too long; say --root DIR");
+    c->root = own;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct cli c; /* zeroed pages cost nothing until they are used */
@@ -294,7 +315,6 @@ int main(int argc, char **argv)
     int r;
 
     fill_stdio();
-    c.root = "/run/limpet";
     c.bundle = ".";
     c.config = "config.json";
     for (int i = 1; i < argc && argv[i][0] == '-'; i++) {
@@ -304,6 +324,8 @@ int main(int argc, char **argv)
             return usage(stdout), 0;
     }
     r = parse(&c, argc, argv, &verb, &err);
+    if (r == 0 && verb->fn != cli_spec && verb->fn != cli_features)
+        r = find_root(&c, &err);
     if (r == 0 && (verb->fn == cli_run || verb->fn == cli_create || verb->fn == cli_exec))
         guard_self(argv);
     if (r == 0)

@@ -219,10 +219,35 @@ static void keep_devices(struct cgroup_list *list)
     cgroup_list_standard_devices(list);
 }
 
+/* A plain user lacks them all for one reason: said once, with what would help. Device rules alone are no loss: it can make
+ * no nodes. */
+static void warn_plain(const struct cli *c, const struct cgroup_list *list)
+{
+    char text[500] = "", one[256], all[700];
+
+    for (unsigned i = 0; i < list->n; i++) {
+        size_t at = strlen(text);
+        if (cgroup_list_warning(list, i, one, sizeof one))
+            (void)str_fmt(text + at, sizeof text - at, "%s%s", at ? ", " : "", list->list[i].field);
+    }
+    if (!text[0])
+        return;
+    (void)str_fmt(
+        all, sizeof all,
+        "%s: not enforced, this user may make no control group for them. One that is delegated would do: "
+        "systemd-run --user --scope -p Delegate=yes limpet ...",
+        text);
+    cli_warn(c, all);
+}
+
 void cli_warn_limits(const struct cli *c, const struct cgroup_list *list)
 {
     char text[256];
 
+    if (list && geteuid() != 0) {
+        warn_plain(c, list);
+        return;
+    }
     for (unsigned i = 0; list && i <= list->n; i++)
         if (cgroup_list_warning(list, i, text, sizeof text))
             cli_warn(c, text);

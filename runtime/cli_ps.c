@@ -1,4 +1,5 @@
 /* cli_ps.c - ps: the processes of a container as the host sees them, from /proc alone. See cli.h. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -107,20 +108,56 @@ static int compare(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+/* Without a group: those in its pid namespace, as far as we may see. */
+static int find_by_namespace(pid_t first, pid_t *pids, int max)
+{
+    char path[48], name[LIM_NAME_BYTES];
+    struct stat want, got;
+    DIR *d = opendir("/proc");
+    struct dirent *e;
+    int n = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)first);
+    if (d && stat(path, &want) == 0)
+        while (n < max && (e = readdir(d)) != NULL) {
+            uint64_t pid;
+            if (!str_copy(name, sizeof name, e->d_name) || !str_u64(name, 1, INT32_MAX, &pid))
+                continue;
+            (void)snprintf(path, sizeof path, "/proc/%u/ns/pid", (unsigned)pid);
+            if (stat(path, &got) == 0 && got.st_ino == want.st_ino && got.st_dev == want.st_dev)
+                pids[n++] = (pid_t)pid;
+        }
+    if (d)
+        (void)closedir(d);
+    return n;
+}
+
+/* Of its group; a plain user's container may have none. */
+static int find_pids(const struct cli *c, pid_t *pids, int max, struct err *err)
+{
+    struct cgroup *g = NULL;
+    struct cli_state s;
+    int n, r = cli_open_running(c, &s, &g, err);
+
+    if (r == -ERR_UNSUPPORTED && geteuid() != 0)
+        return find_by_namespace(s.id.pid, pids, max);
+    if (r < 0)
+        return r;
+    n = cgroup_pids(g, pids, (unsigned)max);
+    (void)cgroup_free(g);
+    return n;
+}
+
 int cli_ps(struct cli *c, struct err *err)
 {
     AUTO_MEM pid_t *pids = mem_need(MAX_SHOWN * sizeof *pids);
     bool json = c->format && strcmp(c->format, "json") == 0;
-    struct cgroup *g = NULL;
-    struct cli_state s;
-    int n, r;
+    int n;
 
     if (c->format && !json && strcmp(c->format, "table") != 0)
         return err_set(err, ERR_INVALID, "--format %.20s: neither table nor json", c->format);
-    if ((r = cli_open_running(c, &s, &g, err)) < 0)
-        return r;
-    n = cgroup_pids(g, pids, MAX_SHOWN);
-    (void)cgroup_free(g);
+    if ((n = find_pids(c, pids, MAX_SHOWN, err)) < 0)
+        return n;
     qsort(pids, (size_t)n, sizeof *pids, compare);
     if (c->n_args > 0)
         cli_warn(c, "ps: options for ps(1) are not used: the table is made from /proc");

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -128,7 +129,8 @@ static int shift_mount(const struct spec_mount *m, unsigned index, int tree, int
     return 0;
 }
 
-int idmap_shift(const struct spec *s, const struct child_trees *t, int ns_fd, struct err *err)
+int idmap_shift(const struct spec *s, const struct child_trees *t, int ns_fd, char *note, size_t note_size,
+                struct err *err)
 {
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)ns_fd};
 
@@ -142,9 +144,10 @@ int idmap_shift(const struct spec *s, const struct child_trees *t, int ns_fd, st
                            i, m->target);
         if (m->idmap && (r = shift_mount(m, i, t->mounts[i], ns_fd, err)) < 0)
             return r;
-        if (!m->idmap && s->rootfs_idmap && ns_fd >= 0 && t->mounts[i] >= 0)
-            (void)sys_mount_setattr(t->mounts[i], "", AT_EMPTY_PATH,
-                                    &attr); /* else ids of the host show as nobody */
+        if (!m->idmap && s->rootfs_idmap && ns_fd >= 0 && t->mounts[i] >= 0 &&
+            sys_mount_setattr(t->mounts[i], "", AT_EMPTY_PATH, &attr) != 0 && note && !(m->flags & MS_RDONLY))
+            (void)snprintf(note, note_size, "%.40s: its file system cannot shift ids: all is nobody's there",
+                           m->target);
     }
     return 0;
 }

@@ -181,7 +181,7 @@ static int open_task(const struct box_id *b, struct task **ret, struct err *err)
 
     *ret = t;
     enter_init(&t->enter);
-    t->child.proc_fd = t->child.root_fd = t->child.null_fd = t->child.place_fd = -1;
+    t->child.proc_fd = t->child.root_fd = t->child.null_fd = t->child.place_fd = t->child.empty_fd = -1;
     t->child.trees.root = -1;
     for (unsigned i = 0; i < SPEC_MOUNTS; i++)
         t->child.trees.mounts[i] = -1;
@@ -233,7 +233,7 @@ static int take_source(struct task *t, const struct spec_mount *m, struct err *e
                          errno == ENOSYS  ? " (needs Linux 5.2)"
                          : errno == EPERM ? " (needs root)"
                                           : "");
-    return idmap_shift(&t->spec, &t->child.trees, t->enter.ns[SPEC_NS_USER], err);
+    return idmap_shift(&t->spec, &t->child.trees, t->enter.ns[SPEC_NS_USER], NULL, 0, err);
 }
 
 int live_mount_add(const struct box_id *b, const struct spec_mount *m, struct err *err)

@@ -6,10 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "platform/limits.h"
+
 #define NET_BRIDGE     "limpet0"
 #define NET_NAMED      "lp-" /* and the network's name: 15 bytes at most (IFNAMSIZ) */
-#define NET_NAME_BYTES 12    /* of a network */
-#define NET_COUNT      32    /* networks: 10.88.77.0/24 (limpet0), 10.88.78.0/24 ... */
+#define NET_NAME_BYTES LIM_NET_NAME
+#define NET_COUNT      32 /* networks: 10.88.77.0/24 (limpet0), 10.88.78.0/24 ... */
 #define NET_FIRST      77
 #define NET_HOST_FIRST 2
 #define NET_HOST_LAST  254

@@ -5,6 +5,13 @@
 lib_need umoci jq openssl python3 losetup
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 [ -c /dev/loop-control ] || lib_skip "no loop devices here (CONFIG_BLK_DEV_LOOP)"
+# the same once more where cgroup v2 is all there is: rules by a program in place of a list
+if [ -z "${LIMPET_V2:-}" ]; then
+	v2=0
+	LIMPET_V2=1 unshare -m --propagation private sh -c 'mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null || exit 77; exec "$0"' "$0" || v2=$?
+	[ $v2 = 0 ] || [ $v2 = 77 ] || { echo "FAIL in a view of cgroup v2"; exit 1; }
+	echo "--- cgroups as they are here"
+fi
 lib_begin agent_devices
 DEV=hot-$$
 A=$((300 + $$ % 300)) B=$((700 + $$ % 300)) # two numbers of loop devices
@@ -44,6 +51,7 @@ is() { [ "$(field "$1")" = "$2" ]; }
 inside() { ctl exec "$1" -- sh -c "$2"; }
 first() { inside "$1" "dd if=$2 bs=1 count=1 2>/dev/null"; } # APP PATH: first byte
 shows() { [ "$(first "$1" "$2" 2>/dev/null)" = "$3" ]; }
+reads() { [ -n "$(first "$1" "$2" 2>/dev/null)" ]; }
 gone() { ! inside "$1" "[ -e $2 ]" 2>/dev/null; }
 REL=$FLEETCTL_DIR/releases/web/1.json
 RELEASE="{\"name\":\"web\",\"counter\":1,\"digest\":\"sha256:$(sha256sum "$REL" | cut -d' ' -f1)\",\"size\":$(stat -c %s "$REL")}"
@@ -88,25 +96,22 @@ gone none /dev/main && ok "an app that does not list it has no node" || fail "no
 is 'apps.keep.devices[0].state' there && is 'apps.keep.devices[1].state' absent && ok "the report says there, and absent" || fail "$(field apps.keep.devices)"
 list() { find /sys/fs/cgroup/devices -path "*$DEV*/app/$1/devices.list" -exec cat {} + 2>/dev/null; }
 if [ -n "$(list none)" ]; then
-	list plain | grep -q "^b 7:$A rw$" && ok "the rule is in force" || fail "rule: $(list plain)"
-	list keep | grep -q "^b 7:$A r$" && ok "for reading only where that was asked" || fail "rule: $(list keep)"
-	list none | grep -q "7:$A" && fail "none has a rule" || ok "no rule for the others"
+	list plain | grep "^b 7:$A rw$" >/dev/null && ok "the rule is in force" || fail "rule: $(list plain)"
+	list keep | grep "^b 7:$A r$" >/dev/null && ok "for reading only where that was asked" || fail "rule: $(list keep)"
+	list none | grep "7:$A" >/dev/null && fail "none has a rule" || ok "no rule for the others"
 	is 'apps.keep.devices[0].why' null || fail "$(field apps.keep.devices)"
 fi
-# a device that is not listed, made known to an app by hand: its node alone is not enough
-PID=$(field apps.none.pid)
-# as root of the host in its mount namespace, below no rule; then as the app
+# a device that is not listed, put into an app by hand, as root of the host: its node alone is not enough
 plug $B
-if [ -n "$(list none)" ]; then
-	inside none "true"
-	nsenter -t "$(field apps.plain.pid)" -m "$(command -v busybox)" true 2>/dev/null || true
+if is apps.plain.enforce.devices.state enforced; then
 	mknod "/proc/$(field apps.plain.pid)/root/dev/smuggled" b 7 $B && chmod 0666 "/proc/$(field apps.plain.pid)/root/dev/smuggled"
 	inside plain 'dd if=/dev/smuggled bs=1 count=1' >"$T/log/smuggled" 2>&1 && fail "a device that is not listed can be opened" || grep -q 'not permitted' "$T/log/smuggled" && ok "a node that is not listed is denied by the rules" || fail "$(cat "$T/log/smuggled")"
 fi
 lib_until 10 shows keep /dev/other b && ok "by major and minor" || fail "other: $(field apps.keep.devices)"
 
 # udev's links, or anybody's
-mkdir -p /dev/disk 2>/dev/null && { [ -d /dev/disk/by-id ] || { mkdir /dev/disk/by-id; MADE=/dev/disk/by-id; }; }
+for d in /dev/disk/by-id /dev/disk; do [ -d $d ] || MADE="${MADE:-} $d"; done # deepest first: so they go again
+mkdir -p /dev/disk/by-id
 ln -s "../../loop$B" "$LINK"
 echo change >"/sys/block/loop$B/uevent"
 lib_until 10 shows plain /dev/byid b && ok "by-id, made after the device, found at its next event" || fail "by-id: $(field apps.plain.devices)"
@@ -120,8 +125,8 @@ lib_until 10 gone held /dev/disk/main && is apps.held.state running && ok "who r
 lib_until 10 is apps.stop.state waiting && ok "stop: it does not run without it" || fail "stop: $(field apps.stop.state)"
 again() { is apps.again.state running && [ "$(field apps.again.pid)" != "$P_AGAIN" ]; }
 lib_until 10 again && ok "restart: it was started again" || fail "again: $(field apps.again)"
-[ -z "$(list none)" ] || { list plain | grep -q "7:$A" && fail "a rule stayed: $(list plain)" || ok "the rule went too"; }
-ctl events -n 30 | grep -q device-gone && ok "told as an event" || fail "events: $(ctl events -n 30)"
+[ -z "$(list none)" ] || { list plain | grep "7:$A" >/dev/null && fail "a rule stayed: $(list plain)" || ok "the rule went too"; }
+ctl events -n 30 | grep device-gone >/dev/null && ok "told as an event" || fail "events: $(ctl events -n 30)"
 
 # core dies, and meanwhile the one comes and the other goes
 CORE=$(pgrep -P "$AGENT_PID" -f 'agentd: core' | head -n 1)
@@ -132,9 +137,9 @@ rm -f "$LINK"
 unplug $B
 kill -CONT "$AGENT_PID"
 lib_until 20 is apps.stop.state running && ok "a new core finds what came" || fail "stop: $(field apps.stop)"
-lib_until 10 shows keep /dev/main a || shows keep /dev/main z && ok "and gives it to who runs" || fail "keep: $(field apps.keep.devices)"
+lib_until 10 reads keep /dev/main && ok "and gives it to who runs" || fail "keep: $(field apps.keep.devices)"
 lib_until 10 gone keep /dev/other && ok "and takes what went, that its predecessor gave" || fail "other: $(field apps.keep.devices)"
 [ "$(field apps.keep.pid)" = "$P_KEEP" ] && ok "the same process" || fail "keep was started again"
 for i in 1 2 3 4 5; do unplug $A; plug $A; done
-lib_until 10 shows keep /dev/main z && ok "in and out five times" || shows keep /dev/main a && ok "in and out five times" || fail "keep: $(field apps.keep.devices)"
+lib_until 10 reads keep /dev/main && ok "in and out five times" || fail "keep: $(field apps.keep.devices)"
 [ "$(find "$T/$DEV/run" -name '.node*' | wc -l)" = 0 ] && ok "no node stays on the host" || fail "nodes: $(find "$T/$DEV/run" -name '.node*')"

@@ -14,7 +14,7 @@ export NET_BOX_GROUP=limpet-netbox-$$
 groups() { find /sys/fs/cgroup -depth -type d -path "*$NET_BOX_GROUP${1:-}" 2>/dev/null; }
 end_groups() { # of a box, or of all
 	local g p
-	for g in $(groups "$1"); do for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null; done; done
+	for g in $(groups "$1"); do for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null || true; done; done
 	return 0
 }
 finish() { local rc=$?; set +e; end_groups '/*'; sleep 0.3; groups '*' | while read -r g; do rmdir "$g" 2>/dev/null; done; (exit $rc); lib_end; }
@@ -174,6 +174,51 @@ ip link show lp-shop >/dev/null 2>&1 && fail "lp-shop is left" || ok "the last b
 lib_stop "$UDP" # it holds web's network
 for id in c j db web; do unbox $id; done
 same "links, tables, routes and forwarding are as before"
+
+# --- CNI plugins
+if [ -x /usr/lib/cni/bridge ] && command -v iptables >/dev/null && [ -d /etc/cni ]; then
+	mount -t tmpfs tmpfs /etc/cni && mkdir /etc/cni/net.d
+	list() { # NAME MORE
+		cat <<-END
+			{"cniVersion":"1.0.0","name":"$1","plugins":[
+			 {"type":"bridge","bridge":"cni-t","isGateway":true,"ipMasq":true,"ipam":{"type":"host-local","dataDir":"$T/ipam","ranges":[[{"subnet":"10.99.1.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}},
+			 {"type":"portmap","capabilities":{"portMappings":true},"snat":true}$2]}
+		END
+	}
+	list net1 ',{"type":"firewall","backend":"iptables"}' >/etc/cni/net.d/10-net1.conflist
+	list net2 ',{"type":"no-such-plugin"}' >/etc/cni/net.d/20-net2.conflist
+	list net3 ',{"type":"vlan","master":"nowhere","vlanId":5}' >/etc/cni/net.d/30-net3.conflist
+	leases() { find "$T/ipam" -name '10.99.*' 2>/dev/null | wc -l; }
+	if box p cni:net1 -p 8300:80; then
+		case ${BOX_IP[p]} in 10.99.1.*) ok "CNI: ${BOX_IP[p]}, $STATE $WHY" ;; *) fail "CNI address ${BOX_IP[p]}" ;; esac
+		lib_until 10 ask "${BOX_IP[p]}" 80
+		iask p 192.0.2.2 7000 && ok "CNI: way out" || fail "CNI out: $(cat "$T/said")"
+		oask 192.0.2.1 8300 && said 'p 80' && ok "CNI: published by portmap" || fail "portmap: $(cat "$T/said")"
+		unbox p
+		[ "$(leases)" = 0 ] && [ -z "$(ls /run/limpet-cni)" ] && ok "CNI: address and record are given back" || fail "CNI: $(leases) leases, $(ls /run/limpet-cni)"
+		box p cni:net1 # Debian's portmap fails CHECK of IPv6 ports where there is none: without ports
+		check "CNI: CHECK by all plugins" "$NB" check p
+		inside p ip addr flush dev eth0
+		"$NB" check p 2>"$T/err" && fail "CHECK sees nothing" || { grep -q 'CNI plugin bridge: CHECK' "$T/err" && ok "CNI: CHECK sees a lost address, and names the plugin" || fail "CHECK: $(cat "$T/err")"; }
+		unbox p
+	else fail "p: $(cat "$T/err-p")"; fi
+	box p cni:net2 && fail "net2" || { grep -q 'no-such-plugin is not in' "$T/err-p" && [ "$(leases)" = 0 ] && ok "CNI: a missing plugin is named, and what was added is undone" || fail "net2: $(cat "$T/err-p"), $(leases) leases"; }
+	box p cni:net3 && fail "net3" || { grep -q 'CNI plugin vlan: ADD' "$T/err-p" && [ "$(leases)" = 0 ] && ok "CNI: a failing plugin is named: $(grep -o 'CNI plugin.*' "$T/err-p")" || fail "net3: $(cat "$T/err-p"), $(leases) leases"; }
+	box p cni:net4 && fail "net4" || { grep -q 'no list of that name' "$T/err-p" && ok "CNI: an unknown list is refused" || fail "net4: $(cat "$T/err-p")"; }
+	if box q cni:net1; then # the agent dies, then the board's processes
+		kill -KILL "${BOX_KEEPER[q]}"; wait "${BOX_KEEPER[q]}" 2>/dev/null || true
+		end_groups /q; sleep 0.3
+		[ "$(leases)" = 1 ] || fail "control: $(leases) leases"
+		"$NB" sweep
+		[ "$(leases)" = 0 ] && [ ! -e /run/limpet-cni/q ] && ok "CNI: DEL by who comes after a crash" || fail "CNI after a crash: $(leases) leases"
+	fi
+	ip link del cni-t 2>/dev/null || true # the plugin leaves its bridge, forwarding and empty chains
+	echo 0 >/proc/sys/net/ipv4/ip_forward
+	nft flush ruleset
+	same "CNI: the rest is as before"
+else
+	lib_say "no CNI plugins here: not tried"
+fi
 
 # --- killed at any instant: two at once, then the sweep of the next agent
 mkfifo "$T/never" && exec 9<>"$T/never"

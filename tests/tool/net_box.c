@@ -3,6 +3,7 @@
  *       NETWORK: none, bridge, bridge:NAME, cni:NAME, join:PID. Prints "PID ADDRESS ADDRESS6 STATE WHY" (- for an empty
  *       one) and holds the box until a byte or the end comes from standard input; then it is removed. Killed: all is left as it is.
  *   net-box clean ID ADDRESS|- NETWORK    what an agent does later with the box of one that was killed
+ *   net-box check ID     CNI plugins, are you content?
  *   net-box sweep */
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 
 #include "platform/cgroup.h"
 #include "runtime/box.h"
+#include "runtime/cni.h"
 
 static struct err err = ERR_INIT;
 
@@ -106,6 +108,8 @@ int main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "sweep") == 0)
         return box_sweep(&err) < 0 ? complain("sweep") : 0;
+    if (argc == 3 && strcmp(argv[1], "check") == 0)
+        return cni_check(argv[2], &err) < 0 ? complain("check") : 0;
     if (cgroup_detect(&h, &err) < 0)
         return complain("cgroups");
     if (argc == 5 && strcmp(argv[1], "clean") == 0) {

@@ -1,6 +1,6 @@
 /* plan_case.c - one plan case from standard input: what is asked and what is true as lines of text, the plan
  * on standard output. candidate [verdict=V] [probation=MS] [boots=N]    then its apps:   app NAME HASH IMAGE
- * [restart=P] [health] [port] [tries=N] [lacks] [lacks-stop] good                                              then its apps seen
+ * [restart=P] [health] [port] [net=APP] [tries=N] [lacks] [lacks-stop] good                                              then its apps seen
  * NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS]
  * [cannot_start=N] [by_us] job | garbage | scrub | window MS | fault KIND ROW AT | now MS HASH is one letter. IMAGE: no-release
  * no-manifest no-layers no-patch no-tree no-chunks not-installed installed. BOX: none running stopping. */
@@ -60,6 +60,8 @@ static void read_app(const char *line, struct desired *d, enum image_state *stat
         (struct want_restart){(enum restart_policy)word(policies, 3, option(line, "restart", "always")), 1000,
                               60000, 60000, number(line, "tries", 0)};
     w->n_ports = strstr(line, " port") ? 1 : 0;
+    w->net_name = option(line, "net", NULL) ? mem_need_str(option(line, "net", NULL)) : NULL;
+    w->net = w->net_name ? NET_APP : NET_NONE;
     w->health =
         (struct want_health){.kind = strstr(line, " health") ? HEALTH_HTTP : HEALTH_NONE, .restart = true};
     if (strstr(line, " lacks")) /* a device that it requires */

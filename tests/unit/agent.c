@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "agent/core.h"
 #include "agent/health.h"
 #include "agent/judge.h"
 #include "agent/link_cap.h"
@@ -84,6 +85,12 @@ TEST(each_refusal_names_the_field)
         {DOC(APP(",\"capabilities\":[\"MKNOD\"]")), "MKNOD"},
         {DOC(APP(",\"capabilities\":[\"CAP_CHOWN\"]")), "no capability"},
         {DOC(APP(",\"network\":{\"mode\":\"none\",\"ports\":[]}")), "apps[0].network.ports"},
+        {DOC(APP(",\"network\":{\"mode\":\"none\",\"name\":\"x\"}")), "apps[0].network: name"},
+        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"name\":\"thirteenbytes\"}")), "network: name"},
+        {DOC(APP(",\"network\":{\"mode\":\"cni\"}")), "apps[0].network.name"},
+        {DOC(APP(",\"network\":{\"mode\":\"app:nobody\"}")), "network.mode"},
+        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":9,\"last\":8,\"container\":1}]}")),
+         "last"},
         {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":0,\"container\":1}]}")),
          "apps[0].network.ports[0].host"},
         {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":1,\"container\":1,\"address\":\"1.2."
@@ -335,3 +342,14 @@ TEST(the_cap_stops_large_packets)
     CHECK_OK(link_cap_pass(&c, buf_of(empty, sizeof(empty)), 1, &err), err);
 }
 TEST_MAIN
+TEST(name_servers_of_the_host_s_loopback_are_left_out)
+{
+    char *a = names_resolv_text("nameserver 127.0.0.53\noptions edns0\nsearch lan\n",
+                                "nameserver 192.0.2.1\n"),
+         *b = names_resolv_text("nameserver ::1\nnameserver 192.0.2.9\n", "nameserver 192.0.2.1\n"),
+         *none = names_resolv_text("nameserver 127.0.0.1\nnameserver fe80::1\n", "");
+    CHECK_STR(a, "nameserver 192.0.2.1\noptions edns0\nsearch lan\n");
+    CHECK_STR(b, "nameserver 192.0.2.9\n");
+    CHECK_STR(none, "");
+    free(a), free(b), free(none);
+}

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# User namespaces of apps: on by default, and what is told where ids cannot be shifted: of one volume, of all (a kernel without
+# id-mapped mounts), and an app that requires them then.
+. "${SOURCE:?}/tests/sys/lib.sh" || exit 1
+lib_need umoci jq openssl python3 unshare
+[ "$(id -u)" = 0 ] || lib_skip "needs root"
+[ -n "${LIMPET_OWN_MOUNTS:-}" ] || LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0" # a volume on another file system
+lib_begin agent_userns
+DEV=user-$$
+init_fleet $DEV
+make_images
+jq 'del(.mqtt)' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"
+fleetctl publish "dir:$T/img:1" --name web --version 1 >>"$T/log/publish" 2>&1
+# ramfs shifts no ids, as UBIFS, JFFS2 and kernels before 5.12 do not
+mkdir -p "$T/$DEV/state/volumes/odd/data"
+mount -t ramfs ramfs "$T/$DEV/state/volumes/odd/data"
+end() {
+	local rc=$?
+	set +e
+	[ -z "${AGENT_PID:-}" ] || { kill "$AGENT_PID" 2>/dev/null; wait "$AGENT_PID" 2>/dev/null; }
+	umount -l "$T/$DEV/state/volumes/odd/data"
+	(exit $rc)
+	lib_end
+}
+trap end EXIT
+ctl() { agentctl $DEV "$@"; }
+field() { { ctl status -o json 2>/dev/null || true; } | jq -r ".$1"; }
+is() { [ "$(field "$1")" = "$2" ]; }
+REL=$FLEETCTL_DIR/releases/web/1.json
+RELEASE="{\"name\":\"web\",\"counter\":1,\"digest\":\"sha256:$(sha256sum "$REL" | cut -d' ' -f1)\",\"size\":$(stat -c %s "$REL")}"
+manifest() { # REV APPS
+	"$SOURCE/tests/tool/forge.py" desired "$FLEETCTL_DIR/keys/fleet-1.key" >"$T/desired-$1" <<-END
+		{"schema":"limpet.desired/1","fleet":"demo","target":{"device":"$DEV"},"rev":$1,"issued":$(date +%s),"expires":$(($(date +%s) + 3600)),
+		 "apps":[$2],"update":{"probation_ms":200}}
+	END
+	echo "$T/desired-$1"
+}
+app() { echo "{\"name\":\"$1\",\"release\":$RELEASE,\"sources\":[\"dir:$T/img\"],\"env\":{\"BEAT\":\"0.2\"},\"stop\":{\"grace_ms\":1500}$2}"; }
+VOLUME=',"mounts":[{"type":"volume","name":"data","target":"/data"}]'
+uid_of() { awk '/^Uid:/{print $2}' "/proc/$(field "apps.$1.pid")/status"; }
+
+start_agent $DEV
+ctl apply "$(manifest 1 "$(app plain "$VOLUME"),$(app odd "$VOLUME"),$(app off "$VOLUME,\"userns\":\"off\"")")" | grep -q accepted || die "apply"
+lib_until 40 is phase converged || die "phase $(field phase): $(field err.msg)"
+is apps.plain.enforce.userns.state enforced && is apps.plain.enforce.userns.why null && ok "on by default" || fail "$(field apps.plain.enforce.userns)"
+[ "$(uid_of plain)" -gt 100000 ] && ok "host uid $(uid_of plain)" || fail "host uid $(uid_of plain)"
+ctl exec plain -- sh -c 'echo x >/data/f' && [ "$(stat -c %u "$T/$DEV/state/volumes/plain/data/f")" = 0 ] && ok "its volume is shifted: written as root, on disk too" || fail "volume: $(ls -ln "$T/$DEV/state/volumes/plain/data")"
+[ "$(uid_of off)" = 0 ] && ok "control: off is off" || fail "off runs as $(uid_of off)"
+field apps.odd.enforce.userns.why | grep -q '^/data: .*shift ids' && ok "a volume that cannot be shifted is told: $(field apps.odd.enforce.userns.why)" || fail "odd: $(field apps.odd.enforce)"
+ctl exec odd -- sh -c 'echo x >/data/f' 2>/dev/null && fail "odd wrote to what is nobody's" || ok "and is nobody's"
+
+kill "$AGENT_PID"
+wait "$AGENT_PID" 2>/dev/null || true
+export LIMPET_SYS_DENY=80 # no mount_setattr: as before Linux 5.12
+start_agent $DEV
+unset LIMPET_SYS_DENY
+lib_until 20 is apps.plain.enforce.userns.state degraded && ok "a kernel without id-mapped mounts: degraded" || fail "$(field apps.plain.enforce.userns)"
+[ -n "$(field apps.plain.enforce.userns.why)" ] && ok "with why: $(field apps.plain.enforce.userns.why)" || fail "no why"
+is apps.plain.state running && [ "$(uid_of plain)" = 0 ] && ok "the app runs without" || fail "$(field apps.plain)"
+ctl apply "$(manifest 2 "$(app plain ',"userns":"required"')")" >"$T/log/required" 2>&1 || true
+refused() { is phase rejected || grep -qi userns "$T/log/required"; }
+lib_until 10 refused && ok "required there is refused: $(head -n 1 "$T/log/required")" || fail "phase $(field phase): $(cat "$T/log/required")"

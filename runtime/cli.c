@@ -278,6 +278,14 @@ void cli_warn(const struct cli *c, const char *text)
         (void)fprintf(stderr, "limpet: %s\n", text);
 }
 
+/* Is its value the next argument? */
+static bool takes_next(const char *arg)
+{
+    const struct option *o = find_option(arg, strlen(arg));
+
+    return o && has_value(o);
+}
+
 /* A descriptor below 3 that is closed would become one of ours, and then the container's. */
 static void fill_stdio(void)
 {
@@ -322,6 +330,7 @@ int main(int argc, char **argv)
             return fputs(VERSION_TEXT, stdout) < 0;
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return usage(stdout), 0;
+        i += takes_next(argv[i]);
     }
     r = parse(&c, argc, argv, &verb, &err);
     if (r == 0 && verb->fn != cli_spec && verb->fn != cli_features)

@@ -14,10 +14,11 @@
 #include "platform/sys.h"
 #include "runtime/tool.h"
 
-#define LISTS      "/etc/cni/net.d"
-#define RECORDS    "/run/limpet-cni"
-#define PATHS      "/opt/cni/bin:/usr/lib/cni"
-#define FILE_BYTES (256 * 1024)
+#define LISTS             "/etc/cni/net.d"
+#define RECORDS           "/run/limpet-cni"
+#define PATHS             "/opt/cni/bin:/usr/lib/cni"
+#define CNI_PATH_VARIABLE "CNI_PATH=" PATHS
+#define FILE_BYTES        (256 * 1024)
 
 /* What one call needs. record: {"id","pid","start","list":{..},"ports":[..],"result":{..}} */
 struct call {
@@ -132,7 +133,7 @@ static int run_plugin(struct call *c, const struct json_cur *plugin, struct err 
     const char *type = "";
     const char *args[] = {path, NULL};
     const char *env[] = {
-        command, id, netns, "CNI_IFNAME=eth0", "CNI_PATH=" PATHS, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+        command, id, netns, "CNI_IFNAME=eth0", CNI_PATH_VARIABLE, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     AUTO_MEM char *input = NULL, *out = NULL;
     int status = 0, r;
 
@@ -203,10 +204,11 @@ static int save(int dir, const struct call *c, pid_t pid, struct err *err)
 
 static int read_list(struct call *c, struct err *err)
 {
-    if (json_get_str(&c->list, "name", JSON_REQUIRED, 255, &c->name, err) < 0 ||
-        json_get_str(&c->list, "cniVersion", JSON_REQUIRED, 16, &c->version, err) < 0)
-        return -(int)err->kind;
-    return 0;
+    int r = json_get_str(&c->list, "name", JSON_REQUIRED, 255, &c->name, err);
+
+    if (r >= 0)
+        r = json_get_str(&c->list, "cniVersion", JSON_REQUIRED, 16, &c->version, err);
+    return r < 0 ? r : 0;
 }
 
 /* *ret_pid 0: its process has gone. */
@@ -220,12 +222,12 @@ static int load(int dir, const char *id, struct json_cur *doc, struct call *c, p
 
     if (r < 0)
         return r;
-    if (json_get_u64(doc, "pid", JSON_REQUIRED, 1, INT32_MAX, &pid, err) < 0 ||
-        json_get_u64(doc, "start", JSON_REQUIRED, 0, UINT64_MAX >> 11, &start, err) < 0 ||
-        json_get_object(doc, "list", JSON_REQUIRED, &c->list, err) < 0 ||
-        json_get_array(doc, "ports", JSON_REQUIRED, 16 * LIM_PORT_RANGE, &c->ports, err) < 0 ||
-        read_list(c, err) < 0)
-        return -(int)err->kind;
+    if ((r = json_get_u64(doc, "pid", JSON_REQUIRED, 1, INT32_MAX, &pid, err)) < 0 ||
+        (r = json_get_u64(doc, "start", JSON_REQUIRED, 0, UINT64_MAX >> 11, &start, err)) < 0 ||
+        (r = json_get_object(doc, "list", JSON_REQUIRED, &c->list, err)) < 0 ||
+        (r = json_get_array(doc, "ports", JSON_REQUIRED, 16 * LIM_PORT_RANGE, &c->ports, err)) < 0 ||
+        (r = read_list(c, err)) < 0)
+        return r;
     if (json_get_object(doc, "result", JSON_OPTIONAL, &result, NULL) == 1)
         c->result = json_print(result.node, false);
     (void)snprintf(c->netns, sizeof c->netns, "/proc/%d/ns/net", (int)pid);

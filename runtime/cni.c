@@ -14,11 +14,10 @@
 #include "platform/sys.h"
 #include "runtime/tool.h"
 
-#define LISTS             "/etc/cni/net.d"
-#define RECORDS           "/run/limpet-cni"
-#define PATHS             "/opt/cni/bin:/usr/lib/cni"
-#define CNI_PATH_VARIABLE "CNI_PATH=" PATHS
-#define FILE_BYTES        (256 * 1024)
+#define LISTS      "/etc/cni/net.d"
+#define RECORDS    "/run/limpet-cni"
+#define PATHS      "/opt/cni/bin:/usr/lib/cni"
+#define FILE_BYTES (256 * 1024)
 
 /* What one call needs. record: {"id","pid","start","list":{..},"ports":[..],"result":{..}} */
 struct call {
@@ -127,13 +126,15 @@ static int complain(const char *type, const char *command, const char *out, stru
     return -ERR_IO;
 }
 
+static const char plugin_path[] = "CNI_PATH=" PATHS;
+
 static int run_plugin(struct call *c, const struct json_cur *plugin, struct err *err)
 {
     char path[300], command[32], id[LIM_ID_BYTES + 20], netns[60];
     const char *type = "";
     const char *args[] = {path, NULL};
     const char *env[] = {
-        command, id, netns, "CNI_IFNAME=eth0", CNI_PATH_VARIABLE, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+        command, id, netns, "CNI_IFNAME=eth0", plugin_path, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     AUTO_MEM char *input = NULL, *out = NULL;
     int status = 0, r;
 

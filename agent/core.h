@@ -230,7 +230,12 @@ struct core {
 };
 
 /* core_main.c */
-void core_touch(struct core *c); /* something changed: observe and plan after this turn, report */
+/* Something changed: observe and plan after this turn, report. */
+static inline void core_touch(struct core *c)
+{
+    c->dirty = true;
+    c->report_dirty = true;
+}
 void core_keep(struct core *c, const char *app, const char *what, int fd); /* "app.web.pid" at the keeper */
 void core_drop(struct core *c, const char *app, const char *what);
 uint64_t core_now_s(const struct core *c); /* clock_judge_s with the saved floor */

@@ -41,12 +41,6 @@ uint64_t core_now_s(const struct core *c)
     return clock_judge_s(clock_wall_s(), c->state.ledger.time_floor_s);
 }
 
-void core_touch(struct core *c)
-{
-    c->dirty = true;
-    c->report_dirty = true;
-}
-
 /* ---- the keeper ---- */
 
 static void keeper_say(struct core *c, const char *text, int fd)

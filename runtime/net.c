@@ -125,14 +125,6 @@ static int choose_network(const struct view *v, const char *name, unsigned *ret,
     return err_set(err, ERR_NOSPACE, "network \"%s\": all %d subnets are taken", name, NET_COUNT - 1);
 }
 
-static struct netlink_address text_address(const char *text, unsigned prefix)
-{
-    struct netlink_address a = {.family = strchr(text, ':') ? AF_INET6 : AF_INET, .prefix = prefix};
-
-    (void)inet_pton(a.family, text, a.bytes);
-    return a;
-}
-
 /* Addresses of a bridge: the first of each subnet. */
 static int address_bridge(int nl, const char *name, unsigned network, struct err *err)
 {
@@ -141,12 +133,12 @@ static int address_bridge(int nl, const char *name, unsigned network, struct err
     struct netlink_address a;
 
     net_plan_address(network * 256 + 1, text);
-    a = text_address(text, 24);
+    a = netlink_address_of(text, 24);
     if ((r = netlink_add_address(nl, index, &a)) < 0 || (r = netlink_up(nl, name)) < 0)
         return err_errno(err, -r, "address of %s", name);
     if (net_forward_has6()) {
         net_plan_address6(network * 256 + 1, text);
-        a = text_address(text, 64);
+        a = netlink_address_of(text, 64);
         if ((r = netlink_add_address(nl, index, &a)) < 0)
             return err_errno(err, -r, "IPv6 address of %s", name);
     }
@@ -397,32 +389,6 @@ int net_sweep(struct err *err)
         net_rules_sweep(find(&v, NET_BRIDGE) != NULL);
     close_view(&v);
     return 0;
-}
-
-static int give_address(int nl, int index, const char *text, unsigned prefix)
-{
-    struct netlink_address a = text_address(text, prefix), via = a;
-    int r = netlink_add_address(nl, index, &a);
-
-    via.bytes[a.family == AF_INET ? 3 : 15] = 1;
-    return r < 0 ? r : netlink_add_default(nl, index, &via);
-}
-
-int net_inner_up(const char *name, const char *address, const char *address6, struct err *err)
-{
-    AUTO_FD int nl = netlink_open();
-    int index = (int)if_nametoindex(name), r;
-
-    if (nl < 0 || index == 0) /* a kernel without networks: nothing to do */
-        return nl == -EAFNOSUPPORT || errno == EAFNOSUPPORT
-                   ? 0
-                   : err_errno(err, nl < 0 ? -nl : errno, "%s", name);
-    r = netlink_up(nl, name);
-    if (r == 0 && address && address[0])
-        r = give_address(nl, index, address, 24);
-    if (r == 0 && address6 && address6[0])
-        r = give_address(nl, index, address6, 64);
-    return r == 0 ? 0 : err_errno(err, -r, "%s", name);
 }
 
 bool net_has_bridge(void)

@@ -1,6 +1,7 @@
 /* netlink.c - see netlink.h. */
 #include "runtime/netlink.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -407,4 +408,12 @@ int netlink_delete(int nl, const char *name)
     begin(&q, RTM_DELLINK, 0);
     add_text(&q, IFLA_IFNAME, name);
     return talk(nl, &q);
+}
+
+struct netlink_address netlink_address_of(const char *text, unsigned prefix)
+{
+    struct netlink_address a = {.family = strchr(text, ':') ? AF_INET6 : AF_INET, .prefix = prefix};
+
+    (void)inet_pton(a.family, text, a.bytes);
+    return a;
 }

@@ -43,4 +43,6 @@ int netlink_add_default(int nl, int index, const struct netlink_address *gateway
 int netlink_move(int nl, int index, int ns_fd, const char *new_name);
 int netlink_rename(int nl, int index, const char *name); /* one that is down */
 int netlink_delete(int nl, const char *name);
+/* An address as text, IPv4 or IPv6. What is none becomes all zeros. Pure. */
+struct netlink_address netlink_address_of(const char *text, unsigned prefix);
 #endif

@@ -25,11 +25,6 @@ uint64_t core_now_s(const struct core *c)
     return clock_judge_s(clock_wall_s(), c->state.ledger.time_floor_s);
 }
 
-void core_touch(struct core *c)
-{
-    c->dirty = true;
-}
-
 int core_hand_over(struct core *c, int sock_fd, struct err *err)
 {
     (void)c;

@@ -294,11 +294,11 @@ static int show_group(int place, int group, const char *name, unsigned long flag
     return 0;
 }
 
-/* The box's own groups, not to be written unless that is asked for: it could lift its own limits. v2: needs a namespace
+/* The box's own groups, never to be written, whatever config.json says: it could lift its own limits. v2: needs a namespace
  * of its own, else it would see the host's. Nothing to be shown: an empty place. Limits are ours to know. */
 static int mount_cgroup(struct child *c, const struct spec_mount *m, const char *at, struct err *err)
 {
-    unsigned long flags = ops_mount_flags(m) | (m->clear & MS_RDONLY ? 0 : MS_RDONLY);
+    unsigned long flags = ops_mount_flags(m) | MS_RDONLY;
     bool own = c->spec->ns[SPEC_NS_CGROUP].own && cgroup_clone_fd(c->cgroup) >= 0;
     const char *name = "";
     AUTO_FD int place = -1;

@@ -43,17 +43,28 @@ static int run_one(const struct spec_hook *h, const char *kind, const char *stat
     return err_set(err, ERR_IO, "hooks.%s: %s %s", kind, h->path, how);
 }
 
-int hooks_run(const struct spec_hooks *h, const char *kind, const struct hooks_state *s, bool go_on,
-              struct err *err)
+static int run_all(const struct spec_hooks *h, const char *kind, const char *state, bool go_on,
+                   struct err *err)
 {
-    struct cJSON *o = h->n ? hooks_state_json(s) : NULL;
-    AUTO_MEM char *text = o ? json_print(o, false) : NULL;
     int r = 0;
 
-    (void)json_free(o);
     for (unsigned i = 0; i < h->n && (r == 0 || go_on); i++) {
-        int one = run_one(&h->list[i], kind, text, r == 0 ? err : NULL);
+        int one = run_one(&h->list[i], kind, state, r == 0 ? err : NULL);
         r = r == 0 ? one : r;
     }
     return r;
+}
+
+int hooks_run(const struct spec_hooks *h, const char *kind, const struct hooks_state *s, bool go_on,
+              struct err *err)
+{
+    AUTO_MEM char *text = NULL;
+    struct cJSON *o;
+
+    if (h->n == 0)
+        return 0;
+    o = hooks_state_json(s);
+    text = json_print(o, false);
+    (void)json_free(o);
+    return run_all(h, kind, text, go_on, err);
 }

@@ -20,7 +20,6 @@
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/box_priv.h"
-#include "runtime/cni.h"
 #include "runtime/enter.h"
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
@@ -243,13 +242,10 @@ static int prepare_child(struct launch *l, struct err *err)
     raise_limits(l);
     if ((r = set_ids(l, err)) != 0 || (r = set_oom(l, err)) < 0)
         return r;
-    if (l->spec.net == SPEC_NET_BRIDGE || l->spec.net == SPEC_NET_CNI) {
-        r = l->spec.net == SPEC_NET_CNI ? cni_add(l->pid, &l->spec, &l->net, err)
-                                        : net_attach(l->pid, &l->spec, &l->net, err);
-        if (r < 0)
-            return r;
-        l->rep.network = l->net.nat;
-    }
+    l->net.nat = l->rep.network;
+    if ((r = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
+        return r;
+    l->rep.network = l->net.nat;
     return 0;
 }
 
@@ -334,10 +330,7 @@ static void undo(struct launch *l)
         (void)close(l->pidfd);
     l->pid = 0;
     l->pidfd = -1;
-    if (l->spec.net == SPEC_NET_CNI)
-        (void)cni_del(l->spec.id, NULL);
-    else if (l->net.address[0])
-        (void)net_detach(l->spec.id, l->net.address, NULL);
+    (void)net_detach(l->spec.net, l->spec.id, l->net.address, NULL);
     l->net = (struct net_box){0};
 }
 

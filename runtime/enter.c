@@ -74,24 +74,28 @@ static int keep_other(int fd, const char *name, int *ret_fd, struct err *err)
     return 0;
 }
 
+int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *err)
+{
+    char path[48];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[kind].name);
+    fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        return keep_other(fd, kinds[kind].name, ret_fd, err);
+    /* a kernel without this kind, or no such process */
+    if (errno == ENOENT && kind != SPEC_NS_MOUNT && access("/proc/self/ns/mnt", F_OK) == 0)
+        return 0;
+    return err_errno(err, errno, "%s", path);
+}
+
 int enter_open_process(struct enter *e, pid_t pid, struct err *err)
 {
-    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
-        char path[48];
-        int fd, r;
-        (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[i].name);
-        fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT &&
-            i != SPEC_NS_MOUNT) { /* a kernel without this kind, or no such process */
-            if (access("/proc/self/ns/mnt", F_OK) == 0)
-                continue;
-        }
-        if (fd < 0)
-            return err_errno(err, errno, "%s", path);
-        if ((r = keep_other(fd, kinds[i].name, &e->ns[i], err)) < 0)
-            return r;
-    }
-    return 0;
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < SPEC_NS_COUNT_; i++)
+        r = enter_open_one(pid, (enum spec_ns_kind)i, &e->ns[i], err);
+    return r;
 }
 
 /* A file of nsfs, of the kind wanted: a name in config.json may be anything. */

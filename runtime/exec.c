@@ -101,20 +101,18 @@ static int exec_in(const struct enter *e, const struct box_exec *x, struct spec 
     AUTO_FD int out = lift(x->stdout_fd);
     AUTO_FD int errs = lift(x->stderr_fd);
     AUTO_FD int proc = -1;
-    struct child c = {.spec = s,
-                      .ops = &ops,
-                      .go_fd = -1,
-                      .hold_fd = -1,
-                      .console_fd = x->console_fd,
-                      .listener_fd = -1,
-                      .init_fd = -1,
-                      .stdio = {in, out, errs},
-                      .ctty = x->ctty,
-                      .preserve_fds = x->preserve_fds};
+    struct child c;
     int r = child_open_proc(&proc, err);
 
     if (r < 0)
         return r;
+    child_init(&c, s, &ops);
+    c.console_fd = x->console_fd;
+    c.stdio[0] = in;
+    c.stdio[1] = out;
+    c.stdio[2] = errs;
+    c.ctty = x->ctty;
+    c.preserve_fds = x->preserve_fds;
     c.proc_fd = proc;
     c.filter = box_filter(&s->process);
     ops_make_exec(s, &ops);
@@ -165,16 +163,11 @@ int box_tcp_connect(const struct box_id *b, uint16_t port, int *ret_fd, struct e
     AUTO_FD int ours = openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     AUTO_FD int theirs = -1;
     AUTO_FD int fd = -1;
-    struct enter e;
     int r;
 
     if (ours < 0)
         return err_errno(err, errno, "/proc/self/ns/net");
-    enter_init(&e);
-    r = enter_open_process(&e, b->pid, err);
-    theirs = steal_fd(&e.ns[SPEC_NS_NET]);
-    enter_done(&e);
-    if (r < 0)
+    if ((r = enter_open_one(b->pid, SPEC_NS_NET, &theirs, err)) < 0)
         return r;
     if (!box_is_alive(b))
         return err_set(err, ERR_NOTFOUND, "%s does not run", b->id);

@@ -479,8 +479,9 @@ static void kill_orphans(struct core *c)
                 continue;
             (void)str_copy(b.id, sizeof(b.id), sets[i]->apps[k].name);
             (void)str_fmt(b.cgroup_path, sizeof(b.cgroup_path), "%s/app/%s", c->cgroup_root, b.id);
-            b.net =
-                sets[i]->apps[k].net == NET_CNI ? SPEC_NET_CNI : SPEC_NET_NONE; /* an address is not known */
+            b.net = sets[i]->apps[k].net == NET_CNI      ? SPEC_NET_CNI
+                    : sets[i]->apps[k].net == NET_BRIDGE ? SPEC_NET_BRIDGE /* at an address nobody knows */
+                                                         : SPEC_NET_NONE;
             if (cgroup_open(&c->cgroups, b.cgroup_path, &g, NULL) < 0)
                 continue;
             log_warn("%s was half started when core died: removed", b.id);

@@ -331,6 +331,7 @@ static void app_run(struct app *a, const struct want *w, const struct box_starte
     a->manifest = image->manifest;
     a->counter = w->counter;
     (void)str_copy(a->version, sizeof(a->version), image->version);
+    a->net_known = true;
     (void)str_copy(a->network, sizeof(a->network), names_network(a->core, w));
     a->seen.box = BOX_RUNNING;
     a->seen.started_ms = clock_boot_ms();
@@ -507,6 +508,33 @@ void apps_sync(struct core *c)
     }
 }
 
+/* Plugins look at what they made for a box that was taken over: one box a turn, since that may take its time. */
+static void check_next(struct loop_timer *t)
+{
+    struct core *c = container_of(t, struct core, net_check);
+    struct cgroup_field *f;
+    struct err err = ERR_INIT;
+    struct app *a = NULL;
+    for (unsigned i = 0; i < LIM_APPS && !a; i++)
+        if (c->apps[i].used && c->apps[i].seen.box == BOX_RUNNING && !c->apps[i].net_known)
+            a = &c->apps[i];
+    if (!a)
+        return;
+    a->net_known = true;
+    f = &a->report.network;
+    if (box_net_check(&a->box, &err) < 0) {
+        *f = (struct cgroup_field){.state = CGROUP_DEGRADED};
+        (void)str_fmt(f->why, sizeof(f->why), "%.90s", err.msg);
+        (void)str_clean(f->why);
+        event_add(c, "network-bad", a->seen.name, "%s", f->why);
+    } else if (a->box.net == SPEC_NET_CNI) {
+        *f = (struct cgroup_field){.state = CGROUP_ENFORCED};
+    }
+    app_save(a);
+    c->report_dirty = true;
+    loop_timer_set(c->loop, t, clock_boot_ms() + 1);
+}
+
 void apps_adopt(struct core *c, const int *fds, const char (*names)[80], unsigned n)
 {
     char list[LIM_APPS][LIM_NAME_BYTES + 8];
@@ -518,4 +546,6 @@ void apps_adopt(struct core *c, const int *fds, const char (*names)[80], unsigne
     struct err err = ERR_INIT;
     if (box_sweep(&err) < 0)
         log_warn("networks of boxes that have gone: %s", err.msg);
+    c->net_check.on_fire = check_next;
+    loop_timer_set(c->loop, &c->net_check, clock_boot_ms() + 1);
 }

@@ -200,6 +200,7 @@ struct core {
     bool has_garbage;
     struct scrub scrub;
     struct hot hot;
+    struct loop_timer net_check;
     struct os os;
     struct self self;
     struct plan plan; /* the last one, for report and why */
@@ -370,6 +371,8 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t
 /* Paths of this app's files, in arena; NULL: it has none (the image's stays, or the host's network asks for none). */
 const char *names_hosts(struct core *c, const struct want *w, struct arena *arena);
 const char *names_resolv(struct core *c, const struct want *w, struct arena *arena);
+/* A CNI network may know better: the resolv.conf of a box whose program does not run yet, in place. */
+int names_of_network(struct app *a, const struct box_id *box, struct err *err);
 /* The shared network that a box of this app would be in; "": none. */
 const char *names_network(struct core *c, const struct want *w);
 /* An app came or went: the hosts files of those that share its network (all, when NULL) tell so, in place. */

@@ -24,3 +24,8 @@ if(NOT LIMPET_KERNEL_HEADERS)
   string(APPEND CMAKE_C_FLAGS " -isystem ${kernel}") # not by target: seccomp_gen.sh asks the compiler too
 endif()
 add_link_options(-static -s)
+
+# The whole program seen at once is some 8 KB smaller.
+include(CheckIPOSupported)
+check_ipo_supported(RESULT LIMPET_LTO LANGUAGES C)
+set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ${LIMPET_LTO})

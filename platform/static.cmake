@@ -25,7 +25,7 @@ if(NOT LIMPET_KERNEL_HEADERS)
 endif()
 add_link_options(-static -s)
 
-# The whole program seen at once is some 8 KB smaller.
-include(CheckIPOSupported)
-check_ipo_supported(RESULT LIMPET_LTO LANGUAGES C)
-set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ${LIMPET_LTO})
+# The whole program seen at once is some 8 KB smaller. Objects are whole without it too: an ar or ld that cannot goes on as ever.
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  add_compile_options(-flto=auto -ffat-lto-objects)
+endif()

@@ -181,6 +181,20 @@ static int op_close(struct child *c, const struct op *op, struct err *err)
     return 0;
 }
 
+void child_init(struct child *c, const struct spec *s, const struct ops *o)
+{
+    int *const fds[] = {&c->trees.root, &c->report_fd,  &c->go_fd,       &c->parent_fd,
+                        &c->hold_fd,    &c->console_fd, &c->listener_fd, &c->init_fd,
+                        &c->stdio[0],   &c->stdio[1],   &c->stdio[2],    &c->proc_fd,
+                        &c->place_fd,   &c->root_fd,    &c->null_fd,     &c->empty_fd};
+
+    *c = (struct child){.spec = s, .ops = o};
+    for (size_t i = 0; i < COUNT_OF(fds); i++)
+        *fds[i] = -1;
+    for (size_t i = 0; i < COUNT_OF(c->trees.mounts); i++)
+        c->trees.mounts[i] = -1;
+}
+
 void child_reset_signals(int proc_fd)
 {
     sigset_t none;

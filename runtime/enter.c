@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -74,24 +75,43 @@ static int keep_other(int fd, const char *name, int *ret_fd, struct err *err)
     return 0;
 }
 
+int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *err)
+{
+    char path[48];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[kind].name);
+    fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        return keep_other(fd, kinds[kind].name, ret_fd, err);
+    /* a kernel without this kind, or no such process */
+    if (errno == ENOENT && kind != SPEC_NS_MOUNT && access("/proc/self/ns/mnt", F_OK) == 0)
+        return 0;
+    return err_errno(err, errno, "%s", path);
+}
+
+int enter_socket(int ns_fd, int domain, int type, int protocol)
+{
+    AUTO_FD int ours = ns_fd < 0 ? -1 : openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    int fd;
+
+    if (ns_fd >= 0 && (ours < 0 || setns(ns_fd, CLONE_NEWNET) != 0))
+        return -errno;
+    fd = socket(domain, type, protocol);
+    if (fd < 0)
+        fd = -errno;
+    if (ns_fd >= 0 && setns(ours, CLONE_NEWNET) != 0)
+        abort(); /* the rest of our life in a container's network would be worse than a restart */
+    return fd;
+}
+
 int enter_open_process(struct enter *e, pid_t pid, struct err *err)
 {
-    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
-        char path[48];
-        int fd, r;
-        (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[i].name);
-        fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT &&
-            i != SPEC_NS_MOUNT) { /* a kernel without this kind, or no such process */
-            if (access("/proc/self/ns/mnt", F_OK) == 0)
-                continue;
-        }
-        if (fd < 0)
-            return err_errno(err, errno, "%s", path);
-        if ((r = keep_other(fd, kinds[i].name, &e->ns[i], err)) < 0)
-            return r;
-    }
-    return 0;
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < SPEC_NS_COUNT_; i++)
+        r = enter_open_one(pid, (enum spec_ns_kind)i, &e->ns[i], err);
+    return r;
 }
 
 /* A file of nsfs, of the kind wanted: a name in config.json may be anything. */

@@ -336,7 +336,7 @@ static int attach(struct view *v, pid_t pid, const struct spec *s, struct net_bo
     return 0;
 }
 
-int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err)
+int net_bridge_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err)
 {
     struct net_box box = {.nat = {.state = CGROUP_ENFORCED, .value = s->n_ports}};
     struct view v;
@@ -351,7 +351,7 @@ int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err 
     return r;
 }
 
-int net_detach(const char *id, const char *address, struct err *err)
+int net_bridge_detach(const char *id, const char *address, struct err *err)
 {
     const struct netlink_link *l;
     struct view v;
@@ -377,7 +377,7 @@ int net_detach(const char *id, const char *address, struct err *err)
     return r < 0 ? err_errno(err, -r, "remove %s", name) : 0;
 }
 
-int net_sweep(struct err *err)
+int net_bridge_sweep(struct err *err)
 {
     struct view v;
     int r = open_view(&v, err);

@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <net/if.h>
-#include <sched.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 
-#include "platform/fs.h"
+#include "runtime/enter.h"
 #include "runtime/netlink.h"
 
 #define FIELD "linux.netDevices."
@@ -47,25 +46,17 @@ struct netdev *netdev_free(struct netdev *n)
 
 static int open_sides(struct netdev *n, pid_t pid, struct err *err)
 {
-    char path[40];
-    struct stat a, b;
+    int r;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+    if ((r = enter_open_one(pid, SPEC_NS_NET, &n->theirs, err)) < 0)
+        return r;
+    if (n->theirs < 0)
+        return err_set(err, ERR_INVALID, "the network namespace in linux.namespaces is the one they are in");
     n->ours = openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    n->theirs = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    if (n->ours < 0 || n->theirs < 0 || fstat(n->ours, &a) != 0 || fstat(n->theirs, &b) != 0)
-        return err_errno(err, errno, "linux.netDevices: network namespaces");
-    if (a.st_ino == b.st_ino && a.st_dev == b.st_dev)
-        return err_set(err, ERR_INVALID,
-                       "linux.netDevices: the network namespace in linux.namespaces is the one they are in");
-    if ((n->our_nl = netlink_open()) < 0)
-        return err_errno(err, -n->our_nl, "linux.netDevices: netlink");
-    if (setns(n->theirs, CLONE_NEWNET) != 0)
-        return err_errno(err, errno, "linux.netDevices: enter the network namespace");
-    n->their_nl = netlink_open();
-    if (setns(n->ours, CLONE_NEWNET) != 0)
-        abort(); /* the rest of our life in a container's network would be worse than a restart */
-    return n->their_nl < 0 ? err_errno(err, -n->their_nl, "linux.netDevices: netlink inside") : 0;
+    n->our_nl = n->ours < 0 ? -errno : netlink_open();
+    n->their_nl = n->our_nl < 0 ? n->our_nl
+                                : enter_socket(n->theirs, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    return n->their_nl < 0 ? err_errno(err, -n->their_nl, "enter the network namespace") : 0;
 }
 
 static const struct netlink_link *find(const struct netlink_link *list, unsigned n, const char *name)
@@ -189,7 +180,9 @@ int netdev_attach(pid_t pid, const struct spec *s, struct netdev **ret, struct e
         return 0;
     n = mem_need_zero(sizeof *n);
     n->ours = n->theirs = n->our_nl = n->their_nl = -1;
-    if ((r = open_sides(n, pid, err)) == 0)
+    if ((r = open_sides(n, pid, err)) < 0)
+        (void)err_wrap(err, "linux.netDevices");
+    else
         r = look(n, s, err);
     for (unsigned i = 0; r == 0 && i < n->n; i++)
         if ((r = move(n, &n->list[i])) < 0)

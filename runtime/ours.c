@@ -23,7 +23,7 @@
 
 bool ours_path(const char *name, char *dst, size_t size)
 {
-    const char *guarded = getenv("LIMPET_EXE"); /* see guard.h */
+    const char *guarded = getenv("LIMPET_EXE"); /* see ours_guard_self */
     char own[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
     char *slash;
@@ -108,4 +108,24 @@ int ours_open_init(int *ret_fd, struct err *err)
         return err_errno(err, errno, "init");
     *ret_fd = fd;
     return 0;
+}
+
+void ours_guard_self(char **argv)
+{
+    AUTO_FD int exe = openat(AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    AUTO_FD int held = -1;
+    bool safe = false;
+    char path[PATH_MAX];
+    ssize_t n;
+
+    if (exe < 0 || geteuid() != 0) /* a plain user's containers cannot write what the user cannot */
+        return;
+    if ((held = ours_guard(exe, &safe)) < 0)
+        return;
+    n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n > 0) {
+        path[n] = '\0';
+        (void)setenv("LIMPET_EXE", path, 1); /* our folder is not to be seen from there any more */
+    }
+    (void)syscall(SYS_execveat, held, "", argv, environ, AT_EMPTY_PATH);
 }

@@ -54,8 +54,11 @@ struct spec_list {
 int spec_list_full(const struct spec_list *x, const struct json_cur *at);
 int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret,
                       struct err *err); /* a part of it */
-int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret,
-                           struct err *err); /* another */
+int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
+/* What every container has stays usable whatever the rules say (config-linux.md, "Default Devices"), and it may make nodes
+ * that it then cannot open: so many rules, for which lists are kept free. */
+#define SPEC_DEFAULT_DEVICES 10
+void spec_default_devices(struct cgroup_list *l); /* another */
 /* linux.resources of lin into x->s->resources, with the devices that every container has. */
 int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin);
 /* "private", "rslave" ... as mount(2) flags; 0: no such word. */

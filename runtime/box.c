@@ -20,6 +20,7 @@
 #include "runtime/idmap.h"
 #include "runtime/net.h"
 #include "runtime/netdev.h"
+#include "runtime/ns_why.h"
 #include "runtime/ours.h"
 #include "runtime/trees.h"
 
@@ -54,7 +55,7 @@ static void field(struct cgroup_field *f, enum cgroup_state state, const char *w
 {
     f->state = state;
     f->value = state == CGROUP_ENFORCED ? 1 : 0;
-    (void)snprintf(f->why, sizeof f->why, "%s", why);
+    (void)snprintf(f->why, sizeof f->why, "%.95s", why);
 }
 
 static void close_pair(int pair[2])
@@ -339,7 +340,7 @@ static int spawn_child(struct launch *l, struct err *err)
     if (l->pid > 0)
         return 0;
     l->pid = 0;
-    return err_errno(err, errno, "make namespaces (clone)");
+    return ns_why(clone_flags(&l->spec), errno, err);
 }
 
 /* 1: not with a user namespace. */
@@ -463,7 +464,8 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
                       : err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts on this file system");
     if (r == 1) {
         l->spec.ns[SPEC_NS_USER].own = l->spec.rootfs_idmap = false;
-        field(&l->rep.userns, CGROUP_DEGRADED, "no user namespace or no id-mapped mounts here");
+        field(&l->rep.userns, CGROUP_DEGRADED,
+              err->kind ? err->msg : "no id-mapped mounts on this file system");
         r = try_start(l, err);
     }
     if (r != 0)

@@ -19,6 +19,7 @@
 
 #include "platform/cgroup.h"
 #include "platform/fs.h"
+#include "runtime/ns_why.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -163,7 +164,7 @@ static int set_time(const struct spec *s, struct err *err)
     if (!s)
         return 0;
     if (unshare(CLONE_NEWTIME) != 0)
-        return err_errno(err, errno, "linux.namespaces: time (needs Linux 5.6 with CONFIG_TIME_NS)");
+        return ns_why_kind(SPEC_NS_TIME, errno, err);
     (void)snprintf(text, sizeof text, "monotonic %lld %u\nboottime %lld %u\n",
                    (long long)s->monotonic_offset_s, s->monotonic_offset_ns, (long long)s->boot_offset_s,
                    s->boot_offset_ns);
@@ -212,7 +213,7 @@ static void help(const struct enter *e, struct child *c, void (*run)(struct chil
             run(c);
         rep.stage = rep.pid < 0 ? CHILD_FAILED : CHILD_PID;
         if (rep.pid < 0)
-            (void)err_errno(&rep.err, errno, "clone");
+            (void)ns_why(e->clone_flags, errno, &rep.err);
     }
     (void)!write(c->report_fd, &rep, sizeof rep);
     _exit(0);

@@ -19,6 +19,7 @@
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
 #include "runtime/net.h"
+#include "runtime/netdev.h"
 #include "runtime/ours.h"
 #include "runtime/trees.h"
 
@@ -44,6 +45,7 @@ struct launch {
     pid_t pid;
     int pidfd;
     struct net_box net;
+    struct netdev *devices;
     struct enter enter;
     struct box_report rep;
 };
@@ -226,7 +228,7 @@ static int prepare_child(struct launch *l, struct err *err)
     if ((r = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
         return r;
     l->rep.network = l->net.nat;
-    return 0;
+    return netdev_attach(l->pid, &l->spec, &l->devices, err);
 }
 
 /* The namespaces are there: hooks in ours (config.md, "prestart" and "createRuntime"), then the child goes on. */
@@ -301,6 +303,7 @@ static int check_alive(struct launch *l, struct err *err)
 
 static void undo(struct launch *l)
 {
+    l->devices = netdev_undo(l->devices); /* before the namespace goes, and virtual ones with it */
     if (l->pid > 0) {
         (void)sys_kill_fd(l->pidfd, l->pid, SIGKILL);
         while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
@@ -415,6 +418,7 @@ static int try_start(struct launch *l, struct err *err)
         close_pair(l->out);
         close_pair(l->err);
     }
+    l->devices = netdev_free(l->devices);
     trees_close(&l->child.trees);
     enter_done(&l->enter);
     ops_done(&l->ops);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -87,6 +88,21 @@ int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *e
     if (errno == ENOENT && kind != SPEC_NS_MOUNT && access("/proc/self/ns/mnt", F_OK) == 0)
         return 0;
     return err_errno(err, errno, "%s", path);
+}
+
+int enter_socket(int ns_fd, int domain, int type, int protocol)
+{
+    AUTO_FD int ours = ns_fd < 0 ? -1 : openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    int fd;
+
+    if (ns_fd >= 0 && (ours < 0 || setns(ns_fd, CLONE_NEWNET) != 0))
+        return -errno;
+    fd = socket(domain, type, protocol);
+    if (fd < 0)
+        fd = -errno;
+    if (ns_fd >= 0 && setns(ours, CLONE_NEWNET) != 0)
+        abort(); /* the rest of our life in a container's network would be worse than a restart */
+    return fd;
 }
 
 int enter_open_process(struct enter *e, pid_t pid, struct err *err)

@@ -173,7 +173,29 @@ static int set_time(const struct spec *s, struct err *err)
                : 0;
 }
 
-/* What the host's view is needed for, then the door. The mount namespace goes last: it takes /proc away. */
+/* Through the doors. One that belongs to another user namespace than ours to be (the network of another box) opens only to who we
+ * are before, one of a plain user's box only to its root: what does not open at first is tried again from inside. The mount
+ * namespace goes last: it takes /proc away. */
+static int go_through(const struct enter *e, struct err *err)
+{
+    bool in[SPEC_NS_COUNT_];
+    int r;
+
+    for (int i = 0; i < SPEC_NS_COUNT_; i++)
+        in[i] =
+            e->ns[i] < 0 || (i != SPEC_NS_USER && i != SPEC_NS_MOUNT && setns(e->ns[i], kinds[i].flag) == 0);
+    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
+        if (in[i])
+            continue;
+        if (setns(e->ns[i], kinds[i].flag) != 0)
+            return err_errno(err, errno, "enter %s namespace", kinds[i].name);
+        if (i == SPEC_NS_USER && (r = child_be_root(err)) < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* What the host's view is needed for, then in. */
 static int go_in(const struct enter *e, struct err *err)
 {
     char text[16];
@@ -188,17 +210,8 @@ static int go_in(const struct enter *e, struct err *err)
     (void)snprintf(text, sizeof text, "%d", e->oom_score_adj);
     if (e->oom_score_adj_set && (r = fs_write_text(AT_FDCWD, "/proc/self/oom_score_adj", text, err)) < 0)
         return r;
-    if ((r = set_time(e->time, err)) < 0)
-        return r;
-    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
-        if (e->ns[i] < 0)
-            continue;
-        if (setns(e->ns[i], kinds[i].flag) != 0)
-            return err_errno(err, errno, "enter %s namespace", kinds[i].name);
-        if (i == SPEC_NS_USER && (r = child_be_root(err)) < 0)
-            return r;
-    }
-    return 0;
+    r = set_time(e->time, err);
+    return r < 0 ? r : go_through(e, err);
 }
 
 static void help(const struct enter *e, struct child *c, void (*run)(struct child *))

@@ -19,6 +19,8 @@
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
 #include "runtime/net.h"
+#include "runtime/netdev.h"
+#include "runtime/ns_why.h"
 #include "runtime/ours.h"
 #include "runtime/trees.h"
 
@@ -44,6 +46,7 @@ struct launch {
     pid_t pid;
     int pidfd;
     struct net_box net;
+    struct netdev *devices;
     struct enter enter;
     struct box_report rep;
 };
@@ -52,7 +55,7 @@ static void field(struct cgroup_field *f, enum cgroup_state state, const char *w
 {
     f->state = state;
     f->value = state == CGROUP_ENFORCED ? 1 : 0;
-    (void)snprintf(f->why, sizeof f->why, "%s", why);
+    (void)snprintf(f->why, sizeof f->why, "%.95s", why);
 }
 
 static void close_pair(int pair[2])
@@ -226,7 +229,7 @@ static int prepare_child(struct launch *l, struct err *err)
     if ((r = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
         return r;
     l->rep.network = l->net.nat;
-    return 0;
+    return netdev_attach(l->pid, &l->spec, &l->devices, err);
 }
 
 /* The namespaces are there: hooks in ours (config.md, "prestart" and "createRuntime"), then the child goes on. */
@@ -301,6 +304,7 @@ static int check_alive(struct launch *l, struct err *err)
 
 static void undo(struct launch *l)
 {
+    l->devices = netdev_undo(l->devices); /* before the namespace goes, and virtual ones with it */
     if (l->pid > 0) {
         (void)sys_kill_fd(l->pidfd, l->pid, SIGKILL);
         while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
@@ -337,7 +341,7 @@ static int spawn_child(struct launch *l, struct err *err)
     if (l->pid > 0)
         return 0;
     l->pid = 0;
-    return err_errno(err, errno, "make namespaces (clone)");
+    return ns_why(clone_flags(&l->spec), errno, err);
 }
 
 /* 1: not with a user namespace. */
@@ -416,6 +420,7 @@ static int try_start(struct launch *l, struct err *err)
         close_pair(l->out);
         close_pair(l->err);
     }
+    l->devices = netdev_free(l->devices);
     trees_close(&l->child.trees);
     enter_done(&l->enter);
     ops_done(&l->ops);
@@ -460,7 +465,8 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
                       : err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts on this file system");
     if (r == 1) {
         l->spec.ns[SPEC_NS_USER].own = l->spec.rootfs_idmap = false;
-        field(&l->rep.userns, CGROUP_DEGRADED, "no user namespace or no id-mapped mounts here");
+        field(&l->rep.userns, CGROUP_DEGRADED,
+              err->kind ? err->msg : "no id-mapped mounts on this file system");
         r = try_start(l, err);
     }
     if (r != 0)

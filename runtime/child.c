@@ -25,6 +25,7 @@
 #include "runtime/child_mount.h"
 #include "runtime/hooks.h"
 #include "runtime/net.h"
+#include "runtime/ns_why.h"
 
 static int op_hide(struct child *c, const struct op *op, struct err *err)
 {
@@ -105,7 +106,7 @@ static int op_cgroup_ns(struct child *c, const struct op *op, struct err *err)
 {
     (void)c, (void)op;
     if (unshare(CLONE_NEWCGROUP) != 0 && errno != EINVAL) /* before 4.6 there is none */
-        return err_errno(err, errno, "unshare");
+        return ns_why_kind(SPEC_NS_CGROUP, errno, err);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -18,6 +19,7 @@
 
 #include "platform/cgroup.h"
 #include "platform/fs.h"
+#include "runtime/ns_why.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -89,6 +91,21 @@ int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *e
     return err_errno(err, errno, "%s", path);
 }
 
+int enter_socket(int ns_fd, int domain, int type, int protocol)
+{
+    AUTO_FD int ours = ns_fd < 0 ? -1 : openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    int fd;
+
+    if (ns_fd >= 0 && (ours < 0 || setns(ns_fd, CLONE_NEWNET) != 0))
+        return -errno;
+    fd = socket(domain, type, protocol);
+    if (fd < 0)
+        fd = -errno;
+    if (ns_fd >= 0 && setns(ours, CLONE_NEWNET) != 0)
+        abort(); /* the rest of our life in a container's network would be worse than a restart */
+    return fd;
+}
+
 int enter_open_process(struct enter *e, pid_t pid, struct err *err)
 {
     int r = 0;
@@ -147,7 +164,7 @@ static int set_time(const struct spec *s, struct err *err)
     if (!s)
         return 0;
     if (unshare(CLONE_NEWTIME) != 0)
-        return err_errno(err, errno, "linux.namespaces: time (needs Linux 5.6 with CONFIG_TIME_NS)");
+        return ns_why_kind(SPEC_NS_TIME, errno, err);
     (void)snprintf(text, sizeof text, "monotonic %lld %u\nboottime %lld %u\n",
                    (long long)s->monotonic_offset_s, s->monotonic_offset_ns, (long long)s->boot_offset_s,
                    s->boot_offset_ns);
@@ -209,7 +226,7 @@ static void help(const struct enter *e, struct child *c, void (*run)(struct chil
             run(c);
         rep.stage = rep.pid < 0 ? CHILD_FAILED : CHILD_PID;
         if (rep.pid < 0)
-            (void)err_errno(&rep.err, errno, "clone");
+            (void)ns_why(e->clone_flags, errno, &rep.err);
     }
     (void)!write(c->report_fd, &rep, sizeof rep);
     _exit(0);

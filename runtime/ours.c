@@ -110,22 +110,32 @@ int ours_open_init(int *ret_fd, struct err *err)
     return 0;
 }
 
+/* Where our file lies; false: nowhere, as a detached mount or a copy. */
+static bool own_path(int exe, char path[PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    struct stat named, open;
+
+    path[n > 0 ? n : 0] = '\0';
+    return fstat(exe, &open) == 0 && stat(path, &named) == 0 && named.st_ino == open.st_ino &&
+           named.st_dev == open.st_dev;
+}
+
 void ours_guard_self(char **argv)
 {
     AUTO_FD int exe = openat(AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC);
     AUTO_FD int held = -1;
     bool safe = false;
     char path[PATH_MAX];
-    ssize_t n;
 
     if (exe < 0 || geteuid() != 0) /* a plain user's containers cannot write what the user cannot */
         return;
-    if ((held = ours_guard(exe, &safe)) < 0)
+    held = ours_guard(exe, &safe);
+    if (held < 0 && own_path(exe, path))
+        (void)unsetenv("LIMPET_EXE"); /* of the one that executed us, whose file was another */
+    if (held < 0)
         return;
-    n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n > 0) {
-        path[n] = '\0';
+    if (own_path(exe, path))
         (void)setenv("LIMPET_EXE", path, 1); /* our folder is not to be seen from there any more */
-    }
     (void)syscall(SYS_execveat, held, "", argv, environ, AT_EMPTY_PATH);
 }

@@ -31,3 +31,5 @@ TEST(the_dns_of_a_result_becomes_resolv_conf)
         (void)json_free(doc.node);
     }
 }
+
+TEST_MAIN

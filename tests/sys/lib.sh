@@ -364,6 +364,11 @@ field() { { ctl status -o json 2>/dev/null || true; } | jq -r ".$1"; } # PATH in
 is() { [ "$(field "$1")" = "$2" ]; }
 converged() { is rev "$1" && is phase converged; }
 
+# Its settings without a broker: manifests come by ctl apply alone. Before it is started.
+no_broker() {
+	local f=$FLEETCTL_DIR/devices/$DEV/agentd.json
+	jq 'del(.mqtt)' "$f" >"$T/agentd.json" && cp "$T/agentd.json" "$f"
+}
 # release NAME VERSION [COUNTER]: a release that fleetctl published, as a manifest names it.
 release() {
 	local f=$FLEETCTL_DIR/releases/$1/$2.json

@@ -45,6 +45,7 @@ static struct app *app_new(struct core *c, const char *name)
     if (!a || (a->used && strcmp(a->seen.name, name) == 0))
         return a;
     free(a->probe);
+    devices_none(a);
     *a = (struct app){.used = true, .core = c, .pidfd = -1, .out_fd = -1, .err_fd = -1};
     a->exit_watch.fd = a->out_watch.fd = a->err_watch.fd = a->oom_watch.fd = -1;
     (void)str_copy(a->seen.name, sizeof(a->seen.name), name);
@@ -189,7 +190,7 @@ static void app_ended(struct app *a, int status, bool known)
     a->seen.box = BOX_NONE;
     a->stop_by_us = false;
     names_changed(c, a->network);
-    memset(a->devices, 0, sizeof(a->devices)); /* they went with its /dev and its group */
+    devices_none(a); /* they went with its /dev and its group */
     if (oom)
         event_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %llu of %llu bytes",
                   (unsigned long long)a->peak_bytes, (unsigned long long)u.memory_limit_bytes);

@@ -87,8 +87,8 @@ struct app {
     struct logring *log;
     struct probe *probe;
     uint64_t ooms_seen;
-    bool stop_by_us, net_known;             /* its network was made or checked by this core */
-    struct app_device devices[LIM_DEVICES]; /* by the want's index */
+    bool stop_by_us, net_known; /* its network was made or checked by this core */
+    struct app_device *devices; /* by the want's index, LIM_DEVICES of them; NULL: it never had one */
 };
 
 struct core_exit { /* what the keeper told of ended processes */
@@ -320,6 +320,7 @@ void devices_close(struct core *c);
 struct lack devices_lack(const struct core *c, const struct want *w);
 /* Before the program of a new box runs: all that is there. */
 int devices_start(struct app *a, const struct box_started *b, const struct want *w, struct err *err);
+void devices_none(struct app *a);                                       /* its box has gone */
 void devices_report(struct cJSON *o, struct core *c, const char *name); /* "devices" of an app */
 void devices_save(struct cJSON *o, const struct app *a);                /* its part of the app's file ... */
 void devices_read(const struct json_cur *o, struct app *a);             /* ... and back */

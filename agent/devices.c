@@ -119,7 +119,7 @@ static void visit(void *arg, const struct hot_node *n)
         if (!hot_matches(&q.w->devices[q.k], n, &x->links[q.set][q.app][q.k]))
             continue;
         const struct app *a = app_find(x->c, q.w->name);
-        bool ours = a && a->seen.box != BOX_NONE && digest_eq(&a->seen.hash, &q.w->hash);
+        bool ours = a && a->devices && a->seen.box != BOX_NONE && digest_eq(&a->seen.hash, &q.w->hash);
         if (hot_is_better(&n->dev, best, ours ? &a->devices[q.k].dev : &none))
             *best = n->dev;
     }
@@ -214,11 +214,19 @@ static int give(struct app *a, const struct box_id *box, bool userns, const stru
     return rc;
 }
 
+void devices_none(struct app *a)
+{
+    free(a->devices);
+    a->devices = NULL;
+}
+
 int devices_start(struct app *a, const struct box_started *b, const struct want *w, struct err *err)
 {
     const struct hot_dev *found = found_of(a->core, w);
     bool userns = b->report.userns.state == CGROUP_ENFORCED;
-    memset(a->devices, 0, sizeof(a->devices));
+    devices_none(a);
+    if (w->n_devices)
+        a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
     for (unsigned k = 0; found && k < w->n_devices; k++) {
         if (!found[k].type)
             continue;
@@ -269,7 +277,8 @@ void devices_sync(struct core *c)
     for (unsigned i = 0; i < LIM_APPS; i++) {
         struct app *a = &c->apps[i];
         const struct want *w = a->used && a->seen.box == BOX_RUNNING ? app_want(c, a->seen.name) : NULL;
-        const struct hot_dev *found = w && digest_eq(&w->hash, &a->seen.hash) ? found_of(c, w) : NULL;
+        const struct hot_dev *found =
+            w && a->devices && digest_eq(&w->hash, &a->seen.hash) ? found_of(c, w) : NULL;
         for (unsigned k = 0; found && k < w->n_devices; k++) {
             if (!found[k].type)
                 a->devices[k].tried.type = 0;
@@ -288,7 +297,7 @@ void devices_report(struct cJSON *o, struct core *c, const char *name)
     struct cJSON *list = found ? json_put(o, "devices", json_arr()) : NULL;
     char text[40];
     for (unsigned k = 0; found && k < w->n_devices; k++) {
-        const struct app_device *has = a && a->seen.box != BOX_NONE ? &a->devices[k] : NULL;
+        const struct app_device *has = a && a->devices && a->seen.box != BOX_NONE ? &a->devices[k] : NULL;
         bool given = has && has->dev.type;
         struct cJSON *e = json_push(list, json_obj());
         json_put_str(e, "path", w->devices[k].path);
@@ -311,7 +320,7 @@ void devices_report(struct cJSON *o, struct core *c, const char *name)
 void devices_save(struct cJSON *o, const struct app *a)
 {
     struct cJSON *list = json_put(o, "devices", json_arr());
-    for (unsigned k = 0; k < LIM_DEVICES; k++) {
+    for (unsigned k = 0; a->devices && k < LIM_DEVICES; k++) {
         struct cJSON *e = json_push(list, json_obj());
         const struct app_device *d = &a->devices[k];
         json_put_str(e, "type", d->dev.type == 'b' ? "b" : d->dev.type ? "c" : "");
@@ -324,8 +333,9 @@ void devices_save(struct cJSON *o, const struct app *a)
 void devices_read(const struct json_cur *o, struct app *a)
 {
     struct json_cur list;
-    if (json_get_array(o, "devices", JSON_OPTIONAL, LIM_DEVICES, &list, NULL) <= 0)
+    if (json_get_array(o, "devices", JSON_OPTIONAL, LIM_DEVICES, &list, NULL) <= 0 || json_len(&list) == 0)
         return;
+    a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
     for (unsigned k = 0; k < json_len(&list); k++) {
         struct json_cur e = json_at(&list, k);
         struct app_device *d = &a->devices[k];

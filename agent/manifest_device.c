@@ -93,7 +93,7 @@ int manifest_devices(struct manifest_reader *r, const struct json_cur *app, stru
         if (read_device(r, &c, &list[i]) < 0)
             return -(int)r->err->kind;
         for (unsigned k = 0; k < i; k++)
-            if (strcmp(list[k].path, list[i].path) == 0)
+            if (list[k].path && list[i].path && strcmp(list[k].path, list[i].path) == 0)
                 return json_fail(&c, r->err, ERR_INVALID, "path: \"%.60s\" is there twice", list[i].path);
     }
     if (rc > 0) {

@@ -314,7 +314,8 @@ static void undo(struct launch *l)
         (void)close(l->pidfd);
     l->pid = 0;
     l->pidfd = -1;
-    (void)net_detach(l->spec.net, l->spec.id, l->net.address, NULL);
+    if (l->net.address[0] || l->spec.net == SPEC_NET_CNI)
+        (void)net_detach(l->spec.net, l->spec.id, l->net.address, NULL);
     l->net = (struct net_box){0};
 }
 

@@ -146,7 +146,7 @@ static int run_plugin(struct call *c, const struct json_cur *plugin, struct err 
     (void)snprintf(netns, sizeof netns, "CNI_NETNS=%s", c->netns);
     input = plugin_input(c, plugin);
     struct tool t = {.path = path, .args = args, .env = env, .input = buf_str(input), .timeout_s = CNI_S};
-    if ((r = tool_run(&t, &did, err)) < 0)
+    if (tool_run(&t, &did, err) < 0)
         return err_wrap(err, "CNI plugin %s", type);
     if (!tool_is_well(&did))
         return complain(type, c->command, did.out, err);

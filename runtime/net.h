@@ -20,7 +20,7 @@ struct net_box {
 /* The network that s->net names, for the box whose first process is pid; nothing for the host's and for none. Errors:
  * those of net_bridge_attach and cni_add. After an error nothing is left. */
 int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
-/* Take it away again. address: net_box.address; "" (nothing was made): fine. Safe to repeat. */
+/* Take it away again. address: net_box.address; "" (whoever made it died before it could tell): by its id. Safe to repeat. */
 int net_detach(enum spec_net net, const char *id, const char *address, struct err *err);
 /* What no living box holds goes: rules, bridges, forwarding, what CNI plugins were not told yet. For the start of an agent
  * after a crash. */

@@ -18,7 +18,7 @@ int net_detach(enum spec_net net, const char *id, const char *address, struct er
 {
     if (net == SPEC_NET_CNI) /* there may be more to tell plugins than an address */
         return cni_del(id, err);
-    return net == SPEC_NET_BRIDGE && address[0] ? net_bridge_detach(id, address, err) : 0;
+    return net == SPEC_NET_BRIDGE ? net_bridge_detach(id, address, err) : 0;
 }
 
 int net_sweep(struct err *err)

@@ -289,20 +289,27 @@ int netlink_give(int nl, int index, const struct netlink_kept *k, bool moved)
     return 0;
 }
 
-int netlink_add_bridge(int nl, const char *name)
+static void add_mac(struct request *q, const uint8_t *mac)
+{
+    if (mac)
+        (void)add(q, IFLA_ADDRESS, mac, 6);
+}
+
+int netlink_add_bridge(int nl, const char *name, const uint8_t *mac)
 {
     struct request q;
     struct rtattr *info;
 
     begin(&q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
     add_text(&q, IFLA_IFNAME, name);
+    add_mac(&q, mac);
     info = add(&q, IFLA_LINKINFO, NULL, 0);
     add_text(&q, IFLA_INFO_KIND, "bridge");
     close_nest(&q, info);
     return talk(nl, &q);
 }
 
-int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid)
+int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid, const uint8_t *mac)
 {
     struct request q;
     struct rtattr *info, *data, *other;
@@ -319,6 +326,7 @@ int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid
     data = add(&q, IFLA_INFO_DATA, NULL, 0);
     other = add(&q, VETH_INFO_PEER, &empty, sizeof empty);
     add_text(&q, IFLA_IFNAME, peer);
+    add_mac(&q, mac);
     if (pid)
         (void)add(&q, IFLA_NET_NS_PID, &ns, sizeof ns);
     close_nest(&q, other);

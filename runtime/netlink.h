@@ -31,10 +31,11 @@ int netlink_keep(int nl, int index, struct netlink_kept **ret);
 /* Give them: to the interface they are of, all; to one that moved, what is global and was given by somebody (neither by the
  * kernel nor for a time only). EEXIST counts as done. */
 int netlink_give(int nl, int index, const struct netlink_kept *k, bool moved);
-/* Down. EEXIST: there is one of that name. */
-int netlink_add_bridge(int nl, const char *name);
-/* A pair: name here, a port of the bridge of that index (0: none) and up; peer in the network namespace of pid (0: ours). */
-int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid);
+/* Down. mac: six bytes; NULL: the kernel's choice, which changes with the ports. EEXIST: there is one of that name. */
+int netlink_add_bridge(int nl, const char *name, const uint8_t *mac);
+/* A pair: name here, a port of the bridge of that index (0: none) and up; peer in the network namespace of pid (0: ours),
+ * with that mac (NULL: any). */
+int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid, const uint8_t *mac);
 int netlink_set_alias(int nl, const char *name, const char *alias);
 /* A port of a bridge: may it turn packets back to where they came from; is it kept apart from other isolated ports?
  * Kernels before 4.18 take the second and do nothing: see netlink_is_isolated. */

@@ -120,12 +120,9 @@ static int gather(struct install *i, struct err *err)
     if (r == 0 && !pack->held)
         r = pack->patch ? pull_patch(&p, err) : pull_chunks(&p, &i->in->fetched_bytes, err);
     if (r == 0)
-        r = stage_variants(&i->stage, p.tree, err);
-    if (r == 0)
         r = install_write(i->work_fd, "record0", p.tree, err);
     if (r == 0 && p.table.len)
         r = install_write(i->work_fd, "table", p.table, err);
-    i->in->written_bytes = i->stage.written;
     pull_close(&p);
     return r;
 }
@@ -144,5 +141,8 @@ int install_pack(struct install *i, struct err *err)
 {
     int r = gather(i, err);
 
-    return r < 0 ? r : lay_tree(i, err);
+    if (r == 0)
+        r = lay_tree(i, err);
+    i->in->written_bytes = i->stage.written;
+    return r;
 }

@@ -18,6 +18,7 @@ struct stage {
     int dir_fd;
     uint64_t written;   /* bytes of new objects, by this process */
     uint64_t max_bytes; /* more is refused: what the release signed; 0: nothing is going to be written */
+    uint8_t *maybe;     /* stage_learn */
     /* the object under way */
     int fd;
     struct entry entry;
@@ -28,6 +29,8 @@ struct stage {
 /* Open (make) the folder of an image and throw out what is not what its name says. */
 int stage_open(struct store *s, const struct digest *image, struct stage *ret, struct err *err);
 void stage_close(struct stage *g);
+/* Look at all that is here once, when thousands of objects will be asked for that mostly are not. */
+void stage_learn(struct stage *g);
 /* Is an object with this content and metadata in the store or staged? at: where. */
 bool stage_find(const struct stage *g, const struct entry *e, const struct digest *d, struct object_at *at);
 /* Does the store hold this content, maybe under another mode or owner? */
@@ -41,8 +44,8 @@ int stage_add(struct stage *g, struct buf bytes, struct err *err);
 int stage_end(struct stage *g, struct err *err);
 /* The part file of an object, to be looked at; -1: none. Owner: caller. */
 int stage_part_fd(const struct stage *g, const struct entry *e, const struct digest *d);
-/* Objects with the same content as another, but another mode or owner: copied here. */
-int stage_variants(struct stage *g, struct buf tree, struct err *err);
+/* The same content as another object, but another mode or owner: copied here. Errors: NOTFOUND (there is none). */
+int stage_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err);
 
 /* A file of the store, mapped; {NULL,0} for an empty one. Owner: caller (pull_unmap). */
 int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err);

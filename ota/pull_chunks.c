@@ -158,6 +158,7 @@ int pull_cost(struct pull *p, struct store_cost *ret, struct err *err)
     struct store_cost cost = {0};
     int r;
 
+    stage_learn(p->stage);
     while ((r = next_chunk(&w, k, err)) > 0) {
         cost.fetch_bytes += k->source == FROM_DATA ? k->c.packed_bytes : 0;
         cost.write_bytes += k->source == FROM_PART ? 0 : k->c.raw_bytes;
@@ -258,6 +259,7 @@ int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err)
     struct feed f;
 
     feed_init(&f, p->pack);
+    stage_learn(p->stage);
     int r = pull_all(&w, &f, err);
     *ret_fetched = f.fetched + f.taken;
     drop_old(&w);

@@ -68,24 +68,30 @@ void old_map_done(struct old_map *m);
 bool old_map_find(const struct old_map *m, const struct pack_chunk *c, uint64_t *ret_at);
 
 /* ---- pull_feed.c: chunks of the data, fetched and unpacked ---- */
-struct feed_want {
-    uint64_t at;
-    struct pack_chunk chunk;
-};
 struct feed {
     const struct store_pack *pack;
     struct fetch_stream stream;
     struct unpack_run unpack;
     bool unpacking;
-    uint64_t fetched;      /* bytes that came over the wire for what was asked and ended */
-    uint64_t taken;        /* of what is under way: those that were wanted */
-    uint8_t *packed, *raw; /* PACK_RAW_MAX each */
+    uint64_t fetched; /* bytes that came over the wire for what was asked and ended */
+    uint64_t taken;   /* of what is under way: those that were wanted */
+    /* what is asked for: lines of fetch.h's list, in a sealed memfd */
+    int list_fd;
+    uint32_t n, next;
+    struct buf list; /* mapped */
+    size_t lines_len;
+    uint8_t lines[64 * FETCH_CHUNK_RECORD]; /* those that are not in list_fd yet */
+    /* what was unpacked */
+    uint8_t *raw; /* PACK_RAW_MAX */
+    size_t raw_at, raw_len;
 };
 void feed_init(struct feed *f, const struct store_pack *pack);
-/* Ask for these chunks, in rising order; then feed_next gives each. */
-int feed_ask(struct feed *f, const struct feed_want *wants, size_t n, struct err *err);
-int feed_next(struct feed *f, const struct pack_chunk *c, struct buf *ret, struct err *err);
-/* All were taken: hear the verdict. */
+/* List chunks, in rising order; ask for all of the list (which may be empty); then feed_next gives each in this order,
+ * borrowed until the next call. Errors of feed_next: INVALID (another one than was listed). */
+int feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err);
+int feed_ask(struct feed *f, struct err *err);
+int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret, struct err *err);
+/* All were taken: hear the verdict. The list is empty again. */
 int feed_end(struct feed *f, struct err *err);
 void feed_done(struct feed *f);
 

@@ -8,6 +8,7 @@
 
 #define IN_BYTES  ((size_t)16 * 1024)
 #define RAW_BYTES ((size_t)4 * 1024)
+#define OLD_BYTES ((size_t)4 * 1024) /* read of an old file at once where less is wanted */
 
 struct patch {
     int fd;
@@ -20,11 +21,14 @@ struct patch {
     struct codec *codec;
     struct buf in;          /* packed bytes in in_bytes */
     size_t raw_at, raw_len; /* unpacked bytes in raw */
-    uint8_t in_bytes[IN_BYTES], raw[RAW_BYTES];
+    uint8_t in_bytes[IN_BYTES], raw[RAW_BYTES], old[OLD_BYTES];
     /* the object */
     const struct patch_base *bases;
     unsigned n_bases;
     uint64_t old_size, new_size;
+    unsigned old_of; /* whose bytes old has: of base old_of from old_at on */
+    uint64_t old_at;
+    size_t old_len;
     bool predicted, runs;
     uint32_t head_len;
     uint32_t n_covers, first; /* first: the first cover that ends behind the block's start */
@@ -336,9 +340,28 @@ static int get_covers(struct patch *p, struct cover *c, uint32_t n, uint64_t new
     return r;
 }
 
+/* len bytes of base i: covers are many and short, and mostly lie behind each other. */
+static int base_read_one(struct patch *p, unsigned i, uint64_t at, void *dst, size_t len, struct err *err)
+{
+    if (len > OLD_BYTES / 2)
+        return read_at(p->bases[i].fd, at, dst, len, "an old file", err);
+    if (p->old_of != i || at < p->old_at || at + len > p->old_at + p->old_len) {
+        uint64_t left = p->bases[i].size - at;
+        size_t n = left < OLD_BYTES ? (size_t)left : OLD_BYTES;
+        int r = read_at(p->bases[i].fd, at, p->old, n, "an old file", err);
+        p->old_len = r < 0 ? 0 : n;
+        p->old_at = at;
+        p->old_of = i;
+        if (r < 0)
+            return r;
+    }
+    memcpy(dst, p->old + (at - p->old_at), len);
+    return 0;
+}
+
 static int base_read(void *arg, uint64_t at, void *dst, size_t len, struct err *err)
 {
-    const struct patch *p = arg;
+    struct patch *p = arg;
     uint8_t *to = dst;
 
     for (unsigned i = 0; i < p->n_bases && len > 0; i++) {
@@ -347,7 +370,7 @@ static int base_read(void *arg, uint64_t at, void *dst, size_t len, struct err *
             continue;
         }
         size_t n = p->bases[i].size - at < len ? (size_t)(p->bases[i].size - at) : len;
-        int r = read_at(p->bases[i].fd, at, to, n, "an old file", err);
+        int r = base_read_one(p, i, at, to, n, err);
         if (r < 0)
             return r;
         to += n;
@@ -550,6 +573,7 @@ int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bas
     p->n_bases = n_bases;
     p->new_size = new_size;
     p->old_size = 0;
+    p->old_len = 0;
     if (n_bases > PATCH_BASES || new_size > PATCH_SIZE_MAX)
         return broken(err, "an object is out of range");
     for (unsigned i = 0; i < n_bases; i++) {

@@ -19,6 +19,7 @@ struct stage {
     uint64_t written;   /* bytes of new objects, by this process */
     uint64_t max_bytes; /* more is refused: what the release signed; 0: nothing is going to be written */
     uint8_t *maybe;     /* stage_learn */
+    bool has_parts;     /* of an earlier try */
     /* the object under way */
     int fd;
     struct entry entry;
@@ -42,7 +43,7 @@ int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, 
 int stage_add(struct stage *g, struct buf bytes, struct err *err);
 /* All bytes were added: the object has its name, or was removed. Errors: INTEGRITY (other bytes), IO. */
 int stage_end(struct stage *g, struct err *err);
-/* The part file of an object, to be looked at; -1: none. Owner: caller. */
+/* The part file of an object that an earlier try left, to be looked at; -1: none. Owner: caller. */
 int stage_part_fd(const struct stage *g, const struct entry *e, const struct digest *d);
 /* The same content as another object, but another mode or owner: copied here. Errors: NOTFOUND (there is none). */
 int stage_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err);

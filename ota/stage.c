@@ -50,8 +50,10 @@ static int check_one(void *arg, const char *name, struct err *err)
     struct digest want, got;
     uint64_t len;
 
-    if (strncmp(name, PART, sizeof(PART) - 1) == 0)
-        return 0; /* judged chunk by chunk */
+    if (strncmp(name, PART, sizeof(PART) - 1) == 0) {
+        g->has_parts = true; /* judged chunk by chunk */
+        return 0;
+    }
     if (str_fmt(text, sizeof(text), "sha256:%.64s", name) && digest_parse(text, &want, NULL) == 0) {
         int AUTO_FD fd = openat(g->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0 && object_is_finished(fd, &want, name) && sha256_fd(fd, &got, &len, NULL) == 0 &&
@@ -172,6 +174,8 @@ int stage_part_fd(const struct stage *g, const struct entry *e, const struct dig
 {
     char part[OBJECT_NAME_BYTES + 8];
 
+    if (!g->has_parts)
+        return -1;
     part_of(e, d, part);
     return openat(g->dir_fd, part, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }

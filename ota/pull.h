@@ -36,6 +36,8 @@ void stage_learn(struct stage *g);
 bool stage_find(const struct stage *g, const struct entry *e, const struct digest *d, struct object_at *at);
 /* Does the store hold this content, maybe under another mode or owner? */
 bool stage_has_content(const struct stage *g, const struct digest *d);
+/* A new file in the folder, in the place of one of that name. Owner of *ret_fd: caller. */
+int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd, struct err *err);
 /* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. Errors: INVALID (more
  * than max_bytes with it), NOSPACE, IO. */
 int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
@@ -102,6 +104,7 @@ struct pull {
     const struct store_pack *pack;
     struct stage *stage;
     struct buf tree, table;         /* of the new image */
+    struct digest table_is;         /* full: its digest */
     uint64_t max_bytes, max_inodes; /* as the release signed them */
     int old_root_fd;                /* rootfs of the old image; -1: none */
     int line_fd;
@@ -118,7 +121,8 @@ int pull_judge_tree(const struct pull *p, struct err *err);
 int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err);
 /* What that would cost. */
 int pull_cost(struct pull *p, struct store_cost *ret, struct err *err);
-/* The tree (into staged "tree") and its new objects from a patch pack that is held. Maps p->tree. */
+#define PULL_TREE_FILE "part~tree" /* in staged/, no object: left by stage_open, thrown out by name_object */
+/* The tree (into PULL_TREE_FILE) and its new objects from a patch pack that is held. Maps p->tree. */
 int pull_patch(struct pull *p, struct err *err);
 /* Bring tree and table of a full pack into blobs/, copying the chunks that the old image's have. */
 int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched, struct err *err);

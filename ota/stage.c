@@ -196,6 +196,21 @@ static int hash_kept(struct stage *g, uint64_t kept, struct err *err)
     return r;
 }
 
+/* Never the file that a cut has left there: it may have another name that is trusted. Nor is one cut to nothing, which
+ * makes ext4 write it out as soon as it is closed. */
+int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd, struct err *err)
+{
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(g->dir_fd, name, flags, mode);
+
+    if (fd < 0 && errno == EEXIST && unlinkat(g->dir_fd, name, 0) == 0)
+        fd = openat(g->dir_fd, name, flags, mode);
+    if (fd < 0)
+        return err_errno(err, errno, "create %s", name);
+    *ret_fd = fd;
+    return 0;
+}
+
 int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
                 struct err *err)
 {
@@ -210,11 +225,13 @@ int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, 
         return r;
     forget(g);
     part_of(e, d, part);
-    /* a new file is not cut to nothing by ftruncate: ext4 then writes it out as soon as it is closed */
-    g->fd = openat(g->dir_fd, part, O_RDWR | O_CREAT | (kept ? 0 : O_TRUNC) | O_NOFOLLOW | O_CLOEXEC,
-                   object_mode(e) | 0600);
-    if (g->fd < 0 || (kept && (ftruncate(g->fd, (off_t)kept) < 0 || lseek(g->fd, (off_t)kept, SEEK_SET) < 0)))
-        return err_errno(err, errno, "create object");
+    if (kept == 0)
+        r = stage_create(g, part, object_mode(e) | 0600, &g->fd, err);
+    else if ((g->fd = openat(g->dir_fd, part, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
+             ftruncate(g->fd, (off_t)kept) < 0 || lseek(g->fd, (off_t)kept, SEEK_SET) < 0)
+        r = err_errno(err, errno, "go on with an object");
+    if (r < 0)
+        return r;
     g->entry = *e;
     g->digest = *d;
     g->left = e->size - kept;

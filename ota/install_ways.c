@@ -106,20 +106,18 @@ static int link_in(struct install *i, int dir_fd, const char *name, const char *
     return linkat(dir_fd, name, i->work_fd, as, 0) < 0 ? err_errno(err, errno, "keep %s", as) : 0;
 }
 
-/* Tree and table become the image's own: the very files that were compared with their digests. A tree that is in layers/
- * already is copied, since a name cannot be renamed onto another one of the same file. */
+/* Tree and table become the image's own: the very files that were compared with their digests. */
 static int keep_documents(struct install *i, const struct pull *p, struct err *err)
 {
     const struct store_pack *pack = p->pack;
     char hex[65];
     int r;
 
-    if (pack->held)
-        r = install_write(i->work_fd, "record0", p->tree, err);
-    else if (pack->patch)
+    if (pack->patch && !pack->held)
         r = link_in(i, i->stage.dir_fd, PULL_TREE_FILE, "record0", err);
     else
-        r = link_in(i, i->s->blobs_fd, digest_hex(&pack->tree, hex), "record0", err);
+        r = link_in(i, pack->held ? i->s->layers_fd : i->s->blobs_fd, digest_hex(&pack->tree, hex), "record0",
+                    err);
     if (r == 0 && p->table.len)
         r = link_in(i, i->s->blobs_fd, digest_hex(&p->table_is, hex), "table", err);
     return r;

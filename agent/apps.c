@@ -69,6 +69,7 @@ void app_save(struct app *a)
     json_put_u64(o, "net", a->box.net);
     json_put_str(o, "ip", a->box.host_ip);
     json_put_str(o, "ip6", a->box.host_ip6);
+    json_put_str(o, "network", a->network);
     json_put_str(o, "hash", digest_text(&s->hash, hex));
     json_put_str(o, "release", digest_text(&a->release, hex));
     json_put_str(o, "manifest", digest_text(&a->manifest, hex));
@@ -133,6 +134,7 @@ static bool app_read(struct app *a, const struct json_cur *o)
         !get_copy(o, "version", a->version, sizeof(a->version)))
         return false;
     (void)get_copy(o, "ip6", a->box.host_ip6, sizeof(a->box.host_ip6));
+    (void)get_copy(o, "network", a->network, sizeof(a->network));
     (void)str_copy(a->box.id, sizeof(a->box.id), a->seen.name);
     a->seen.box = !get_flag(o, "box") ? BOX_NONE : get_flag(o, "stopping") ? BOX_STOPPING : BOX_RUNNING;
     a->stop_by_us = get_flag(o, "by_us");
@@ -186,7 +188,7 @@ static void app_ended(struct app *a, int status, bool known)
     a->last_exit_s = clock_wall_s();
     a->seen.box = BOX_NONE;
     a->stop_by_us = false;
-    names_changed(c, w);
+    names_changed(c, a->network);
     memset(a->devices, 0, sizeof(a->devices)); /* they went with its /dev and its group */
     if (oom)
         event_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %llu of %llu bytes",
@@ -329,6 +331,7 @@ static void app_run(struct app *a, const struct want *w, const struct box_starte
     a->manifest = image->manifest;
     a->counter = w->counter;
     (void)str_copy(a->version, sizeof(a->version), image->version);
+    (void)str_copy(a->network, sizeof(a->network), names_network(a->core, w));
     a->seen.box = BOX_RUNNING;
     a->seen.started_ms = clock_boot_ms();
     a->seen.start_failures = 0;
@@ -340,7 +343,7 @@ static void app_run(struct app *a, const struct want *w, const struct box_starte
     core_keep(a->core, w->name, "err", a->err_fd);
     watch_box(a);
     logs_watch(a);
-    names_changed(a->core, w);
+    names_changed(a->core, a->network);
     health_start(&a->seen.health, &w->health, a->seen.started_ms);
     probe_start(a);
 }
@@ -479,8 +482,9 @@ static void kill_orphans(struct core *c)
                 continue;
             (void)str_copy(b.id, sizeof(b.id), sets[i]->apps[k].name);
             (void)str_fmt(b.cgroup_path, sizeof(b.cgroup_path), "%s/app/%s", c->cgroup_root, b.id);
-            b.net =
-                sets[i]->apps[k].net == NET_CNI ? SPEC_NET_CNI : SPEC_NET_NONE; /* an address is not known */
+            b.net = sets[i]->apps[k].net == NET_CNI      ? SPEC_NET_CNI
+                    : sets[i]->apps[k].net == NET_BRIDGE ? SPEC_NET_BRIDGE /* at an address nobody knows */
+                                                         : SPEC_NET_NONE;
             if (cgroup_open(&c->cgroups, b.cgroup_path, &g, NULL) < 0)
                 continue;
             log_warn("%s was half started when core died: removed", b.id);
@@ -509,6 +513,7 @@ void apps_adopt(struct core *c, const int *fds, const char (*names)[80], unsigne
     unsigned found = fs_list(c->app_fd, ".json", &list[0][0], sizeof(list[0]), LIM_APPS);
     for (unsigned i = 0; i < found; i++)
         adopt_file(c, list[i], fds, names, n);
+    names_changed(c, NULL); /* who ended meanwhile */
     kill_orphans(c);
     struct err err = ERR_INIT;
     if (box_sweep(&err) < 0)

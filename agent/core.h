@@ -77,6 +77,7 @@ struct app {
     struct core *core;
     struct box_id box;
     struct box_report report;
+    char network[LIM_NET_NAME + 1]; /* the shared one that the box is in; "": none */
     struct digest release, manifest;
     char version[LIM_NAME_BYTES];
     uint64_t counter, restarts, peak_bytes, last_exit_s;
@@ -86,7 +87,7 @@ struct app {
     struct logring *log;
     struct probe *probe;
     uint64_t ooms_seen;
-    bool stop_by_us;
+    bool stop_by_us, net_known;             /* its network was made or checked by this core */
     struct app_device devices[LIM_DEVICES]; /* by the want's index */
 };
 
@@ -369,8 +370,10 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t
 /* Paths of this app's files, in arena; NULL: it has none (the image's stays, or the host's network asks for none). */
 const char *names_hosts(struct core *c, const struct want *w, struct arena *arena);
 const char *names_resolv(struct core *c, const struct want *w, struct arena *arena);
-/* An app came or went: the hosts files of those that share its network tell so, in place. */
-void names_changed(struct core *c, const struct want *w);
+/* The shared network that a box of this app would be in; "": none. */
+const char *names_network(struct core *c, const struct want *w);
+/* An app came or went: the hosts files of those that share its network (all, when NULL) tell so, in place. */
+void names_changed(struct core *c, const char *network);
 /* resolv.conf for boxes: search and options of the host's, name servers that can be reached from there. upstream: of the
  * resolver that answers on the host's loopback; either may be "". Pure, malloc'd. */
 char *names_resolv_text(const char *host, const char *upstream);

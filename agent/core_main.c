@@ -22,7 +22,7 @@
 #include "platform/fs.h"
 #include "platform/log.h"
 #include "platform/msg.h"
-#include "runtime/guard.h"
+#include "runtime/ours.h"
 
 #define REPORT_EVERY_MS   500 /* a burst of changes is one report */
 #define DAY_MS            (24ULL * 3600 * 1000)
@@ -532,7 +532,7 @@ int main(int argc, char **argv)
     static struct core core; /* one a process, half a megabyte of it images and plans: not for a stack */
     struct core *c = &core;
     struct err err = ERR_INIT;
-    guard_self(argv); /* boxes are entered by children of ours */
+    ours_guard_self(argv); /* boxes are entered by children of ours */
     mem_stay_small();
     log_init("core", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
     (void)prctl(PR_SET_NAME, "agentd-core");

@@ -2,22 +2,41 @@
 
 #include <stdio.h>
 
-/* Names are unique, and no two apps publish the same host port. */
-static int check_apps(struct manifest_reader *r, const struct json_cur *apps, const struct desired *d)
+static int check_names(struct manifest_reader *r, const struct json_cur *apps, const struct desired *d)
 {
     for (unsigned i = 0; i < d->n; i++)
         for (unsigned k = 0; k < i; k++) {
-            const struct want *a = &d->apps[i], *b = &d->apps[k];
             struct json_cur c = json_at(apps, i);
-            if (strcmp(a->name, b->name) == 0)
-                return json_fail(&c, r->err, ERR_INVALID, "name: \"%s\" is there twice", a->name);
-            for (unsigned p = 0; p < a->n_ports; p++)
-                for (unsigned q = 0; q < b->n_ports; q++)
-                    if (a->ports[p].host <= b->ports[q].last && b->ports[q].host <= a->ports[p].last &&
-                        a->ports[p].udp == b->ports[q].udp)
-                        return json_fail(&c, r->err, ERR_INVALID,
-                                         "network.ports: host port %u is %s's already", a->ports[p].host,
-                                         b->name);
+            if (strcmp(d->apps[i].name, d->apps[k].name) == 0)
+                return json_fail(&c, r->err, ERR_INVALID, "name: \"%s\" is there twice", d->apps[i].name);
+        }
+    return 0;
+}
+
+/* Whose port before this one, if any, is the same host port? */
+static const struct want *find_port(const struct desired *d, unsigned app, unsigned port)
+{
+    for (unsigned k = 0; k <= app; k++)
+        for (unsigned q = 0; q < (k < app ? d->apps[k].n_ports : port); q++)
+            if (spec_ports_meet(&d->apps[app].ports[port], &d->apps[k].ports[q]))
+                return &d->apps[k];
+    return NULL;
+}
+
+/* No host port is published twice. */
+static int check_ports(struct manifest_reader *r, const struct json_cur *apps, const struct desired *d)
+{
+    for (unsigned i = 0; i < d->n; i++)
+        for (unsigned p = 0; p < d->apps[i].n_ports; p++) {
+            const struct want *other = find_port(d, i, p);
+            struct json_cur app = json_at(apps, i), net, ports, port;
+            if (!other)
+                continue;
+            (void)json_get_object(&app, "network", JSON_REQUIRED, &net, NULL);
+            (void)json_get_array(&net, "ports", JSON_REQUIRED, LIM_PORTS, &ports, NULL);
+            port = json_at(&ports, p);
+            return json_fail(&port, r->err, ERR_INVALID, "host port %u is %s's already",
+                             d->apps[i].ports[p].host, other->name);
         }
     return 0;
 }
@@ -27,17 +46,17 @@ static int check_joins(struct manifest_reader *r, const struct json_cur *apps, c
 {
     for (unsigned i = 0; i < d->n; i++) {
         const struct want *w = &d->apps[i], *other;
-        struct json_cur c = json_at(apps, i);
+        struct json_cur app = json_at(apps, i), c;
         if (w->net != NET_APP)
             continue;
+        (void)json_get_object(&app, "network", JSON_REQUIRED, &c, NULL);
         other = desired_find(d, w->net_name);
         if (!other || other == w)
-            return json_fail(&c, r->err, ERR_INVALID,
-                             "network.mode: \"app:%s\" is no other app of this manifest", w->net_name);
+            return json_fail(&c, r->err, ERR_INVALID, "mode: \"app:%s\" is no other app of this manifest",
+                             w->net_name);
         if (other->net == NET_APP || other->net == NET_HOST)
             return json_fail(&c, r->err, ERR_INVALID,
-                             "network.mode: \"app:%s\" has no network of its own; name what it uses",
-                             w->net_name);
+                             "mode: \"app:%s\" has no network of its own; name what it uses", w->net_name);
     }
     return 0;
 }
@@ -56,7 +75,9 @@ static int read_apps(struct manifest_reader *r, const struct json_cur *root, str
         if (manifest_app(r, &c, &d->apps[i]) < 0)
             return -(int)r->err->kind;
     }
-    return check_apps(r, &a, d) < 0 || check_joins(r, &a, d) < 0 ? -(int)r->err->kind : 0;
+    return check_names(r, &a, d) < 0 || check_ports(r, &a, d) < 0 || check_joins(r, &a, d) < 0
+               ? -(int)r->err->kind
+               : 0;
 }
 
 static int read_target(struct manifest_reader *r, const struct json_cur *root, struct desired *d)

@@ -42,18 +42,13 @@
 #include "platform/arena.h"
 #include "platform/crypto.h"
 #include "platform/json.h"
+#include "runtime/spec.h"
 
 enum policy_enforce { ENFORCE_BEST_EFFORT, ENFORCE_REQUIRED, ENFORCE_OFF };
 enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };
 enum health_kind { HEALTH_NONE, HEALTH_EXEC, HEALTH_HTTP, HEALTH_TCP };
 enum net_mode { NET_NONE, NET_HOST, NET_BRIDGE, NET_CNI, NET_APP };
 
-struct want_port {
-    uint16_t host, container;
-    bool udp;
-    const char *address; /* IPv4 or IPv6; NULL: all */
-    uint16_t last;       /* of a range of host ports; host: one port */
-};
 struct want_mount {
     bool volume;      /* else tmpfs */
     const char *name; /* volume */
@@ -108,7 +103,7 @@ struct want {
     bool refuse_privileges; /* of the image: set-id bits, extended attributes, devices; else left out */
     enum net_mode net;
     const char *net_name; /* BRIDGE: the shared network, NULL: none; CNI: the list; APP: the app */
-    struct want_port ports[LIM_PORTS];
+    struct spec_port ports[LIM_PORTS];
     unsigned n_ports;
     struct want_mount mounts[LIM_MOUNTS];
     unsigned n_mounts;

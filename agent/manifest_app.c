@@ -102,7 +102,7 @@ static int read_caps(struct manifest_reader *r, const struct json_cur *app, stru
     return rc;
 }
 
-static int read_port(struct manifest_reader *r, const struct json_cur *c, struct want_port *p)
+static int read_port(struct manifest_reader *r, const struct json_cur *c, struct spec_port *p)
 {
     uint64_t host, container, last = 0;
     int protocol = 0;
@@ -112,10 +112,13 @@ static int read_port(struct manifest_reader *r, const struct json_cur *c, struct
         json_get_u64(c, "container", JSON_REQUIRED, 1, 65535, &container, r->err) < 0 ||
         json_get_enum(c, "protocol", JSON_OPTIONAL, protocol_names, 2, &protocol, r->err) < 0)
         return -(int)ERR_INVALID;
-    int rc = manifest_text(r, c, "address", JSON_OPTIONAL, &p->address);
-    uint8_t ip[16];
-    if (rc > 0 && inet_pton(AF_INET, p->address, ip) != 1 && inet_pton(AF_INET6, p->address, ip) != 1)
-        return json_fail(c, r->err, ERR_INVALID, "address: \"%.46s\" is no IPv4 or IPv6 address", p->address);
+    int rc = manifest_text(r, c, "address", JSON_OPTIONAL, &p->host_ip);
+    static const uint8_t any[16];
+    uint8_t ip[16] = {0};
+    if (rc > 0 && inet_pton(AF_INET, p->host_ip, ip) != 1 && inet_pton(AF_INET6, p->host_ip, ip) != 1)
+        return json_fail(c, r->err, ERR_INVALID, "address: \"%.46s\" is no IPv4 or IPv6 address", p->host_ip);
+    if (rc > 0 && memcmp(ip, any, sizeof(ip)) == 0)
+        return json_fail(c, r->err, ERR_INVALID, "address: leave it out for all addresses");
     last = last ? last : host;
     if (last > 65535 || container + (last - host) > 65535)
         return json_fail(c, r->err, ERR_INVALID, "last: the range ends above 65535");
@@ -123,7 +126,7 @@ static int read_port(struct manifest_reader *r, const struct json_cur *c, struct
         return rc;
     p->host = (uint16_t)host;
     p->container = (uint16_t)container;
-    p->last = (uint16_t)last;
+    p->count = (uint16_t)(last - host + 1);
     p->udp = protocol == 1;
     return json_done(c, r->err);
 }

@@ -8,32 +8,40 @@
 
 #define RESOLV_BYTES (16 * 1024)
 
-/* A line for each app that runs in that network. */
-static void add_peers(struct core *c, const char *net, char *text, size_t size)
+const char *names_network(struct core *c, const struct want *w)
 {
-    for (unsigned i = 0; net && i < LIM_APPS; i++) {
+    const struct app *of = w->net == NET_APP ? app_find(c, w->net_name) : NULL;
+    return of ? of->network : w->net == NET_BRIDGE && w->net_name ? w->net_name : "";
+}
+
+static bool is_in(const struct app *a, const char *network)
+{
+    return a->used && a->seen.box != BOX_NONE && network[0] && strcmp(a->network, network) == 0;
+}
+
+/* A line for each app with an address in that network. */
+static void add_peers(struct core *c, const char *network, char *text, size_t size)
+{
+    for (unsigned i = 0; i < LIM_APPS; i++) {
         const struct app *a = &c->apps[i];
-        const struct want *w = a->used && a->seen.box != BOX_NONE ? app_want(c, a->seen.name) : NULL;
         size_t len = strlen(text);
-        if (!w || w->net != NET_BRIDGE || !w->net_name || strcmp(w->net_name, net) != 0)
+        if (!is_in(a, network))
             continue;
-        if (a->box.host_ip[0] && str_fmt(text + len, size - len, "%s\t%s\n", a->box.host_ip, w->name))
+        if (a->box.host_ip[0] && str_fmt(text + len, size - len, "%s\t%s\n", a->box.host_ip, a->seen.name))
             len = strlen(text);
         if (a->box.host_ip6[0])
-            (void)str_fmt(text + len, size - len, "%s\t%s\n", a->box.host_ip6, w->name);
+            (void)str_fmt(text + len, size - len, "%s\t%s\n", a->box.host_ip6, a->seen.name);
     }
 }
 
-static int write_hosts(struct core *c, const struct want *w)
+static int write_hosts(struct core *c, const char *app, const char *network)
 {
     char name[LIM_NAME_BYTES + 8], text[8192];
-    const struct want *of = w->net == NET_APP ? app_want(c, w->net_name) : w;
     int AUTO_FD fd = -1;
     size_t len;
-    (void)str_fmt(name, sizeof(name), "%s.hosts", w->name);
-    (void)str_fmt(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", w->name);
-    if (of && of->net == NET_BRIDGE)
-        add_peers(c, of->net_name, text, sizeof(text));
+    (void)str_fmt(name, sizeof(name), "%s.hosts", app);
+    (void)str_fmt(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", app);
+    add_peers(c, network, text, sizeof(text));
     len = strlen(text);
     fd = openat(c->app_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0 || pwrite(fd, text, len, 0) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0)
@@ -51,19 +59,15 @@ static const char *path_of(struct core *c, const struct want *w, const char *suf
 
 const char *names_hosts(struct core *c, const struct want *w, struct arena *arena)
 {
-    return write_hosts(c, w) < 0 ? NULL : path_of(c, w, "hosts", arena);
+    return write_hosts(c, w->name, names_network(c, w)) < 0 ? NULL : path_of(c, w, "hosts", arena);
 }
 
-void names_changed(struct core *c, const struct want *w)
+void names_changed(struct core *c, const char *network)
 {
-    if (!w || w->net != NET_BRIDGE || !w->net_name)
-        return;
     for (unsigned i = 0; i < LIM_APPS; i++) {
         const struct app *a = &c->apps[i];
-        const struct want *other = a->used && a->seen.box != BOX_NONE ? app_want(c, a->seen.name) : NULL;
-        const struct want *of = other && other->net == NET_APP ? app_want(c, other->net_name) : other;
-        if (of && of->net == NET_BRIDGE && of->net_name && strcmp(of->net_name, w->net_name) == 0)
-            (void)write_hosts(c, other);
+        if (is_in(a, network ? network : a->network))
+            (void)write_hosts(c, a->seen.name, a->network);
     }
 }
 

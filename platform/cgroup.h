@@ -141,6 +141,8 @@ struct cgroup_setting *cgroup_list_add(struct cgroup_list *l, enum cgroup_ctl ct
 const struct cgroup_setting *cgroup_list_find(const struct cgroup_list *l, const char *field);
 /* The agent's limits as such a list. Pure. */
 void cgroup_list_of_limits(const struct cgroup_limits *lim, struct cgroup_list *ret);
+/* One more rule. False: the list is full, nothing was added. */
+bool cgroup_list_add_device(struct cgroup_list *l, struct cgroup_device d);
 /* The nodes that every box has (null zero full random urandom tty, terminals): allowed, all else not. Appended. */
 void cgroup_list_standard_devices(struct cgroup_list *l);
 /* After it was applied: what the agent reports. */

@@ -150,6 +150,14 @@ void cgroup_list_of_limits(const struct cgroup_limits *lim, struct cgroup_list *
                     lim->pids_max);
 }
 
+bool cgroup_list_add_device(struct cgroup_list *l, struct cgroup_device d)
+{
+    if (l->n_devices == CGROUP_DEVICES_MAX)
+        return false;
+    l->devices[l->n_devices++] = d;
+    return true;
+}
+
 void cgroup_list_standard_devices(struct cgroup_list *l)
 {
     static const struct cgroup_device nodes[] = {
@@ -164,8 +172,8 @@ void cgroup_list_standard_devices(struct cgroup_list *l)
     };
 
     l->has_devices = true;
-    for (size_t i = 0; i < COUNT_OF(nodes) && l->n_devices < CGROUP_DEVICES_MAX; i++)
-        l->devices[l->n_devices++] = nodes[i];
+    for (size_t i = 0; i < COUNT_OF(nodes); i++)
+        (void)cgroup_list_add_device(l, nodes[i]);
 }
 
 /* ---- write, read back ---- */

@@ -60,8 +60,9 @@
 #define LIM_PORT_RANGE 256 /* ports of one range: each is an entry in a map of the kernel's */
 #define LIM_MOUNTS     16
 #define LIM_SOURCES    4
-#define LIM_DEVICES    8 /* of the host, of one app */
-#define LIM_GROUPS     6 /* one SUBSCRIBE holds 8 filters at AWS: own desired, cmd, 6 groups */
+#define LIM_NETDEVS    16 /* network devices of one container */
+#define LIM_DEVICES    8  /* of the host, of one app */
+#define LIM_GROUPS     6  /* one SUBSCRIBE holds 8 filters at AWS: own desired, cmd, 6 groups */
 #define LIM_NAME_BYTES 64
 #define LIM_TEXT_BYTES 4096 /* one argument or environment value */
 #define LIM_SPEC_BYTES (64 * 1024)

@@ -3,28 +3,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/mount.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/box_priv.h"
-#include "runtime/cni.h"
 #include "runtime/enter.h"
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
 #include "runtime/net.h"
+#include "runtime/netdev.h"
+#include "runtime/ns_why.h"
 #include "runtime/ours.h"
 #include "runtime/trees.h"
 
@@ -34,8 +30,7 @@
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000
 #endif
-#define AT_RECURSIVE_ 0x8000
-#define SETUP_MS      30000 /* a set-up takes milliseconds; a source on a dead network file system never ends */
+#define SETUP_MS 30000 /* a set-up takes milliseconds; a source on a dead network file system never ends */
 
 /* Everything of one start; all of it is released again but what box_started takes. */
 struct launch {
@@ -51,6 +46,7 @@ struct launch {
     pid_t pid;
     int pidfd;
     struct net_box net;
+    struct netdev *devices;
     struct enter enter;
     struct box_report rep;
 };
@@ -59,13 +55,7 @@ static void field(struct cgroup_field *f, enum cgroup_state state, const char *w
 {
     f->state = state;
     f->value = state == CGROUP_ENFORCED ? 1 : 0;
-    (void)snprintf(f->why, sizeof f->why, "%s", why);
-}
-
-bool box_has_seccomp(void)
-{
-    /* a filter at address 0 cannot be read: EFAULT when there are filters at all */
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != 0 && errno == EFAULT;
+    (void)snprintf(f->why, sizeof f->why, "%.95s", why);
 }
 
 static void close_pair(int pair[2])
@@ -89,14 +79,6 @@ static int high_pipe(int pair[2], struct err *err)
             (void)close(p[i]);
     }
     return pair[0] >= 0 && pair[1] >= 0 ? 0 : err_errno(err, errno, "pipe");
-}
-
-struct spec_filter box_filter(const struct spec_process *p)
-{
-    if (!box_has_seccomp())
-        return (struct spec_filter){0};
-    return p->seccomp_default ? (struct spec_filter){.code = seccomp_default, .n = seccomp_default_len}
-                              : p->seccomp;
 }
 
 /* Take out of the spec what this kernel cannot do; say so. */
@@ -243,14 +225,11 @@ static int prepare_child(struct launch *l, struct err *err)
     raise_limits(l);
     if ((r = set_ids(l, err)) != 0 || (r = set_oom(l, err)) < 0)
         return r;
-    if (l->spec.net == SPEC_NET_BRIDGE || l->spec.net == SPEC_NET_CNI) {
-        r = l->spec.net == SPEC_NET_CNI ? cni_add(l->pid, &l->spec, &l->net, err)
-                                        : net_attach(l->pid, &l->spec, &l->net, err);
-        if (r < 0)
-            return r;
-        l->rep.network = l->net.nat;
-    }
-    return 0;
+    l->net.nat = l->rep.network;
+    if ((r = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
+        return r;
+    l->rep.network = l->net.nat;
+    return netdev_attach(l->pid, &l->spec, &l->devices, err);
 }
 
 /* The namespaces are there: hooks in ours (config.md, "prestart" and "createRuntime"), then the child goes on. */
@@ -325,6 +304,7 @@ static int check_alive(struct launch *l, struct err *err)
 
 static void undo(struct launch *l)
 {
+    l->devices = netdev_undo(l->devices); /* before the namespace goes, and virtual ones with it */
     if (l->pid > 0) {
         (void)sys_kill_fd(l->pidfd, l->pid, SIGKILL);
         while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
@@ -334,10 +314,8 @@ static void undo(struct launch *l)
         (void)close(l->pidfd);
     l->pid = 0;
     l->pidfd = -1;
-    if (l->spec.net == SPEC_NET_CNI)
-        (void)cni_del(l->spec.id, NULL);
-    else if (l->net.address[0])
-        (void)net_detach(l->spec.id, l->net.address, NULL);
+    if (l->net.address[0] || l->spec.net == SPEC_NET_CNI)
+        (void)net_detach(l->spec.net, l->spec.id, l->net.address, NULL);
     l->net = (struct net_box){0};
 }
 
@@ -363,7 +341,7 @@ static int spawn_child(struct launch *l, struct err *err)
     if (l->pid > 0)
         return 0;
     l->pid = 0;
-    return err_errno(err, errno, "make namespaces (clone)");
+    return ns_why(clone_flags(&l->spec), errno, err);
 }
 
 /* 1: not with a user namespace. */
@@ -408,13 +386,10 @@ static int release_child(struct launch *l, struct err *err)
 
 static void init_fds(struct launch *l)
 {
-    int *all = (int *)&l->child.trees;
-
-    for (size_t i = 0; i < sizeof l->child.trees / sizeof(int); i++)
-        all[i] = -1;
+    child_init(&l->child, &l->spec, &l->ops);
     l->go[0] = l->go[1] = l->report[0] = l->report[1] = -1;
     l->out[0] = l->out[1] = l->err[0] = l->err[1] = -1;
-    l->pidfd = l->child.init_fd = -1;
+    l->pidfd = -1;
     enter_init(&l->enter);
 }
 
@@ -422,10 +397,8 @@ static int try_start(struct launch *l, struct err *err)
 {
     int r;
 
-    degrade(l);
     init_fds(l);
-    l->child.spec = &l->spec;
-    l->child.ops = &l->ops;
+    degrade(l);
     l->child.cgroup = l->cgroup;
     l->child.hold_fd = l->how->hold_fd;
     l->child.preserve_fds = l->how->preserve_fds;
@@ -447,6 +420,7 @@ static int try_start(struct launch *l, struct err *err)
         close_pair(l->out);
         close_pair(l->err);
     }
+    l->devices = netdev_free(l->devices);
     trees_close(&l->child.trees);
     enter_done(&l->enter);
     ops_done(&l->ops);
@@ -471,45 +445,6 @@ static void hand_over(struct launch *l, const char *cgroup_path, struct box_star
     *ret = b;
 }
 
-/* Who asked by config.json gets an error for what does not hold; the agent gets a report (L9). */
-static int fill_group(struct launch *l, const char *path, struct err *err)
-{
-    AUTO_MEM struct cgroup_list *own = NULL;
-    struct cgroup_list *list = l->spec.resources;
-    int r;
-
-    if (!list) {
-        list = own = mem_need(sizeof *own);
-        cgroup_list_of_limits(&l->spec.limits, own);
-        cgroup_list_standard_devices(own);
-    }
-    if ((r = cgroup_make_list(l->host, path, list, &l->cgroup, err)) < 0)
-        return r;
-    cgroup_list_report(list, &l->rep.cgroup);
-    l->rep.devices = list->device_state;
-    if (own || (r = cgroup_list_judge(list, err)) == 0)
-        return 0;
-    (void)cgroup_remove(l->cgroup, 1000, NULL);
-    return r;
-}
-
-/* The group. What an earlier life left at its place goes first: its counts of kills are not ours. */
-static int make_group(struct launch *l, const char *path, struct err *err)
-{
-    struct cgroup *old = NULL;
-    bool empty = true;
-
-    l->fresh_group = true;
-    if (cgroup_may_exist(l->host, path) && cgroup_open(l->host, path, &old, NULL) == 0) {
-        empty = cgroup_is_empty(old);
-        l->fresh_group = empty && cgroup_remove(old, 0, NULL) == 0;
-    }
-    (void)cgroup_free(old);
-    if (!empty) /* and keep their limits */
-        return err_set(err, ERR_CONFLICT, "processes of an earlier start still run in cgroup %s", path);
-    return fill_group(l, path, err);
-}
-
 static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
 {
     AUTO_FD int root = -1;
@@ -522,7 +457,7 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
             return err_errno(err, errno, "rootfs %s", l->spec.rootfs_path);
         l->spec.rootfs_fd = root;
     }
-    if ((r = make_group(l, cgroup_path, err)) < 0)
+    if ((r = box_make_group(l->host, &l->spec, cgroup_path, &l->cgroup, &l->fresh_group, &l->rep, err)) < 0)
         return r;
     r = try_start(l, err);
     if (r == 1 && l->how->exact)
@@ -530,7 +465,8 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
                       : err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts on this file system");
     if (r == 1) {
         l->spec.ns[SPEC_NS_USER].own = l->spec.rootfs_idmap = false;
-        field(&l->rep.userns, CGROUP_DEGRADED, "no user namespace or no id-mapped mounts here");
+        field(&l->rep.userns, CGROUP_DEGRADED,
+              err->kind ? err->msg : "no id-mapped mounts on this file system");
         r = try_start(l, err);
     }
     if (r != 0)

@@ -8,7 +8,6 @@
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/box_priv.h"
-#include "runtime/cni.h"
 #include "runtime/net.h"
 
 #define REMOVE_MS 2000 /* zombies leave a group when their parent has read their status, or init has */
@@ -78,7 +77,7 @@ void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgrou
 int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err)
 {
     struct cgroup *c = NULL;
-    int r = 0, net = 0;
+    int r = 0, net;
 
     if (box_is_alive(b))
         return err_set(err, ERR_CONFLICT, "%s still runs", b->id);
@@ -87,15 +86,11 @@ int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err 
         r = cgroup_remove(c, REMOVE_MS, err);
         (void)cgroup_free(c);
     }
-    if (b->net == SPEC_NET_CNI)
-        net = cni_del(b->id, r < 0 ? NULL : err);
-    else if (b->host_ip[0])
-        net = net_detach(b->id, b->host_ip, r < 0 ? NULL : err);
+    net = net_detach(b->net, b->id, b->host_ip, r < 0 ? NULL : err);
     return r < 0 ? r : net;
 }
 
 int box_sweep(struct err *err)
 {
-    cni_sweep();
     return net_sweep(err);
 }

@@ -18,13 +18,17 @@ struct box_how {
 };
 int box_launch(const struct cgroup_host *h, const struct spec *s, const struct box_how *how,
                struct box_started *ret, struct err *err);
+/* The control group for a new box at path, made and filled; what lies there from before and is empty goes first. *ret_fresh:
+ * nothing did, or it went. Errors: CONFLICT (processes live there), and a resource of config.json that does not hold.
+ * *ret is set as soon as there is one: the caller frees it after an error too. */
+int box_make_group(const struct cgroup_host *h, const struct spec *s, const char *path, struct cgroup **ret,
+                   bool *ret_fresh, struct box_report *rep, struct err *err);
 /* The filter that a process asks for: ours or its own; none where the kernel has none. */
 struct spec_filter box_filter(const struct spec_process *p);
 /* Can this kernel filter system calls? */
 bool box_has_seccomp(void);
 
 /* Our own filter for this architecture, made at build time from seccomp.list. */
-
 extern const struct sock_filter seccomp_default[];
 extern const unsigned short seccomp_default_len;
 #endif

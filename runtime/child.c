@@ -25,6 +25,7 @@
 #include "runtime/child_mount.h"
 #include "runtime/hooks.h"
 #include "runtime/net.h"
+#include "runtime/ns_why.h"
 
 static int op_hide(struct child *c, const struct op *op, struct err *err)
 {
@@ -105,7 +106,7 @@ static int op_cgroup_ns(struct child *c, const struct op *op, struct err *err)
 {
     (void)c, (void)op;
     if (unshare(CLONE_NEWCGROUP) != 0 && errno != EINVAL) /* before 4.6 there is none */
-        return err_errno(err, errno, "unshare");
+        return ns_why_kind(SPEC_NS_CGROUP, errno, err);
     return 0;
 }
 
@@ -179,6 +180,20 @@ static int op_close(struct child *c, const struct op *op, struct err *err)
     for (unsigned i = 0; i < c->preserve_fds; i++) /* the caller may have opened them O_CLOEXEC */
         (void)fcntl(3 + (int)i, F_SETFD, 0);
     return 0;
+}
+
+void child_init(struct child *c, const struct spec *s, const struct ops *o)
+{
+    int *const fds[] = {&c->trees.root, &c->report_fd,  &c->go_fd,       &c->parent_fd,
+                        &c->hold_fd,    &c->console_fd, &c->listener_fd, &c->init_fd,
+                        &c->stdio[0],   &c->stdio[1],   &c->stdio[2],    &c->proc_fd,
+                        &c->place_fd,   &c->root_fd,    &c->null_fd,     &c->empty_fd};
+
+    *c = (struct child){.spec = s, .ops = o};
+    for (size_t i = 0; i < COUNT_OF(fds); i++)
+        *fds[i] = -1;
+    for (size_t i = 0; i < COUNT_OF(c->trees.mounts); i++)
+        c->trees.mounts[i] = -1;
 }
 
 void child_reset_signals(int proc_fd)

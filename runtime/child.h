@@ -57,6 +57,8 @@ struct child_report {
     pid_t pid;
     struct err err;
 };
+/* For this spec and these steps; all descriptors -1. */
+void child_init(struct child *c, const struct spec *s, const struct ops *o);
 /* Never returns. */
 void child_run(struct child *c) __attribute__((noreturn));
 /* The same for a process that only joins: c->proc_fd is the host's procfs, the rest of its own is unset. */

@@ -108,9 +108,8 @@ int child_op_user(struct child *c, const struct op *op, struct err *err)
 static int send_listener(struct child *c, int fd, struct err *err)
 {
     struct hooks_state hs = {.id = c->spec->id, .status = "creating", .bundle = c->bundle, .pid = c->go.pid};
-    AUTO_MEM char *state = hooks_state_text(&hs), *text = NULL;
     struct cJSON *o = json_obj(), *fds = json_put(o, "fds", json_arr());
-    struct json_cur cur;
+    AUTO_MEM char *text = NULL;
     int r;
 
     json_put_str(o, "ociVersion", SPEC_OCI_VERSION);
@@ -118,10 +117,7 @@ static int send_listener(struct child *c, int fd, struct err *err)
     json_put_u64(o, "pid", (uint64_t)c->go.pid);
     if (c->filter.listener_metadata)
         json_put_str(o, "metadata", c->filter.listener_metadata);
-    if (json_parse(buf_str(state), &json_limits_config, &cur, NULL) == 0) {
-        json_put_copy(o, "state", &cur);
-        (void)json_free(cur.node);
-    }
+    (void)json_put(o, "state", hooks_state_json(&hs));
     text = json_print(o, false);
     (void)json_free(o);
     r = sys_send_fd(c->listener_fd, fd, text, strlen(text));

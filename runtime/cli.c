@@ -1,6 +1,6 @@
 /* cli.c - bin/limpet: options and verbs. See cli.h. */
 #include "runtime/cli.h"
-#include "runtime/guard.h"
+#include "runtime/ours.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -336,7 +336,7 @@ int main(int argc, char **argv)
     if (r == 0 && verb->fn != cli_spec && verb->fn != cli_features)
         r = find_root(&c, &err);
     if (r == 0 && (verb->fn == cli_run || verb->fn == cli_create || verb->fn == cli_exec))
-        guard_self(argv);
+        ours_guard_self(argv);
     if (r == 0)
         r = verb->blind ? 0 : find_groups(&c, &err);
     if (r == 0)

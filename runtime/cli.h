@@ -127,6 +127,8 @@ void cli_warn_limits(const struct cli *c, const struct cgroup_list *list);
 int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err *err);
 int cli_write_pid(const struct cli *c, pid_t pid, struct err *err);
 void cli_warn(const struct cli *c, const char *text);
+/* The whole of a file, "-": of standard input. Owner of *ret: caller. Errors: NOTFOUND, INVALID (longer than most), IO. */
+int cli_read(const char *file, size_t most, uint8_t **ret, size_t *ret_len, struct err *err);
 /* Pass signals on to pid until it ends: its exit code as a shell gives it. */
 int cli_wait(const struct box_id *b, pid_t pid, int pidfd);
 #endif

@@ -146,22 +146,12 @@ static int options_document(const struct cli *c, struct json_cur *ret, struct er
     return r < 0 ? r : json_parse(buf_str(text), &json_limits_oci, ret, err);
 }
 
-/* --resources FILE, or "-": standard input. */
 static int read_resources(const struct cli *c, struct json_cur *ret, struct err *err)
 {
     AUTO_MEM uint8_t *text = NULL;
     size_t len = 0;
-    ssize_t n = 0;
-    int r = 0;
+    int r = cli_read(c->resources, LIM_OCI_JSON_BYTES, &text, &len, err);
 
-    if (strcmp(c->resources, "-") == 0) {
-        text = mem_need(LIM_OCI_JSON_BYTES);
-        n = fs_read_full(0, text, LIM_OCI_JSON_BYTES, err);
-        r = n < 0 ? (int)n : 0;
-        len = n < 0 ? 0 : (size_t)n;
-    } else {
-        r = fs_read(AT_FDCWD, c->resources, LIM_OCI_JSON_BYTES, &text, &len, err);
-    }
     return r < 0 ? r : json_parse(buf_of(text, len), &json_limits_oci, ret, err);
 }
 
@@ -212,11 +202,8 @@ static void keep_quota(const struct cgroup *g, struct cgroup_list *list)
 /* What containers always may, whatever an update says of devices; no word of devices: they stay as they are. */
 static void keep_devices(struct cgroup_list *list)
 {
-    if (!list->has_devices)
-        return;
-    list->devices[list->n_devices++] = (struct cgroup_device){true, 'c', -1, -1, CGROUP_DEV_MKNOD};
-    list->devices[list->n_devices++] = (struct cgroup_device){true, 'b', -1, -1, CGROUP_DEV_MKNOD};
-    cgroup_list_standard_devices(list);
+    if (list->has_devices)
+        spec_default_devices(list);
 }
 
 /* A plain user lacks them all for one reason: said once, with what would help. Device rules alone are no loss: it can make

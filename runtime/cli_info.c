@@ -9,23 +9,22 @@
 
 #include "platform/fs.h"
 #include "runtime/cli.h"
+#include "runtime/hooks.h"
 #include "runtime/match.h"
 
 static struct cJSON *describe(int dir, const struct cli_state *s)
 {
     const char *status = cli_status(dir, s);
-    struct cJSON *o = json_obj();
-    struct json_cur a;
+    bool stopped = strcmp(status, "stopped") == 0;
+    struct hooks_state hs = {.id = s->id.id,
+                             .status = status,
+                             .bundle = s->bundle,
+                             .annotations = s->annotations,
+                             .pid = stopped ? 0 : s->id.pid};
+    struct cJSON *o = hooks_state_json(&hs);
 
-    json_put_str(o, "ociVersion", SPEC_OCI_VERSION);
-    json_put_str(o, "id", s->id.id);
-    json_put_str(o, "status", status);
-    json_put_u64(o, "pid", strcmp(status, "stopped") == 0 ? 0 : (uint64_t)s->id.pid);
-    json_put_str(o, "bundle", s->bundle);
-    if (s->annotations && json_parse(buf_str(s->annotations), &json_limits_config, &a, NULL) == 0) {
-        json_put_copy(o, "annotations", &a);
-        (void)json_free(a.node);
-    }
+    if (stopped)
+        json_put_u64(o, "pid", 0);
     json_put_str(o, "rootfs", s->rootfs);
     json_put_str(o, "created", s->created);
     if (s->id.host_ip[0])

@@ -1,8 +1,6 @@
 /* cli_mounts.c - mounts come into a running container, and go. See cli.h. */
-#include <fcntl.h>
 #include <string.h>
 
-#include "platform/fs.h"
 #include "runtime/cli.h"
 #include "runtime/live.h"
 
@@ -25,17 +23,9 @@ static int read_list(const char *file, struct arena *arena, struct spec *s, stru
 {
     AUTO_MEM uint8_t *text = NULL;
     size_t len = 0;
-    int r;
+    int r = cli_read(file, LIM_CONFIG_BYTES, &text, &len, err);
 
-    if (strcmp(file, "-") == 0) {
-        ssize_t n;
-        text = mem_need(LIM_CONFIG_BYTES);
-        if ((n = fs_read_full(0, text, LIM_CONFIG_BYTES, err)) < 0)
-            return (int)n;
-        len = (size_t)n;
-    } else if ((r = fs_read(AT_FDCWD, file, LIM_CONFIG_BYTES, &text, &len, err)) < 0)
-        return r;
-    return spec_mounts_from_oci(buf_of(text, len), arena, s, err);
+    return r < 0 ? r : spec_mounts_from_oci(buf_of(text, len), arena, s, err);
 }
 
 int cli_mounts(struct cli *c, struct err *err)

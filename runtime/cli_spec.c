@@ -125,6 +125,7 @@ static void put_linux(struct cJSON *o, const struct box_caps *caps)
     put_enabled(lin, "selinux", true);
     put_enabled(lin, "intelRdt", false);
     put_enabled(lin, "memoryPolicy", true);
+    put_enabled(lin, "netDevices", true);
     put_enabled(json_put(lin, "mountExtensions", json_obj()), "idmap", caps->idmap);
     put_enabled(lin, "userns", caps->userns);
     cg = json_put(lin, "cgroup", json_obj());

@@ -166,3 +166,20 @@ int cli_forget(struct cli *c, const struct cli_state *s, bool force, struct err 
     r = box_cleanup(&c->host, &s->id, err);
     return r < 0 ? r : remove_record(c, s, err);
 }
+
+int cli_read(const char *file, size_t most, uint8_t **ret, size_t *ret_len, struct err *err)
+{
+    AUTO_MEM uint8_t *text = NULL;
+    ssize_t n;
+
+    if (strcmp(file, "-") != 0)
+        return fs_read(AT_FDCWD, file, most, ret, ret_len, err);
+    text = mem_need(most + 1);
+    if ((n = fs_read_full(0, text, most + 1, err)) < 0)
+        return err_wrap(err, "standard input");
+    if ((size_t)n > most)
+        return err_set(err, ERR_INVALID, "standard input: longer than %zu bytes", most);
+    *ret = steal_ptr(&text);
+    *ret_len = (size_t)n;
+    return 0;
+}

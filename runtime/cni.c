@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "platform/fs.h"
 #include "platform/json.h"
@@ -135,8 +134,9 @@ static int run_plugin(struct call *c, const struct json_cur *plugin, struct err 
     const char *args[] = {path, NULL};
     const char *env[] = {
         command, id, netns, "CNI_IFNAME=eth0", plugin_path, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
-    AUTO_MEM char *input = NULL, *out = NULL;
-    int status = 0, r;
+    AUTO_MEM char *input = NULL;
+    AUTO_TOOL_RESULT did = {0};
+    int r;
 
     if ((r = json_get_str(plugin, "type", JSON_REQUIRED, 100, &type, err)) < 0 ||
         (r = find_plugin(type, path, err)) < 0)
@@ -145,18 +145,16 @@ static int run_plugin(struct call *c, const struct json_cur *plugin, struct err 
     (void)snprintf(id, sizeof id, "CNI_CONTAINERID=%s", c->id);
     (void)snprintf(netns, sizeof netns, "CNI_NETNS=%s", c->netns);
     input = plugin_input(c, plugin);
-    struct tool t = {.path = path, .args = args, .env = env, .input = buf_str(input), .timeout_ms = CNI_MS};
-    if ((r = tool_run(&t, &out, &status, err)) < 0)
+    struct tool t = {.path = path, .args = args, .env = env, .input = buf_str(input), .timeout_s = CNI_S};
+    if (tool_run(&t, &did, err) < 0)
         return err_wrap(err, "CNI plugin %s", type);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        r = complain(type, c->command, out, err);
-    else if (strcmp(c->command, "ADD") == 0) {
+    if (!tool_is_well(&did))
+        return complain(type, c->command, did.out, err);
+    if (strcmp(c->command, "ADD") == 0) {
         free(c->result);
-        c->result = steal_ptr(&out);
+        c->result = steal_ptr(&did.out);
     }
-    free(out);
-    out = NULL;
-    return r;
+    return 0;
 }
 
 /* Every plugin of the list; DEL goes from the last to the first and goes on after a failure. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -18,6 +19,7 @@
 
 #include "platform/cgroup.h"
 #include "platform/fs.h"
+#include "runtime/ns_why.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -74,24 +76,43 @@ static int keep_other(int fd, const char *name, int *ret_fd, struct err *err)
     return 0;
 }
 
+int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *err)
+{
+    char path[48];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[kind].name);
+    fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0)
+        return keep_other(fd, kinds[kind].name, ret_fd, err);
+    /* a kernel without this kind, or no such process */
+    if (errno == ENOENT && kind != SPEC_NS_MOUNT && access("/proc/self/ns/mnt", F_OK) == 0)
+        return 0;
+    return err_errno(err, errno, "%s", path);
+}
+
+int enter_socket(int ns_fd, int domain, int type, int protocol)
+{
+    AUTO_FD int ours = ns_fd < 0 ? -1 : openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    int fd;
+
+    if (ns_fd >= 0 && (ours < 0 || setns(ns_fd, CLONE_NEWNET) != 0))
+        return -errno;
+    fd = socket(domain, type, protocol);
+    if (fd < 0)
+        fd = -errno;
+    if (ns_fd >= 0 && setns(ours, CLONE_NEWNET) != 0)
+        abort(); /* the rest of our life in a container's network would be worse than a restart */
+    return fd;
+}
+
 int enter_open_process(struct enter *e, pid_t pid, struct err *err)
 {
-    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
-        char path[48];
-        int fd, r;
-        (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[i].name);
-        fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT &&
-            i != SPEC_NS_MOUNT) { /* a kernel without this kind, or no such process */
-            if (access("/proc/self/ns/mnt", F_OK) == 0)
-                continue;
-        }
-        if (fd < 0)
-            return err_errno(err, errno, "%s", path);
-        if ((r = keep_other(fd, kinds[i].name, &e->ns[i], err)) < 0)
-            return r;
-    }
-    return 0;
+    int r = 0;
+
+    for (int i = 0; r == 0 && i < SPEC_NS_COUNT_; i++)
+        r = enter_open_one(pid, (enum spec_ns_kind)i, &e->ns[i], err);
+    return r;
 }
 
 /* A file of nsfs, of the kind wanted: a name in config.json may be anything. */
@@ -143,7 +164,7 @@ static int set_time(const struct spec *s, struct err *err)
     if (!s)
         return 0;
     if (unshare(CLONE_NEWTIME) != 0)
-        return err_errno(err, errno, "linux.namespaces: time (needs Linux 5.6 with CONFIG_TIME_NS)");
+        return ns_why_kind(SPEC_NS_TIME, errno, err);
     (void)snprintf(text, sizeof text, "monotonic %lld %u\nboottime %lld %u\n",
                    (long long)s->monotonic_offset_s, s->monotonic_offset_ns, (long long)s->boot_offset_s,
                    s->boot_offset_ns);
@@ -152,7 +173,29 @@ static int set_time(const struct spec *s, struct err *err)
                : 0;
 }
 
-/* What the host's view is needed for, then the door. The mount namespace goes last: it takes /proc away. */
+/* Through the doors. One that belongs to another user namespace than ours to be (the network of another box) opens only to who we
+ * are before, one of a plain user's box only to its root: what does not open at first is tried again from inside. The mount
+ * namespace goes last: it takes /proc away. */
+static int go_through(const struct enter *e, struct err *err)
+{
+    bool in[SPEC_NS_COUNT_];
+    int r;
+
+    for (int i = 0; i < SPEC_NS_COUNT_; i++)
+        in[i] =
+            e->ns[i] < 0 || (i != SPEC_NS_USER && i != SPEC_NS_MOUNT && setns(e->ns[i], kinds[i].flag) == 0);
+    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
+        if (in[i])
+            continue;
+        if (setns(e->ns[i], kinds[i].flag) != 0)
+            return err_errno(err, errno, "enter %s namespace", kinds[i].name);
+        if (i == SPEC_NS_USER && (r = child_be_root(err)) < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* What the host's view is needed for, then in. */
 static int go_in(const struct enter *e, struct err *err)
 {
     char text[16];
@@ -167,17 +210,8 @@ static int go_in(const struct enter *e, struct err *err)
     (void)snprintf(text, sizeof text, "%d", e->oom_score_adj);
     if (e->oom_score_adj_set && (r = fs_write_text(AT_FDCWD, "/proc/self/oom_score_adj", text, err)) < 0)
         return r;
-    if ((r = set_time(e->time, err)) < 0)
-        return r;
-    for (int i = 0; i < SPEC_NS_COUNT_; i++) {
-        if (e->ns[i] < 0)
-            continue;
-        if (setns(e->ns[i], kinds[i].flag) != 0)
-            return err_errno(err, errno, "enter %s namespace", kinds[i].name);
-        if (i == SPEC_NS_USER && (r = child_be_root(err)) < 0)
-            return r;
-    }
-    return 0;
+    r = set_time(e->time, err);
+    return r < 0 ? r : go_through(e, err);
 }
 
 static void help(const struct enter *e, struct child *c, void (*run)(struct child *))
@@ -192,7 +226,7 @@ static void help(const struct enter *e, struct child *c, void (*run)(struct chil
             run(c);
         rep.stage = rep.pid < 0 ? CHILD_FAILED : CHILD_PID;
         if (rep.pid < 0)
-            (void)err_errno(&rep.err, errno, "clone");
+            (void)ns_why(e->clone_flags, errno, &rep.err);
     }
     (void)!write(c->report_fd, &rep, sizeof rep);
     _exit(0);

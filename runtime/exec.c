@@ -101,20 +101,18 @@ static int exec_in(const struct enter *e, const struct box_exec *x, struct spec 
     AUTO_FD int out = lift(x->stdout_fd);
     AUTO_FD int errs = lift(x->stderr_fd);
     AUTO_FD int proc = -1;
-    struct child c = {.spec = s,
-                      .ops = &ops,
-                      .go_fd = -1,
-                      .hold_fd = -1,
-                      .console_fd = x->console_fd,
-                      .listener_fd = -1,
-                      .init_fd = -1,
-                      .stdio = {in, out, errs},
-                      .ctty = x->ctty,
-                      .preserve_fds = x->preserve_fds};
+    struct child c;
     int r = child_open_proc(&proc, err);
 
     if (r < 0)
         return r;
+    child_init(&c, s, &ops);
+    c.console_fd = x->console_fd;
+    c.stdio[0] = in;
+    c.stdio[1] = out;
+    c.stdio[2] = errs;
+    c.ctty = x->ctty;
+    c.preserve_fds = x->preserve_fds;
     c.proc_fd = proc;
     c.filter = box_filter(&s->process);
     ops_make_exec(s, &ops);
@@ -162,31 +160,17 @@ int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const st
 int box_tcp_connect(const struct box_id *b, uint16_t port, int *ret_fd, struct err *err)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    AUTO_FD int ours = openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     AUTO_FD int theirs = -1;
     AUTO_FD int fd = -1;
-    struct enter e;
     int r;
 
-    if (ours < 0)
-        return err_errno(err, errno, "/proc/self/ns/net");
-    enter_init(&e);
-    r = enter_open_process(&e, b->pid, err);
-    theirs = steal_fd(&e.ns[SPEC_NS_NET]);
-    enter_done(&e);
-    if (r < 0)
+    if ((r = enter_open_one(b->pid, SPEC_NS_NET, &theirs, err)) < 0)
         return r;
     if (!box_is_alive(b))
         return err_set(err, ERR_NOTFOUND, "%s does not run", b->id);
-    if (theirs >= 0 && setns(theirs, CLONE_NEWNET) != 0)
-        return err_errno(err, errno, "%s: enter network namespace", b->id);
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                0); /* belongs to that namespace from now on */
-    r = errno;
-    if (theirs >= 0 && setns(ours, CLONE_NEWNET) != 0)
-        abort(); /* the rest of our life in a container's network would be worse than a restart */
+    fd = enter_socket(theirs, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
-        return err_errno(err, r, "socket");
+        return err_errno(err, -fd, "%s: socket in its network namespace", b->id);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS)
         return err_errno(err, errno, "%s: connect to port %u", b->id, port);

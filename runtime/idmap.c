@@ -14,6 +14,7 @@
 
 #include "platform/fs.h"
 #include "platform/sys.h"
+#include "runtime/tool.h"
 
 #define AT_RECURSIVE_ 0x8000
 
@@ -33,10 +34,11 @@ static int ask_program(const char *program, pid_t pid, const struct spec_id_maps
 {
     static const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     char numbers[1 + SPEC_ID_MAPS * 3][12], path[64];
-    char *args[COUNT_OF(numbers) + 2] = {(char *)(uintptr_t)program};
+    const char *args[COUNT_OF(numbers) + 2] = {program};
+    struct tool t = {.path = path, .args = args, .env = env};
+    AUTO_TOOL_RESULT did = {0};
     unsigned n = 0;
-    int status = 0;
-    pid_t child;
+    int r;
 
     (void)snprintf(path, sizeof path, "/usr/bin/%s", program);
     (void)snprintf(numbers[n++], sizeof *numbers, "%d", (int)pid);
@@ -47,19 +49,12 @@ static int ask_program(const char *program, pid_t pid, const struct spec_id_maps
     }
     for (unsigned i = 0; i < n; i++)
         args[1 + i] = numbers[i];
-    child = fork();
-    if (child == 0) {
-        (void)execve(path, args, (char *const *)(uintptr_t)env);
-        _exit(127);
-    }
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return 0;
-    return err_set(
-        err, ERR_DENIED,
-        "these id mappings need root, or %s and ranges for this user in /etc/subuid and /etc/subgid",
-        program);
+    if ((r = tool_run(&t, &did, err)) < 0 || tool_is_well(&did))
+        return r;
+    return err_set(err, ERR_DENIED,
+                   "these id mappings need root, or %s and ranges for this user in /etc/subuid and "
+                   "/etc/subgid (%.*s)",
+                   program, (int)strcspn(did.complaint, "\n"), did.complaint);
 }
 
 static int write_one(pid_t pid, const char *file, const char *program, const struct spec_id_maps *m,

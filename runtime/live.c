@@ -85,7 +85,7 @@ static int take_off(struct task *t, struct err *err)
 /* The place itself goes too: an empty file that carried a mount, or a node. */
 static int remove_device(struct task *t, struct err *err)
 {
-    AUTO_FD int parent = -1;
+    int parent = -1; /* may be root_fd; this process ends soon */
     const char *last;
     struct err gone = ERR_INIT;
     int r = take_off(t, &gone);
@@ -121,7 +121,7 @@ static int make_node(int dir_fd, const char *name, const struct live_device *d, 
 static int add_node(struct task *t, struct err *err)
 {
     const struct live_device *d = t->device;
-    AUTO_FD int parent = -1;
+    int parent = -1; /* may be root_fd; this process ends soon */
     const char *last;
     int r = remove_device(t, err);
 
@@ -181,20 +181,14 @@ static int open_task(const struct box_id *b, struct task **ret, struct err *err)
 
     *ret = t;
     enter_init(&t->enter);
-    t->child.proc_fd = t->child.root_fd = t->child.null_fd = t->child.place_fd = t->child.empty_fd = -1;
-    t->child.trees.root = -1;
-    for (unsigned i = 0; i < SPEC_MOUNTS; i++)
-        t->child.trees.mounts[i] = -1;
-    t->child.spec = &t->spec;
+    child_init(&t->child, &t->spec, NULL);
     t->spec.id = b->id;
     if ((r = child_open_proc(&t->child.proc_fd, err)) < 0 ||
-        (r = enter_open_process(&t->enter, b->pid, err)) < 0)
+        (r = enter_open_one(b->pid, SPEC_NS_USER, &t->enter.ns[SPEC_NS_USER], err)) < 0 ||
+        (r = enter_open_one(b->pid, SPEC_NS_MOUNT, &t->enter.ns[SPEC_NS_MOUNT], err)) < 0)
         return r;
     if (!box_is_alive(b)) /* asked after: they are its own and no later process's */
         return err_set(err, ERR_NOTFOUND, "container does not run");
-    for (int i = 0; i < SPEC_NS_COUNT_; i++)
-        if (i != SPEC_NS_USER && i != SPEC_NS_MOUNT && t->enter.ns[i] >= 0)
-            (void)close(steal_fd(&t->enter.ns[i]));
     if (t->enter.ns[SPEC_NS_MOUNT] < 0)
         return err_set(err, ERR_UNSUPPORTED, "it has no mount namespace of its own");
     return 0;

@@ -149,14 +149,14 @@ static int address_bridge(int nl, const char *name, unsigned network, struct err
 
 /* Under its own name only when its alias says that it is ours: who dies in between leaves NEW, which the next one takes
  * away. */
-static int add_named(int nl, const char *dev, unsigned network)
+static int add_named(int nl, const char *dev, unsigned network, const uint8_t *mac)
 {
     char alias[32];
     int r;
 
     (void)snprintf(alias, sizeof alias, "limpet %u", network);
     (void)netlink_delete(nl, NEW);
-    if ((r = netlink_add_bridge(nl, NEW)) == 0 && (r = netlink_set_alias(nl, NEW, alias)) == 0)
+    if ((r = netlink_add_bridge(nl, NEW, mac)) == 0 && (r = netlink_set_alias(nl, NEW, alias)) == 0)
         r = netlink_rename(nl, (int)if_nametoindex(NEW), dev);
     if (r < 0)
         (void)netlink_delete(nl, NEW);
@@ -168,6 +168,7 @@ static int need_bridge(struct view *v, const char *name, unsigned *ret, struct e
 {
     const struct netlink_link *l;
     char dev[16];
+    uint8_t mac[6];
     int r = 0;
 
     (void)snprintf(dev, sizeof dev, "%s%s", name ? NET_NAMED : NET_BRIDGE, name ? name : "");
@@ -178,7 +179,9 @@ static int need_bridge(struct view *v, const char *name, unsigned *ret, struct e
         return err_set(err, ERR_CONFLICT, "interface %s is there and not ours", dev);
     if ((r = choose_network(v, name, ret, err)) < 0)
         return r;
-    if ((r = name ? add_named(v->nl, dev, *ret) : netlink_add_bridge(v->nl, dev)) == -EOPNOTSUPP)
+    net_plan_mac(*ret * 256 + 1, mac);
+    r = name ? add_named(v->nl, dev, *ret, mac) : netlink_add_bridge(v->nl, dev, mac);
+    if (r == -EOPNOTSUPP)
         return err_set(err, ERR_UNSUPPORTED, "kernel without CONFIG_BRIDGE");
     if (r < 0)
         return err_errno(err, -r, "make bridge %s", dev);
@@ -248,9 +251,11 @@ static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned ne
     bridge = (int)if_nametoindex(dev);
     for (unsigned i = 0; i < count; i++) {
         unsigned number = network * 256 + NET_HOST_FIRST + (start + i) % count;
+        uint8_t mac[6];
         int r;
+        net_plan_mac(number, mac);
         (void)snprintf(name, sizeof name, "limpet%u", number);
-        r = netlink_add_veth(v->nl, name, bridge, "eth0", pid);
+        r = netlink_add_veth(v->nl, name, bridge, "eth0", pid, mac);
         if (r == -EEXIST)
             continue;
         if (r == -EOPNOTSUPP)
@@ -336,7 +341,7 @@ static int attach(struct view *v, pid_t pid, const struct spec *s, struct net_bo
     return 0;
 }
 
-int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err)
+int net_bridge_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err)
 {
     struct net_box box = {.nat = {.state = CGROUP_ENFORCED, .value = s->n_ports}};
     struct view v;
@@ -351,33 +356,56 @@ int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err 
     return r;
 }
 
-int net_detach(const char *id, const char *address, struct err *err)
+/* The box's end here, by its address or, when that is not known, by its id; NULL: it has none, or the address is another
+ * box's by now. */
+static const struct netlink_link *find_box(const struct view *v, const char *id, bool known, unsigned *number)
 {
-    const struct netlink_link *l;
-    struct view v;
-    unsigned number;
+    for (unsigned i = 0; i < v->n; i++) {
+        const struct netlink_link *l = &v->links[i];
+        unsigned its;
+        bool same = strcmp(l->alias, id) == 0;
+        if (sscanf(l->name, "limpet%u", &its) != 1 || its < NET_HOST_FIRST)
+            continue;
+        if (known ? its == *number && (same || l->alias[0] == '\0') : same) {
+            *number = its;
+            return l;
+        }
+    }
+    return NULL;
+}
+
+static int detach(struct view *v, const char *id, bool known, unsigned number)
+{
+    const struct netlink_link *l = find_box(v, id, known, &number);
     char name[16];
+    int r = l ? netlink_delete(v->nl, l->name) : 0;
+
+    (void)snprintf(name, sizeof name, "limpet%u", number % 100000);
+    if (r < 0 && r != -ENODEV)
+        return r;
+    if (l || (known && !find(v, name)))
+        net_rules_drop(number);
+    drop_idle(v);
+    return 0;
+}
+
+int net_bridge_detach(const char *id, const char *address, struct err *err)
+{
+    struct view v;
+    unsigned number = 0;
+    bool known = address[0] != '\0';
     int r;
 
-    if (!net_plan_number(address, &number))
+    if (known && !net_plan_number(address, &number))
         return err_set(err, ERR_INVALID, "%s is no address of ours", address);
     if ((r = open_view(&v, err)) < 0)
         return r;
-    (void)snprintf(name, sizeof name, "limpet%u", number);
-    l = find(&v, name);
-    if (!l || l->alias[0] == '\0' || strcmp(l->alias, id) == 0) {
-        r = l ? netlink_delete(v.nl, name) : 0;
-        if (r == 0 || r == -ENODEV) {
-            net_rules_drop(number);
-            drop_idle(&v);
-            r = 0;
-        }
-    }
+    r = detach(&v, id, known, number);
     close_view(&v);
-    return r < 0 ? err_errno(err, -r, "remove %s", name) : 0;
+    return r < 0 ? err_errno(err, -r, "remove the network of %s", id) : 0;
 }
 
-int net_sweep(struct err *err)
+int net_bridge_sweep(struct err *err)
 {
     struct view v;
     int r = open_view(&v, err);
@@ -395,12 +423,12 @@ bool net_has_bridge(void)
 {
     static const char probe[] = "limpet-probe";
     AUTO_FD int nl = netlink_open();
-    int r = nl < 0 ? nl : netlink_add_bridge(nl, probe);
+    int r = nl < 0 ? nl : netlink_add_bridge(nl, probe, NULL);
 
     if (r < 0 && r != -EEXIST)
         return false;
     (void)netlink_delete(nl, probe);
-    r = netlink_add_veth(nl, probe, 0, "limpet-peer", 0);
+    r = netlink_add_veth(nl, probe, 0, "limpet-peer", 0, NULL);
     if (r == 0)
         (void)netlink_delete(nl, probe);
     return r == 0 || r == -EEXIST;

@@ -16,6 +16,14 @@ void net_plan_address6(unsigned number, char dst[46])
     (void)snprintf(dst, 46, NET_PREFIX6 ":%x::%x", NET_FIRST + number / 256, number % 256);
 }
 
+void net_plan_mac(unsigned number, uint8_t dst[6])
+{
+    const uint8_t mac[6] = {0x02,           'l', 'p', 0, (uint8_t)(number / 256),
+                            (uint8_t)number}; /* 02: of our own making */
+
+    memcpy(dst, mac, sizeof mac);
+}
+
 bool net_plan_number(const char *address, unsigned *ret)
 {
     unsigned net, host;

@@ -21,6 +21,9 @@
 /* "10.88.78.5", "fd6c:696d:7065:4e::5" of box 256 + 5; host 0 is the subnet, 1 the bridge. */
 void net_plan_address(unsigned number, char dst[16]);
 void net_plan_address6(unsigned number, char dst[46]);
+/* The hardware address of the box's end, and with host 1 of the bridge: the same at each start, since neighbours remember it
+ * for longer than a start takes. */
+void net_plan_mac(unsigned number, uint8_t dst[6]);
 /* Back again; false: that is no address of a box of ours. */
 bool net_plan_number(const char *address, unsigned *ret);
 /* [a-z0-9][a-z0-9._-]*, at most NET_NAME_BYTES. */

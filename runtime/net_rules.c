@@ -6,13 +6,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "platform/mem.h"
 #include "runtime/tool.h"
 
-#define NFT_MS 20000
+#define NFT_S 20
 
 static const char *nft_program(void)
 {
@@ -29,23 +28,22 @@ static int nft_run(const char *rules, char **ret_out, struct err *err)
 {
     static const char *const args[] = {"nft", "-f", "-", NULL}, *const env[] = {NULL};
     struct tool t = {
-        .path = nft_program(), .args = args, .env = env, .input = buf_str(rules), .timeout_ms = NFT_MS};
-    AUTO_MEM char *out = NULL;
-    int status = 0, r;
+        .path = nft_program(), .args = args, .env = env, .input = buf_str(rules), .timeout_s = NFT_S};
+    AUTO_TOOL_RESULT did = {0};
+    int r;
 
-    t.with_stderr = true;
     if (!t.path)
         return err_set(err, ERR_UNSUPPORTED, "no nft");
-    if ((r = tool_run(&t, &out, &status, err)) < 0)
+    if ((r = tool_run(&t, &did, err)) < 0)
         return r;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        const char *words = strstr(out, "Error: ");
-        words = words ? words + 7 : out;
+    if (!tool_is_well(&did)) {
+        const char *words = strstr(did.complaint, "Error: ");
+        words = words ? words + 7 : did.complaint;
         return err_set(err, ERR_UNSUPPORTED, "nft: %.*s", (int)strcspn(words, "\n"),
                        words[0] ? words : "failed");
     }
     if (ret_out)
-        *ret_out = steal_ptr(&out);
+        *ret_out = steal_ptr(&did.out);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 
 #include "platform/mem.h"
 
+#define IFA_PROTO_ 11    /* IFA_PROTO, since 5.18 */
 #define DUMP_BYTES 32768 /* the kernel fills at most this much at a time */
 
 /* A request under construction. All of ours fit many times. */
@@ -199,55 +200,116 @@ int netlink_links(int nl, struct netlink_link **ret, unsigned *ret_n)
     return 0;
 }
 
-struct address_list {
+/* One address as a request to make it; its label, which has the interface's old name, stands last. */
+struct kept_address {
+    struct request q;
+    uint32_t len_without_label;
+    bool moves;
+};
+struct netlink_kept {
     int index;
-    struct netlink_address *at;
-    unsigned n, max;
+    unsigned n;
+    struct kept_address *list;
 };
 
-static void take_address(const struct nlmsghdr *m, void *to)
+/* IFA_F_PERMANENT, of global scope, and not made by the kernel itself (IFA_PROTO, since 5.18). */
+static bool address_moves(const struct ifaddrmsg *i, const struct rtattr *flags, const struct rtattr *proto)
 {
-    struct address_list *l = to;
-    const struct ifaddrmsg *i = NLMSG_DATA(m);
-    const struct rtattr *a = find(IFA_RTA(i), IFA_PAYLOAD(m), IFA_LOCAL);
-    size_t len = i->ifa_family == AF_INET ? 4 : 16;
+    uint32_t f = i->ifa_flags;
 
-    a = a ? a : find(IFA_RTA(i), IFA_PAYLOAD(m), IFA_ADDRESS);
-    if (m->nlmsg_type != RTM_NEWADDR || (int)i->ifa_index != l->index || l->n == l->max || !a ||
-        RTA_PAYLOAD(a) != len)
-        return;
-    l->at[l->n] =
-        (struct netlink_address){.family = i->ifa_family, .prefix = i->ifa_prefixlen, .scope = i->ifa_scope};
-    memcpy(l->at[l->n++].bytes, RTA_DATA(a), len);
+    if (flags && RTA_PAYLOAD(flags) == sizeof f)
+        memcpy(&f, RTA_DATA(flags), sizeof f);
+    return i->ifa_scope == RT_SCOPE_UNIVERSE && f & IFA_F_PERMANENT &&
+           !(proto && RTA_PAYLOAD(proto) == 1 && *(const uint8_t *)RTA_DATA(proto) != 0);
 }
 
-int netlink_addresses(int nl, int index, struct netlink_address *ret, unsigned max, unsigned *ret_n)
+static void keep_address(const struct nlmsghdr *m, void *to)
+{
+    struct netlink_kept *k = to;
+    const struct ifaddrmsg *i = NLMSG_DATA(m);
+    const struct rtattr *label = find(IFA_RTA(i), IFA_PAYLOAD(m), IFA_LABEL), *a = IFA_RTA(i);
+    struct kept_address *x;
+    int left = (int)IFA_PAYLOAD(m);
+
+    if (m->nlmsg_type != RTM_NEWADDR || (int)i->ifa_index != k->index || m->nlmsg_len > sizeof x->q.room)
+        return;
+    k->list = realloc(k->list, (k->n + 1) * sizeof *k->list);
+    if (!k->list)
+        abort();
+    x = &k->list[k->n++];
+    begin_sized(&x->q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof x->q.address);
+    x->q.address = *i;
+    for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
+        if (a != label)
+            (void)add(&x->q, a->rta_type, RTA_DATA(a), RTA_PAYLOAD(a));
+    x->len_without_label = x->q.head.nlmsg_len;
+    if (label)
+        (void)add(&x->q, IFA_LABEL, RTA_DATA(label), RTA_PAYLOAD(label));
+    x->moves = address_moves(i, find(IFA_RTA(i), IFA_PAYLOAD(m), IFA_FLAGS),
+                             find(IFA_RTA(i), IFA_PAYLOAD(m), IFA_PROTO_));
+}
+
+int netlink_keep(int nl, int index, struct netlink_kept **ret)
 {
     struct request q;
-    struct address_list l = {index, ret, 0, max};
+    struct netlink_kept *k = mem_need_zero(sizeof *k);
     int r;
 
+    k->index = index;
     begin_sized(&q, RTM_GETADDR, NLM_F_DUMP, sizeof q.address);
     q.head.nlmsg_flags &= (unsigned short)~NLM_F_ACK;
-    r = dump(nl, &q, take_address, &l);
-    *ret_n = l.n;
+    if ((r = dump(nl, &q, keep_address, k)) < 0)
+        (void)netlink_kept_free(k);
+    else
+        *ret = k;
     return r;
 }
 
-int netlink_add_bridge(int nl, const char *name)
+struct netlink_kept *netlink_kept_free(struct netlink_kept *k)
+{
+    if (k)
+        free(k->list);
+    free(k);
+    return NULL;
+}
+
+int netlink_give(int nl, int index, const struct netlink_kept *k, bool moved)
+{
+    for (unsigned i = 0; i < k->n; i++) {
+        struct request q = k->list[i].q;
+        int r;
+        if (moved && !k->list[i].moves)
+            continue;
+        q.address.ifa_index = (unsigned)index;
+        if (moved)
+            q.head.nlmsg_len = k->list[i].len_without_label;
+        if ((r = talk(nl, &q)) < 0 && r != -EEXIST)
+            return r;
+    }
+    return 0;
+}
+
+static void add_mac(struct request *q, const uint8_t *mac)
+{
+    if (mac)
+        (void)add(q, IFLA_ADDRESS, mac, 6);
+}
+
+int netlink_add_bridge(int nl, const char *name, const uint8_t *mac)
 {
     struct request q;
     struct rtattr *info;
 
     begin(&q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
     add_text(&q, IFLA_IFNAME, name);
+    add_mac(&q, mac);
     info = add(&q, IFLA_LINKINFO, NULL, 0);
     add_text(&q, IFLA_INFO_KIND, "bridge");
     close_nest(&q, info);
     return talk(nl, &q);
 }
 
-int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid)
+int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid, const uint8_t *mac)
 {
     struct request q;
     struct rtattr *info, *data, *other;
@@ -264,6 +326,7 @@ int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid
     data = add(&q, IFLA_INFO_DATA, NULL, 0);
     other = add(&q, VETH_INFO_PEER, &empty, sizeof empty);
     add_text(&q, IFLA_IFNAME, peer);
+    add_mac(&q, mac);
     if (pid)
         (void)add(&q, IFLA_NET_NS_PID, &ns, sizeof ns);
     close_nest(&q, other);
@@ -388,6 +451,16 @@ int netlink_move(int nl, int index, int ns_fd, const char *new_name)
     q.link.ifi_change = IFF_UP; /* down: a name changes only then on kernels before 6.2 */
     (void)add(&q, IFLA_NET_NS_FD, &ns_fd, sizeof ns_fd);
     add_text(&q, IFLA_IFNAME, new_name);
+    return talk(nl, &q);
+}
+
+int netlink_set_master(int nl, int index, int master)
+{
+    struct request q;
+
+    begin(&q, RTM_NEWLINK, 0);
+    q.link.ifi_index = index;
+    (void)add(&q, IFLA_MASTER, &master, sizeof master);
     return talk(nl, &q);
 }
 

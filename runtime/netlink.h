@@ -1,5 +1,5 @@
 /* netlink.h - what a network needs of rtnetlink (rtnetlink(7)). One socket from netlink_open, borrowed by every call; all
- * return 0 or -errno. A change that was acknowledged is in force. No allocation but for netlink_links. Private to the
+ * return 0 or -errno. A change that was acknowledged is in force. No allocation but for netlink_links and netlink_keep. Private to the
  * runtime's net files. */
 #ifndef RUNTIME_NETLINK_H
 #define RUNTIME_NETLINK_H
@@ -24,12 +24,18 @@ struct netlink_address {
 int netlink_open(void);
 /* All interfaces; *ret is malloc'd, owner: caller. */
 int netlink_links(int nl, struct netlink_link **ret, unsigned *ret_n);
-/* Addresses of one interface, at most max of them; the number in *ret_n. */
-int netlink_addresses(int nl, int index, struct netlink_address *ret, unsigned max, unsigned *ret_n);
-/* Down. EEXIST: there is one of that name. */
-int netlink_add_bridge(int nl, const char *name);
-/* A pair: name here, a port of the bridge of that index (0: none) and up; peer in the network namespace of pid (0: ours). */
-int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid);
+/* All addresses of one interface as the kernel tells them, to be given again after a move; malloc'd, owner: caller. */
+struct netlink_kept;
+struct netlink_kept *netlink_kept_free(struct netlink_kept *k);
+int netlink_keep(int nl, int index, struct netlink_kept **ret);
+/* Give them: to the interface they are of, all; to one that moved, what is global and was given by somebody (neither by the
+ * kernel nor for a time only). EEXIST counts as done. */
+int netlink_give(int nl, int index, const struct netlink_kept *k, bool moved);
+/* Down. mac: six bytes; NULL: the kernel's choice, which changes with the ports. EEXIST: there is one of that name. */
+int netlink_add_bridge(int nl, const char *name, const uint8_t *mac);
+/* A pair: name here, a port of the bridge of that index (0: none) and up; peer in the network namespace of pid (0: ours),
+ * with that mac (NULL: any). */
+int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid_t pid, const uint8_t *mac);
 int netlink_set_alias(int nl, const char *name, const char *alias);
 /* A port of a bridge: may it turn packets back to where they came from; is it kept apart from other isolated ports?
  * Kernels before 4.18 take the second and do nothing: see netlink_is_isolated. */
@@ -41,6 +47,7 @@ int netlink_add_address(int nl, int index, const struct netlink_address *a);
 int netlink_add_default(int nl, int index, const struct netlink_address *gateway);
 /* Into the namespace of ns_fd, under another name. The kernel takes its addresses away. */
 int netlink_move(int nl, int index, int ns_fd, const char *new_name);
+int netlink_set_master(int nl, int index, int master);
 int netlink_rename(int nl, int index, const char *name); /* one that is down */
 int netlink_delete(int nl, const char *name);
 /* An address as text, IPv4 or IPv6. What is none becomes all zeros. Pure. */

@@ -23,7 +23,7 @@
 
 bool ours_path(const char *name, char *dst, size_t size)
 {
-    const char *guarded = getenv("LIMPET_EXE"); /* see guard.h */
+    const char *guarded = getenv("LIMPET_EXE"); /* see ours_guard_self */
     char own[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
     char *slash;
@@ -108,4 +108,34 @@ int ours_open_init(int *ret_fd, struct err *err)
         return err_errno(err, errno, "init");
     *ret_fd = fd;
     return 0;
+}
+
+/* Where our file lies; false: nowhere, as a detached mount or a copy. */
+static bool own_path(int exe, char path[PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    struct stat named, open;
+
+    path[n > 0 ? n : 0] = '\0';
+    return fstat(exe, &open) == 0 && stat(path, &named) == 0 && named.st_ino == open.st_ino &&
+           named.st_dev == open.st_dev;
+}
+
+void ours_guard_self(char **argv)
+{
+    AUTO_FD int exe = openat(AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    AUTO_FD int held = -1;
+    bool safe = false;
+    char path[PATH_MAX];
+
+    if (exe < 0 || geteuid() != 0) /* a plain user's containers cannot write what the user cannot */
+        return;
+    held = ours_guard(exe, &safe);
+    if (held < 0 && own_path(exe, path))
+        (void)unsetenv("LIMPET_EXE"); /* of the one that executed us, whose file was another */
+    if (held < 0)
+        return;
+    if (own_path(exe, path))
+        (void)setenv("LIMPET_EXE", path, 1); /* our folder is not to be seen from there any more */
+    (void)syscall(SYS_execveat, held, "", argv, environ, AT_EMPTY_PATH);
 }

@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "runtime/box_priv.h"
@@ -40,3 +41,17 @@ const struct sock_filter seccomp_default[] = {
 #include "runtime/seccomp.inc"
 };
 const unsigned short seccomp_default_len = sizeof seccomp_default / sizeof seccomp_default[0];
+
+bool box_has_seccomp(void)
+{
+    /* a filter at address 0 cannot be read: EFAULT when there are filters at all */
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != 0 && errno == EFAULT;
+}
+
+struct spec_filter box_filter(const struct spec_process *p)
+{
+    if (!box_has_seccomp())
+        return (struct spec_filter){0};
+    return p->seccomp_default ? (struct spec_filter){.code = seccomp_default, .n = seccomp_default_len}
+                              : p->seccomp;
+}

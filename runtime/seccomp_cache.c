@@ -4,9 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -14,6 +12,7 @@
 #include "platform/limits.h"
 #include "platform/sys.h"
 #include "runtime/ours.h"
+#include "runtime/tool.h"
 
 #define PROGRAM      "limpet-seccomp"
 #define FILTER_BYTES (BPF_MAXINSNS * sizeof(struct sock_filter))
@@ -110,103 +109,39 @@ static void keep(int dir, const char *name, struct buf text, const struct sock_f
 
 /* ---- the program ---- */
 
-static int text_file(struct buf text, int *ret_fd, struct err *err)
+static int explain(const struct tool_result *did, struct err *err)
 {
-    AUTO_FD int fd = memfd_create(PROGRAM, MFD_CLOEXEC);
-
-    if (fd < 0)
-        return err_errno(err, errno, "memfd");
-    if (text.len && (fs_write_full(fd, text, err) < 0 || lseek(fd, 0, SEEK_SET) != 0))
-        return err_errno(err, errno, "memfd");
-    *ret_fd = fd > 2 ? steal_fd(&fd) : fcntl(fd, F_DUPFD_CLOEXEC, 3); /* the child moves them to 0, 1, 2 */
-    return *ret_fd >= 0 ? 0 : err_errno(err, errno, "memfd");
-}
-
-/* In the child: the installed program, or, in a build folder, the one beside ours. Needs no environment. */
-static void become(const char *path, const int fds[3])
-{
-    static char name[] = PROGRAM;
-    static char *const argv[] = {name, NULL}, *const env[] = {NULL};
-    sigset_t none;
-
-    for (int i = 0; i < 3; i++)
-        if (dup2(fds[i], i) < 0)
-            _exit(126);
-    sys_close_from(3, NULL, 0);
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)execve(path, argv, env);
-    _exit(errno == ENOENT ? 127 : 126);
-}
-
-static int run(const int fds[3], int *ret_status, struct err *err)
-{
-    /* a SIGCHLD that the caller ignores would take the status away */
-    struct sigaction dfl = {.sa_handler = SIG_DFL}, old;
-    char path[PATH_MAX];
-    pid_t pid, got;
-
-    if (!ours_path(PROGRAM, path, sizeof path)) {
-        *ret_status = 127 << 8; /* as a shell says it */
-        return 0;
-    }
-    (void)sigaction(SIGCHLD, &dfl, &old);
-    pid = fork();
-    if (pid == 0)
-        become(path, fds);
-    do
-        got = pid < 0 ? -1 : waitpid(pid, ret_status, 0);
-    while (pid > 0 && got < 0 && errno == EINTR);
-    (void)sigaction(SIGCHLD, &old, NULL);
-    return got > 0 ? 0 : err_errno(err, errno, PROGRAM);
-}
-
-/* What the program wrote from the beginning of one of its files. */
-static ssize_t read_back(int fd, void *dst, size_t size, struct err *err)
-{
-    return lseek(fd, 0, SEEK_SET) == 0 ? fs_read_full(fd, dst, size, err) : err_errno(err, errno, "memfd");
-}
-
-static int explain(int status, int err_fd, struct err *err)
-{
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    char text[ERR_MSG_BYTES];
-    ssize_t n = read_back(err_fd, text, sizeof text - 1, NULL);
+    int code = WIFEXITED(did->status) ? WEXITSTATUS(did->status) : -1;
+    char how[40];
 
     if (code == 127)
         return err_set(err, ERR_UNSUPPORTED,
                        "linux.seccomp: no " LIMPET_LIBEXECDIR "/" PROGRAM
                        ", which compiles profiles: build Limpet with libseccomp, or take linux.seccomp out "
                        "of config.json");
-    if (code < 0)
-        return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " was killed by signal %d", WTERMSIG(status));
-    text[n < 0 ? 0 : n] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return err_set(err, code == 2 ? ERR_INVALID : ERR_UNSUPPORTED, "linux.seccomp: %s",
-                   text[0] ? text : PROGRAM " failed");
+    if (did->complaint[0])
+        return err_set(err, code == 2 ? ERR_INVALID : ERR_UNSUPPORTED, "linux.seccomp: %.*s",
+                       (int)strcspn(did->complaint, "\n"), did->complaint);
+    tool_describe(did, how, sizeof how);
+    return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " %s", how);
 }
 
 static int compile(struct buf text, struct sock_filter **ret, unsigned short *ret_n, struct err *err)
 {
-    AUTO_FD int in = -1;
-    AUTO_FD int out = -1;
-    AUTO_FD int log = -1;
-    AUTO_MEM uint8_t *code = NULL;
-    int status = 0, r;
-    ssize_t got;
+    static const char *const args[] = {PROGRAM, NULL}, *const env[] = {NULL};
+    char path[PATH_MAX] = "";
+    struct tool t = {.path = path, .args = args, .env = env, .input = text};
+    AUTO_TOOL_RESULT did = {.status = 127 << 8}; /* as a shell says it */
+    int r = ours_path(PROGRAM, path, sizeof path) ? tool_run(&t, &did, err) : 0;
 
-    if ((r = text_file(text, &in, err)) < 0 || (r = text_file(buf_of(NULL, 0), &out, err)) < 0 ||
-        (r = text_file(buf_of(NULL, 0), &log, err)) < 0 || (r = run((int[]){in, out, log}, &status, err)) < 0)
+    if (r < 0)
         return r;
-    if (status != 0)
-        return explain(status, log, err);
-    code = mem_need(FILTER_BYTES);
-    got = read_back(out, code, FILTER_BYTES, err);
-    if (got < 0)
-        return (int)got;
-    if (got == 0 || got % (ssize_t)sizeof **ret != 0)
-        return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " gave %zd bytes, which are no filter", got);
-    return copy_filter(code, (size_t)got / sizeof **ret, ret, ret_n);
+    if (!tool_is_well(&did))
+        return explain(&did, err);
+    if (did.out_len == 0 || did.out_len > FILTER_BYTES || did.out_len % sizeof **ret != 0)
+        return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " gave %zu bytes, which are no filter",
+                       did.out_len);
+    return copy_filter(did.out, did.out_len / sizeof **ret, ret, ret_n);
 }
 
 int seccomp_load(const char *cache_dir, struct buf profile_json, struct sock_filter **ret,

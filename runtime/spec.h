@@ -15,7 +15,7 @@
 #include "platform/mem.h"
 
 #define SPEC_MOUNTS      96      /* podman writes some 15, and one a volume */
-#define SPEC_OCI_VERSION "1.2.1" /* of the runtime-spec that we follow */
+#define SPEC_OCI_VERSION "1.3.0" /* of the runtime-spec that we follow */
 #define SPEC_GROUPS      64
 #define SPEC_ID_SHIFT \
     1000000u /* default first host id of a box: clear of users (1000..) and subordinate ids (100000..) */
@@ -109,6 +109,9 @@ struct spec_device {
     char type;        /* 'c', 'b', 'p' */
     uint32_t major, minor, mode, uid, gid;
 };
+struct spec_net_device {     /* of the host, moved into the container's network namespace */
+    const char *host, *name; /* name: inside; "eth%d": with the lowest number that is free there */
+};
 struct spec_sysctl {
     const char *path, *value; /* below /proc/sys: "net/ipv4/ip_forward" */
 };
@@ -189,6 +192,8 @@ struct spec {
     unsigned n_mounts;
     const struct spec_device *devices; /* beside those that every box has */
     unsigned n_devices;
+    const struct spec_net_device *net_devices;
+    unsigned n_net_devices;
     const struct spec_sysctl *sysctls;
     unsigned n_sysctls;
     const char *const *masked, *const *read_only_paths; /* NULL-terminated */
@@ -219,6 +224,9 @@ const char *spec_mount_option(unsigned i);
 /* The last host port of a range; do two ask for the same port of the same address? Pure. */
 unsigned spec_port_last(const struct spec_port *p);
 bool spec_ports_meet(const struct spec_port *a, const struct spec_port *b);
+/* The name that a network device gets inside: wanted, or made of it ("eth%d"). False: taken. Pure. */
+bool spec_net_device_name(const char *wanted, bool (*is_taken)(const void *who, const char *name),
+                          const void *who, char *ret, size_t size);
 /* Network and its namespace together. */
 void spec_set_net(struct spec *s, enum spec_net net);
 /* One range from id 0 on. */

@@ -321,13 +321,12 @@ static int read_group(struct spec_ctx *x, const struct json_cur *lin)
 
 int spec_read_linux(struct spec_ctx *x, const struct json_cur *root)
 {
-    static const char *const no[] = {"netDevices"};
     struct json_cur lin, rdt;
     int r = json_get_object(root, "linux", JSON_OPTIONAL, &lin, x->err);
 
     if (r != 1)
         return r < 0 ? r : err_set(x->err, ERR_INVALID, "linux: missing");
-    if ((r = spec_refuse(x, &lin, no, COUNT_OF(no))) < 0 || (r = read_namespaces(x, &lin)) < 0 ||
+    if ((r = read_namespaces(x, &lin)) < 0 || (r = spec_read_net_devices(x, &lin)) < 0 ||
         (r = read_mappings(x, &lin)) < 0 || (r = read_offsets(x, &lin)) < 0 ||
         (r = spec_read_resources(x, &lin)) < 0 || (r = read_devices(x, &lin)) < 0 ||
         (r = read_sysctls(x, &lin)) < 0 || (r = read_personality(x, &lin)) < 0 ||

@@ -51,21 +51,6 @@ int spec_get_i64(struct spec_ctx *x, const struct json_cur *obj, const char *key
     return spec_get_range(x, obj, key, INT64_MIN, INT64_MAX, ret);
 }
 
-int spec_refuse(struct spec_ctx *x, const struct json_cur *obj, const char *const *keys, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct json_cur c;
-        const char *text;
-        int r = json_get(obj, keys[i], JSON_OPTIONAL, &c, NULL);
-        if (r != 1 || (json_as_str(&c, LIM_TEXT_BYTES, &text, NULL) == 0 && text[0] == '\0'))
-            continue;
-        if (json_as_str(&c, LIM_TEXT_BYTES, &text, NULL) != 0 && json_len(&c) == 0)
-            continue;
-        return json_fail(&c, x->err, ERR_UNSUPPORTED, "not supported");
-    }
-    return 0;
-}
-
 int spec_get_limit(struct spec_ctx *x, const struct json_cur *obj, const char *key, uint64_t *ret)
 {
     struct json_cur c;

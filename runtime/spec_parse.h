@@ -19,8 +19,6 @@ int spec_get_text(struct spec_ctx *x, const struct json_cur *obj, const char *ke
 int spec_get_i64(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t *ret);
 int spec_get_range(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t min, int64_t max,
                    int64_t *ret);
-/* Members that would change something we do not do: absent or empty is fine, anything else is UNSUPPORTED. */
-int spec_refuse(struct spec_ctx *x, const struct json_cur *obj, const char *const *keys, size_t n);
 /* A number of at most 2^64-1 where the last means "none": no double holds it exactly. */
 int spec_get_limit(struct spec_ctx *x, const struct json_cur *obj, const char *key, uint64_t *ret);
 /* A list of strings, NULL-terminated, in the arena. 1 found, 0 absent, or -kind. */
@@ -41,9 +39,10 @@ void spec_note(struct spec_ctx *x, const char *text);
 int spec_read_process(struct spec_ctx *x, const struct json_cur *process, struct spec_process *ret);
 int spec_read_mounts(struct spec_ctx *x, const struct json_cur *root);
 int spec_read_linux(struct spec_ctx *x, const struct json_cur *root);
+int spec_read_net_devices(struct spec_ctx *x, const struct json_cur *lin);
 int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char *key,
                       struct spec_id_maps *ret);
-/* The object linux.resources (runtime-spec 1.2, config-linux.md, "Control groups") as settings and device rules; what
+/* The object linux.resources (runtime-spec 1.3, config-linux.md, "Control groups") as settings and device rules; what
  * stands in `update --resources` has the same form. *ret: from cgroup_list_init, in parts filled also on failure. -1 is
  * no limit; wrong values are INVALID with the field's path. Pure. */
 int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
@@ -55,8 +54,11 @@ struct spec_list {
 int spec_list_full(const struct spec_list *x, const struct json_cur *at);
 int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret,
                       struct err *err); /* a part of it */
-int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret,
-                           struct err *err); /* another */
+int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
+/* What every container has stays usable whatever the rules say (config-linux.md, "Default Devices"), and it may make nodes
+ * that it then cannot open: so many rules, for which lists are kept free. */
+#define SPEC_DEFAULT_DEVICES 10
+void spec_default_devices(struct cgroup_list *l); /* another */
 /* linux.resources of lin into x->s->resources, with the devices that every container has. */
 int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin);
 /* "private", "rslave" ... as mount(2) flags; 0: no such word. */

@@ -297,16 +297,9 @@ int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin)
     r = json_get_object(lin, "resources", JSON_OPTIONAL, &res, x->err);
     if (r < 0 || (r == 1 && (r = spec_resources(&res, l, x->err)) < 0))
         return r;
-    /* what every container has stays usable whatever the rules say (config-linux.md, "Default Devices"), and may make
-     * nodes that it then cannot open */
     if (!l->has_devices)
-        l->devices[l->n_devices++] = (struct cgroup_device){false, 'a', -1, -1, CGROUP_DEV_ALL};
-    if (l->n_devices + 10 > CGROUP_DEVICES_MAX)
-        return err_set(x->err, ERR_INVALID, "linux.resources.devices: more than %d rules",
-                       CGROUP_DEVICES_MAX - 10);
-    l->devices[l->n_devices++] = (struct cgroup_device){true, 'c', -1, -1, CGROUP_DEV_MKNOD};
-    l->devices[l->n_devices++] = (struct cgroup_device){true, 'b', -1, -1, CGROUP_DEV_MKNOD};
-    cgroup_list_standard_devices(l);
+        (void)cgroup_list_add_device(l, (struct cgroup_device){false, 'a', -1, -1, CGROUP_DEV_ALL});
+    spec_default_devices(l);
     x->s->resources = l;
     return 0;
 }

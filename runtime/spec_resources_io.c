@@ -370,18 +370,16 @@ static int read_number(const struct spec_list *x, const struct json_cur *c, cons
     return 0;
 }
 
-static void add_device(struct cgroup_list *l, struct cgroup_device d)
+/* "a" is all or nothing for v1's list: one rule of two kinds becomes two. */
+static bool add_device(struct cgroup_list *l, struct cgroup_device d)
 {
-    bool whole = d.major < 0 && d.minor < 0 && d.access == CGROUP_DEV_ALL;
+    struct cgroup_device b = d, c = d;
 
-    if (d.type != 'a' || whole) {
-        l->devices[l->n_devices++] = d;
-        return;
-    }
-    d.type = 'b'; /* "a" is all or nothing for v1's list */
-    l->devices[l->n_devices++] = d;
-    d.type = 'c';
-    l->devices[l->n_devices++] = d;
+    if (d.type != 'a' || (d.major < 0 && d.minor < 0 && d.access == CGROUP_DEV_ALL))
+        return cgroup_list_add_device(l, d);
+    b.type = 'b';
+    c.type = 'c';
+    return cgroup_list_add_device(l, b) && cgroup_list_add_device(l, c);
 }
 
 static int read_device(const struct spec_list *x, const struct json_cur *c)
@@ -398,7 +396,9 @@ static int read_device(const struct spec_list *x, const struct json_cur *c)
     if (strlen(type) != 1 || !strchr("abcu", type[0]))
         return json_fail(c, x->err, ERR_INVALID, "type: \"%s\" is not a, b, c or u", type);
     d.type = type[0] == 'u' ? 'c' : type[0]; /* u: a character device without a buffer */
-    add_device(x->l, d);
+    if (!add_device(x->l, d) || x->l->n_devices > CGROUP_DEVICES_MAX - SPEC_DEFAULT_DEVICES)
+        return json_fail(c, x->err, ERR_INVALID, "more than %d rules",
+                         CGROUP_DEVICES_MAX - SPEC_DEFAULT_DEVICES);
     return 0;
 }
 
@@ -412,13 +412,18 @@ int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, 
         return r < 0 ? r : 0;
     ret->has_devices = true;
     /* nothing is allowed but what a rule says */
-    ret->devices[ret->n_devices++] = (struct cgroup_device){false, 'a', -1, -1, CGROUP_DEV_ALL};
+    (void)cgroup_list_add_device(ret, (struct cgroup_device){false, 'a', -1, -1, CGROUP_DEV_ALL});
     for (unsigned i = 0; i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
-        if (ret->n_devices + 2 > CGROUP_DEVICES_MAX - 10)
-            return json_fail(&c, err, ERR_INVALID, "too many rules");
         if ((r = read_device(&x, &c)) < 0)
             return r;
     }
     return 0;
+}
+
+void spec_default_devices(struct cgroup_list *l)
+{
+    (void)cgroup_list_add_device(l, (struct cgroup_device){true, 'c', -1, -1, CGROUP_DEV_MKNOD});
+    (void)cgroup_list_add_device(l, (struct cgroup_device){true, 'b', -1, -1, CGROUP_DEV_MKNOD});
+    cgroup_list_standard_devices(l);
 }

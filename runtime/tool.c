@@ -3,97 +3,169 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/sys.h"
 #include "runtime/child.h"
 
-static void run(const struct tool *t, int in, int out)
+/* Its descriptors 0, 1, 2: files in memory, all above 2 themselves, so that no dup2 meets another; -1: as ours is. */
+struct files {
+    int fd[3];
+};
+
+static void files_done(struct files *f)
+{
+    for (int i = 0; i < 3; i++)
+        if (f->fd[i] >= 0)
+            (void)close(f->fd[i]);
+}
+
+static int new_file(int *ret, struct err *err)
+{
+    int fd = memfd_create("limpet-tool", MFD_CLOEXEC);
+
+    if (fd >= 0 && fd < 3) {
+        *ret = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        (void)close(fd);
+    } else {
+        *ret = fd;
+    }
+    return *ret >= 0 ? 0 : err_errno(err, errno, "memfd");
+}
+
+static void become(const struct tool *t, const struct files *f)
 {
     struct rlimit most = {TOOL_OUTPUT_BYTES, TOOL_OUTPUT_BYTES};
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
-    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(t->with_stderr || null < 0 ? out : null, 2) < 0 ||
-        chdir("/") != 0)
+    for (int i = 0; i < 3; i++)
+        if (f->fd[i] >= 0 && dup2(f->fd[i], i) < 0)
+            _exit(126);
+    if (!t->inherit && (chdir("/") != 0 || setrlimit(RLIMIT_FSIZE, &most) != 0))
         _exit(126);
-    (void)setrlimit(RLIMIT_FSIZE, &most);
     child_reset_signals(-1);
     sys_close_from(3, NULL, 0);
     (void)execve(t->path, (char *const *)(uintptr_t)t->args, (char *const *)(uintptr_t)t->env);
+    (void)dprintf(2, "limpet: %s: %s\n", t->path, strerror(errno));
     _exit(127);
 }
 
 /* False: its time is over. */
-static bool wait_for(pid_t pid, unsigned timeout_ms, int *ret_status)
+static bool wait_for(pid_t pid, unsigned timeout_s, int *ret_status)
 {
-    AUTO_FD int pidfd = sys_pidfd_open(pid);
+    AUTO_FD int pidfd = timeout_s ? sys_pidfd_open(pid) : -1;
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    struct timespec pause = {0, 2000000};
-    unsigned spent_ms = 0;
+    uint64_t end = clock_boot_ms() + timeout_s * UINT64_C(1000);
 
     for (;;) {
-        pid_t got = waitpid(pid, ret_status, WNOHANG);
+        pid_t got = waitpid(pid, ret_status, timeout_s ? WNOHANG : 0);
+        uint64_t now;
         if (got == pid || (got < 0 && errno != EINTR))
             return true;
-        if (spent_ms >= timeout_ms)
+        now = clock_boot_ms();
+        if (timeout_s && now >= end)
             return false;
-        if (pidfd < 0) {
-            (void)nanosleep(&pause, NULL);
-            spent_ms += 2;
-        } else if (poll(&p, 1, (int)(timeout_ms - spent_ms)) == 0) {
-            spent_ms = timeout_ms;
-        }
+        if (timeout_s) /* without a pidfd: look again soon */
+            (void)poll(&p, 1, pidfd < 0 ? 2 : (int)(end - now > INT_MAX ? INT_MAX : end - now));
     }
 }
 
-static int read_back(int fd, char **ret, struct err *err)
+static int run(const struct tool *t, const struct files *f, int *ret_status, struct err *err)
 {
-    struct stat st;
-    ssize_t n;
+    /* a SIGCHLD that the caller ignores would take the status away */
+    struct sigaction dfl = {.sa_handler = SIG_DFL}, before;
+    bool ended = true;
+    pid_t pid;
 
-    if (fstat(fd, &st) != 0 || lseek(fd, 0, SEEK_SET) != 0)
-        return err_errno(err, errno, "output");
-    *ret = mem_need((size_t)st.st_size + 1);
-    n = fs_read_full(fd, *ret, (size_t)st.st_size, err);
-    if (n < 0) {
-        free(*ret);
-        *ret = NULL;
-        return (int)n;
+    (void)sigaction(SIGCHLD, &dfl, &before);
+    pid = fork();
+    if (pid == 0)
+        become(t, f);
+    if (pid > 0 && !(ended = wait_for(pid, t->timeout_s, ret_status))) {
+        (void)kill(pid, SIGKILL);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
     }
-    (*ret)[n] = '\0';
+    if (sigaction(SIGCHLD, &before, NULL) != 0 || pid < 0)
+        return err_errno(err, errno, "fork");
+    return ended ? 0 : err_set(err, ERR_TIMEOUT, "%s did not end within %u s", t->path, t->timeout_s);
+}
+
+static int read_back(int fd, char **ret, size_t *ret_len, struct err *err)
+{
+    AUTO_MEM char *text = NULL;
+    struct stat st = {0};
+    ssize_t n = 0;
+
+    if (fd >= 0 && (fstat(fd, &st) != 0 || lseek(fd, 0, SEEK_SET) != 0))
+        return err_errno(err, errno, "output");
+    text = mem_need((size_t)st.st_size + 1);
+    if (fd >= 0 && (n = fs_read_full(fd, text, (size_t)st.st_size, err)) < 0)
+        return (int)n;
+    text[n] = '\0';
+    *ret = steal_ptr(&text);
+    *ret_len = (size_t)n;
     return 0;
 }
 
-int tool_run(const struct tool *t, char **ret_out, int *ret_status, struct err *err)
+static int run_with(const struct tool *t, struct files *f, struct tool_result *res, struct err *err)
 {
-    AUTO_FD int in = memfd_create("limpet-in", MFD_CLOEXEC);
-    AUTO_FD int out = memfd_create("limpet-out", MFD_CLOEXEC);
-    pid_t pid;
+    size_t ignored;
     int r;
 
-    if (in < 0 || out < 0)
-        return err_errno(err, errno, "memfd");
-    if ((r = fs_write_full(in, t->input, err)) < 0)
+    for (int i = 0; i < (t->inherit ? 1 : 3); i++)
+        if ((r = new_file(&f->fd[i], err)) < 0)
+            return r;
+    if ((r = fs_write_full(f->fd[0], t->input, err)) < 0)
         return r;
-    if (lseek(in, 0, SEEK_SET) != 0)
+    if (lseek(f->fd[0], 0, SEEK_SET) != 0)
         return err_errno(err, errno, "input");
-    pid = fork();
-    if (pid < 0)
-        return err_errno(err, errno, "fork");
-    if (pid == 0)
-        run(t, in, out);
-    if (!wait_for(pid, t->timeout_ms, ret_status)) {
-        (void)kill(pid, SIGKILL);
-        (void)waitpid(pid, NULL, 0);
-        return err_set(err, ERR_TIMEOUT, "%s did not end within %u ms", t->path, t->timeout_ms);
-    }
-    return read_back(out, ret_out, err);
+    if ((r = run(t, f, &res->status, err)) < 0 ||
+        (r = read_back(f->fd[1], &res->out, &res->out_len, err)) < 0)
+        return r;
+    return read_back(f->fd[2], &res->complaint, &ignored, err);
+}
+
+int tool_run(const struct tool *t, struct tool_result *ret, struct err *err)
+{
+    AUTO_TOOL_RESULT res = {0};
+    struct files f = {{-1, -1, -1}};
+    int r = run_with(t, &f, &res, err);
+
+    files_done(&f);
+    if (r < 0)
+        return r;
+    *ret = res;
+    res = (struct tool_result){0};
+    return 0;
+}
+
+bool tool_is_well(const struct tool_result *r)
+{
+    return WIFEXITED(r->status) && WEXITSTATUS(r->status) == 0;
+}
+
+void tool_describe(const struct tool_result *r, char *dst, size_t size)
+{
+    bool exited = WIFEXITED(r->status);
+
+    (void)snprintf(dst, size, "%s %d", exited ? "ended with status" : "was killed by signal",
+                   exited ? WEXITSTATUS(r->status) : WTERMSIG(r->status));
+}
+
+void tool_result_done(struct tool_result *r)
+{
+    free(r->out);
+    free(r->complaint);
+    *r = (struct tool_result){0};
 }

@@ -1,6 +1,6 @@
-/* tool.h - a program of the host that works for us: nft, CNI plugins. It gets no descriptor of ours but its input and
- * output (files in memory: nobody waits for anybody), no environment but what is given, no signal set. Private to
- * runtime/. Blocks until it has ended. */
+/* tool.h - a program of the host that works for us: nft, CNI plugins, hooks, newuidmap, limpet-seccomp. It gets no
+ * descriptor of ours but its input and output (files in memory: nobody waits for anybody), no environment but what is
+ * given, no signal set. Private to runtime/. Blocks until it has ended; SIGCHLD may be ignored or blocked. */
 #ifndef RUNTIME_TOOL_H
 #define RUNTIME_TOOL_H
 #include <stdbool.h>
@@ -14,11 +14,23 @@
 struct tool {
     const char *path;                     /* absolute */
     const char *const *args, *const *env; /* NULL-terminated */
-    struct buf input;
-    bool with_stderr; /* its complaints come with the output; else they are dropped */
-    unsigned timeout_ms;
+    struct buf input;                     /* its stdin, whole */
+    bool inherit;       /* what it writes goes where ours goes, and it keeps our folder: a hook */
+    unsigned timeout_s; /* 0: it has all the time */
 };
-/* Runs it. *ret_out: what it wrote, NUL-terminated, malloc'd, owner: caller; *ret_status: as of waitpid. Errors: IO,
- * TIMEOUT (it was killed), NOMEM; how it ended is for the caller to judge. */
-int tool_run(const struct tool *t, char **ret_out, int *ret_status, struct err *err);
+/* What it did. Both texts are NUL-terminated; "" with inherit. */
+struct tool_result {
+    int status; /* as of waitpid; 127 << 8: it could not be executed, or it says so itself */
+    char *out;  /* stdout */
+    size_t out_len;
+    char *complaint; /* stderr */
+};
+/* Runs it. How it ended is for the caller to judge. Owner of *ret: caller (tool_result_done), and nothing to release after
+ * an error: IO, TIMEOUT (it was killed). */
+int tool_run(const struct tool *t, struct tool_result *ret, struct err *err);
+bool tool_is_well(const struct tool_result *r); /* ended by itself with 0 */
+/* "ended with status 3", "was killed by signal 9": for an error's text. size: 40 is enough. */
+void tool_describe(const struct tool_result *r, char *dst, size_t size);
+void tool_result_done(struct tool_result *r);
+#define AUTO_TOOL_RESULT __attribute__((cleanup(tool_result_done))) struct tool_result
 #endif

@@ -11,15 +11,17 @@
 
 #define AT_RECURSIVE_ 0x8000
 
+static void close_tree(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(steal_fd(fd));
+}
+
 void trees_close(struct child_trees *t)
 {
-    int *all = (int *)t;
-
-    for (size_t i = 0; i < sizeof *t / sizeof(int); i++) {
-        if (all[i] >= 0)
-            (void)close(all[i]);
-        all[i] = -1;
-    }
+    close_tree(&t->root);
+    for (size_t i = 0; i < COUNT_OF(t->mounts); i++)
+        close_tree(&t->mounts[i]);
 }
 
 /* MS_RDONLY .. MS_NOEXEC have the same bits as mount attributes; the others are moved. */

@@ -26,6 +26,9 @@ check_rc() {
 	if [ "$rc" = "$want" ]; then ok "$n"; else fail "$n: ended with $rc, not $want: $*"; fi
 }
 
+# The test goes on in a mount namespace of its own: a copy of its mounts in another's (a container that somebody starts now)
+# would keep a file system alive, and write to its disk, after the test has unmounted it.
+lib_own_mounts() { [ -n "${LIMPET_OWN_MOUNTS:-}" ] || LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0" "$@"; }
 lib_need() {
 	local p
 	for p in "$@"; do command -v "$p" >/dev/null || lib_skip "no $p here (see boards/host/README.md)"; done

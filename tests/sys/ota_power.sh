@@ -6,6 +6,7 @@
 . "${SOURCE:?}/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq python3 qemu-storage-daemon mkfs.ext4
 [ -e /dev/fuse ] || lib_skip "no /dev/fuse here"
+lib_own_mounts
 lib_begin ota_power
 DEV=power-$$
 W=$T/power

@@ -5,7 +5,7 @@ limpet=$BUILD/bin/limpet
 [ "$(id -u)" = 0 ] || { echo "skipped: needs root"; exit 77; }
 [ -x /bin/busybox ] || { echo "skipped: needs busybox-static"; exit 77; }
 # mounts are counted: those of others on this machine must not come and go meanwhile
-[ -n "${LIMPET_OWN_MOUNTS:-}" ] || LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0"
+lib_own_mounts
 dir=$(mktemp -d)
 chmod 755 "$dir"
 failed=0

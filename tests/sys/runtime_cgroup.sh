@@ -6,7 +6,7 @@
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_need jq busybox unshare
 # views are made by mounts: in a namespace of our own
-[ -n "${LIMPET_OWN_MOUNTS:-}" ] || LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0"
+lib_own_mounts
 lib_begin runtime_cgroup
 CYCLES=${CYCLES:-100}
 B=$T/bundle

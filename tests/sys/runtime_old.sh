@@ -4,7 +4,7 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need jq cc unshare
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-if [ -z "${LIMPET_OWN_MOUNTS:-}" ]; then LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0"; fi
+lib_own_mounts
 lib_begin old
 P=$SOURCE/tests/sys/probes
 cc -O1 -static -o "$T/inside" "$P"/{inside,calls,writes}.c

@@ -5,7 +5,7 @@
 [ -x /bin/busybox ] || lib_skip "needs busybox-static"
 lib_need setpriv jq unshare
 # mounts of our own: other ranges of ids, a view of cgroup v2
-[ -n "${LIMPET_OWN_MOUNTS:-}" ] || LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0"
+lib_own_mounts
 U=65534
 NAME=$(id -un $U) || lib_skip "no user $U"
 lib_begin runtime-rootless

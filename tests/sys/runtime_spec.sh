@@ -4,7 +4,7 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need jq busybox script python3
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-if [ -z "${LIMPET_OWN_MOUNTS:-}" ]; then LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0"; fi
+lib_own_mounts
 if [ -n "${LIMPET_V2_VIEW:-}" ]; then mount -t cgroup2 cgroup2 /sys/fs/cgroup || lib_skip "no cgroup2 can be mounted here"; fi
 lib_begin rspec
 L=$BUILD/bin/limpet

@@ -88,7 +88,16 @@ TEST(each_refusal_names_the_field)
         {DOC(APP(",\"network\":{\"mode\":\"none\",\"name\":\"x\"}")), "apps[0].network: name"},
         {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"name\":\"thirteenbytes\"}")), "network: name"},
         {DOC(APP(",\"network\":{\"mode\":\"cni\"}")), "apps[0].network.name"},
-        {DOC(APP(",\"network\":{\"mode\":\"app:nobody\"}")), "network.mode"},
+        {DOC(APP(",\"network\":{\"mode\":\"app:nobody\"}")), "apps[0].network: mode: \"app:nobody\""},
+        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":9,\"container\":1},"
+                 "{\"host\":9,\"container\":2}]}")),
+         "apps[0].network.ports[1]: host port 9"},
+        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":5,\"last\":9,\"container\":1},"
+                 "{\"host\":8,\"container\":1,\"address\":\"127.0.0.1\"}]}")),
+         "apps[0].network.ports[1]: host port 8"},
+        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":1,\"container\":1,"
+                 "\"address\":\"::\"}]}")),
+         "leave it out"},
         {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":9,\"last\":8,\"container\":1}]}")),
          "last"},
         {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":0,\"container\":1}]}")),

@@ -184,6 +184,14 @@ TEST(what_it_cannot_do_is_refused_by_its_path)
     } bad[] = {
         {"{}", "ociVersion", ERR_INVALID},
         {"{\"ociVersion\":\"2.0\"}", "ociVersion", ERR_UNSUPPORTED},
+        {HEAD PROC ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"netDevices\":{\"a\":{}}}}",
+         "linux.netDevices: needs", ERR_INVALID},
+        {HEAD PROC LINUX ",\"netDevices\":{\"a/b\":{}}}}", "linux.netDevices.a/b", ERR_INVALID},
+        {HEAD PROC LINUX ",\"netDevices\":{\"a%d\":{}}}}", "linux.netDevices.a%d", ERR_INVALID},
+        {HEAD PROC LINUX ",\"netDevices\":{\"a\":{\"name\":\"sixteen-bytes-xx\"}}}}",
+         "linux.netDevices.a: name", ERR_INVALID},
+        {HEAD PROC LINUX ",\"netDevices\":{\"a\":{},\"b\":{\"name\":\"a\"}}}}", "linux.netDevices.b: name",
+         ERR_INVALID},
         {HEAD PROC LINUX ",\"sysctl\":{\"a\":\"b\"}}}", "linux.sysctl.a", ERR_INVALID},
         {HEAD PROC LINUX ",\"devices\":[{}]}}", "linux.devices[0].type", ERR_INVALID},
         {HEAD PROC LINUX ",\"resources\":{\"cpu\":{\"cpus\":\"0;\"}}}}", "linux.resources.cpu: cpus",
@@ -344,4 +352,28 @@ TEST(wrong_resources_are_refused_by_their_path)
         CHECK_MSG(err, rows[i].path);
     }
 }
+static bool is_odd(const void *who, const char *name)
+{
+    return strcmp(name, who) == 0 || strcmp(name, "eth0") == 0 || strcmp(name, "eth1") == 0;
+}
+
+TEST(network_devices_get_free_names)
+{
+    struct spec s;
+    char name[16];
+
+    CHECK_OK(parse(HEAD PROC LINUX ",\"netDevices\":{\"en1\":{\"name\":\"eth%d\"},\"can0\":{}}}}", &s), err);
+    CHECK(s.n_net_devices == 2);
+    CHECK_STR(s.net_devices[0].host, "en1");
+    CHECK_STR(s.net_devices[0].name, "eth%d");
+    CHECK_STR(s.net_devices[1].name, "can0");
+    CHECK(spec_net_device_name("eth%d", is_odd, "eth3", name, sizeof name));
+    CHECK_STR(name, "eth2");
+    CHECK(spec_net_device_name("a%dz", is_odd, "", name, sizeof name));
+    CHECK_STR(name, "a0z");
+    CHECK(spec_net_device_name("lo1", is_odd, "lo", name, sizeof name));
+    CHECK(!spec_net_device_name("lo", is_odd, "lo", name, sizeof name));
+    CHECK(!spec_net_device_name("fourteen-byte%d", is_odd, "", name, 12));
+}
+
 TEST_MAIN

@@ -26,9 +26,8 @@ struct patch {
     const struct patch_base *bases;
     unsigned n_bases;
     uint64_t old_size, new_size;
-    unsigned old_of; /* whose bytes old has: of base old_of from old_at on */
-    uint64_t old_at;
-    size_t old_len;
+    unsigned old_of;         /* whose bytes old has */
+    uint64_t old_at, old_to; /* from here to here */
     bool predicted, runs;
     uint32_t head_len;
     uint32_t n_covers, first; /* first: the first cover that ends behind the block's start */
@@ -39,11 +38,6 @@ struct patch {
 };
 
 /* ---- the beginning ---- */
-
-static uint32_t get_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
 
 size_t patch_memory(enum pack_codec codec, uint32_t max_covers, uint32_t max_pieces, bool predicted)
 {
@@ -92,7 +86,7 @@ static int check_table(struct patch *p, struct err *err)
             if (r < 0)
                 return r;
         }
-        uint32_t one_packed = get_u32(line), one_raw = get_u32(line + 4);
+        uint32_t one_packed = u32_get(line), one_raw = u32_get(line + 4);
         if (one_packed == 0 || one_packed > 2 * max || one_raw == 0 || one_raw > max)
             return broken(err, "a segment's length is out of range");
         packed += one_packed;
@@ -194,8 +188,8 @@ static int segment_open(struct patch *p, struct err *err)
     int r = read_at(p->fd, p->table_at, line, sizeof(line), "the pack's table", err);
     if (r < 0)
         return r;
-    p->packed_left = get_u32(line);
-    uint32_t raw = get_u32(line + 4);
+    p->packed_left = u32_get(line);
+    uint32_t raw = u32_get(line + 4);
     memcpy(want.b, line + 8, sizeof(want.b));
     r = segment_hash(p, &have, err);
     if (r == 0 && !digest_eq(&want, &have))
@@ -340,23 +334,23 @@ static int get_covers(struct patch *p, struct cover *c, uint32_t n, uint64_t new
     return r;
 }
 
-/* len bytes of base i: covers are many and short, and mostly lie behind each other. */
+/* len bytes of base i. Covers are many and short, and mostly lie behind each other. */
 static int base_read_one(struct patch *p, unsigned i, uint64_t at, void *dst, size_t len, struct err *err)
 {
+    uint64_t left = p->bases[i].size - at;
+    int r = 0;
+
     if (len > OLD_BYTES / 2)
         return read_at(p->bases[i].fd, at, dst, len, "an old file", err);
-    if (p->old_of != i || at < p->old_at || at + len > p->old_at + p->old_len) {
-        uint64_t left = p->bases[i].size - at;
-        size_t n = left < OLD_BYTES ? (size_t)left : OLD_BYTES;
-        int r = read_at(p->bases[i].fd, at, p->old, n, "an old file", err);
-        p->old_len = r < 0 ? 0 : n;
-        p->old_at = at;
+    if (p->old_of != i || at < p->old_at || at + len > p->old_to) {
         p->old_of = i;
-        if (r < 0)
-            return r;
+        p->old_at = at;
+        p->old_to = at + (left < OLD_BYTES ? left : OLD_BYTES);
+        r = read_at(p->bases[i].fd, at, p->old, (size_t)(p->old_to - at), "an old file", err);
     }
-    memcpy(dst, p->old + (at - p->old_at), len);
-    return 0;
+    if (r == 0)
+        memcpy(dst, p->old + (at - p->old_at), len);
+    return r;
 }
 
 static int base_read(void *arg, uint64_t at, void *dst, size_t len, struct err *err)
@@ -572,8 +566,7 @@ int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bas
     p->bases = bases;
     p->n_bases = n_bases;
     p->new_size = new_size;
-    p->old_size = 0;
-    p->old_len = 0;
+    p->old_size = p->old_to = 0;
     if (n_bases > PATCH_BASES || new_size > PATCH_SIZE_MAX)
         return broken(err, "an object is out of range");
     for (unsigned i = 0; i < n_bases; i++) {

@@ -115,7 +115,7 @@ struct os {
     const struct updater *updater; /* of os_act.c; NULL: not looked for yet */
     enum os_step step;             /* the last one */
     struct loop_timer timer;
-    char slot[32];
+    char slot[OS_SLOT_BYTES];
     bool slot_known, reboot;
     unsigned in_row;               /* faults */
     uint64_t again_ms, healthy_ms; /* not before; since when it is healthy, 0: it is not */

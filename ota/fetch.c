@@ -126,26 +126,6 @@ int fetch_start(struct loop *l, const struct cgroup_host *cg, struct store *s, c
 
 /* ---- chunks ---- */
 
-void fetch_chunk_put(const struct fetch_chunk *c, uint8_t dst[FETCH_CHUNK_RECORD])
-{
-    memset(dst, 0, FETCH_CHUNK_RECORD);
-    for (unsigned i = 0; i < 8; i++)
-        dst[i] = (uint8_t)(c->at >> (8 * i));
-    for (unsigned i = 0; i < 4; i++)
-        dst[8 + i] = (uint8_t)(c->len >> (8 * i));
-    memcpy(dst + 16, c->check, FETCH_CHUNK_CHECK);
-}
-
-void fetch_chunk_get(const uint8_t src[FETCH_CHUNK_RECORD], struct fetch_chunk *ret)
-{
-    *ret = (struct fetch_chunk){0};
-    for (unsigned i = 0; i < 8; i++)
-        ret->at |= (uint64_t)src[i] << (8 * i);
-    for (unsigned i = 0; i < 4; i++)
-        ret->len |= (uint32_t)src[8 + i] << (8 * i);
-    memcpy(ret->check, src + 16, FETCH_CHUNK_CHECK);
-}
-
 int fetch_stream_start(const struct fetch_request *r, int chunks_fd, uint64_t n_chunks,
                        struct fetch_stream *ret, struct err *err)
 {

@@ -4,7 +4,7 @@
  * that came in from all sources, or "err KIND message"). fd 4: the request (a sealed memfd, JSON). Then either
  *   blobs:  fd 5+i: blobs[i], appended from byte `have` on; or
  *   chunks: fd 5: a pipe; fd 6: the list of chunks of the only blob (24 bytes each, little endian: u64 at, u32
- *           len, u32 0, u8 check[8]), written to the pipe in this order, each when its check was right.
+ *           len, u32 aside, u8 check[8]), written to the pipe in this order, each when its check was right.
  * request: {"sources":["https://reg/repo","dir:/media/usb/layout"],"ca":"/etc/..","auth":"/etc/..",
  *           "blobs":[{"digest":"sha256:..","size":N,"have":M,"manifest":true}],"chunks":N,"min_rate":256,"stall_s":60,
  *           "rate":0,"budget":0,"deadline_ms":N,"uid":N,"gid":N}
@@ -59,6 +59,7 @@ int fetch_start(struct loop *l, const struct cgroup_host *cg, struct store *s, c
 struct fetch_chunk {
     uint64_t at;
     uint32_t len;                     /* 1 .. LIM_CHUNK_BYTES */
+    uint32_t aside;                   /* for who unpacks it; agentd-fetch does not look at it */
     uint8_t check[FETCH_CHUNK_CHECK]; /* first bytes of the SHA-256 of its bytes */
 };
 /* As it stands in the list. Pure. */

@@ -141,6 +141,7 @@ static int name_records(struct install *i, struct err *err)
             continue;
         if (renameat(i->work_fd, name, i->s->layers_fd, digest_hex(&i->manifest.layers[n].digest, hex)) < 0)
             return err_errno(err, errno, "name layer record");
+        (void)unlinkat(i->work_fd, name, 0); /* it stays when it is that very file under another name */
     }
     return 0;
 }

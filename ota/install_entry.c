@@ -42,7 +42,7 @@ static void tell_progress(struct install *i)
 
 static int write_new(struct install *i, struct buf bytes, int *ret_fd, struct err *err)
 {
-    int r = store_check_space(i->s, bytes.len, 1, err);
+    int r = store_take_space(i->s, bytes.len, 1, err);
     int AUTO_FD fd = -1;
 
     if (r < 0)
@@ -96,14 +96,11 @@ static bool find_object(struct install *i, const char *name, uint64_t size, stru
 static int keep_new(struct install *i, int fd, const struct entry *e, const struct object_at *obj,
                     struct err *err)
 {
-    static const struct timespec epoch[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    int r = object_finish(fd, e, err);
 
-    /* owner first: a change of owner may clear mode bits */
-    if (fchown(fd, e->uid, e->gid) < 0 || fchmod(fd, object_mode(e)) < 0 || futimens(fd, epoch) < 0)
-        return err_errno(err, errno, "owner and mode of an object");
-    if (renameat(i->obj_fd, INSTALL_NEW_OBJECT, i->obj_fd, obj->path) < 0)
-        return err_errno(err, errno, "keep object");
-    return 0;
+    if (r == 0 && renameat(i->obj_fd, INSTALL_NEW_OBJECT, i->obj_fd, obj->path) < 0)
+        r = err_errno(err, errno, "keep object");
+    return r;
 }
 
 /* Content from the stream becomes an object, unless it is one already. */
@@ -128,7 +125,8 @@ static int take_content(struct install *i, const struct entry *e, struct object_
     return r < 0 ? r : keep_new(i, fd, e, ret, err);
 }
 
-/* The digest from the record; the object must be there: record_is_whole said so. */
+/* The digest from the record; the object must be there: record_is_whole said so. Of a pack each content is, but it may
+ * be under another mode or owner. */
 static int take_recorded(struct install *i, const struct entry *e, struct object_at *ret, struct err *err)
 {
     char name[OBJECT_NAME_BYTES];
@@ -137,9 +135,14 @@ static int take_recorded(struct install *i, const struct entry *e, struct object
 
     if (r < 0)
         return r;
-    if (!find_object(i, object_name(&d, object_mode(e), e->uid, e->gid, name), e->size, ret))
-        return err_set(err, ERR_NOTFOUND, "object %s is gone", name);
-    return 0;
+    (void)object_name(&d, object_mode(e), e->uid, e->gid, name);
+    if (find_object(i, name, e->size, ret))
+        return 0;
+    if (i->in->pack)
+        r = stage_variant(&i->stage, e, &d, err);
+    if (r == 0 && !find_object(i, name, e->size, ret))
+        r = err_set(err, ERR_NOTFOUND, "object %s is gone", name);
+    return r;
 }
 
 /* ---- entries ---- */
@@ -199,7 +202,7 @@ static int lay_one(struct install *i, const struct entry *e, bool from_record, s
     if (r == 0 && content)
         r = from_record ? take_recorded(i, e, &obj, err) : take_content(i, e, &obj, &d, err);
     else if (r == 0 && (e->kind == ENTRY_DIR || e->kind == ENTRY_SYMLINK || e->kind == ENTRY_FILE))
-        r = store_check_space(i->s, 0, 1, err);
+        r = store_take_space(i->s, 0, 1, err);
     if (r == 0 && !deletes(e))
         r = lay_entry(&i->lay, e, content ? &obj : NULL, err);
     if (r == 0 && !from_record)

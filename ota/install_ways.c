@@ -101,6 +101,28 @@ int install_layers(struct install *i, struct err *err)
 
 /* ---- by a pack ---- */
 
+static int link_in(struct install *i, int dir_fd, const char *name, const char *as, struct err *err)
+{
+    return linkat(dir_fd, name, i->work_fd, as, 0) < 0 ? err_errno(err, errno, "keep %s", as) : 0;
+}
+
+/* Tree and table become the image's own: the very files that were compared with their digests. */
+static int keep_documents(struct install *i, const struct pull *p, struct err *err)
+{
+    const struct store_pack *pack = p->pack;
+    char hex[65];
+    int r;
+
+    if (pack->patch && !pack->held)
+        r = link_in(i, i->stage.dir_fd, PULL_TREE_FILE, "record0", err);
+    else
+        r = link_in(i, pack->held ? i->s->layers_fd : i->s->blobs_fd, digest_hex(&pack->tree, hex), "record0",
+                    err);
+    if (r == 0 && p->table.len)
+        r = link_in(i, i->s->blobs_fd, digest_hex(&p->table_is, hex), "table", err);
+    return r;
+}
+
 /* Bring all objects into staged/ and the tree into record0. */
 static int gather(struct install *i, struct err *err)
 {
@@ -120,12 +142,7 @@ static int gather(struct install *i, struct err *err)
     if (r == 0 && !pack->held)
         r = pack->patch ? pull_patch(&p, err) : pull_chunks(&p, &i->in->fetched_bytes, err);
     if (r == 0)
-        r = stage_variants(&i->stage, p.tree, err);
-    if (r == 0)
-        r = install_write(i->work_fd, "record0", p.tree, err);
-    if (r == 0 && p.table.len)
-        r = install_write(i->work_fd, "table", p.table, err);
-    i->in->written_bytes = i->stage.written;
+        r = keep_documents(i, &p, err);
     pull_close(&p);
     return r;
 }
@@ -144,5 +161,8 @@ int install_pack(struct install *i, struct err *err)
 {
     int r = gather(i, err);
 
-    return r < 0 ? r : lay_tree(i, err);
+    if (r == 0)
+        r = lay_tree(i, err);
+    i->in->written_bytes = i->stage.written;
+    return r;
 }

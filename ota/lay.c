@@ -129,22 +129,15 @@ static int clear(struct lay *l, int dir_fd, const char *base, bool keep_dir, str
     return r;
 }
 
-/* Owner first: a change of owner may clear mode bits. */
-static int dress(int fd, const struct entry *e, struct err *err)
-{
-    if (fchown(fd, e->uid, e->gid) < 0 || fchmod(fd, object_mode(e)) < 0)
-        return err_errno(err, errno, "owner and mode of %s", e->path);
-    return 0;
-}
-
 static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct entry *e, struct err *err)
 {
+    mode_t mode = object_mode(e) | 0700;
     int r = 0;
 
-    if (mkdirat(dir_fd, base, 0700) < 0) { /* nearly always it is new: that is tried first */
+    if (mkdirat(dir_fd, base, mode) < 0) { /* nearly always it is new: that is tried first */
         r = errno == EEXIST ? clear(l, dir_fd, base, true, err)
                             : err_errno(err, errno, "make folder %s", e->path);
-        if (r == 0 && mkdirat(dir_fd, base, 0700) < 0)
+        if (r == 0 && mkdirat(dir_fd, base, mode) < 0)
             r = err_errno(err, errno, "make folder %s", e->path);
     }
     if (r < 0)
@@ -152,7 +145,12 @@ static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct ent
     int AUTO_FD fd = openat(dir_fd, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "open folder %s", e->path);
-    return dress(fd, e, err);
+    r = object_dress(fd, e, err);
+    if (r == 0 && str_copy(l->parent, sizeof(l->parent), e->path)) { /* what comes next mostly lies in it */
+        forget_parent(l);
+        l->parent_fd = steal_fd(&fd);
+    }
+    return r;
 }
 
 static int create(int dir_fd, const char *base, int *ret_fd, struct err *err)
@@ -170,11 +168,7 @@ static int lay_empty(int dir_fd, const char *base, const struct entry *e, struct
     int AUTO_FD fd = -1;
     int r = create(dir_fd, base, &fd, err);
 
-    if (r == 0)
-        r = dress(fd, e, err);
-    if (r == 0 && futimens(fd, epoch) < 0)
-        r = err_errno(err, errno, "time of %s", e->path);
-    return r;
+    return r == 0 ? object_finish(fd, e, err) : r;
 }
 
 static int copy_bytes(int from, int to, off_t left, struct err *err)
@@ -323,7 +317,7 @@ int lay_entry(struct lay *l, const struct entry *e, const struct object_at *obj,
     case ENTRY_SYMLINK:
     case ENTRY_HARDLINK:
         if (e->path[0] == '\0')
-            return dress(l->root_fd, e, err);
+            return object_dress(l->root_fd, e, err);
         return lay_below(l, e, obj, err);
     default:
         return 0;

@@ -8,6 +8,7 @@
 
 #define IN_BYTES  ((size_t)16 * 1024)
 #define RAW_BYTES ((size_t)4 * 1024)
+#define OLD_BYTES ((size_t)4 * 1024) /* read of an old file at once where less is wanted */
 
 struct patch {
     int fd;
@@ -20,11 +21,13 @@ struct patch {
     struct codec *codec;
     struct buf in;          /* packed bytes in in_bytes */
     size_t raw_at, raw_len; /* unpacked bytes in raw */
-    uint8_t in_bytes[IN_BYTES], raw[RAW_BYTES];
+    uint8_t in_bytes[IN_BYTES], raw[RAW_BYTES], old[OLD_BYTES];
     /* the object */
     const struct patch_base *bases;
     unsigned n_bases;
     uint64_t old_size, new_size;
+    unsigned old_of;         /* whose bytes old has */
+    uint64_t old_at, old_to; /* from here to here */
     bool predicted, runs;
     uint32_t head_len;
     uint32_t n_covers, first; /* first: the first cover that ends behind the block's start */
@@ -35,11 +38,6 @@ struct patch {
 };
 
 /* ---- the beginning ---- */
-
-static uint32_t get_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
 
 size_t patch_memory(enum pack_codec codec, uint32_t max_covers, uint32_t max_pieces, bool predicted)
 {
@@ -88,7 +86,7 @@ static int check_table(struct patch *p, struct err *err)
             if (r < 0)
                 return r;
         }
-        uint32_t one_packed = get_u32(line), one_raw = get_u32(line + 4);
+        uint32_t one_packed = u32_get(line), one_raw = u32_get(line + 4);
         if (one_packed == 0 || one_packed > 2 * max || one_raw == 0 || one_raw > max)
             return broken(err, "a segment's length is out of range");
         packed += one_packed;
@@ -190,8 +188,8 @@ static int segment_open(struct patch *p, struct err *err)
     int r = read_at(p->fd, p->table_at, line, sizeof(line), "the pack's table", err);
     if (r < 0)
         return r;
-    p->packed_left = get_u32(line);
-    uint32_t raw = get_u32(line + 4);
+    p->packed_left = u32_get(line);
+    uint32_t raw = u32_get(line + 4);
     memcpy(want.b, line + 8, sizeof(want.b));
     r = segment_hash(p, &have, err);
     if (r == 0 && !digest_eq(&want, &have))
@@ -336,9 +334,28 @@ static int get_covers(struct patch *p, struct cover *c, uint32_t n, uint64_t new
     return r;
 }
 
+/* len bytes of base i. Covers are many and short, and mostly lie behind each other. */
+static int base_read_one(struct patch *p, unsigned i, uint64_t at, void *dst, size_t len, struct err *err)
+{
+    uint64_t left = p->bases[i].size - at;
+    int r = 0;
+
+    if (len > OLD_BYTES / 2)
+        return read_at(p->bases[i].fd, at, dst, len, "an old file", err);
+    if (p->old_of != i || at < p->old_at || at + len > p->old_to) {
+        p->old_of = i;
+        p->old_at = at;
+        p->old_to = at + (left < OLD_BYTES ? left : OLD_BYTES);
+        r = read_at(p->bases[i].fd, at, p->old, (size_t)(p->old_to - at), "an old file", err);
+    }
+    if (r == 0)
+        memcpy(dst, p->old + (at - p->old_at), len);
+    return r;
+}
+
 static int base_read(void *arg, uint64_t at, void *dst, size_t len, struct err *err)
 {
-    const struct patch *p = arg;
+    struct patch *p = arg;
     uint8_t *to = dst;
 
     for (unsigned i = 0; i < p->n_bases && len > 0; i++) {
@@ -347,7 +364,7 @@ static int base_read(void *arg, uint64_t at, void *dst, size_t len, struct err *
             continue;
         }
         size_t n = p->bases[i].size - at < len ? (size_t)(p->bases[i].size - at) : len;
-        int r = read_at(p->bases[i].fd, at, to, n, "an old file", err);
+        int r = base_read_one(p, i, at, to, n, err);
         if (r < 0)
             return r;
         to += n;
@@ -549,7 +566,7 @@ int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bas
     p->bases = bases;
     p->n_bases = n_bases;
     p->new_size = new_size;
-    p->old_size = 0;
+    p->old_size = p->old_to = 0;
     if (n_bases > PATCH_BASES || new_size > PATCH_SIZE_MAX)
         return broken(err, "an object is out of range");
     for (unsigned i = 0; i < n_bases; i++) {

@@ -70,7 +70,9 @@ int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, st
     int r = read_head(s, pack, &h, err);
     if (r == 0)
         r = map_held(s->blobs_fd, &h.tree.digest, &p->tree, err);
-    return r < 0 ? r : map_held(s->blobs_fd, &h.table.digest, &p->table, err);
+    if (r == 0)
+        p->table_is = h.table.digest;
+    return r < 0 ? r : map_held(s->blobs_fd, &p->table_is, &p->table, err);
 }
 
 int pull_judge_tree(const struct pull *p, struct err *err)

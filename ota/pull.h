@@ -18,6 +18,8 @@ struct stage {
     int dir_fd;
     uint64_t written;   /* bytes of new objects, by this process */
     uint64_t max_bytes; /* more is refused: what the release signed; 0: nothing is going to be written */
+    uint8_t *maybe;     /* stage_learn */
+    bool has_parts;     /* of an earlier try */
     /* the object under way */
     int fd;
     struct entry entry;
@@ -28,10 +30,14 @@ struct stage {
 /* Open (make) the folder of an image and throw out what is not what its name says. */
 int stage_open(struct store *s, const struct digest *image, struct stage *ret, struct err *err);
 void stage_close(struct stage *g);
+/* Look at all that is here once, when thousands of objects will be asked for that mostly are not. */
+void stage_learn(struct stage *g);
 /* Is an object with this content and metadata in the store or staged? at: where. */
 bool stage_find(const struct stage *g, const struct entry *e, const struct digest *d, struct object_at *at);
 /* Does the store hold this content, maybe under another mode or owner? */
 bool stage_has_content(const struct stage *g, const struct digest *d);
+/* A new file in the folder, in the place of one of that name. Owner of *ret_fd: caller. */
+int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd, struct err *err);
 /* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. Errors: INVALID (more
  * than max_bytes with it), NOSPACE, IO. */
 int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
@@ -39,10 +45,10 @@ int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, 
 int stage_add(struct stage *g, struct buf bytes, struct err *err);
 /* All bytes were added: the object has its name, or was removed. Errors: INTEGRITY (other bytes), IO. */
 int stage_end(struct stage *g, struct err *err);
-/* The part file of an object, to be looked at; -1: none. Owner: caller. */
+/* The part file of an object that an earlier try left, to be looked at; -1: none. Owner: caller. */
 int stage_part_fd(const struct stage *g, const struct entry *e, const struct digest *d);
-/* Objects with the same content as another, but another mode or owner: copied here. */
-int stage_variants(struct stage *g, struct buf tree, struct err *err);
+/* The same content as another object, but another mode or owner: copied here. Errors: NOTFOUND (there is none). */
+int stage_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err);
 
 /* A file of the store, mapped; {NULL,0} for an empty one. Owner: caller (pull_unmap). */
 int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err);
@@ -65,24 +71,30 @@ void old_map_done(struct old_map *m);
 bool old_map_find(const struct old_map *m, const struct pack_chunk *c, uint64_t *ret_at);
 
 /* ---- pull_feed.c: chunks of the data, fetched and unpacked ---- */
-struct feed_want {
-    uint64_t at;
-    struct pack_chunk chunk;
-};
 struct feed {
     const struct store_pack *pack;
     struct fetch_stream stream;
     struct unpack_run unpack;
     bool unpacking;
-    uint64_t fetched;      /* bytes that came over the wire for what was asked and ended */
-    uint64_t taken;        /* of what is under way: those that were wanted */
-    uint8_t *packed, *raw; /* PACK_RAW_MAX each */
+    uint64_t fetched; /* bytes that came over the wire for what was asked and ended */
+    uint64_t taken;   /* of what is under way: those that were wanted */
+    /* what is asked for: lines of fetch.h's list, in a sealed memfd */
+    int list_fd;
+    uint32_t n, next;
+    struct buf list; /* mapped */
+    size_t lines_len;
+    uint8_t lines[64 * FETCH_CHUNK_RECORD]; /* those that are not in list_fd yet */
+    /* what was unpacked */
+    uint8_t *raw; /* PACK_RAW_MAX */
+    size_t raw_at, raw_len;
 };
 void feed_init(struct feed *f, const struct store_pack *pack);
-/* Ask for these chunks, in rising order; then feed_next gives each. */
-int feed_ask(struct feed *f, const struct feed_want *wants, size_t n, struct err *err);
-int feed_next(struct feed *f, const struct pack_chunk *c, struct buf *ret, struct err *err);
-/* All were taken: hear the verdict. */
+/* List chunks, in rising order; ask for all of the list (which may be empty); then feed_next gives each in this order,
+ * borrowed until the next call. Errors of feed_next: INVALID (another one than was listed). */
+int feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err);
+int feed_ask(struct feed *f, struct err *err);
+int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret, struct err *err);
+/* All were taken: hear the verdict. The list is empty again. */
 int feed_end(struct feed *f, struct err *err);
 void feed_done(struct feed *f);
 
@@ -92,6 +104,7 @@ struct pull {
     const struct store_pack *pack;
     struct stage *stage;
     struct buf tree, table;         /* of the new image */
+    struct digest table_is;         /* full: its digest */
     uint64_t max_bytes, max_inodes; /* as the release signed them */
     int old_root_fd;                /* rootfs of the old image; -1: none */
     int line_fd;
@@ -108,7 +121,8 @@ int pull_judge_tree(const struct pull *p, struct err *err);
 int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err);
 /* What that would cost. */
 int pull_cost(struct pull *p, struct store_cost *ret, struct err *err);
-/* The tree (into staged "tree") and its new objects from a patch pack that is held. Maps p->tree. */
+#define PULL_TREE_FILE "part~tree" /* in staged/, no object: left by stage_open, thrown out by name_object */
+/* The tree (into PULL_TREE_FILE) and its new objects from a patch pack that is held. Maps p->tree. */
 int pull_patch(struct pull *p, struct err *err);
 /* Bring tree and table of a full pack into blobs/, copying the chunks that the old image's have. */
 int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched, struct err *err);

@@ -7,7 +7,7 @@
 #include "platform/clock.h"
 #include "platform/job.h"
 
-#define BATCH       1024 /* chunks asked for at once: 48 KiB here, some 30 MiB of files */
+#define BATCH       4096 /* chunks asked for at once: a list of 96 KiB */
 #define PROGRESS_MS 200
 
 void pull_tell(struct pull *p, uint64_t done, uint64_t total, uint64_t fetched)
@@ -158,6 +158,7 @@ int pull_cost(struct pull *p, struct store_cost *ret, struct err *err)
     struct store_cost cost = {0};
     int r;
 
+    stage_learn(p->stage);
     while ((r = next_chunk(&w, k, err)) > 0) {
         cost.fetch_bytes += k->source == FROM_DATA ? k->c.packed_bytes : 0;
         cost.write_bytes += k->source == FROM_PART ? 0 : k->c.raw_bytes;
@@ -180,7 +181,7 @@ static int take(struct walker *w, struct walk *k, struct feed *f, struct err *er
     if (k->raw_at == 0)
         r = stage_begin(g, &k->e, &k->d, k->kept, err);
     if (r == 0 && k->source == FROM_DATA)
-        r = feed_next(f, &k->c, &bytes, err);
+        r = feed_next(f, k->at_data, &k->c, &bytes, err);
     else if (r == 0 && k->source == FROM_OLD)
         bytes = buf_of(w->old_bytes.p + k->old_at, k->c.raw_bytes);
     if (r == 0 && bytes.len)
@@ -188,63 +189,49 @@ static int take(struct walker *w, struct walk *k, struct feed *f, struct err *er
     return r == 0 && k->left == 0 ? stage_end(g, err) : r;
 }
 
-static int twice(struct err *err)
-{
-    return err_set(err, ERR_INVALID, "full pack: its tree names one content twice");
-}
-
 /* Run ahead from *k until the batch is full; *ahead is where it stopped, then. */
-static int list_batch(struct walker *w, struct walk *ahead, struct feed_want *wants, size_t *ret_n,
-                      struct err *err)
+static int list_batch(struct walker *w, struct walk *ahead, struct feed *f, struct err *err)
 {
-    size_t n = 0;
     int r = 1;
 
-    while (n < BATCH && (r = next_chunk(w, ahead, err)) > 0)
-        if (ahead->source == FROM_DATA)
-            wants[n++] = (struct feed_want){ahead->at_data, ahead->c};
-    *ret_n = n;
+    while (r > 0 && f->n < BATCH) {
+        r = next_chunk(w, ahead, err);
+        int asked = r > 0 && ahead->source == FROM_DATA ? feed_want(f, ahead->at_data, &ahead->c, err) : 0;
+        r = asked < 0 ? asked : r;
+    }
     return r;
 }
 
-/* The walk must want what it wanted when it ran ahead: it does not where a tree names one content twice, and the second is
- * here when its turn comes. */
-static int take_batch(struct walker *w, struct walk *k, const struct walk *until,
-                      const struct feed_want *wants, size_t n, struct feed *f, struct err *err)
+/* The walk must want what it wanted when it ran ahead (feed_next sees to it): it does not where a tree names one content
+ * twice, and the second is here when its turn comes. */
+static int take_batch(struct walker *w, struct walk *k, const struct walk *until, struct feed *f,
+                      struct err *err)
 {
-    size_t took_n = 0;
     int r = 1;
 
     while (k->chunk < until->chunk && r > 0) {
         r = next_chunk(w, k, err);
-        if (r > 0 && k->source == FROM_DATA && (took_n == n || wants[took_n++].at != k->at_data))
-            r = twice(err);
         if (r > 0) {
             int took = take(w, k, f, err);
             r = took < 0 ? took : r;
             pull_tell(w->p, k->data_at, w->p->pack->data_bytes, f->fetched + f->taken);
         }
     }
-    return r < 0 ? r : took_n == n ? 0 : twice(err);
+    return r < 0 ? r : 0;
 }
 
 static int pull_all(struct walker *w, struct feed *f, struct err *err)
 {
     struct walk AUTO_MEM *k = mem_need_zero(sizeof(*k)), AUTO_MEM *ahead = mem_need(sizeof(*ahead));
-    struct feed_want AUTO_MEM *wants = mem_need(BATCH * sizeof(*wants));
-    size_t n = 0;
     int r = 1;
 
     while (r > 0) {
         *ahead = *k;
-        r = list_batch(w, ahead, wants, &n, err);
-        if (r < 0)
-            break;
-        int more = r;
-        r = n ? feed_ask(f, wants, n, err) : 0;
+        int more = list_batch(w, ahead, f, err);
+        r = more < 0 ? more : feed_ask(f, err);
         if (r == 0)
-            r = take_batch(w, k, ahead, wants, n, f, err);
-        if (r == 0 && n)
+            r = take_batch(w, k, ahead, f, err);
+        if (r == 0)
             r = feed_end(f, err);
         if (r == 0)
             r = more;
@@ -258,6 +245,7 @@ int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err)
     struct feed f;
 
     feed_init(&f, p->pack);
+    stage_learn(p->stage);
     int r = pull_all(&w, &f, err);
     *ret_fetched = f.fetched + f.taken;
     drop_old(&w);

@@ -5,8 +5,7 @@
 
 #include "ota/pull.h"
 
-#define TREE_FILE   "part~tree" /* not an object: stage_open leaves it, install throws it away */
-#define TABLE_BYTES 8           /* the second thing of the stream: how long the third, the table, is */
+#define TABLE_BYTES 8 /* the second thing of the stream: how long the third, the table, is */
 
 struct patching {
     struct pull *p;
@@ -50,11 +49,13 @@ static int take_tree(struct patching *x, struct err *err)
 {
     const struct store_pack *pack = x->p->pack;
     int AUTO_FD base = -1;
-    int AUTO_FD fd =
-        openat(x->p->stage->dir_fd, TREE_FILE, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int AUTO_FD fd = -1;
     struct digest got;
     uint64_t len = 0;
-    int r = fd < 0 ? err_errno(err, errno, "create the tree") : open_old_tree(x, &base, err);
+    int r = stage_create(x->p->stage, PULL_TREE_FILE, 0600, &fd, err);
+
+    if (r == 0)
+        r = open_old_tree(x, &base, err);
 
     if (r == 0)
         r = unpack_object(&x->unpack, &base, &(uint64_t){x->old_tree.len}, 1, pack->tree_bytes, err);

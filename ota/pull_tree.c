@@ -59,26 +59,24 @@ static int chunk_of(const struct document *d, uint32_t i, struct pack_chunk *ret
 
 static int ask(struct document *d, struct err *err)
 {
-    struct feed_want AUTO_MEM *wants = mem_need((d->doc->n_chunks + 1) * sizeof(*wants));
     uint64_t at = d->data_at, old_at;
-    size_t n = 0;
+    struct pack_chunk c;
     int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < d->doc->n_chunks; i++) {
-        r = chunk_of(d, i, &wants[n].chunk, err);
-        wants[n].at = at;
-        at += r == 0 ? wants[n].chunk.packed_bytes : 0;
-        if (r == 0 && !old_map_find(&d->old, &wants[n].chunk, &old_at))
-            n++;
+        r = chunk_of(d, i, &c, err);
+        if (r == 0 && !old_map_find(&d->old, &c, &old_at))
+            r = feed_want(d->feed, at, &c, err);
+        at += r == 0 ? c.packed_bytes : 0;
     }
-    return r == 0 && n > 0 ? feed_ask(d->feed, wants, n, err) : r;
+    return r == 0 ? feed_ask(d->feed, err) : r;
 }
 
 static int write_document(struct document *d, int fd, struct err *err)
 {
     struct pack_chunk c;
     struct buf bytes;
-    uint64_t old_at;
+    uint64_t at = d->data_at, old_at;
     int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < d->doc->n_chunks; i++) {
@@ -88,13 +86,12 @@ static int write_document(struct document *d, int fd, struct err *err)
         if (old_map_find(&d->old, &c, &old_at))
             bytes = buf_of(d->old.bytes.p + old_at, c.raw_bytes);
         else
-            r = feed_next(d->feed, &c, &bytes, err);
+            r = feed_next(d->feed, at, &c, &bytes, err);
         if (r == 0)
             r = fs_write_full(fd, bytes, err);
+        at += c.packed_bytes;
     }
-    if (r == 0 && d->feed->stream.pid > 0)
-        r = feed_end(d->feed, err);
-    return r;
+    return r == 0 ? feed_end(d->feed, err) : r;
 }
 
 static int pull_document(struct document *d, struct err *err)

@@ -50,11 +50,14 @@ static int check_one(void *arg, const char *name, struct err *err)
     struct digest want, got;
     uint64_t len;
 
-    if (strncmp(name, PART, sizeof(PART) - 1) == 0)
-        return 0; /* judged chunk by chunk */
+    if (strncmp(name, PART, sizeof(PART) - 1) == 0) {
+        g->has_parts = true; /* judged chunk by chunk */
+        return 0;
+    }
     if (str_fmt(text, sizeof(text), "sha256:%.64s", name) && digest_parse(text, &want, NULL) == 0) {
         int AUTO_FD fd = openat(g->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd >= 0 && sha256_fd(fd, &got, &len, NULL) == 0 && digest_eq(&got, &want))
+        if (fd >= 0 && object_is_finished(fd, &want, name) && sha256_fd(fd, &got, &len, NULL) == 0 &&
+            digest_eq(&got, &want))
             return 0;
     }
     return fs_remove_tree(g->dir_fd, name, err);
@@ -82,8 +85,57 @@ static void forget(struct stage *g)
 void stage_close(struct stage *g)
 {
     forget(g);
+    free(g->maybe);
+    g->maybe = NULL;
     mem_auto_close_(&g->dir_fd);
     g->dir_fd = -1;
+}
+
+/* ---- what is surely not here ---- */
+
+/* A bit for the first two bytes of each digest that is here. */
+#define MAYBE_BYTES ((1U << 16) / 8)
+
+static void note(struct stage *g, const struct digest *d)
+{
+    if (g->maybe)
+        g->maybe[d->b[0] * 32 + d->b[1] / 8] |= (uint8_t)(1U << d->b[1] % 8);
+}
+
+static bool maybe_here(const struct stage *g, const struct digest *d)
+{
+    return !g->maybe || g->maybe[d->b[0] * 32 + d->b[1] / 8] >> d->b[1] % 8 & 1;
+}
+
+static int note_name(void *arg, const char *name, struct err *err)
+{
+    struct digest d;
+    char start[5];
+
+    (void)err;
+    (void)str_fmt(start, sizeof(start), "%.4s", name);
+    if (hex_decode(start, d.b, 2))
+        note(arg, &d);
+    return 0;
+}
+
+static int note_folder(void *arg, const char *name, struct err *err)
+{
+    struct stage *g = arg;
+    int AUTO_FD fd = -1;
+    int r = fs_open_dir(g->s->objects_fd, name, false, 0, &fd, err);
+
+    return r == 0 ? store_each_file(fd, note_name, g, err) : r;
+}
+
+void stage_learn(struct stage *g)
+{
+    if (g->maybe)
+        return;
+    g->maybe = mem_need_zero(MAYBE_BYTES);
+    if (store_each_file(g->s->objects_fd, note_folder, g, NULL) < 0 ||
+        store_each_file(g->dir_fd, note_name, g, NULL) < 0)
+        memset(g->maybe, 0xff, MAYBE_BYTES);
 }
 
 /* ---- objects ---- */
@@ -93,17 +145,22 @@ static char *name_of(const struct entry *e, const struct digest *d, char dst[OBJ
     return object_name(d, object_mode(e), e->uid, e->gid, dst);
 }
 
+/* The name under way. A small object has its own from the start: it is done at once, and what a cut leaves of it is
+ * thrown out by the next try (check_one). */
 static void part_of(const struct entry *e, const struct digest *d, char dst[OBJECT_NAME_BYTES + 8])
 {
     char name[OBJECT_NAME_BYTES];
 
-    (void)str_fmt(dst, OBJECT_NAME_BYTES + 8, PART "%s", name_of(e, d, name));
+    (void)str_fmt(dst, OBJECT_NAME_BYTES + 8, "%s%s", e->size > PACK_WHOLE_BYTES ? PART : "",
+                  name_of(e, d, name));
 }
 
 bool stage_find(const struct stage *g, const struct entry *e, const struct digest *d, struct object_at *at)
 {
     char name[OBJECT_NAME_BYTES];
 
+    if (!maybe_here(g, d))
+        return false;
     (void)object_path(name_of(e, d, name), at->path);
     at->dir_fd = g->s->objects_fd;
     if (object_exists(at->dir_fd, at->path, e->size))
@@ -117,6 +174,8 @@ int stage_part_fd(const struct stage *g, const struct entry *e, const struct dig
 {
     char part[OBJECT_NAME_BYTES + 8];
 
+    if (!g->has_parts)
+        return -1;
     part_of(e, d, part);
     return openat(g->dir_fd, part, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
@@ -137,6 +196,21 @@ static int hash_kept(struct stage *g, uint64_t kept, struct err *err)
     return r;
 }
 
+/* Never the file that a cut has left there: it may have another name that is trusted. Nor is one cut to nothing, which
+ * makes ext4 write it out as soon as it is closed. */
+int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd, struct err *err)
+{
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(g->dir_fd, name, flags, mode);
+
+    if (fd < 0 && errno == EEXIST && unlinkat(g->dir_fd, name, 0) == 0)
+        fd = openat(g->dir_fd, name, flags, mode);
+    if (fd < 0)
+        return err_errno(err, errno, "create %s", name);
+    *ret_fd = fd;
+    return 0;
+}
+
 int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
                 struct err *err)
 {
@@ -146,14 +220,18 @@ int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, 
     if (kept > e->size || e->size - kept > g->max_bytes - g->written)
         return err_set(err, ERR_INVALID, "the image's files are more than the %llu bytes that were signed",
                        (unsigned long long)g->max_bytes);
-    int r = store_check_space(g->s, e->size - kept, 1, err);
+    int r = store_take_space(g->s, e->size - kept, 1, err);
     if (r < 0)
         return r;
     forget(g);
     part_of(e, d, part);
-    g->fd = openat(g->dir_fd, part, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (g->fd < 0 || ftruncate(g->fd, (off_t)kept) < 0 || lseek(g->fd, (off_t)kept, SEEK_SET) < 0)
-        return err_errno(err, errno, "create object");
+    if (kept == 0)
+        r = stage_create(g, part, object_mode(e) | 0600, &g->fd, err);
+    else if ((g->fd = openat(g->dir_fd, part, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
+             ftruncate(g->fd, (off_t)kept) < 0 || lseek(g->fd, (off_t)kept, SEEK_SET) < 0)
+        r = err_errno(err, errno, "go on with an object");
+    if (r < 0)
+        return r;
     g->entry = *e;
     g->digest = *d;
     g->left = e->size - kept;
@@ -171,17 +249,6 @@ int stage_add(struct stage *g, struct buf bytes, struct err *err)
     return r < 0 ? r : fs_write_full(g->fd, bytes, err);
 }
 
-static int dress(struct stage *g, struct err *err)
-{
-    static const struct timespec epoch[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
-
-    /* owner first: a change of owner may clear mode bits */
-    if (fchown(g->fd, g->entry.uid, g->entry.gid) < 0 || fchmod(g->fd, object_mode(&g->entry)) < 0 ||
-        futimens(g->fd, epoch) < 0)
-        return err_errno(err, errno, "owner and mode of an object");
-    return 0;
-}
-
 int stage_end(struct stage *g, struct err *err)
 {
     char part[OBJECT_NAME_BYTES + 8], name[OBJECT_NAME_BYTES], shown[120];
@@ -196,9 +263,12 @@ int stage_end(struct stage *g, struct err *err)
                     entry_printable(g->entry.path, shown, sizeof(shown)));
     }
     if (r == 0)
-        r = dress(g, err);
-    if (r == 0 && renameat(g->dir_fd, part, g->dir_fd, name_of(&g->entry, &g->digest, name)) < 0)
+        r = object_finish(g->fd, &g->entry, err);
+    (void)name_of(&g->entry, &g->digest, name);
+    if (r == 0 && strcmp(part, name) != 0 && renameat(g->dir_fd, part, g->dir_fd, name) < 0)
         r = err_errno(err, errno, "keep object");
+    if (r == 0)
+        note(g, &g->digest);
     forget(g);
     return r;
 }
@@ -249,11 +319,11 @@ bool stage_has_content(const struct stage *g, const struct digest *d)
     int AUTO_FD dir = -1;
 
     (void)str_fmt(folder, sizeof(folder), "%.2s", hex);
-    return fs_open_dir(g->s->objects_fd, folder, false, 0, &dir, NULL) == 0 &&
+    return maybe_here(g, d) && fs_open_dir(g->s->objects_fd, folder, false, 0, &dir, NULL) == 0 &&
            store_each_file(dir, match, &s, NULL) == 0 && s.found[0];
 }
 
-static int copy_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err)
+int stage_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err)
 {
     uint8_t bytes[8192];
     int AUTO_FD from = -1;
@@ -267,22 +337,4 @@ static int copy_variant(struct stage *g, const struct entry *e, const struct dig
         r = n < 0 ? (int)n : stage_add(g, buf_of(bytes, (size_t)n), err);
     }
     return r < 0 ? r : stage_end(g, err);
-}
-
-int stage_variants(struct stage *g, struct buf tree, struct err *err)
-{
-    struct tree_at AUTO_MEM *t = mem_need_zero(sizeof(*t));
-    struct entry AUTO_MEM *e = mem_need(sizeof(*e));
-    struct object_at at;
-    struct digest d;
-    int r;
-
-    while ((r = tree_next(tree, t, e, &d, err)) > 0) {
-        if (e->kind != ENTRY_FILE || e->size == 0 || stage_find(g, e, &d, &at))
-            continue;
-        r = copy_variant(g, e, &d, err);
-        if (r < 0)
-            return r;
-    }
-    return r;
 }

@@ -103,6 +103,22 @@ int store_check_space(struct store *s, uint64_t need_bytes, uint64_t need_inodes
     return 0;
 }
 
+#define SURE_BYTES  (1ULL << 20)
+#define SURE_INODES 64
+
+int store_take_space(struct store *s, uint64_t bytes, uint64_t inodes, struct err *err)
+{
+    if (bytes > s->sure_bytes || inodes > s->sure_inodes) {
+        if (store_check_space(s, bytes + SURE_BYTES, inodes + SURE_INODES, NULL) < 0)
+            return store_check_space(s, bytes, inodes, err);
+        s->sure_bytes = bytes + SURE_BYTES;
+        s->sure_inodes = inodes + SURE_INODES;
+    }
+    s->sure_bytes -= bytes;
+    s->sure_inodes -= inodes;
+    return 0;
+}
+
 static bool name_digest(const char *name, struct digest *ret)
 {
     char text[SHA256_TEXT];

@@ -9,11 +9,14 @@ struct store {
     int dir_fd; /* borrowed */
     int lock_fd;
     int objects_fd, images_fd, layers_fd, blobs_fd, partial_fd, staged_fd, tmp_fd;
+    uint64_t sure_bytes, sure_inodes; /* store_take_space: what was there when it last looked */
 };
 
 /* ---- store.c ---- */
 /* One job at a time changes the store: hold *ret_fd meanwhile. Errors: CONFLICT. */
 int store_work_lock(struct store *s, int *ret_fd, struct err *err);
+/* store_check_space for one of many small things: looks anew only when what it saw last is used up. */
+int store_take_space(struct store *s, uint64_t bytes, uint64_t inodes, struct err *err);
 /* meta of an image. Errors: NOTFOUND, INVALID. */
 struct store_meta {
     uint64_t bytes, inodes;
@@ -52,6 +55,12 @@ char *object_name(const struct digest *d, uint32_t mode, uint32_t uid, uint32_t 
 char *object_path(const char *name, char dst[OBJECT_NAME_BYTES + 3]);
 /* What of an entry's mode is kept: never set-uid or set-gid; the sticky bit only on folders. */
 uint32_t object_mode(const struct entry *e);
+/* Give an open file or folder the entry's owner and mode, where it has not got them from its making. */
+int object_dress(int fd, const struct entry *e, struct err *err);
+/* The same for a new object, with its time, which tells that it is dressed: the last thing that is done to it. */
+int object_finish(int fd, const struct entry *e, struct err *err);
+/* Has it owner, mode and time of that name, whatever its bytes are? */
+bool object_is_finished(int fd, const struct digest *d, const char *name);
 /* Where a file's bytes are to be linked from. */
 struct object_at {
     int dir_fd; /* borrowed */

@@ -4,7 +4,8 @@
  *
  * argv: PROGRAM unpack UID GID. fd 3: verdict line. fd 4: a unix stream socket with asks. fd 5: plain bytes.
  * An ask is one struct unpack_ask, descriptors with its first byte (SCM_RIGHTS):
- *   UNPACK_CHUNK   packed_bytes follow on the socket; raw_bytes come out
+ *   UNPACK_CHUNKS  two descriptors: a pipe of packed bytes, and the list of these n chunks (fetch.h; aside: unpack_aside);
+ *                  the raw bytes of all come out
  *   UNPACK_PATCH   one descriptor: a patch pack
  *   UNPACK_OBJECT  n_bases descriptors of sizes[]: the next thing of the patch; raw_bytes come out
  *   UNPACK_END     the patch must be used up
@@ -15,11 +16,16 @@
 #include "ota/pack.h"
 #include "platform/mem.h"
 
-enum unpack_op { UNPACK_CHUNK, UNPACK_PATCH, UNPACK_OBJECT, UNPACK_END };
+enum unpack_op { UNPACK_CHUNKS, UNPACK_PATCH, UNPACK_OBJECT, UNPACK_END };
 struct unpack_ask { /* between two programs of one build */
-    uint32_t op, codec, packed_bytes, n_bases;
+    uint32_t op, n; /* chunks, bases */
     uint64_t raw_bytes, sizes[PACK_BASES_MAX];
 };
+/* What the list of chunks says beside where the packed bytes are. */
+static inline uint32_t unpack_aside(uint32_t codec, uint32_t raw_bytes)
+{
+    return codec << 24 | raw_bytes;
+}
 
 struct unpack_run {
     struct child child;
@@ -27,10 +33,9 @@ struct unpack_run {
 };
 /* argv: program and its first words, {"agentd-unpack","unpack","65534","65534",NULL}. Errors: IO. */
 int unpack_start(char *const *argv, struct unpack_run *ret, struct err *err);
-/* Ask; then exactly raw_bytes are to be read from r->child.out_fd (unpack_take). Errors: IO (it is gone: unpack_end
+/* Ask; then exactly the raw bytes are to be read from r->child.out_fd (unpack_take). Errors: IO (it is gone: unpack_end
  * knows why). */
-int unpack_chunk(struct unpack_run *r, unsigned codec, struct buf packed, uint64_t raw_bytes,
-                 struct err *err);
+int unpack_chunks(struct unpack_run *r, int packed_fd, int list_fd, uint32_t n, struct err *err);
 int unpack_patch(struct unpack_run *r, int pack_fd, struct err *err);
 int unpack_object(struct unpack_run *r, const int *fds, const uint64_t *sizes, unsigned n, uint64_t raw_bytes,
                   struct err *err);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "ota/codec.h"
+#include "ota/fetch.h"
 #include "ota/patch.h"
 #include "ota/unpack.h"
 #include "ota/worker.h"
@@ -22,6 +23,7 @@ struct unpack {
     int pack_fd, fds[PACK_BASES_MAX];
     unsigned n_fds;
     uint8_t *packed, *raw; /* PACK_RAW_MAX each, from the first chunk on */
+    size_t packed_at, packed_len, raw_len;
 };
 
 static void drop_fds(struct unpack *u)
@@ -61,25 +63,85 @@ static int next_ask(struct unpack *u, struct unpack_ask *ret, struct err *err)
     return n == (ssize_t)sizeof(*ret) ? 1 : err_set(err, ERR_IO, "half an ask");
 }
 
-static int chunk(struct unpack *u, const struct unpack_ask *ask, struct err *err)
+/* ---- chunks: from a pipe to a pipe ---- */
+
+static int put_raw(struct unpack *u, struct err *err)
+{
+    size_t n = u->raw_len;
+
+    u->raw_len = 0;
+    return n ? fs_write_full(OUT_FD, buf_of(u->raw, n), err) : 0;
+}
+
+/* At least so many packed bytes at hand. What is done goes out before more is waited for. */
+static int take_packed(struct unpack *u, size_t len, struct err *err)
 {
     int r = 0;
 
-    if (ask->codec >= PACK_CODEC_COUNT_ || ask->packed_bytes > PACK_RAW_MAX || ask->raw_bytes > PACK_RAW_MAX)
-        return err_set(err, ERR_INVALID, "a chunk of codec %u with %u bytes", ask->codec, ask->packed_bytes);
+    if (u->packed_len - u->packed_at >= len)
+        return 0;
+    memmove(u->packed, u->packed + u->packed_at, u->packed_len - u->packed_at);
+    u->packed_len -= u->packed_at;
+    u->packed_at = 0;
+    r = put_raw(u, err);
+    while (r == 0 && u->packed_len < len) {
+        ssize_t n = read(u->fds[0], u->packed + u->packed_len, PACK_RAW_MAX - u->packed_len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_set(err, ERR_IO, "the chunks end early");
+        u->packed_len += (size_t)n;
+    }
+    return r;
+}
+
+static int chunk(struct unpack *u, const struct fetch_chunk *c, struct err *err)
+{
+    uint32_t codec = c->aside >> 24, raw = c->aside & 0xffffff;
+    int r = 0;
+
+    if (codec >= PACK_CODEC_COUNT_ || c->len > PACK_RAW_MAX || raw > PACK_RAW_MAX)
+        return err_set(err, ERR_INVALID, "a chunk of codec %u with %u bytes", codec, c->len);
+    if (!u->codecs[codec])
+        r = codec_new((enum pack_codec)codec, &u->codecs[codec], err);
+    if (r == 0)
+        r = take_packed(u, c->len, err);
+    if (r == 0 && raw > PACK_RAW_MAX - u->raw_len)
+        r = put_raw(u, err);
+    if (r == 0)
+        r = codec_chunk(u->codecs[codec], buf_of(u->packed + u->packed_at, c->len), u->raw + u->raw_len, raw,
+                        err);
+    u->packed_at += c->len;
+    u->raw_len += raw;
+    return r;
+}
+
+static int chunks(struct unpack *u, const struct unpack_ask *ask, struct err *err)
+{
+    uint8_t lines[64][FETCH_CHUNK_RECORD];
+    struct fetch_chunk c;
+    int r = 0;
+
+    if (u->n_fds != 2)
+        return err_set(err, ERR_INVALID, "chunks without a pipe or a list");
     if (!u->raw) {
         u->packed = mem_need(PACK_RAW_MAX);
         u->raw = mem_need(PACK_RAW_MAX);
     }
-    if (!u->codecs[ask->codec])
-        r = codec_new((enum pack_codec)ask->codec, &u->codecs[ask->codec], err);
-    if (r == 0 && fs_read_full(ASK_FD, u->packed, ask->packed_bytes, err) != (ssize_t)ask->packed_bytes)
-        r = err_set(err, ERR_IO, "half a chunk");
-    if (r == 0)
-        r = codec_chunk(u->codecs[ask->codec], buf_of(u->packed, ask->packed_bytes), u->raw,
-                        (size_t)ask->raw_bytes, err);
-    return r < 0 ? r : fs_write_full(OUT_FD, buf_of(u->raw, (size_t)ask->raw_bytes), err);
+    u->packed_at = u->packed_len = u->raw_len = 0;
+    for (uint32_t i = 0; r == 0 && i < ask->n; i++) {
+        size_t n = ask->n - i < COUNT_OF(lines) ? ask->n - i : COUNT_OF(lines);
+        if (i % COUNT_OF(lines) == 0 &&
+            pread(u->fds[1], lines, n * sizeof(lines[0]), (off_t)(i * sizeof(lines[0]))) !=
+                (ssize_t)(n * sizeof(lines[0])))
+            return err_set(err, ERR_IO, "the list of chunks is too short");
+        fetch_chunk_get(lines[i % COUNT_OF(lines)], &c);
+        r = chunk(u, &c, err);
+    }
+    return r == 0 ? put_raw(u, err) : r;
 }
+
+/* ---- patches ---- */
 
 static int begin_patch(struct unpack *u, struct err *err)
 {
@@ -100,11 +162,11 @@ static int object(struct unpack *u, const struct unpack_ask *ask, struct err *er
 {
     struct patch_base bases[PACK_BASES_MAX];
 
-    if (!u->patch || ask->n_bases != u->n_fds)
+    if (!u->patch || ask->n != u->n_fds)
         return err_set(err, ERR_INVALID, "an object without a patch or its bases");
-    for (unsigned i = 0; i < ask->n_bases; i++)
+    for (unsigned i = 0; i < ask->n; i++)
         bases[i] = (struct patch_base){u->fds[i], ask->sizes[i]};
-    return patch_object(u->patch, bases, ask->n_bases, ask->raw_bytes, to_pipe, NULL, err);
+    return patch_object(u->patch, bases, ask->n, ask->raw_bytes, to_pipe, NULL, err);
 }
 
 static int serve(struct unpack *u, struct err *err)
@@ -114,8 +176,8 @@ static int serve(struct unpack *u, struct err *err)
 
     while ((r = next_ask(u, &ask, err)) > 0) {
         switch (ask.op) {
-        case UNPACK_CHUNK:
-            r = chunk(u, &ask, err);
+        case UNPACK_CHUNKS:
+            r = chunks(u, &ask, err);
             break;
         case UNPACK_PATCH:
             r = begin_patch(u, err);

@@ -20,22 +20,6 @@ int unpack_start(char *const *argv, struct unpack_run *ret, struct err *err)
     return r;
 }
 
-static int send_all(int fd, const void *bytes, size_t len, struct err *err)
-{
-    const uint8_t *p = bytes;
-
-    while (len > 0) {
-        ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_errno(err, errno, "ask the unpack program");
-        p += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 /* The ask with its descriptors; a stream socket of this size never splits it. */
 static int send_ask(struct unpack_run *r, const struct unpack_ask *ask, const int *fds, unsigned n,
                     struct err *err)
@@ -65,13 +49,10 @@ static int send_ask(struct unpack_run *r, const struct unpack_ask *ask, const in
     return 0;
 }
 
-int unpack_chunk(struct unpack_run *r, unsigned codec, struct buf packed, uint64_t raw_bytes, struct err *err)
+int unpack_chunks(struct unpack_run *r, int packed_fd, int list_fd, uint32_t n, struct err *err)
 {
-    struct unpack_ask ask = {
-        .op = UNPACK_CHUNK, .codec = codec, .packed_bytes = (uint32_t)packed.len, .raw_bytes = raw_bytes};
-    int rc = send_ask(r, &ask, NULL, 0, err);
-
-    return rc < 0 ? rc : send_all(r->ask_fd, packed.p, packed.len, err);
+    return send_ask(r, &(struct unpack_ask){.op = UNPACK_CHUNKS, .n = n}, (const int[]){packed_fd, list_fd},
+                    2, err);
 }
 
 int unpack_patch(struct unpack_run *r, int pack_fd, struct err *err)
@@ -82,7 +63,7 @@ int unpack_patch(struct unpack_run *r, int pack_fd, struct err *err)
 int unpack_object(struct unpack_run *r, const int *fds, const uint64_t *sizes, unsigned n, uint64_t raw_bytes,
                   struct err *err)
 {
-    struct unpack_ask ask = {.op = UNPACK_OBJECT, .n_bases = n, .raw_bytes = raw_bytes};
+    struct unpack_ask ask = {.op = UNPACK_OBJECT, .n = n, .raw_bytes = raw_bytes};
 
     for (unsigned i = 0; i < n; i++)
         ask.sizes[i] = sizes[i];

@@ -1,4 +1,4 @@
-/* varint.h - numbers of patches: 7 bits a byte, low first; signed ones zigzag. Pure. */
+/* varint.h - numbers of patches: 7 bits a byte, low first; signed ones zigzag. And plain little endian ones. Pure. */
 #ifndef OTA_VARINT_H
 #define OTA_VARINT_H
 #include <stdint.h>
@@ -10,5 +10,14 @@ static inline int64_t varint_signed(uint64_t v)
 static inline uint64_t varint_zigzag(int64_t v)
 {
     return (uint64_t)v << 1 ^ (uint64_t)(v >> 63);
+}
+static inline uint32_t u32_get(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+static inline void u32_put(uint8_t *dst, uint32_t v)
+{
+    for (unsigned i = 0; i < 4; i++)
+        dst[i] = (uint8_t)(v >> (8 * i));
 }
 #endif

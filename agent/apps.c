@@ -45,6 +45,7 @@ static struct app *app_new(struct core *c, const char *name)
     if (!a || (a->used && strcmp(a->seen.name, name) == 0))
         return a;
     free(a->probe);
+    devices_none(a);
     *a = (struct app){.used = true, .core = c, .pidfd = -1, .out_fd = -1, .err_fd = -1};
     a->exit_watch.fd = a->out_watch.fd = a->err_watch.fd = a->oom_watch.fd = -1;
     (void)str_copy(a->seen.name, sizeof(a->seen.name), name);
@@ -189,7 +190,7 @@ static void app_ended(struct app *a, int status, bool known)
     a->seen.box = BOX_NONE;
     a->stop_by_us = false;
     names_changed(c, a->network);
-    memset(a->devices, 0, sizeof(a->devices)); /* they went with its /dev and its group */
+    devices_none(a); /* they went with its /dev and its group */
     if (oom)
         event_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %llu of %llu bytes",
                   (unsigned long long)a->peak_bytes, (unsigned long long)u.memory_limit_bytes);
@@ -331,6 +332,7 @@ static void app_run(struct app *a, const struct want *w, const struct box_starte
     a->manifest = image->manifest;
     a->counter = w->counter;
     (void)str_copy(a->version, sizeof(a->version), image->version);
+    a->net_known = true;
     (void)str_copy(a->network, sizeof(a->network), names_network(a->core, w));
     a->seen.box = BOX_RUNNING;
     a->seen.started_ms = clock_boot_ms();
@@ -507,6 +509,33 @@ void apps_sync(struct core *c)
     }
 }
 
+/* Plugins look at what they made for a box that was taken over: one box a turn, since that may take its time. */
+static void check_next(struct loop_timer *t)
+{
+    struct core *c = container_of(t, struct core, net_check);
+    struct cgroup_field *f;
+    struct err err = ERR_INIT;
+    struct app *a = NULL;
+    for (unsigned i = 0; i < LIM_APPS && !a; i++)
+        if (c->apps[i].used && c->apps[i].seen.box == BOX_RUNNING && !c->apps[i].net_known)
+            a = &c->apps[i];
+    if (!a)
+        return;
+    a->net_known = true;
+    f = &a->report.network;
+    if (box_net_check(&a->box, &err) < 0) {
+        *f = (struct cgroup_field){.state = CGROUP_DEGRADED};
+        (void)str_fmt(f->why, sizeof(f->why), "%.90s", err.msg);
+        (void)str_clean(f->why);
+        event_add(c, "network-bad", a->seen.name, "%s", f->why);
+    } else if (a->box.net == SPEC_NET_CNI) {
+        *f = (struct cgroup_field){.state = CGROUP_ENFORCED};
+    }
+    app_save(a);
+    c->report_dirty = true;
+    loop_timer_set(c->loop, t, clock_boot_ms() + 1);
+}
+
 void apps_adopt(struct core *c, const int *fds, const char (*names)[80], unsigned n)
 {
     char list[LIM_APPS][LIM_NAME_BYTES + 8];
@@ -518,4 +547,6 @@ void apps_adopt(struct core *c, const int *fds, const char (*names)[80], unsigne
     struct err err = ERR_INIT;
     if (box_sweep(&err) < 0)
         log_warn("networks of boxes that have gone: %s", err.msg);
+    c->net_check.on_fire = check_next;
+    loop_timer_set(c->loop, &c->net_check, clock_boot_ms() + 1);
 }

@@ -213,8 +213,8 @@ static void set_network(const struct want *w, struct spec *s)
     };
     spec_set_net(s, modes[w->net]);
     s->net_name = w->net == NET_APP ? NULL : w->net_name;
-    memcpy(s->ports, w->ports, sizeof(s->ports));
-    s->n_ports = w->n_ports;
+    for (unsigned i = 0; i < w->n_ports; i++)
+        s->ports[s->n_ports++] = w->ports[i];
 }
 
 int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spec *ret, struct err *err)

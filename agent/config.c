@@ -72,24 +72,50 @@ static int read_scrub(const struct json_cur *root, struct config *c, struct err 
     return rc < 0 ? rc : 0;
 }
 
+static const char *const command_names[CONFIG_COMMAND_COUNT_] = {
+    [CONFIG_REBOOT] = "reboot_command",
+    [CONFIG_OS_INSTALL] = "os_install_command",
+    [CONFIG_OS_CONFIRM] = "os_confirm_command",
+    [CONFIG_OS_REVERT] = "os_revert_command",
+};
+
+static int read_command(const struct json_cur *root, const char *name, struct config_command *ret,
+                        struct err *err)
+{
+    struct json_cur a;
+    int rc = json_get_array(root, name, JSON_OPTIONAL, COUNT_OF(ret->text), &a, err);
+
+    for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
+        struct json_cur w = json_at(&a, i);
+        const char *s;
+        if (json_as_str(&w, sizeof(ret->text[0]) - 1, &s, err) < 0)
+            return -(int)ERR_INVALID;
+        if (i == 0 && s[0] == '\0')
+            return json_fail(&w, err, ERR_INVALID, "no program");
+        (void)str_copy(ret->text[i], sizeof(ret->text[0]), s);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* Where the configuration lies at last. */
+static void point_at_words(struct config_command *c)
+{
+    for (unsigned i = 0; i < COUNT_OF(c->text) && c->text[i][0]; i++)
+        c->words[i] = c->text[i];
+}
+
 static int read_os(const struct json_cur *root, struct config *c, struct err *err)
 {
     static const char *const names[] = {"auto", "rauc", "swupdate", "none"};
-    struct json_cur a;
-    int updater = 0;
+    int updater = 0, rc = 0;
+
     if (json_get_enum(root, "os_updater", JSON_OPTIONAL, names, COUNT_OF(names), &updater, err) < 0 ||
         json_get_u64(root, "os_confirm_s", JSON_OPTIONAL, 5, 86400, &c->os_confirm_s, err) < 0)
         return -(int)err->kind;
     (void)str_copy(c->os_updater, sizeof(c->os_updater), names[updater]);
-    int rc = json_get_array(root, "reboot_command", JSON_OPTIONAL, COUNT_OF(c->reboot_text), &a, err);
-    for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
-        struct json_cur w = json_at(&a, i);
-        const char *s;
-        if (json_as_str(&w, sizeof(c->reboot_text[0]) - 1, &s, err) < 0)
-            return -(int)ERR_INVALID;
-        (void)str_copy(c->reboot_text[i], sizeof(c->reboot_text[0]), s);
-    }
-    return rc < 0 ? rc : 0;
+    for (int i = 0; rc == 0 && i < CONFIG_COMMAND_COUNT_; i++)
+        rc = read_command(root, command_names[i], &c->commands[i], err);
+    return rc;
 }
 
 static int read_rest(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
@@ -170,7 +196,7 @@ int config_read(const char *path, struct config *ret, struct err *err)
     if (rc < 0)
         return err_wrap(err, "%s", path);
     *ret = c;
-    for (unsigned i = 0; i < COUNT_OF(ret->reboot_text) && ret->reboot_text[i][0]; i++)
-        ret->reboot_words[i] = ret->reboot_text[i];
+    for (int i = 0; i < CONFIG_COMMAND_COUNT_; i++)
+        point_at_words(&ret->commands[i]);
     return 0;
 }

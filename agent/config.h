@@ -9,6 +9,18 @@
 #define CONFIG_PATH        "/etc/limpet/agentd.json"
 #define CONFIG_RUN_DIR_MAX 90 /* sun_path holds 108 with "/link/mqtt" */
 
+/* Commands of this device, in its own words. */
+enum config_which {
+    CONFIG_REBOOT,     /* none: the agent never reboots */
+    CONFIG_OS_INSTALL, /* the bundle's path comes last; none of these three: what the updater usually takes */
+    CONFIG_OS_CONFIRM,
+    CONFIG_OS_REVERT,
+    CONFIG_COMMAND_COUNT_
+};
+struct config_command {
+    char text[8][128];
+    const char *words[9]; /* the same, NULL-terminated */
+};
 struct config {
     char device[LIM_NAME_BYTES], fleet[LIM_NAME_BYTES];
     char groups[LIM_GROUPS][LIM_NAME_BYTES];
@@ -24,9 +36,8 @@ struct config {
     uint64_t scrub_interval_s, scrub_bytes; /* how often how much of the store is read; interval 0: never */
     char watchdog[128];                     /* "": none */
     char os_updater[16];                    /* "auto", "rauc", "swupdate" or "none" */
-    char reboot_text[8][128];               /* reboot_command's words */
-    const char *reboot_words[9];            /* the same, NULL-terminated; none: the agent never reboots */
-    uint64_t os_confirm_s;                  /* a new system that is not healthy by then is left */
+    struct config_command commands[CONFIG_COMMAND_COUNT_];
+    uint64_t os_confirm_s; /* a new system that is not healthy by then is left */
     int log_level;
 };
 /* Errors: NOTFOUND, INVALID with the field's path. */

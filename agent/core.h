@@ -87,8 +87,8 @@ struct app {
     struct logring *log;
     struct probe *probe;
     uint64_t ooms_seen;
-    bool stop_by_us, net_known;             /* its network was made or checked by this core */
-    struct app_device devices[LIM_DEVICES]; /* by the want's index */
+    bool stop_by_us, net_known; /* its network was made or checked by this core */
+    struct app_device *devices; /* by the want's index, LIM_DEVICES of them; NULL: it never had one */
 };
 
 struct core_exit { /* what the keeper told of ended processes */
@@ -115,7 +115,7 @@ struct os {
     const struct updater *updater; /* of os_act.c; NULL: not looked for yet */
     enum os_step step;             /* the last one */
     struct loop_timer timer;
-    char slot[32];
+    char slot[OS_SLOT_BYTES];
     bool slot_known, reboot;
     unsigned in_row;               /* faults */
     uint64_t again_ms, healthy_ms; /* not before; since when it is healthy, 0: it is not */
@@ -200,6 +200,7 @@ struct core {
     bool has_garbage;
     struct scrub scrub;
     struct hot hot;
+    struct loop_timer net_check;
     struct os os;
     struct self self;
     struct plan plan; /* the last one, for report and why */
@@ -319,6 +320,7 @@ void devices_close(struct core *c);
 struct lack devices_lack(const struct core *c, const struct want *w);
 /* Before the program of a new box runs: all that is there. */
 int devices_start(struct app *a, const struct box_started *b, const struct want *w, struct err *err);
+void devices_none(struct app *a);                                       /* its box has gone */
 void devices_report(struct cJSON *o, struct core *c, const char *name); /* "devices" of an app */
 void devices_save(struct cJSON *o, const struct app *a);                /* its part of the app's file ... */
 void devices_read(const struct json_cur *o, struct app *a);             /* ... and back */
@@ -370,6 +372,8 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t
 /* Paths of this app's files, in arena; NULL: it has none (the image's stays, or the host's network asks for none). */
 const char *names_hosts(struct core *c, const struct want *w, struct arena *arena);
 const char *names_resolv(struct core *c, const struct want *w, struct arena *arena);
+/* A CNI network may know better: the resolv.conf of a box whose program does not run yet, in place. */
+int names_of_network(struct app *a, const struct box_id *box, struct err *err);
 /* The shared network that a box of this app would be in; "": none. */
 const char *names_network(struct core *c, const struct want *w);
 /* An app came or went: the hosts files of those that share its network (all, when NULL) tell so, in place. */

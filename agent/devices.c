@@ -15,16 +15,33 @@
 #define SETTLE_MS 50   /* one plug is a handful of events */
 #define LINKS_MS  1000 /* udev makes its links after the kernel's word */
 
+/* One device that an app of one of the two sets asks for. */
+struct asked {
+    unsigned set, app, k;
+    const struct want *w; /* NULL: before the first one */
+};
+
+static bool next_asked(const struct core *c, struct asked *a)
+{
+    a->k = a->w ? a->k + 1 : 0;
+    for (; a->set < COUNT_OF(c->hot.sets); a->set++, a->app = 0) {
+        const struct desired *d = c->hot.sets[a->set];
+        for (; d && a->app < d->n; a->app++, a->k = 0) {
+            a->w = &d->apps[a->app];
+            if (a->k < a->w->n_devices)
+                return true;
+        }
+    }
+    return false;
+}
+
 static unsigned count_wanted(const struct core *c, bool *ret_usb)
 {
     unsigned n = 0;
-    for (unsigned s = 0; s < 2; s++)
-        for (unsigned i = 0; c->hot.sets[s] && i < c->hot.sets[s]->n; i++) {
-            const struct want *w = &c->hot.sets[s]->apps[i];
-            n += w->n_devices;
-            for (unsigned k = 0; k < w->n_devices; k++)
-                *ret_usb |= w->devices[k].match == DEVICE_USB || w->devices[k].match == DEVICE_BY_ID;
-        }
+    for (struct asked a = {0}; next_asked(c, &a); n++) {
+        enum device_match match = a.w->devices[a.k].match;
+        *ret_usb |= match == DEVICE_USB || match == DEVICE_BY_ID;
+    }
     return n;
 }
 
@@ -97,18 +114,15 @@ static void visit(void *arg, const struct hot_node *n)
 {
     static const struct hot_dev none;
     struct scan *x = arg;
-    for (unsigned s = 0; s < 2; s++)
-        for (unsigned i = 0; x->c->hot.sets[s] && i < x->c->hot.sets[s]->n; i++) {
-            const struct want *w = &x->c->hot.sets[s]->apps[i];
-            const struct app *a = w->n_devices ? app_find(x->c, w->name) : NULL;
-            bool ours = a && a->seen.box != BOX_NONE && digest_eq(&a->seen.hash, &w->hash);
-            for (unsigned k = 0; k < w->n_devices; k++) {
-                struct hot_dev *best = &x->c->hot.found[s][i][k];
-                if (hot_matches(&w->devices[k], n, &x->links[s][i][k]) &&
-                    hot_is_better(&n->dev, best, ours ? &a->devices[k].dev : &none))
-                    *best = n->dev;
-            }
-        }
+    for (struct asked q = {0}; next_asked(x->c, &q);) {
+        struct hot_dev *best = &x->c->hot.found[q.set][q.app][q.k];
+        if (!hot_matches(&q.w->devices[q.k], n, &x->links[q.set][q.app][q.k]))
+            continue;
+        const struct app *a = app_find(x->c, q.w->name);
+        bool ours = a && a->devices && a->seen.box != BOX_NONE && digest_eq(&a->seen.hash, &q.w->hash);
+        if (hot_is_better(&n->dev, best, ours ? &a->devices[q.k].dev : &none))
+            *best = n->dev;
+    }
 }
 
 static void follow_links(struct scan *x)
@@ -116,13 +130,11 @@ static void follow_links(struct scan *x)
     static const char *const folders[DEVICE_MATCH_COUNT_] = {
         [DEVICE_BY_ID] = "by-id", [DEVICE_BY_PATH] = "by-path"};
     int AUTO_FD dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    for (unsigned s = 0; s < 2; s++)
-        for (unsigned i = 0; x->c->hot.sets[s] && i < x->c->hot.sets[s]->n; i++)
-            for (unsigned k = 0; k < x->c->hot.sets[s]->apps[i].n_devices; k++) {
-                const struct want_device *d = &x->c->hot.sets[s]->apps[i].devices[k];
-                if (folders[d->match] && d->name[0] != '/')
-                    x->links[s][i][k] = hotscan_link(dev, folders[d->match], d->name);
-            }
+    for (struct asked q = {0}; next_asked(x->c, &q);) {
+        const struct want_device *d = &q.w->devices[q.k];
+        if (folders[d->match] && d->name[0] != '/')
+            x->links[q.set][q.app][q.k] = hotscan_link(dev, folders[d->match], d->name);
+    }
 }
 
 static void scan(struct core *c, bool usb)
@@ -157,12 +169,12 @@ void devices_observe(struct core *c)
     scan(c, usb);
 }
 
+/* What was found of each device of w; NULL: it asks for none, or is in none of the sets. */
 static const struct hot_dev *found_of(const struct core *c, const struct want *w)
 {
-    for (unsigned s = 0; s < 2; s++)
-        for (unsigned i = 0; c->hot.sets[s] && i < c->hot.sets[s]->n; i++)
-            if (&c->hot.sets[s]->apps[i] == w)
-                return c->hot.found[s][i];
+    for (struct asked a = {0}; next_asked(c, &a);)
+        if (a.w == w)
+            return c->hot.found[a.set][a.app];
     return NULL;
 }
 
@@ -202,11 +214,19 @@ static int give(struct app *a, const struct box_id *box, bool userns, const stru
     return rc;
 }
 
+void devices_none(struct app *a)
+{
+    free(a->devices);
+    a->devices = NULL;
+}
+
 int devices_start(struct app *a, const struct box_started *b, const struct want *w, struct err *err)
 {
     const struct hot_dev *found = found_of(a->core, w);
     bool userns = b->report.userns.state == CGROUP_ENFORCED;
-    memset(a->devices, 0, sizeof(a->devices));
+    devices_none(a);
+    if (w->n_devices)
+        a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
     for (unsigned k = 0; found && k < w->n_devices; k++) {
         if (!found[k].type)
             continue;
@@ -257,7 +277,8 @@ void devices_sync(struct core *c)
     for (unsigned i = 0; i < LIM_APPS; i++) {
         struct app *a = &c->apps[i];
         const struct want *w = a->used && a->seen.box == BOX_RUNNING ? app_want(c, a->seen.name) : NULL;
-        const struct hot_dev *found = w && digest_eq(&w->hash, &a->seen.hash) ? found_of(c, w) : NULL;
+        const struct hot_dev *found =
+            w && a->devices && digest_eq(&w->hash, &a->seen.hash) ? found_of(c, w) : NULL;
         for (unsigned k = 0; found && k < w->n_devices; k++) {
             if (!found[k].type)
                 a->devices[k].tried.type = 0;
@@ -276,7 +297,7 @@ void devices_report(struct cJSON *o, struct core *c, const char *name)
     struct cJSON *list = found ? json_put(o, "devices", json_arr()) : NULL;
     char text[40];
     for (unsigned k = 0; found && k < w->n_devices; k++) {
-        const struct app_device *has = a && a->seen.box != BOX_NONE ? &a->devices[k] : NULL;
+        const struct app_device *has = a && a->devices && a->seen.box != BOX_NONE ? &a->devices[k] : NULL;
         bool given = has && has->dev.type;
         struct cJSON *e = json_push(list, json_obj());
         json_put_str(e, "path", w->devices[k].path);
@@ -299,7 +320,7 @@ void devices_report(struct cJSON *o, struct core *c, const char *name)
 void devices_save(struct cJSON *o, const struct app *a)
 {
     struct cJSON *list = json_put(o, "devices", json_arr());
-    for (unsigned k = 0; k < LIM_DEVICES; k++) {
+    for (unsigned k = 0; a->devices && k < LIM_DEVICES; k++) {
         struct cJSON *e = json_push(list, json_obj());
         const struct app_device *d = &a->devices[k];
         json_put_str(e, "type", d->dev.type == 'b' ? "b" : d->dev.type ? "c" : "");
@@ -312,8 +333,9 @@ void devices_save(struct cJSON *o, const struct app *a)
 void devices_read(const struct json_cur *o, struct app *a)
 {
     struct json_cur list;
-    if (json_get_array(o, "devices", JSON_OPTIONAL, LIM_DEVICES, &list, NULL) <= 0)
+    if (json_get_array(o, "devices", JSON_OPTIONAL, LIM_DEVICES, &list, NULL) <= 0 || json_len(&list) == 0)
         return;
+    a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
     for (unsigned k = 0; k < json_len(&list); k++) {
         struct json_cur e = json_at(&list, k);
         struct app_device *d = &a->devices[k];

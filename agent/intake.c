@@ -287,12 +287,18 @@ static int check_rev(const struct state_rev *r, const struct desired *d, const s
     return 1;
 }
 
-static void facts_of(const struct core *c, struct judge_facts *f)
+/* Can this device do it, and has it what is named? */
+static int judge(const struct core *c, const struct desired *d, struct err *err)
 {
-    *f = (struct judge_facts){.caps = &c->caps,
-                              .ledger = &c->state.ledger,
-                              .memory_total_bytes = c->memory_total_bytes,
-                              .now_s = core_now_s(c)};
+    struct judge_facts f = {.caps = &c->caps,
+                            .ledger = &c->state.ledger,
+                            .memory_total_bytes = c->memory_total_bytes,
+                            .now_s = core_now_s(c)};
+    int rc = judge_desired(d, &f, err);
+    for (unsigned i = 0; rc == 0 && i < d->n; i++)
+        if (d->apps[i].net == NET_CNI && (rc = box_cni_look(d->apps[i].net_name, err)) < 0)
+            return err_wrap(err, "apps[%u].network.name", i);
+    return rc;
 }
 
 static int authenticate(struct core *c, const char *source, const struct envelope *e, struct set *ret,
@@ -314,7 +320,6 @@ static int take_desired(struct core *c, const char *source, const struct envelop
                         const struct digest *digest, struct err *err)
 {
     struct set s = {.arena = NULL};
-    struct judge_facts facts;
     char why[120];
     int rc = authenticate(c, source, e, &s, err);
     if (rc < 0)
@@ -330,8 +335,7 @@ static int take_desired(struct core *c, const char *source, const struct envelop
         return 0;
     }
     if (rc == 0) {
-        facts_of(c, &facts);
-        if (judge_desired(&s.d, &facts, err) < 0)
+        if (judge(c, &s.d, err) < 0)
             rc = refuse(c, r, &s, digest, err);
         else if ((rc = accept(c, r, &s, e, digest, err)) < 0 && !local && err_may_retry(err->kind))
             hold(c, source, e, err->msg); /* a full disk: the broker does not send it again */
@@ -390,12 +394,10 @@ void intake_held(struct core *c)
 
 int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err)
 {
-    struct judge_facts facts;
     int rc = authenticate(c, "local", e, ret, err);
     if (rc < 0)
         return rc;
-    facts_of(c, &facts);
-    rc = judge_desired(&ret->d, &facts, err);
+    rc = judge(c, &ret->d, err);
     if (rc < 0)
         set_done(ret);
     return rc;

@@ -34,7 +34,7 @@ static struct link {
     char *pem[3]; /* CA, certificate, key */
     size_t pem_len[3];
     unsigned tries;
-    bool up, stopping;
+    bool up, stopping, published; /* since memory was given back */
 } k;
 
 static void say(const char *text)
@@ -276,6 +276,7 @@ static void core_publishes(char *head, struct buf payload)
     struct mqtt_publish p;
     if (sscanf(head, "pub %u %u %u %u %255s", &id, &qos, &retain, &expiry, topic) != 5)
         return;
+    k.published = true;
     p = (struct mqtt_publish){id, topic, payload, qos > 1 ? 1 : qos, retain != 0, expiry};
     if (mqtt_publish(k.mqtt, &p, NULL) < 0 && id) {
         (void)str_fmt(line, sizeof(line), "ack %u 255", id); /* not sent: core keeps it */
@@ -327,6 +328,10 @@ static void core_ready(struct loop_fd *w, uint32_t events)
 static void after_turn(void *arg)
 {
     (void)arg;
+    if (k.published && mqtt_is_idle(k.mqtt)) { /* a report is the larger the more apps there are */
+        k.published = false;
+        mem_give_back();
+    }
     if (k.stopping && k.up && mqtt_is_idle(k.mqtt)) {
         k.up = false;
         (void)mqtt_goodbye(k.mqtt);

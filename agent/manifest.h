@@ -84,7 +84,7 @@ struct want_health {
     bool restart; /* action */
 };
 
-/* One app as the manifest asks. Strings live in the document's arena. */
+/* One app as the manifest asks. Strings and lists live in the document's arena. */
 struct want {
     const char *name;
     const char *release_name;
@@ -103,12 +103,10 @@ struct want {
     bool refuse_privileges; /* of the image: set-id bits, extended attributes, devices; else left out */
     enum net_mode net;
     const char *net_name; /* BRIDGE: the shared network, NULL: none; CNI: the list; APP: the app */
-    struct spec_port ports[LIM_PORTS];
-    unsigned n_ports;
-    struct want_mount mounts[LIM_MOUNTS];
-    unsigned n_mounts;
-    struct want_device devices[LIM_DEVICES];
-    unsigned n_devices;
+    const struct spec_port *ports;
+    const struct want_mount *mounts;
+    const struct want_device *devices;
+    unsigned n_ports, n_mounts, n_devices;
     bool init;
     struct want_restart restart;
     struct want_health health;

@@ -174,13 +174,19 @@ static int read_network(struct manifest_reader *r, const struct json_cur *app, s
         return rc;
     if (read_mode(r, &o, w) < 0 || read_net_name(r, &o, w) < 0)
         return -(int)r->err->kind;
-    rc = json_get_array(&o, "ports", JSON_OPTIONAL, LIM_PORTS, &a, r->err);
+    void *room = NULL;
+    rc = manifest_array(r, &o, "ports", LIM_PORTS, &a, sizeof(*w->ports), &room);
+    struct spec_port *ports = room;
     if (rc > 0 && w->net != NET_BRIDGE && w->net != NET_CNI)
         return json_fail(&a, r->err, ERR_INVALID, "only modes \"bridge\" and \"cni\" publish ports");
     for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
         struct json_cur c = json_at(&a, i);
-        if (read_port(r, &c, &w->ports[w->n_ports++]) < 0)
+        if (read_port(r, &c, &ports[i]) < 0)
             return -(int)r->err->kind;
+    }
+    if (rc > 0) {
+        w->ports = ports;
+        w->n_ports = json_len(&a);
     }
     return rc < 0 ? rc : json_done(&o, r->err);
 }
@@ -188,10 +194,12 @@ static int read_network(struct manifest_reader *r, const struct json_cur *app, s
 static int read_mounts(struct manifest_reader *r, const struct json_cur *app, struct want *w)
 {
     struct json_cur a;
-    int rc = json_get_array(app, "mounts", JSON_OPTIONAL, LIM_MOUNTS, &a, r->err);
+    void *room = NULL;
+    int rc = manifest_array(r, app, "mounts", LIM_MOUNTS, &a, sizeof(*w->mounts), &room);
+    struct want_mount *mounts = room;
     for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
         struct json_cur c = json_at(&a, i);
-        struct want_mount *m = &w->mounts[w->n_mounts++];
+        struct want_mount *m = &mounts[i];
         int type;
         m->size_bytes = 1024 * 1024;
         if (json_get_enum(&c, "type", JSON_REQUIRED, mount_names, 2, &type, r->err) < 0 ||
@@ -204,6 +212,10 @@ static int read_mounts(struct manifest_reader *r, const struct json_cur *app, st
                                             r->err);
         if (more < 0 || json_done(&c, r->err) < 0)
             return -(int)r->err->kind;
+    }
+    if (rc > 0) {
+        w->mounts = mounts;
+        w->n_mounts = json_len(&a);
     }
     return rc;
 }

@@ -85,17 +85,20 @@ static int read_device(struct manifest_reader *r, const struct json_cur *c, stru
 int manifest_devices(struct manifest_reader *r, const struct json_cur *app, struct want *w)
 {
     struct json_cur a;
-    int rc = json_get_array(app, "devices", JSON_OPTIONAL, LIM_DEVICES, &a, r->err);
+    void *room = NULL;
+    int rc = manifest_array(r, app, "devices", LIM_DEVICES, &a, sizeof(*w->devices), &room);
+    struct want_device *list = room;
     for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
         struct json_cur c = json_at(&a, i);
-        if (read_device(r, &c, &w->devices[i]) < 0)
+        if (read_device(r, &c, &list[i]) < 0)
             return -(int)r->err->kind;
         for (unsigned k = 0; k < i; k++)
-            if (w->devices[k].path && w->devices[i].path &&
-                strcmp(w->devices[k].path, w->devices[i].path) == 0)
-                return json_fail(&c, r->err, ERR_INVALID, "path: \"%.60s\" is there twice",
-                                 w->devices[i].path);
-        w->n_devices = i + 1;
+            if (strcmp(list[k].path, list[i].path) == 0)
+                return json_fail(&c, r->err, ERR_INVALID, "path: \"%.60s\" is there twice", list[i].path);
+    }
+    if (rc > 0) {
+        w->devices = list;
+        w->n_devices = json_len(&a);
     }
     return rc;
 }

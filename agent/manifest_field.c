@@ -123,3 +123,14 @@ int manifest_release(struct manifest_reader *r, const struct json_cur *app, stru
         return -(int)r->err->kind;
     return manifest_sources(r, app, w->sources, &w->n_sources);
 }
+
+int manifest_array(struct manifest_reader *r, const struct json_cur *app, const char *key, unsigned max,
+                   struct json_cur *ret, size_t size, void **ret_list)
+{
+    int rc = json_get_array(app, key, JSON_OPTIONAL, max, ret, r->err);
+    void *list = rc > 0 ? arena_get(r->arena, json_len(ret) * size) : NULL;
+    if (rc > 0 && !list)
+        return err_set(r->err, ERR_NOMEM, "manifest: no memory");
+    *ret_list = list;
+    return rc;
+}

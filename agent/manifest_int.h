@@ -20,6 +20,9 @@ int manifest_name(struct manifest_reader *r, const struct json_cur *o, const cha
 int manifest_path(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
                   const char **ret);
 int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const char *key, struct digest *ret);
+/* An array of an app: *ret_list has room for its elements, of that size each. 1, 0: there is none, or -kind. */
+int manifest_array(struct manifest_reader *r, const struct json_cur *app, const char *key, unsigned max,
+                   struct json_cur *ret, size_t size, void **ret_list);
 /* At most max strings, then NULL. */
 int manifest_list(struct manifest_reader *r, const struct json_cur *o, const char *key, unsigned max,
                   const char *const **ret);

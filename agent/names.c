@@ -1,5 +1,6 @@
 /* names.c - /etc/hosts and /etc/resolv.conf of boxes. The hosts file of a box is one inode for its whole life, bound into it, and
  * is written in place: an app finds another one that shares its network by name as soon as that one runs. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -92,14 +93,27 @@ const char *names_resolv(struct core *c, const struct want *w, struct arena *are
     uint8_t AUTO_MEM *host = NULL, AUTO_MEM *upstream = NULL;
     char name[LIM_NAME_BYTES + 8];
     size_t len;
-    if (w->net == NET_NONE || fs_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_BYTES, &host, &len, NULL) < 0)
+    if (w->net == NET_NONE ||
+        (fs_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_BYTES, &host, &len, NULL) < 0 && w->net != NET_CNI))
         return NULL;
     if (w->net == NET_HOST)
         return "/etc/resolv.conf";
     upstream = read_upstream();
-    char AUTO_MEM *text = names_resolv_text((char *)host, upstream ? (char *)upstream : "");
+    char AUTO_MEM *text = names_resolv_text(host ? (char *)host : "", upstream ? (char *)upstream : "");
     (void)str_fmt(name, sizeof(name), "%s.resolv", w->name);
     if (fs_write_atomic(c->app_fd, name, buf_str(text), 0644, NULL) < 0)
         return NULL;
     return path_of(c, w, "resolv", arena);
+}
+
+int names_of_network(struct app *a, const struct box_id *box, struct err *err)
+{
+    char AUTO_MEM *text = box_dns(box);
+    char name[LIM_NAME_BYTES + 8];
+    int AUTO_FD fd = -1;
+    if (!text)
+        return 0;
+    (void)str_fmt(name, sizeof(name), "%s.resolv", a->seen.name);
+    fd = openat(a->core->app_fd, name, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? err_errno(err, errno, "%s", name) : fs_write_full(fd, buf_str(text), err);
 }

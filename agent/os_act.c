@@ -18,15 +18,27 @@
 #define INSTALL_TRIES   3
 #define WORDS           4
 
-/* What each updater's commands are. An empty first word: it has none for this. */
+/* What each updater's commands are, where agentd.json has no others. SWUpdate's daemon knows this device's slots and keys;
+ * to confirm is the boot loader's matter there. */
 static const struct updater {
     const char *name;
-    const char *install[WORDS], *good[WORDS], *bad[WORDS];
+    const char *words[CONFIG_COMMAND_COUNT_][WORDS];
 } updaters[] = {
-    {"none", {NULL}, {NULL}, {NULL}},
-    {"rauc", {"rauc", "install"}, {"rauc", "status", "mark-good"}, {"rauc", "status", "mark-bad"}},
-    {"swupdate", {"swupdate", "-i"}, {NULL}, {NULL}},
+    {"none", {{NULL}}},
+    {"rauc",
+     {[CONFIG_OS_INSTALL] = {"rauc", "install"},
+      [CONFIG_OS_CONFIRM] = {"rauc", "status", "mark-good"},
+      [CONFIG_OS_REVERT] = {"rauc", "status", "mark-bad"}}},
+    {"swupdate", {[CONFIG_OS_INSTALL] = {"swupdate-client"}}},
 };
+
+/* The first word NULL: there is no such command here. */
+static const char *const *words_of(const struct core *c, enum config_which which)
+{
+    const char *const *own = (const char *const *)c->config.commands[which].words;
+
+    return own[0] ? own : c->os.updater->words[which];
+}
 
 static bool on_path(const char *program)
 {
@@ -120,11 +132,13 @@ static void exec_words(const char *const *words, const char *last, int out_fd)
     _exit(127);
 }
 
-/* Its output into out (cut at size); a status other than 0 is an error with the output's end. */
+/* No words: nothing to do. Its output into out (cut at size); a status other than 0 is an error with the output's end. */
 static int run_words(const char *const *words, const char *last, char *out, size_t size, struct err *err)
 {
     int fds[2], status = 0;
 
+    if (!words[0])
+        return 0;
     if (pipe2(fds, O_CLOEXEC) < 0)
         return err_errno(err, errno, "pipe");
     pid_t pid = fork();
@@ -140,19 +154,15 @@ static int run_words(const char *const *words, const char *last, char *out, size
         ;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    size_t len = strlen(out);
-    while (len > 0 && out[len - 1] == '\n')
-        out[--len] = '\0';
-    const char *line = strstr(out, "LastError: "); /* RAUC's own word for it; else the last line */
-    line = line ? line - 1 : strrchr(out, '\n');
     return err_set(err, ERR_IO, "%s ended with status %d: %.150s", words[0],
-                   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), line ? line + 1 : out);
+                   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+                   os_updater_complaint(out));
 }
 
 static int look_job(const struct core *c, int line_fd, char *out, struct err *err)
 {
     static const char *const status[] = {"rauc", "status", "--output-format=json", NULL};
-    char slot[32] = "";
+    char slot[OS_SLOT_BYTES] = "";
     int rc = 0;
 
     if (strcmp(c->os.updater->name, "rauc") == 0) {
@@ -185,13 +195,13 @@ static int os_job(void *arg, int line_fd, struct err *err)
     case OS_LOOK:
         return look_job(c, line_fd, out, err);
     case OS_INSTALL:
-        return run_words(o->updater->install, path, out, STATUS_BYTES, err);
+        return run_words(words_of(c, CONFIG_OS_INSTALL), path, out, STATUS_BYTES, err);
     case OS_CONFIRM:
-        return o->updater->good[0] ? run_words(o->updater->good, NULL, out, STATUS_BYTES, err) : 0;
+        return run_words(words_of(c, CONFIG_OS_CONFIRM), NULL, out, STATUS_BYTES, err);
     case OS_REVERT:
-        return o->updater->bad[0] ? run_words(o->updater->bad, NULL, out, STATUS_BYTES, err) : 0;
+        return run_words(words_of(c, CONFIG_OS_REVERT), NULL, out, STATUS_BYTES, err);
     case OS_REBOOT:
-        return run_words((const char *const *)c->config.reboot_words, NULL, out, STATUS_BYTES, err);
+        return run_words(words_of(c, CONFIG_REBOOT), NULL, out, STATUS_BYTES, err);
     default:
         return 0;
     }
@@ -267,6 +277,9 @@ static void went_well(struct core *c)
         o->memory.phase = OS_GOOD;
         save_or_tell(c);
         c->has_garbage = true;
+        if (!words_of(c, CONFIG_OS_CONFIRM)[0])
+            (void)str_fmt(o->memory.why, sizeof(o->memory.why),
+                          "the boot loader was told nothing (os_confirm_command is not set)");
         event_add(c, "os-confirmed", NULL, "%s runs in %s and is good", o->memory.version, o->slot);
         break;
     case OS_REVERT: /* the next boot is into the old one */
@@ -287,7 +300,7 @@ static void on_line(void *arg, const char *line)
     struct os *o = &c->os;
 
     if (strncmp(line, "slot ", 5) == 0) {
-        (void)str_fmt(o->slot, sizeof(o->slot), "%.31s", line + 5);
+        (void)str_fmt(o->slot, sizeof(o->slot), "%s", line + 5);
         (void)str_clean(o->slot);
         o->slot_known = true;
     }
@@ -423,7 +436,8 @@ static void observe(struct core *c, const struct want_os *w, struct os_facts *f)
     o->healthy_ms = healthy ? (o->healthy_ms ? o->healthy_ms : now) : 0;
     *f = (struct os_facts){.want = w,
                            .memory = &o->memory,
-                           .has_updater = o->updater->install[0] != NULL,
+                           .has_updater = words_of(c, CONFIG_OS_INSTALL)[0] != NULL &&
+                                          strcmp(c->config.os_updater, "none") != 0,
                            .converged = c->plan.quiet,
                            .held = w && store_has_blob(c->store, &w->bundle) == 1,
                            .rebooted = is_rebooted(c),
@@ -438,7 +452,7 @@ static void observe(struct core *c, const struct want_os *w, struct os_facts *f)
 /* May a reboot be asked for at all? */
 static bool can_reboot(const struct core *c)
 {
-    return c->config.reboot_words[0] != NULL;
+    return words_of(c, CONFIG_REBOOT)[0] != NULL;
 }
 
 void os_turn(struct core *c)

@@ -137,3 +137,20 @@ bool os_cmdline_root(const char *cmdline, char *dst, size_t size)
             return str_fmt(dst, size, "%.*s", (int)strcspn(p + 5, " \n"), p + 5);
     return false;
 }
+
+const char *os_updater_complaint(char *out)
+{
+    static const char *const says[] = {"LastError: ", "ERROR : "}; /* RAUC, SWUpdate */
+    char *last, *line;
+    size_t len = strlen(out);
+
+    while (len > 0 && out[len - 1] == '\n')
+        out[--len] = '\0';
+    last = strrchr(out, '\n');
+    for (size_t i = 0; i < COUNT_OF(says); i++)
+        if ((line = strstr(out, says[i])) != NULL) {
+            line[strcspn(line, "\n")] = '\0';
+            return line;
+        }
+    return last ? last + 1 : out;
+}

@@ -4,6 +4,8 @@
 #define AGENT_OS_UPDATE_H
 #include "agent/manifest.h"
 
+#define OS_SLOT_BYTES 64 /* "A", "PARTUUID=..." */
+
 /* What is remembered of the last bundle, in state_dir/state/os. */
 enum os_phase {
     OS_NONE,       /* not begun */
@@ -19,10 +21,10 @@ struct os_memory {
     enum os_phase phase;
     struct digest bundle;
     char version[LIM_NAME_BYTES];
-    char boot_id[40];      /* of the boot that installed it */
-    char slot[32];         /* that was booted then */
-    bool was_online;       /* the broker was reached before: the new system must reach it too */
-    uint64_t trial_starts; /* of core, in the new system without being confirmed */
+    char boot_id[40];         /* of the boot that installed it */
+    char slot[OS_SLOT_BYTES]; /* that was booted then */
+    bool was_online;          /* the broker was reached before: the new system must reach it too */
+    uint64_t trial_starts;    /* of core, in the new system without being confirmed */
     char why[200];
 };
 
@@ -64,6 +66,8 @@ char *os_memory_build(const struct os_memory *m); /* malloc'd */
 int os_memory_parse(struct buf json, struct os_memory *ret, struct err *err);
 /* "booted" of `rauc status --output-format=json`, into dst. Errors: INVALID. */
 int os_rauc_slot(struct buf json, char *dst, size_t size, struct err *err);
+/* What an updater that failed says of it: its own word for it, else its last line. Ends out's last lines. */
+const char *os_updater_complaint(char *out);
 /* The value of root= in a kernel command line, for updaters that do not tell: false when there is none. */
 bool os_cmdline_root(const char *cmdline, char *dst, size_t size);
 #endif

@@ -26,9 +26,10 @@ static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint
     return 0;
 }
 
-/* The whole specification. Strings go to arena; *ret_rootfs is the caller's. */
-static int make_spec(struct core *c, const struct want *w, const struct digest *manifest, struct arena *arena,
-                     int *ret_rootfs, struct spec *ret, struct err *err)
+/* The whole specification; start: of a new box, whose files for names are made. Strings go to arena; *ret_rootfs is the
+ * caller's. */
+static int make_spec(struct core *c, const struct want *w, const struct digest *manifest, bool start,
+                     struct arena *arena, int *ret_rootfs, struct spec *ret, struct err *err)
 {
     uint8_t AUTO_MEM *config = NULL;
     size_t config_len;
@@ -45,8 +46,8 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
                              .config = buf_of(config, config_len),
                              .rootfs_fd = rootfs,
                              .volumes_dir = arena_str(arena, volumes),
-                             .resolv_conf = names_resolv(c, w, arena),
-                             .hosts = names_hosts(c, w, arena),
+                             .resolv_conf = start ? names_resolv(c, w, arena) : NULL,
+                             .hosts = start ? names_hosts(c, w, arena) : NULL,
                              .cgroup_path = arena_str(arena, cgroup),
                              .hostname = w->name,
                              .caps = &c->caps};
@@ -117,17 +118,20 @@ static int join_network(struct core *c, const struct want *w, struct arena *aren
     return s->ns[SPEC_NS_NET].join ? 0 : err_set(err, ERR_NOMEM, "no memory for the network of %s", w->name);
 }
 
-/* A box whose program waits for its devices, or one that runs at once. *ret_gate: see box_start_held; -1: none. */
+/* A box whose program waits for its devices or for what its network says of names, or one that runs at once. *ret_gate: see
+ * box_start_held; -1: none. */
 static int start_gated(struct app *a, const struct want *w, const struct spec *spec, struct box_started *ret,
                        int *ret_gate, struct err *err)
 {
     struct core *c = a->core;
-    if (!w->n_devices)
+    if (!w->n_devices && w->net != NET_CNI)
         return box_start(&c->cgroups, spec, ret, err);
     int rc = box_start_held(&c->cgroups, spec, ret, ret_gate, err);
     if (rc < 0)
         return rc;
     rc = devices_start(a, ret, w, err);
+    if (rc == 0)
+        rc = names_of_network(a, &ret->id, err);
     if (rc < 0)
         take_down(c, ret);
     return rc;
@@ -140,7 +144,7 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
     int AUTO_FD rootfs = -1, AUTO_FD gate = -1, AUTO_FD net = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
-    int rc = make_spec(c, w, manifest, arena, &rootfs, spec, err);
+    int rc = make_spec(c, w, manifest, true, arena, &rootfs, spec, err);
     if (rc == 0)
         rc = join_network(c, w, arena, &net, spec, err);
     if (rc == 0)
@@ -170,7 +174,7 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t
     int AUTO_FD rootfs = -1, AUTO_FD pidfd = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     if (w) {
-        int rc = make_spec(c, w, &a->manifest, arena, &rootfs, spec, err);
+        int rc = make_spec(c, w, &a->manifest, false, arena, &rootfs, spec, err);
         if (rc < 0)
             return rc;
     } else { /* an app that is leaving has no word: then as root of the box, with its PATH */

@@ -246,6 +246,21 @@ static bool may_go_later(int result)
     return result == -EINVAL || result == -EBUSY;
 }
 
+/* A share of real-time comes out of the share of the group above, and a new group there has none. */
+static const char *short_of_budget(const struct cgroup_slot *slot, const struct cgroup_setting *s,
+                                   struct cgroup_list *l)
+{
+    static const char file[] = "../cpu.rt_runtime_us";
+    uint64_t above = cgroup_get_u64(slot->fd, file);
+
+    if (slot->mode != CGROUP_V1 || s->result != -EINVAL || !s->v1[0].file ||
+        strcmp(s->v1[0].file, file + 3) != 0 || above == CGROUP_UNSET)
+        return NULL;
+    return cgroup_list_text(l,
+                            "the group above has %llu us for all below it: raise its cpu.rt_runtime_us first",
+                            (unsigned long long)above);
+}
+
 void cgroup_list_apply(const struct cgroup *c, struct cgroup_list *l)
 {
     for (unsigned pass = 0; pass < 2; pass++)
@@ -262,6 +277,8 @@ void cgroup_list_apply(const struct cgroup *c, struct cgroup_list *l)
         const struct cgroup_slot *slot = cgroup_slot_of(c, s->ctl);
         if ((s->result == -ENODEV || s->result == -ENOENT) && !s->quiet && c->refused[s->ctl][0])
             s->why = cgroup_list_text(l, "%s", c->refused[s->ctl]);
+        if (slot && s->result < 0 && !s->why)
+            s->why = short_of_budget(slot, s, l);
         if (slot)
             read_setting(slot, s);
         else

@@ -4,8 +4,6 @@
 #include <psa/crypto.h>
 #include <stdio.h>
 
-#include "platform/sha256_cpu.h"
-
 static int psa_fail(struct err *err, psa_status_t s, const char *what)
 {
     enum err_kind kind = s == PSA_ERROR_INSUFFICIENT_MEMORY ? ERR_NOMEM
@@ -28,33 +26,15 @@ int crypto_random(void *dst, size_t len, struct err *err)
 }
 
 struct sha256 {
-    bool running, by_cpu;
-    psa_hash_operation_t op; /* unless by_cpu */
-    uint32_t state[8];
-    uint64_t total;
-    uint8_t rest[SHA256_BLOCK]; /* the last total % SHA256_BLOCK bytes */
+    psa_hash_operation_t op;
+    bool running;
 };
-
-/* Is there an instruction for it? Asked once. */
-static bool has_cpu(void)
-{
-    static int here = -1;
-
-    if (here < 0)
-        here = sha256_cpu_is_here();
-    return here;
-}
 
 struct sha256 *sha256_new(void)
 {
-    static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                      0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     struct sha256 *h = mem_need_zero(sizeof(*h));
-
     h->op = psa_hash_operation_init();
-    h->by_cpu = has_cpu();
-    memcpy(h->state, start, sizeof(start));
-    h->running = h->by_cpu || psa_hash_setup(&h->op, PSA_ALG_SHA_256) == PSA_SUCCESS;
+    h->running = psa_hash_setup(&h->op, PSA_ALG_SHA_256) == PSA_SUCCESS;
     return h;
 }
 
@@ -67,65 +47,22 @@ struct sha256 *sha256_free(struct sha256 *h)
     return NULL;
 }
 
-static void add_by_cpu(struct sha256 *h, struct buf bytes)
-{
-    size_t had = (size_t)(h->total % SHA256_BLOCK);
-
-    h->total += bytes.len;
-    if (had > 0 && bytes.len >= SHA256_BLOCK - had) {
-        memcpy(h->rest + had, bytes.p, SHA256_BLOCK - had);
-        sha256_cpu_blocks(h->state, h->rest, 1);
-        bytes.p += SHA256_BLOCK - had;
-        bytes.len -= SHA256_BLOCK - had;
-        had = 0;
-    }
-    if (had == 0) {
-        sha256_cpu_blocks(h->state, bytes.p, bytes.len / SHA256_BLOCK);
-        bytes.p += bytes.len - bytes.len % SHA256_BLOCK;
-        bytes.len %= SHA256_BLOCK;
-    }
-    if (bytes.len > 0)
-        memcpy(h->rest + had, bytes.p, bytes.len);
-}
-
-/* A one bit, zeros up to the end of a block, and in that the length in bits. */
-static void end_by_cpu(struct sha256 *h, uint8_t dst[SHA256_BYTES])
-{
-    uint64_t bits = h->total * 8;
-    uint8_t tail[SHA256_BLOCK + 8] = {0x80};
-    size_t zeros = (2 * SHA256_BLOCK - 9 - (size_t)(h->total % SHA256_BLOCK)) % SHA256_BLOCK;
-
-    for (unsigned i = 0; i < 8; i++)
-        tail[1 + zeros + i] = (uint8_t)(bits >> (56 - 8 * i));
-    add_by_cpu(h, buf_of(tail, 1 + zeros + 8));
-    for (unsigned i = 0; i < SHA256_BYTES; i++)
-        dst[i] = (uint8_t)(h->state[i / 4] >> (24 - 8 * (i % 4)));
-}
-
 int sha256_add(struct sha256 *h, struct buf bytes, struct err *err)
 {
     if (!h->running)
         return err_set(err, ERR_IO, "SHA-256 is not available");
-    if (bytes.len > 0 && h->by_cpu)
-        add_by_cpu(h, bytes);
-    if (bytes.len == 0 || h->by_cpu)
-        return 0;
-    psa_status_t s = psa_hash_update(&h->op, bytes.p, bytes.len);
+    psa_status_t s = bytes.len ? psa_hash_update(&h->op, bytes.p, bytes.len) : PSA_SUCCESS;
     return s == PSA_SUCCESS ? 0 : psa_fail(err, s, "SHA-256");
 }
 
 int sha256_end(struct sha256 *h, struct digest *ret, struct err *err)
 {
     struct digest d;
-    size_t len = sizeof(d.b);
+    size_t len;
     if (!h->running)
         return err_set(err, ERR_IO, "SHA-256 is not available");
     h->running = false;
-    psa_status_t s = PSA_SUCCESS;
-    if (h->by_cpu)
-        end_by_cpu(h, d.b);
-    else
-        s = psa_hash_finish(&h->op, d.b, sizeof(d.b), &len);
+    psa_status_t s = psa_hash_finish(&h->op, d.b, sizeof(d.b), &len);
     if (s != PSA_SUCCESS || len != sizeof(d.b))
         return psa_fail(err, s, "SHA-256");
     *ret = d;

@@ -60,6 +60,7 @@
 #define LIM_PORT_RANGE 256 /* ports of one range: each is an entry in a map of the kernel's */
 #define LIM_MOUNTS     16
 #define LIM_SOURCES    4
+#define LIM_PROFILES   64 /* compiled seccomp profiles in /run, some 10 KiB of memory each */
 #define LIM_NETDEVS    16 /* network devices of one container */
 #define LIM_DEVICES    8  /* of the host, of one app */
 #define LIM_GROUPS     6  /* one SUBSCRIBE holds 8 filters at AWS: own desired, cmd, 6 groups */

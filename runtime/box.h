@@ -57,6 +57,14 @@ int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err 
  * what CNI plugins were not told yet). Boxes of others are left alone. */
 int box_sweep(struct err *err);
 
+/* Is there a list of CNI plugins of that name, complete? Before a box is asked for. Errors: NOTFOUND, INVALID. */
+int box_cni_look(const char *name, struct err *err);
+/* resolv.conf as the network of this box wants it; NULL: it does not say. malloc'd, owner: caller. */
+char *box_dns(const struct box_id *b);
+/* Is the network of a running box still what was made? Asked of CNI plugins; blocks while they look, at most CNI_S each
+ * and no longer than the first that fails. IO, TIMEOUT, NOTFOUND with the plugin's words. */
+int box_net_check(const struct box_id *b, struct err *err);
+
 /* Run one more program inside: all its namespaces, its cgroup, the rest as its spec_process says. Returns its pid
  * (a child of the caller). stdio fds < 0: /dev/null. Errors: NOTFOUND, DENIED, IO. */
 struct box_exec {

@@ -38,32 +38,33 @@ static int read_json(int dir, const char *file, struct json_cur *ret, struct err
     return r < 0 ? err_wrap(err, "%s", file) : 0;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 /* The list of that name: the first in the order of file names. */
 static int find_list(const char *name, struct json_cur *ret, struct err *err)
 {
     char files[64][128];
-    int fd = open(LISTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct err broken = ERR_INIT;
+    AUTO_FD int fd = open(LISTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     unsigned n = fd < 0 ? 0 : fs_list(fd, ".conflist", &files[0][0], sizeof files[0], COUNT_OF(files));
-    const char *best = NULL;
 
+    qsort(files, n, sizeof files[0], by_name);
     for (unsigned i = 0; i < n; i++) {
-        struct json_cur doc = {.node = NULL};
+        struct json_cur doc;
         const char *its = "";
-        if (best && strcmp(files[i], best) > 0)
+        if (read_json(fd, files[i], &doc, &broken) < 0)
             continue;
-        if (read_json(fd, files[i], &doc, NULL) == 0 &&
-            json_get_str(&doc, "name", JSON_REQUIRED, 255, &its, NULL) > 0 && strcmp(its, name) == 0)
-            best = files[i];
+        if (json_get_str(&doc, "name", JSON_REQUIRED, 255, &its, &broken) > 0 && strcmp(its, name) == 0) {
+            *ret = doc;
+            return 0;
+        }
         (void)json_free(doc.node);
     }
-    n = best ? 0 : 1;
-    if (n == 0)
-        n = read_json(fd, best, ret, err) < 0 ? 2 : 0;
-    if (fd >= 0)
-        (void)close(fd);
-    return n == 1 ? err_set(err, ERR_NOTFOUND, "network \"%s\": no list of that name in " LISTS, name)
-           : n    ? -(int)err->kind
-                  : 0;
+    return err_set(err, ERR_NOTFOUND, "network \"%s\": no list of that name in " LISTS "%s%.100s", name,
+                   broken.kind ? "; " : "", broken.kind ? broken.msg : "");
 }
 
 static int find_plugin(const char *type, char dst[300], struct err *err)
@@ -300,6 +301,25 @@ static int add_all(struct call *c, int dir, pid_t pid, struct net_box *ret, stru
     return r;
 }
 
+int cni_look(const char *name, struct err *err)
+{
+    struct json_cur list, plugins;
+    char path[300];
+    const char *type = "";
+    int r = find_list(name, &list, err);
+
+    if (r < 0)
+        return r;
+    r = json_get_array(&list, "plugins", JSON_REQUIRED, 32, &plugins, err);
+    for (unsigned i = 0; r >= 0 && i < json_len(&plugins); i++) {
+        struct json_cur p = json_at(&plugins, i);
+        r = json_get_str(&p, "type", JSON_REQUIRED, 100, &type, err);
+        r = r < 0 ? r : find_plugin(type, path, err);
+    }
+    (void)json_free(list.node);
+    return r < 0 ? err_wrap(err, "network \"%s\"", name) : 0;
+}
+
 int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err)
 {
     AUTO_FD int dir = -1;
@@ -321,6 +341,16 @@ int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *er
     return r;
 }
 
+/* Who writes a list may ask not to be checked, and CHECK is younger than the oldest lists (section 1). */
+static bool wants_check(const struct call *c)
+{
+    bool off = false;
+
+    (void)json_get_bool(&c->list, "disableCheck", JSON_OPTIONAL, &off, NULL);
+    return !off && strncmp(c->version, "0.1.", 4) != 0 && strncmp(c->version, "0.2.", 4) != 0 &&
+           strncmp(c->version, "0.3.", 4) != 0;
+}
+
 /* DEL or CHECK from the record. */
 static int later(const char *command, const char *id, struct err *err)
 {
@@ -334,7 +364,7 @@ static int later(const char *command, const char *id, struct err *err)
     if (r == 0 && faccessat(dir, id, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
         return del ? 0 : err_set(err, ERR_NOTFOUND, "%s has no CNI network", id);
     if (r == 0 && (r = load(dir, id, &doc, &c, &pid, err)) == 0) {
-        r = run_list(&c, err);
+        r = del || wants_check(&c) ? run_list(&c, err) : 0;
         if (r == 0 && del)
             (void)unlinkat(dir, id, 0);
     }
@@ -351,6 +381,19 @@ int cni_del(const char *id, struct err *err)
 int cni_check(const char *id, struct err *err)
 {
     return later("CHECK", id, err);
+}
+
+char *cni_dns(const char *id)
+{
+    AUTO_FD int dir = -1;
+    struct json_cur doc = {.node = NULL}, result;
+    char *text = NULL;
+
+    if (open_records(&dir, NULL) == 0 && read_json(dir, id, &doc, NULL) == 0 &&
+        json_get_object(&doc, "result", JSON_REQUIRED, &result, NULL) > 0)
+        text = cni_dns_text(&result);
+    (void)json_free(doc.node);
+    return text;
 }
 
 void cni_sweep(void)

@@ -1,7 +1,12 @@
 /* match.c - see match.h. The expression becomes a list of steps; all ways through it are walked at once. */
 #include "runtime/match.h"
 
+#include <ctype.h>
 #include <string.h>
+
+#include "platform/mem.h"
+
+#define ENDLESS MATCH_STEPS /* "{2,}" */
 
 static struct match_step *emit(struct match *m, enum match_op op)
 {
@@ -25,6 +30,29 @@ static void allow(struct match_step *s, unsigned char c)
     s->set[c / 8] |= (uint8_t)(1U << c % 8);
 }
 
+/* Behind "[" within a set: ":digit:]". */
+static bool read_class(struct match *m, struct match_step *s)
+{
+    static const struct {
+        const char *name;
+        int (*has)(int);
+    } classes[] = {{"alnum", isalnum}, {"alpha", isalpha}, {"blank", isblank}, {"cntrl", iscntrl},
+                   {"digit", isdigit}, {"graph", isgraph}, {"lower", islower}, {"print", isprint},
+                   {"punct", ispunct}, {"space", isspace}, {"upper", isupper}, {"xdigit", isxdigit}};
+
+    for (size_t i = 0; i < COUNT_OF(classes); i++) {
+        size_t len = strlen(classes[i].name);
+        if (strncmp(m->at + 2, classes[i].name, len) != 0 || strncmp(m->at + 2 + len, ":]", 2) != 0)
+            continue;
+        for (int c = 0; c < 256; c++)
+            if (classes[i].has(c))
+                allow(s, (unsigned char)c);
+        m->at += 2 + len + 1;
+        return true;
+    }
+    return false;
+}
+
 /* Behind "[". */
 static bool read_set(struct match *m)
 {
@@ -34,7 +62,12 @@ static bool read_set(struct match *m)
 
     for (m->at = first; *m->at && (*m->at != ']' || m->at == first); m->at++) {
         unsigned char low = (unsigned char)*m->at, high = low;
-        if (low == '[' && strchr(":.=", m->at[1]))
+        if (low == '[' && m->at[1] == ':') {
+            if (!read_class(m, s))
+                return false;
+            continue;
+        }
+        if (low == '[' && m->at[1] && strchr(".=", m->at[1]))
             return false;
         if (m->at[1] == '-' && m->at[2] && m->at[2] != ']')
             high = (unsigned char)*(m->at += 2);
@@ -83,15 +116,73 @@ static void repeat(struct match *m, unsigned start, char how)
         emit(m, MATCH_JUMP)->a = (int16_t)(-len - 1);
 }
 
+static bool read_number(struct match *m, unsigned *ret)
+{
+    const char *first = m->at;
+
+    for (*ret = 0; isdigit((unsigned char)*m->at) && *ret < ENDLESS; m->at++)
+        *ret = *ret * 10 + (unsigned)(*m->at - '0');
+    return m->at > first && *ret < ENDLESS;
+}
+
+/* At "{": "{2}", "{2,}" or "{2,5}"; left at its "}". */
+static bool read_bounds(struct match *m, unsigned *low, unsigned *high)
+{
+    m->at++;
+    if (!read_number(m, low))
+        return false;
+    *high = *low;
+    if (*m->at == ',' && *++m->at == '}')
+        *high = ENDLESS;
+    else if (m->at[-1] == ',' && !read_number(m, high))
+        return false;
+    return *m->at == '}' && *low <= *high;
+}
+
+/* The fragment that begins at start, so often: copies of it, those that need not be there as "x?", the last without an end
+ * as "x*" or "x+". */
+static bool repeat_bounded(struct match *m, unsigned start, unsigned low, unsigned high)
+{
+    struct match_step body[MATCH_STEPS];
+    unsigned len = m->n - start, times = high == ENDLESS ? low + (low == 0) : high;
+
+    memcpy(body, &m->step[start], len * sizeof body[0]);
+    m->n = start;
+    for (unsigned i = 0; i < times; i++) {
+        unsigned at = m->n;
+        if (at + len >= MATCH_STEPS - 4)
+            return false;
+        memcpy(&m->step[at], body, len * sizeof body[0]);
+        m->n += len;
+        if (high == ENDLESS && i + 1 == times)
+            repeat(m, at, low == 0 ? '*' : '+');
+        else if (i >= low)
+            repeat(m, at, '?');
+    }
+    return true;
+}
+
+/* Behind a fragment: all that says how often. */
+static bool read_repeats(struct match *m, unsigned start)
+{
+    unsigned low, high;
+
+    for (; *m->at && strchr("*+?{", *m->at); m->at++) {
+        if (*m->at != '{')
+            repeat(m, start, *m->at);
+        else if (!read_bounds(m, &low, &high) || !repeat_bounded(m, start, low, high))
+            return false;
+        if (m->n >= MATCH_STEPS - 4)
+            return false;
+    }
+    return true;
+}
+
 static bool read_sequence(struct match *m)
 {
     while (*m->at && *m->at != '|' && *m->at != ')') {
         unsigned start = m->n;
-        if (!read_atom(m))
-            return false;
-        for (; *m->at && strchr("*+?", *m->at); m->at++)
-            repeat(m, start, *m->at);
-        if (m->n >= MATCH_STEPS - 4)
+        if (!read_atom(m) || m->n >= MATCH_STEPS - 4 || !read_repeats(m, start))
             return false;
     }
     return true;
@@ -120,11 +211,9 @@ int match_compile(struct match *m, const char *expression, struct err *err)
 {
     *m = (struct match){.at = expression};
     if (strlen(expression) > MATCH_STEPS || !read_ways(m) || *m->at)
-        return err_set(
-            err, ERR_INVALID,
-            "\"%.80s\": no extended regular expression (intervals and [:names:] are not known), wrong "
-            "at character %d, or too long",
-            expression, (int)(m->at - expression));
+        return err_set(err, ERR_INVALID,
+                       "\"%.80s\": no extended regular expression, wrong at character %d, or too long",
+                       expression, (int)(m->at - expression));
     (void)emit(m, MATCH_FOUND);
     return 0;
 }

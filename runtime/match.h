@@ -1,5 +1,5 @@
 /* match.h - does an extended regular expression match an id (delete --regex)? libc's takes 40 KB of a static program; this
- * takes a thirtieth, in time linear in the text. POSIX ERE without intervals {n,m}, back references, and [:names:]. Pure. */
+ * takes a twentieth, in time linear in the text. POSIX ERE in the C locale; no back references, no [.x.] and [=x=]. Pure. */
 #ifndef RUNTIME_MATCH_H
 #define RUNTIME_MATCH_H
 #include <stdbool.h>

@@ -1,4 +1,5 @@
 /* net_kinds.c - which kind of network a box has decides who makes it. See net.h. */
+#include "runtime/box.h"
 #include "runtime/cni.h"
 #include "runtime/net.h"
 
@@ -25,4 +26,19 @@ int net_sweep(struct err *err)
 {
     cni_sweep();
     return net_bridge_sweep(err);
+}
+
+int box_cni_look(const char *name, struct err *err)
+{
+    return cni_look(name, err);
+}
+
+char *box_dns(const struct box_id *b)
+{
+    return b->net == SPEC_NET_CNI ? cni_dns(b->id) : NULL;
+}
+
+int box_net_check(const struct box_id *b, struct err *err)
+{
+    return b->net == SPEC_NET_CNI ? cni_check(b->id, err) : 0;
 }

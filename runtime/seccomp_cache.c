@@ -12,6 +12,7 @@
 #include "platform/limits.h"
 #include "platform/sys.h"
 #include "runtime/ours.h"
+#include "runtime/seccomp_trim.h"
 #include "runtime/tool.h"
 
 #define PROGRAM      "limpet-seccomp"
@@ -103,8 +104,9 @@ static void keep(int dir, const char *name, struct buf text, const struct sock_f
     memcpy(bytes, &h, sizeof h);
     memcpy(bytes + sizeof h, code, code_bytes);
     memcpy(bytes + sizeof h + code_bytes, text.p, text.len);
-    (void)fs_write_atomic(dir, name, buf_of(bytes, all), 0600,
-                          NULL); /* without it the next start compiles again */
+    /* without it the next start compiles again */
+    if (fs_write_atomic(dir, name, buf_of(bytes, all), 0600, NULL) == 0)
+        seccomp_trim(dir);
 }
 
 /* ---- the program ---- */

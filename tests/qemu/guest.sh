@@ -161,6 +161,27 @@ run wrong
 check "unified: a file that is not there is refused by its path" grep -q "linux.resources.unified.pids.nothing" /tmp/out
 same "they leave nothing" "$(left)" "$CLEAN"
 
+# a network card: into a container whole, and back by the kernel
+ip addr add 192.0.2.7/24 dev eth0
+run card
+same "netDevices: a card of the host" "$(tr '\n' ' ' </tmp/out)" "192.0.2.7/24 lo wan0 "
+check "netDevices: the kernel gives it back, under the name that it had inside" until_ 10 eval '[ -e /sys/class/net/wan0 ]'
+check "netDevices: without its address" eval '! ip addr show dev wan0 | grep -q 192.0.2.7'
+ip link set dev wan0 name eth0 || bad "the card's name"
+same "they leave nothing" "$(left)" "$CLEAN"
+
+# a kernel that refuses: what it is, and what helps
+run user
+same "control: a user namespace" "$(cat /tmp/out)" "0 7000 99"
+WAS=$(cat /proc/sys/user/max_user_namespaces)
+echo 0 >/proc/sys/user/max_user_namespaces
+run user
+check "no user namespaces: told by the field, with the sysctl" grep -q 'linux.namespaces: user: switched off, sysctl user.max_user_namespaces is 0' /tmp/out
+timeout 100 /limpet/bin/unit_box hello_and_its_report >/tmp/unit.refused 2>&1
+[ $USERNS = degraded ] || check "no user namespaces: the agent's boxes go without, and say why" grep -q '^ *userns degraded.*user.max_user_namespaces is 0' /tmp/unit.refused
+echo "$WAS" >/proc/sys/user/max_user_namespaces
+same "they leave nothing" "$(left)" "$CLEAN"
+
 N=0
 while [ $N -lt 50 ]; do
 	run true || { bad "life $N" "$(cat /tmp/out)"; break; }

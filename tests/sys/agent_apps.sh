@@ -7,37 +7,26 @@ lib_begin agent_apps
 DEV=apps-$$
 init_fleet $DEV
 make_images
-jq 'del(.mqtt)' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"
+no_broker
 fleetctl publish "dir:$T/img:1" --name web --version 1 >>"$T/log/publish"
 fleetctl publish "dir:$T/img:2" --name web --version 2 >>"$T/log/publish"
 start_agent $DEV
-ctl() { agentctl $DEV "$@"; }
-field() { { ctl status -o json 2>/dev/null || true; } | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 inside() { ctl exec "$1" -- sh -c "$2"; }
 is phase pending && field link | grep -q 'no broker' && ok "a device without a broker says so" || fail "phase $(field phase), link $(field link)"
 
-REL1=$FLEETCTL_DIR/releases/web/1.json REL2=$FLEETCTL_DIR/releases/web/2.json
-release() { echo "{\"name\":\"web\",\"counter\":$1,\"digest\":\"sha256:$(sha256sum "$2" | cut -d' ' -f1)\",\"size\":$(stat -c %s "$2")}"; }
+REL1=$FLEETCTL_DIR/releases/web/1.json
 # fleetctl keeps the very envelope that lies in the layout: check that assumption
 [ -e "$T/img/blobs/sha256/$(sha256sum "$REL1" | cut -d' ' -f1)" ] || die "the release is not in the layout"
-manifest() { # REV APPS
-	cat <<-END | "$SOURCE/tests/tool/forge.py" desired "$FLEETCTL_DIR/keys/fleet-1.key" >"$T/desired-$1"
-		{"schema":"limpet.desired/1","fleet":"demo","target":{"device":"$DEV"},"rev":$1,"issued":$(date +%s),"expires":$(($(date +%s) + 3600)),
-		 "apps":[$2],"update":{"probation_ms":200}}
-	END
-	echo "$T/desired-$1"
-}
 SRC="\"sources\":[\"dir:$T/img\"]"
 REST="\"restart\":{\"policy\":\"always\",\"delay_ms\":100,\"max_delay_ms\":200}"
-app() { echo "{\"name\":\"$1\",\"release\":$(release "${3:-1}" "${4:-$REL1}"),$SRC,$REST,\"stop\":{\"grace_ms\":1500}$2}"; }
+app() { echo "{\"name\":\"$1\",\"release\":$(release web "${3:-1}"),$SRC,$REST,\"stop\":{\"grace_ms\":1500}$2}"; }
 
 # --- three apps: one with every limit, one with less isolation as control, one on the bridge
 PORT=$(free_port)
 APPS="$(app tight ',"memory":{"max_bytes":16777216,"enforce":"required"},"cpu":{"percent":50,"enforce":"required"},"pids":{"max":20,"enforce":"required"},"userns":"required","seccomp":"required","user":"1000:1000","env":{"SITE":"turin","BEAT":"0.2"},"mounts":[{"type":"tmpfs","target":"/scratch","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/data"}],"health":{"exec":["/bin/true"],"interval_ms":300}'),
 $(app loose ',"capabilities":["CHOWN"],"network":{"mode":"host"}'),
 $(app net ",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":$PORT,\"container\":8080}]},\"health\":{\"tcp\":{\"port\":8080},\"interval_ms\":300,\"start_grace_ms\":3000},\"args\":[\"/bin/httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/srv\"]")"
-ctl apply "$(manifest 1 "$APPS")" | grep -q accepted && ok "agentctl apply takes a signed file" || die "apply"
+ctl apply "$(desired 1 "$APPS")" | grep -q accepted && ok "agentctl apply takes a signed file" || die "apply"
 lib_until 40 is phase converged && ok "images from the folder, no network: converged" || die "phase $(field phase): $(field err.msg); $(ctl events -n 5)"
 for f in memory cpu pids userns seccomp; do
 	[ "$(field apps.tight.enforce.$f.state)" = enforced ] && ok "tight: $f is enforced ($(field apps.tight.enforce.$f.value))" || fail "tight: $f is $(field apps.tight.enforce.$f)"
@@ -92,8 +81,8 @@ END
 
 # --- the next version: the volume stays, only what changed starts anew
 NET=$(field apps.net.pid)
-APPS2=${APPS/"$(release 1 "$REL1")"/"$(release 2 "$REL2")"}
-F2=$(manifest 2 "$APPS2")
+APPS2=${APPS/"$(release web 1)"/"$(release web 2)"}
+F2=$(desired 2 "$APPS2")
 "$BUILD/bin/agentctl" --config "$FLEETCTL_DIR/devices/$DEV/agentd.json" diff "$F2" >"$T/diff" && fail "diff says there is no difference"
 grep -q '~ apps\[tight\].release.counter: 1 -> 2' "$T/diff" && ok "diff: $(grep -c . "$T/diff") fields" || fail "diff: $(cat "$T/diff")"
 ctl plan "$F2" | grep -q 'fetch tight' && ok "plan of a file: $(ctl plan "$F2" | head -1)" || fail "plan: $(ctl plan "$F2")"
@@ -111,15 +100,15 @@ ctl history | grep -q converged && ok "history" || fail "history: $(ctl history)
 ctl why tight | grep -q . && ok "why" || fail "why"
 
 # --- crashes and OOM, told and bounded; the neighbours do not notice
-APPS3="$(app crash ',"args":["/bin/sh","-c","exit 3"]' 2 "$REL2"),$(app hog ',"memory":{"max_bytes":8388608,"enforce":"required"},"args":["/bin/sh","-c","x=a; while :; do x=$x$x; done"]' 2 "$REL2"),$(app calm '' 2 "$REL2")"
-ctl apply "$(manifest 3 "$APPS3")" >/dev/null
+APPS3="$(app crash ',"args":["/bin/sh","-c","exit 3"]' 2),$(app hog ',"memory":{"max_bytes":8388608,"enforce":"required"},"args":["/bin/sh","-c","x=a; while :; do x=$x$x; done"]' 2),$(app calm '' 2)"
+ctl apply "$(desired 3 "$APPS3")" >/dev/null
 lib_until 30 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 40 | grep -q 'oom .*hog'" && ok "OOM is told: $(ctl events -n 40 | grep 'oom .*hog' | tail -1 | cut -c22-)" || fail "no OOM: $(ctl events -n 9)"
 ctl events -n 40 | grep -q 'hog: ended by signal 9' && fail "the OOM of a whole app is told as a signal" || ok "and as out of memory, not as signal 9"
 lib_until 30 is phase rolled-back && ok "rolled back: $(field err.msg | cut -c1-90)" || fail "phase $(field phase): $(field err.msg)"
 lib_until 20 bash -c "[ -n \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' ps -o json | jq -r '.tight.pid // empty')\" ]" && ok "the last good set runs again" || fail "it does not"
 
 # --- the list is emptied: everything stops, nothing is left
-ctl apply "$(manifest 4 "")" >/dev/null
+ctl apply "$(desired 4 "")" >/dev/null
 lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev, .phase, (.apps | length)' | tr '\n' ' ')\" = '4 converged 0 ' ]" && ok "an empty list stops all" || fail "rev $(field rev) $(field phase) $(field apps)"
 curl -fsS -m 1 "http://127.0.0.1:$PORT/" >/dev/null 2>&1 && fail "the port answers still" || ok "its port is closed"
 WIDE=$(for v in status ps history "events -n 50" plan "why tight"; do

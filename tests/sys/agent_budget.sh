@@ -8,8 +8,6 @@ DEV=budget-$$
 init_fleet $DEV
 start_broker
 start_registry
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 says() { case $(field err.msg) in *$1*) true ;; *) false ;; esac; }
 
 # --- an image whose one layer hardly compresses

@@ -42,28 +42,16 @@ done
 
 init_fleet $DEV
 make_images
-jq 'del(.mqtt)' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"
+no_broker
 fleetctl publish "dir:$T/img:1" --name web --version 1 >>"$T/log/publish"
 start_agent $DEV
-ctl() { agentctl $DEV "$@"; }
-field() { { ctl status -o json 2>/dev/null || true; } | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 inside() { ctl exec "$1" -- sh -c "$2"; }
 first() { inside "$1" "dd if=$2 bs=1 count=1 2>/dev/null"; } # APP PATH: first byte
 shows() { [ "$(first "$1" "$2" 2>/dev/null)" = "$3" ]; }
 reads() { [ -n "$(first "$1" "$2" 2>/dev/null)" ]; }
 gone() { ! inside "$1" "[ -e $2 ]" 2>/dev/null; }
-REL=$FLEETCTL_DIR/releases/web/1.json
-RELEASE="{\"name\":\"web\",\"counter\":1,\"digest\":\"sha256:$(sha256sum "$REL" | cut -d' ' -f1)\",\"size\":$(stat -c %s "$REL")}"
-manifest() { # REV APPS
-	"$SOURCE/tests/tool/forge.py" desired "$FLEETCTL_DIR/keys/fleet-1.key" >"$T/desired-$1" <<-END
-		{"schema":"limpet.desired/1","fleet":"demo","target":{"device":"$DEV"},"rev":$1,"issued":$(date +%s),"expires":$(($(date +%s) + 3600)),
-		 "apps":[$2],"update":{"probation_ms":200}}
-	END
-	echo "$T/desired-$1"
-}
 app() { # NAME MORE
-	echo "{\"name\":\"$1\",\"release\":$RELEASE,\"sources\":[\"dir:$T/img\"],\"env\":{\"BEAT\":\"0.2\"},\"stop\":{\"grace_ms\":1500},\"restart\":{\"policy\":\"always\",\"delay_ms\":100,\"max_delay_ms\":200}$2}"
+	echo "{\"name\":\"$1\",\"release\":$(release web 1),\"sources\":[\"dir:$T/img\"],\"env\":{\"BEAT\":\"0.2\"},\"stop\":{\"grace_ms\":1500},\"restart\":{\"policy\":\"always\",\"delay_ms\":100,\"max_delay_ms\":200}$2}"
 }
 BYPATH="{\"by-path\":\"/devices/virtual/block/loop$A\"}"
 MAJOR="{\"major\":7,\"minor\":$B}"
@@ -76,7 +64,7 @@ $(app plain ",\"userns\":\"off\",\"devices\":[$(device "$BYPATH" /dev/main),$(de
 $(app stop ",\"devices\":[$(device "$BYPATH" /dev/main ',"required":true,"on_remove":"stop"')]"),
 $(app again ",\"devices\":[$(device "$BYPATH" /dev/main ',"on_remove":"restart"')]"),
 $(app none '')"
-ctl apply "$(manifest 1 "$APPS")" | grep -q accepted || die "apply: $(ctl apply "$T/desired-1")"
+ctl apply "$(desired 1 "$APPS")" | grep -q accepted || die "apply: $(ctl apply "$T/desired-1")"
 lib_until 40 is apps.keep.state running || die "not running: $(field err.msg); $(ctl events -n 5)"
 lib_until 10 is apps.held.state waiting && ok "an app waits for the device that it requires" || fail "held: $(field apps.held)"
 is 'apps.held.devices[0].state' absent && ok "and the report says for which" || fail "$(field apps.held.devices)"

@@ -16,8 +16,6 @@ fleetctl publish "$REG/demo/web:2" >>"$T/log/publish"
 start_agent $DEV
 F=limpet1/demo
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 retained() { mqtt_sub operator -t "$F/d/$DEV/$1" -C 1 -W 5; }
 link_pid() { pgrep -f "^agentd: link" -P "$(pgrep -P "${LIB_AGENT_PIDS[$DEV]}" -f '^agentd: core')"; }
 lib_until 10 is link online || die "not online"

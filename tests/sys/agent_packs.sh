@@ -8,10 +8,7 @@ DEV=packs-$$
 init_fleet $DEV
 start_broker
 start_registry
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 says() { case $(field err.msg) in *$1*) true ;; *) false ;; esac; }
-converged() { is rev "$1" && is phase converged; }
 REPO=$REG/demo/web
 
 # --- six versions: a program that changes a little, one that moves, many small files, one large one of data that do not compress

@@ -15,9 +15,6 @@ PROXY_PORT=$(free_port)
 STATS=$T/stats
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
 pid() { agentctl $DEV ps -o json 2>/dev/null | jq -r ".$1.pid // empty"; }
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
-converged() { is rev "$1" && is phase converged; }
 manifest() { # FILE RELEASE MEMORY
 	cat >"$1" <<-END
 		{"apps": [{"name": "web", "release": "$2", "memory": {"max_bytes": $3}, "restart": {"policy": "always", "delay_ms": 100},

@@ -38,8 +38,6 @@ agent_image() { # VERSION COMMAND...: publishes agent:VERSION; the command may s
 	fleetctl publish "$REG/demo/agent:$v" --version "$v" ${FROM:+--from "$FROM"} >>"$T/log/publish" 2>&1 || die "publish: $(tail -n 3 "$T/log/publish")"
 }
 script() { rm "$LIBEXEC/agentd-$1"; printf '#!/bin/sh\n%s\n' "$2" >"$LIBEXEC/agentd-$1"; chmod 0755 "$LIBEXEC/agentd-$1"; }
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 pid() { agentctl $DEV ps -o json 2>/dev/null | jq -r '.web.pid // empty'; }
 said() { agentctl $DEV events -n 200 | grep -q "$1"; }
 # Its file: it runs from a detached mount of that (runtime/ours.h), where exe has no path.

@@ -18,8 +18,6 @@ lib_run web python3 -m http.server --bind 127.0.0.1 --directory "$T" "$WEB"
 lib_until 10 grep -q ready "$T/log/coap" || die "coap-files does not start"
 lib_until 10 port_open "$WEB" || die "the web server does not start"
 start_agent $DEV
-field() { { agentctl $DEV status -o json 2>/dev/null || true; } | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 
 manifest() { # REV RELEASE-VERSION SOURCE
 	local rel=$FLEETCTL_DIR/releases/web/$2.json

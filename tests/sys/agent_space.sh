@@ -15,10 +15,7 @@ start_registry
 make_images
 push_images
 for v in 1 2; do fleetctl publish "$REG/demo/web:$v" --version $v >>"$T/log/publish"; done
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 pid() { agentctl $DEV ps -o json 2>/dev/null | jq -r ".web.pid // empty"; }
-converged() { is rev "$1" && is phase converged; }
 disk() { # MIB INODES
 	rm -f "$T/disk"
 	truncate -s "$1M" "$T/disk"

@@ -9,7 +9,7 @@ lib_begin agent_userns
 DEV=user-$$
 init_fleet $DEV
 make_images
-jq 'del(.mqtt)' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"
+no_broker
 fleetctl publish "dir:$T/img:1" --name web --version 1 >>"$T/log/publish" 2>&1
 # ramfs shifts no ids, as UBIFS, JFFS2 and kernels before 5.12 do not
 mkdir -p "$T/$DEV/state/volumes/odd/data"
@@ -23,24 +23,12 @@ end() {
 	lib_end
 }
 trap end EXIT
-ctl() { agentctl $DEV "$@"; }
-field() { { ctl status -o json 2>/dev/null || true; } | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
-REL=$FLEETCTL_DIR/releases/web/1.json
-RELEASE="{\"name\":\"web\",\"counter\":1,\"digest\":\"sha256:$(sha256sum "$REL" | cut -d' ' -f1)\",\"size\":$(stat -c %s "$REL")}"
-manifest() { # REV APPS
-	"$SOURCE/tests/tool/forge.py" desired "$FLEETCTL_DIR/keys/fleet-1.key" >"$T/desired-$1" <<-END
-		{"schema":"limpet.desired/1","fleet":"demo","target":{"device":"$DEV"},"rev":$1,"issued":$(date +%s),"expires":$(($(date +%s) + 3600)),
-		 "apps":[$2],"update":{"probation_ms":200}}
-	END
-	echo "$T/desired-$1"
-}
-app() { echo "{\"name\":\"$1\",\"release\":$RELEASE,\"sources\":[\"dir:$T/img\"],\"env\":{\"BEAT\":\"0.2\"},\"stop\":{\"grace_ms\":1500}$2}"; }
+app() { echo "{\"name\":\"$1\",\"release\":$(release web 1),\"sources\":[\"dir:$T/img\"],\"env\":{\"BEAT\":\"0.2\"},\"stop\":{\"grace_ms\":1500}$2}"; }
 VOLUME=',"mounts":[{"type":"volume","name":"data","target":"/data"}]'
 uid_of() { awk '/^Uid:/{print $2}' "/proc/$(field "apps.$1.pid")/status"; }
 
 start_agent $DEV
-ctl apply "$(manifest 1 "$(app plain "$VOLUME"),$(app odd "$VOLUME"),$(app off "$VOLUME,\"userns\":\"off\"")")" | grep -q accepted || die "apply"
+ctl apply "$(desired 1 "$(app plain "$VOLUME"),$(app odd "$VOLUME"),$(app off "$VOLUME,\"userns\":\"off\"")")" | grep -q accepted || die "apply"
 lib_until 40 is phase converged || die "phase $(field phase): $(field err.msg)"
 is apps.plain.enforce.userns.state enforced && is apps.plain.enforce.userns.why null && ok "on by default" || fail "$(field apps.plain.enforce.userns)"
 [ "$(uid_of plain)" -gt 100000 ] && ok "host uid $(uid_of plain)" || fail "host uid $(uid_of plain)"
@@ -57,6 +45,6 @@ unset LIMPET_SYS_DENY
 lib_until 20 is apps.plain.enforce.userns.state degraded && ok "a kernel without id-mapped mounts: degraded" || fail "$(field apps.plain.enforce.userns)"
 [ -n "$(field apps.plain.enforce.userns.why)" ] && ok "with why: $(field apps.plain.enforce.userns.why)" || fail "no why"
 is apps.plain.state running && [ "$(uid_of plain)" = 0 ] && ok "the app runs without" || fail "$(field apps.plain)"
-ctl apply "$(manifest 2 "$(app plain ',"userns":"required"')")" >"$T/log/required" 2>&1 || true
+ctl apply "$(desired 2 "$(app plain ',"userns":"required"')")" >"$T/log/required" 2>&1 || true
 refused() { is phase rejected || grep -qi userns "$T/log/required"; }
 lib_until 10 refused && ok "required there is refused: $(head -n 1 "$T/log/required")" || fail "phase $(field phase): $(cat "$T/log/required")"

@@ -211,6 +211,49 @@ mqtt_pub() {
 	mosquitto_pub -V 5 -I "$cn-" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
 }
 
+# --- networks ----------------------------------------------------------------------------------------------------
+
+# After `exec unshare -n -m --propagation private`: loopback is up, and /sys shows this network's devices and the same cgroups as before.
+lib_own_host() {
+	ip link set lo up
+	mount --rbind /sys/fs/cgroup /mnt && mount -t sysfs sysfs /sys && mount --rbind /mnt /sys/fs/cgroup && umount -l /mnt
+}
+
+# $T/server.py PORT [udp] says from whom it was asked. $T/ask.py HOST PORT [udp|send] tries each address of HOST and prints the answer; send: as a
+# web browser would.
+lib_talkers() {
+	cat >"$T/server.py" <<-'END'
+		import socket, sys
+		fam = socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET
+		udp = len(sys.argv) > 2
+		s = socket.socket(fam, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+		if fam == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+		s.bind(("", int(sys.argv[1])))
+		if not udp: s.listen(16)
+		while True:
+		    if udp:
+		        d, a = s.recvfrom(100); s.sendto(b"from " + a[0].encode(), a)
+		    else:
+		        c, a = s.accept(); c.sendall(b"from " + a[0].encode()); c.close()
+	END
+	cat >"$T/ask.py" <<-'END'
+		import socket, sys
+		how = sys.argv[3] if len(sys.argv) > 3 else ""
+		t = socket.SOCK_DGRAM if how == "udp" else socket.SOCK_STREAM
+		for fam, kind, proto, _, a in socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), 0, t):
+		    s = socket.socket(fam, t); s.settimeout(1)
+		    try:
+		        s.connect(a)
+		        if how: s.send(b"GET / HTTP/1.0\r\n\r\n")
+		        d = s.recv(1000).decode()
+		        print(d)
+		        sys.exit(0 if d else 1)
+		    except OSError as e: print(e)
+		sys.exit(1)
+	END
+}
+
 # --- images ------------------------------------------------------------------------------------------------------
 
 # A root file system with a static busybox; every applet is a link.
@@ -313,3 +356,29 @@ power_off() {
 
 # Folders of an agent's cgroups, in every hierarchy, deepest first.
 lib_agent_cgroups() { find /sys/fs/cgroup -depth -type d -path "*limpet*$1*" 2>/dev/null; }
+
+# --- what is asked of the agent of $DEV ----------------------------------------------------------------------------
+
+ctl() { agentctl "$DEV" "$@"; }
+field() { { ctl status -o json 2>/dev/null || true; } | jq -r ".$1"; } # PATH in its state
+is() { [ "$(field "$1")" = "$2" ]; }
+converged() { is rev "$1" && is phase converged; }
+
+# Its settings without a broker: manifests come by ctl apply alone. Before it is started.
+no_broker() {
+	local f=$FLEETCTL_DIR/devices/$DEV/agentd.json
+	jq 'del(.mqtt)' "$f" >"$T/agentd.json" && cp "$T/agentd.json" "$f"
+}
+# release NAME VERSION [COUNTER]: a release that fleetctl published, as a manifest names it.
+release() {
+	local f=$FLEETCTL_DIR/releases/$1/$2.json
+	echo "{\"name\":\"$1\",\"counter\":${3:-$2},\"digest\":\"sha256:$(sha256sum "$f" | cut -d' ' -f1)\",\"size\":$(stat -c %s "$f")}"
+}
+# desired REV APPS [MORE]: a manifest for $DEV, signed without fleetctl; prints its file.
+desired() {
+	"$SOURCE/tests/tool/forge.py" desired "$FLEETCTL_DIR/keys/fleet-1.key" >"$T/desired-$1" <<-END
+		{"schema":"limpet.desired/1","fleet":"demo","target":{"device":"$DEV"},"rev":$1,"issued":$(date +%s),"expires":$(($(date +%s) + 3600)),
+		 "apps":[$2],${3:-\"update\":{\"probation_ms\":200\}}}
+	END
+	echo "$T/desired-$1"
+}

@@ -93,8 +93,6 @@ push_images
 fleetctl publish "$REG/demo/web:1" --version 1 >>"$T/log/publish"
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
 jq --arg r "$R/reboot" '.os_updater = "rauc" | .reboot_command = [$r] | .os_confirm_s = 8' "$AGENTD" >"$T/agentd.json" && cp "$T/agentd.json" "$AGENTD"
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 reboots() { [ "$(wc -l <"$R/reboots" 2>/dev/null || echo 0)" -ge "$1" ]; }
 said() { agentctl $DEV events -n 60 | grep -q "$1"; }
 apply() { # OS

@@ -19,8 +19,6 @@ start_broker
 start_registry
 make_images
 push_images
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 told() { grep -qE "^[0-9]+ $1( |\$)" "$W/points"; }
 manifest() { # FILE RELEASE MEMORY
 	cat >"$1" <<-END

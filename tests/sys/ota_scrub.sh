@@ -14,11 +14,8 @@ AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
 STATE=$T/$DEV/state
 STORE=$STATE/store
 jq '.scrub = {"interval_s": 1, "bytes": 1073741824}' "$AGENTD" >"$T/agentd.json" && cp "$T/agentd.json" "$AGENTD"
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 at_least() { [ "$(field "$1")" -ge "$2" ]; }
 pid() { agentctl $DEV ps -o json 2>/dev/null | jq -r ".web.pid // empty"; }
-converged() { is rev "$1" && is phase converged; }
 objects() { find "$STORE/objects" -type f -printf '%P %i\n' | sort; }
 flip() { printf x | dd of="$1" bs=1 seek=20 conv=notrunc status=none; }
 whole() { "$SOURCE/tests/tool/hash_store.sh" "$STORE"; }

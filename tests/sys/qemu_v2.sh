@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real kernels in QEMU (emulated, never KVM): cgroup v2 alone, v1 alone, no memory controller, and an old kernel (5.10, when the
-# package mirror has it). In each: unit tests that ask the kernel, the OCI command line, and the whole agent with a signed manifest
+# package mirror has it); and a root that stays in memory (tests/qemu/memory.sh). In each but the last: unit tests that ask the kernel, the OCI command line, and the whole agent with a signed manifest
 # from a file and images from a folder. What runs inside is tests/qemu/guest.sh; here its verdicts are counted.
 #   MODES="v2 v1" tests/sys/qemu_v2.sh        only these
 . "${SOURCE:?}/tests/sys/lib.sh"
@@ -37,10 +37,10 @@ fleet() { # signed documents, made with a real fleet
 	done
 }
 
-put() { # PROGRAM... with the libraries that they need
-	local lib
+put() { # FOLDER PROGRAM...: the libraries that they need
+	local lib to=$1; shift
 	for lib in $(ldd "$@" 2>/dev/null | grep -oE '/[^ :]+ \(' | cut -d' ' -f1 | sort -u); do
-		[ -e "$R$lib" ] || install -D -m 0755 "$lib" "$R$lib"
+		[ -e "$to$lib" ] || install -D -m 0755 "$lib" "$to$lib"
 	done
 }
 
@@ -52,7 +52,7 @@ make_root() {
 	for p in limpet agentd agentd-core agentd-fetch agentd-untar agentd-unpack agentd-link agentctl unit_{sys,cgroup,platform,ops_filter,box}; do
 		strip -g -o "$R/limpet/bin/$p" "$BUILD/bin/$p"
 	done
-	put "$R"/limpet/bin/* "$(command -v nft)"
+	put "$R" "$R"/limpet/bin/* "$(command -v nft)"
 	install -m 0755 "$(command -v nft)" "$R/usr/sbin/nft"
 	install -m 0755 "$SOURCE/tests/qemu/guest.sh" "$R/bin/guest"
 	printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n' >"$R/etc/passwd"
@@ -62,10 +62,12 @@ make_root() {
 	cp "$T"/desired-[12].json "$R/etc/limpet/"
 	cp -a "$T/layout" "$R/layout"
 	image_root "$R/bundle/rootfs"
+	for a in ip sed; do ln -s busybox "$R/bundle/rootfs/bin/$a"; done
 	bundles
 	mkfs.ext4 -q -F -b 4096 -O verity -d "$R" "$T/root.img" 192M >"$T/log/mkfs" 2>&1 || die "mkfs: $(cat "$T/log/mkfs")"
 }
 
+USERNS='.linux.namespaces += [{"type": "user"}] | .linux.uidMappings = [{"containerID": 0, "hostID": 7000, "size": 99}] | .linux.gidMappings = .linux.uidMappings'
 # Each a config.json: NAME, arguments, resources, and more for jq. 4242 stands for the major number of the disk.
 bundle() {
 	jq --argjson a "$2" --argjson r "$3" ".process.args=\$a | .process.terminal=false | .linux.resources=\$r${4:+ | $4}" \
@@ -94,6 +96,8 @@ bundles() {
 		"blockIO": {"throttleReadBpsDevice": [{"major": 4242, "minor": 0, "rate": 1048576}]}}'
 	bundle unified '["sleep","77"]' '{"unified": {"memory.high": "20971520", "pids.max": "9"}}'
 	bundle wrong '["sleep","77"]' '{"unified": {"pids.nothing": "9"}}'
+	bundle card '["sh","-c","ip addr show dev wan0 | sed -n \"s/.*inet \\([^ ]*\\).*/\\1/p\"; ls /sys/class/net"]' '{}' '.linux.netDevices = {"eth0": {"name": "wan0"}}'
+	bundle user '["sh","-c","read a b c </proc/self/uid_map; echo $a $b $c"]' '{}' "$USERNS"
 	bundle cpu '["sleep","77"]' '{"cpu": {"quota": 50000, "period": 200000, "shares": 1000}, "memory": {"limit": 16777216}, "pids": {"limit": 16}}'
 }
 
@@ -103,7 +107,7 @@ make_initramfs() { # TREE NAME
 	version=$(ls "$tree/lib/modules")
 	mkdir -p "$i"/{bin,dev,proc,new}
 	depmod -b "$tree" "$version"
-	for m in virtio_pci virtio_blk veth bridge nft_chain_nat nft_nat nft_masq nft_fib_ipv4 nft_ct; do
+	for m in virtio_pci virtio_blk virtio_net veth bridge nft_chain_nat nft_nat nft_masq nft_fib_ipv4 nft_ct; do
 		modprobe -S "$version" -d "$tree" --show-depends $m 2>/dev/null | awk '$1 == "insmod" {print $2}'
 	done | awk '!seen[$0]++' >"$T/modules"
 	while read -r m; do
@@ -123,10 +127,26 @@ make_initramfs() { # TREE NAME
 	(cd "$i" && find . | cpio -o -H newc --quiet | gzip -1) >"$T/initramfs-$2.gz"
 }
 
+# Another one that is the whole system, and stays its root.
+make_memory() {
+	local i=$T/initramfs-memory
+	mkdir -p "$i"/{bin,bundle}
+	cp "$(command -v busybox)" "$i/bin/busybox"
+	strip -g -o "$i/bin/limpet" "$BUILD/bin/limpet"
+	put "$i" "$i/bin/limpet"
+	install -m 0755 "$SOURCE/tests/qemu/memory.sh" "$i/memory"
+	image_root "$i/bundle/rootfs"
+	local see='["sh","-c","l() { ls $1 | tr \"\\n\" \" \"; echo; }; l /; l /../..; l /proc/1/root/; grep -c \" /host \" /proc/self/mountinfo; grep -c \" /proc \" /proc/self/mountinfo; (: >/x) 2>/dev/null || echo refused"]'
+	R=$i bundle see "$see" '{}' '.root.readonly = true'
+	R=$i bundle user '["sh","-c","read a b c </proc/self/uid_map; echo $a $b $c; ls /"]' '{}' "$USERNS"
+	R=$i bundle sleep '["sleep","77"]' '{}'
+	(cd "$i" && find . | cpio -o -H newc --quiet | gzip -1) >"$T/initramfs-memory.gz"
+}
+
 boot() { # MODE KERNEL-LINE TREE NAME, in the background
 	TMPDIR=$T lib_run "qemu-$1" timeout -k 5 "$BOOT_S" qemu-system-x86_64 -M q35 -accel tcg -cpu max -m 256 -smp 1 -nographic -no-reboot \
 		-nodefaults -serial stdio -kernel "$3"/boot/vmlinuz-* -initrd "$T/initramfs-$4.gz" \
-		-drive "file=$T/root.img,format=raw,if=virtio,snapshot=on" -append "console=ttyS0 panic=-1 quiet $2 limpet.mode=$1" </dev/null
+		-drive "file=$T/root.img,format=raw,if=virtio,snapshot=on" -device virtio-net-pci -append "console=ttyS0 panic=-1 quiet $2 limpet.mode=$1" </dev/null
 	PID_OF[$1]=$LIB_PID
 }
 
@@ -140,7 +160,7 @@ verdict() { # MODE: its log counts
 	good=$(grep -ac '^@@ ok' "$log" || true)
 	if grep -aq "^@@ end $1" "$log"; then ok "$1: came to its end$(sed -n 's/^@@ end [a-z0-9]*//p' "$log"), $good good verdicts"
 	else fail "$1: did not come to its end: $(tail -n 15 "$log")"; fi
-	[ "$good" -ge 25 ] || fail "$1: only $good verdicts"
+	[ "$good" -ge "${LEAST[$1]:-25}" ] || fail "$1: only $good verdicts"
 }
 
 OWN=$(kernel_get "" "$CACHE/kernel-own")
@@ -149,10 +169,11 @@ OLD=$(kernel_get bullseye "$CACHE/kernel-bullseye")
 fleet
 make_root
 make_initramfs "$OWN" own
+make_memory
 [ -z "$OLD" ] || make_initramfs "$OLD" old
 
-declare -A PID_OF=()
-MODES=${MODES:-v2 v1 nomem old}
+declare -A PID_OF=() LEAST=([memory]=12)
+MODES=${MODES:-v2 v1 nomem memory old}
 [ -n "$OLD" ] || { MODES=${MODES/old/}; lib_say "note: no 5.10 kernel to be had here, its boot is left out"; }
 line_of() {
 	case $1 in
@@ -160,11 +181,16 @@ line_of() {
 	v1) echo "" ;;
 	nomem) echo "cgroup_no_v1=all cgroup_disable=memory psi=0" ;;
 	old) echo "cgroup_no_v1=all" ;;
+	memory) echo "rdinit=/memory" ;;
 	esac
 }
 before=
 for m in $MODES; do # two at a time: an emulated processor each
-	if [ "$m" = old ]; then boot old "$(line_of old)" "$OLD" old; else boot "$m" "$(line_of "$m")" "$OWN" own; fi
+	case $m in
+	old) boot old "$(line_of old)" "$OLD" old ;;
+	memory) boot memory "$(line_of memory)" "$OWN" memory ;;
+	*) boot "$m" "$(line_of "$m")" "$OWN" own ;;
+	esac
 	[ -z "$before" ] || verdict "$before"
 	before=$m
 done

@@ -215,6 +215,16 @@ refusals
 
 # a parent that somebody else made stays
 for d in "$C" "$C"/*; do [ -e "$d/cgroup.procs" ] && mkdir -p "$d/limpet-other-$ID"; done
+if [ -e "$C/cpu/cpu.rt_runtime_us" ]; then # real-time: a share of what the group above has
+	bundle "$SLEEP" '{"cpu": {"realtimeRuntime": 1000}}' ".linux.cgroupsPath=\"/limpet-rt-$ID/x\""
+	run "$ID" && fail "real-time without a budget above"
+	grep -q 'linux.resources.cpu.realtimeRuntime.*the group above has 0 us for all below it: raise its cpu.rt_runtime_us' "$T/out" && ok "real-time without a budget above: told what to do" || fail "real-time: $(cat "$T/out")"
+	mkdir "$C/cpu/limpet-rt-$ID" && echo 2000 >"$C/cpu/limpet-rt-$ID/cpu.rt_runtime_us"
+	up "$ID"
+	is "real-time with a budget above" "$C/cpu/limpet-rt-$ID/x/cpu.rt_runtime_us" 1000
+	limpet delete --force "$ID"
+	rmdir "$C/cpu/limpet-rt-$ID"
+fi
 bundle "$SLEEP" '{"pids": {"limit": 9}}' ".linux.cgroupsPath=\"/limpet-other-$ID/x\""
 up "$ID"
 limpet delete --force "$ID" || fail "delete"

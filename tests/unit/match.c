@@ -20,11 +20,55 @@ static bool libc_says(const char *expression, const char *text)
 
 TEST(it_says_what_libc_says)
 {
-    static const char *const expressions[] = {
-        "web",       "^web",     "web$",       "^web$",    "w.b",        "^[a-c]+$", "[^0-9]",
-        "^(a|b)*c$", "^a*b*c*$", "a|b|c",      "^(ab|cd)", "x?y+z",      "^$",       "^(web|db)-[0-9]+$",
-        "\\.",       "^a\\.b$",  "((a)(b))+c", "^(a*)*$",  "[]a]",       "[a-]",     "^(|x)y$",
-        "a**b",      "^.*-1$",   "(^a|b$)",    "[^]x]",    "^(a+|b+)+$", "a+?",      "(a|(b|(c|d)e)f)g"};
+    static const char *const expressions[] = {"web",
+                                              "^web",
+                                              "web$",
+                                              "^web$",
+                                              "w.b",
+                                              "^[a-c]+$",
+                                              "[^0-9]",
+                                              "^(a|b)*c$",
+                                              "^a*b*c*$",
+                                              "a|b|c",
+                                              "^(ab|cd)",
+                                              "x?y+z",
+                                              "^$",
+                                              "^(web|db)-[0-9]+$",
+                                              "\\.",
+                                              "^a\\.b$",
+                                              "((a)(b))+c",
+                                              "^(a*)*$",
+                                              "[]a]",
+                                              "[a-]",
+                                              "^(|x)y$",
+                                              "a**b",
+                                              "^.*-1$",
+                                              "(^a|b$)",
+                                              "[^]x]",
+                                              "^(a+|b+)+$",
+                                              "a+?",
+                                              "(a|(b|(c|d)e)f)g",
+                                              "^a{2}b",
+                                              "^(ab){2}",
+                                              "^a{2,}b",
+                                              "^[a-z]{1,3}$",
+                                              "^x{0}y{1}$",
+                                              "^a{0,2}b+c*$",
+                                              "(a|b){3}c",
+                                              "^(a{1,2}b){2,}",
+                                              "^a{0,}b",
+                                              "b{3}c{3}",
+                                              "^.{4}$",
+                                              "^[[:alpha:]]+$",
+                                              "^[[:digit:]-]+$",
+                                              "[^[:alnum:]]",
+                                              "[[:upper:]]",
+                                              "^[[:lower:][:digit:]]*$",
+                                              "[[:space:]]",
+                                              "[[:punct:]_a]",
+                                              "^([[:alpha:]]{2,3}|[[:digit:]]{1})$",
+                                              "a{1}{2}",
+                                              "^[[:xdigit:]]{2,7}$"};
     static const char *const texts[] = {
         "",     "web",   "web-1", "myweb", "a.b",   "aXb", "aaabbbccc", "abab", "abc", "cc",    "xyz",
         "yz",   "db-77", "db-",   "]",     "-",     "x",   "y",         "xy",   "ab",  "b",     "aab",
@@ -48,7 +92,10 @@ TEST(it_says_what_libc_says)
 
 TEST(wrong_ones_are_refused)
 {
-    static const char *const wrong[] = {"(", ")", "[a", "*a", "a\\", "[b-a]", "a{2}", "[[:alpha:]]", "(a"};
+    static const char *const wrong[] = {
+        "(",   ")",          "[a",        "*a",      "a\\",     "[b-a]",
+        "a{2", "a{2,1}",     "a{x}",      "a{,2}",   "a{500}",  "(((a{9}){9}){9}){9}",
+        "{2}", "[[:alpa:]]", "[[:alpha]", "[[.a.]]", "[[=a=]]", "(a"};
     struct match m;
     char text[600];
 

@@ -103,7 +103,7 @@ TEST(the_memory_survives)
 TEST(slots_are_read)
 {
     struct err err = ERR_INIT;
-    char slot[32];
+    char slot[OS_SLOT_BYTES];
     CHECK_OK(os_rauc_slot(BUF_LIT("{\"compatible\":\"x\",\"booted\":\"B\",\"slots\":[{\"rootfs.0\":{}}]}"),
                           slot, sizeof(slot), &err),
              err);
@@ -111,6 +111,18 @@ TEST(slots_are_read)
     CHECK_ERR(os_rauc_slot(BUF_LIT("{\"compatible\":\"x\"}"), slot, sizeof(slot), &err), ERR_INVALID, err);
     CHECK(os_cmdline_root("quiet root=/dev/mmcblk0p2 rw", slot, sizeof(slot)));
     CHECK_STR(slot, "/dev/mmcblk0p2");
+    CHECK(os_cmdline_root("root=PARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4 rw", slot, sizeof(slot)));
+    CHECK_STR(slot, "PARTUUID=0fc63daf-8483-4772-8e79-3d69d8477de4");
     CHECK(!os_cmdline_root("noroot=1 quiet", slot, sizeof(slot)));
+}
+
+TEST(complaints_of_updaters)
+{
+    char rauc[] = "installing\nLastError: no key\nInstalling failed\n",
+         swu[] = "Status: 4 message: ERROR : HASH\nfailed !\n", other[] = "one\ntwo\n\n", none[] = "";
+    CHECK_STR(os_updater_complaint(rauc), "LastError: no key");
+    CHECK_STR(os_updater_complaint(swu), "ERROR : HASH");
+    CHECK_STR(os_updater_complaint(other), "two");
+    CHECK_STR(os_updater_complaint(none), "");
 }
 TEST_MAIN

@@ -16,6 +16,8 @@
 #include "bpf_run.h"
 #include "check.h"
 #include "platform/fs.h"
+#include "platform/limits.h"
+#include "runtime/seccomp_trim.h"
 
 #define NO_CACHE "/proc/none" /* a folder that nobody can make */
 
@@ -321,6 +323,46 @@ TEST(what_is_not_ours_is_not_taken)
         CHECK_OK(load_in(place, sample, &err), err);
         CHECK(!is_marked());
     }
+    (void)fs_remove_tree(AT_FDCWD, place, NULL);
+}
+
+TEST(the_newest_are_kept)
+{
+    struct seccomp_kept list[] = {{"old", 1}, {"b", 5}, {"new", 9}, {"a", 5}, {"older", 0}};
+
+    CHECK(seccomp_trim_decide(list, 5, 3) == 3);
+    CHECK_STR(list[0].name, "new");
+    CHECK_STR(list[1].name, "a");
+    CHECK_STR(list[2].name, "b");
+    CHECK(seccomp_trim_decide(list, 2, 3) == 2);
+    CHECK(seccomp_trim_decide(list, 0, 3) == 0);
+}
+
+TEST(the_cache_does_not_grow_without_end)
+{
+    char name[128];
+    struct err err = ERR_INIT;
+    struct stat st;
+    struct timespec past[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    unsigned left = 0;
+
+    new_place();
+    CHECK(mkdir(place, 0700) == 0);
+    for (unsigned i = 0; i < LIM_PROFILES; i++) { /* as if they had been made long ago, one after the other */
+        (void)snprintf(name, sizeof name, "%s/%016x", place, i);
+        past[0].tv_sec = past[1].tv_sec = 1000 + i;
+        int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        CHECK(fd >= 0 && futimens(fd, past) == 0 && close(fd) == 0);
+    }
+    CHECK_OK(load_in(place, sample, &err), err);
+    (void)snprintf(name, sizeof name, "%s/%016x", place, 0);
+    CHECK(stat(name, &st) != 0);
+    for (unsigned i = 0; i < LIM_PROFILES; i++) {
+        (void)snprintf(name, sizeof name, "%s/%016x", place, i);
+        left += unlink(name) == 0;
+    }
+    CHECK(left == LIM_PROFILES - 1);
+    CHECK(only_file() != NULL); /* the new one */
     (void)fs_remove_tree(AT_FDCWD, place, NULL);
 }
 

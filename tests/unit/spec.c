@@ -235,77 +235,77 @@ TEST(what_it_cannot_do_is_refused_by_its_path)
 #define RES LINUX ",\"resources\":"
 
 /* Every field: its value for v1 and for v2. */
+static const struct {
+    const char *json, *field, *v1, *v1_text, *v2, *v2_text; /* NULL file: none there */
+} resource_rows[] = {
+    {"{\"memory\":{\"limit\":4096}}", "memory.limit", "memory.limit_in_bytes", "4096", "memory.max", "4096"},
+    {"{\"memory\":{\"limit\":-1}}", "memory.limit", "memory.limit_in_bytes", "-1", "memory.max", "max"},
+    {"{\"memory\":{\"limit\":2147483648}}", "memory.limit", "memory.limit_in_bytes", "2147483648",
+     "memory.max", "2147483648"},
+    {"{\"memory\":{\"limit\":4294967296}}", "memory.limit", "memory.limit_in_bytes", "4294967296",
+     "memory.max", "4294967296"},
+    {"{\"memory\":{\"limit\":4096,\"swap\":12288}}", "memory.swap", "memory.memsw.limit_in_bytes", "12288",
+     "memory.swap.max", "8192"},
+    {"{\"memory\":{\"limit\":4096,\"swap\":-1}}", "memory.swap", "memory.memsw.limit_in_bytes", "-1",
+     "memory.swap.max", "max"},
+    {"{\"memory\":{\"reservation\":0}}", "memory.reservation", "memory.soft_limit_in_bytes", "0",
+     "memory.low", "0"},
+    {"{\"memory\":{\"swappiness\":60}}", "memory.swappiness", "memory.swappiness", "60", NULL, NULL},
+    {"{\"memory\":{\"disableOOMKiller\":true}}", "memory.disableOOMKiller", "memory.oom_control", "1", NULL,
+     NULL},
+    {"{\"cpu\":{\"shares\":1024}}", "cpu.shares", "cpu.shares", "1024", "cpu.weight", "39"},
+    {"{\"cpu\":{\"shares\":2}}", "cpu.shares", "cpu.shares", "2", "cpu.weight", "1"},
+    {"{\"cpu\":{\"shares\":262144}}", "cpu.shares", "cpu.shares", "262144", "cpu.weight", "10000"},
+    {"{\"cpu\":{\"quota\":-1}}", "cpu.quota", "cpu.cfs_quota_us", "-1", "cpu.max", "max"},
+    {"{\"cpu\":{\"period\":50000}}", "cpu.period", "cpu.cfs_period_us", "50000", "cpu.max", "max 50000"},
+    {"{\"cpu\":{\"burst\":7}}", "cpu.burst", "cpu.cfs_burst_us", "7", "cpu.max.burst", "7"},
+    {"{\"cpu\":{\"realtimeRuntime\":9}}", "cpu.realtimeRuntime", "cpu.rt_runtime_us", "9", NULL, NULL},
+    {"{\"cpu\":{\"cpus\":\"0-1,3\"}}", "cpu.cpus", "cpuset.cpus", "0-1,3", "cpuset.cpus", "0-1,3"},
+    {"{\"cpu\":{\"idle\":1}}", "cpu.idle", "cpu.idle", "1", "cpu.idle", "1"},
+    {"{\"pids\":{\"limit\":-1}}", "pids.limit", "pids.max", "max", "pids.max", "max"},
+    {"{\"blockIO\":{\"weight\":10}}", "blockIO.weight", "blkio.weight", "10", "io.bfq.weight", "10"},
+    {"{\"blockIO\":{\"weightDevice\":[{\"major\":8,\"minor\":1,\"weight\":1000}]}}",
+     "blockIO.weightDevice[0]", "blkio.weight_device", "8:1 1000", "io.bfq.weight", "8:1 1000"},
+    {"{\"blockIO\":{\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":0,\"rate\":5}]}}",
+     "blockIO.throttleWriteIOPSDevice[0]", "blkio.throttle.write_iops_device", "8:0 5", "io.max",
+     "8:0 wiops=5"},
+    {"{\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":0}]}}",
+     "blockIO.throttleReadBpsDevice[0]", "blkio.throttle.read_bps_device", "8:0 0", "io.max", "8:0 rbps=max"},
+    {"{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4096}]}", "hugepageLimits[0]",
+     "hugetlb.2MB.limit_in_bytes", "4096", "hugetlb.2MB.max", "4096"},
+    {"{\"network\":{\"classID\":1048577}}", "network.classID", "net_cls.classid", "1048577", NULL, NULL},
+    {"{\"network\":{\"priorities\":[{\"name\":\"eth0\",\"priority\":5}]}}", "network.priorities[0]",
+     "net_prio.ifpriomap", "eth0 5", NULL, NULL},
+    {"{\"rdma\":{\"mlx5_0\":{\"hcaHandles\":3,\"hcaObjects\":10}}}", "rdma.mlx5_0", "rdma.max",
+     "mlx5_0 hca_handle=3 hca_object=10", "rdma.max", "mlx5_0 hca_handle=3 hca_object=10"},
+    {"{\"unified\":{\"memory.high\":\"77\"}}", "unified.memory.high", NULL, NULL, "memory.high", "77"},
+};
+
+static void check_file(const struct cgroup_place *is, const char *file, const char *text)
+{
+    CHECK(!is->file == !file);
+    if (!file || !is->file)
+        return;
+    CHECK_STR(is->file, file);
+    CHECK_STR(is->text, text);
+}
+
 TEST(resources_become_settings)
 {
-    static const struct {
-        const char *json, *field, *v1, *v1_text, *v2, *v2_text; /* NULL file: none there */
-    } rows[] = {
-        {"{\"memory\":{\"limit\":4096}}", "memory.limit", "memory.limit_in_bytes", "4096", "memory.max",
-         "4096"},
-        {"{\"memory\":{\"limit\":-1}}", "memory.limit", "memory.limit_in_bytes", "-1", "memory.max", "max"},
-        {"{\"memory\":{\"limit\":2147483648}}", "memory.limit", "memory.limit_in_bytes", "2147483648",
-         "memory.max", "2147483648"},
-        {"{\"memory\":{\"limit\":4294967296}}", "memory.limit", "memory.limit_in_bytes", "4294967296",
-         "memory.max", "4294967296"},
-        {"{\"memory\":{\"limit\":4096,\"swap\":12288}}", "memory.swap", "memory.memsw.limit_in_bytes",
-         "12288", "memory.swap.max", "8192"},
-        {"{\"memory\":{\"limit\":4096,\"swap\":-1}}", "memory.swap", "memory.memsw.limit_in_bytes", "-1",
-         "memory.swap.max", "max"},
-        {"{\"memory\":{\"reservation\":0}}", "memory.reservation", "memory.soft_limit_in_bytes", "0",
-         "memory.low", "0"},
-        {"{\"memory\":{\"swappiness\":60}}", "memory.swappiness", "memory.swappiness", "60", NULL, NULL},
-        {"{\"memory\":{\"disableOOMKiller\":true}}", "memory.disableOOMKiller", "memory.oom_control", "1",
-         NULL, NULL},
-        {"{\"cpu\":{\"shares\":1024}}", "cpu.shares", "cpu.shares", "1024", "cpu.weight", "39"},
-        {"{\"cpu\":{\"shares\":2}}", "cpu.shares", "cpu.shares", "2", "cpu.weight", "1"},
-        {"{\"cpu\":{\"shares\":262144}}", "cpu.shares", "cpu.shares", "262144", "cpu.weight", "10000"},
-        {"{\"cpu\":{\"quota\":-1}}", "cpu.quota", "cpu.cfs_quota_us", "-1", "cpu.max", "max"},
-        {"{\"cpu\":{\"period\":50000}}", "cpu.period", "cpu.cfs_period_us", "50000", "cpu.max", "max 50000"},
-        {"{\"cpu\":{\"burst\":7}}", "cpu.burst", "cpu.cfs_burst_us", "7", "cpu.max.burst", "7"},
-        {"{\"cpu\":{\"realtimeRuntime\":9}}", "cpu.realtimeRuntime", "cpu.rt_runtime_us", "9", NULL, NULL},
-        {"{\"cpu\":{\"cpus\":\"0-1,3\"}}", "cpu.cpus", "cpuset.cpus", "0-1,3", "cpuset.cpus", "0-1,3"},
-        {"{\"cpu\":{\"idle\":1}}", "cpu.idle", "cpu.idle", "1", "cpu.idle", "1"},
-        {"{\"pids\":{\"limit\":-1}}", "pids.limit", "pids.max", "max", "pids.max", "max"},
-        {"{\"blockIO\":{\"weight\":10}}", "blockIO.weight", "blkio.weight", "10", "io.bfq.weight", "10"},
-        {"{\"blockIO\":{\"weightDevice\":[{\"major\":8,\"minor\":1,\"weight\":1000}]}}",
-         "blockIO.weightDevice[0]", "blkio.weight_device", "8:1 1000", "io.bfq.weight", "8:1 1000"},
-        {"{\"blockIO\":{\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":0,\"rate\":5}]}}",
-         "blockIO.throttleWriteIOPSDevice[0]", "blkio.throttle.write_iops_device", "8:0 5", "io.max",
-         "8:0 wiops=5"},
-        {"{\"blockIO\":{\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":0}]}}",
-         "blockIO.throttleReadBpsDevice[0]", "blkio.throttle.read_bps_device", "8:0 0", "io.max",
-         "8:0 rbps=max"},
-        {"{\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4096}]}", "hugepageLimits[0]",
-         "hugetlb.2MB.limit_in_bytes", "4096", "hugetlb.2MB.max", "4096"},
-        {"{\"network\":{\"classID\":1048577}}", "network.classID", "net_cls.classid", "1048577", NULL, NULL},
-        {"{\"network\":{\"priorities\":[{\"name\":\"eth0\",\"priority\":5}]}}", "network.priorities[0]",
-         "net_prio.ifpriomap", "eth0 5", NULL, NULL},
-        {"{\"rdma\":{\"mlx5_0\":{\"hcaHandles\":3,\"hcaObjects\":10}}}", "rdma.mlx5_0", "rdma.max",
-         "mlx5_0 hca_handle=3 hca_object=10", "rdma.max", "mlx5_0 hca_handle=3 hca_object=10"},
-        {"{\"unified\":{\"memory.high\":\"77\"}}", "unified.memory.high", NULL, NULL, "memory.high", "77"},
-    };
-
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+    for (size_t i = 0; i < COUNT_OF(resource_rows); i++) {
         char text[1024];
         struct spec s;
         const struct cgroup_setting *set;
-        (void)snprintf(text, sizeof text, "%s%s}}", HEAD PROC RES, rows[i].json);
+        (void)snprintf(text, sizeof text, "%s%s}}", HEAD PROC RES, resource_rows[i].json);
         CHECK_OK(parse(text, &s), err);
-        set = s.resources ? cgroup_list_find(s.resources, rows[i].field) : NULL;
+        set = s.resources ? cgroup_list_find(s.resources, resource_rows[i].field) : NULL;
         CHECK(set);
         if (!set) {
-            printf("     no setting for %s\n", rows[i].json);
+            printf("     no setting for %s\n", resource_rows[i].json);
             continue;
         }
-        CHECK(!set->v1[0].file == !rows[i].v1 && !set->v2[0].file == !rows[i].v2);
-        if (rows[i].v1 && set->v1[0].file) {
-            CHECK_STR(set->v1[0].file, rows[i].v1);
-            CHECK_STR(set->v1[0].text, rows[i].v1_text);
-        }
-        if (rows[i].v2 && set->v2[0].file) {
-            CHECK_STR(set->v2[0].file, rows[i].v2);
-            CHECK_STR(set->v2[0].text, rows[i].v2_text);
-        }
+        check_file(&set->v1[0], resource_rows[i].v1, resource_rows[i].v1_text);
+        check_file(&set->v2[0], resource_rows[i].v2, resource_rows[i].v2_text);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "ota/pull.h"
 #include "platform/fs.h"
 #include "tests/unit/check.h"
 
@@ -154,6 +155,46 @@ TEST(space_is_told_with_need_and_have)
     CHECK_ERR(store_install(s, &(struct store_install){.untar_argv = NULL}, -1, &err), ERR_NOTFOUND, err);
     s = store_free(s);
     CHECK_OK(fs_remove_tree(AT_FDCWD, dir_path, &err), err);
+}
+
+/* A small object under way has its final name: what a cut leaves of it must not pass for a whole one. */
+TEST(a_staged_object_counts_when_it_was_finished)
+{
+    static const struct {
+        const char *bytes;
+        bool mode, finish, keep;
+    } left[] = {
+        {"right", true, true, true},  {"right", false, false, false}, {"right", true, false, false},
+        {"righ", true, false, false}, {"wrong", true, true, false},
+    };
+    AUTO_FREE(store) struct store *s = NULL;
+    struct entry e = {
+        .kind = ENTRY_FILE, .size = 5, .mode = 0640, .uid = getuid(), .gid = getgid(), .path = "a"};
+    struct err err = ERR_INIT;
+    struct object_at at;
+    struct digest d;
+    char name[OBJECT_NAME_BYTES];
+
+    fresh();
+    CHECK_OK(store_new(dir_fd, &s, &err), err);
+    CHECK_OK(sha256(BUF_LIT("right"), &d, &err), err);
+    (void)object_name(&d, e.mode, e.uid, e.gid, name);
+    for (unsigned i = 0; i < COUNT_OF(left); i++) {
+        struct stage g;
+        int AUTO_FD fd = -1;
+        CHECK_OK(stage_open(s, &d, &g, &err), err);
+        CHECK(!stage_find(&g, &e, &d, &at));
+        CHECK_OK(stage_create(&g, name, left[i].mode ? 0640 : 0600, &fd, &err), err);
+        CHECK_OK(fs_write_full(fd, buf_str(left[i].bytes), &err), err);
+        if (left[i].finish)
+            CHECK_OK(object_finish(fd, &e, &err), err);
+        stage_close(&g); /* killed here */
+        CHECK_OK(stage_open(s, &d, &g, &err), err);
+        CHECK(stage_find(&g, &e, &d, &at) == left[i].keep);
+        if (left[i].keep)
+            CHECK(unlinkat(g.dir_fd, name, 0) == 0);
+        stage_close(&g);
+    }
 }
 
 TEST_MAIN

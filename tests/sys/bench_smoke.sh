@@ -14,8 +14,8 @@ BAD=$(grep -vE "$FORM|$PEER|^# tests/bench/" "$T/out" || true)
 
 figures=(run-median first-instruction-median first-instruction-to-crun first-instruction-to-runc
 	{run,seccomp,cycle,state,exec}-{wall,cpu}-to-crun run-{wall,cpu}-to-{floor,runc} run-system-calls run-peak-rss smallest-memory-limit
-	idle-pss-0-apps idle-uss-0-apps idle-anon-0-apps idle-pss-3-apps idle-uss-3-apps idle-anon-3-apps
-	idle-anon-growth-per-app idle-pss-growth-per-app idle-memcg-3-apps idle-alone-to-mosquitto_sub idle-alone-0-apps idle-alone-3-apps size-of-device-programs
+	idle-{pss,uss,anon,alone}-{0,1,3}-apps
+	idle-anon-growth-per-app idle-anon-each-further-app idle-pss-growth-per-app idle-memcg-3-apps idle-alone-to-mosquitto_sub size-of-device-programs
 	apply-settings-median apply-pull-1MB-median)
 grep -q '^peer: size-of-static-limpet not measured' "$T/out" || figures+=(size-of-static-limpet)
 # where their peer or the kernel's bridge is not to be had, a line says why

@@ -20,6 +20,7 @@
 #include "runtime/idmap.h"
 #include "runtime/net.h"
 #include "runtime/netdev.h"
+#include "runtime/ns_kinds.h"
 #include "runtime/ns_why.h"
 #include "runtime/ours.h"
 #include "runtime/trees.h"
@@ -46,6 +47,7 @@ struct launch {
     pid_t pid;
     int pidfd;
     struct net_box net;
+    bool has_net; /* net_attach did it */
     struct netdev *devices;
     struct enter enter;
     struct box_report rep;
@@ -133,7 +135,7 @@ static uint64_t clone_flags(const struct spec *s)
     uint64_t f = CLONE_NEWNS;
 
     for (size_t i = 0; i < COUNT_OF(by_clone); i++)
-        f |= s->ns[by_clone[i]].own ? (uint64_t)enter_flag(by_clone[i]) : 0;
+        f |= s->ns[by_clone[i]].own ? (uint64_t)ns_kinds[by_clone[i]].flag : 0;
     return f;
 }
 
@@ -228,6 +230,7 @@ static int prepare_child(struct launch *l, struct err *err)
     l->net.nat = l->rep.network;
     if ((r = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
         return r;
+    l->has_net = true;
     l->rep.network = l->net.nat;
     return netdev_attach(l->pid, &l->spec, &l->devices, err);
 }
@@ -314,8 +317,9 @@ static void undo(struct launch *l)
         (void)close(l->pidfd);
     l->pid = 0;
     l->pidfd = -1;
-    if (l->net.address[0] || l->spec.net == SPEC_NET_CNI)
+    if (l->has_net) /* else the id's network is another box's */
         (void)net_detach(l->spec.net, l->spec.id, l->net.address, NULL);
+    l->has_net = false;
     l->net = (struct net_box){0};
 }
 
@@ -447,6 +451,8 @@ static void hand_over(struct launch *l, const char *cgroup_path, struct box_star
 
 static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
 {
+    static const char no_idmap[] = "no id-mapped mounts on this file system";
+    struct err why = ERR_INIT;
     AUTO_FD int root = -1;
     int r;
 
@@ -459,15 +465,13 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
     }
     if ((r = box_make_group(l->host, &l->spec, cgroup_path, &l->cgroup, &l->fresh_group, &l->rep, err)) < 0)
         return r;
-    r = try_start(l, err);
-    if (r == 1 && l->how->exact)
-        r = err->kind ? -(int)err->kind
-                      : err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts on this file system");
-    if (r == 1) {
+    r = try_start(l, &why);
+    if (r == 1 && !l->how->exact) {
         l->spec.ns[SPEC_NS_USER].own = l->spec.rootfs_idmap = false;
-        field(&l->rep.userns, CGROUP_DEGRADED,
-              err->kind ? err->msg : "no id-mapped mounts on this file system");
+        field(&l->rep.userns, CGROUP_DEGRADED, why.kind ? why.msg : no_idmap);
         r = try_start(l, err);
+    } else if (r != 0) {
+        r = err_set(err, why.kind ? why.kind : ERR_UNSUPPORTED, "%s", why.kind ? why.msg : no_idmap);
     }
     if (r != 0)
         (void)cgroup_remove(l->cgroup, 1000, NULL);

@@ -19,27 +19,13 @@
 
 #include "platform/cgroup.h"
 #include "platform/fs.h"
+#include "runtime/ns_kinds.h"
 #include "runtime/ns_why.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
 #endif
 #define NS_GET_NSTYPE_ _IO(0xb7, 0x3) /* since 4.11 */
-
-static const struct {
-    const char *name;
-    int flag;
-} kinds[SPEC_NS_COUNT_] = {
-    [SPEC_NS_USER] = {"user", CLONE_NEWUSER}, [SPEC_NS_PID] = {"pid", CLONE_NEWPID},
-    [SPEC_NS_NET] = {"net", CLONE_NEWNET},    [SPEC_NS_IPC] = {"ipc", CLONE_NEWIPC},
-    [SPEC_NS_UTS] = {"uts", CLONE_NEWUTS},    [SPEC_NS_CGROUP] = {"cgroup", CLONE_NEWCGROUP},
-    [SPEC_NS_TIME] = {"time", CLONE_NEWTIME}, [SPEC_NS_MOUNT] = {"mnt", CLONE_NEWNS},
-};
-
-int enter_flag(enum spec_ns_kind kind)
-{
-    return kinds[kind].flag;
-}
 
 void enter_init(struct enter *e)
 {
@@ -81,10 +67,10 @@ int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *e
     char path[48];
     int fd;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kinds[kind].name);
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, ns_kinds[kind].file);
     fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
-        return keep_other(fd, kinds[kind].name, ret_fd, err);
+        return keep_other(fd, ns_kinds[kind].file, ret_fd, err);
     /* a kernel without this kind, or no such process */
     if (errno == ENOENT && kind != SPEC_NS_MOUNT && access("/proc/self/ns/mnt", F_OK) == 0)
         return 0;
@@ -127,10 +113,10 @@ static int open_joined(const char *path, enum spec_ns_kind kind, int *ret_fd, st
     if (fstatfs(fd, &fs) != 0 || (fs.f_type != NSFS_MAGIC && fs.f_type != PROC_SUPER_MAGIC))
         return err_set(err, ERR_INVALID, "linux.namespaces: %s is no namespace", path);
     type = ioctl(fd, NS_GET_NSTYPE_);
-    if (type >= 0 && type != kinds[kind].flag)
+    if (type >= 0 && type != ns_kinds[kind].flag)
         return err_set(err, ERR_INVALID, "linux.namespaces: %s is not a %s namespace", path,
-                       kinds[kind].name);
-    return keep_other(steal_fd(&fd), kinds[kind].name, ret_fd, err);
+                       ns_kinds[kind].file);
+    return keep_other(steal_fd(&fd), ns_kinds[kind].file, ret_fd, err);
 }
 
 int enter_open_spec(struct enter *e, const struct spec *s, struct err *err)
@@ -182,13 +168,13 @@ static int go_through(const struct enter *e, struct err *err)
     int r;
 
     for (int i = 0; i < SPEC_NS_COUNT_; i++)
-        in[i] =
-            e->ns[i] < 0 || (i != SPEC_NS_USER && i != SPEC_NS_MOUNT && setns(e->ns[i], kinds[i].flag) == 0);
+        in[i] = e->ns[i] < 0 ||
+                (i != SPEC_NS_USER && i != SPEC_NS_MOUNT && setns(e->ns[i], ns_kinds[i].flag) == 0);
     for (int i = 0; i < SPEC_NS_COUNT_; i++) {
         if (in[i])
             continue;
-        if (setns(e->ns[i], kinds[i].flag) != 0)
-            return err_errno(err, errno, "enter %s namespace", kinds[i].name);
+        if (setns(e->ns[i], ns_kinds[i].flag) != 0)
+            return err_errno(err, errno, "enter %s namespace", ns_kinds[i].file);
         if (i == SPEC_NS_USER && (r = child_be_root(err)) < 0)
             return r;
     }

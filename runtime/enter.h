@@ -28,6 +28,4 @@ int enter_open_spec(struct enter *e, const struct spec *s, struct err *err);
 /* Start run(c) inside. report_fd: the read end of the pipe whose write end c->report_fd is. *ret_pid: a child of ours. */
 int enter_spawn(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
                 pid_t *ret_pid, struct err *err);
-/* CLONE_NEW... of a kind. */
-int enter_flag(enum spec_ns_kind kind);
 #endif

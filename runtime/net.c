@@ -254,7 +254,7 @@ static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned ne
         uint8_t mac[6];
         int r;
         net_plan_mac(number, mac);
-        (void)snprintf(name, sizeof name, "limpet%u", number);
+        net_plan_device(number, name);
         r = netlink_add_veth(v->nl, name, bridge, "eth0", pid, mac);
         if (r == -EEXIST)
             continue;
@@ -312,7 +312,7 @@ static void open_ways(struct view *v, const struct spec *s, unsigned number, str
         (void)snprintf(box->nat.why, sizeof box->nat.why, "no way out: %.80s", why.msg);
         return;
     }
-    (void)snprintf(name, sizeof name, "limpet%u", number);
+    net_plan_device(number, name);
     if (!s->net_name && !is_filtered() && !netlink_is_isolated(v->nl, name)) {
         box->nat.state = CGROUP_DEGRADED;
         no6 = "apps see each other: the bridge cannot isolate ports (Linux 4.18)";
@@ -380,7 +380,7 @@ static int detach(struct view *v, const char *id, bool known, unsigned number)
     char name[16];
     int r = l ? netlink_delete(v->nl, l->name) : 0;
 
-    (void)snprintf(name, sizeof name, "limpet%u", number % 100000);
+    net_plan_device(number, name);
     if (r < 0 && r != -ENODEV)
         return r;
     if (l || (known && !find(v, name)))

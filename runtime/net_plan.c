@@ -16,6 +16,11 @@ void net_plan_address6(unsigned number, char dst[46])
     (void)snprintf(dst, 46, NET_PREFIX6 ":%x::%x", NET_FIRST + number / 256, number % 256);
 }
 
+void net_plan_device(unsigned number, char dst[16])
+{
+    (void)snprintf(dst, 16, "limpet%u", number % 100000);
+}
+
 void net_plan_mac(unsigned number, uint8_t dst[6])
 {
     const uint8_t mac[6] = {0x02,           'l', 'p', 0, (uint8_t)(number / 256),

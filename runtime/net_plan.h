@@ -21,6 +21,8 @@
 /* "10.88.78.5", "fd6c:696d:7065:4e::5" of box 256 + 5; host 0 is the subnet, 1 the bridge. */
 void net_plan_address(unsigned number, char dst[16]);
 void net_plan_address6(unsigned number, char dst[46]);
+/* "limpet261": the host's end of the veth of box 256 + 5. */
+void net_plan_device(unsigned number, char dst[16]);
 /* The hardware address of the box's end, and with host 1 of the bridge: the same at each start, since neighbours remember it
  * for longer than a start takes. */
 void net_plan_mac(unsigned number, uint8_t dst[6]);

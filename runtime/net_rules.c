@@ -205,7 +205,7 @@ static bool box_lives(unsigned number)
 {
     char name[16];
 
-    (void)snprintf(name, sizeof name, "limpet%u", number % 100000);
+    net_plan_device(number, name);
     return if_nametoindex(name) != 0;
 }
 

@@ -10,16 +10,7 @@
 #include <unistd.h>
 
 #include "platform/fs.h"
-#include "runtime/enter.h"
-
-static const struct {
-    const char *name, *sysctl, *option; /* as config.json, user.max_..._namespaces and the kernel call them */
-} kinds[SPEC_NS_COUNT_] = {
-    [SPEC_NS_USER] = {"user", "user", "USER_NS"}, [SPEC_NS_PID] = {"pid", "pid", "PID_NS"},
-    [SPEC_NS_NET] = {"network", "net", "NET_NS"}, [SPEC_NS_IPC] = {"ipc", "ipc", "IPC_NS"},
-    [SPEC_NS_UTS] = {"uts", "uts", "UTS_NS"},     [SPEC_NS_CGROUP] = {"cgroup", "cgroup", "CGROUPS"},
-    [SPEC_NS_TIME] = {"time", "time", "TIME_NS"}, [SPEC_NS_MOUNT] = {"mount", "mnt", "NAMESPACES"},
-};
+#include "runtime/ns_kinds.h"
 
 static const char *why_denied(enum spec_ns_kind kind, const struct ns_facts *f)
 {
@@ -35,12 +26,12 @@ static const char *why_denied(enum spec_ns_kind kind, const struct ns_facts *f)
 
 int ns_why_text(enum spec_ns_kind kind, int error, const struct ns_facts *f, struct err *err)
 {
-    const char *name = kinds[kind].name, *sysctl = kinds[kind].sysctl;
+    const char *name = ns_kinds[kind].name, *sysctl = ns_kinds[kind].file;
 
     switch (error) {
     case EINVAL:
         return err_set(err, ERR_UNSUPPORTED, "linux.namespaces: %s: the kernel is built without CONFIG_%s",
-                       name, kinds[kind].option);
+                       name, ns_kinds[kind].option);
     case ENOSPC:
     case EUSERS: /* before 4.9 */
         if (f->limit == 0)
@@ -79,7 +70,7 @@ int ns_why_kind(enum spec_ns_kind kind, int error, struct err *err)
         .unprivileged = geteuid() == 0 ? -1 : read_sysctl("/proc/sys/kernel/unprivileged_userns_clone"),
         .apparmor_restrict = read_sysctl("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")};
 
-    (void)snprintf(path, sizeof path, "/proc/sys/user/max_%s_namespaces", kinds[kind].sysctl);
+    (void)snprintf(path, sizeof path, "/proc/sys/user/max_%s_namespaces", ns_kinds[kind].file);
     f.limit = read_sysctl(path);
     return ns_why_text(kind, error, &f, err);
 }
@@ -103,7 +94,7 @@ int ns_why(uint64_t flags, int error, struct err *err)
 
     for (int i = 0; i < SPEC_NS_COUNT_; i++) {
         enum spec_ns_kind kind = (enum spec_ns_kind)i;
-        int flag = enter_flag(kind), said = flags & (uint64_t)flag ? try(flag | user) : 0;
+        int flag = ns_kinds[kind].flag, said = flags & (uint64_t)flag ? try(flag | user) : 0;
         if (said != 0)
             return ns_why_kind(kind, said, err);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "runtime/ns_kinds.h"
 #include "runtime/spec_parse.h"
 
 static int full(struct spec_ctx *x)
@@ -13,14 +14,13 @@ static int full(struct spec_ctx *x)
 
 static int read_namespaces(struct spec_ctx *x, const struct json_cur *lin)
 {
-    static const char *const types[SPEC_NS_COUNT_] = {
-        [SPEC_NS_USER] = "user", [SPEC_NS_PID] = "pid",    [SPEC_NS_NET] = "network",
-        [SPEC_NS_IPC] = "ipc",   [SPEC_NS_UTS] = "uts",    [SPEC_NS_CGROUP] = "cgroup",
-        [SPEC_NS_TIME] = "time", [SPEC_NS_MOUNT] = "mount"};
+    const char *types[SPEC_NS_COUNT_];
     struct spec *s = x->s;
     struct json_cur arr;
     int r = json_get_array(lin, "namespaces", JSON_OPTIONAL, 16, &arr, x->err);
 
+    for (unsigned i = 0; i < SPEC_NS_COUNT_; i++)
+        types[i] = ns_kinds[i].name;
     for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         const char *path = NULL;

@@ -6,11 +6,7 @@ lib_need mosquitto docker-registry umoci skopeo jq python3
 lib_begin agent_link
 DEV=link-$$
 GROUP=line-a
-init_fleet $DEV
-start_broker
-start_registry
-make_images
-push_images
+start_fleet $DEV
 fleetctl publish "$REG/demo/web:1" >>"$T/log/publish"
 fleetctl publish "$REG/demo/web:2" >>"$T/log/publish"
 start_agent $DEV

@@ -14,18 +14,7 @@ ip link add "b$$" type bridge 2>/dev/null && ip link del "b$$" || lib_skip "no b
 nft list tables >/dev/null 2>&1 || lib_skip "no nftables in this kernel"
 
 # --- the other machine: its services say from whom they are asked, its dnsmasq knows srv.example
-unshare -n sleep 1000 & OUT=$!
-LIB_PIDS+=("$OUT")
-lib_until 5 bash -c "[ \$(readlink /proc/$OUT/ns/net) != \$(readlink /proc/self/ns/net) ]" || die "no second namespace"
-out() { nsenter -t "$OUT" -n "$@"; }
-ip link add line type veth peer name line netns "$OUT"
-ip addr add 192.0.2.1/24 dev line && ip link set line up
-out ip addr add 192.0.2.2/24 dev line && out ip link set line up && out ip link set lo up
-HAS6=0
-if [ "$(cat /proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null)" = 0 ]; then
-	HAS6=1
-	ip addr add 2001:db8::1/64 dev line nodad && out ip addr add 2001:db8::2/64 dev line nodad
-fi
+lib_out
 lib_talkers
 lib_run server nsenter -t "$OUT" -n python3 "$T/server.py" 7000
 lib_run dnsmasq nsenter -t "$OUT" -n dnsmasq -k -C /dev/null -u root -R -h -x "$T/dnsmasq.pid" --address=/srv.example/192.0.2.2 --address=/srv.example/2001:db8::2

@@ -6,11 +6,7 @@ lib_need mosquitto mosquitto_sub docker-registry umoci skopeo jq
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_begin agent-protocol
 DEV=proto-$$
-init_fleet "$DEV"
-start_broker
-start_registry
-make_images
-push_images
+start_fleet "$DEV"
 for i in web:1 web:2 hog:1; do fleetctl publish "$REG/demo/$i" >>"$T/log/publish"; done
 conf=$FLEETCTL_DIR/devices/$DEV/agentd.json
 jq '.health_interval_s = 1 | .groups = ["line-a"]' "$conf" >"$T/conf" && cp "$T/conf" "$conf"

@@ -5,11 +5,7 @@
 lib_need mosquitto docker-registry umoci skopeo jq openssl python3
 lib_begin agent_refuse
 DEV=refuse-$$ # cgroups bear its name: two runs beside each other must not end each other's
-init_fleet $DEV
-start_broker
-start_registry
-make_images
-push_images
+start_fleet $DEV
 fleetctl publish "$REG/demo/web:1" >>"$T/log/publish"
 fleetctl publish --no-packs "$REG/demo/web:2" >>"$T/log/publish"
 start_agent $DEV

@@ -6,11 +6,7 @@
 lib_need mosquitto docker-registry umoci skopeo jq python3
 lib_begin agent_resilience
 DEV=resist-$$
-init_fleet $DEV
-start_broker
-start_registry
-make_images
-push_images
+start_fleet $DEV
 PROXY_PORT=$(free_port)
 STATS=$T/stats
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json

@@ -6,11 +6,7 @@
 lib_need mosquitto docker-registry umoci skopeo jq strip
 lib_begin agent_self
 DEV=self-$$
-init_fleet $DEV
-start_broker
-start_registry
-make_images
-push_images
+start_fleet $DEV
 fleetctl publish "$REG/demo/web:1" --version 1 >>"$T/log/publish"
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
 

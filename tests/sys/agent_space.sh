@@ -9,11 +9,7 @@ DEV=space-$$
 STATE=$T/$DEV/state
 mkdir -p "$STATE"
 trap 'rc=$?; set +e; mountpoint -q "$STATE" && umount -l "$STATE"; (exit $rc); lib_end' EXIT
-init_fleet $DEV
-start_broker
-start_registry
-make_images
-push_images
+start_fleet $DEV
 for v in 1 2; do fleetctl publish "$REG/demo/web:$v" --version $v >>"$T/log/publish"; done
 pid() { agentctl $DEV ps -o json 2>/dev/null | jq -r ".web.pid // empty"; }
 disk() { # MIB INODES

@@ -195,6 +195,15 @@ start_registry() {
 	lib_until 10 port_open "$REG_PORT" || die "the registry does not start"
 }
 
+# start_fleet [DEVICE...]: all that a device needs: fleet, broker, registry, and the images in both layout and registry.
+start_fleet() {
+	init_fleet "$@"
+	start_broker
+	start_registry
+	make_images
+	push_images
+}
+
 # mqtt_sub CN ARGS... / mqtt_pub CN ARGS...: as a device or the operator, with its certificate.
 mqtt_files() {
 	if [ "$1" = operator ]; then echo "--cert $FLEETCTL_DIR/pki/operator.pem --key $FLEETCTL_DIR/pki/operator.key"
@@ -218,6 +227,23 @@ lib_own_host() {
 	ip link set lo up
 	mount --rbind /sys/fs/cgroup /mnt && mount -t sysfs sysfs /sys && mount --rbind /mnt /sys/fs/cgroup && umount -l /mnt
 }
+
+# Another machine on this network's line, in a namespace of its own: 192.0.2.2 and 2001:db8::2, we are .1 and ::1. OUT: a process of it;
+# HAS6: does this kernel have IPv6. out COMMAND...: there.
+lib_out() {
+	unshare -n sleep 1000 & OUT=$!
+	LIB_PIDS+=("$OUT")
+	lib_until 5 bash -c "[ \$(readlink /proc/$OUT/ns/net) != \$(readlink /proc/self/ns/net) ]" || die "no second namespace"
+	ip link add line type veth peer name line netns "$OUT"
+	ip addr add 192.0.2.1/24 dev line && ip link set line up
+	out ip addr add 192.0.2.2/24 dev line && out ip link set line up && out ip link set lo up
+	HAS6=0
+	if [ "$(cat /proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null)" = 0 ]; then
+		HAS6=1
+		ip addr add 2001:db8::1/64 dev line nodad && out ip addr add 2001:db8::2/64 dev line nodad
+	fi
+}
+out() { nsenter -t "$OUT" -n "$@"; }
 
 # $T/server.py PORT [udp] says from whom it was asked. $T/ask.py HOST PORT [udp|send] tries each address of HOST and prints the answer; send: as a
 # web browser would.

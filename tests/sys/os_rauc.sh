@@ -85,11 +85,7 @@ boot() { # SLOT: the boot loader's choice
 }
 export LIMPET_BOOT_ID=$R/boot_id
 
-init_fleet $DEV
-start_broker
-start_registry
-make_images
-push_images
+start_fleet $DEV
 fleetctl publish "$REG/demo/web:1" --version 1 >>"$T/log/publish"
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
 jq --arg r "$R/reboot" '.os_updater = "rauc" | .reboot_command = [$r] | .os_confirm_s = 8' "$AGENTD" >"$T/agentd.json" && cp "$T/agentd.json" "$AGENTD"

@@ -79,17 +79,11 @@ boot() { # what U-Boot does with its variables; then the daemon that installs in
 }
 export LIMPET_BOOT_ID=$R/boot_id
 
-init_fleet $DEV
-start_broker
-start_registry
-make_images
-push_images
+start_fleet $DEV
 fleetctl publish "$REG/demo/web:1" --version 1 >>"$T/log/publish"
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
 jq --arg r "$R/reboot" --arg b "$R/go-back" '.os_updater = "swupdate" | .reboot_command = [$r] | .os_confirm_s = 8 |
 	.os_confirm_command = ["fw_setenv", "upgrade_available", "0"] | .os_revert_command = [$b]' "$AGENTD" >"$T/agentd.json" && cp "$T/agentd.json" "$AGENTD"
-field() { agentctl $DEV status -o json 2>/dev/null | jq -r ".$1"; }
-is() { [ "$(field "$1")" = "$2" ]; }
 reboots() { [ "$(wc -l <"$R/reboots" 2>/dev/null || echo 0)" -ge "$1" ]; }
 apply() { # OS; no user namespace: nobody may mount a procfs in one while something lies over /proc/cmdline
 	jq -n --argjson os "$1" '{apps: [{name: "web", release: "web:1", memory: {max_bytes: 16777216}, userns: "off"}], update: {probation_ms: 300}, os: $os}' >"$T/m.json"

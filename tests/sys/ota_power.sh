@@ -14,11 +14,7 @@ STATE=$T/$DEV/state
 mkdir -p "$W" "$STATE"
 trap 'rc=$?; set +e; mountpoint -q "$STATE" && umount -l "$STATE"; (exit $rc); lib_end' EXIT
 
-init_fleet $DEV
-start_broker
-start_registry
-make_images
-push_images
+start_fleet $DEV
 told() { grep -qE "^[0-9]+ $1( |\$)" "$W/points"; }
 manifest() { # FILE RELEASE MEMORY
 	cat >"$1" <<-END

@@ -5,11 +5,7 @@
 lib_need mosquitto docker-registry umoci skopeo jq python3 curl
 lib_begin ota_scrub
 DEV=scrub-$$
-init_fleet $DEV
-start_broker
-start_registry
-make_images
-push_images
+start_fleet $DEV
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
 STATE=$T/$DEV/state
 STORE=$STATE/store

@@ -6,8 +6,7 @@ if [ -z "${NET_INNER:-}" ] && [ "$(id -u)" = 0 ]; then NET_INNER=1 exec unshare 
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_need nft ip busybox python3
 NB=$BUILD/bin/net-box
-ip link set lo up
-{ mount --rbind /sys/fs/cgroup /mnt && mount -t sysfs sysfs /sys && mount --rbind /mnt /sys/fs/cgroup && umount -l /mnt; } || lib_skip "cannot make a view of its own"
+lib_own_host || lib_skip "cannot make a view of its own"
 mount -t tmpfs tmpfs /run # a lock of our own
 lib_begin runtime_net
 export NET_BOX_GROUP=limpet-netbox-$$
@@ -23,48 +22,8 @@ ip link add "b$$" type bridge 2>/dev/null && ip link del "b$$" || lib_skip "no b
 nft list tables >/dev/null 2>&1 || lib_skip "no nftables in this kernel"
 
 # --- the other machine
-unshare -n sleep 1000 & OUT=$!
-LIB_PIDS+=("$OUT")
-lib_until 5 bash -c "[ \$(readlink /proc/$OUT/ns/net) != \$(readlink /proc/self/ns/net) ]" || die "no second namespace"
-out() { nsenter -t "$OUT" -n "$@"; }
-ip link add line type veth peer name line netns "$OUT"
-ip addr add 192.0.2.1/24 dev line && ip link set line up
-out ip addr add 192.0.2.2/24 dev line && out ip link set line up && out ip link set lo up
-HAS6=0
-if [ "$(cat /proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null)" = 0 ]; then
-	HAS6=1
-	ip addr add 2001:db8::1/64 dev line nodad && out ip addr add 2001:db8::2/64 dev line nodad
-fi
-cat >"$T/server.py" <<-'END'
-	# says from whom a connection comes: server.py PORT [udp]
-	import socket, sys
-	fam = socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET
-	udp = len(sys.argv) > 2
-	s = socket.socket(fam, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
-	s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-	if fam == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-	s.bind(("", int(sys.argv[1])))
-	if not udp: s.listen(16)
-	while True:
-	    if udp:
-	        d, a = s.recvfrom(100); s.sendto(b"from " + a[0].encode(), a)
-	    else:
-	        c, a = s.accept(); c.sendall(b"from " + a[0].encode()); c.close()
-END
-cat >"$T/ask.py" <<-'END'
-	import socket, sys
-	t = socket.SOCK_DGRAM if len(sys.argv) > 3 else socket.SOCK_STREAM
-	for fam, kind, proto, _, a in socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), 0, t):
-	    s = socket.socket(fam, t); s.settimeout(1.5)
-	    try:
-	        s.connect(a)
-	        if len(sys.argv) > 3: s.send(b"x")
-	        d = s.recv(100).decode()
-	        print(d)
-	        sys.exit(0 if d else 1)
-	    except OSError as e: print(e)
-	sys.exit(1)
-END
+lib_out
+lib_talkers
 ask() { python3 "$T/ask.py" "$@" >"$T/said" 2>&1; }
 oask() { out python3 "$T/ask.py" "$@" >"$T/said" 2>&1; }
 nsenter -t "$OUT" -n python3 "$T/server.py" 7000 & LIB_PIDS+=("$!")

@@ -6,6 +6,7 @@
 #endif
 
 #define BLOCK_STORED 0x80000000U
+#define HALF_BYTES   (CODEC_BLOCK + CODEC_BLOCK / 256 + 32) /* a block and lz4's room */
 
 /* What liblzma may hold: the dictionary, 28 KiB of probabilities and its own structures. */
 #define LZMA_BYTES ((size_t)LIM_CODEC_LZMA_BYTES)
@@ -15,8 +16,9 @@ struct codec {
     uint8_t props;
     size_t raw_len, done; /* of the segment */
     bool ended;
-    /* lz4: two halves, each a block; a block copies from the other half */
-    uint8_t *halves, *in;
+    /* lz4: two halves, each a block; a block copies from the other half. Its packed bytes come to lie at the end of its own
+     * half and are unpacked in place: lz4 reads ahead of where it writes when there is this much room behind (lz4.h) */
+    uint8_t *halves;
     uint8_t head[4];
     unsigned head_len, half;
     size_t in_len, in_want;     /* packed bytes of the block; in_want 0: its head is next */
@@ -33,7 +35,7 @@ static const struct {
     size_t memory, segment_max;
 } codecs[] = {
     [PACK_RAW] = {sizeof(struct codec), LIM_SEGMENT_LZ4_RAW},
-    [PACK_LZ4] = {sizeof(struct codec) + 3 * CODEC_BLOCK, LIM_SEGMENT_LZ4_RAW},
+    [PACK_LZ4] = {sizeof(struct codec) + 2 * HALF_BYTES, LIM_SEGMENT_LZ4_RAW},
     [PACK_LZMA] = {sizeof(struct codec) + LZMA_BYTES, LIM_SEGMENT_LZMA_RAW},
     [PACK_LZMA_X86] = {sizeof(struct codec) + LZMA_BYTES, 0},
     [PACK_LZMA_ARM] = {sizeof(struct codec) + LZMA_BYTES, 0},
@@ -217,10 +219,8 @@ int codec_new(enum pack_codec codec, struct codec **ret, struct err *err)
     struct codec AUTO_FREE(codec) *c = mem_need_zero(sizeof(*c));
     c->id = codec;
     c->props = CODEC_PROPS;
-    if (codec == PACK_LZ4) {
-        c->halves = mem_need(2 * CODEC_BLOCK);
-        c->in = mem_need(CODEC_BLOCK);
-    }
+    if (codec == PACK_LZ4)
+        c->halves = mem_need(2 * HALF_BYTES);
     int r = codec >= PACK_LZMA ? lzma_setup(c, err) : 0;
     if (r == 0)
         *ret = steal_ptr(&c);
@@ -233,7 +233,6 @@ struct codec *codec_free(struct codec *c)
         if (c->id >= PACK_LZMA)
             lzma_drop(c);
         free(c->halves);
-        free(c->in);
     }
     free(c);
     return NULL;
@@ -307,25 +306,33 @@ static int block_head(struct codec *c, struct buf *in, struct err *err)
                                                        : damaged(err, c, "a block's length is out of range");
 }
 
-/* Unpack the block that in[] now holds into the other half. The half before it is whole: only the last block
- * of a segment may be short. */
+/* Where the packed bytes of the block under way lie. */
+static uint8_t *block_in(struct codec *c)
+{
+    return c->halves + (c->half + 1) * HALF_BYTES - c->in_want;
+}
+
+/* Unpack the block whose bytes are all here. The half before it is whole: only the last block of a segment may be short. */
 static int block_open(struct codec *c, struct err *err)
 {
     size_t raw = c->raw_len - c->done < CODEC_BLOCK ? c->raw_len - c->done : CODEC_BLOCK;
-    uint8_t *to = c->halves + c->half * CODEC_BLOCK;
-    const uint8_t *before = c->halves + (1 - c->half) * CODEC_BLOCK;
+    uint8_t *to = c->halves + c->half * HALF_BYTES;
+    const uint8_t *before = c->halves + (1 - c->half) * HALF_BYTES;
 
     if (c->stored) {
         if (c->in_want != raw)
             return damaged(err, c, "a stored block has another length");
-        memcpy(to, c->in, raw);
+        memmove(to, block_in(c), raw);
+    } else if (c->in_want >= raw) { /* in place only what is shorter; who packs stores the rest */
+        return damaged(err, c, "a block's length is out of range");
     } else {
-        int n = LZ4_decompress_safe_usingDict((const char *)c->in, (char *)to, (int)c->in_want, (int)raw,
-                                              (const char *)before, c->done > 0 ? (int)CODEC_BLOCK : 0);
+        int n =
+            LZ4_decompress_safe_usingDict((const char *)block_in(c), (char *)to, (int)c->in_want, (int)raw,
+                                          (const char *)before, c->done > 0 ? (int)CODEC_BLOCK : 0);
         if (n < 0 || (size_t)n != raw)
             return damaged(err, c, "damaged block");
     }
-    c->block_at = c->half * CODEC_BLOCK;
+    c->block_at = c->half * HALF_BYTES;
     c->block_len = raw;
     c->half = 1 - c->half;
     c->in_want = 0;
@@ -343,7 +350,7 @@ static int lz4_some(struct codec *c, struct buf *in, uint8_t *out, size_t room, 
             continue;
         }
         struct buf got = take(in, c->in_want - c->in_len);
-        memcpy(c->in + c->in_len, got.p, got.len);
+        memcpy(block_in(c) + c->in_len, got.p, got.len);
         c->in_len += got.len;
         int r = c->in_len == c->in_want ? block_open(c, err) : 0;
         if (r < 0)

@@ -1,7 +1,7 @@
 /* codec.h - unpacking the pieces of a pack: the only place of the device that knows lz4 and liblzma. Two forms:
  *   chunk:   at most LIM_CHUNK_RAW bytes, alone and at once: one lz4 block, or LZMA1 without a file header
  *   segment: streamed; lz4: blocks of CODEC_BLOCK raw bytes (the last may be shorter), each after a u32 (little endian) of its
- *            packed length, top bit: stored; a block may copy from the one before it. LZMA: as a chunk, but longer
+ *            packed length, top bit: stored (what is packed is shorter than raw); a block may copy from the one before it. LZMA: as a chunk, but longer
  * LZMA always has its end marker, so a piece that is cut off or has something behind it is refused. The lengths
  * before packing are known to the caller, signed or hashed. No I/O. Threads: one. */
 #ifndef OTA_CODEC_H

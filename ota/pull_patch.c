@@ -11,7 +11,7 @@ struct patching {
     struct pull *p;
     struct unpack_run unpack;
     struct buf old_tree, table;
-    uint8_t bytes[16 * 1024];
+    uint8_t bytes[32 * 1024]; /* half a pipe: less would wake the other side for each quarter */
 };
 
 /* One thing of the stream into memory. */

@@ -117,6 +117,32 @@ TEST(blocks_of_a_segment_share_a_window)
     CHECK(two < one + one / 4);
 }
 
+/* Blocks are unpacked in place, which is nearest to going wrong where hardly anything is saved: noise with one match early, late or anywhere. */
+TEST(blocks_that_hardly_shrink)
+{
+    struct codec AUTO_FREE(codec) *c = NULL;
+    struct err err = ERR_INIT;
+    uint32_t x = 1;
+
+    CHECK_OK(codec_new(PACK_LZ4, &c, &err), err);
+    for (unsigned i = 0; i < 600; i++) {
+        size_t len = CODEC_BLOCK * 2 - i * 97, match = 300 + i * 7, at, n = 0;
+        for (size_t k = 0; k < len; k++) {
+            x = x * 1664525 + 1013904223;
+            raw[k] = (uint8_t)(x >> 24);
+        }
+        for (size_t from = 0; from < len; from += CODEC_BLOCK) {
+            size_t end = from + CODEC_BLOCK < len ? from + CODEC_BLOCK : len;
+            at = i % 3 == 0 ? from + 64 : i % 3 == 1 ? end - match - 16 : from + x % (end - from - match);
+            memset(raw + at, (int)i, match);
+        }
+        CHECK_OK(codec_make_segment(PACK_LZ4, 0, buf_of(raw, len), packed, sizeof(packed), &n, &err), err);
+        CHECK(n < len);
+        CHECK_OK(unpack(c, buf_of(packed, n), len, 4096, &err), err);
+        CHECK(memcmp(raw, out, len) == 0);
+    }
+}
+
 TEST(lengths_out_of_range_are_refused)
 {
     struct codec AUTO_FREE(codec) *c = NULL;

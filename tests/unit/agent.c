@@ -68,64 +68,65 @@ TEST(a_whole_manifest)
           desired_find(NULL, "web") == NULL);
 }
 
+static const struct {
+    const char *text, *says;
+} refused[] = {
+    {DOC(APP(",\"oops\":1")), "apps[0].oops: unknown field"},
+    {DOC("{\"name\":\"Web\"," RELEASE "}"), "apps[0].name"},
+    {DOC("{\"name\":\"web\"}"), "apps[0].release: missing"},
+    {DOC(APP("") "," APP("")), "apps[1]: name: \"web\" is there twice"},
+    {DOC(APP(",\"memory\":{\"max_bytes\":100}")), "apps[0].memory.max_bytes: 100 is below 65536"},
+    {DOC(APP(",\"memory\":{\"max\":100000}")), "apps[0].memory.max_bytes: missing"},
+    {DOC(APP(",\"capabilities\":[\"SYS_ADMIN\"]")), "apps[0].capabilities[0]: SYS_ADMIN"},
+    {DOC(APP(",\"capabilities\":[\"SYS_MODULE\"]")), "SYS_MODULE"},
+    {DOC(APP(",\"capabilities\":[\"SYS_PTRACE\"]")), "SYS_PTRACE"},
+    {DOC(APP(",\"capabilities\":[\"MKNOD\"]")), "MKNOD"},
+    {DOC(APP(",\"capabilities\":[\"CAP_CHOWN\"]")), "no capability"},
+    {DOC(APP(",\"network\":{\"mode\":\"none\",\"ports\":[]}")), "apps[0].network.ports"},
+    {DOC(APP(",\"network\":{\"mode\":\"none\",\"name\":\"x\"}")), "apps[0].network: name"},
+    {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"name\":\"thirteenbytes\"}")), "network: name"},
+    {DOC(APP(",\"network\":{\"mode\":\"cni\"}")), "apps[0].network.name"},
+    {DOC(APP(",\"network\":{\"mode\":\"app:nobody\"}")), "apps[0].network: mode: \"app:nobody\""},
+    {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":9,\"container\":1},"
+             "{\"host\":9,\"container\":2}]}")),
+     "apps[0].network.ports[1]: host port 9"},
+    {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":5,\"last\":9,\"container\":1},"
+             "{\"host\":8,\"container\":1,\"address\":\"127.0.0.1\"}]}")),
+     "apps[0].network.ports[1]: host port 8"},
+    {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":1,\"container\":1,"
+             "\"address\":\"::\"}]}")),
+     "leave it out"},
+    {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":9,\"last\":8,\"container\":1}]}")),
+     "last"},
+    {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":0,\"container\":1}]}")),
+     "apps[0].network.ports[0].host"},
+    {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":1,\"container\":1,\"address\":\"1.2."
+             "3\"}]}")),
+     "address"},
+    {DOC(APP(",\"mounts\":[{\"type\":\"tmpfs\",\"target\":\"x\"}]")), "apps[0].mounts[0].target"},
+    {DOC(APP(",\"mounts\":[{\"type\":\"tmpfs\",\"target\":\"/a/../b\"}]")), "apps[0].mounts[0].target"},
+    {DOC(APP(",\"mounts\":[{\"type\":\"volume\",\"name\":\"../v\",\"target\":\"/b\"}]")),
+     "apps[0].mounts[0].name"},
+    {DOC(APP(",\"mounts\":[{\"type\":\"bind\",\"target\":\"/b\"}]")), "apps[0].mounts[0].type"},
+    {DOC(APP(",\"health\":{}")), "exactly one"},
+    {DOC(APP(",\"health\":{\"tcp\":{\"port\":1},\"exec\":[\"x\"]}")), "exactly one"},
+    {DOC(APP(",\"health\":{\"exec\":[]}")), "exec: is empty"},
+    {DOC(APP(",\"health\":{\"http\":{\"port\":1,\"path\":\"x\"}}")), "apps[0].health.http.path"},
+    {DOC(APP(",\"stop\":{\"signal\":\"NONE\"}")), "signal"},
+    {DOC(APP(",\"env\":{\"A=B\":\"x\"}")), "apps[0].env.A=B"},
+    {"{\"schema\":\"limpet.desired/2\"}", "schema"},
+    {"{\"schema\":\"limpet.desired/1\"}", "fleet: missing"},
+    {"[]", "object"},
+};
+
 TEST(each_refusal_names_the_field)
 {
-    static const struct {
-        const char *text, *says;
-    } bad[] = {
-        {DOC(APP(",\"oops\":1")), "apps[0].oops: unknown field"},
-        {DOC("{\"name\":\"Web\"," RELEASE "}"), "apps[0].name"},
-        {DOC("{\"name\":\"web\"}"), "apps[0].release: missing"},
-        {DOC(APP("") "," APP("")), "apps[1]: name: \"web\" is there twice"},
-        {DOC(APP(",\"memory\":{\"max_bytes\":100}")), "apps[0].memory.max_bytes: 100 is below 65536"},
-        {DOC(APP(",\"memory\":{\"max\":100000}")), "apps[0].memory.max_bytes: missing"},
-        {DOC(APP(",\"capabilities\":[\"SYS_ADMIN\"]")), "apps[0].capabilities[0]: SYS_ADMIN"},
-        {DOC(APP(",\"capabilities\":[\"SYS_MODULE\"]")), "SYS_MODULE"},
-        {DOC(APP(",\"capabilities\":[\"SYS_PTRACE\"]")), "SYS_PTRACE"},
-        {DOC(APP(",\"capabilities\":[\"MKNOD\"]")), "MKNOD"},
-        {DOC(APP(",\"capabilities\":[\"CAP_CHOWN\"]")), "no capability"},
-        {DOC(APP(",\"network\":{\"mode\":\"none\",\"ports\":[]}")), "apps[0].network.ports"},
-        {DOC(APP(",\"network\":{\"mode\":\"none\",\"name\":\"x\"}")), "apps[0].network: name"},
-        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"name\":\"thirteenbytes\"}")), "network: name"},
-        {DOC(APP(",\"network\":{\"mode\":\"cni\"}")), "apps[0].network.name"},
-        {DOC(APP(",\"network\":{\"mode\":\"app:nobody\"}")), "apps[0].network: mode: \"app:nobody\""},
-        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":9,\"container\":1},"
-                 "{\"host\":9,\"container\":2}]}")),
-         "apps[0].network.ports[1]: host port 9"},
-        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":5,\"last\":9,\"container\":1},"
-                 "{\"host\":8,\"container\":1,\"address\":\"127.0.0.1\"}]}")),
-         "apps[0].network.ports[1]: host port 8"},
-        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":1,\"container\":1,"
-                 "\"address\":\"::\"}]}")),
-         "leave it out"},
-        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":9,\"last\":8,\"container\":1}]}")),
-         "last"},
-        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":0,\"container\":1}]}")),
-         "apps[0].network.ports[0].host"},
-        {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":1,\"container\":1,\"address\":\"1.2."
-                 "3\"}]}")),
-         "address"},
-        {DOC(APP(",\"mounts\":[{\"type\":\"tmpfs\",\"target\":\"x\"}]")), "apps[0].mounts[0].target"},
-        {DOC(APP(",\"mounts\":[{\"type\":\"tmpfs\",\"target\":\"/a/../b\"}]")), "apps[0].mounts[0].target"},
-        {DOC(APP(",\"mounts\":[{\"type\":\"volume\",\"name\":\"../v\",\"target\":\"/b\"}]")),
-         "apps[0].mounts[0].name"},
-        {DOC(APP(",\"mounts\":[{\"type\":\"bind\",\"target\":\"/b\"}]")), "apps[0].mounts[0].type"},
-        {DOC(APP(",\"health\":{}")), "exactly one"},
-        {DOC(APP(",\"health\":{\"tcp\":{\"port\":1},\"exec\":[\"x\"]}")), "exactly one"},
-        {DOC(APP(",\"health\":{\"exec\":[]}")), "exec: is empty"},
-        {DOC(APP(",\"health\":{\"http\":{\"port\":1,\"path\":\"x\"}}")), "apps[0].health.http.path"},
-        {DOC(APP(",\"stop\":{\"signal\":\"NONE\"}")), "signal"},
-        {DOC(APP(",\"env\":{\"A=B\":\"x\"}")), "apps[0].env.A=B"},
-        {"{\"schema\":\"limpet.desired/2\"}", "schema"},
-        {"{\"schema\":\"limpet.desired/1\"}", "fleet: missing"},
-        {"[]", "object"},
-    };
-    for (unsigned i = 0; i < COUNT_OF(bad); i++) {
+    for (unsigned i = 0; i < COUNT_OF(refused); i++) {
         struct err err = ERR_INIT;
-        int rc = parse(bad[i].text, &err);
-        if (rc >= 0 || !strstr(err.msg, bad[i].says))
-            printf("  %u: \"%s\" lacks \"%s\"\n", i, rc < 0 ? err.msg : "accepted", bad[i].says);
-        CHECK(rc < 0 && strstr(err.msg, bad[i].says));
+        int rc = parse(refused[i].text, &err);
+        if (rc >= 0 || !strstr(err.msg, refused[i].says))
+            printf("  %u: \"%s\" lacks \"%s\"\n", i, rc < 0 ? err.msg : "accepted", refused[i].says);
+        CHECK(rc < 0 && strstr(err.msg, refused[i].says));
     }
     struct err err = ERR_INIT;
     CHECK_ERR(parse("{\"schema\":\"limpet.desired/2\"}", &err), ERR_UNSUPPORTED, err);

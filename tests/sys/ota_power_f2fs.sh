@@ -31,5 +31,5 @@ STEP=${OTA_POWER_STEP:-1} RANDOM_POINTS=${OTA_POWER_RANDOM:-500}
 	echo "exec '$SOURCE/tests/sys/ota_power.sh'"
 } >"$T/in-guest"
 chmod 0755 "$T/in-guest"
-lib_say "with $ACCEL: every ${STEP}th prefix and $RANDOM_POINTS random subsets"
+lib_say "with $ACCEL: one of $STEP prefixes and $RANDOM_POINTS random subsets are tried"
 check "power cuts on f2fs, $(basename "$KERNEL"/lib/modules/*)" tree_run f2fs "$T/in-guest"

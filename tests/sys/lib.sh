@@ -186,7 +186,7 @@ start_broker() {
 }
 
 start_registry() {
-	REG_PORT=$(free_port)
+	REG_PORT=${REG_PORT:-$(free_port)}
 	printf 'version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\nhttp: {addr: "127.0.0.1:%s"}\n' \
 		"$T/registry" "$REG_PORT" >"$T/registry.yml"
 	lib_run registry docker-registry serve "$T/registry.yml"

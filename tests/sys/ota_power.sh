@@ -4,17 +4,30 @@
 # writes) of what came after the last flush, is mounted, and the agent's own start-up is run on it: a complete set must be there to run, no
 # name may hold other bytes than it says, and no counter that was told as durable may be lost.
 . "${SOURCE:?}/tests/sys/lib.sh"
-lib_need mosquitto docker-registry umoci skopeo jq python3 qemu-storage-daemon mkfs.ext4
+FS=${FS:-ext4}
+export FS
+lib_need mosquitto docker-registry umoci skopeo jq python3 qemu-storage-daemon "mkfs.$FS"
 [ -e /dev/fuse ] || lib_skip "no /dev/fuse here"
 lib_own_mounts
 lib_begin ota_power
 DEV=power-$$
+if [ -n "${OTA_POWER_MADE:-}" ]; then # in a guest: names the folder, device and ports of a fleet that was made outside (ota_power_f2fs.sh)
+	rm -rf "$T"
+	. "$OTA_POWER_MADE"
+	export FLEETCTL_DIR=$T/fleet
+fi
 W=$T/power
 STATE=$T/$DEV/state
 mkdir -p "$W" "$STATE"
 trap 'rc=$?; set +e; mountpoint -q "$STATE" && umount -l "$STATE"; (exit $rc); lib_end' EXIT
 
-start_fleet $DEV
+if [ -n "${OTA_POWER_MADE:-}" ]; then
+	start_broker
+	start_registry
+else
+	start_fleet $DEV
+	for v in 1 2 3; do fleetctl publish "$REG/demo/web:$v" --version $v >>"$T/log/publish"; done
+fi
 told() { grep -qE "^[0-9]+ $1( |\$)" "$W/points"; }
 manifest() { # FILE RELEASE MEMORY
 	cat >"$1" <<-END
@@ -30,10 +43,11 @@ apply() { # RELEASE MEMORY REV PHASE
 }
 
 # --- the state before: rev 1 runs
-truncate -s 32M "$W/base"
-mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 -J size=4 "$W/base"
-mount -o loop "$W/base" "$STATE"
-for v in 1 2 3; do fleetctl publish "$REG/demo/web:$v" --version $v >>"$T/log/publish"; done
+case $FS in
+ext4) truncate -s 32M "$W/base" && mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 -J size=4 "$W/base" ;;
+f2fs) truncate -s 64M "$W/base" && mkfs.f2fs -q -f "$W/base" >"$T/log/mkfs" ;; # 52 MB at least, of which 8 are free
+esac
+mount -t "$FS" -o loop "$W/base" "$STATE"
 start_agent $DEV
 apply web:1 16777216 1 converged
 lib_until 10 is link online || fail "not online"
@@ -63,10 +77,9 @@ mountpoint -q "$STATE" && fail "the recorder left its mount"
 # --- power goes
 check "no cut loses anything" python3 -B "$SOURCE/tests/tool/ota_power.py" replay "$W"
 # the check itself must be able to fail: the last document of the store with one byte changed
-mount -o loop "$W/disk" "$STATE"
+mount -t "$FS" -o loop "$W/disk" "$STATE"
 check "the state as it ended starts" "$BUILD/bin/agentd-core" --check "$STATE" >"$T/log/check" 2>&1
 OBJ=$(find "$STATE/store/objects" -type f -size +100k | head -n 1)
 printf x | dd of="$OBJ" bs=1 seek=1000 conv=notrunc status=none
 check_rc 2 "one changed byte is found" "$BUILD/bin/agentd-core" --check "$STATE" >>"$T/log/check" 2>&1
 umount "$STATE"
-if ! grep -qw f2fs /proc/filesystems; then lib_say "f2fs: not tried, this kernel cannot mount it"; fi

@@ -103,18 +103,8 @@ bundles() {
 
 # --- a kernel's initramfs: disk and network drivers, in order, then over to the root
 make_initramfs() { # TREE NAME
-	local i=$T/initramfs-$2 tree=$1 version n=0 m
-	version=$(ls "$tree/lib/modules")
-	mkdir -p "$i"/{bin,dev,proc,new}
-	depmod -b "$tree" "$version"
-	for m in virtio_pci virtio_blk virtio_net veth bridge nft_chain_nat nft_nat nft_masq nft_fib_ipv4 nft_ct; do
-		modprobe -S "$version" -d "$tree" --show-depends $m 2>/dev/null | awk '$1 == "insmod" {print $2}'
-	done | awk '!seen[$0]++' >"$T/modules"
-	while read -r m; do
-		n=$((n + 1))
-		cp "$m" "$i/$(printf %02d $n)-${m##*/}"
-	done <"$T/modules"
-	cp "$(command -v busybox)" "$i/bin/busybox"
+	local i=$T/initramfs-$2
+	mkdir "$i"
 	cat >"$i/init" <<-'END'
 		#!/bin/busybox sh
 		/bin/busybox mount -t devtmpfs dev /dev
@@ -124,7 +114,7 @@ make_initramfs() { # TREE NAME
 		exec /bin/busybox switch_root /new /bin/guest
 	END
 	chmod 0755 "$i/init"
-	(cd "$i" && find . | cpio -o -H newc --quiet | gzip -1) >"$T/initramfs-$2.gz"
+	kernel_initramfs "$1" "$i" virtio_pci virtio_blk virtio_net veth bridge nft_chain_nat nft_nat nft_masq nft_fib_ipv4 nft_ct
 }
 
 # Another one that is the whole system, and stays its root.

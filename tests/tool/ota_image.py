@@ -113,7 +113,13 @@ def rootfs(store, digest):
     return os.path.join(store, "images", digest.split(":")[1], "rootfs")
 
 
-def tree(path):
+def sha256(path):
+    """Of a file's bytes."""
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def tree(path, digest=sha256):
     """What a tree holds, as a dict of text: type, mode, owner, content or target. Times are not kept."""
     out = {}
     for base, dirs, files in os.walk(path):
@@ -124,8 +130,7 @@ def tree(path):
             if stat.S_ISLNK(st.st_mode):
                 what = "link %d:%d %s" % (st.st_uid, st.st_gid, os.readlink(p))
             elif stat.S_ISREG(st.st_mode):
-                with open(p, "rb") as f:
-                    what += " " + hashlib.sha256(f.read()).hexdigest()
+                what += " " + digest(p)
             out[os.path.relpath(p, path)] = what
     return out
 
@@ -141,7 +146,7 @@ def differences(a, b):
                   if a.get(k) != b.get(k) and not (k in OURS and (k not in a or k not in b or k == ".")))
 
 
-def check_store(store):
+def check_store(store, digest_of=sha256):
     """L13: every name holds what it names; nothing is left in tmp. Returns complaints."""
     bad = []
     for base, _, files in os.walk(os.path.join(store, "objects")):
@@ -149,15 +154,13 @@ def check_store(store):
             p = os.path.join(base, n)
             digest, mode, uid, gid = n.split(".")
             st = os.lstat(p)
-            with open(p, "rb") as f:
-                if hashlib.sha256(f.read()).hexdigest() != digest:
-                    bad.append("object %s holds something else" % n)
+            if digest_of(p) != digest:
+                bad.append("object %s holds something else" % n)
             if (st.st_mode & 0o7777, st.st_uid, st.st_gid) != (int(mode, 8), int(uid, 16), int(gid, 16)):
                 bad.append("object %s has other metadata" % n)
     for n in os.listdir(os.path.join(store, "blobs")):
-        with open(os.path.join(store, "blobs", n), "rb") as f:
-            if hashlib.sha256(f.read()).hexdigest() != n:
-                bad.append("blob %s holds something else" % n)
+        if digest_of(os.path.join(store, "blobs", n)) != n:
+            bad.append("blob %s holds something else" % n)
     for base, dirs, files in os.walk(store):
         for n in dirs + files:
             st = os.lstat(os.path.join(base, n))

@@ -549,8 +549,8 @@ int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, 
     if (r == 0)
         r = get_blocks(j->coap, g, err);
     j->coap->get = NULL;
-    if (r == -ERR_TIMEOUT && g->way == WAY_SETS && g->useful == 0)
-        *g->peer = PEER_SINGLES; /* it answered when the question was confirmable: next time all are */
+    if (r == -ERR_TIMEOUT && g->way != WAY_SINGLES && g->useful == 0)
+        *g->peer = PEER_SINGLES; /* who knows what drops it on the way: next time as everybody does it */
     if (r < 0)                   /* what is still under way must not meet the next question */
         fetch_coap_forget(j->coap);
     return r;

@@ -6,6 +6,9 @@
 #include "ota/cert.h"
 #include "ota/fetch_coap_int.h"
 
+/* COAP_BLOCK_USE_LIBCOAP and COAP_BLOCK_TRY_Q_BLOCK; Debian 12's header has no name for the second. */
+#define KNOWS_Q_BLOCK (0x01 | 0x04)
+
 static int on_certificate(const char *cn, const uint8_t *der, size_t len, coap_session_t *session,
                           unsigned depth, int validated, void *arg)
 {
@@ -101,6 +104,8 @@ int fetch_coap_session(struct fetch_job *j, const struct source *s, struct err *
     int rc = getaddrinfo(c->host, port, &hints, &found);
     if (rc != 0)
         return err_set(err, ERR_NET, "%s: %s", c->host, gai_strerror(rc));
+    coap_context_set_block_mode(c->ctx,
+                                0); /* the blocks of a session are ours: it keeps the mode of now ... */
     for (struct addrinfo *a = found; a && !c->session; a = a->ai_next) {
         coap_address_t to;
         coap_address_init(&to);
@@ -111,6 +116,8 @@ int fetch_coap_session(struct fetch_job *j, const struct source *s, struct err *
         c->session = open_session(j, &to, is_secure(s));
     }
     freeaddrinfo(found);
+    /* ... while newer libcoaps drop answers with Q-Block2 unless the context's mode has it */
+    coap_context_set_block_mode(c->ctx, KNOWS_Q_BLOCK);
     if (!c->session)
         return err_set(err, ERR_NET, "no session");
     coap_session_set_nstart(c->session, BLOCKS_WINDOW);

@@ -76,6 +76,23 @@ def try_count(c, sets, singles):
     c.check(len(b.clients) == 1, "singles: %d sessions" % len(b.clients))
 
 
+def try_newer(c, sets, singles):
+    """Our program with the newer libcoap, which has Q-Block2 of its own."""
+    program = os.path.join(BUILD, "bin", "agentd-fetch")
+    run = RUN[:2] + [LIBS + ":/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu"]
+    used = subprocess.run(run + ["--list", program], stdout=subprocess.PIPE, check=True).stdout.decode()
+    c.check("=> %s/libcoap" % LIBS in used, "newer: it uses %s" % used)
+    wrapper = c.path("newer-fetch")
+    with open(wrapper, "w") as f:
+        f.write("#!/bin/sh\nexec %s %s \"$@\"\n" % (" ".join(run), program))
+    os.chmod(wrapper, 0o755)
+    a, b = Line(sets.port), Line(singles.port)
+    get_by(c, "newer, sets", a, {"FETCH": wrapper})
+    get_by(c, "newer, singles", b, {"FETCH": wrapper})
+    c.check(len(a.asked(Q_BLOCK2)) == len(a.questions) == 31, "newer: %d questions" % len(a.questions))
+    c.check(len(b.asked(Q_BLOCK2)) == 1 and len(b.asked(BLOCK2)) == BLOCKS, "newer, singles: %d questions" % len(b.questions))
+
+
 def try_far(c, sets, singles):
     """Half a second to the server and back."""
     path = chunk_list(c.path("list-far"), DATA, [(0, 61440)])
@@ -137,7 +154,7 @@ def main():
     with Case() as c:
         try:
             sets, singles = Server(c, "sets"), Server(c, "singles", False)
-            for part in (lambda c: try_count(c, sets, singles), lambda c: try_far(c, sets, singles), lambda c: try_lossy(c, sets),
+            for part in (lambda c: try_count(c, sets, singles), lambda c: try_newer(c, sets, singles), lambda c: try_far(c, sets, singles), lambda c: try_lossy(c, sets),
                          lambda c: try_middle(c, sets), try_dtls):
                 start = time.time()
                 part(c)

@@ -1,49 +1,28 @@
-/* fetch_coap.c - layouts over CoAP and CoAPS; the only place that knows libcoap. Block2 GETs of our own making: any
- * block of a blob is asked for by its number with a token of its own, a few at a time, so that it starts anywhere
- * and every answer is held against what was asked. Runs in the sandbox; its bytes are believed by nobody. */
-#include <arpa/inet.h>
-#include <coap3/coap.h>
-#include <netdb.h>
-#include <stdio.h>
-
-#include "ota/cert.h"
-#include "ota/fetch_int.h"
+/* fetch_coap.c - layouts over CoAP and CoAPS. GETs of our own making: any block of a blob is asked for by its number with
+ * a token that nobody can guess, so that it starts anywhere and every answer is held against what was asked
+ * (fetch_coap_blocks.h). A peer is asked once whether it has Q-Block2 (RFC 9177), by a confirmable question for 16
+ * bytes: then one question brings ten blocks; else Block2, some questions at a time. Runs in the sandbox; its bytes are
+ * believed by nobody. */
+#include "ota/fetch_coap_int.h"
 #include "platform/clock.h"
 
-#define BLOCK_SZX   6 /* 1024 bytes: the largest that CoAP over UDP has */
-#define BLOCK_BYTES 1024
-#define TOKEN_BYTES 8
-#define WINDOW      8    /* questions under way: grows with quick answers, falls to 1 with a slow one */
-#define SLOW_MS     2000 /* ACK_TIMEOUT of RFC 7252: later answers were asked for twice */
-#define HOST_BYTES  256
-#define SEGMENTS    512 /* all of a path */
-#define TURN_MS     200
-#define CA_DIR      "/etc/ssl/certs"
+#define Q_BLOCK2 31  /* Debian 12's libcoap has no name for it */
+#define SEGMENTS 512 /* all of a path */
+#define TURN_MS  200
+#define CA_DIR   "/etc/ssl/certs"
 
-struct block_ask {
-    uint8_t token[TOKEN_BYTES], data[BLOCK_BYTES];
-    uint64_t at, sent_ms;
-    unsigned szx; /* that was asked with */
-    uint16_t len;
-    bool answered, last;
-};
-struct coap {
-    coap_context_t *ctx;
-    coap_session_t *session;
-    const struct source *session_of;
-    char host[HOST_BYTES];
-    struct err tls; /* why a certificate was not liked */
-    struct coap_get *get;
-};
-/* One item from one source. Asks are a ring in the order of their offsets. */
+/* One item from one source. */
 struct coap_get {
     struct fetch_job *j;
     struct fetch_item *it;
-    struct block_ask asks[WINDOW];
-    unsigned first, n, window;
-    unsigned szx;
-    uint64_t next_at; /* offset behind the last ask */
-    bool ended;       /* the last block of a blob whose size nobody knows is here */
+    const struct source *source;
+    enum blocks_peer *peer;
+    enum blocks_way way;
+    bool new_way; /* what is known of the peer has changed */
+    bool trying;  /* the question for 16 bytes is under way */
+    uint8_t try_token[BLOCKS_TOKEN];
+    struct blocks b;
+    uint64_t useful; /* bytes of answers that brought something */
     uint8_t path[SEGMENTS];
     size_t path_len;
     int n_segments;
@@ -53,22 +32,7 @@ struct coap_get {
     struct err err;
 };
 
-static struct block_ask *ask_at(struct coap_get *g, unsigned i)
-{
-    return &g->asks[(g->first + i) % WINDOW];
-}
-
 /* ---- what comes back ---- */
-
-static struct block_ask *find_ask(struct coap_get *g, const coap_pdu_t *pdu)
-{
-    coap_bin_const_t token = coap_pdu_get_token(pdu);
-
-    for (unsigned i = 0; g && i < g->n; i++)
-        if (token.length == TOKEN_BYTES && memcmp(token.s, ask_at(g, i)->token, TOKEN_BYTES) == 0)
-            return ask_at(g, i);
-    return NULL;
-}
 
 static int judge_code(coap_pdu_code_t code, struct err *err)
 {
@@ -119,35 +83,6 @@ static int judge_size(const struct fetch_item *item, const coap_pdu_t *pdu, stru
                                         (unsigned long long)size, (unsigned long long)item->size);
 }
 
-/* Exactly the block that was asked for: neither gap nor overlap, full unless it is the last. */
-static int judge_block(struct coap_get *g, const struct block_ask *a, const coap_pdu_t *pdu, size_t len,
-                       bool *ret_last, struct err *err)
-{
-    uint64_t size = g->it->size;
-    coap_block_t b = {0};
-
-    if (!coap_get_block(pdu, COAP_OPTION_BLOCK2, &b)) {
-        b = (coap_block_t){.num = 0, .m = 0, .szx = BLOCK_SZX};
-        if (a->at != 0)
-            return err_set(err, ERR_NET, "answers without a block");
-    }
-    if (b.szx > a->szx || (uint64_t)b.num << (b.szx + 4) != a->at)
-        return err_set(err, ERR_NET, "answers with another block than was asked");
-    if (b.m ? len != (size_t)1 << (b.szx + 4) : len > (size_t)1 << (b.szx + 4))
-        return err_set(err, ERR_NET, "answers with a block of %zu bytes", len);
-    if (size && (a->at + len > size || (b.m == 0) != (a->at + len == size)))
-        return err_set(err, ERR_INTEGRITY, "ends at another byte than the %llu that were signed",
-                       (unsigned long long)size);
-    if (b.szx < a->szx && b.m) { /* it has smaller blocks: what was asked behind this one is asked again */
-        g->szx = b.szx < g->szx ? b.szx : g->szx;
-        while (g->n > 0 && ask_at(g, g->n - 1)->at > a->at)
-            g->n--;
-        g->next_at = a->at + len;
-    }
-    *ret_last = !b.m;
-    return 0;
-}
-
 static size_t pdu_bytes(const coap_pdu_t *pdu, size_t data)
 {
     size_t bytes = 4 + coap_pdu_get_token(pdu).length + (data ? data + 1 : 0);
@@ -160,36 +95,84 @@ static size_t pdu_bytes(const coap_pdu_t *pdu, size_t data)
     return bytes;
 }
 
-static int take_answer(struct coap_get *g, struct block_ask *a, const coap_pdu_t *pdu, struct err *err)
+static struct block_answer read_answer(const coap_pdu_t *pdu)
 {
-    const uint8_t *data = NULL;
-    size_t len = 0;
+    coap_bin_const_t token = coap_pdu_get_token(pdu);
+    struct block_answer w = {.token = token.s, .token_len = token.length};
+    coap_block_t b = {0};
 
-    (void)coap_get_data(pdu, &len, &data);
-    size_t bytes = pdu_bytes(pdu, len);
-    g->j->fetched += bytes - len;
-    int r = fetch_count(g->j, bytes, err);
-    if (r == 0)
-        r = judge_code(coap_pdu_get_code(pdu), err);
+    (void)coap_get_data(pdu, &w.len, &w.data);
+    w.has_block = coap_get_block(pdu, COAP_OPTION_BLOCK2, &b) != 0 || coap_get_block(pdu, Q_BLOCK2, &b) != 0;
+    w.num = b.num;
+    w.more = b.m;
+    w.szx = b.szx;
+    return w;
+}
+
+static void know_peer(struct coap_get *g, enum blocks_peer peer)
+{
+    *g->peer = peer;
+    g->new_way = true;
+}
+
+/* Codes of who does not take the option, instead of a verdict over the blob. */
+static bool refuses_sets(coap_pdu_code_t code)
+{
+    return code == COAP_RESPONSE_CODE_BAD_OPTION || code == COAP_RESPONSE_CODE_BAD_REQUEST ||
+           code == COAP_RESPONSE_CODE_NOT_IMPLEMENTED;
+}
+
+static int take_answer(struct coap_get *g, struct block_ask *a, const struct block_answer *w,
+                       const coap_pdu_t *pdu, struct err *err)
+{
+    int r = judge_code(coap_pdu_get_code(pdu), err);
+
     if (r == 0)
         r = judge_size(g->it, pdu, err);
     if (r == 0)
         r = judge_etag(g, pdu, err);
-    if (r == 0 && len > BLOCK_BYTES)
-        r = err_set(err, ERR_NET, "answers with a block of %zu bytes", len);
-    if (r == 0)
-        r = judge_block(g, a, pdu, len, &a->last, err);
-    if (r < 0)
-        return r;
-    if (len)
-        memcpy(a->data, data, len);
-    a->len = (uint16_t)len;
-    a->answered = true;
-    if (clock_boot_ms() - a->sent_ms >= SLOW_MS)
-        g->window = 1;
-    else if (g->window < WINDOW)
-        g->window++;
+    return r == 0 ? blocks_take(&g->b, a, w, g->it->size, clock_boot_ms(), err) : r;
+}
+
+/* The bytes of a try do not matter: the set that they are of comes whole. Nor do those of a block that is here. */
+static int take_other(struct coap_get *g, bool is_try, const coap_pdu_t *pdu, struct err *err)
+{
+    coap_pdu_code_t code = coap_pdu_get_code(pdu);
+    coap_opt_iterator_t it;
+
+    if (!is_try && code == COAP_RESPONSE_CODE_CONTENT)
+        return 0;
+    g->trying = false;
+    if (code == COAP_RESPONSE_CODE_CONTENT)
+        know_peer(g, coap_check_option(pdu, Q_BLOCK2, &it) ? PEER_SETS : PEER_SINGLES);
+    else if (refuses_sets(code))
+        know_peer(g, PEER_SINGLES);
+    else
+        return judge_code(code, err);
     return 0;
+}
+
+static int take_any(struct coap_get *g, const coap_pdu_t *pdu, bool *ret_ours, struct err *err)
+{
+    struct block_answer w = read_answer(pdu);
+    struct block_ask *a = NULL;
+    bool is_try =
+        g->trying && w.token_len == BLOCKS_TOKEN && memcmp(w.token, g->try_token, BLOCKS_TOKEN) == 0;
+    enum blocks_match match = is_try ? BLOCKS_NEEDLESS : blocks_match(&g->b, &w, &a);
+    bool is_other = is_try || match == BLOCKS_NEEDLESS ||
+                    (g->b.sets && coap_pdu_get_code(pdu) != COAP_RESPONSE_CODE_CONTENT);
+
+    *ret_ours = match != BLOCKS_STRANGE;
+    if (match == BLOCKS_STRANGE || (match == BLOCKS_NEEDLESS && !is_try && !g->b.sets))
+        return 0;
+    size_t bytes = pdu_bytes(pdu, w.len);
+    g->j->fetched += bytes - (is_other ? 0 : w.len);
+    int r = fetch_count(g->j, bytes, err);
+    if (r < 0 || is_other)
+        return r < 0 ? r : take_other(g, is_try, pdu, err);
+    r = take_answer(g, a, &w, pdu, err);
+    g->useful += r == 0 ? bytes : 0;
+    return r;
 }
 
 static struct coap *coap_of(coap_session_t *session)
@@ -202,15 +185,13 @@ static coap_response_t on_response(coap_session_t *session, const coap_pdu_t *se
                                    const coap_pdu_t *received, const coap_mid_t mid)
 {
     struct coap_get *g = coap_of(session)->get;
-    struct block_ask *a = find_ask(g, received);
+    bool ours = false;
 
     (void)sent;
     (void)mid;
-    if (!a)
-        return COAP_RESPONSE_FAIL;
-    if (!a->answered && g->err.kind == ERR_NONE)
-        (void)take_answer(g, a, received, &g->err);
-    return COAP_RESPONSE_OK;
+    if (g && g->err.kind == ERR_NONE)
+        (void)take_any(g, received, &ours, &g->err);
+    return ours ? COAP_RESPONSE_OK : COAP_RESPONSE_FAIL;
 }
 
 static void on_nack(coap_session_t *session, const coap_pdu_t *sent, const coap_nack_reason_t reason,
@@ -227,6 +208,11 @@ static void on_nack(coap_session_t *session, const coap_pdu_t *sent, const coap_
     (void)mid;
     if (!c->get || c->get->err.kind != ERR_NONE)
         return;
+    if (reason == COAP_NACK_RST && c->get->trying) {
+        c->get->trying = false;
+        know_peer(c->get, PEER_SINGLES);
+        return;
+    }
     if (c->tls.kind != ERR_NONE)
         c->get->err = c->tls;
     else
@@ -241,21 +227,7 @@ static int on_event(coap_session_t *session, const coap_event_t event)
     return 0;
 }
 
-static int on_certificate(const char *cn, const uint8_t *der, size_t len, coap_session_t *session,
-                          unsigned depth, int validated, void *arg)
-{
-    struct coap *c = arg;
-
-    (void)cn;
-    (void)session;
-    if (!validated)
-        (void)err_set(&c->tls, ERR_DENIED, "its certificate is not trusted");
-    else if (depth == 0)
-        (void)cert_is_for(buf_of(der, len), c->host, &c->tls);
-    return c->tls.kind == ERR_NONE;
-}
-
-/* ---- session ---- */
+/* ---- start and end ---- */
 
 int fetch_coap_init(struct fetch_job *j, struct err *err)
 {
@@ -272,6 +244,7 @@ int fetch_coap_init(struct fetch_job *j, struct err *err)
     if (!j->coap->ctx)
         return err_set(err, ERR_NOMEM, "libcoap does not start");
     coap_set_app_data(j->coap->ctx, j->coap);
+    coap_register_option(j->coap->ctx, Q_BLOCK2); /* it is critical: else answers with it are dropped */
     coap_register_response_handler(j->coap->ctx, on_response);
     coap_register_nack_handler(j->coap->ctx, on_nack);
     coap_register_event_handler(j->coap->ctx, on_event);
@@ -282,114 +255,17 @@ int fetch_coap_init(struct fetch_job *j, struct err *err)
     return 0;
 }
 
-static void forget_session(struct coap *c)
-{
-    if (c->session)
-        coap_session_release(c->session);
-    c->session = NULL;
-    c->session_of = NULL;
-}
-
 void fetch_coap_done(struct fetch_job *j)
 {
     if (!j->coap)
         return;
     j->coap->get = NULL;
-    forget_session(j->coap);
+    fetch_coap_forget(j->coap);
     if (j->coap->ctx)
         coap_free_context(j->coap->ctx);
     coap_cleanup();
     free(j->coap);
     j->coap = NULL;
-}
-
-static bool is_secure(const struct source *s)
-{
-    return strncmp(s->at, "coaps://", 8) == 0;
-}
-
-/* "coap://[::1]:5683/img" -> "::1" and "5683" */
-static int split_host(const struct source *s, char host[HOST_BYTES], char port[8], struct err *err)
-{
-    const char *from = strstr(s->at, "://") + 3, *end = s->at + source_host_len(s->at), *colon;
-    bool fits;
-
-    if (*from == '[') {
-        const char *close = memchr(from, ']', (size_t)(end - from));
-        if (!close)
-            return err_set(err, ERR_INVALID, "no address in brackets");
-        fits = str_fmt(host, HOST_BYTES, "%.*s", (int)(close - from - 1), from + 1);
-        colon = close + 1 < end && close[1] == ':' ? close + 1 : NULL;
-    } else {
-        colon = memchr(from, ':', (size_t)(end - from));
-        fits = str_fmt(host, HOST_BYTES, "%.*s", (int)((colon ? colon : end) - from), from);
-    }
-    if (!colon)
-        (void)str_copy(port, 8, is_secure(s) ? "5684" : "5683");
-    else
-        fits &= str_fmt(port, 8, "%.*s", (int)(end - colon - 1), colon + 1);
-    return fits ? 0 : err_set(err, ERR_INVALID, "host or port is too long");
-}
-
-static coap_session_t *open_session(struct fetch_job *j, const coap_address_t *to, bool secure)
-{
-    struct coap *c = j->coap;
-    uint8_t ip[16];
-    bool is_name = inet_pton(AF_INET, c->host, ip) != 1 && inet_pton(AF_INET6, c->host, ip) != 1;
-
-    if (!secure)
-        return coap_new_client_session(c->ctx, NULL, to, COAP_PROTO_UDP);
-    if (j->psk_len) {
-        coap_dtls_cpsk_t psk = {
-            .version = COAP_DTLS_CPSK_SETUP_VERSION,
-            .client_sni = is_name ? c->host : NULL,
-            .psk_info = {.identity = {strlen(j->psk_identity), (uint8_t *)j->psk_identity},
-                         .key = {j->psk_len, j->psk}}};
-        return coap_new_client_session_psk2(c->ctx, NULL, to, COAP_PROTO_DTLS, &psk);
-    }
-    coap_dtls_pki_t pki = {.version = COAP_DTLS_PKI_SETUP_VERSION,
-                           .verify_peer_cert = 1,
-                           .cert_chain_validation = 1,
-                           .cert_chain_verify_depth = 4,
-                           .allow_no_crl = 1,
-                           .validate_cn_call_back = on_certificate,
-                           .cn_call_back_arg = c,
-                           .client_sni = is_name ? c->host : NULL,
-                           .pki_key.key_type = COAP_PKI_KEY_PEM};
-    return coap_new_client_session_pki(c->ctx, NULL, to, COAP_PROTO_DTLS, &pki);
-}
-
-static int need_session(struct fetch_job *j, const struct source *s, struct err *err)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG}, *found = NULL;
-    struct coap *c = j->coap;
-    char port[8];
-
-    if (c->session && c->session_of == s)
-        return 0;
-    forget_session(c);
-    c->tls = ERR_INIT;
-    int r = split_host(s, c->host, port, err);
-    if (r < 0)
-        return r;
-    int rc = getaddrinfo(c->host, port, &hints, &found);
-    if (rc != 0)
-        return err_set(err, ERR_NET, "%s: %s", c->host, gai_strerror(rc));
-    for (struct addrinfo *a = found; a && !c->session; a = a->ai_next) {
-        coap_address_t to;
-        coap_address_init(&to);
-        if (a->ai_addrlen > sizeof(to.addr))
-            continue;
-        memcpy(&to.addr, a->ai_addr, a->ai_addrlen);
-        to.size = a->ai_addrlen;
-        c->session = open_session(j, &to, is_secure(s));
-    }
-    freeaddrinfo(found);
-    if (!c->session)
-        return err_set(err, ERR_NET, "no session");
-    coap_session_set_nstart(c->session, WINDOW);
-    c->session_of = s;
-    return 0;
 }
 
 /* ---- asking ---- */
@@ -409,10 +285,9 @@ static int split_path(struct coap_get *g, const struct source *s, struct err *er
     return g->n_segments > 0 ? 0 : err_set(err, ERR_INVALID, "too long a path");
 }
 
-static bool put_options(const struct coap_get *g, coap_pdu_t *pdu, const struct block_ask *a)
+static bool put_path(const struct coap_get *g, coap_pdu_t *pdu)
 {
     const uint8_t *segment = g->path;
-    uint8_t number[8];
     bool ok = true;
 
     for (int i = 0; i < g->n_segments; i++) {
@@ -420,75 +295,185 @@ static bool put_options(const struct coap_get *g, coap_pdu_t *pdu, const struct 
             coap_add_option(pdu, COAP_OPTION_URI_PATH, coap_opt_length(segment), coap_opt_value(segment)) > 0;
         segment += coap_opt_size(segment);
     }
-    unsigned block = (unsigned)(a->at >> (g->szx + 4)) << 4 | g->szx;
-    ok &= coap_add_option(pdu, COAP_OPTION_BLOCK2, coap_encode_var_safe(number, sizeof(number), block),
-                          number) > 0;
-    if (!g->has_etag) /* the first: how large is all of it? An empty option is 0 */
-        ok &= coap_add_option(pdu, COAP_OPTION_SIZE2, 0, NULL) > 0;
     return ok;
 }
 
-static int send_ask(struct coap *c, const struct coap_get *g, struct block_ask *a, struct err *err)
+static bool put_block(coap_pdu_t *pdu, coap_option_num_t option, uint64_t at, bool more, unsigned szx)
 {
-    int r = crypto_random(a->token, TOKEN_BYTES, err);
+    uint8_t number[8];
+    unsigned block = (unsigned)(at >> (szx + 4)) << 4 | (more ? 8U : 0) | szx;
+
+    return coap_add_option(pdu, option, coap_encode_var_safe(number, sizeof(number), block), number) > 0;
+}
+
+/* Options stand in the order of their numbers: Block2, Size2, Q-Block2. */
+static bool put_options(struct coap_get *g, coap_pdu_t *pdu, const struct block_ask *single)
+{
+    bool ok = put_path(g, pdu);
+
+    if (single)
+        ok &= put_block(pdu, COAP_OPTION_BLOCK2, single->at, false, single->szx);
+    if (!g->has_etag) /* the first: how large is all of it? An empty option is 0 */
+        ok &= coap_add_option(pdu, COAP_OPTION_SIZE2, 0, NULL) > 0;
+    if (g->way == WAY_TRY)
+        ok &= put_block(pdu, Q_BLOCK2, 0, false, 0);
+    else if (!single && g->b.whole)
+        ok &= put_block(pdu, Q_BLOCK2, 0, true, g->b.szx);
+    for (unsigned i = 0; !single && !g->b.whole && i < g->b.n; i++)
+        if (!blocks_at(&g->b, i)->answered)
+            ok &= put_block(pdu, Q_BLOCK2, blocks_at(&g->b, i)->at, false, g->b.szx);
+    return ok;
+}
+
+/* For one block, or (single NULL) what the way is: a try or a set. Only sets are not confirmed: what does not come is
+ * seen by its number. */
+static int send_question(struct coap *c, struct coap_get *g, uint8_t token[BLOCKS_TOKEN],
+                         const struct block_ask *single, struct err *err)
+{
+    int r = crypto_random(token, BLOCKS_TOKEN, err);
 
     if (r < 0)
         return r;
-    coap_pdu_t *pdu = coap_new_pdu(COAP_MESSAGE_CON, COAP_REQUEST_CODE_GET, c->session);
+    coap_pdu_t *pdu = coap_new_pdu(g->way == WAY_SETS ? COAP_MESSAGE_NON : COAP_MESSAGE_CON,
+                                   COAP_REQUEST_CODE_GET, c->session);
     if (!pdu)
         return err_set(err, ERR_NOMEM, "a message");
-    a->sent_ms = clock_boot_ms();
-    if (!coap_add_token(pdu, TOKEN_BYTES, a->token) || !put_options(g, pdu, a)) {
+    if (!coap_add_token(pdu, BLOCKS_TOKEN, token) || !put_options(g, pdu, single)) {
         coap_delete_pdu(pdu);
         return err_set(err, ERR_INVALID, "too long a path");
     }
     return coap_send(c->session, pdu) == COAP_INVALID_MID ? err_set(err, ERR_NET, "cannot send") : 0;
 }
 
-/* The next block that holds something wanted. Block numbers have 20 bits. */
-static bool next_block(const struct coap_get *g, uint64_t *ret_at)
+/* The block of the next byte that is wanted at or behind `from`. */
+static bool next_block(const struct coap_get *g, uint64_t from, uint64_t *ret_at)
 {
+    unsigned bits = g->b.szx + 4;
     struct fetch_span span;
 
-    if (g->ended || !fetch_next_after(g->it, g->next_at, &span))
+    if (g->b.ended || !fetch_next_after(g->it, from, &span))
         return false;
-    *ret_at = span.from >> (g->szx + 4) << (g->szx + 4);
+    *ret_at = span.from >> bits << bits;
     return true;
 }
 
-static int ask_more(struct coap *c, struct coap_get *g, struct err *err)
+/* Block numbers have 20 bits. */
+static int may_ask(const struct coap_get *g, uint64_t at, uint64_t bytes, struct err *err)
 {
-    unsigned window = g->it->size ? g->window : 1;
+    return at >> (g->b.szx + 4) >= 1 << 20
+               ? err_set(err, ERR_UNSUPPORTED, "CoAP has no block behind byte %llu", (unsigned long long)at)
+               : fetch_afford(g->j, g->it, (struct fetch_span){at, at + bytes}, err);
+}
+
+static int ask_singles(struct coap *c, struct coap_get *g, struct err *err)
+{
+    unsigned window = g->it->size ? g->b.window : 1;
     uint64_t at = 0;
     int r = 0;
 
-    while (r == 0 && g->n < window && next_block(g, &at)) {
-        struct block_ask *a = ask_at(g, g->n);
-        uint64_t block = (uint64_t)1 << (g->szx + 4);
-        if (at >> (g->szx + 4) >= 1 << 20)
-            return err_set(err, ERR_UNSUPPORTED, "CoAP has no block behind byte %llu",
-                           (unsigned long long)at);
-        *a = (struct block_ask){.at = at, .szx = g->szx};
-        r = fetch_afford(g->j, g->it, (struct fetch_span){at, at + block}, err);
-        if (r == 0)
-            r = send_ask(c, g, a, err);
-        g->n += r == 0;
-        g->next_at = at + block;
+    while (r == 0 && g->b.n < window && next_block(g, g->b.next_at, &at)) {
+        r = may_ask(g, at, blocks_size(&g->b), err);
+        if (r < 0)
+            return r;
+        struct block_ask *a = blocks_add(&g->b, at);
+        a->sent_ms = clock_boot_ms();
+        r = send_question(c, g, a->token, a, err);
     }
     return r;
+}
+
+static unsigned next_set(const struct coap_get *g, uint64_t at[BLOCKS_SET])
+{
+    uint64_t from = g->b.next_at;
+    unsigned n = 0;
+
+    while (n < BLOCKS_SET && next_block(g, from, &at[n]))
+        from = at[n++] + blocks_size(&g->b);
+    return n;
+}
+
+static int begin_set(struct coap_get *g, struct err *err)
+{
+    uint64_t at[BLOCKS_SET], bytes = 0;
+    unsigned n = next_set(g, at);
+    int r = 0;
+
+    for (unsigned i = 0; i < n; i++)
+        bytes += g->it->size - at[i] < blocks_size(&g->b) ? g->it->size - at[i] : blocks_size(&g->b);
+    if (n > 0)
+        r = may_ask(g, at[n - 1], bytes, err);
+    for (unsigned i = 0; r == 0 && i < n; i++)
+        (void)blocks_add(&g->b, at[i]);
+    g->b.whole = blocks_is_start(g->it->size, g->b.szx, at, n);
+    return r;
+}
+
+static int ask_set(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, struct err *err)
+{
+    enum blocks_step step =
+        g->b.n == 0 ? BLOCKS_AGAIN : blocks_step_decide(&g->b, clock_boot_ms(), ret_due_ms);
+    uint8_t token[BLOCKS_TOKEN];
+    int r = 0;
+
+    if (step == BLOCKS_DEAD)
+        return err_set(err, ERR_TIMEOUT, "does not answer");
+    if (step == BLOCKS_ONLY_ONE)
+        know_peer(g, PEER_FROM_START);
+    if (step != BLOCKS_AGAIN)
+        return 0;
+    if (g->b.n == 0)
+        r = begin_set(g, err);
+    if (r < 0 || g->b.n == 0)
+        return r;
+    r = send_question(c, g, token, NULL, err);
+    if (r == 0)
+        blocks_asked(&g->b, token, clock_boot_ms());
+    return r;
+}
+
+/* At the start, and when more is known of the peer. What is under way is asked for anew. */
+static int choose_way(struct coap *c, struct coap_get *g, struct err *err)
+{
+    uint64_t at[BLOCKS_SET];
+
+    blocks_begin(&g->b, g->b.next_at, false);
+    unsigned n = next_set(g, at);
+    g->way = blocks_way_decide(*g->peer, g->it->size, g->b.szx, at, n);
+    g->b.sets = g->way == WAY_SETS;
+    g->new_way = g->trying = false;
+    if (g->etag_len == 0) /* a single block of a server that has sets may lack it */
+        g->has_etag = false;
+    if (g->way == WAY_SINGLES && c->spoke_sets)
+        fetch_coap_forget(c);
+    int r = fetch_coap_session(g->j, g->source, err);
+    c->spoke_sets |= g->way == WAY_SETS;
+    return r;
+}
+
+static int ask(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, struct err *err)
+{
+    int r = g->new_way ? choose_way(c, g, err) : 0;
+
+    if (r < 0 || g->way == WAY_SINGLES)
+        return r < 0 ? r : ask_singles(c, g, err);
+    if (g->way == WAY_SETS)
+        return ask_set(c, g, ret_due_ms, err);
+    if (g->trying)
+        return 0;
+    g->trying = true;
+    return send_question(c, g, g->try_token, NULL, err);
 }
 
 /* Hand on what has come in order. */
 static int take_ready(struct coap_get *g, struct err *err)
 {
+    const struct block_ask *a;
     int r = 0;
 
-    while (r == 0 && g->n > 0 && ask_at(g, 0)->answered) {
-        const struct block_ask *a = ask_at(g, 0);
-        g->ended |= a->last;
+    while (r == 0 && (a = blocks_ready(&g->b)) != NULL) {
+        g->b.ended |= a->last;
         r = fetch_take(g->j, g->it, a->at, buf_of(a->data, a->len), err);
-        g->first = (g->first + 1) % WINDOW;
-        g->n--;
+        blocks_drop(&g->b);
     }
     return r;
 }
@@ -501,7 +486,7 @@ struct pace {
 static int keep_pace(struct coap_get *g, struct pace *p, struct err *err)
 {
     const struct fetch_job *j = g->j;
-    uint64_t now = clock_boot_ms(), bytes = j->from_network;
+    uint64_t now = clock_boot_ms(), bytes = g->useful;
 
     if (now >= j->deadline_ms)
         return err_set(err, ERR_TIMEOUT, "deadline");
@@ -513,17 +498,26 @@ static int keep_pace(struct coap_get *g, struct pace *p, struct err *err)
     return 0;
 }
 
+static uint32_t turn_ms(uint64_t brake_ms, uint64_t due_ms)
+{
+    uint64_t now = clock_boot_ms(), turn = brake_ms > 0 && brake_ms < TURN_MS ? brake_ms : TURN_MS;
+
+    if (due_ms && due_ms < now + turn)
+        turn = due_ms > now ? due_ms - now : 1; /* 0 would be for ever */
+    return (uint32_t)turn;
+}
+
 static int get_blocks(struct coap *c, struct coap_get *g, struct err *err)
 {
-    struct pace p = {clock_boot_ms(), g->j->from_network};
+    struct pace p = {clock_boot_ms(), 0};
     uint64_t at;
     int r = 0;
 
-    while (r == 0 && (g->n > 0 || next_block(g, &at))) {
-        uint64_t brake = fetch_brake_ms(g->j);
+    while (r == 0 && (g->b.n > 0 || next_block(g, g->b.next_at, &at))) {
+        uint64_t brake = fetch_brake_ms(g->j), due = 0;
         if (brake == 0)
-            r = ask_more(c, g, err);
-        if (r == 0 && coap_io_process(c->ctx, brake > 0 && brake < TURN_MS ? (uint32_t)brake : TURN_MS) < 0)
+            r = ask(c, g, &due, err);
+        if (r == 0 && coap_io_process(c->ctx, turn_ms(brake, due)) < 0)
             r = err_set(err, ERR_NET, "the socket fails");
         if (r == 0 && g->err.kind != ERR_NONE)
             r = err_set(err, g->err.kind, "%s", g->err.msg);
@@ -538,20 +532,26 @@ static int get_blocks(struct coap *c, struct coap_get *g, struct err *err)
 int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
 {
     struct coap_get AUTO_MEM *g = mem_need_zero(sizeof(*g));
-    const struct source *s = &j->sources[source];
     struct fetch_span span;
 
-    *g = (struct coap_get){.j = j, .it = it, .window = 1, .szx = BLOCK_SZX};
+    *g = (struct coap_get){.j = j,
+                           .it = it,
+                           .source = &j->sources[source],
+                           .peer = &j->coap->peers[source],
+                           .new_way = true,
+                           .b.szx = BLOCKS_SZX};
     if (fetch_next(it, &span))
-        g->next_at = span.from;
-    int r = split_path(g, s, err);
+        g->b.next_at = span.from;
+    int r = split_path(g, g->source, err);
     if (r == 0)
-        r = need_session(j, s, err);
+        r = fetch_coap_session(j, g->source, err);
     j->coap->get = g;
     if (r == 0)
         r = get_blocks(j->coap, g, err);
     j->coap->get = NULL;
-    if (r < 0) /* what is still under way must not meet the next question */
-        forget_session(j->coap);
+    if (r == -ERR_TIMEOUT && g->way != WAY_SINGLES && g->useful == 0)
+        *g->peer = PEER_SINGLES; /* who knows what drops it on the way: next time as everybody does it */
+    if (r < 0)                   /* what is still under way must not meet the next question */
+        fetch_coap_forget(j->coap);
     return r;
 }

@@ -34,7 +34,7 @@ wall 'curl/' ota/fetch_http.c fleet/http.c
 wall 'lz4' ota/codec.c fleet/codec_make.c
 wall 'lzma' ota/codec.c fleet/codec_make.c
 wall 'divsufsort' fleet/match.c
-wall 'coap' ota/fetch_coap.c
+wall 'coap' ota/fetch_coap_int.h
 wall 'seccomp\.h>' runtime/seccomp_tool.c
 wall 'zstd' ota/unzstd.c
 wall 'zlib.h' ota/gunzip.c fleet/measure.c

@@ -1,7 +1,5 @@
 """Layouts over CoAP and CoAPS: a server of files that may lie, and a hostile peer that speaks UDP by hand."""
-import socket
-import threading
-
+from coap_peer import *
 from ota_chunks import *
 
 DATA = random.Random(4).randbytes(300_000)
@@ -127,61 +125,8 @@ def try_names(c, folder):
         c.check(kind in ("timeout", "denied") and not held, "%s: %s %s" % (name, kind, err))
 
 
-class Peer:
-    """A CoAP server by hand. `twist` gets (number, mid, token, block, good answer) and gives the datagrams that are sent."""
-
-    def __init__(self, twist):
-        self.twist, self.tokens, self.resets, self.n, self.seen = twist, [], 0, 0, set()
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.bind(("127.0.0.1", 0))
-        self.other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        threading.Thread(target=self.run, daemon=True).start()
-
-    def url(self):
-        return "coap://127.0.0.1:%d/img" % self.sock.getsockname()[1]
-
-    @staticmethod
-    def options(p):
-        out, number, at = {}, 0, 0
-        while at < len(p) and p[at] != 0xFF:
-            delta, n = p[at] >> 4, p[at] & 15
-            at += 1
-            if delta == 13:
-                delta, at = p[at] + 13, at + 1
-            if n == 13:
-                n, at = p[at] + 13, at + 1
-            number += delta
-            out.setdefault(number, []).append(p[at:at + n])
-            at += n
-        return out
-
-    @staticmethod
-    def answer(mid, token, num, more, data, kind=2):
-        block = (num << 4 | (8 if more else 0) | 6).to_bytes(3, "big").lstrip(b"\0")
-        # ETag (4), Block2 (23): delta 19 is written as 13 + 6
-        return bytes([0x40 | kind << 4 | len(token), 0x45]) + mid + token + b"\x42ab" + bytes([0xD0 | len(block), 6]) + block + b"\xff" + data
-
-    def run(self):
-        while True:
-            p, where = self.sock.recvfrom(2048)
-            if p[0] >> 4 & 3 == 3:
-                self.resets += 1
-            if p[1] != 1:
-                continue
-            token, mid = p[4:4 + (p[0] & 15)], p[2:4]
-            if mid not in self.seen:
-                self.tokens.append(token)
-                self.seen.add(mid)
-            num = int.from_bytes(self.options(p[4 + len(token):])[23][0], "big") >> 4
-            data = DATA[num << 10:(num + 1) << 10]
-            more = len(DATA) > (num + 1) << 10
-            self.n += 1
-            for sock, d in self.twist(self, self.n, mid, token, num, self.answer(mid, token, num, more, data)):
-                sock.sendto(d, where)
-
-
-def wrong(mid, token, num, kind=2):
-    return Peer.answer(mid, token, num, True, b"x" * 1024, kind)
+def wrong(p, mid, token, num, kind=ACK):
+    return p.answer(mid, token, num, True, b"x" * 1024, kind)
 
 
 def try_peer(c):
@@ -197,14 +142,14 @@ def try_peer(c):
         return [] if n == 5 else [(p.sock, good)]
 
     def other_port(p, n, mid, token, num, good):
-        return [(p.other, wrong(mid, token, num)), (p.sock, good)]
+        return [(p.other, wrong(p, mid, token, num)), (p.sock, good)]
 
     def guessed_token(p, n, mid, token, num, good):
         """Somebody who cannot read what is asked, but sends from the right address: tokens are guessed in messages of his own."""
-        return [(p.sock, wrong(bytes([n % 256, 77]), bytes(8), num, kind=1)), (p.sock, wrong(bytes([n % 256, 78]), token[:4], num, kind=1)), (p.sock, good)]
+        return [(p.sock, wrong(p, bytes([n % 256, 77]), bytes(8), num, kind=NON)), (p.sock, wrong(p, bytes([n % 256, 78]), token[:4], num, kind=NON)), (p.sock, good)]
 
     for twist in (honest, twice, lossy, other_port, guessed_token):
-        p = Peer(twist)
+        p = Peer(DATA, twist)
         kind, whole, _, err = get_chunks(c, twist.__name__, p.url(), spans=few)
         c.check(kind == "" and whole, "%s: %s %s" % (twist.__name__, kind, err))
         c.check(all(len(t) >= 4 for t in p.tokens) and len(set(p.tokens)) == len(p.tokens), "%s: tokens %s" % (twist.__name__, p.tokens[:3]))
@@ -212,10 +157,10 @@ def try_peer(c):
         c.check(len(gaps) > len(p.tokens) // 2, "%s: tokens can be guessed: %s" % (twist.__name__, p.tokens[:4]))
 
     def wrong_token(p, n, mid, token, num, good):
-        return [(p.sock, wrong(mid, bytes(8), num))]
+        return [(p.sock, wrong(p, mid, bytes(8), num))]
 
     def wrong_block(p, n, mid, token, num, good):
-        return [(p.sock, wrong(mid, token, num + 1))]
+        return [(p.sock, wrong(p, mid, token, num + 1))]
 
     def no_block(p, n, mid, token, num, good):
         return [(p.sock, bytes([0x68, 0x45]) + mid + token + b"\xff" + DATA[:1024])]
@@ -224,15 +169,143 @@ def try_peer(c):
         return [(p.sock, bytes([0x68, 0x45]) + mid + token + b"\xe0\xff\xff" + b"\xff" * n)]
 
     for twist, want in ((wrong_token, "timeout"), (wrong_block, "timeout"), (no_block, "integrity"), (garbage, "timeout")):
-        p = Peer(twist)
+        p = Peer(DATA, twist)
         kind, whole, _, err = get_chunks(c, twist.__name__, p.url(), spans=few, env={"DEADLINE_MS": "2500", "STALL_S": "1"})
         c.check(kind == want and not whole and p.n > 0, "%s: %s %s" % (twist.__name__, kind, err))
 
     def wrong_bytes(p, n, mid, token, num, good):
-        return [(p.sock, wrong(mid, token, num))]
+        return [(p.sock, wrong(p, mid, token, num))]
 
-    kind, whole, _, err = get_chunks(c, "bytes", Peer(wrong_bytes).url(), spans=few)
+    kind, whole, _, err = get_chunks(c, "bytes", Peer(DATA, wrong_bytes).url(), spans=few)
     c.check(kind == "integrity" and not whole, "wrong bytes: %s %s" % (kind, err))
+
+
+def blocks_of(spans, size=1024):
+    return sorted({b for at, n in spans for b in range(at // size, (at + n - 1) // size + 1)})
+
+
+def try_refusers(c):
+    """Q-Block2 is tried once, whatever the number of blobs; then all goes by Block2."""
+    few = [(0, 20000), (100000, 5000)]
+    for kind_of in (Peer, Refuser):
+        p = kind_of(DATA)
+        kind, whole, _, err = get_chunks(c, kind_of.__name__, p.url(), spans=few)
+        c.check(kind == "" and whole and p.refused == 1, "%s: %s %s, %d tries" % (kind_of.__name__, kind, err, p.refused))
+        c.check(sorted(p.asked) == blocks_of(few), "%s was asked for %s" % (kind_of.__name__, p.asked))
+    p = Refuser(DATA, lambda p, n, mid, token, num, good: [] if 10 < n < 30 else [(p.sock, good)])
+    kind, whole, _, err = get_chunks(c, "refuser-broken", p.url(), spans=few, env={"STALL_S": "1"})
+    c.check(kind == "" and whole and p.refused == 1, "a second session: %s %s, %d tries" % (kind, err, p.refused))
+    p = Peer(DATA)
+    kind, whole, _, err = get_chunks(c, "one-block", p.url(), spans=[(5000, 100)])
+    c.check(kind == "" and whole and p.refused == 0 and p.n == 1, "one block: %s %s, %d tries, %d asked" % (kind, err, p.refused, p.n))
+
+
+def try_sets(c):
+    few = [(0, 20000), (100000, 5000), (150000, 9000)]
+
+    def lossy(p, n, mid, token, num, good):
+        return [] if n in (2, 5, 10, 11, 14) else [(p.sock, good)]
+
+    def unheard(p, n, mid, token, num, good):
+        return [] if n <= 10 else [(p.sock, good)]
+
+    def twice(p, n, mid, token, num, good):
+        return [(p.sock, good), (p.sock, good)]
+
+    def swapped(p, n, mid, token, num, good):
+        held, p.held = getattr(p, "held", None), good if n % 2 else None
+        return [] if n % 2 else [(p.sock, good), (p.sock, held)]
+
+    def other_port(p, n, mid, token, num, good):
+        return [(p.other, wrong(p, mid, token, num, NON)), (p.sock, good)]
+
+    def guessed_token(p, n, mid, token, num, good):
+        return [(p.sock, wrong(p, mid, bytes(8), num, NON)), (p.sock, wrong(p, mid, token[:4], num, NON)), (p.sock, good)]
+
+    def unasked(p, n, mid, token, num, good):
+        """Blocks that lie ahead or are long here, with the right token."""
+        return [(p.sock, wrong(p, mid, token, num + 40, NON)), (p.sock, good), (p.sock, wrong(p, mid, token, num, NON))]
+
+    for twist, again, questions in ((None, 0, 5), (lossy, 5, None), (unheard, 10, None), (twice, 0, 5), (swapped, 0, 5), (other_port, 0, 5), (guessed_token, 0, 5),
+                                    (unasked, 0, 5)):
+        name = twist.__name__ if twist else "sets"
+        p = Sets(DATA, twist)
+        kind, whole, fetched, err = get_chunks(c, "sets-" + name, p.url(), spans=few)
+        c.check(kind == "" and whole, "sets, %s: %s %s" % (name, kind, err))
+        c.check(len(p.asked) == len(blocks_of(few)) + again and sorted(set(p.asked)) == blocks_of(few), "sets, %s: asked for %s" % (name, p.asked))
+        c.check(questions is None or len(p.questions) == questions, "sets, %s: %d questions" % (name, len(p.questions)))
+        c.check(all(len(t) == 8 for t in p.tokens) and len(set(p.tokens)) == len(p.questions), "sets, %s: tokens %s" % (name, p.tokens))
+        c.check(all(len(named) <= SET and (k == NON) == (i > 0) for i, (k, named) in enumerate(p.questions)), "sets, %s: questions %s" % (name, p.questions))
+    for szx in (5, 2):
+        p = Sets(DATA, None, szx)
+        kind, held, err = get_blob(c, "sets-%d" % szx, p.url())
+        c.check(kind == "" and held and p.asked[-1] == (len(DATA) - 1) >> szx + 4, "sets of %d: %s %s" % (16 << szx, kind, err))
+        c.check(len(p.asked) - len(set(p.asked)) == 0, "sets of %d: asked twice for %d" % (16 << szx, len(p.asked) - len(set(p.asked))))
+        kind, whole, _, err = get_chunks(c, "sets-%d" % szx, p.url(), spans=few)
+        c.check(kind == "" and whole, "sets of %d, chunks: %s %s" % (16 << szx, kind, err))
+    start = time.time()
+    kind, whole, _, err = get_chunks(c, "sets-rate", Sets(DATA).url(), spans=[(0, 9000), (20000, 6000)], env={"RATE": "10000"})
+    c.check(kind == "" and whole and time.time() - start > 0.8, "sets, rate: %s %s" % (kind, err))
+    kind, _, _, err = get_chunks(c, "sets-budget", Sets(DATA).url(), env={"BUDGET": "50000"})
+    c.check(kind == "denied" and "byte budget" in err, "sets, budget: %s %s" % (kind, err))
+
+
+def try_bad_sets(c):
+    """What comes with the right token and is not right; then the next source goes on where it stopped."""
+    few = [(0, 20000), (100000, 5000)]
+
+    def etag(p, n, mid, token, num, good):
+        return [(p.sock, p.answer(mid, token, num, True, p.data[num << 10:(num + 1) << 10], etag=b"%d" % n))]
+
+    def large(p, n, mid, token, num, good):
+        return [(p.sock, p.answer(mid, token, num >> 1, True, b"x" * 1024, szx=7))]
+
+    def short(p, n, mid, token, num, good):
+        return [(p.sock, p.answer(mid, token, num, True, b"x" * 1000))]
+
+    def ends(p, n, mid, token, num, good):
+        return [(p.sock, p.answer(mid, token, num, False, p.data[num << 10:(num + 1) << 10]))]
+
+    def no_block(p, n, mid, token, num, good):
+        return [(p.sock, message(NON, CONTENT, mid, token, [], p.data[:1024]))]
+
+    def total(p, n, mid, token, num, good):
+        return [(p.sock, message(NON, CONTENT, mid, token, [(4, b"ab"), (SIZE2, number(5)), (Q_BLOCK2, block_value(num, True, 6))], p.data[:1024]))]
+
+    def code(p, n, mid, token, num, good):
+        return [(p.sock, message(NON, 0xA3, mid, token, []))]
+
+    def refuses_now(p, n, mid, token, num, good):
+        return [(p.sock, message(NON, BAD_OPTION, mid, token, []))]
+
+    def garbage(p, n, mid, token, num, good):
+        return [(p.sock, bytes([0x58, CONTENT]) + mid + token + b"\xe0\xff\xff" + b"\xff" * n)]
+
+    def silent(p, n, mid, token, num, good):
+        return []
+
+    def flood(p, n, mid, token, num, good):
+        for i in range(2000):
+            p.sock.sendto(wrong(p, mid, token, 5000 + i, NON), p.where)
+            time.sleep(0.001)
+        return []
+
+    class Noting(Sets):
+        def serve(self, m, where):
+            self.where = where
+            if BLOCK2 not in m.options: # of singles it knows nothing
+                super().serve(m, where)
+
+    for twist, alone in ((etag, "timeout"), (large, "integrity"), (short, "timeout"), (ends, "integrity"), (no_block, "integrity"), (total, "integrity"),
+                         (code, "timeout"), (refuses_now, "timeout"), (garbage, "timeout"), (silent, "timeout"), (flood, "timeout")):
+        name = twist.__name__
+        p = Noting(DATA, twist)
+        kind, whole, _, err = get_chunks(c, "bad-sets-" + name, p.url(), spans=few, env={"DEADLINE_MS": "2500", "STALL_S": "1"})
+        c.check(kind == alone and not whole and p.n > 0, "bad sets, %s: %s %s" % (name, kind, err))
+        p, good = Noting(DATA, lambda p, n, *a: twist(p, n, *a) if n > 12 else [(p.sock, a[3])]), Sets(DATA)
+        kind, whole, _, err = get_chunks(c, "bad-sets-pair-" + name, p.url(), good.url(), spans=few, env={"STALL_S": "1"})
+        c.check(kind == "" and whole, "bad sets, %s and a good one: %s %s" % (name, kind, err))
+        c.check(min(good.asked) == 12, "bad sets, %s: the good one was asked for %s" % (name, good.asked[:3]))
 
 
 def main():
@@ -242,10 +315,11 @@ def main():
         with open(os.path.join(folder, "img/blobs/sha256", HEX), "wb") as f:
             f.write(DATA)
         try:
-            for part in (lambda c: try_plain(c, folder), try_image, lambda c: try_lies(c, folder), lambda c: try_psk(c, folder), lambda c: try_names(c, folder), try_peer):
+            for part in (lambda c: try_plain(c, folder), try_image, lambda c: try_lies(c, folder), lambda c: try_psk(c, folder), lambda c: try_names(c, folder), try_peer,
+                         try_refusers, try_sets, try_bad_sets):
                 start = time.time()
                 part(c)
-                print("part of %.1f s" % (time.time() - start))
+                print("part of %.1f s" % (time.time() - start), flush=True)
         finally:
             for p in Files.all:
                 p.kill()

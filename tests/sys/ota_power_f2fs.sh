@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tests/sys/ota_power.sh on f2fs, in a guest of Debian's generic kernel, which has f2fs (its cloud kernels and many hosts have not). Fleet, images
 # and registry are made out here and carried on with in there. With KVM, where that works, every prefix and 500 random subsets; emulated, which is
-# some ten times slower, a part of them: OTA_POWER_STEP and OTA_POWER_RANDOM say which.
+# many times slower, a part of them: OTA_POWER_STEP and OTA_POWER_RANDOM say which.
 . "${SOURCE:?}/tests/sys/lib.sh"
 . "${SOURCE:?}/tests/qemu/kernel.sh"
 . "${SOURCE:?}/tests/qemu/tree.sh"

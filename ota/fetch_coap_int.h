@@ -14,8 +14,8 @@ struct coap {
     coap_context_t *ctx;
     coap_session_t *session;
     const struct source *session_of;
-    bool
-        spoke_sets; /* in this session; libcoap's server answers in sets from then on, whatever it is asked */
+    /* in this session; libcoap's server answers in sets from then on, whatever it is asked */
+    bool spoke_sets;
     enum blocks_peer peers[LIM_SOURCES];
     char host[FETCH_COAP_HOST];
     struct err tls; /* why a certificate was not liked */

@@ -104,8 +104,8 @@ int fetch_coap_session(struct fetch_job *j, const struct source *s, struct err *
     int rc = getaddrinfo(c->host, port, &hints, &found);
     if (rc != 0)
         return err_set(err, ERR_NET, "%s: %s", c->host, gai_strerror(rc));
-    coap_context_set_block_mode(c->ctx,
-                                0); /* the blocks of a session are ours: it keeps the mode of now ... */
+    /* the blocks of a session are ours: it keeps the mode of now ... */
+    coap_context_set_block_mode(c->ctx, 0);
     for (struct addrinfo *a = found; a && !c->session; a = a->ai_next) {
         coap_address_t to;
         coap_address_init(&to);

@@ -158,7 +158,7 @@ TEST(without_any_answer_it_waits_longer_each_time)
 
     begin(0, true);
     ask_set(0, 10, 1, now);
-    while (blocks_step_decide(&b, now, &due) != BLOCKS_DEAD) {
+    for (unsigned turn = 0; turn < 100 && blocks_step_decide(&b, now, &due) != BLOCKS_DEAD; turn++) {
         if (blocks_step_decide(&b, now, &due) == BLOCKS_PATIENCE) {
             now = due;
             continue;

@@ -18,6 +18,21 @@ kernel_apt_options() { # SUITE FOLDER
 		-o Acquire::Languages=none -o Dir::Etc::trustedparts=/etc/apt/trusted.gpg.d -o APT::Sandbox::User=root
 }
 
+# suite_unpack SUITE FOLDER PACKAGE...: these packages of another suite, unpacked below FOLDER, a cache. Fails when they cannot be had.
+suite_unpack() {
+	local suite=$1 dir=$2 options=() deb
+	shift 2
+	[ ! -e "$dir/done" ] || return 0
+	mkdir -p "$dir"
+	mapfile -t options < <(kernel_apt_options "$suite" "$dir")
+	[ ${#options[@]} -gt 0 ] || return 1
+	timeout 200 apt-get "${options[@]}" -q update >"$dir/apt.log" 2>&1 || return 1
+	(cd "$dir" && timeout 200 apt-get "${options[@]}" -q download "$@" >>apt.log 2>&1) || return 1
+	for deb in "$dir"/*.deb; do dpkg-deb -x "$deb" "$dir" || return 1; done
+	rm -rf "$dir"/*.deb "$dir/apt"
+	touch "$dir/done"
+}
+
 kernel_fetch() { # FOLDER PACKAGE OPTION...; lists that are too old name packages that have gone
 	local dir=$1 name=$2; shift 2
 	cd "$dir" || return 1

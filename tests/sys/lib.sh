@@ -96,6 +96,20 @@ lib_until() {
 	done
 }
 
+# lib_limpet PREFIX: for tests of containers without an agent: L the program, R its records, B a bundle with config.json C, ID of a container of this test.
+# At the end all containers of R go.
+lib_limpet() {
+	L=$BUILD/bin/limpet R=$T/state B=$T/b C=$T/b/config.json ID=$1$$
+	trap lib_limpet_end EXIT
+}
+lib_limpet_end() {
+	local rc=$? id
+	set +e
+	"$L" --root "$R" list -q 2>/dev/null | while read -r id; do "$L" --root "$R" delete --force "$id"; done
+	(exit $rc)
+	lib_end
+}
+
 # Builds the static limpet below $BUILD/static and sets STATIC to its path; when it cannot be had, STATIC is empty and STATIC_WHY says why.
 static_limpet() {
 	STATIC='' STATIC_WHY="no musl-gcc (Debian: musl-tools)"
@@ -185,8 +199,8 @@ start_broker() {
 	lib_until 10 port_open "$BROKER_PORT" || die "the broker does not start"
 }
 
-start_registry() {
-	REG_PORT=${REG_PORT:-$(free_port)}
+start_registry() { # [PORT]
+	REG_PORT=${1:-$(free_port)}
 	printf 'version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\nhttp: {addr: "127.0.0.1:%s"}\n' \
 		"$T/registry" "$REG_PORT" >"$T/registry.yml"
 	lib_run registry docker-registry serve "$T/registry.yml"
@@ -231,6 +245,7 @@ lib_own_host() {
 # Another machine on this network's line, in a namespace of its own: 192.0.2.2 and 2001:db8::2, we are .1 and ::1. OUT: a process of it;
 # HAS6: does this kernel have IPv6. out COMMAND...: there.
 lib_out() {
+	out() { nsenter -t "$OUT" -n "$@"; }
 	unshare -n sleep 1000 & OUT=$!
 	LIB_PIDS+=("$OUT")
 	lib_until 5 bash -c "[ \$(readlink /proc/$OUT/ns/net) != \$(readlink /proc/self/ns/net) ]" || die "no second namespace"
@@ -243,7 +258,6 @@ lib_out() {
 		ip addr add 2001:db8::1/64 dev line nodad && out ip addr add 2001:db8::2/64 dev line nodad
 	fi
 }
-out() { nsenter -t "$OUT" -n "$@"; }
 
 # $T/server.py PORT [udp] says from whom it was asked. $T/ask.py HOST PORT [udp|send] tries each address of HOST and prints the answer; send: as a
 # web browser would.

@@ -5,17 +5,7 @@
 . "$SOURCE/tests/qemu/kernel.sh"
 lib_need dpkg-deb gcc pkg-config
 CACHE=$BUILD/mbedtls36
-SUITE=trixie
-if [ ! -e "$CACHE/done" ]; then
-	mkdir -p "$CACHE"
-	mapfile -t options < <(kernel_apt_options $SUITE "$CACHE")
-	[ ${#options[@]} -gt 0 ] || lib_skip "no apt source here to get mbedtls 3.6 from"
-	timeout 200 apt-get "${options[@]}" -q update >"$CACHE/apt.log" 2>&1 &&
-		(cd "$CACHE" && timeout 200 apt-get "${options[@]}" -q download libmbedtls-dev >>apt.log 2>&1) || lib_skip "mbedtls 3.6 cannot be had from this machine's package source"
-	dpkg-deb -x "$CACHE"/libmbedtls-dev_*.deb "$CACHE"
-	rm -rf "$CACHE"/*.deb "$CACHE/apt"
-	touch "$CACHE/done"
-fi
+suite_unpack trixie "$CACHE" libmbedtls-dev || lib_skip "mbedtls 3.6 cannot be had from this machine's package source"
 lib_begin mbedtls36
 INC=$CACHE/usr/include
 LIBS=$(dirname "$(find "$CACHE/usr/lib" -name libmbedcrypto.a)")

@@ -23,7 +23,7 @@ trap 'rc=$?; set +e; mountpoint -q "$STATE" && umount -l "$STATE"; (exit $rc); l
 
 if [ -n "${OTA_POWER_MADE:-}" ]; then
 	start_broker
-	start_registry
+	start_registry "$REG_PORT"
 else
 	start_fleet $DEV
 	for v in 1 2 3; do fleetctl publish "$REG/demo/web:$v" --version $v >>"$T/log/publish"; done

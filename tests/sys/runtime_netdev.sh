@@ -6,13 +6,7 @@ if [ -z "${NET_INNER:-}" ] && [ "$(id -u)" = 0 ]; then NET_INNER=1 exec unshare 
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_need ip jq busybox
 lib_begin netdev
-L=$BUILD/bin/limpet
-R=$T/state
-B=$T/b
-C=$B/config.json
-ID=nd$$
-finish() { "$L" --root "$R" delete --force "$ID" 2>/dev/null; lib_end; }
-trap finish EXIT
+lib_limpet nd
 ip link set lo up
 ip link add two type veth peer name line2 || lib_skip "no veth in this kernel"
 ip link add three type veth peer name line3

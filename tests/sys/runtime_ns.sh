@@ -7,14 +7,8 @@ if [ -z "${NS_INNER:-}" ] && [ "$(id -u)" = 0 ]; then NS_INNER=1 exec unshare -U
 lib_need jq busybox
 [ -w /proc/sys/user/max_user_namespaces ] || lib_skip "no limits of namespaces here"
 lib_begin runtime_ns
-L=$BUILD/bin/limpet
-R=$T/state
-B=$T/b
-C=$B/config.json
-ID=ns$$
+lib_limpet ns
 LIMITS=/proc/sys/user
-finish() { "$L" --root "$R" delete --force "$ID" 2>/dev/null; lib_end; }
-trap finish EXIT
 
 mkdir -p "$B/rootfs/bin"
 cp "$(command -v busybox)" "$B/rootfs/bin/sh"

@@ -7,17 +7,7 @@ lib_need jq busybox script python3
 lib_own_mounts
 if [ -n "${LIMPET_V2_VIEW:-}" ]; then mount -t cgroup2 cgroup2 /sys/fs/cgroup || lib_skip "no cgroup2 can be mounted here"; fi
 lib_begin rspec
-L=$BUILD/bin/limpet
-R=$T/state
-B=$T/b
-C=$B/config.json
-ID=rs$$
-finish() {
-	local id
-	"$L" --root "$R" list -q 2>/dev/null | while read -r id; do "$L" --root "$R" delete --force "$id" || true; done
-	lib_end
-}
-trap finish EXIT
+lib_limpet rs
 
 mkdir -p "$T"/template/{bin,etc,tmp,data}
 cp "$(command -v busybox)" "$T/template/bin/busybox"

@@ -161,7 +161,7 @@ class Line:
     """Between a client and the server at `port`. lose(up, i): is the i-th datagram of this direction lost? delay_s: one way. Notes what it understands."""
 
     def __init__(self, port, lose=lambda up, i: False, delay_s=0):
-        self.to, self.lose, self.delay_s, self.cut = ("127.0.0.1", port), lose, delay_s, False
+        self.to, self.lose, self.delay_s = ("127.0.0.1", port), lose, delay_s
         self.n, self.lost, self.questions, self.answers, self.clients, self.late = [0, 0], 0, [], [], {}, []
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
@@ -188,7 +188,7 @@ class Line:
     def carry(self, up, p, sock, where):
         self.note(up, p)
         self.n[up] += 1
-        if self.cut or self.lose(up, self.n[up]):
+        if self.lose(up, self.n[up]):
             self.lost += 1
             return
         heapq.heappush(self.late, (time.monotonic() + self.delay_s, self.n[0] + self.n[1], p, sock, where))

@@ -6,6 +6,19 @@ import time
 from ota_image import *
 
 
+def run_parts(c, parts, processes):
+    """Each part is called with c, and how long it took is told; then the processes, of which the list may grow meanwhile, go."""
+    try:
+        for part in parts:
+            start = time.time()
+            part(c)
+            print("part of %.1f s" % (time.time() - start), flush=True)
+    finally:
+        for p in processes:
+            p.kill()
+            p.wait()
+
+
 def chunk_list(path, data, spans):
     with open(path, "wb") as f:
         for at, n in spans:

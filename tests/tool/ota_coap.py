@@ -314,16 +314,8 @@ def main():
         os.makedirs(os.path.join(folder, "img/blobs/sha256"))
         with open(os.path.join(folder, "img/blobs/sha256", HEX), "wb") as f:
             f.write(DATA)
-        try:
-            for part in (lambda c: try_plain(c, folder), try_image, lambda c: try_lies(c, folder), lambda c: try_psk(c, folder), lambda c: try_names(c, folder), try_peer,
-                         try_refusers, try_sets, try_bad_sets):
-                start = time.time()
-                part(c)
-                print("part of %.1f s" % (time.time() - start), flush=True)
-        finally:
-            for p in Files.all:
-                p.kill()
-                p.wait()
+        run_parts(c, (lambda c: try_plain(c, folder), try_image, lambda c: try_lies(c, folder), lambda c: try_psk(c, folder), lambda c: try_names(c, folder), try_peer,
+                      try_refusers, try_sets, try_bad_sets), Files.all)
 
 
 main()

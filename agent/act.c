@@ -81,9 +81,9 @@ static void mark_bad(struct core *c, const struct step *s)
     for (unsigned i = 0; i < c->candidate.d.n; i++) {
         const struct want *w = &c->candidate.d.apps[i];
         const struct want *good = desired_find(c->good.arena ? &c->good.d : NULL, w->name);
-        bool unchanged = good && digest_eq(&good->hash, &w->hash);
+        bool unchanged = good && digest_eq(&good->trial, &w->trial);
         if (!unchanged && (!s->app || strcmp(s->app, w->name) == 0))
-            ledger_mark_bad(&c->state.ledger, &w->hash);
+            ledger_mark_bad(&c->state.ledger, &w->trial);
     }
 }
 

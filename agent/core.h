@@ -1,6 +1,6 @@
 /* core.h - agentd-core: the one struct that its files share, and what each file does with it.
  *
- *   core_main.c  start and stop          intake.c   documents -> accepted or refused (verdicts)
+ *   core_main.c  start and stop          intake*.c  documents -> accepted or refused (verdicts)
  *   act.c        observe, plan, act      images.c   how far an image has come, and by which way
  *   image_jobs.c fetch, install, collect (jobs)        budget.c bytes over the network
  *   apps.c       boxes: start, stop, adopt, exit       probe.c  health probes
@@ -18,7 +18,9 @@
 #ifndef AGENT_CORE_H
 #define AGENT_CORE_H
 #include "agent/config.h"
+#include "agent/follow.h"
 #include "agent/hotplug.h"
+#include "agent/now.h"
 #include "agent/os_update.h"
 #include "agent/plan.h"
 #include "agent/route.h"
@@ -205,12 +207,13 @@ struct core {
     struct self self;
     struct plan plan; /* the last one, for report and why */
 
-    struct envelope *held; /* a group's document whose time has not come */
-    char held_source[LIM_NAME_BYTES + 8], held_why[120];
-    uint64_t want_rev;     /* newest seen */
-    char refused_why[200]; /* newest refusal, for the report */
-    uint64_t refused_rev;
-    char denied_seen[3][SHA256_TEXT]; /* documents refused already: retained ones come again and again */
+    struct follow follow;      /* the newest document of each topic */
+    char held_why[FOLLOW_WHY]; /* the followed one's time has not come; "": it has */
+    uint64_t want_rev;         /* of the followed topic, the newest seen */
+    char
+        denied_why[STATE_WHY + LIM_NAME_BYTES]; /* newest document that was not even authentic, new or ours */
+    uint64_t denied_at_s;
+    struct digest denied_seen[16]; /* documents refused already: retained ones come again and again */
     unsigned denied_at;
 
     struct event events[LIM_EVENTS];
@@ -240,11 +243,16 @@ static inline void core_touch(struct core *c)
 }
 void core_keep(struct core *c, const char *app, const char *what, int fd); /* "app.web.pid" at the keeper */
 void core_drop(struct core *c, const char *app, const char *what);
-uint64_t core_now_s(const struct core *c); /* clock_judge_s with the saved floor */
-void core_progress(struct core *c);        /* tell how far the job is, at most once in two seconds */
-void core_stop(struct core *c);            /* stop apps, then end */
-void core_leave(struct core *c);           /* end and leave all to the next core; apps go on */
-void core_is_good(struct core *c);         /* tell the keeper that the trial is over */
+/* intake_time.c: the present time as this device takes it (now.h). text: into dst[NOW_TEXT]; returns dst. tick: the floor
+ * follows a synchronised clock. */
+uint64_t core_now_s(const struct core *c);
+void core_now_facts(const struct core *c, struct now_facts *ret);
+char *core_now_text(const struct core *c, char *dst);
+void core_time_tick(struct core *c);
+void core_progress(struct core *c); /* tell how far the job is, at most once in two seconds */
+void core_stop(struct core *c);     /* stop apps, then end */
+void core_leave(struct core *c);    /* end and leave all to the next core; apps go on */
+void core_is_good(struct core *c);  /* tell the keeper that the trial is over */
 
 /* point.c: a named point of an update at which a test may end core by SIGKILL, once (LIMPET_KILL_AT), or be
  * told of it (LIMPET_TELL); does nothing otherwise. */
@@ -256,12 +264,12 @@ int confine_group(struct core *c,
 void confine_leave(struct core *c);        /* back to where the keeper was started; no group stays */
 int confine_capabilities(struct err *err); /* what is never needed goes, for children too */
 
-/* intake.c: one document from link, console or disk. source: "device", "group:NAME", "trust", "local".
+/* intake.c: one document from link, console or disk. source: "device", "group:NAME", "trust/N", "local".
  * Refusals are events and, where the manifest was authentic, verdicts; err tells the caller. 0 accepted or
  * known already. */
 int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
-void intake_clear(struct core *c, const char *source);
-void intake_held(struct core *c);                 /* look at the held group document again */
+void intake_clear(struct core *c, const char *source); /* an empty message: told, and nothing else */
+void intake_turn(struct core *c);                 /* is something held whose time has come, or unsaved? */
 void intake_save(struct core *c);                 /* the ledger; a failure is told and tried again */
 int intake_load(struct core *c, struct err *err); /* at start: what was accepted before */
 /* The candidate ends: durable, told, and the next plan follows from it. */

@@ -36,11 +36,6 @@ static struct adopted {
     unsigned n;
 } adopted;
 
-uint64_t core_now_s(const struct core *c)
-{
-    return clock_judge_s(clock_wall_s(), c->state.ledger.time_floor_s);
-}
-
 /* ---- the keeper ---- */
 
 static void keeper_say(struct core *c, const char *text, int fd)
@@ -197,7 +192,7 @@ static void alive_fired(struct loop_timer *t)
     keeper_say(c, "alive", -1);
     if (c->unsaved)
         intake_save(c);
-    intake_held(c);
+    intake_turn(c);
     mem_give_back(); /* what reports and questions since the last time needed */
     loop_timer_set(c->loop, t, clock_boot_ms() + KEEPER_ALIVE_MS);
 }
@@ -243,15 +238,7 @@ static void report_fired(struct loop_timer *t)
 static void daily_fired(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, daily);
-    struct err err = ERR_INIT;
-    uint64_t now = clock_wall_s();
-    if (now >
-        c->state.ledger
-            .time_floor_s) { /* the clock of a device without RTC never goes back further than a day (L12) */
-        c->state.ledger.time_floor_s = now;
-        if (state_save(&c->state, &err) < 0)
-            log_error("%s", err.msg);
-    }
+    core_time_tick(c); /* the clock of a device without RTC never goes back further than a day (L12) */
     c->report_dirty = true;
     loop_timer_set(c->loop, t, clock_boot_ms() + DAY_MS);
 }

@@ -1,20 +1,20 @@
-/* intake.c - documents: who signed them, for whom, are they new, can this device do what they ask; and how
- * each ends (L7, L10, L11). Order of every acceptance: counter durable, document durable, then the plan sees
- * it. */
+/* intake.c - manifests: who signed them, for whom, are they new, which topic's does this device follow, can it do what that
+ * one asks (L7, L10, L11). Order of every acceptance: the topic's document durable, counter durable, candidate durable,
+ * then the plan sees it. */
 #include <stdio.h>
 
-#include "agent/core.h"
+#include "agent/intake_int.h"
 #include "agent/judge.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
-static void sets_changed(struct core *c)
+#define SET_ARENA_BYTES (4 * LIM_SPEC_BYTES)
+
+void intake_changed(struct core *c)
 {
     images_forget(c);
     c->hot.known = false;
 }
-
-#define SET_ARENA_BYTES (4 * LIM_SPEC_BYTES)
 
 void set_done(struct set *s)
 {
@@ -22,7 +22,7 @@ void set_done(struct set *s)
     memset(&s->d, 0, sizeof(s->d));
 }
 
-static int set_parse(const struct envelope *e, struct set *ret, struct err *err)
+int intake_parse(const struct envelope *e, struct set *ret, struct err *err)
 {
     struct set s = {.arena = arena_new(SET_ARENA_BYTES)};
     int rc = manifest_parse(buf_of(e->payload, e->payload_len), s.arena, &s.d, err);
@@ -33,7 +33,7 @@ static int set_parse(const struct envelope *e, struct set *ret, struct err *err)
     return rc;
 }
 
-static void set_replace(struct core *c, struct set *to, struct set *take_from)
+void intake_replace(struct core *c, struct set *to, struct set *take_from)
 {
     c->plan.n = 0; /* its steps borrow names from the sets; the next turn plans anew */
     set_done(to);
@@ -52,70 +52,35 @@ void intake_save(struct core *c)
     }
 }
 
-/* ---- trust ---- */
-
-static int take_trust(struct core *c, const char *source, const struct envelope *e, struct err *err)
+/* Retained documents come again at each connect: each refusal is told once. */
+static bool was_refused(struct core *c, const struct digest *digest)
 {
-    struct trust next;
-    if (!c->state.has_trust && strcmp(source, "local") != 0) /* anybody can sign a first one */
-        return err_set(err, ERR_DENIED, "there is no trust document here to check the next one by");
-    int rc = trust_step(c->state.has_trust ? &c->state.trust : NULL, e, &next, err);
-    if (rc == 0 && strcmp(next.fleet, c->config.fleet) != 0)
-        rc = err_set(err, ERR_DENIED, "trust is for fleet \"%s\", this device is in \"%s\"", next.fleet,
-                     c->config.fleet);
-    if (rc < 0)
-        return rc;
-    rc = state_store(&c->state, STATE_TRUST, e, err);
-    if (rc < 0)
-        return rc;
-    c->state.trust = next;
-    c->state.has_trust = true;
-    core_point(c, "trust-saved");
-    if (next.issued_s > c->state.ledger.time_floor_s) {
-        c->state.ledger.time_floor_s = next.issued_s;
-        intake_save(c);
-    }
-    event_add(c, "trust", NULL, "version %llu is in force", (unsigned long long)next.version);
-    sets_changed(c);
-    return 0;
+    for (unsigned i = 0; i < COUNT_OF(c->denied_seen); i++)
+        if (digest_eq(&c->denied_seen[i], digest))
+            return true;
+    c->denied_seen[c->denied_at++ % COUNT_OF(c->denied_seen)] = *digest;
+    return false;
 }
 
-/* A document below or at the version in force is no news: the broker keeps them all. */
-static bool is_old_trust(const struct core *c, const struct envelope *e)
-{
-    struct trust t;
-    return c->state.has_trust && trust_parse(buf_of(e->payload, e->payload_len), &t, NULL) == 0 &&
-           t.version <= c->state.trust.version;
-}
+/* ---- verdicts ---- */
 
-/* ---- desired state ---- */
-
-static struct state_rev *rev_of(struct core *c, const char *source)
+static void remember(struct core *c, const struct desired *d, enum verdict v, const char *why)
 {
-    struct ledger *l = &c->state.ledger;
-    for (unsigned i = 0; i < l->n_revs; i++)
-        if (strcmp(l->revs[i].source, source) == 0)
-            return &l->revs[i];
-    if (l->n_revs == STATE_REVS)
-        return NULL;
-    struct state_rev *r = &l->revs[l->n_revs++];
-    *r = (struct state_rev){.rev = 0};
-    (void)str_copy(r->source, sizeof(r->source), source);
-    return r;
+    struct state_verdict h = {.rev = d->rev, .at_s = core_now_s(c), .verdict = v};
+    (void)str_fmt(h.why, sizeof(h.why), "%s", why);
+    (void)str_clean(h.why);
+    (void)str_fmt(h.id, sizeof(h.id), "%s", d->id ? d->id : "");
+    (void)str_clean(h.id);
+    ledger_add(&c->state.ledger, &h);
 }
 
 static void end_candidate(struct core *c, enum verdict v, const char *why)
 {
     struct ledger *l = &c->state.ledger;
-    struct state_verdict h = {.rev = l->candidate_rev, .at_s = core_now_s(c), .verdict = v};
-    (void)str_fmt(h.why, sizeof(h.why), "%s", why);
-    (void)str_clean(h.why);
-    if (c->candidate.arena && c->candidate.d.id)
-        (void)str_fmt(h.id, sizeof(h.id), "%s", c->candidate.d.id);
-    (void)str_clean(h.id);
-    ledger_add(l, &h);
+    struct desired d = {.rev = l->candidate_rev, .id = c->candidate.arena ? c->candidate.d.id : NULL};
+    remember(c, &d, v, why);
     l->candidate_verdict = v;
-    memcpy(l->candidate_why, h.why, sizeof(l->candidate_why));
+    memcpy(l->candidate_why, l->history[0].why, sizeof(l->candidate_why));
 }
 
 void intake_verdict(struct core *c, enum verdict v, const char *why)
@@ -127,43 +92,120 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     intake_save(c);
     core_point(c, "verdict-saved");
     event_add(c, verdict_name(v), NULL, "rev %llu: %s", (unsigned long long)rev, why);
-    sets_changed(c);
+    intake_changed(c);
 }
 
-/* Retained documents come again at each connect: each refusal is told once. */
-static bool was_refused(struct core *c, const struct digest *digest)
-{
-    char text[SHA256_TEXT];
-    (void)digest_text(digest, text);
-    for (unsigned i = 0; i < COUNT_OF(c->denied_seen); i++)
-        if (strcmp(c->denied_seen[i], text) == 0)
-            return true;
-    (void)str_copy(c->denied_seen[c->denied_at++ % COUNT_OF(c->denied_seen)], SHA256_TEXT, text);
-    return false;
-}
-
-/* It is authentic and for us, but refused: nothing is touched; the verdict is told and kept, its rev is used
- * up. */
-static int refuse(struct core *c, struct state_rev *r, const struct set *s, const struct digest *digest,
+/* It is authentic and for us, but refused: nothing is touched; the verdict is told and kept, its rev is used up. */
+static int refuse(struct core *c, const char *source, const struct desired *d, const struct digest *digest,
                   const struct err *why)
 {
-    struct state_verdict h = {.rev = s->d.rev, .at_s = core_now_s(c), .verdict = VERDICT_REJECTED};
-    (void)str_fmt(h.why, sizeof(h.why), "%s", why->msg);
-    (void)str_clean(h.why);
-    (void)str_fmt(h.id, sizeof(h.id), "%s", s->d.id ? s->d.id : "");
-    (void)str_clean(h.id);
-    r->rev = s->d.rev;
-    r->digest = *digest;
-    c->want_rev = s->d.rev;
-    ledger_add(&c->state.ledger, &h);
+    struct ledger *l = &c->state.ledger;
+    remember(c, d, VERDICT_REJECTED, why->msg);
+    l->refused = (struct state_refused){.rev = d->rev, .digest = *digest};
+    (void)str_copy(l->refused.source, sizeof(l->refused.source), source);
+    memcpy(l->refused.why, l->history[0].why, sizeof(l->refused.why));
     intake_save(c);
-    c->refused_rev = s->d.rev;
-    memcpy(c->refused_why, h.why, sizeof(c->refused_why));
-    event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)s->d.rev, h.why);
+    event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)d->rev, l->refused.why);
     (void)was_refused(c, digest);
     core_touch(c);
     return -(int)why->kind;
 }
+
+/* ---- is it for us, and new? ---- */
+
+static int check_target(struct core *c, const char *source, const struct desired *d, struct err *err)
+{
+    char topic[FOLLOW_SOURCE];
+    if (strcmp(d->fleet, c->config.fleet) != 0)
+        return err_set(err, ERR_DENIED, "fleet: it is for \"%s\", this device is in \"%s\"", d->fleet,
+                       c->config.fleet);
+    if (d->device && strcmp(d->device, c->config.device) != 0)
+        return err_set(err, ERR_DENIED, "target.device: it is for \"%s\", this device is \"%s\"", d->device,
+                       c->config.device);
+    if (!follow_find(&c->follow, follow_source(d, topic)))
+        return err_set(err, ERR_DENIED, "target.group: this device is not in \"%s\"", d->group);
+    if (strcmp(source, "device") == 0 && d->group)
+        return err_set(err, ERR_DENIED, "target.group: a group's document on the device's own topic");
+    if (strncmp(source, "group:", 6) == 0 && strcmp(source, topic) != 0)
+        return err_set(err, ERR_DENIED, "target: not the group whose topic it came by");
+    return 0;
+}
+
+/* Times that no right document has: of an epoch that ended, or beyond the end of the keys that signed it. */
+static int check_times(const struct core *c, const struct desired *d, struct err *err)
+{
+    char at[24], other[24];
+    const struct ledger *l = &c->state.ledger;
+    (void)clock_rfc3339(d->issued_s, at, sizeof(at));
+    if (d->issued_s < l->fleet_since_s)
+        return err_set(err, ERR_DENIED,
+                       "issued: it was signed at %s, before the fleet keys changed at %s: sign it again", at,
+                       clock_rfc3339(l->fleet_since_s, other, sizeof(other)));
+    if (d->issued_s > c->state.trust.expires_s)
+        return err_set(err, ERR_DENIED, "issued: %s is after trust version %llu ends (%s)", at,
+                       (unsigned long long)c->state.trust.version,
+                       clock_rfc3339(c->state.trust.expires_s, other, sizeof(other)));
+    return 0;
+}
+
+/* The counter rules: rev only rises; the same rev is the same document or an alarm. 1: it is the one that we know. */
+static int check_rev(const struct state_rev *r, const struct desired *d, const struct digest *digest,
+                     struct err *err)
+{
+    if (d->rev < r->rev)
+        return err_set(err, ERR_DENIED, "rev: %llu was accepted before, %llu is a replay",
+                       (unsigned long long)r->rev, (unsigned long long)d->rev);
+    if (d->rev > r->rev)
+        return 0;
+    if (!digest_eq(&r->digest, digest))
+        return err_set(err, ERR_CONFLICT, "rev: another document with rev %llu was accepted before",
+                       (unsigned long long)d->rev);
+    return 1;
+}
+
+/* The topic's counter; that of a topic which the device listens to no more makes room. */
+static struct state_rev *rev_of(struct core *c, const char *source)
+{
+    struct ledger *l = &c->state.ledger;
+    struct state_rev *r = ledger_rev(l, source);
+    for (unsigned i = 0; !r && i < l->n_revs; i++)
+        if (!follow_find(&c->follow, l->revs[i].source)) {
+            l->revs[i] = l->revs[--l->n_revs];
+            r = ledger_rev(l, source);
+        }
+    return r;
+}
+
+/* Can this device do it, and has it what is named? */
+static int judge(const struct core *c, const struct desired *d, struct err *err)
+{
+    char text[NOW_TEXT];
+    struct now_facts now;
+    core_now_facts(c, &now);
+    struct judge_facts f = {.caps = &c->caps,
+                            .ledger = &c->state.ledger,
+                            .memory_total_bytes = c->memory_total_bytes,
+                            .now = &now,
+                            .now_text = core_now_text(c, text)};
+    int rc = judge_desired(d, &f, err);
+    for (unsigned i = 0; rc == 0 && i < d->n; i++)
+        if (d->apps[i].net == NET_CNI && (rc = box_cni_look(d->apps[i].net_name, err)) < 0)
+            return err_wrap(err, "apps[%u].network.name", i);
+    return rc;
+}
+
+static int authenticate(struct core *c, const struct envelope *e, struct err *err)
+{
+    char now[NOW_TEXT];
+    struct err why = ERR_INIT;
+    if (!c->state.has_trust)
+        return err_set(err, ERR_DENIED, "no trust document: nothing can be accepted (see fleetctl init)");
+    if (trust_is_valid(&c->state.trust, core_now_s(c), &why) < 0)
+        return err_set(err, why.kind, "%s; %s", why.msg, core_now_text(c, now));
+    return trust_verify(&c->state.trust, TRUST_FLEET, e, ENVELOPE_TYPE_DESIRED, err);
+}
+
+/* ---- what is followed ---- */
 
 /* Counter durable, then document durable. The operator's rollback stands in the ledger until the document is
  * there: power between the two must not undo it (mend_candidate). */
@@ -182,166 +224,223 @@ static int make_durable(struct core *c, const struct envelope *e, struct err *er
     return 0;
 }
 
-static int accept(struct core *c, struct state_rev *r, struct set *take_s, const struct envelope *e,
-                  const struct digest *digest, struct err *err)
+static int accept(struct core *c, const struct follow_doc *doc, struct set *take_s, const struct envelope *e,
+                  struct err *err)
 {
     struct ledger *l = &c->state.ledger;
     struct ledger AUTO_MEM *before = mem_need(sizeof(*before));
     *before = *l;
     if (c->candidate.arena && l->candidate_verdict == VERDICT_NONE)
         end_candidate(c, VERDICT_SUPERSEDED, "a newer manifest arrived");
-    r->rev = take_s->d.rev;
-    c->want_rev = take_s->d.rev;
-    r->digest = *digest;
-    l->candidate_rev = take_s->d.rev;
+    l->candidate_rev = doc->rev;
     l->candidate_verdict = VERDICT_NONE;
     l->candidate_why[0] = '\0';
     l->trial_boots = 0;
-    l->time_floor_s = take_s->d.issued_s > l->time_floor_s ? take_s->d.issued_s : l->time_floor_s;
-    (void)str_copy(l->source, sizeof(l->source), r->source);
+    l->refused = (struct state_refused){.rev = 0};
+    l->saved[STATE_DESIRED] = doc->digest;
+    (void)str_copy(l->source, sizeof(l->source), doc->source);
     int rc = make_durable(c, e, err);
-    if (rc < 0) { /* a full or failing disk: the one that was there goes on, this one may come again */
+    if (rc < 0) { /* a full or failing disk: the one that was there goes on, this one is tried again */
         *l = *before;
         return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
     }
     if (c->job && c->job_step != STEP_WAIT)             /* the updater of the system is not cut off */
         job_cancel(c->job, "a newer manifest arrived"); /* what it has fetched so far stays */
-    set_replace(c, &c->candidate, take_s);
+    intake_replace(c, &c->candidate, take_s);
     c->fault = (struct fault){0};
-    c->refused_rev = 0;
+    c->fault_err = (struct err)ERR_INIT;
+    c->unsaved = false;
     event_add(c, "accepted", NULL, "rev %llu from %s, %u apps", (unsigned long long)c->candidate.d.rev,
-              r->source, c->candidate.d.n);
-    sets_changed(c);
+              doc->source, c->candidate.d.n);
+    intake_changed(c);
     return 0;
 }
 
-static void hold(struct core *c, const char *source, const struct envelope *e, const char *why)
+/* The document of a topic, as it was when it was taken. Its keys may have been revoked since, its bytes may have rotted: then
+ * it is forgotten, and the broker's copy is looked at when it comes again. */
+static int load_doc(struct core *c, struct follow_doc *doc, struct envelope **ret, struct set *ret_set,
+                    struct err *err)
 {
-    size_t len;
-    uint8_t AUTO_MEM *bytes = envelope_pack(e, &len);
-    struct envelope *copy = NULL;
-    if (envelope_unpack(buf_of(bytes, len), &copy, NULL) < 0)
+    AUTO_FREE(envelope) struct envelope *e = NULL;
+    struct digest digest;
+    int rc = state_doc_load(&c->state, doc->source, &e, err);
+    if (rc == 0)
+        rc = sha256(buf_of(e->payload, e->payload_len), &digest, err);
+    if (rc == 0 && !digest_eq(&digest, &doc->digest))
+        rc = err_set(err, ERR_INTEGRITY, "not the document that was saved");
+    if (rc == 0)
+        rc = authenticate(c, e, err);
+    if (rc == 0)
+        rc = intake_parse(e, ret_set, err);
+    if (rc < 0) {
+        state_doc_drop(&c->state, doc->source);
+        doc->known = false;
+        return err_wrap(err, "%s rev %llu", doc->source, (unsigned long long)doc->rev);
+    }
+    *ret = steal_ptr(&e);
+    return 0;
+}
+
+static void hold(struct core *c, const struct follow_choice *choice)
+{
+    if (strcmp(c->held_why, choice->why) == 0)
         return;
-    (void)envelope_free(c->held);
-    c->held = copy;
-    (void)str_copy(c->held_source, sizeof(c->held_source), source);
-    (void)str_copy(c->held_why, sizeof(c->held_why), why);
+    memcpy(c->held_why, choice->why, sizeof(c->held_why));
     core_touch(c);
 }
 
-/* Is it a group's, and not our turn yet? */
-static bool must_wait(struct core *c, const struct desired *d, char *why, size_t size)
+/* Does the plan act on it, or was it refused? */
+static bool is_judged(const struct core *c, const struct follow_doc *doc)
 {
-    unsigned slot;
     const struct ledger *l = &c->state.ledger;
-    if (d->group && strcmp(l->source, "device") == 0)
-        return str_fmt(why, size, "this device has a desired state of its own");
-    if (!d->has_rollout)
-        return false;
-    slot = manifest_slot(d->salt, c->config.device);
-    if (slot >= d->slots)
-        return str_fmt(why, size, "slot %u of rollout %s, open to %llu", slot, d->salt,
-                       (unsigned long long)d->slots);
-    uint64_t begins = manifest_begins_s(d, c->config.device);
-    char when[24];
-    if (begins > core_now_s(c))
-        return str_fmt(why, size, "rollout %s: this device's turn is at %s", d->salt,
-                       clock_rfc3339(begins, when, sizeof(when)));
-    return false;
+    return (l->refused.rev && digest_eq(&l->refused.digest, &doc->digest)) ||
+           (c->candidate.arena && digest_eq(&l->saved[STATE_DESIRED], &doc->digest));
 }
 
-static int check_target(struct core *c, const char *source, const struct desired *d, struct err *err)
+/* The newest rev that the device has been asked for: also of a document that it cannot read. */
+static uint64_t wanted_rev(const struct core *c, const struct follow_doc *doc)
 {
-    bool group = d->group != NULL;
-    if (strcmp(d->fleet, c->config.fleet) != 0)
-        return err_set(err, ERR_DENIED, "fleet: it is for \"%s\", this device is in \"%s\"", d->fleet,
-                       c->config.fleet);
-    if (!group && strcmp(d->device, c->config.device) != 0)
-        return err_set(err, ERR_DENIED, "target.device: it is for \"%s\", this device is \"%s\"", d->device,
-                       c->config.device);
-    for (unsigned i = 0; group && i < c->config.n_groups; i++)
-        if (strcmp(c->config.groups[i], d->group) == 0)
-            group = false;
-    if (group && strcmp(d->group, "all") != 0)
-        return err_set(err, ERR_DENIED, "target.group: this device is not in \"%s\"", d->group);
-    if (strcmp(source, "device") == 0 && d->group)
-        return err_set(err, ERR_DENIED, "target.group: a group's document on the device's own topic");
-    if (strncmp(source, "group:", 6) == 0 && (!d->group || strcmp(source + 6, d->group) != 0))
-        return err_set(err, ERR_DENIED, "target: not the group whose topic it came by");
-    return 0;
+    const struct state_refused *r = &c->state.ledger.refused;
+    uint64_t rev = doc ? doc->rev : c->state.ledger.candidate_rev;
+    return r->rev > rev && (!doc || strcmp(r->source, doc->source) == 0) ? r->rev : rev;
 }
 
-/* The counter rules: rev only rises; the same rev is the same document or an alarm. 1: known already, nothing
- * to do. */
-static int check_rev(const struct state_rev *r, const struct desired *d, const struct digest *digest,
-                     struct err *err)
+/* Which document is followed now? A new one is judged and accepted or refused. 0 when nothing is to be done. */
+static int follow(struct core *c, struct err *err)
 {
-    if (d->rev < r->rev)
-        return err_set(err, ERR_DENIED, "rev: %llu was accepted before, %llu is a replay",
-                       (unsigned long long)r->rev, (unsigned long long)d->rev);
-    if (d->rev > r->rev)
+    struct follow_choice choice;
+    struct set s = {.arena = NULL};
+    AUTO_FREE(envelope) struct envelope *e = NULL;
+    follow_choose(&c->follow, core_now_s(c), &choice);
+    c->want_rev = wanted_rev(c, choice.doc);
+    if (choice.doc && is_judged(c, choice.doc))
+        choice.held = false;
+    if (!choice.held)
+        choice.why[0] = '\0';
+    hold(c, &choice);
+    if (!choice.doc || choice.held || is_judged(c, choice.doc))
         return 0;
-    if (!digest_eq(&r->digest, digest))
-        return err_set(err, ERR_CONFLICT, "rev: another document with rev %llu was accepted before",
-                       (unsigned long long)d->rev);
-    return 1;
-}
-
-/* Can this device do it, and has it what is named? */
-static int judge(const struct core *c, const struct desired *d, struct err *err)
-{
-    struct judge_facts f = {.caps = &c->caps,
-                            .ledger = &c->state.ledger,
-                            .memory_total_bytes = c->memory_total_bytes,
-                            .now_s = core_now_s(c)};
-    int rc = judge_desired(d, &f, err);
-    for (unsigned i = 0; rc == 0 && i < d->n; i++)
-        if (d->apps[i].net == NET_CNI && (rc = box_cni_look(d->apps[i].net_name, err)) < 0)
-            return err_wrap(err, "apps[%u].network.name", i);
+    int rc = load_doc(c, choice.doc, &e, &s, err);
+    if (rc < 0)
+        return rc;
+    rc = judge(c, &s.d, err) < 0 ? refuse(c, choice.doc->source, &s.d, &choice.doc->digest, err)
+                                 : accept(c, choice.doc, &s, e, err);
+    set_done(&s);
     return rc;
 }
 
-static int authenticate(struct core *c, const char *source, const struct envelope *e, struct set *ret,
-                        struct err *err)
+/* A document that says "no opinion any more": its one verdict, and whoever is followed next. */
+static void withdraw(struct core *c, const char *source, const struct desired *d)
 {
-    if (!c->state.has_trust)
-        return err_set(err, ERR_DENIED, "no trust document: nothing can be accepted (see fleetctl init)");
-    int rc = trust_is_valid(&c->state.trust, core_now_s(c), err);
-    if (rc == 0)
-        rc = trust_verify(&c->state.trust, TRUST_FLEET, e, ENVELOPE_TYPE_DESIRED, err);
-    if (rc == 0)
-        rc = set_parse(e, ret, err);
-    if (rc == 0 && (rc = check_target(c, source, &ret->d, err)) < 0)
-        set_done(ret);
+    struct ledger *l = &c->state.ledger;
+    remember(c, d, VERDICT_CONVERGED, "withdrawn: what runs goes on until another topic has an opinion");
+    if (strcmp(l->source, source) == 0)
+        l->source[0] = '\0';
+    if (strcmp(l->refused.source, source) == 0)
+        l->refused = (struct state_refused){.rev = 0};
+    event_add(c, "withdrawn", NULL, "rev %llu of %s: no opinion any more", (unsigned long long)d->rev,
+              source);
+    core_touch(c);
+}
+
+/* It is new and it is ours: durable, then counted, then the choice is made anew. */
+static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, const struct desired *d,
+                const struct envelope *e, const struct digest *digest, bool at_once, struct err *err)
+{
+    char from[STATE_SOURCE + 32];
+    bool counted = d->rev > r->rev;
+    doc->unsaved = envelope_free(doc->unsaved);
+    int rc = state_doc_store(&c->state, doc->source, e, err);
+    core_point(c, "document-saved");
+    if (rc < 0) {
+        doc->unsaved = envelope_copy(e); /* the broker does not send it again */
+        return err_wrap(err, "keep rev %llu (tried again)", (unsigned long long)d->rev);
+    }
+    r->rev = d->rev;
+    r->digest = *digest;
+    follow_set(doc, d, digest, c->config.device, at_once);
+    (void)str_fmt(from, sizeof(from), "rev %llu of %s", (unsigned long long)d->rev, doc->source);
+    intake_time_seen(c, d->issued_s, from);
+    if (d->withdrawn && counted)
+        withdraw(c, doc->source, d);
+    c->unsaved = true; /* until the ledger is: by what is accepted or refused now, or here */
+    rc = follow(c, err);
+    if (c->unsaved)
+        intake_save(c);
     return rc;
+}
+
+/* Somebody at the device gave it: is it what the device does now? */
+static int tell_local(struct core *c, const struct follow_doc *doc, struct err *err)
+{
+    struct follow_choice choice;
+    follow_choose(&c->follow, core_now_s(c), &choice);
+    if (doc->withdrawn || !choice.doc || choice.doc == doc)
+        return 0;
+    return err_set(err, ERR_CONFLICT, "rev %llu of %s is kept but not followed: rev %llu of %s goes first",
+                   (unsigned long long)doc->rev, doc->source, (unsigned long long)choice.doc->rev,
+                   choice.doc->source);
+}
+
+/* Signatures held, but the rest cannot be read: a newer fleetctl's, most likely. Its head says whose verdict it is. */
+static int parse(const struct envelope *e, struct set *ret, struct err *unreadable, struct err *err)
+{
+    int rc = intake_parse(e, ret, unreadable);
+    if (rc == 0)
+        return 0;
+    ret->arena = arena_new(SET_ARENA_BYTES);
+    if (manifest_head(buf_of(e->payload, e->payload_len), ret->arena, &ret->d))
+        return 0;
+    set_done(ret);
+    return err_set(err, unreadable->kind, "%s", unreadable->msg);
+}
+
+static int take_parsed(struct core *c, const char *source, const struct envelope *e,
+                       const struct digest *digest, const struct set *s, const struct err *unreadable,
+                       struct err *err)
+{
+    char topic[FOLLOW_SOURCE];
+    bool local = strcmp(source, "local") == 0;
+    int rc = check_target(c, source, &s->d, err);
+    if (rc == 0)
+        rc = check_times(c, &s->d, err);
+    if (rc < 0)
+        return rc;
+    struct follow_doc *doc = follow_find(&c->follow, follow_source(&s->d, topic));
+    struct state_rev *r = rev_of(c, topic);
+    if (!doc || !r)
+        return err_set(err, ERR_NOSPACE, "%s: too many topics", topic);
+    rc = check_rev(r, &s->d, digest, err);
+    if (rc < 0)
+        return rc;
+    if (unreadable->kind != ERR_NONE) {
+        if (rc == 1 && digest_eq(&c->state.ledger.refused.digest, digest))
+            return err_set(err, unreadable->kind, "%s", unreadable->msg);
+        ledger_prove(&c->state.ledger, topic, s->d.rev, digest);
+        *err = *unreadable;
+        rc = refuse(c, topic, &s->d, digest, unreadable);
+        c->want_rev = wanted_rev(c, doc);
+        return rc;
+    }
+    if (rc == 0 || !doc->known || (local && doc->closed[0]))
+        rc = keep(c, doc, r, &s->d, e, digest, local, err);
+    else
+        rc = 0;
+    return rc == 0 && local ? tell_local(c, doc, err) : rc;
 }
 
 static int take_desired(struct core *c, const char *source, const struct envelope *e,
                         const struct digest *digest, struct err *err)
 {
     struct set s = {.arena = NULL};
-    char why[120];
-    int rc = authenticate(c, source, e, &s, err);
-    if (rc < 0)
-        return rc;
-    bool local = strcmp(source, "local") == 0;
-    char group[LIM_NAME_BYTES + 8];
-    (void)str_fmt(group, sizeof(group), "group:%s", s.d.group ? s.d.group : "");
-    struct state_rev *r = rev_of(c, s.d.group ? group : "device");
-    rc = r ? check_rev(r, &s.d, digest, err) : err_set(err, ERR_NOSPACE, "too many groups");
-    if (rc == 0 && !local && must_wait(c, &s.d, why, sizeof(why))) {
-        hold(c, source, e, why);
-        set_done(&s);
-        return 0;
-    }
-    if (rc == 0) {
-        if (judge(c, &s.d, err) < 0)
-            rc = refuse(c, r, &s, digest, err);
-        else if ((rc = accept(c, r, &s, e, digest, err)) < 0 && !local && err_may_retry(err->kind))
-            hold(c, source, e, err->msg); /* a full disk: the broker does not send it again */
-    }
+    struct err unreadable = ERR_INIT;
+    int rc = authenticate(c, e, err);
+    if (rc == 0)
+        rc = parse(e, &s, &unreadable, err);
+    if (rc == 0)
+        rc = take_parsed(c, source, e, digest, &s, &unreadable, err);
     set_done(&s);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err)
@@ -351,160 +450,60 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
     if (rc < 0)
         return rc;
     bool trust = strcmp(e->type, ENVELOPE_TYPE_TRUST) == 0;
-    if (trust ? strncmp(source, "group:", 6) == 0 || strcmp(source, "device") == 0
-              : strcmp(source, "trust") == 0)
+    bool belongs = strcmp(source, "local") == 0 || trust == (strncmp(source, "trust", 5) == 0);
+    if (!belongs)
         rc = err_set(err, ERR_DENIED, "a document of type %.60s does not belong on this topic", e->type);
     else if (trust)
-        rc = is_old_trust(c, e) ? 0 : take_trust(c, source, e, err);
+        rc = intake_trust(c, source, e, err);
     else
         rc = take_desired(c, source, e, &digest, err);
     if (rc < 0 && !was_refused(c, &digest)) {
         event_add(c, "denied", NULL, "%s: %s", source, err->msg);
-        if (!c->refused_rev) {
-            (void)str_fmt(c->refused_why, sizeof(c->refused_why), "%s", err->msg);
-            (void)str_clean(c->refused_why);
-        }
+        (void)str_fmt(c->denied_why, sizeof(c->denied_why), "%s: %s", source, err->msg);
+        (void)str_clean(c->denied_why);
+        c->denied_at_s = core_now_s(c);
         core_touch(c);
+    } else if (rc == 0 && !trust) {
+        c->denied_why[0] = '\0';
     }
     return rc;
 }
 
 void intake_clear(struct core *c, const char *source)
 {
-    struct ledger *l = &c->state.ledger;
-    if (strcmp(source, "device") == 0 &&
-        strcmp(l->source, "device") == 0) { /* no opinion: what runs goes on, groups may speak */
-        l->source[0] = '\0';
-        intake_save(c);
-        intake_held(c);
-    } else if (strcmp(source, c->held_source) == 0) {
-        c->held = envelope_free(c->held);
-        core_touch(c);
-    }
+    struct follow_doc *doc = follow_find(&c->follow, source);
+    if (doc && doc->known && !doc->withdrawn)
+        event_add(c, "denied", NULL,
+                  "%s: an empty message withdraws nothing, anybody could send it; rev %llu stays in force "
+                  "until a signed document says otherwise",
+                  source, (unsigned long long)doc->rev);
 }
 
-void intake_held(struct core *c)
+void intake_turn(struct core *c)
 {
     struct err err = ERR_INIT;
-    if (!c->held)
-        return;
-    AUTO_FREE(envelope) struct envelope *e = steal_ptr(&c->held);
-    (void)intake_document(c, c->held_source, e, &err);
+    for (unsigned i = 0; i < c->follow.n; i++) {
+        struct follow_doc *doc = &c->follow.docs[i];
+        AUTO_FREE(envelope) struct envelope *e = steal_ptr(&doc->unsaved);
+        if (e)
+            (void)intake_document(c, doc->source, e, &err);
+    }
+    (void)follow(c, &err); /* what comes of it tells itself */
 }
 
 int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err)
 {
-    int rc = authenticate(c, "local", e, ret, err);
+    int rc = authenticate(c, e, err);
+    if (rc == 0)
+        rc = intake_parse(e, ret, err);
     if (rc < 0)
         return rc;
-    rc = judge(c, &ret->d, err);
+    rc = check_target(c, "local", &ret->d, err);
+    if (rc == 0)
+        rc = check_times(c, &ret->d, err);
+    if (rc == 0)
+        rc = judge(c, &ret->d, err);
     if (rc < 0)
         set_done(ret);
     return rc;
-}
-
-/* ---- what was accepted before ---- */
-
-static void load_set(struct core *c, enum state_slot slot, struct set *to)
-{
-    struct err err = ERR_INIT;
-    AUTO_FREE(envelope) struct envelope *e = NULL;
-    struct set s = {.arena = NULL};
-    int rc = state_load(&c->state, slot, &e, &err);
-    if (rc == 0)
-        rc = set_parse(e, &s, &err);
-    if (rc == 0)
-        set_replace(c, to, &s);
-    else if (err.kind != ERR_NOTFOUND)
-        log_error("a saved manifest cannot be used: %s", err.msg);
-}
-
-/* Power went between the counter and the document: the one that was there before is the candidate still, and
- * the lost one is taken when it comes again (its rev and no lower one). */
-static void mend_candidate(struct core *c)
-{
-    struct ledger *l = &c->state.ledger;
-    uint64_t rev = c->candidate.arena ? c->candidate.d.rev : 0, lost = l->candidate_rev;
-    if (rev == lost) {
-        l->follow_previous &= l->candidate_verdict == VERDICT_CONVERGED; /* it was of the one before */
-        return;
-    }
-    l->candidate_rev = rev;
-    l->candidate_verdict = VERDICT_NONE;
-    for (unsigned i = 0; i < l->n_history; i++)
-        if (l->history[i].rev == rev && l->history[i].verdict != VERDICT_SUPERSEDED) {
-            l->candidate_verdict = l->history[i].verdict;
-            break;
-        }
-    for (unsigned i = 0; i < l->n_revs; i++)
-        if (strcmp(l->revs[i].source, l->source) == 0 && l->revs[i].rev == lost)
-            l->revs[i].rev = lost - 1;
-    intake_save(c);
-}
-
-int intake_load(struct core *c, struct err *err)
-{
-    AUTO_FREE(envelope) struct envelope *e = NULL;
-    int rc = state_load(&c->state, STATE_TRUST, &e, err);
-    if (rc == 0)
-        rc = trust_parse(buf_of(e->payload, e->payload_len), &c->state.trust, err);
-    c->state.has_trust = rc == 0;
-    c->trust_hurt = rc < 0 && err->kind != ERR_NOTFOUND;
-    if (c->trust_hurt) /* fail closed: the one that the device came with is older, its keys may be revoked */
-        log_error("the saved trust document cannot be used: %s", err->msg);
-    load_set(c, STATE_DESIRED, &c->candidate);
-    load_set(c, STATE_GOOD, &c->good);
-    load_set(c, STATE_PREVIOUS, &c->previous);
-    mend_candidate(c);
-    c->want_rev = c->state.ledger.candidate_rev;
-    return 0;
-}
-
-/* ---- how it ends ---- */
-
-int intake_confirm(struct core *c, struct err *err)
-{
-    struct ledger *l = &c->state.ledger;
-    struct set copy = {.arena = NULL};
-    AUTO_FREE(envelope) struct envelope *e = NULL;
-    int rc = state_load(&c->state, STATE_DESIRED, &e, err);
-    if (rc == 0 && c->good.arena && c->good.d.rev != c->candidate.d.rev)
-        rc = state_copy(&c->state, STATE_GOOD, STATE_PREVIOUS, err);
-    core_point(c, "confirm-before-good");
-    if (rc == 0)
-        rc = state_store(&c->state, STATE_GOOD, e, err);
-    core_point(c, "confirm-after-good");
-    if (rc == 0)
-        rc = set_parse(e, &copy, err);
-    if (rc < 0)
-        return err_wrap(err, "keep rev %llu as the last good", (unsigned long long)l->candidate_rev);
-    for (unsigned i = 0; i < copy.d.n; i++)
-        (void)ledger_raise(l, copy.d.apps[i].release_name, copy.d.apps[i].counter);
-    if (c->good.arena && c->good.d.rev != copy.d.rev)
-        set_replace(c, &c->previous, &c->good);
-    set_replace(c, &c->good, &copy);
-    intake_verdict(c, VERDICT_CONVERGED, "every app is good");
-    return 0;
-}
-
-int intake_rollback(struct core *c, struct err *err)
-{
-    struct ledger *l = &c->state.ledger;
-    if (l->candidate_verdict == VERDICT_NONE && c->candidate.arena && c->good.arena) {
-        intake_verdict(c, VERDICT_ROLLED_BACK, "by the operator on the device");
-        return 0;
-    }
-    if (l->candidate_verdict != VERDICT_CONVERGED || l->follow_previous || !c->previous.arena)
-        return err_set(err, ERR_NOTFOUND, "there is no earlier good set to go back to");
-    l->follow_previous = true;
-    int rc = state_save(&c->state, err);
-    if (rc < 0) {
-        l->follow_previous = false;
-        return rc;
-    }
-    core_point(c, "rollback-saved");
-    event_add(c, "rolled-back", NULL, "rev %llu -> rev %llu by the operator on the device",
-              (unsigned long long)l->candidate_rev, (unsigned long long)c->previous.d.rev);
-    sets_changed(c);
-    return 0;
 }

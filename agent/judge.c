@@ -37,9 +37,12 @@ static int judge_required(const struct want *w, unsigned i, const struct box_cap
 int judge_desired(const struct desired *d, const struct judge_facts *f, struct err *err)
 {
     char when[24];
-    if (d->expires_s <= f->now_s)
-        return err_set(err, ERR_DENIED, "expires: it was valid until %s",
-                       clock_rfc3339(d->expires_s, when, sizeof(when)));
+    if (d->expires_s <= now_s(f->now))
+        return err_set(err, ERR_DENIED, "expires: it was valid until %s; %s",
+                       clock_rfc3339(d->expires_s, when, sizeof(when)), f->now_text);
+    if (!now_may_be_issued(f->now, d->issued_s))
+        return err_set(err, ERR_DENIED, "issued: it was signed at %s; %s: look at the clock of who signed it",
+                       clock_rfc3339(d->issued_s, when, sizeof(when)), f->now_text);
     for (unsigned i = 0; i < d->n; i++) {
         const struct want *w = &d->apps[i];
         uint64_t floor = ledger_floor(f->ledger, w->release_name);
@@ -47,10 +50,17 @@ int judge_desired(const struct desired *d, const struct judge_facts *f, struct e
             return err_set(err, ERR_DENIED,
                            "apps[%u].release.counter: %llu is below %llu, which %s has reached here", i,
                            (unsigned long long)w->counter, (unsigned long long)floor, w->release_name);
-        if (ledger_is_bad(f->ledger, &w->hash))
-            return err_set(err, ERR_DENIED,
-                           "apps[%u].release: %s %llu with these settings has failed on this device before",
-                           i, w->release_name, (unsigned long long)w->counter);
+        if (!ledger_has_room(f->ledger, w->release_name))
+            return err_set(
+                err, ERR_NOSPACE,
+                "apps[%u].release.name: this device keeps counters of %d names, %s would be one more", i,
+                STATE_FLOORS, w->release_name);
+        if (ledger_is_bad(f->ledger, &w->trial))
+            return err_set(
+                err, ERR_DENIED,
+                "apps[%u].release: %s %llu with the same settings has failed on this device before; "
+                "change one, or its \"retry\" (fleetctl apply --retry)",
+                i, w->release_name, (unsigned long long)w->counter);
         if (w->memory_max_bytes != CGROUP_UNSET && w->memory_max_bytes > f->memory_total_bytes)
             return err_set(err, ERR_NOSPACE, "apps[%u].memory.max_bytes: %llu is more than the device's %llu",
                            i, (unsigned long long)w->memory_max_bytes,

@@ -251,7 +251,8 @@ static void mqtt_message(void *arg, const char *topic, struct buf payload, bool 
     topic += root_len + 1;
     own_len = (size_t)snprintf(own, sizeof(own), "d/%s/", k.device);
     if (strncmp(topic, "trust/", 6) == 0) {
-        take_document("trust", payload);
+        if (str_fmt(source, sizeof(source), "trust/%.*s", (int)strspn(topic + 6, "0123456789"), topic + 6))
+            take_document(source, payload);
     } else if (strncmp(topic, "g/", 2) == 0) {
         if (str_fmt(source, sizeof(source), "group:%.*s", (int)strcspn(topic + 2, "/"), topic + 2))
             take_document(source, payload);

@@ -5,7 +5,7 @@
  *   link -> core   "up PROTOCOL"              connected and subscribed; 5 or 4
  *                  "down REASON TEXT"         not connected any more (or still not)
  *                  "ack ID CODE"              MQTT reason code of the PUBACK; 255: not sent
- *                  "doc SOURCE\n" packed      a signed document, decomposed: SOURCE = device, group:NAME, trust
+ *                  "doc SOURCE\n" packed      a signed document, decomposed: SOURCE = device, group:NAME, trust/N
  *                  "bad SOURCE TEXT"          one that is none
  *                  "clear SOURCE"             an empty payload: no opinion
  *                  "cmd VERB ID REPLY EXP APP LINES"   a well-formed, not retained command ("-": no app)

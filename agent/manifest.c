@@ -157,6 +157,18 @@ static int read_agent(struct manifest_reader *r, const struct json_cur *root, st
     return json_done(&o, r->err);
 }
 
+static int read_head(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
+{
+    if (manifest_name(r, root, "fleet", JSON_REQUIRED, &d->fleet) < 0 || read_target(r, root, d) < 0 ||
+        json_get_u64(root, "rev", JSON_REQUIRED, 1, 1ULL << 53, &d->rev, r->err) < 0 ||
+        json_get_u64(root, "issued", JSON_REQUIRED, 1, 1ULL << 53, &d->issued_s, r->err) < 0 ||
+        json_get_u64(root, "expires", JSON_REQUIRED, 1, 1ULL << 53, &d->expires_s, r->err) < 0 ||
+        manifest_text(r, root, "id", JSON_OPTIONAL, &d->id) < 0 ||
+        manifest_text(r, root, "by", JSON_OPTIONAL, &d->by) < 0)
+        return -(int)r->err->kind;
+    return 0;
+}
+
 static int read_desired(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
     const char *schema;
@@ -168,13 +180,13 @@ static int read_desired(struct manifest_reader *r, const struct json_cur *root, 
                        "schema: \"%s\" is not limpet.desired/1, the one this agent knows", schema);
     d->probation_ms = 60000;
     d->download.full_fallback = true;
-    if (manifest_name(r, root, "fleet", JSON_REQUIRED, &d->fleet) < 0 || read_target(r, root, d) < 0 ||
-        json_get_u64(root, "rev", JSON_REQUIRED, 1, 1ULL << 53, &d->rev, r->err) < 0 ||
-        json_get_u64(root, "issued", JSON_REQUIRED, 1, 1ULL << 53, &d->issued_s, r->err) < 0 ||
-        json_get_u64(root, "expires", JSON_REQUIRED, 1, 1ULL << 53, &d->expires_s, r->err) < 0 ||
-        manifest_text(r, root, "id", JSON_OPTIONAL, &d->id) < 0 ||
-        manifest_text(r, root, "by", JSON_OPTIONAL, &d->by) < 0 || read_apps(r, root, d) < 0 ||
-        read_os(r, root, d) < 0 || read_agent(r, root, d) < 0 || read_rollout(r, root, d) < 0)
+    if (read_head(r, root, d) < 0 ||
+        json_get_bool(root, "withdrawn", JSON_OPTIONAL, &d->withdrawn, r->err) < 0)
+        return -(int)r->err->kind;
+    if (d->withdrawn)
+        return json_done(root, r->err);
+    if (read_apps(r, root, d) < 0 || read_os(r, root, d) < 0 || read_agent(r, root, d) < 0 ||
+        read_rollout(r, root, d) < 0)
         return -(int)r->err->kind;
     int rc = json_get_object(root, "update", JSON_OPTIONAL, &u, r->err);
     if (rc > 0 &&
@@ -197,4 +209,22 @@ int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, st
     if (rc >= 0)
         *ret = d;
     return rc < 0 ? rc : 0;
+}
+
+bool manifest_head(struct buf json, struct arena *arena, struct desired *ret)
+{
+    struct err err = ERR_INIT;
+    struct manifest_reader r = {arena, &err};
+    struct json_cur root;
+    struct desired d = {.n = 0};
+    const char *schema = "";
+
+    if (json_parse(json, &json_limits_signed, &root, &err) < 0)
+        return false;
+    bool ok = json_get_str(&root, "schema", JSON_REQUIRED, 64, &schema, &err) >= 0 &&
+              strncmp(schema, "limpet.desired/", 15) == 0 && read_head(&r, &root, &d) == 0;
+    (void)json_free(root.node);
+    if (ok)
+        *ret = d;
+    return ok;
 }

@@ -28,13 +28,15 @@
  *    "health":{"exec":["/bin/check"]} | {"http":{"port":80,"path":"/healthz"}} | {"tcp":{"port":80}} with
  *             "interval_ms":30000,"timeout_ms":5000,"start_grace_ms":10000,"retries":3,"action":"restart|none",
  *    "stop":{"signal":"TERM","grace_ms":10000},
- *    "log":{"max_bytes":65536}
+ *    "log":{"max_bytes":65536},
+ *    "retry":7     (optional) any other number than before: tried again though it has failed here
  *  }],
  *  "update":{"probation_ms":60000,
  *            "download":{"max_bytes":N (of this manifest over the network), "rate_bytes_s":N,
  *                        "window":"01:30-05:00" (UTC), "full_fallback":true}},
  *  "os":{"version":"2.1","bundle":{"digest":"sha256:...","size":N},"sources":[...]}   a bundle for RAUC or SWUpdate
  *  "agent":{"release":{...},"sources":[...],"confirm_s":60}   the agent's own programs, an image like an app's (agent/self_update.h)
+ *  "withdrawn":true   (optional) no opinion any more: the next topic counts (agent/follow.h); no apps or other parts then
  *  "rollout":{"salt":"r-7f3a","slots":500,"spread_ms":7200000,"not_before":S}     group documents only
  * } */
 #ifndef AGENT_MANIFEST_H
@@ -113,7 +115,8 @@ struct want {
     int stop_signal;
     uint64_t stop_grace_ms;
     uint64_t log_bytes;
-    struct digest hash; /* of all fields that shape the box: equal hashes need no new start */
+    struct digest hash;  /* of all fields that shape the box: equal hashes need no new start */
+    struct digest trial; /* of all settings, retry too: what failed is remembered by it */
 };
 
 /* What an update may cost on the way here. */
@@ -136,6 +139,7 @@ struct desired {
     const char *fleet, *device, *group; /* device or group is NULL */
     uint64_t rev, issued_s, expires_s;
     const char *id, *by;
+    bool withdrawn;
     unsigned n;
     struct want *apps; /* n of them, in the document's arena */
     uint64_t probation_ms;
@@ -153,6 +157,9 @@ struct desired {
 /* Strings go to arena. Errors: INVALID with the field's path, UNSUPPORTED (a schema version that we do not
  * know). */
 int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
+/* Only whose it is (fleet, target, rev, times, id, by), of any version of the schema, for the verdict on one that
+ * manifest_parse refuses. false: not even that can be read. */
+bool manifest_head(struct buf json, struct arena *arena, struct desired *ret);
 
 /* Group rollouts: first 8 bytes (big endian) of SHA-256(salt NUL device) mod 10000. Acts when slot < slots
  * open. */

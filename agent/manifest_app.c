@@ -323,20 +323,27 @@ static int read_stop_and_log(struct manifest_reader *r, const struct json_cur *a
 /* Fields that shape no box: a change in them needs no new start. */
 static bool shapes_box(const char *key)
 {
-    static const char *const no[] = {"sources", "health", "restart", "stop", "image_privileges"};
+    static const char *const no[] = {"sources", "health", "restart", "stop", "image_privileges", "retry"};
     for (unsigned i = 0; i < COUNT_OF(no); i++)
         if (strcmp(no[i], key) == 0)
             return false;
     return true;
 }
 
-static int hash_app(struct manifest_reader *r, const struct json_cur *app, struct want *w)
+/* Where it comes from decides nothing about how it does. */
+static bool shapes_trial(const char *key)
+{
+    return strcmp(key, "sources") != 0;
+}
+
+static int hash_app(struct manifest_reader *r, const struct json_cur *app, bool (*counts)(const char *key),
+                    struct digest *ret)
 {
     AUTO_FREE(sha256) struct sha256 *h = sha256_new();
     unsigned n = json_len(app);
     for (unsigned i = 0; i < n; i++) {
         struct json_cur m = json_member(app, i);
-        if (!shapes_box(m.key))
+        if (!counts(m.key))
             continue;
         char AUTO_MEM *text = json_print(m.node, false);
         int rc = sha256_add(h, buf_of(m.key, strlen(m.key) + 1), r->err);
@@ -345,7 +352,7 @@ static int hash_app(struct manifest_reader *r, const struct json_cur *app, struc
         if (rc < 0)
             return rc;
     }
-    return sha256_end(h, &w->hash, r->err);
+    return sha256_end(h, ret, r->err);
 }
 
 static int read_privileges(struct manifest_reader *r, const struct json_cur *app, struct want *w)
@@ -358,6 +365,7 @@ static int read_privileges(struct manifest_reader *r, const struct json_cur *app
 
 int manifest_app(struct manifest_reader *r, const struct json_cur *app, struct want *w)
 {
+    uint64_t retry;
     *w = (struct want){.read_only = true};
     if (json_is_object(app, r->err) < 0 || manifest_name(r, app, "name", JSON_REQUIRED, &w->name) < 0 ||
         manifest_release(r, app, w) < 0 || manifest_list(r, app, "args", LIM_ARGS, &w->args) < 0 ||
@@ -368,7 +376,9 @@ int manifest_app(struct manifest_reader *r, const struct json_cur *app, struct w
         json_get_bool(app, "init", JSON_OPTIONAL, &w->init, r->err) < 0 || manifest_devices(r, app, w) < 0 ||
         read_privileges(r, app, w) < 0 || read_network(r, app, w) < 0 || read_mounts(r, app, w) < 0 ||
         read_restart(r, app, w) < 0 || read_health(r, app, w) < 0 || read_stop_and_log(r, app, w) < 0 ||
+        json_get_u64(app, "retry", JSON_OPTIONAL, 0, 1ULL << 53, &retry, r->err) < 0 ||
         json_done(app, r->err) < 0)
         return -(int)r->err->kind;
-    return hash_app(r, app, w);
+    int rc = hash_app(r, app, shapes_box, &w->hash);
+    return rc < 0 ? rc : hash_app(r, app, shapes_trial, &w->trial);
 }

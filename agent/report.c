@@ -70,9 +70,9 @@ static bool waits_for(const struct plan *p, enum why why)
 const char *report_phase(struct core *c)
 {
     enum verdict v = c->state.ledger.candidate_verdict;
-    if (c->refused_rev)
+    if (c->state.ledger.refused.rev)
         return "rejected";
-    if (c->held && (!c->candidate.arena || v == VERDICT_CONVERGED))
+    if (c->held_why[0] && (!c->candidate.arena || v == VERDICT_CONVERGED))
         return "pending";
     if (c->state.ledger.follow_previous)
         return "rolled-back";
@@ -254,10 +254,10 @@ static void put_err(struct cJSON *root, struct core *c)
 {
     const struct ledger *l = &c->state.ledger;
     const char *msg = NULL, *kind = NULL;
-    if (c->refused_rev) {
-        msg = c->refused_why;
+    if (l->refused.rev) {
+        msg = l->refused.why;
         kind = "rejected";
-    } else if (c->held && !c->candidate.arena) {
+    } else if (c->held_why[0] && (!c->candidate.arena || l->candidate_verdict == VERDICT_CONVERGED)) {
         msg = c->held_why;
         kind = "held";
     } else if (l->candidate_verdict != VERDICT_NONE && l->candidate_verdict != VERDICT_CONVERGED) {
@@ -266,8 +266,8 @@ static void put_err(struct cJSON *root, struct core *c)
     } else if (c->fault.kind != ERR_NONE) {
         msg = c->fault_err.msg;
         kind = err_kind_name(c->fault.kind);
-    } else if (c->refused_why[0] && !c->candidate.arena) {
-        msg = c->refused_why;
+    } else if (c->denied_why[0] && !c->candidate.arena) {
+        msg = c->denied_why;
         kind = "denied";
     }
     if (!msg) {
@@ -277,6 +277,24 @@ static void put_err(struct cJSON *root, struct core *c)
     struct cJSON *o = json_put(root, "err", json_obj());
     json_put_str(o, "kind", kind);
     json_put_str(o, "msg", msg);
+}
+
+/* What the device takes for the present, and the newest document that it could not take as one. */
+static void put_doubts(struct cJSON *root, const struct core *c)
+{
+    struct now_facts f;
+    struct cJSON *o = json_put(root, "time", json_obj());
+    core_now_facts(c, &f);
+    json_put_u64(o, "now", now_s(&f));
+    json_put_u64(o, "clock", f.wall_s);
+    json_put_bool(o, "synced", f.synced);
+    json_put_u64(o, "floor", f.floor_s);
+    json_put_str(o, "from", c->state.ledger.time_from);
+    if (!c->denied_why[0])
+        return;
+    o = json_put(root, "denied", json_obj());
+    json_put_u64(o, "at", c->denied_at_s);
+    json_put_str(o, "msg", c->denied_why);
 }
 
 struct cJSON *report_state(struct core *c)
@@ -296,6 +314,7 @@ struct cJSON *report_state(struct core *c)
     json_put_str(o, "phase", report_phase(c));
     json_put_u64(o, "since", l->n_history && l->candidate_verdict != VERDICT_NONE ? l->history[0].at_s : 0);
     put_err(o, c);
+    put_doubts(o, c);
     json_put_str(o, "agent", LIMPET_VERSION);
     json_put_u64(o, "boot", l->boots);
     json_put_u64(o, "cores", c->cores_before);

@@ -60,6 +60,64 @@ void ledger_mark_bad(struct ledger *l, const struct digest *hash)
     l->n_bad = n + 1;
 }
 
+bool ledger_has_room(const struct ledger *l, const char *name)
+{
+    return l->n_floors < STATE_FLOORS || ledger_floor(l, name) > 0;
+}
+
+struct state_rev *ledger_rev(struct ledger *l, const char *source)
+{
+    for (unsigned i = 0; i < l->n_revs; i++)
+        if (strcmp(l->revs[i].source, source) == 0)
+            return &l->revs[i];
+    if (l->n_revs == STATE_REVS)
+        return NULL;
+    struct state_rev *r = &l->revs[l->n_revs++];
+    *r = (struct state_rev){.rev = 0};
+    (void)str_copy(r->source, sizeof(r->source), source);
+    return r;
+}
+
+void ledger_prove(struct ledger *l, const char *source, uint64_t rev, const struct digest *digest)
+{
+    struct state_rev *r = ledger_rev(l, source);
+
+    if (r && rev > r->rev) {
+        r->rev = rev;
+        r->digest = *digest;
+    }
+}
+
+bool ledger_knows(const struct ledger *l, const struct digest *digest)
+{
+    for (unsigned i = 0; i < STATE_SLOT_COUNT_; i++)
+        if (digest_eq(&l->saved[i], digest))
+            return true;
+    for (unsigned i = 0; i < l->n_revs; i++)
+        if (digest_eq(&l->revs[i].digest, digest))
+            return true;
+    return false;
+}
+
+static void build_refused(struct cJSON *o, const struct state_refused *r)
+{
+    char hex[SHA256_TEXT];
+
+    json_put_u64(o, "rev", r->rev);
+    json_put_str(o, "source", r->source);
+    json_put_str(o, "digest", digest_text(&r->digest, hex));
+    json_put_str(o, "why", r->why);
+}
+
+static void build_epoch(struct cJSON *o, const struct state_epoch *e)
+{
+    json_put_u64(o, "trust", e->trust);
+    json_put_u64(o, "issued", e->issued_s);
+    json_put_bool(o, "done", e->done);
+    json_put_bool(o, "release", e->roles[TRUST_RELEASE]);
+    json_put_bool(o, "fleet", e->roles[TRUST_FLEET]);
+}
+
 struct cJSON *ledger_build(const struct ledger *l)
 {
     char hex[SHA256_TEXT];
@@ -79,6 +137,16 @@ struct cJSON *ledger_build(const struct ledger *l)
     json_put_u64(o, "trial_boots", l->trial_boots);
     json_put_bool(o, "follow_previous", l->follow_previous);
     json_put_u64(o, "time_floor", l->time_floor_s);
+    json_put_u64(o, "time_issued", l->time_issued_s);
+    json_put_str(o, "time_from", l->time_from);
+    json_put_u64(o, "fleet_since", l->fleet_since_s);
+    json_put_str(o, "agent", LIMPET_VERSION);
+    build_epoch(json_put(o, "epoch", json_obj()), &l->epoch);
+    if (l->refused.rev)
+        build_refused(json_put(o, "refused", json_obj()), &l->refused);
+    struct cJSON *saved = json_put(o, "saved", json_obj());
+    for (unsigned i = 0; i < STATE_SLOT_COUNT_; i++)
+        json_put_str(saved, slot_names[i], digest_text(&l->saved[i], hex));
     json_put_u64(o, "boots", l->boots);
     json_put_u64(o, "links", l->links);
     json_put_str(o, "boot_id", l->boot_id);
@@ -128,6 +196,77 @@ static int parse_revs(const struct json_cur *root, struct ledger *l, struct err 
             return -(int)ERR_INVALID;
     }
     return 0;
+}
+
+/* What an older agent did not write may be absent. */
+static int parse_refused(const struct json_cur *root, struct state_refused *r, struct err *err)
+{
+    struct json_cur o;
+    const char *hex;
+    int rc = json_get_object(root, "refused", JSON_OPTIONAL, &o, err);
+
+    if (rc <= 0)
+        return rc;
+    if (json_get_u64(&o, "rev", JSON_REQUIRED, 1, 1ULL << 53, &r->rev, err) < 0 ||
+        json_get_copy(&o, "source", r->source, sizeof(r->source), err) < 0 ||
+        json_get_copy(&o, "why", r->why, sizeof(r->why), err) < 0 ||
+        json_get_str(&o, "digest", JSON_REQUIRED, 80, &hex, err) < 0 ||
+        digest_parse(hex, &r->digest, err) < 0)
+        return -(int)ERR_INVALID;
+    return 0;
+}
+
+static int parse_epoch(const struct json_cur *root, struct state_epoch *e, struct err *err)
+{
+    struct json_cur o;
+    int rc = json_get_object(root, "epoch", JSON_OPTIONAL, &o, err);
+
+    if (rc <= 0)
+        return rc;
+    if (json_get_u64(&o, "trust", JSON_REQUIRED, 0, 1ULL << 53, &e->trust, err) < 0 ||
+        json_get_u64(&o, "issued", JSON_REQUIRED, 0, 1ULL << 53, &e->issued_s, err) < 0 ||
+        json_get_bool(&o, "done", JSON_REQUIRED, &e->done, err) < 0 ||
+        json_get_bool(&o, "release", JSON_REQUIRED, &e->roles[TRUST_RELEASE], err) < 0 ||
+        json_get_bool(&o, "fleet", JSON_REQUIRED, &e->roles[TRUST_FLEET], err) < 0)
+        return -(int)ERR_INVALID;
+    return 0;
+}
+
+static int parse_saved(const struct json_cur *root, struct ledger *l, struct err *err)
+{
+    struct json_cur o;
+    const char *hex;
+    int rc = json_get_object(root, "saved", JSON_OPTIONAL, &o, err);
+
+    l->has_saved = rc > 0;
+    for (unsigned i = 0; rc > 0 && i < STATE_SLOT_COUNT_; i++)
+        if (json_get_str(&o, slot_names[i], JSON_REQUIRED, 80, &hex, err) < 0 ||
+            digest_parse(hex, &l->saved[i], err) < 0)
+            return -(int)ERR_INVALID;
+    return rc;
+}
+
+static int parse_copy(const struct json_cur *root, const char *key, char *dst, size_t size, struct err *err)
+{
+    const char *text = "";
+    int rc = json_get_str(root, key, JSON_OPTIONAL, (unsigned)size - 1, &text, err);
+
+    (void)str_copy(dst, size, text);
+    return rc;
+}
+
+static int parse_since(const struct json_cur *root, struct ledger *l, struct err *err)
+{
+    const uint64_t max = 1ULL << 53;
+
+    l->time_issued_s = l->time_floor_s; /* as far as an older agent knew */
+    if (json_get_u64(root, "time_issued", JSON_OPTIONAL, 0, max, &l->time_issued_s, err) < 0 ||
+        json_get_u64(root, "fleet_since", JSON_OPTIONAL, 0, max, &l->fleet_since_s, err) < 0 ||
+        parse_copy(root, "time_from", l->time_from, sizeof(l->time_from), err) < 0 ||
+        parse_copy(root, "agent", l->agent, sizeof(l->agent), err) < 0 ||
+        parse_epoch(root, &l->epoch, err) < 0 || parse_refused(root, &l->refused, err) < 0)
+        return -(int)ERR_INVALID;
+    return parse_saved(root, l, err) < 0 ? -(int)ERR_INVALID : 0;
 }
 
 static int parse_lists(const struct json_cur *root, struct ledger *l, struct err *err)
@@ -182,7 +321,7 @@ static int parse_root(const struct json_cur *root, struct ledger *l, struct err 
         json_get_u64(root, "links", JSON_REQUIRED, 0, max, &l->links, err) < 0 ||
         json_get_copy(root, "boot_id", l->boot_id, sizeof(l->boot_id), err) < 0)
         return -(int)ERR_INVALID;
-    return parse_lists(root, l, err);
+    return parse_since(root, l, err) < 0 ? -(int)ERR_INVALID : parse_lists(root, l, err);
 }
 
 int ledger_parse(struct buf json, struct ledger *ret, struct err *err)
@@ -197,45 +336,6 @@ int ledger_parse(struct buf json, struct ledger *ret, struct err *err)
     if (rc == 0)
         *ret = *l;
     return rc;
-}
-
-static void raise_rev(struct ledger *l, const struct desired *d, const struct envelope *e)
-{
-    char source[LIM_NAME_BYTES + 8] = "device";
-    unsigned i = 0;
-    if (d->group)
-        (void)str_fmt(source, sizeof(source), "group:%s", d->group);
-    while (i < l->n_revs && strcmp(l->revs[i].source, source) != 0)
-        i++;
-    if (i == STATE_REVS)
-        return;
-    l->n_revs += i == l->n_revs;
-    if (d->rev > l->revs[i].rev) {
-        l->revs[i].rev = d->rev;
-        (void)sha256(buf_of(e->payload, e->payload_len), &l->revs[i].digest, NULL);
-    }
-    (void)str_copy(l->revs[i].source, sizeof(l->revs[i].source), source);
-}
-
-/* The ledger is gone or hurt: the counters that the saved envelopes prove still hold. Their signatures are
- * checked again by the caller before anything is started from them. */
-static void ledger_rescue(struct state *s)
-{
-    static const enum state_slot slots[] = {STATE_DESIRED, STATE_GOOD, STATE_PREVIOUS};
-    for (unsigned i = 0; i < COUNT_OF(slots); i++) {
-        AUTO_FREE(envelope) struct envelope *e = NULL;
-        AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 4);
-        struct desired d = {.n = 0};
-        if (state_load(s, slots[i], &e, NULL) < 0 ||
-            manifest_parse(buf_of(e->payload, e->payload_len), arena, &d, NULL) < 0)
-            continue;
-        raise_rev(&s->ledger, &d, e);
-        if (slots[i] == STATE_DESIRED)
-            s->ledger.candidate_rev = d.rev;
-        if (slots[i] != STATE_DESIRED)
-            for (unsigned k = 0; k < d.n; k++)
-                (void)ledger_raise(&s->ledger, d.apps[k].release_name, d.apps[k].counter);
-    }
 }
 
 /* What is concluded from a file that cannot be read is written down, so a disk that fails for a moment gets more
@@ -276,8 +376,7 @@ int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *
                       why.msg);
         (void)renameat(ret->dir_fd, "ledger", ret->dir_fd, "ledger.bad");
         memset(&ret->ledger, 0, sizeof(ret->ledger));
-        ledger_rescue(ret);
-        return state_save(ret, err);
+        ret->lost = true;
     }
     return 0;
 }
@@ -297,19 +396,29 @@ int state_save(struct state *s, struct err *err)
     return fs_write_durable(s->dir_fd, "ledger", buf_str(text), 0600, err);
 }
 
-int state_load(const struct state *s, enum state_slot slot, struct envelope **ret, struct err *err)
+static int load(const struct state *s, const char *name, struct envelope **ret, struct err *err)
 {
     uint8_t AUTO_MEM *bytes = NULL;
     size_t len;
-    int rc = read_patiently(s->dir_fd, slot_names[slot], PACKED_MAX, &bytes, &len, err);
+    int rc = read_patiently(s->dir_fd, name, PACKED_MAX, &bytes, &len, err);
     return rc < 0 ? rc : envelope_unpack(buf_of(bytes, len), ret, err);
+}
+
+static int store(struct state *s, const char *name, const struct envelope *e, struct err *err)
+{
+    size_t len;
+    uint8_t AUTO_MEM *bytes = envelope_pack(e, &len);
+    return fs_write_durable(s->dir_fd, name, buf_of(bytes, len), 0600, err);
+}
+
+int state_load(const struct state *s, enum state_slot slot, struct envelope **ret, struct err *err)
+{
+    return load(s, slot_names[slot], ret, err);
 }
 
 int state_store(struct state *s, enum state_slot slot, const struct envelope *e, struct err *err)
 {
-    size_t len;
-    uint8_t AUTO_MEM *bytes = envelope_pack(e, &len);
-    return fs_write_durable(s->dir_fd, slot_names[slot], buf_of(bytes, len), 0600, err);
+    return store(s, slot_names[slot], e, err);
 }
 
 int state_copy(struct state *s, enum state_slot from, enum state_slot to, struct err *err)
@@ -317,4 +426,42 @@ int state_copy(struct state *s, enum state_slot from, enum state_slot to, struct
     AUTO_FREE(envelope) struct envelope *e = NULL;
     int rc = state_load(s, from, &e, err);
     return rc < 0 ? rc : state_store(s, to, e, err);
+}
+
+static void set_aside(struct state *s, const char *name)
+{
+    char bad[STATE_SOURCE + 16];
+
+    if (str_fmt(bad, sizeof(bad), "%s.bad", name))
+        (void)renameat(s->dir_fd, name, s->dir_fd, bad);
+}
+
+void state_set_aside(struct state *s, enum state_slot slot)
+{
+    set_aside(s, slot_names[slot]);
+}
+
+/* Sources are "device" and "group:NAME", names of the agent's settings: no path. */
+static const char *doc_name(const char *source, char dst[STATE_SOURCE + 8])
+{
+    (void)str_fmt(dst, STATE_SOURCE + 8, "doc.%s", source);
+    return dst;
+}
+
+int state_doc_load(const struct state *s, const char *source, struct envelope **ret, struct err *err)
+{
+    char name[STATE_SOURCE + 8];
+    return load(s, doc_name(source, name), ret, err);
+}
+
+int state_doc_store(struct state *s, const char *source, const struct envelope *e, struct err *err)
+{
+    char name[STATE_SOURCE + 8];
+    return store(s, doc_name(source, name), e, err);
+}
+
+void state_doc_drop(struct state *s, const char *source)
+{
+    char name[STATE_SOURCE + 8];
+    (void)unlinkat(s->dir_fd, doc_name(source, name), 0);
 }

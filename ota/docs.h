@@ -47,7 +47,10 @@ char *trust_key_id(const struct p256_pub *key, char dst[17]);
  * cur+1; same fleet. cur NULL: the first one, only its own root signatures (it came with the device). Fills
  * *ret. Errors: DENIED, INVALID. */
 int trust_step(const struct trust *cur, const struct envelope *next_env, struct trust *ret, struct err *err);
-/* Errors: DENIED ("trust version 3 expired 2026-01-01T00:00:00Z"). now_s: clock_judge_s. */
+/* Which roles enter a new epoch with next: those that a key has left. What was signed before then is not to be counted on:
+ * its counters may be a thief's. */
+void trust_changes(const struct trust *cur, const struct trust *next, bool ret[TRUST_ROLE_COUNT_]);
+/* Errors: DENIED ("trust version 3 expired 2026-01-01T00:00:00Z"). now_s: what the device takes for now. */
 int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err);
 /* envelope_verify with the role's keys. */
 int trust_verify(const struct trust *t, enum trust_role role, const struct envelope *e, const char *type,

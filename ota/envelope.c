@@ -20,6 +20,14 @@ static struct envelope *make(const char *type, size_t payload_len, unsigned n_si
     return e;
 }
 
+struct envelope *envelope_copy(const struct envelope *e)
+{
+    struct envelope *copy = mem_need(sizeof(*e) + e->payload_len);
+
+    memcpy(copy, e, sizeof(*e) + e->payload_len);
+    return copy;
+}
+
 struct envelope *envelope_free(struct envelope *e)
 {
     free(e);

@@ -23,6 +23,7 @@ struct envelope { /* heap, one block: free with envelope_free */
  */
 int envelope_parse(struct buf json, struct envelope **ret, struct err *err);
 int envelope_unpack(struct buf packed, struct envelope **ret, struct err *err);
+struct envelope *envelope_copy(const struct envelope *e); /* owner: caller */
 struct envelope *envelope_free(struct envelope *e);
 DEFINE_AUTO(envelope)
 /* malloc'd, owner: caller. key_ids: n_sigs texts for people, or NULL. */

@@ -42,7 +42,7 @@ static int read_key(const struct json_cur *at, struct key_list *l, struct err *e
     if (r < 0)
         return r;
     if (base64_decode(buf_str(text), key->b, sizeof(key->b), &len, NULL) < 0 || len != sizeof(key->b) ||
-        key->b[0] != 4)
+        !p256_is_point(key))
         return json_fail(at, err, ERR_INVALID, "public: not base64 of an uncompressed P-256 point");
     if (!str_is_name(id) || find_key(l, id) >= 0)
         return json_fail(at, err, ERR_INVALID, "id: no name, or there twice");
@@ -101,9 +101,10 @@ static int read_role(const struct json_cur *roles, enum trust_role role, struct 
     }
     if (r < 0)
         return r;
-    if (threshold > t->roles[role].n_keys || threshold > LIM_SIGNATURES)
-        return json_fail(&obj, err, ERR_INVALID, "threshold %u of %u keys can't be met", (unsigned)threshold,
-                         t->roles[role].n_keys);
+    if (threshold > t->roles[role].n_keys || threshold > LIM_THRESHOLD)
+        return json_fail(&obj, err, ERR_INVALID,
+                         "threshold %u of %u keys can't be met; at most all keys of the role, and %d",
+                         (unsigned)threshold, t->roles[role].n_keys, LIM_THRESHOLD);
     t->roles[role].threshold = (unsigned)threshold;
     return 0;
 }
@@ -225,6 +226,23 @@ int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err)
         return 0;
     return err_set(err, ERR_DENIED, "trust version %llu expired %s", (unsigned long long)t->version,
                    clock_rfc3339(t->expires_s, when, sizeof(when)));
+}
+
+static bool has_key(const struct trust *t, int role, const struct p256_pub *key)
+{
+    for (unsigned i = 0; i < t->roles[role].n_keys; i++)
+        if (memcmp(t->roles[role].keys[i].b, key->b, sizeof(key->b)) == 0)
+            return true;
+    return false;
+}
+
+void trust_changes(const struct trust *cur, const struct trust *next, bool ret[TRUST_ROLE_COUNT_])
+{
+    for (int r = 0; r < TRUST_ROLE_COUNT_; r++) {
+        ret[r] = false;
+        for (unsigned i = 0; i < cur->roles[r].n_keys; i++)
+            ret[r] |= !has_key(next, r, &cur->roles[r].keys[i]);
+    }
 }
 
 static int check_succession(const struct trust *cur, const struct trust *next, struct err *err)

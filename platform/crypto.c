@@ -100,20 +100,35 @@ int sha256_fd(int fd, struct digest *ret, uint64_t *ret_bytes, struct err *err)
     return rc;
 }
 
-/* PSA takes the hash, not the message, in the calls that 2.28 and 3.6 share. */
-int p256_verify(const struct p256_pub *key, struct buf message, const struct p256_sig *sig, struct err *err)
+static psa_status_t import_public(const struct p256_pub *key, psa_key_id_t *ret)
 {
-    struct digest d;
-    int rc = sha256(message, &d, err);
-    if (rc < 0)
-        return rc;
     psa_key_attributes_t a = PSA_KEY_ATTRIBUTES_INIT;
     psa_set_key_type(&a, PSA_KEY_TYPE_ECC_PUBLIC_KEY(PSA_ECC_FAMILY_SECP_R1));
     psa_set_key_bits(&a, 256);
     psa_set_key_usage_flags(&a, PSA_KEY_USAGE_VERIFY_HASH);
     psa_set_key_algorithm(&a, PSA_ALG_ECDSA(PSA_ALG_SHA_256));
+    return psa_import_key(&a, key->b, sizeof(key->b), ret);
+}
+
+bool p256_is_point(const struct p256_pub *key)
+{
     psa_key_id_t id;
-    psa_status_t s = psa_import_key(&a, key->b, sizeof(key->b), &id);
+    bool ok = key->b[0] == 4 && import_public(key, &id) == PSA_SUCCESS;
+
+    if (ok)
+        (void)psa_destroy_key(id);
+    return ok;
+}
+
+/* PSA takes the hash, not the message, in the calls that 2.28 and 3.6 share. */
+int p256_verify(const struct p256_pub *key, struct buf message, const struct p256_sig *sig, struct err *err)
+{
+    struct digest d;
+    psa_key_id_t id;
+    int rc = sha256(message, &d, err);
+    if (rc < 0)
+        return rc;
+    psa_status_t s = import_public(key, &id);
     if (s != PSA_SUCCESS)
         return err_set(err, ERR_INVALID, "not a P-256 public key (PSA error %d)", (int)s);
     s = psa_verify_hash(id, PSA_ALG_ECDSA(PSA_ALG_SHA_256), d.b, sizeof(d.b), sig->b, sizeof(sig->b));

@@ -51,6 +51,7 @@ int sha256_fd(int fd, struct digest *ret, uint64_t *ret_bytes, struct err *err);
 
 /* ECDSA P-256 over SHA-256(message), signature as r||s. 0: good. Errors: INTEGRITY (bad), INVALID (no point
  * on the curve). */
+bool p256_is_point(const struct p256_pub *key); /* uncompressed, and on the curve */
 int p256_verify(const struct p256_pub *key, struct buf message, const struct p256_sig *sig, struct err *err);
 int p256_sign(const uint8_t priv[P256_PRIV_BYTES], struct buf message, struct p256_sig *ret, struct err *err);
 /* The public half of a private key. */

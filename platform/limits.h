@@ -6,9 +6,10 @@
 #define LIM_ENVELOPE_BYTES (64 * 1024)
 #define LIM_JSON_DEPTH     16   /* our deepest document uses 6 */
 #define LIM_JSON_TOKENS    4096 /* bounds cJSON's memory to about 260 KB */
-#define LIM_SIGNATURES     8  /* signatures read from one envelope: 8 x 16 keys x 3 ms is the worst verify */
-#define LIM_KEYS           16 /* keys in one trust document */
-#define LIM_TRUST_STEPS    32 /* trust versions walked in one update */
+#define LIM_SIGNATURES     16   /* of one envelope: the old and the new threshold of a trust document */
+#define LIM_THRESHOLD      8    /* half of that, so that every threshold that can be set can be rotated */
+#define LIM_KEYS           16   /* keys in one trust document */
+#define LIM_TRUST_STEPS    32   /* trust versions walked in one update */
 
 /* Foreign JSON: OCI index, manifest and config. docker's own cap is 4 MiB; real ones are below 64 KiB. */
 #define LIM_OCI_JSON_BYTES  (256 * 1024)

@@ -51,29 +51,33 @@ doc '.rev=2 | .target={"device":"dev-2"}' | sign | refused "signed for another d
 doc '.rev=2 | .fleet="other"' | sign | refused "signed for another fleet" "fleet"
 doc '.rev=2 | .target={"group":"line-a"}' | sign | refused "a group's document on the device's topic" "target"
 doc '.apps[0].memory.max_bytes=8388608' | sign | refused "same rev with other content" "rev: another document"
-doc '.rev=2 | .colour="red"' | sign | refused "unknown field" "colour: unknown field"
-doc '.rev=2 | .apps[0].memory.max_byte=1' | sign | refused "unknown field inside" "memory.max_byte: unknown field"
-doc '.rev=2 | .apps[0].release.digest="sha256:AB"' | sign | refused "bad digest" "release.digest"
-doc '.rev=2 | .apps[0].name="../x"' | sign | refused "name that is a path" "apps.0..name"
-doc '.rev=2' | sed 's/"rev":2/"rev":2,"rev":3/' | sign | refused "duplicate key" "duplicate key"
-doc '.rev=2' | sed 's/"rev":2/"rev":2.5/' | sign | refused "a fraction" "integers"
+# signed, ours and new, but not to be read: a verdict, in the state too
+doc '.rev=2 | .colour="red"' | sign | refused "unknown field" "rejected.*colour: unknown field"
+state() { agentctl $DEV status -o json 2>/dev/null | jq -r "$1"; }
+[ "$(state '.phase,.want,.err.kind,.err.msg' | tr '\n' ' ')" = 'rejected 2 rejected colour: unknown field ' ] &&
+	ok "the state says so, with the field's path" || fail "state after an unknown field: $(state '.phase,.want,.err')"
+doc '.rev=3 | .apps[0].memory.max_byte=1' | sign | refused "unknown field inside" "rejected.*memory.max_byte: unknown field"
+doc '.rev=4 | .apps[0].release.digest="sha256:AB"' | sign | refused "bad digest" "rejected.*release.digest"
+doc '.rev=5 | .apps[0].name="../x"' | sign | refused "name that is a path" "rejected.*apps.0..name"
+doc '.rev=6' | sed 's/"rev":6/"rev":6,"rev":7/' | sign | refused "duplicate key" "duplicate key"
+doc '.rev=6' | sed 's/"rev":6/"rev":6.5/' | sign | refused "a fraction" "integers"
 python3 -c 'print("["*60000 + "]"*1)' >"$T/deep"; refused "JSON bomb: depth" "too deep" <"$T/deep"
 python3 -c 'print("["+"1,"*30000+"1]")' >"$T/wide"; refused "JSON bomb: values" "too many values" <"$T/wide"
 python3 -c 'print("[\"" + "a"*90000 + "\"]")' >"$T/large"; refused "too large" "at most 65536" <"$T/large"
-doc '.rev=3 | .expires=1000000000 | .issued=999999999' | sign | refused "expired" "rejected.*expires"
-doc '.rev=4 | .apps[0].memory.max_bytes=1099511627776' | sign | refused "ceiling above the device's memory" "rejected.*memory.max_bytes"
-doc '.rev=5 | .apps[0].capabilities=["SYS_ADMIN"]' | sign | refused "capability that opens the host" "SYS_ADMIN"
-doc '.rev=6 | .apps[0].read_only=false' | sign | refused "writing to the store's files" "rejected.*read_only"
-doc '.rev=6 | .schema="limpet.desired/9"' | sign | refused "schema of the future" "limpet.desired/9"
+doc '.rev=7 | .expires=1000000000 | .issued=999999999' | sign | refused "expired" "rejected.*expires"
+doc '.rev=8 | .apps[0].memory.max_bytes=1099511627776' | sign | refused "ceiling above the device's memory" "rejected.*memory.max_bytes"
+doc '.rev=9 | .apps[0].capabilities=["SYS_ADMIN"]' | sign | refused "capability that opens the host" "SYS_ADMIN"
+doc '.rev=10 | .apps[0].read_only=false' | sign | refused "writing to the store's files" "rejected.*read_only"
+doc '.rev=11 | .schema="limpet.desired/9"' | sign | refused "schema of the future" "rejected.*limpet.desired/9"
 
 # replays: an older document, signed and once good
-doc '.rev=7 | .apps[0].memory.max_bytes=20971520' | sign >"$T/newer"
+doc '.rev=12 | .apps[0].memory.max_bytes=20971520' | sign >"$T/newer"
 doc '.rev=1' | sign >"$T/older"
 send "$T/newer"
-lib_until 20 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev,.phase' | tr '\n' ' ')\" = '7 converged ' ]" || fail "rev 7 does not converge"
+lib_until 20 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev,.phase' | tr '\n' ' ')\" = '12 converged ' ]" || fail "rev 12 does not converge"
 PID=$(pid)
-REV=7
-refused "replayed older rev" "rev: 7 was accepted before" <"$T/older"
+REV=12
+refused "replayed older rev" "rev: 12 was accepted before" <"$T/older"
 
 # what only shows on the way: late refusals, still nothing touched
 late() { # NAME REASON < envelope
@@ -103,11 +107,11 @@ with_release() { # REV DIGEST SIZE
 }
 # shellcheck disable=SC2046
 {
-	with_release 8 $(jq '.platforms[0].architecture="riscv64"' "$T/rel.json" | offer "$RELKEY") | late "unknown platform" "no image for linux"
-	with_release 9 $(offer "$KEYS/fleet-1.key" <"$T/rel.json") | late "release signed by the fleet key" "signature"
-	with_release 10 $(jq '.name="other"' "$T/rel.json" | offer "$RELKEY") | late "release of another name" "other"
-	with_release 11 $(jq '.counter=77' "$T/rel.json" | offer "$RELKEY") | late "release with another counter" "77"
-	with_release 12 $(jq '.platforms[0].manifest.digest="sha256:'"$(printf '%064d' 0)"'"' "$T/rel.json" | offer "$RELKEY") | late "image that is nowhere" "not|404"
+	with_release 14 $(jq '.platforms[0].architecture="riscv64"' "$T/rel.json" | offer "$RELKEY") | late "unknown platform" "no image for linux"
+	with_release 15 $(offer "$KEYS/fleet-1.key" <"$T/rel.json") | late "release signed by the fleet key" "signature"
+	with_release 16 $(jq '.name="other"' "$T/rel.json" | offer "$RELKEY") | late "release of another name" "other"
+	with_release 17 $(jq '.counter=77' "$T/rel.json" | offer "$RELKEY") | late "release with another counter" "77"
+	with_release 18 $(jq '.platforms[0].manifest.digest="sha256:'"$(printf '%064d' 0)"'"' "$T/rel.json" | offer "$RELKEY") | late "image that is nowhere" "not|404"
 }
 # the registry gives other bytes than the digest says
 LAYER=$(curl -fsS -H 'Accept: application/vnd.oci.image.manifest.v1+json' "$REG/v2/demo/web/manifests/2" | jq -r '.layers[-1].digest')
@@ -115,17 +119,17 @@ BLOB=$(find "$T/registry" -path "*/${LAYER#sha256:}/data")
 cp "$BLOB" "$T/blob"
 head -c "$(stat -c %s "$BLOB")" /dev/urandom >"$T/other" && cp "$T/other" "$BLOB"
 # shellcheck disable=SC2046
-with_release 13 $(offer "$RELKEY" <"$T/rel.json") | late "image with another digest" "sha256|digest|integrity"
+with_release 19 $(offer "$RELKEY" <"$T/rel.json") | late "image with another digest" "sha256|digest|integrity"
 cp "$T/blob" "$BLOB"
 
 # the control: the same with everything right is accepted
 # shellcheck disable=SC2046
-with_release 14 $(offer "$RELKEY" <"$T/rel.json") >"$T/right"
+with_release 20 $(offer "$RELKEY" <"$T/rel.json") >"$T/right"
 send "$T/right"
-lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev,.phase' | tr '\n' ' ')\" = '14 converged ' ]" &&
+lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev,.phase' | tr '\n' ' ')\" = '20 converged ' ]" &&
 	ok "control: the same document made right converges" || fail "control: $(agentctl $DEV events -n 5)"
 # below the floor now: release 1 was good, release 2 is
-doc '.rev=15 | .apps[0].memory.max_bytes=20971520' | sign >"$T/bad"
+doc '.rev=21 | .apps[0].memory.max_bytes=20971520' | sign >"$T/bad"
 send "$T/bad"
 lib_until 5 told "rejected.*release.counter" && ok "release below the counter floor" || fail "floor: $(agentctl $DEV events -n 3)"
 # an empty message is no opinion

@@ -260,31 +260,22 @@ TEST(the_ledger_survives)
     (void)close(dir);
 }
 
-/* A hurt ledger: set aside, and the counters that the saved documents prove still hold (L10). */
-TEST(a_hurt_ledger_does_not_forget_counters)
+/* unit.intake has what follows from it. */
+TEST(a_hurt_ledger_is_set_aside)
 {
     char path[] = "/tmp/limpet-unit.XXXXXX", note[200];
     struct err err = ERR_INIT;
-    uint8_t priv[1][P256_PRIV_BYTES];
-    struct p256_pub pub;
-    struct envelope *e = NULL;
     int dir = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY) : -1;
     struct state s;
     CHECK_OK(state_open(dir, &s, note, &err), err);
-    CHECK_OK(p256_generate(priv[0], &pub, &err), err);
-    CHECK_OK(envelope_sign(ENVELOPE_TYPE_DESIRED, buf_str(DOC(APP(""))), priv, 1, &e, &err), err);
-    CHECK_OK(state_store(&s, STATE_DESIRED, e, &err), err);
-    CHECK_OK(state_store(&s, STATE_GOOD, e, &err), err);
     CHECK_OK(state_save(&s, &err), err);
     CHECK_OK(fs_write_atomic(s.dir_fd, "ledger", BUF_LIT("{\"v\":1,garbage"), 0600, &err), err);
     state_close(&s);
     CHECK_OK(state_open(dir, &s, note, &err), err);
     CHECK(strstr(note, "could not be read") != NULL);
-    CHECK(s.ledger.n_revs == 1 && s.ledger.revs[0].rev == 4 && s.ledger.candidate_rev == 4 &&
-          ledger_floor(&s.ledger, "web") == 2);
+    CHECK(s.lost && s.ledger.n_revs == 0);
     CHECK(faccessat(s.dir_fd, "ledger.bad", F_OK, 0) == 0);
     state_close(&s);
-    (void)envelope_free(e);
     CHECK_OK(fs_remove_tree(AT_FDCWD, path, &err), err);
     (void)close(dir);
 }
@@ -294,7 +285,8 @@ TEST(a_device_promises_only_what_it_can)
     struct err err = ERR_INIT;
     struct ledger *l = mem_need_zero(sizeof(*l));
     struct box_caps caps = {.seccomp = true, .cgroup_memory = true, .bridge = true};
-    struct judge_facts f = {&caps, l, 64 << 20, 1};
+    struct now_facts now = {.wall_s = 1, .synced = true};
+    struct judge_facts f = {&caps, l, 64 << 20, &now, "it is 1970 here"};
     CHECK_OK(parse(DOC(APP(",\"memory\":{\"max_bytes\":1048576,\"enforce\":\"required\"}")), &err), err);
     CHECK_OK(judge_desired(&d, &f, &err), err);
     caps.cgroup_memory = false;
@@ -304,17 +296,45 @@ TEST(a_device_promises_only_what_it_can)
     f.memory_total_bytes = 512 << 10;
     CHECK_ERR(judge_desired(&d, &f, &err), ERR_NOSPACE, err);
     f.memory_total_bytes = 64 << 20;
-    f.now_s = 2;
+    now.wall_s = 2;
     CHECK_ERR(judge_desired(&d, &f, &err), ERR_DENIED, err);
-    CHECK_MSG(err, "expires");
-    f.now_s = 1;
+    CHECK_MSG(err, "expires: it was valid until 1970-01-01T00:00:02Z; it is 1970 here");
+    now.wall_s = 1;
+    d.issued_s = 2 + NOW_AHEAD_S;
+    CHECK_ERR(judge_desired(&d, &f, &err), ERR_DENIED, err);
+    CHECK_MSG(err, "issued: it was signed at 1970-01-02");
+    now.synced = false;
+    CHECK_OK(judge_desired(&d, &f, &err), err);
+    d.issued_s = 1;
     (void)ledger_raise(l, "web", 3);
     CHECK_ERR(judge_desired(&d, &f, &err), ERR_DENIED, err);
     CHECK_MSG(err, "apps[0].release.counter: 2 is below 3");
     l->n_floors = 0;
-    ledger_mark_bad(l, &d.apps[0].hash);
+    for (unsigned i = 0; i < STATE_FLOORS; i++) {
+        char name[16];
+        (void)str_fmt(name, sizeof(name), "n%u", i);
+        CHECK(ledger_raise(l, name, 1));
+    }
+    CHECK_ERR(judge_desired(&d, &f, &err), ERR_NOSPACE, err);
+    CHECK_MSG(err, "counters of 256 names, web would be one more");
+    l->n_floors = 0;
+    ledger_mark_bad(l, &d.apps[0].trial);
     CHECK_ERR(judge_desired(&d, &f, &err), ERR_DENIED, err);
     CHECK_MSG(err, "failed on this device before");
+    static const char *const mended[] = {",\"retry\":1", ",\"stop\":{\"grace_ms\":9}",
+                                         ",\"restart\":{\"policy\":\"no\"}",
+                                         ",\"health\":{\"tcp\":{\"port\":81}}"};
+    struct digest box = d.apps[0].hash;
+    for (unsigned i = 0; i < COUNT_OF(mended); i++) {
+        char text[1024];
+        (void)str_fmt(text, sizeof(text),
+                      HEAD "{\"name\":\"web\"," RELEASE
+                           ",\"memory\":{\"max_bytes\":1048576,\"enforce\":\"required\"}%s}]}",
+                      mended[i]);
+        CHECK_OK(parse(text, &err), err);
+        CHECK_OK(judge_desired(&d, &f, &err), err);
+        CHECK(digest_eq(&d.apps[0].hash, &box)); /* and the container runs on as it is */
+    }
     l->n_bad = 0;
     CHECK_OK(
         parse(DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":1,\"container\":1}]}")), &err),

@@ -82,6 +82,53 @@ static void refuse_trust(const char *from, const char *to, const char *message)
     CHECK(out.version == 77);
 }
 
+/* Eight of eight, all replaced at once: sixteen signatures, read back as they travel. */
+TEST(every_threshold_can_be_rotated)
+{
+    struct err err = ERR_INIT;
+    uint8_t privs[2 * LIM_THRESHOLD][P256_PRIV_BYTES];
+    struct trust old = trust_v(1, ROOT1, -1, 1), next = trust_v(2, ROOT1, -1, 1), ret;
+    bool changed[TRUST_ROLE_COUNT_];
+    AUTO_FREE(envelope) struct envelope *e = NULL, *back = NULL;
+
+    for (unsigned i = 0; i < LIM_THRESHOLD; i++) {
+        CHECK_OK(p256_generate(privs[i], &old.roles[TRUST_ROOT].keys[i], &err), err);
+        CHECK_OK(p256_generate(privs[LIM_THRESHOLD + i], &next.roles[TRUST_ROOT].keys[i], &err), err);
+    }
+    old.roles[TRUST_ROOT].n_keys = old.roles[TRUST_ROOT].threshold = LIM_THRESHOLD;
+    next.roles[TRUST_ROOT].n_keys = next.roles[TRUST_ROOT].threshold = LIM_THRESHOLD;
+    char AUTO_MEM *text = trust_build(&next);
+    CHECK_OK(envelope_sign(ENVELOPE_TYPE_TRUST, buf_str(text), (const uint8_t(*)[P256_PRIV_BYTES])privs,
+                           2 * LIM_THRESHOLD, &e, &err),
+             err);
+    char AUTO_MEM *json = envelope_build(e, NULL);
+    CHECK_OK(envelope_parse(buf_str(json), &back, &err), err);
+    CHECK_OK(trust_step(&old, back, &ret, &err), err);
+    back->n_sigs--;
+    CHECK_ERR(trust_step(&old, back, &ret, &err), ERR_DENIED, err);
+    trust_changes(&old, &next, changed);
+    CHECK(changed[TRUST_ROOT] && !changed[TRUST_RELEASE] && !changed[TRUST_FLEET]);
+    char AUTO_MEM *built = trust_build(&old);
+    char *at = strstr(built, "\"threshold\":8");
+    CHECK(at != NULL);
+    if (at)
+        at[12] = '9';
+    CHECK_ERR(trust_parse(buf_str(built), &ret, &err), ERR_INVALID, err);
+    CHECK_MSG(err, "threshold 9 of 8");
+}
+
+TEST(a_key_that_is_no_point_of_the_curve_is_refused)
+{
+    struct err err = ERR_INIT;
+    struct trust t = trust_v(1, ROOT1, -1, 1), out = {.version = 77};
+
+    t.roles[TRUST_FLEET].keys[0].b[64] ^= 1; /* y alone */
+    char AUTO_MEM *text = trust_build(&t);
+    CHECK_ERR(trust_parse(buf_str(text), &out, &err), ERR_INVALID, err);
+    CHECK_MSG(err, "public: not base64 of an uncompressed P-256 point");
+    CHECK(out.version == 77);
+}
+
 TEST(wrong_trust_is_refused_with_its_place)
 {
     refuse_trust("limpet.trust/1", "limpet.trust/2", "schema");

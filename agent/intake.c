@@ -425,7 +425,7 @@ static int take_parsed(struct core *c, const char *source, const struct envelope
     if (rc == 0 || !doc->known || (local && doc->closed[0]))
         rc = keep(c, doc, r, &s->d, e, digest, local, err);
     else
-        rc = 0;
+        rc = follow(c, err); /* power may have gone before it was accepted */
     return rc == 0 && local ? tell_local(c, doc, err) : rc;
 }
 

@@ -57,7 +57,7 @@ jq -e --arg d "$DEV" '.out | fromjson | .device == $d' >/dev/null <<<"$(ask stat
 agentctl $DEV events -n 2 | grep -q "reply topic" && ok "and it is said" || fail "$(agentctl $DEV events -n 2)"
 [ -z "$(W=2 ask status "{\"v\":1,\"id\":\"c3\",\"reply\":\"$F/d/$DEV/reply/me\",\"exp\":$((NOW - 30))}")" ] && ok "an expired command is refused" || fail "answered: $(cat "$T/reply")"
 
-# --- a group's rollout: closed, then open; the device's own document wins; cleared, the group's may speak again
+# --- a group's rollout: closed, then open; the device's own document wins; withdrawn, the group's may speak again
 cat >"$T/web-1.json" <<-END
 	{"apps": [{"name": "web", "release": "web:1", "memory": {"max_bytes": 16777216}}], "update": {"probation_ms": 300}}
 END
@@ -78,14 +78,26 @@ is apps.web.version 2 && ok "the device's own document wins" || fail "version $(
 group '.rev=7 | .apps[0].memory.max_bytes=23068672'
 sleep 1.5
 is source device && ok "the group's next one waits" || fail "source $(field source)"
+is phase converged || fail "it waits beside its own document: $(field phase)"
+withdraw() { # NAME < signed document: the same target's next rev, without an opinion
+	jq -r .payload | base64 -d | jq -c '{schema,fleet,target,issued,expires,rev:(.rev + 1),withdrawn:true}' | "$SOURCE/tests/tool/forge.py" desired "$KEY" >"$T/w"
+	mqtt_pub operator -t "$F/$1/desired" -q 1 -r -f "$T/w"
+}
+OWN=$(cat "$FLEETCTL_DIR/desired/d-$DEV.json")
 mqtt_pub operator -t "$F/d/$DEV/desired" -q 1 -r -n
-lib_until 10 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 4 | grep -qE 'rev 7|counter'" &&
-	ok "the device's document is cleared: the group is heard again" || fail "$(agentctl $DEV events -n 4)"
+lib_until 10 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 4 | grep -q 'an empty message withdraws nothing'" &&
+	is source device && ok "an empty message withdraws nothing" || fail "$(agentctl $DEV events -n 4)"
+withdraw "d/$DEV" <<<"$OWN"
+lib_until 10 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 4 | grep -qE 'rev 7.*counter'" &&
+	ok "the device's document is withdrawn: the group is heard again" || fail "$(agentctl $DEV events -n 4)"
 
 # --- events wait for the broker
 # every device is in the group "all"
 jq -c '.rev=3 | .target={"group":"all"} | .apps[0].memory.max_bytes=25165824 | .apps[0].release.counter=2 | del(.rollout)' <<<"$(jq -r .payload "$FLEETCTL_DIR/desired/d-$DEV.json" | base64 -d)" | "$SOURCE/tests/tool/forge.py" desired "$KEY" >"$T/g"
-mqtt_pub operator -t "$F/g/all/desired" -q 1 -r -f "$T/g"
+cp "$T/g" "$T/all"
+mqtt_pub operator -t "$F/g/all/desired" -q 1 -r -f "$T/all"
+group '.rev=7 | .apps[0].memory.max_bytes=23068672' # as it stands
+withdraw "g/$GROUP" <"$T/g"
 lib_until 20 is source group:all && ok "the group \"all\" is heard" || fail "source $(field source): $(agentctl $DEV events -n 2)"
 lib_until 20 is phase converged || fail "phase $(field phase): $(field err.msg)"
 

@@ -121,7 +121,8 @@ struct os {
     bool slot_known, reboot;
     unsigned in_row;               /* faults */
     uint64_t again_ms, healthy_ms; /* not before; since when it is healthy, 0: it is not */
-    struct fetch_blob blob;
+    struct fetch_blob blobs[2];    /* the bundle, its release */
+    struct want want;              /* that release; its strings live in the candidate */
     struct fetch_request fetch;
     uint64_t told; /* bytes over the network that were counted of this job */
     char program[300], group[128];
@@ -288,6 +289,10 @@ int images_install(struct core *c, const struct want *w, struct err *err);
 int images_collect(struct core *c, struct err *err);
 const struct image *images_of(const struct core *c, const struct want *w);
 void images_look(struct core *c, const struct want *w, bool verify, struct image *ret);
+/* The signed release that w names, from the store; verify: by the release keys in force. Errors: NOTFOUND, DENIED (not
+ * signed, another release), INVALID. */
+int images_release(const struct core *c, const struct want *w, bool verify, struct release *ret,
+                   struct err *err);
 int images_manifest(struct core *c, const struct image *i, struct oci_manifest *ret, struct err *err);
 /* What is known of this image's ways; made when it is new. Borrowed until the next call. */
 struct image_memo *images_memo(struct core *c, const struct digest *manifest);
@@ -317,8 +322,9 @@ int scrub_start(struct core *c, struct err *err); /* the job */
 /* os_act.c */
 void os_open(struct core *c); /* at start: what is remembered */
 void os_turn(struct core *c); /* after a plan: the next step for the system, if any */
-bool os_keep(const struct core *c, struct digest *ret); /* the bundle that must not be collected */
-struct cJSON *os_report(const struct core *c);          /* NULL: nothing to tell. Owner: caller */
+#define OS_KEEPS 2
+unsigned os_keep(const struct core *c, struct digest *ret); /* what must not be collected; at most OS_KEEPS */
+struct cJSON *os_report(const struct core *c);              /* NULL: nothing to tell. Owner: caller */
 
 /* devices.c */
 void devices_observe(struct core *c); /* looks at the host again where something changed */

@@ -19,7 +19,7 @@ struct work {
     struct digest manifest;
     uint64_t told; /* bytes over the network that were counted of this job */
     enum route_kind route;
-    struct digest keep[9 * LIM_APPS + 1 + SELF_KEEPS];
+    struct digest keep[9 * LIM_APPS + OS_KEEPS + SELF_KEEPS];
     unsigned n_keep;
     char app[LIM_NAME_BYTES];
 };

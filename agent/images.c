@@ -7,8 +7,8 @@
 
 /* ---- where it stands ---- */
 
-static int read_release(struct core *c, const struct want *w, bool verify, struct release *ret,
-                        struct err *err)
+int images_release(const struct core *c, const struct want *w, bool verify, struct release *ret,
+                   struct err *err)
 {
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
@@ -170,7 +170,7 @@ void images_look(struct core *c, const struct want *w, bool verify, struct image
     if (store_has_blob(c->store, &w->release) != 1)
         return;
     const struct release_platform *p = NULL;
-    if (read_release(c, w, verify, r, &i->fault) < 0 || choose_platform(c, w, r, i, &p, &i->fault) < 0)
+    if (images_release(c, w, verify, r, &i->fault) < 0 || choose_platform(c, w, r, i, &p, &i->fault) < 0)
         return;
     i->state = IMAGE_NO_MANIFEST;
     if (store_has_image(c->store, &i->manifest) == 1) {

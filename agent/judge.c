@@ -2,6 +2,20 @@
 
 #include "platform/clock.h"
 
+/* Law L10, for whatever comes with a release. at: the field's path. */
+static int judge_counter(const struct ledger *l, const struct want *w, const char *at, struct err *err)
+{
+    uint64_t floor = ledger_floor(l, w->release_name);
+    if (w->counter < floor)
+        return err_set(err, ERR_DENIED, "%s.release.counter: %llu is below %llu, which %s has reached here",
+                       at, (unsigned long long)w->counter, (unsigned long long)floor, w->release_name);
+    if (!ledger_has_room(l, w->release_name))
+        return err_set(err, ERR_NOSPACE,
+                       "%s.release.name: this device keeps counters of %d names, %s would be one more", at,
+                       STATE_FLOORS, w->release_name);
+    return 0;
+}
+
 static int judge_required(const struct want *w, unsigned i, const struct box_caps *caps, struct err *err)
 {
     const struct {
@@ -43,18 +57,18 @@ int judge_desired(const struct desired *d, const struct judge_facts *f, struct e
     if (!now_may_be_issued(f->now, d->issued_s))
         return err_set(err, ERR_DENIED, "issued: it was signed at %s; %s: look at the clock of who signed it",
                        clock_rfc3339(d->issued_s, when, sizeof(when)), f->now_text);
+    if (d->has_os) {
+        int rc = judge_counter(f->ledger, &d->os.want, "os", err);
+        if (rc < 0)
+            return rc;
+    }
     for (unsigned i = 0; i < d->n; i++) {
         const struct want *w = &d->apps[i];
-        uint64_t floor = ledger_floor(f->ledger, w->release_name);
-        if (w->counter < floor)
-            return err_set(err, ERR_DENIED,
-                           "apps[%u].release.counter: %llu is below %llu, which %s has reached here", i,
-                           (unsigned long long)w->counter, (unsigned long long)floor, w->release_name);
-        if (!ledger_has_room(f->ledger, w->release_name))
-            return err_set(
-                err, ERR_NOSPACE,
-                "apps[%u].release.name: this device keeps counters of %d names, %s would be one more", i,
-                STATE_FLOORS, w->release_name);
+        char at[24];
+        (void)str_fmt(at, sizeof(at), "apps[%u]", i);
+        int rc = judge_counter(f->ledger, w, at, err);
+        if (rc < 0)
+            return rc;
         if (ledger_is_bad(f->ledger, &w->trial))
             return err_set(
                 err, ERR_DENIED,
@@ -65,7 +79,7 @@ int judge_desired(const struct desired *d, const struct judge_facts *f, struct e
             return err_set(err, ERR_NOSPACE, "apps[%u].memory.max_bytes: %llu is more than the device's %llu",
                            i, (unsigned long long)w->memory_max_bytes,
                            (unsigned long long)f->memory_total_bytes);
-        int rc = judge_required(w, i, f->caps, err);
+        rc = judge_required(w, i, f->caps, err);
         if (rc < 0)
             return rc;
     }

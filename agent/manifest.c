@@ -133,11 +133,12 @@ static int read_os(struct manifest_reader *r, const struct json_cur *root, struc
     if (rc <= 0)
         return rc;
     d->has_os = true;
+    d->os.want = (struct want){.name = "os"};
     if (manifest_name(r, &o, "version", JSON_REQUIRED, &d->os.version) < 0 ||
         json_get_object(&o, "bundle", JSON_REQUIRED, &b, r->err) < 0 ||
         manifest_digest(r, &b, "digest", &d->os.bundle) < 0 ||
         json_get_u64(&b, "size", JSON_REQUIRED, 1, LIM_IMAGE_BYTES, &d->os.bundle_bytes, r->err) < 0 ||
-        json_done(&b, r->err) < 0 || manifest_sources(r, &o, d->os.sources, &d->os.n_sources) < 0)
+        json_done(&b, r->err) < 0 || manifest_release(r, &o, &d->os.want) < 0)
         return -(int)r->err->kind;
     return json_done(&o, r->err);
 }

@@ -34,7 +34,7 @@
  *  "update":{"probation_ms":60000,
  *            "download":{"max_bytes":N (of this manifest over the network), "rate_bytes_s":N,
  *                        "window":"01:30-05:00" (UTC), "full_fallback":true}},
- *  "os":{"version":"2.1","bundle":{"digest":"sha256:...","size":N},"sources":[...]}   a bundle for RAUC or SWUpdate
+ *  "os":{"version":"2.1","bundle":{"digest":"sha256:...","size":N},"release":{...},"sources":[...]}   for RAUC or SWUpdate
  *  "agent":{"release":{...},"sources":[...],"confirm_s":60}   the agent's own programs, an image like an app's (agent/self_update.h)
  *  "withdrawn":true   (optional) no opinion any more: the next topic counts (agent/follow.h); no apps or other parts then
  *  "rollout":{"salt":"r-7f3a","slots":500,"spread_ms":7200000,"not_before":S}     group documents only
@@ -131,8 +131,7 @@ struct want_os {
     const char *version;
     struct digest bundle;
     uint64_t bundle_bytes;
-    const char *sources[LIM_SOURCES + 1];
-    unsigned n_sources;
+    struct want want; /* named "os"; only release and sources are set */
 };
 
 struct desired {

@@ -178,6 +178,44 @@ static int look_job(const struct core *c, int line_fd, char *out, struct err *er
     return rc;
 }
 
+/* A release key stands behind the bundle, as behind all that runs as root here: its release names these bytes. */
+static int check_release(const struct core *c, struct err *err)
+{
+    const struct os *o = &c->os;
+    struct release AUTO_MEM *rel = mem_need(sizeof(*rel));
+    int rc = images_release(c, &o->want, true, rel, err);
+
+    if (rc == 0 &&
+        (rel->bundle.bytes != o->blobs[0].size_bytes || !digest_eq(&rel->bundle.digest, &o->blobs[0].digest)))
+        rc = err_set(err, ERR_DENIED, "release of os: %s %llu is not of this bundle", rel->name,
+                     (unsigned long long)rel->counter);
+    return rc;
+}
+
+/* The bytes are there: are they the right ones? */
+static int take_bundle(const struct core *c, struct err *err)
+{
+    const struct os *o = &c->os;
+    int rc = crypto_init(err);
+
+    if (rc == 0 && store_has_blob(c->store, &o->want.release) != 1)
+        rc = store_partial_commit(c->store, &o->want.release, o->want.release_bytes, err);
+    if (rc == 0)
+        rc = check_release(c, err);
+    if (rc == 0)
+        rc = store_partial_commit(c->store, &o->blobs[0].digest, o->blobs[0].size_bytes, err);
+    return rc;
+}
+
+static int install_bundle(const struct core *c, const char *path, char *out, struct err *err)
+{
+    int rc = crypto_init(err);
+
+    if (rc == 0)
+        rc = check_release(c, err); /* its keys may have been revoked meanwhile */
+    return rc < 0 ? rc : run_words(words_of(c, CONFIG_OS_INSTALL), path, out, STATUS_BYTES, err);
+}
+
 static int os_job(void *arg, int line_fd, struct err *err)
 {
     const struct core *c = arg;
@@ -186,16 +224,14 @@ static int os_job(void *arg, int line_fd, struct err *err)
     char path[400], hex[65];
 
     (void)str_fmt(path, sizeof(path), "%s/store/blobs/%s", c->config.state_dir,
-                  digest_hex(&o->blob.digest, hex));
+                  digest_hex(&o->blobs[0].digest, hex));
     switch (o->step) {
-    case OS_FETCH: { /* the bytes are there: are they the right ones? */
-        int rc = crypto_init(err);
-        return rc < 0 ? rc : store_partial_commit(c->store, &o->blob.digest, o->blob.size_bytes, err);
-    }
+    case OS_FETCH:
+        return take_bundle(c, err);
     case OS_LOOK:
         return look_job(c, line_fd, out, err);
     case OS_INSTALL:
-        return run_words(words_of(c, CONFIG_OS_INSTALL), path, out, STATUS_BYTES, err);
+        return install_bundle(c, path, out, err);
     case OS_CONFIRM:
         return run_words(words_of(c, CONFIG_OS_CONFIRM), NULL, out, STATUS_BYTES, err);
     case OS_REVERT:
@@ -232,9 +268,9 @@ static void fail(struct core *c, const char *why)
 /* Bytes of the bundle that are still to come. */
 static uint64_t missing(const struct core *c)
 {
-    uint64_t have = store_partial_bytes(c->store, &c->os.blob.digest);
+    uint64_t have = store_partial_bytes(c->store, &c->os.blobs[0].digest);
 
-    return c->os.blob.size_bytes > have ? c->os.blob.size_bytes - have : 0;
+    return c->os.blobs[0].size_bytes > have ? c->os.blobs[0].size_bytes - have : 0;
 }
 
 /* The manifest's byte budget does not reach: no verdict on the bundle, the next manifest may allow more. */
@@ -254,7 +290,7 @@ static void fault(struct core *c, const struct err *why)
     (void)str_clean(o->memory.why);
     bool final = o->step == OS_FETCH
                      ? !err_may_retry(why->kind) && why->kind != ERR_NOTFOUND && !is_too_dear(c)
-                 : o->step == OS_INSTALL ? o->in_row >= INSTALL_TRIES
+                 : o->step == OS_INSTALL ? o->in_row >= INSTALL_TRIES || why->kind == ERR_DENIED
                                          : false;
     if (final)
         fail(c, why->msg);
@@ -276,6 +312,8 @@ static void went_well(struct core *c)
     case OS_CONFIRM:
         o->memory.phase = OS_GOOD;
         save_or_tell(c);
+        if (o->memory.release[0] && ledger_raise(&c->state.ledger, o->memory.release, o->memory.counter))
+            intake_save(c);
         c->has_garbage = true;
         if (!words_of(c, CONFIG_OS_CONFIRM)[0])
             (void)str_fmt(o->memory.why, sizeof(o->memory.why),
@@ -366,10 +404,10 @@ static int start_fetch(struct core *c, const struct want_os *w, struct err *err)
     o->told = 0;
     (void)str_fmt(o->program, sizeof(o->program), "%s/agentd-fetch", c->libexec);
     (void)str_fmt(o->group, sizeof(o->group), "%s/agent/fetch", c->cgroup_root);
-    o->fetch = (struct fetch_request){.sources = w->sources,
-                                      .n_sources = w->n_sources,
-                                      .blobs = &o->blob,
-                                      .n_blobs = 1,
+    o->fetch = (struct fetch_request){.sources = w->want.sources,
+                                      .n_sources = w->want.n_sources,
+                                      .blobs = o->blobs,
+                                      .n_blobs = store_has_blob(c->store, &w->want.release) == 1 ? 1 : 2,
                                       .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
                                       .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
                                       .program = o->program,
@@ -389,6 +427,8 @@ static int begin_install(struct core *c, const struct want_os *w, struct err *er
 
     *m = (struct os_memory){.phase = OS_INSTALLING, .bundle = w->bundle, .was_online = uplink_is_up(c)};
     (void)str_fmt(m->version, sizeof(m->version), "%s", w->version);
+    (void)str_copy(m->release, sizeof(m->release), w->want.release_name);
+    m->counter = w->want.counter;
     (void)str_copy(m->slot, sizeof(m->slot), c->os.slot);
     clock_boot_id(m->boot_id, sizeof(m->boot_id));
     int rc = save(c, err);
@@ -403,7 +443,9 @@ static void act(struct core *c, const struct want_os *w, enum os_step step)
 
     o->step = step;
     if (w) {
-        o->blob = (struct fetch_blob){w->bundle, w->bundle_bytes, false};
+        o->blobs[0] = (struct fetch_blob){w->bundle, w->bundle_bytes, false};
+        o->blobs[1] = (struct fetch_blob){w->want.release, w->want.release_bytes, false};
+        o->want = w->want;
         if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* begun: what was before is over */
             o->memory = (struct os_memory){.phase = OS_NONE, .bundle = w->bundle};
             (void)str_fmt(o->memory.version, sizeof(o->memory.version), "%s", w->version);
@@ -439,7 +481,8 @@ static void observe(struct core *c, const struct want_os *w, struct os_facts *f)
                            .has_updater = words_of(c, CONFIG_OS_INSTALL)[0] != NULL &&
                                           strcmp(c->config.os_updater, "none") != 0,
                            .converged = c->plan.quiet,
-                           .held = w && store_has_blob(c->store, &w->bundle) == 1,
+                           .held = w && store_has_blob(c->store, &w->bundle) == 1 &&
+                                   store_has_blob(c->store, &w->want.release) == 1,
                            .rebooted = is_rebooted(c),
                            .slot_known = o->slot_known,
                            .slot_changed = strcmp(o->slot, o->memory.slot) != 0,
@@ -480,16 +523,17 @@ void os_turn(struct core *c)
     loop_timer_set(c->loop, &o->timer, o->again_ms > now ? o->again_ms : now + OS_LOOK_MS);
 }
 
-bool os_keep(const struct core *c, struct digest *ret)
+unsigned os_keep(const struct core *c, struct digest *ret)
 {
     const struct want_os *w = c->candidate.arena && c->candidate.d.has_os ? &c->candidate.d.os : NULL;
     bool done = w && os_is_about(&c->os.memory, w) &&
                 (c->os.memory.phase == OS_GOOD || c->os.memory.phase == OS_FAILED);
 
     if (!w || done)
-        return false;
-    *ret = w->bundle;
-    return true;
+        return 0;
+    ret[0] = w->bundle;
+    ret[1] = w->want.release;
+    return OS_KEEPS;
 }
 
 static const char *phase_word(const struct core *c, const struct want_os *w)

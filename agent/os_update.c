@@ -72,6 +72,8 @@ char *os_memory_build(const struct os_memory *m)
     json_put_str(o, "phase", os_phase_name(m->phase));
     json_put_str(o, "bundle", digest_text(&m->bundle, hex));
     json_put_str(o, "version", m->version);
+    json_put_str(o, "release", m->release);
+    json_put_u64(o, "counter", m->counter);
     json_put_str(o, "boot_id", m->boot_id);
     json_put_str(o, "slot", m->slot);
     json_put_bool(o, "was_online", m->was_online);
@@ -86,12 +88,14 @@ static int read_memory(const struct json_cur *root, struct os_memory *m, struct 
 {
     uint64_t v;
     int phase = 0;
-    const char *hex;
+    const char *hex, *release = "";
     if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 ||
         json_get_enum(root, "phase", JSON_REQUIRED, phase_names, OS_PHASE_COUNT_, &phase, err) < 0 ||
         json_get_str(root, "bundle", JSON_REQUIRED, 80, &hex, err) < 0 ||
         digest_parse(hex, &m->bundle, err) < 0 ||
         json_get_copy(root, "version", m->version, sizeof(m->version), err) < 0 ||
+        json_get_str(root, "release", JSON_OPTIONAL, sizeof(m->release) - 1, &release, err) < 0 ||
+        json_get_u64(root, "counter", JSON_OPTIONAL, 0, 1ULL << 53, &m->counter, err) < 0 ||
         json_get_copy(root, "boot_id", m->boot_id, sizeof(m->boot_id), err) < 0 ||
         json_get_copy(root, "slot", m->slot, sizeof(m->slot), err) < 0 ||
         json_get_bool(root, "was_online", JSON_REQUIRED, &m->was_online, err) < 0 ||
@@ -99,6 +103,7 @@ static int read_memory(const struct json_cur *root, struct os_memory *m, struct 
         json_get_copy(root, "why", m->why, sizeof(m->why), err) < 0)
         return -(int)ERR_INVALID;
     m->phase = (enum os_phase)phase;
+    (void)str_copy(m->release, sizeof(m->release), release);
     return json_done(root, err);
 }
 

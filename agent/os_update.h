@@ -21,10 +21,12 @@ struct os_memory {
     enum os_phase phase;
     struct digest bundle;
     char version[LIM_NAME_BYTES];
-    char boot_id[40];         /* of the boot that installed it */
-    char slot[OS_SLOT_BYTES]; /* that was booted then */
-    bool was_online;          /* the broker was reached before: the new system must reach it too */
-    uint64_t trial_starts;    /* of core, in the new system without being confirmed */
+    char release[LIM_NAME_BYTES]; /* its name and ... */
+    uint64_t counter;             /* ... counter, which is the floor once the system is good */
+    char boot_id[40];             /* of the boot that installed it */
+    char slot[OS_SLOT_BYTES];     /* that was booted then */
+    bool was_online;              /* the broker was reached before: the new system must reach it too */
+    uint64_t trial_starts;        /* of core, in the new system without being confirmed */
     char why[200];
 };
 

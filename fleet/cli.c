@@ -48,6 +48,8 @@ static const struct opt_def opt_defs[OPT_COUNT_] = {
     [OPT_CODEC] = {"codec", 0, "LIST", "how packs are compressed: lz4, lzma or lz4,lzma (both)"},
     [OPT_NO_PACKS] = {"no-packs", 0, NULL, "plain OCI layers only"},
     [OPT_EXPLAIN] = {"explain", 0, NULL, "per file how it is carried and what it costs"},
+    [OPT_OS] = {"os", 0, "FILE",
+                "a bundle of RAUC or SWUpdate, put there and signed as a release of the system"},
 };
 _Static_assert(OPT_COUNT_ <= 64, "a verb's options are one word of bits");
 

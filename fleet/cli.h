@@ -57,6 +57,7 @@ enum opt {
     OPT_CODEC,
     OPT_NO_PACKS,
     OPT_EXPLAIN,
+    OPT_OS,
     OPT_COUNT_
 };
 #define OPT_BIT(o) (1ULL << (o))

@@ -31,14 +31,15 @@ static const struct verb verbs[] = {
      .max_pos = ARGS_MAX,
      .run = verb_keys},
     {.name = "publish",
-     .usage = "publish REF [--from OLD]... [--to REF] [--explain] [--name NAME] [--version TEXT]",
+     .usage = "publish REF [--from OLD]... [--to REF] [--explain] [--os FILE] [--name NAME] [--version TEXT]",
      .summary = "check an OCI image, make its packs, sign a release of it, put both beside the image",
      .examples = "  fleetctl publish http://registry.lan:5000/demo/web:1.4.2 --from 1.4.1 --from 1.3.0\n"
                  "  fleetctl publish docker-archive:web.tar --to dir:/srv/images:1.4.2 --name web\n"
-                 "  fleetctl publish dir:/media/usb/limpet:1.4.2 --name web --explain\n",
+                 "  fleetctl publish dir:/media/usb/limpet:1.4.2 --name web --explain\n"
+                 "  fleetctl publish http://registry.lan:5000/demo/os:2.1 --os system-2.1.raucb\n",
      .opts = OPT_BIT(OPT_NAME) | OPT_BIT(OPT_VERSION) | OPT_BIT(OPT_COUNTER) | OPT_BIT(OPT_SOURCE) |
              OPT_BIT(OPT_CA) | OPT_BIT(OPT_AUTH) | OPT_BIT(OPT_FROM) | OPT_BIT(OPT_TO) | OPT_BIT(OPT_CODEC) |
-             OPT_BIT(OPT_NO_PACKS) | OPT_BIT(OPT_EXPLAIN),
+             OPT_BIT(OPT_NO_PACKS) | OPT_BIT(OPT_EXPLAIN) | OPT_BIT(OPT_OS),
      .min_pos = 1,
      .max_pos = 1,
      .run = verb_publish},

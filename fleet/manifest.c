@@ -117,6 +117,29 @@ static int fill_app(const struct ctx *c, const struct json_cur *app, struct cJSO
     return 0;
 }
 
+/* The device's own system; "release":"os:2.1" brings bundle and version along. */
+static int fill_os(const struct ctx *c, const struct json_cur *os, struct cJSON *to, struct err *err)
+{
+    struct json_cur other;
+    const char *ref = doc_str(os, "release", NULL);
+    struct rel r;
+
+    if (fill_app(c, os, to, err) < 0)
+        return -(int)err->kind;
+    if (!ref)
+        return 0;
+    if (relstore_find(c, ref, &r, err) < 0)
+        return err_wrap(err, "os.release");
+    if (!doc_get(os, "version", &other))
+        json_put_str(to, "version", r.version);
+    if (!doc_get(os, "bundle", &other)) {
+        struct cJSON *bundle = json_put(to, "bundle", json_obj());
+        json_put_str(bundle, "digest", r.image);
+        json_put_u64(bundle, "size", r.packed_bytes);
+    }
+    return 0;
+}
+
 /* Members that apply fills; in the file they may stand only with the same value. */
 static int check_given(const struct json_cur *root, const char *key, const char *want, struct err *err)
 {
@@ -130,10 +153,10 @@ static int check_given(const struct json_cur *root, const char *key, const char 
 static int fill_doc(const struct ctx *c, const struct json_cur *root, const struct fill *f, struct cJSON *out,
                     struct err *err)
 {
-    static const char *const filled[] = {"schema",  "fleet", "target", "rev",  "issued",
-                                         "expires", "by",    "apps",   "agent"};
+    static const char *const filled[] = {"schema",  "fleet", "target", "rev",   "issued",
+                                         "expires", "by",    "apps",   "agent", "os"};
     struct cJSON *target, *list;
-    struct json_cur apps, agent;
+    struct json_cur apps, agent, os;
 
     if (json_is_object(root, err) < 0 || check_given(root, "schema", "limpet.desired/1", err) < 0 ||
         check_given(root, "fleet", c->fleet, err) < 0 ||
@@ -156,6 +179,8 @@ static int fill_doc(const struct ctx *c, const struct json_cur *root, const stru
             return -(int)err->kind;
     }
     if (doc_get(root, "agent", &agent) && fill_app(c, &agent, json_put(out, "agent", json_obj()), err) < 0)
+        return -(int)err->kind;
+    if (doc_get(root, "os", &os) && fill_os(c, &os, json_put(out, "os", json_obj()), err) < 0)
         return -(int)err->kind;
     for (unsigned i = 0; i < json_len(root); i++) {
         struct json_cur m = json_member(root, i);

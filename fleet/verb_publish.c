@@ -1,5 +1,9 @@
 /* publish: check an image, describe it in a release, sign that, and put it beside the image. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "fleet/copy.h"
 #include "fleet/doc.h"
@@ -12,6 +16,7 @@
 #include "platform/clock.h"
 
 #define TYPE_RELEASE "application/vnd.limpet.release.v1+json"
+#define TYPE_BUNDLE  "application/vnd.limpet.os.bundle.v1"
 #define TYPE_EMPTY   "application/vnd.oci.empty.v1+json"
 
 static void put_descriptor(struct cJSON *to, const char *type, const struct digest *d, size_t size)
@@ -28,8 +33,8 @@ struct packs {
     unsigned n;
 };
 
-/* The artifact manifest that ties the envelope and the packs to the image, so that a registry's garbage
- * collection keeps them. */
+/* The artifact manifest that ties the envelope and the packs to the image (NULL: there is none, what is released is a blob
+ * among packs), so that a registry's garbage collection keeps them. */
 static char *print_artifact(const struct image *img, const struct digest *empty, const struct digest *env,
                             size_t env_bytes, const struct packs *packs)
 {
@@ -45,8 +50,9 @@ static char *print_artifact(const struct image *img, const struct digest *empty,
     for (unsigned i = 0; i < packs->n; i++)
         put_descriptor(json_push(layers, json_obj()), packs->blobs[i].type, &packs->blobs[i].digest,
                        packs->blobs[i].bytes);
-    put_descriptor(json_put(root, "subject", json_obj()), img->index ? REPO_TYPE_INDEX : REPO_TYPE_MANIFEST,
-                   &img->digest, img->bytes);
+    if (img)
+        put_descriptor(json_put(root, "subject", json_obj()),
+                       img->index ? REPO_TYPE_INDEX : REPO_TYPE_MANIFEST, &img->digest, img->bytes);
     return json_print(root, false);
 }
 
@@ -61,7 +67,7 @@ static int push_release(struct repo *r, const struct image *img, struct buf enve
         return -(int)err->kind;
     artifact = print_artifact(img, &empty, ret_env, envelope.len, packs);
     (void)str_fmt(tag, sizeof(tag), "sha256-%.12s.release", digest_hex(ret_env, hex));
-    return repo_put_manifest(r, tag, buf_str(artifact), err);
+    return repo_put_manifest(r, img ? tag : repo_tag(r), buf_str(artifact), err);
 }
 
 /* Name, version and counter, by the options or by what the reference and the folder say. */
@@ -98,7 +104,7 @@ static int fill_release(const struct ctx *c, const struct args *a, const struct 
 
 static uint64_t largest(const struct release *rel)
 {
-    uint64_t max = 0;
+    uint64_t max = rel->bundle.bytes;
 
     for (unsigned i = 0; i < rel->n_platforms; i++)
         if (rel->platforms[i].packed_bytes > max)
@@ -129,6 +135,10 @@ static void print_summary(const struct ctx *c, const struct rel *l, const struct
            l->version, digest, (unsigned long long)l->bytes);
     if (c->output == OUT_NAME)
         return;
+    if (rel->bundle.bytes) {
+        printf("bundle of the system  %s  %.19s\n", out_size(rel->bundle.bytes, packed), l->image);
+        return;
+    }
     t = table_new(COUNT_OF(titles), titles);
     for (unsigned i = 0; i < rel->n_platforms; i++) {
         const struct release_platform *p = &rel->platforms[i];
@@ -157,7 +167,7 @@ static int store_release(struct ctx *c, const struct args *a, struct repo *r, co
         push_release(r, img, buf_str(envelope), packs, &line.digest, err) < 0)
         return -(int)err->kind;
     line.bytes = strlen(envelope);
-    digest_text(&img->digest, line.image);
+    digest_text(img ? &img->digest : &rel->bundle.digest, line.image);
     (void)str_copy(line.name, sizeof(line.name), rel->name);
     (void)str_copy(line.version, sizeof(line.version), rel->version);
     if (!str_copy(line.source, sizeof(line.source), args_str(a, OPT_SOURCE, repo_source(r))))
@@ -252,6 +262,36 @@ static int publish(struct ctx *c, const struct args *a, struct repo *r, const st
     return store_release(c, a, r, img, rel, packs, err);
 }
 
+/* The device's own system: the bundle is put there as a blob, and a release of it signed. */
+static int publish_os(struct ctx *c, const struct args *a, const struct repo_opts *opts, const char *file,
+                      struct err *err)
+{
+    AUTO_FREE(repo) struct repo *r = NULL;
+    struct release AUTO_MEM *rel = mem_need_zero(sizeof(*rel));
+    struct packs AUTO_MEM *packs = mem_need_zero(sizeof(*packs));
+    struct packing_blob *blob = &packs->blobs[packs->n++];
+    struct stat st;
+    int AUTO_FD fd = open(file, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_errno(err, errno, "open %s", file);
+    if (!S_ISREG(st.st_mode) || st.st_size == 0)
+        return err_set(err, ERR_INVALID, "%s: not a file with a bundle", file);
+    if (repo_open(a->pos[0], opts, &r, err) < 0 || fill_release(c, a, r, rel, err) < 0)
+        return -(int)err->kind;
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return err_errno(err, errno, "map %s", file);
+    int rc = repo_put_blob(r, buf_of(p, (size_t)st.st_size), &blob->digest, err);
+    (void)munmap(p, (size_t)st.st_size);
+    if (rc < 0)
+        return err_wrap(err, "%s", file);
+    blob->type = TYPE_BUNDLE;
+    blob->bytes = (uint64_t)st.st_size;
+    rel->bundle = (struct release_blob){blob->digest, blob->bytes};
+    return store_release(c, a, r, NULL, rel, packs, err);
+}
+
 int verb_publish(struct ctx *c, const struct args *a, struct err *err)
 {
     struct repo_opts opts = {.ca_file = args_str(a, OPT_CA, c->registry_ca),
@@ -261,7 +301,13 @@ int verb_publish(struct ctx *c, const struct args *a, struct err *err)
     struct image AUTO_MEM *img = mem_need_zero(sizeof(*img));
     const char *to = args_str(a, OPT_TO, NULL);
 
-    if (ctx_lock(c, err) < 0 || repo_open(a->pos[0], &opts, &r, err) < 0)
+    if (ctx_lock(c, err) < 0)
+        return -(int)err->kind;
+    if (args_has(a, OPT_OS)) {
+        opts.make = true;
+        return publish_os(c, a, &opts, args_str(a, OPT_OS, NULL), err);
+    }
+    if (repo_open(a->pos[0], &opts, &r, err) < 0)
         return -(int)err->kind;
     if (!to && strstr(repo_source(r), "-archive:"))
         return err_set(err, ERR_INVALID,

@@ -19,6 +19,8 @@
  *          that this version does not know is left unused. digest and size: of a patch pack, or of the head of a
  *          full pack, whose data is read by ranges. memory: what unpacking needs at most. from: the tree that a patch
  *          starts from. writes: bytes of the objects that the patch makes. tree and packs may be absent.
+ *          In the place of platforms "bundle":{"digest":"sha256:..","size":N}: a release of the device's own system, a file
+ *          for its updater.
  */
 #ifndef OTA_DOCS_H
 #define OTA_DOCS_H
@@ -83,6 +85,7 @@ struct release {
     uint64_t counter, issued_s;
     unsigned n_platforms;
     struct release_platform platforms[RELEASE_PLATFORMS];
+    struct release_blob bundle; /* of the device's own system: there are no platforms then */
 };
 /* Errors: INVALID (field path). *ret is untouched on failure. struct release is large: on the heap, please. */
 int release_parse(struct buf json, struct release *ret, struct err *err);

@@ -131,7 +131,7 @@ static int read_platform(const struct json_cur *at, struct release_platform *p, 
     if (r >= 0)
         r = json_get_u64(at, "packed_bytes", JSON_REQUIRED, 1, LIM_IMAGE_BYTES, &p->packed_bytes, err);
     if (r >= 0)
-        r = json_get_u64(at, "unpacked_bytes", JSON_REQUIRED, 1, LIM_IMAGE_BYTES, &p->unpacked_bytes, err);
+        r = json_get_u64(at, "unpacked_bytes", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &p->unpacked_bytes, err);
     if (r >= 0)
         r = json_get_u64(at, "inodes", JSON_REQUIRED, 1, LIM_IMAGE_INODES, &p->inodes, err);
     if (r >= 0)
@@ -169,6 +169,17 @@ static int read_platforms(const struct json_cur *root, struct release *rel, stru
     return 0;
 }
 
+static int read_bundle(const struct json_cur *root, struct release *rel, struct err *err)
+{
+    struct json_cur obj;
+    int r = json_get_object(root, "bundle", JSON_OPTIONAL, &obj, err);
+
+    if (r <= 0)
+        return r;
+    r = read_blob(root, "bundle", LIM_IMAGE_BYTES, &rel->bundle, &obj, err);
+    return r >= 0 ? json_done(&obj, err) : r;
+}
+
 static int read_release(const struct json_cur *root, struct release *rel, struct err *err)
 {
     int r = field_schema(root, "limpet.release/1", err);
@@ -182,6 +193,8 @@ static int read_release(const struct json_cur *root, struct release *rel, struct
     if (r >= 0)
         r = json_get_u64(root, "issued", JSON_REQUIRED, 0, FIELD_SECONDS_MAX, &rel->issued_s, err);
     if (r >= 0)
+        r = read_bundle(root, rel, err);
+    if (r >= 0 && rel->bundle.bytes == 0)
         r = read_platforms(root, rel, err);
     return r >= 0 ? json_done(root, err) : r;
 }
@@ -257,6 +270,10 @@ char *release_build(const struct release *rel)
     json_put_u64(root, "counter", rel->counter);
     json_put_str(root, "version", rel->version);
     json_put_u64(root, "issued", rel->issued_s);
+    if (rel->bundle.bytes) {
+        put_blob(json_put(root, "bundle", json_obj()), "digest", &rel->bundle);
+        return json_print(root, false);
+    }
     struct cJSON *platforms = json_put(root, "platforms", json_arr());
     for (unsigned i = 0; i < rel->n_platforms; i++)
         build_platform(&rel->platforms[i], platforms);

@@ -7,7 +7,7 @@ lib_need mosquitto docker-registry umoci skopeo jq rauc mksquashfs dbus-daemon o
 lib_begin os_rauc
 DEV=os-$$
 R=$T/rauc
-mkdir -p "$R/mnt" "$T/os/blobs/sha256"
+mkdir -p "$R/mnt"
 LOOPS=()
 trap 'rc=$?; set +e; for l in "${LOOPS[@]}"; do losetup -d "$l"; done; (exit $rc); lib_end' EXIT
 
@@ -54,7 +54,7 @@ device=${LOOPS[1]}
 type=raw
 bootname=B
 END2
-bundle() { # VERSION KEY CERT: into the folder of sources; prints digest and size
+bundle() { # VERSION KEY CERT: published into the folder of sources; prints what a manifest says of it
 	rm -rf "$R/bundle"
 	mkdir "$R/bundle"
 	head -c 1048576 /dev/urandom >"$R/bundle/root.img"
@@ -62,10 +62,8 @@ bundle() { # VERSION KEY CERT: into the folder of sources; prints digest and siz
 	printf '[update]\ncompatible=limpet-test\nversion=%s\n[image.rootfs]\nfilename=root.img\n' "$1" >"$R/bundle/manifest.raucm"
 	rm -f "$R/out.raucb"
 	rauc bundle --cert="$3" --key="$2" --keyring="$3" "$R/bundle" "$R/out.raucb" >>"$T/log/bundle" 2>&1 || die "bundle: $(cat "$T/log/bundle")"
-	local d
-	d=$(sha256sum <"$R/out.raucb" | cut -c1-64)
-	cp "$R/out.raucb" "$T/os/blobs/sha256/$d"
-	printf '{"version":"%s","bundle":{"digest":"sha256:%s","size":%s},"sources":["dir:%s"]}' "$1" "$d" "$(stat -c %s "$R/out.raucb")" "$T/os"
+	fleetctl publish "dir:$T/os:$1" --os "$R/out.raucb" --name os >>"$T/log/bundle" 2>&1 || die "publish: $(tail -n 3 "$T/log/bundle")"
+	printf '{"release":"os:%s"}' "$1"
 }
 
 # --- machine
@@ -98,6 +96,7 @@ apply() { # OS
 boot A
 
 # --- an update that goes well
+bundle 1 "$R/key.pem" "$R/cert.pem" >/dev/null # to be too old later
 apply "$(bundle 2 "$R/key.pem" "$R/cert.pem")"
 lib_until 60 reboots 1 && ok "installed, and a reboot was asked for" || fail "os: $(field os)"
 cmp -s -n 1048576 "$R/root-2.img" "$R/slot-B" && ok "the other slot holds the new system" || fail "slot B holds something else"
@@ -144,9 +143,26 @@ apply "$(bundle 5 "$R/foreign.key" "$R/foreign.pem")"
 lib_until 60 is os.phase failed && lib_until 5 is os.version 5 && ok "5: a foreign signature is refused: $(field os.why)" || fail "os: $(field os)"
 reboots 5 && fail "and rebooted" || ok "no reboot"
 
+# --- right bytes, right signature of RAUC's, but no release key stands behind them
+bundle 5.1 "$R/key.pem" "$R/cert.pem" >/dev/null
+jq -n '{apps: [], os: {release: "os:5.1"}}' >"$T/m.json"
+F=$(fleetctl apply -f "$T/m.json" -d $DEV --dry-run)
+jq -r .payload "$FLEETCTL_DIR/releases/os/$(jq .os.release.counter <<<"$F").json" | base64 -d | "$SOURCE/tests/tool/forge.py" release "$FLEETCTL_DIR/keys/fleet-1.key" >"$T/forged"
+D=$(sha256sum <"$T/forged" | cut -c1-64)
+cp "$T/forged" "$T/os/blobs/sha256/$D"
+INSTALLS=$(grep -c 'installing' "$T/log/rauc" || true)
+apply "$(jq -c --arg d "sha256:$D" --argjson s "$(stat -c %s "$T/forged")" '.os | .release.digest = $d | .release.size = $s' <<<"$F")"
+lib_until 60 is os.version 5.1 && lib_until 30 is os.phase failed || fail "os: $(field os)"
+grep -q 'release keys: 0 of 1 signatures' <<<"$(field os.why)" && ok "5.1: a fleet key alone gives the updater nothing: $(field os.why)" || fail "os: $(field os)"
+[ "$(grep -c 'installing' "$T/log/rauc" || true)" = "$INSTALLS" ] && ok "and the updater was not asked" || fail "the updater was asked"
+# one below what was good here
+apply '{"release":"os@1"}'
+lib_until 20 is err.kind rejected && grep -q 'os.release.counter' <<<"$(field err.msg)" && [ "$(field os.version)" = 5.1 ] && ok "an older system is refused: $(field err.msg)" ||
+	fail "below the floor: $(field err.msg) $(field os)"
+
 # --- wrong bytes for a digest
 OS=$(bundle 6 "$R/key.pem" "$R/cert.pem")
-printf x | dd of="$T/os/blobs/sha256/$(jq -r .bundle.digest <<<"$OS" | cut -d: -f2)" bs=1 seek=1000 conv=notrunc status=none
+printf x | dd of="$T/os/blobs/sha256/$(sha256sum <"$R/out.raucb" | cut -c1-64)" bs=1 seek=1000 conv=notrunc status=none
 apply "$OS"
 lib_until 60 is os.version 6 && lib_until 30 is os.phase failed && ok "6: wrong bytes are never given to the updater: $(field os.why)" || fail "os: $(field os)"
 is phase converged && ok "and the apps' manifest converged" || fail "phase $(field phase)"

@@ -9,7 +9,7 @@ lib_begin os_swupdate
 DEV=swu-$$
 R=$T/swu
 trap 'rc=$?; set +e; [ -z "${SWUPDATE_PID:-}" ] || lib_stop "$SWUPDATE_PID"; umount -l /proc/cmdline /etc 2>/dev/null; (exit $rc); lib_end' EXIT
-mkdir -p "$R/boot" "$R/sock" "$R/etc" "$R/work" "$T/os/blobs/sha256"
+mkdir -p "$R/boot" "$R/sock" "$R/etc" "$R/work"
 
 # --- what an image builder brings: keys, two slots, U-Boot's environment, the daemon's arguments
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$R/key.pem" -out "$R/cert.pem" -subj "/CN=os" -addext extendedKeyUsage=emailProtection \
@@ -29,8 +29,8 @@ env_of() { fw_printenv -n "$1" 2>/dev/null; }
 printf '#!/bin/sh\necho asked >>%s\n' "$R/reboots" >"$R/reboot"
 printf '#!/bin/sh\nexec fw_setenv slot "$(test "$(fw_printenv -n slot)" = A && echo B || echo A)"\n' >"$R/go-back"
 chmod +x "$R/reboot" "$R/go-back"
-bundle() { # VERSION KEY CERT: into the folder of sources; prints digest and size
-	local d hash s
+bundle() { # VERSION KEY CERT: published into the folder of sources; prints what a manifest says of it
+	local hash s
 	rm -rf "$R/bundle"
 	mkdir "$R/bundle"
 	head -c 1048576 /dev/urandom >"$R/bundle/root.img"
@@ -49,9 +49,8 @@ bundle() { # VERSION KEY CERT: into the folder of sources; prints digest and siz
 		openssl cms -sign -in sw-description -out sw-description.sig -signer "$3" -inkey "$2" -outform DER -nosmimecap -binary
 		printf 'sw-description\nsw-description.sig\nroot.img\n' | cpio -o -H crc >out.swu
 	) 2>"$T/log/bundle" || die "bundle: $(cat "$T/log/bundle")"
-	d=$(sha256sum <"$R/bundle/out.swu" | cut -c1-64)
-	cp "$R/bundle/out.swu" "$T/os/blobs/sha256/$d"
-	printf '{"version":"%s","bundle":{"digest":"sha256:%s","size":%s},"sources":["dir:%s"]}' "$1" "$d" "$(stat -c %s "$R/bundle/out.swu")" "$T/os"
+	fleetctl publish "dir:$T/os:$1" --os "$R/bundle/out.swu" --name os >>"$T/log/bundle" 2>&1 || die "publish: $(tail -n 3 "$T/log/bundle")"
+	printf '{"release":"os:%s"}' "$1"
 }
 
 # --- machine

@@ -321,13 +321,32 @@ TEST(wrong_releases_are_refused_with_their_place)
     refuse_release("\"variant\":\"v6\"", "\"variant\":\"v7\"", ERR_INVALID, "platforms[2]");
     refuse_release("sha256:0", "sha256:../", ERR_INVALID, "platforms[0].manifest.digest");
     refuse_release("sha256:01", "sha512:01", ERR_INVALID, "platforms[0].manifest.digest");
-    refuse_release("\"unpacked_bytes\":3000000", "\"unpacked_bytes\":0", ERR_INVALID, "unpacked_bytes");
+    refuse_release("\"unpacked_bytes\":3000000", "\"unpacked_bytes\":-1", ERR_INVALID, "unpacked_bytes");
     refuse_release("\"inodes\":400", "\"inodes\":400000000", ERR_INVALID, "platforms[0].inodes");
     refuse_release("\"tree\":{", "\"twig\":{", ERR_INVALID, "platforms[0].packs");
     refuse_release("\"size\":9000", "\"size\":0", ERR_INVALID, "platforms[0].tree.size");
     refuse_release("\"writes\":70000", "\"writes\":-1", ERR_INVALID, "platforms[0].packs[1].writes");
     refuse_release("\"from\":{", "\"of\":{", ERR_INVALID, "platforms[0].packs[1].from");
     refuse_release("\"data\":{", "\"more\":1,\"data\":{", ERR_INVALID, "platforms[0].packs[0].more");
+}
+
+TEST(a_release_of_the_system_is_a_bundle_and_no_image)
+{
+    struct err err = ERR_INIT;
+    struct release *rel = mem_need_zero(sizeof(*rel)), *back = mem_need_zero(sizeof(*rel));
+
+    (void)str_copy(rel->name, sizeof(rel->name), "os");
+    (void)str_copy(rel->version, sizeof(rel->version), "2.1");
+    rel->counter = 3;
+    rel->bundle = (struct release_blob){{{7}}, 1 << 30};
+    char AUTO_MEM *text = release_build(rel);
+    CHECK_OK(release_parse(buf_str(text), back, &err), err);
+    CHECK(memcmp(rel, back, sizeof(*rel)) == 0 && !release_choose(back, "amd64", ""));
+    char both[1024];
+    (void)str_fmt(both, sizeof(both), "%.*s,\"platforms\":[]}", (int)strlen(text) - 1, text);
+    CHECK_ERR(release_parse(buf_str(both), back, &err), ERR_INVALID, err);
+    CHECK_MSG(err, "platforms");
+    free(rel), free(back);
 }
 
 TEST(packs_of_a_later_version_are_left_unused)

@@ -330,6 +330,7 @@ static int (*const steps[])(struct child *, const struct op *, struct err *) = {
     [OP_MASK] = child_op_mask,
     [OP_CONSOLE] = child_op_console,
     [OP_CREATE_HOOKS] = op_create_hooks,
+    [OP_SEAL_DEV] = child_op_seal_dev,
     [OP_SEAL_ROOT] = child_op_seal_root,
     [OP_PIVOT] = child_op_pivot,
     [OP_PROPAGATION] = child_op_propagation,

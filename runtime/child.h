@@ -55,6 +55,7 @@ enum child_stage {
 struct child_report {
     enum child_stage stage;
     pid_t pid;
+    uint64_t mount; /* live.c: the number of the mount that came */
     struct err err;
 };
 /* For this spec and these steps; all descriptors -1. */

@@ -29,6 +29,7 @@ static const char *const names[] = {
     [OP_MASK] = "mask",
     [OP_CONSOLE] = "open terminal",
     [OP_CREATE_HOOKS] = "create hooks",
+    [OP_SEAL_DEV] = "seal /dev read-only",
     [OP_SEAL_ROOT] = "seal rootfs read-only",
     [OP_PIVOT] = "pivot root",
     [OP_PROPAGATION] = "propagation of /",
@@ -105,6 +106,11 @@ static bool is_dev(const struct spec_mount *m)
     return strcmp(m->target, "/dev") == 0;
 }
 
+bool ops_seals_dev(const struct spec_mount *m)
+{
+    return is_dev(m) && m->flags & MS_RDONLY && (m->kind == SPEC_MOUNT_TMPFS || m->kind == SPEC_MOUNT_FS);
+}
+
 /* The nodes go into the container's own /dev when that is there, into the image's when nothing is mounted, and nowhere
  * when the host's is bound. */
 static void add_devices(const struct spec *s, struct ops *o)
@@ -138,6 +144,8 @@ static void add_filesystem(const struct spec *s, struct ops *o)
     if (s->hooks[SPEC_HOOK_PRESTART].n + s->hooks[SPEC_HOOK_CREATE_RUNTIME].n +
         s->hooks[SPEC_HOOK_CREATE_CONTAINER].n)
         add(o, OP_CREATE_HOOKS, 0, NULL);
+    if (last != UINT32_MAX && ops_seals_dev(&s->mounts[last]))
+        add(o, OP_SEAL_DEV, 0, NULL);
     if (s->rootfs_read_only)
         add(o, OP_SEAL_ROOT, 0, NULL);
     add(o, OP_PIVOT, 0, NULL);

@@ -28,6 +28,7 @@
 #define DAY_MS            (24ULL * 3600 * 1000)
 #define STOP_MS           30000 /* for apps at the end; then they are killed */
 #define PROGRESS_EVERY_MS 2000
+#define HANDOVER_S        3 /* for each word of a core that is to hand over */
 
 /* fds that the predecessor kept at the keeper, until they are taken over */
 static struct adopted {
@@ -313,7 +314,8 @@ static bool wait_for_dead(int rc, unsigned *tries)
     return rc == -(int)ERR_CONFLICT && (*tries)++ < 50 && nanosleep(&pause_100ms, NULL) == 0;
 }
 
-/* A core whose keeper was killed holds the lock and the boxes' fds: it gives both to its successor. */
+/* A core whose keeper was killed holds the lock and the boxes' fds: it gives both to its successor. One that stands still gives
+ * nothing, and is not waited for: the lock decides. */
 static void ask_for_fds(struct core *c)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -322,11 +324,16 @@ static void ask_for_fds(struct core *c)
     unsigned n_fds = 0;
     size_t len = 0;
     (void)str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->config.run_dir, CTL_SOCKET);
+    const struct timeval patience = {HANDOVER_S, 0};
+    uint64_t end = clock_boot_ms() + HANDOVER_S * 2000;
     int AUTO_FD sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (sock < 0 || connect(sock, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+    if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+        setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+        connect(sock, (struct sockaddr *)&a, sizeof(a)) < 0 ||
         msg_send(sock, buf_of("handover", 9), NULL, 0, NULL) < 0)
         return;
-    while (msg_recv(sock, text, sizeof(text) - 1, &len, fds, &n_fds, NULL) == 1 && text[0] == '=') {
+    while (clock_boot_ms() < end && msg_recv(sock, text, sizeof(text) - 1, &len, fds, &n_fds, NULL) == 1 &&
+           text[0] == '=') {
         text[len] = '\0';
         keeper_heard(c, text + 1, fds, n_fds);
     }

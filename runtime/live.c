@@ -422,6 +422,7 @@ static int go(struct task *t, int (*step)(struct task *, struct err *), struct e
     out = p[1];
     t->child.report_fd = out;
     t->step = step;
+    t->enter.alone = true;
     if ((r = enter_spawn(&t->enter, &t->child, run_inside, in, &pid, err)) < 0)
         return r;
     (void)close(steal_fd(&out));

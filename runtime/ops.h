@@ -45,6 +45,7 @@ enum op_kind {
     OP_USER,               /* groups, ids, capabilities */
     OP_CWD,                /* umask and working directory */
     OP_PROGRAM,            /* look it up */
+    OP_JOIN,               /* exec: into the control group, by the parent */
     OP_HOLD,               /* OCI create: wait for start */
     OP_START_HOOKS,        /* startContainer */
     OP_NO_NEW_PRIVS,

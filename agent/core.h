@@ -88,6 +88,11 @@ struct app {
     struct logring *log;
     struct probe *probe;
     uint64_t ooms_seen;
+    struct { /* its program is over and something of the box is still there */
+        bool pending;
+        struct ending e;
+        uint64_t until_ms, limit_bytes;
+    } end;
     bool stop_by_us, net_known; /* its network was made or checked by this core */
     struct app_device *devices; /* by the want's index, LIM_DEVICES of them; NULL: it never had one */
 };

@@ -1,5 +1,6 @@
 /* core_main.c - agentd-core: opens what it needs, takes over what its predecessor left, then turns the loop.
  * Started by the keeper with one socket (fd 3); without one (by hand) it runs alone. */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,13 +23,17 @@
 #include "platform/fs.h"
 #include "platform/log.h"
 #include "platform/msg.h"
+#include "platform/patience.h"
 #include "runtime/ours.h"
 
 #define REPORT_EVERY_MS   500 /* a burst of changes is one report */
 #define DAY_MS            (24ULL * 3600 * 1000)
 #define STOP_MS           30000 /* for apps at the end; then they are killed */
 #define PROGRESS_EVERY_MS 2000
-#define HANDOVER_S        3 /* for each word of a core that is to hand over */
+#define TURN_MS           12000 /* for all that one turn waits for: with KEEPER_ALIVE_MS well below KEEPER_DEAD_MS */
+#define HANDOVER_S        2 /* for each word of a core that is to hand over */
+
+static_assert(TURN_MS + KEEPER_ALIVE_MS < KEEPER_DEAD_MS - 5000, "the keeper sees a slow turn through");
 
 /* fds that the predecessor kept at the keeper, until they are taken over */
 static struct adopted {
@@ -464,8 +469,10 @@ static int watch(struct core *c, struct err *err)
 {
     static const int sigs[] = {SIGTERM, SIGINT};
     int rc = loop_new(&c->loop, err);
-    if (rc == 0)
+    if (rc == 0) {
+        loop_patience(c->loop, TURN_MS);
         rc = loop_signals(c->loop, sigs, COUNT_OF(sigs), on_signal, c, err);
+    }
     c->keeper = (struct loop_fd){.fd = -1, .on_ready = keeper_readable};
     if (rc == 0 && c->has_keeper) {
         (void)fcntl(KEEPER_FD, F_SETFL, O_NONBLOCK);
@@ -479,6 +486,7 @@ static int start(struct core *c, struct err *err)
 {
     struct sysinfo si;
     c->started_ms = clock_boot_ms();
+    patience_begin(TURN_MS); /* locks of the core before have their own time */
     c->has_garbage = true;
     if (sysinfo(&si) == 0)
         c->memory_total_bytes = (uint64_t)si.totalram * si.mem_unit;

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "agent/core.h"
 #include "platform/fs.h"
@@ -94,7 +93,7 @@ static void take_down(struct core *c, struct box_started *b)
 {
     int fds[] = {b->pidfd, b->out_fd, b->err_fd};
     (void)box_kill(&c->cgroups, &b->id, NULL);
-    (void)waitpid(b->id.pid, NULL, 0);
+    box_reap(b->id.pid);
     (void)box_cleanup(&c->cgroups, &b->id, NULL);
     for (unsigned i = 0; i < COUNT_OF(fds); i++)
         if (fds[i] >= 0)

@@ -11,8 +11,8 @@ struct enter {
     uint64_t clone_flags;        /* CLONE_NEW...: made anew, owned by the user namespace entered */
     const struct spec *time;     /* a new time namespace with these offsets; NULL: none */
     const struct cgroup *cgroup; /* the helper, and with it the new process, goes into it; NULL: none */
-    bool alone;                  /* the helper keeps no descriptor but those that it, and the new process, needs */
-    pid_t *shared_pid;           /* memory that we share with the helper: gets the new process; NULL: it is told */
+    bool alone;        /* the helper keeps no descriptor but those that it, and the new process, needs */
+    pid_t *shared_pid; /* memory that we share with the helper: gets the new process; NULL: it is told */
     int oom_score_adj;
     bool oom_score_adj_set;
     const char *cpus_initial; /* before the cgroup */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "platform/fs.h"
+#include "platform/patience.h"
 #include "platform/sys.h"
 #include "runtime/child_mount.h"
 #include "runtime/enter.h"
@@ -360,14 +361,15 @@ static int wait_inside(struct task *t, pid_t pid, int report_fd, struct err *err
 {
     struct pollfd p = {.fd = report_fd, .events = POLLIN};
     struct child_report rep;
-    bool late = poll(&p, 1, INSIDE_MS) == 0;
+    int limit_ms = (int)patience_ms(INSIDE_MS);
+    bool late = poll(&p, 1, limit_ms) == 0;
     ssize_t n = late ? 0 : read(report_fd, &rep, sizeof rep);
 
     (void)kill(pid, SIGKILL); /* it has nothing more to do */
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
     if (late)
-        return err_set(err, ERR_TIMEOUT, "the process inside did not end within %d s", INSIDE_MS / 1000);
+        return err_set(err, ERR_TIMEOUT, "the process inside did not end within %d ms", limit_ms);
     if (n != sizeof rep)
         return err_set(err, ERR_IO, "the process inside was ended");
     t->mount = rep.mount;

@@ -6,6 +6,7 @@
 #include "platform/log.h"
 
 #define CONFIRM_AGAIN_MS 5000
+#define ROUND_MS         300
 #define ROUNDS           8 /* of observe-plan-act in one turn: each round does something, then looks again */
 
 void act_candidates(const struct core *c, const struct desired **ret_candidate,
@@ -173,8 +174,10 @@ static bool ends_the_round(enum step_kind k)
     return k == STEP_CONFIRM || k == STEP_REJECT || k == STEP_ROLLBACK || k == STEP_FAIL;
 }
 
-static void round_of(struct core *c)
+/* True: enough for this turn, there is more to do. A start takes its time, and those who ask are not to wait for all of them. */
+static bool round_of(struct core *c)
 {
+    uint64_t began_ms = clock_boot_ms();
     const struct desired *candidate, *good;
     struct observed AUTO_MEM *o = mem_need(sizeof(*o));
     struct plan AUTO_MEM *p = mem_need(sizeof(*p));
@@ -194,9 +197,14 @@ static void round_of(struct core *c)
         act_step(c, &s);
         if (ends_the_round(s.kind))
             break;
+        if (s.kind == STEP_START && clock_boot_ms() - began_ms >= ROUND_MS) {
+            core_touch(c);
+            return true;
+        }
     }
     if (p->wake_ms)
         loop_timer_set(c->loop, &c->wake, p->wake_ms);
+    return false;
 }
 
 void act_turn(void *core)
@@ -209,7 +217,8 @@ void act_turn(void *core)
     }
     for (unsigned i = 0; i < ROUNDS && c->dirty && c->keeper_ready; i++) {
         c->dirty = false;
-        round_of(c);
+        if (round_of(c))
+            break;
     }
     if (!c->dirty && c->keeper_ready)
         os_turn(c);

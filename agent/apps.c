@@ -12,7 +12,10 @@
 #include "platform/sys.h"
 
 #define EXIT_WAIT_MS 1000 /* for the keeper's word on how a process ended that is not our child */
-#define OOM_WAIT_MS  200  /* for the victim of the kernel to be dead */
+#define CLOSE_MS \
+    2000 /* for what a box leaves: zombies stay in a group until somebody has read their status */
+#define CLOSE_AGAIN_MS 20
+#define OOM_WAIT_MS    200 /* for the victim of the kernel to be dead */
 
 struct app *app_find(struct core *c, const char *name)
 {
@@ -162,48 +165,80 @@ static bool app_read(struct app *a, const struct json_cur *o)
 
 /* ---- the end of a box ---- */
 
+/* Nothing of the box is left. */
+static void box_closed(struct app *a)
+{
+    struct core *c = a->core;
+    const struct ending *e = &a->end.e;
+    const struct want *w = app_want(c, a->seen.name);
+    uint64_t lived_ms = e->at_ms - a->seen.started_ms;
+    a->end.pending = false;
+    core_drop(c, a->seen.name, "pid");
+    deaths_add(&a->seen.deaths, e, lived_ms, w ? w->restart.stable_ms : 60000);
+    a->last_exit_s = clock_wall_s();
+    a->seen.box = BOX_NONE;
+    a->stop_by_us = false;
+    names_changed(c, a->network);
+    devices_none(a); /* they went with its /dev and its group */
+    if (e->oom)
+        event_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %llu of %llu bytes",
+                  (unsigned long long)a->peak_bytes, (unsigned long long)a->end.limit_bytes);
+    else if (!e->by_us)
+        event_add(c, "exit", a->seen.name, "ended %s %d after %llu s",
+                  !e->known   ? "somehow, status"
+                  : e->signal ? "by signal"
+                              : "with status",
+                  e->signal ? e->signal : e->code, (unsigned long long)lived_ms / 1000);
+    if (!e->by_us && a->seen.deaths.in_row == 5)
+        event_add(c, "crash-loop", a->seen.name, "ended 5 times in a row");
+    app_save(a);
+    core_touch(c);
+}
+
+/* What the box leaves goes as soon as its last process has: looked at now and then, core goes on meanwhile. */
+static void close_box(struct loop_timer *t)
+{
+    struct app *a = container_of(t, struct app, exit_wait);
+    struct core *c = a->core;
+    struct err err = ERR_INIT;
+    int rc = box_cleanup_now(&c->cgroups, &a->box, &err);
+    if (rc == -(int)ERR_CONFLICT && clock_boot_ms() < a->end.until_ms) {
+        loop_timer_set(c->loop, t, clock_boot_ms() + CLOSE_AGAIN_MS);
+        return;
+    }
+    if (rc == -(int)ERR_CONFLICT)
+        rc = box_cleanup(&c->cgroups, &a->box, &err);
+    if (rc < 0)
+        log_warn("%s: %s", a->seen.name, err.msg);
+    box_closed(a);
+}
+
 static void app_ended(struct app *a, int status, bool known)
 {
     struct core *c = a->core;
     struct err err = ERR_INIT;
     struct cgroup_usage u;
     uint64_t now = clock_boot_ms();
-    const struct want *w = app_want(c, a->seen.name);
+    if (a->end.pending)
+        return;
     loop_timer_del(c->loop, &a->exit_wait);
     loop_timer_del(c->loop, &a->oom_wait);
     probe_stop(a);
     box_usage(&c->cgroups, &a->box, &u);
-    bool oom = u.oom_kills != CGROUP_UNSET && u.oom_kills > a->ooms_seen;
+    a->end.e = (struct ending){.known = known, .by_us = a->stop_by_us, .at_ms = now};
+    a->end.e.oom = u.oom_kills != CGROUP_UNSET && u.oom_kills > a->ooms_seen;
+    a->end.e.code = known && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    a->end.e.signal = known && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    a->end.limit_bytes = u.memory_limit_bytes;
+    a->end.until_ms = now + CLOSE_MS;
+    a->end.pending = true;
     if (u.memory_peak_bytes != CGROUP_UNSET)
         a->peak_bytes = u.memory_peak_bytes;
     if (box_kill(&c->cgroups, &a->box, &err) < 0) /* what pid 1 left behind */
         log_warn("%s: %s", a->seen.name, err.msg);
     logs_drain(a);
-    if (box_cleanup(&c->cgroups, &a->box, &err) < 0)
-        log_warn("%s: %s", a->seen.name, err.msg);
-    core_drop(c, a->seen.name, "pid");
-    struct ending e = {.known = known, .oom = oom, .by_us = a->stop_by_us, .at_ms = now};
-    e.code = known && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-    e.signal = known && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    deaths_add(&a->seen.deaths, &e, now - a->seen.started_ms, w ? w->restart.stable_ms : 60000);
-    a->last_exit_s = clock_wall_s();
-    a->seen.box = BOX_NONE;
-    a->stop_by_us = false;
-    names_changed(c, a->network);
-    devices_none(a); /* they went with its /dev and its group */
-    if (oom)
-        event_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %llu of %llu bytes",
-                  (unsigned long long)a->peak_bytes, (unsigned long long)u.memory_limit_bytes);
-    else if (!e.by_us)
-        event_add(c, "exit", a->seen.name, "ended %s %d after %llu s",
-                  !known     ? "somehow, status"
-                  : e.signal ? "by signal"
-                             : "with status",
-                  e.signal ? e.signal : e.code, (unsigned long long)(now - a->seen.started_ms) / 1000);
-    if (!e.by_us && a->seen.deaths.in_row == 5)
-        event_add(c, "crash-loop", a->seen.name, "ended 5 times in a row");
-    app_save(a);
-    core_touch(c);
+    a->exit_wait.on_fire = close_box;
+    close_box(&a->exit_wait);
 }
 
 static void exit_wait_over(struct loop_timer *t)

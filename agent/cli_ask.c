@@ -10,6 +10,8 @@
 #include "platform/fs.h"
 #include "platform/msg.h"
 
+#define ANSWER_S 15 /* core answers at once; it may be starting, or at a box that starts slowly */
+
 int cli_fail(const struct cli *c, const struct err *err)
 {
     (void)c;
@@ -19,15 +21,19 @@ int cli_fail(const struct cli *c, const struct err *err)
                                                                                    : CLI_FAILED;
 }
 
-static int connect_core(const struct cli *c, int *ret_fd, struct err *err)
+static int connect_core(const struct cli *c, bool bound, int *ret_fd, struct err *err)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     if (!str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->run_dir, CTL_SOCKET))
         return err_set(err, ERR_INVALID, "run folder %s: path too long", c->run_dir);
+    const struct timeval patience = {ANSWER_S, 0};
     int AUTO_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd < 0 || (bound && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+                             setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)))
         return err_errno(err, errno, "socket");
     if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+        if (errno == EAGAIN)
+            return err_set(err, ERR_TIMEOUT, "the agent does not answer within %d s", ANSWER_S);
         if (errno == ENOENT || errno == ECONNREFUSED)
             return err_set(err, ERR_NOTFOUND, "the agent is not running (nothing answers at %s)", a.sun_path);
         return err_errno(err, errno, "connect to %s%s", a.sun_path,
@@ -70,7 +76,8 @@ int cli_ask(const struct cli *c, const char *const *words, struct buf doc, const
     int AUTO_FD fd = -1;
     char AUTO_MEM *piece = mem_need(LIM_MSG_BYTES + 1), AUTO_MEM *all = NULL;
     size_t len = 1, size = 0;
-    int rc = connect_core(c, &fd, err);
+    int rc =
+        connect_core(c, fds == NULL, &fd, err); /* with descriptors it is an exec: as long as that takes */
     if (rc == 0)
         rc = send_request(fd, words, doc, fds, err);
     if (rc < 0)
@@ -83,6 +90,8 @@ int cli_ask(const struct cli *c, const char *const *words, struct buf doc, const
         (void)fwrite(piece + 1, 1, len - 1, f);
     if (fclose(f) != 0)
         return err_errno(err, errno, "memory");
+    if (rc == -(int)ERR_CONFLICT)
+        return err_set(err, ERR_TIMEOUT, "the agent does not answer within %d s", ANSWER_S);
     if (rc != 1)
         return rc < 0 ? rc : err_set(err, ERR_IO, "the agent ended while it was asked");
     rc = last_piece(piece[0], all, err);
@@ -133,7 +142,7 @@ int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struc
     int rc = cli_ask(c, words, buf_of(NULL, 0), NULL, &live, err);
     if (rc == 0)
         return json_parse(buf_str(live), &json_limits_oci, ret, err);
-    if (err->kind != ERR_NOTFOUND)
+    if (err->kind != ERR_NOTFOUND && err->kind != ERR_TIMEOUT && err->kind != ERR_IO)
         return rc;
     (void)str_fmt(path, sizeof(path), "%s/state.json", c->run_dir);
     if (fs_read(AT_FDCWD, path, LIM_OCI_JSON_BYTES, &saved, &len, &why) < 0)

@@ -201,7 +201,8 @@ int cli_status(const struct cli *c)
     if (cli_report(c, &r, &saved, &err) < 0)
         return cli_fail(c, &err);
     if (saved && !c->json)
-        (void)printf("the agent is not running; this is what it reported at %s\n",
+        (void)printf("%.60s; this is what it reported at %s\n",
+                     err.kind == ERR_NOTFOUND ? "the agent is not running" : err.msg,
                      clock_rfc3339(number_of(&r, "ts", 0), when, sizeof(when)));
     if (c->json) {
         (void)print_json(&r);

@@ -11,6 +11,7 @@
  *   scrub.c      reading the store against its names   os_act.c the device's own system
  *   self_act.c   the agent's own update                self_start.c  which core runs
  *   devices.c    devices that come and go (hotplug.c, hotscan.c)
+ *   exec.c       one more program in a box
  *   point.c      where tests may cut                   check.c  --check: what a folder would start with
  *
  * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
@@ -89,6 +90,11 @@ struct app {
     struct logring *log;
     struct probe *probe;
     uint64_t ooms_seen;
+    struct { /* its program is over and something of the box is still there */
+        bool pending;
+        struct ending e;
+        uint64_t until_ms, limit_bytes;
+    } end;
     bool stop_by_us, net_known; /* its network was made or checked by this core */
     struct app_device *devices; /* by the want's index, LIM_DEVICES of them; NULL: it never had one */
 };
@@ -225,6 +231,7 @@ struct core {
 
     struct uplink *uplink;
     struct ctl *ctl;
+    unsigned n_execs; /* of exec.c */
     struct core_exit exits[2 * LIM_APPS];
     unsigned n_exits;
     struct loop_fd keeper;
@@ -380,7 +387,20 @@ void apps_sync(struct core *c); /* after a plan: boxes whose health is to be wat
 int start_box(struct app *a, const struct want *w, const struct digest *manifest, struct box_started *ret,
               struct err *err);
 /* One more program in it, as its user, with its environment. x: stdio is the caller's, the rest is filled in. */
-int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t *ret_pid, struct err *err);
+int start_exec(struct app *a, const char *const *args, struct box_exec *x, struct box_entry *ret,
+               struct err *err);
+
+/* exec.c: one more program in the box of a, with a deadline for its way in. x: without its process. on_end is called once, from a later
+ * turn: with err NULL and what waitpid says, or with what failed. */
+struct exec;
+struct exec_calls {
+    uint64_t enter_ms;
+    void (*on_end)(void *arg, int status, const struct err *err);
+    void *arg;
+};
+int exec_start(struct app *a, const char *const *args, struct box_exec *x, const struct exec_calls *calls,
+               struct exec **ret, struct err *err);
+void exec_stop(struct exec *e); /* it is killed and on_end is not called */
 
 /* names.c: /etc/hosts and /etc/resolv.conf of boxes */
 /* Paths of this app's files, in arena; NULL: it has none (the image's stays, or the host's network asks for none). */

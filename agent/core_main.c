@@ -1,5 +1,6 @@
 /* core_main.c - agentd-core: opens what it needs, takes over what its predecessor left, then turns the loop.
  * Started by the keeper with one socket (fd 3); without one (by hand) it runs alone. */
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -22,12 +23,17 @@
 #include "platform/fs.h"
 #include "platform/log.h"
 #include "platform/msg.h"
+#include "platform/patience.h"
 #include "runtime/ours.h"
 
 #define REPORT_EVERY_MS   500 /* a burst of changes is one report */
 #define DAY_MS            (24ULL * 3600 * 1000)
 #define STOP_MS           30000 /* for apps at the end; then they are killed */
 #define PROGRESS_EVERY_MS 2000
+#define TURN_MS           12000 /* for all that one turn waits for: with KEEPER_ALIVE_MS well below KEEPER_DEAD_MS */
+#define HANDOVER_S        2 /* for each word of a core that is to hand over */
+
+static_assert(TURN_MS + KEEPER_ALIVE_MS < KEEPER_DEAD_MS - 5000, "the keeper sees a slow turn through");
 
 /* fds that the predecessor kept at the keeper, until they are taken over */
 static struct adopted {
@@ -300,7 +306,8 @@ static bool wait_for_dead(int rc, unsigned *tries)
     return rc == -(int)ERR_CONFLICT && (*tries)++ < 50 && nanosleep(&pause_100ms, NULL) == 0;
 }
 
-/* A core whose keeper was killed holds the lock and the boxes' fds: it gives both to its successor. */
+/* A core whose keeper was killed holds the lock and the boxes' fds: it gives both to its successor. One that stands still gives
+ * nothing, and is not waited for: the lock decides. */
 static void ask_for_fds(struct core *c)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -309,11 +316,16 @@ static void ask_for_fds(struct core *c)
     unsigned n_fds = 0;
     size_t len = 0;
     (void)str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->config.run_dir, CTL_SOCKET);
+    const struct timeval patience = {HANDOVER_S, 0};
+    uint64_t end = clock_boot_ms() + HANDOVER_S * 2000;
     int AUTO_FD sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (sock < 0 || connect(sock, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+    if (sock < 0 || setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+        setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+        connect(sock, (struct sockaddr *)&a, sizeof(a)) < 0 ||
         msg_send(sock, buf_of("handover", 9), NULL, 0, NULL) < 0)
         return;
-    while (msg_recv(sock, text, sizeof(text) - 1, &len, fds, &n_fds, NULL) == 1 && text[0] == '=') {
+    while (clock_boot_ms() < end && msg_recv(sock, text, sizeof(text) - 1, &len, fds, &n_fds, NULL) == 1 &&
+           text[0] == '=') {
         text[len] = '\0';
         keeper_heard(c, text + 1, fds, n_fds);
     }
@@ -444,8 +456,10 @@ static int watch(struct core *c, struct err *err)
 {
     static const int sigs[] = {SIGTERM, SIGINT};
     int rc = loop_new(&c->loop, err);
-    if (rc == 0)
+    if (rc == 0) {
+        loop_patience(c->loop, TURN_MS);
         rc = loop_signals(c->loop, sigs, COUNT_OF(sigs), on_signal, c, err);
+    }
     c->keeper = (struct loop_fd){.fd = -1, .on_ready = keeper_readable};
     if (rc == 0 && c->has_keeper) {
         (void)fcntl(KEEPER_FD, F_SETFL, O_NONBLOCK);
@@ -459,6 +473,7 @@ static int start(struct core *c, struct err *err)
 {
     struct sysinfo si;
     c->started_ms = clock_boot_ms();
+    patience_begin(TURN_MS); /* locks of the core before have their own time */
     c->has_garbage = true;
     if (sysinfo(&si) == 0)
         c->memory_total_bytes = (uint64_t)si.totalram * si.mem_unit;

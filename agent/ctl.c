@@ -12,17 +12,17 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/msg.h"
-#include "platform/sys.h"
 
-#define CTL_DEADLINE_MS 5000 /* for a client to say what it wants */
+#define CTL_DEADLINE_MS 5000  /* for a client to say what it wants */
+#define EXEC_ENTER_MS   10000 /* for a program to begin in its app */
 #define CTL_WORDS       (LIM_ARGS + 4)
 
 struct client {
     struct ctl *ctl;
     struct loop_fd sock;
     struct loop_timer deadline;
-    struct loop_child child; /* exec */
-    bool used, has_child;
+    struct exec *exec; /* NULL: none under way */
+    bool used;
 };
 struct ctl {
     struct core *core;
@@ -47,9 +47,10 @@ static void client_end(struct client *k)
     loop_timer_del(l, &k->deadline);
     if (fd >= 0)
         (void)close(fd);
-    if (k->has_child) /* nobody reads its output any more */
-        (void)sys_kill_fd(k->child.pidfd, k->child.pid, SIGKILL);
-    k->used = k->has_child; /* its exit frees the place */
+    if (k->exec) /* nobody reads its output any more */
+        exec_stop(k->exec);
+    k->exec = NULL;
+    k->used = false;
 }
 
 static void answer(struct client *k, char kind, struct buf text)
@@ -220,25 +221,25 @@ static int do_handover(struct client *k, const struct request *r, struct err *er
     return rc;
 }
 
-static void exec_ended(struct loop_child *child, int status)
+static void exec_ended(void *arg, int status, const struct err *err)
 {
-    struct client *k = container_of(child, struct client, child);
+    struct client *k = arg;
     char text[16];
-    k->has_child = false;
-    if (k->sock.fd >= 0) {
-        (void)str_fmt(text, sizeof(text), "%d",
-                      WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+    k->exec = NULL;
+    (void)str_fmt(text, sizeof(text), "%d",
+                  WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+    if (err)
+        (void)answer_err(k, err);
+    else
         answer_text(k, text);
-    }
     client_end(k);
-    k->used = false;
 }
 
 static int do_exec(struct client *k, const struct request *r, struct err *err)
 {
     struct core *c = k->ctl->core;
     struct app *a = app_find(c, r->words[1]);
-    pid_t pid;
+    const struct exec_calls calls = {.enter_ms = EXEC_ENTER_MS, .on_end = exec_ended, .arg = k};
     if (!a || a->seen.box == BOX_NONE)
         return err_set(err, ERR_NOTFOUND, "%.63s is not running here", r->words[1]);
     if (r->n_fds != 3)
@@ -248,12 +249,7 @@ static int do_exec(struct client *k, const struct request *r, struct err *err)
                          .stdout_fd = r->fds[1],
                          .stderr_fd = r->fds[2],
                          .ctty = r->words[2][0] == '1'};
-    int rc = start_exec(a, &r->words[3], &x, &pid, err);
-    if (rc < 0)
-        return rc;
-    k->child.on_exit = exec_ended;
-    rc = loop_child_add(c->loop, &k->child, pid, err);
-    k->has_child = rc == 0;
+    int rc = exec_start(a, &r->words[3], &x, &calls, &k->exec, err);
     return rc < 0 ? rc : 1;
 }
 
@@ -307,7 +303,7 @@ static void client_ready(struct loop_fd *w, uint32_t events)
     int got = msg_recv(w->fd, msg, LIM_CTL_REQUEST_BYTES, &len, r.fds, &r.n_fds, &err);
     if (got == -(int)ERR_CONFLICT)
         return;
-    if (got != 1 || k->has_child) { /* gone, or talking out of turn */
+    if (got != 1 || k->exec) { /* gone, or talking out of turn */
         client_end(k);
         return;
     }
@@ -327,18 +323,33 @@ static void too_late(struct loop_timer *t)
     client_end(container_of(t, struct client, deadline));
 }
 
+/* A free place; else that of the client that has been silent for longest; LIM_CTL_CLIENTS: all are at work. */
+static unsigned free_place(struct ctl *ctl)
+{
+    unsigned oldest = LIM_CTL_CLIENTS;
+    for (unsigned i = 0; i < LIM_CTL_CLIENTS; i++) {
+        const struct client *k = &ctl->clients[i];
+        if (!k->used)
+            return i;
+        if (k->deadline.at_ms &&
+            (oldest == LIM_CTL_CLIENTS || k->deadline.at_ms < ctl->clients[oldest].deadline.at_ms))
+            oldest = i;
+    }
+    if (oldest < LIM_CTL_CLIENTS)
+        client_end(&ctl->clients[oldest]);
+    return oldest;
+}
+
 static void listener_ready(struct loop_fd *w, uint32_t events)
 {
     struct ctl *ctl = container_of(w, struct ctl, listener);
     struct ucred cred;
     socklen_t len = sizeof(cred);
-    unsigned i = 0;
     (void)events;
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    while (i < LIM_CTL_CLIENTS && ctl->clients[i].used)
-        i++;
+    unsigned i = free_place(ctl);
     bool may = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid != 0 &&
                (cred.uid == 0 || cred.uid == geteuid());
     if (!may || i == LIM_CTL_CLIENTS) {

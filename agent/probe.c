@@ -7,16 +7,15 @@
 
 #include "agent/core.h"
 #include "platform/clock.h"
-#include "platform/sys.h"
 
 #define ANSWER_BYTES 64 /* "HTTP/1.1 200 ..." is all that is read */
 
 struct probe {
     struct app *app;
     struct loop_fd sock;
-    struct loop_child child;
+    struct exec *exec; /* NULL: none under way */
     struct loop_timer timeout;
-    bool running, has_child;
+    bool running;
     enum health_kind kind;
     char request[600], answer[ANSWER_BYTES + 1];
     size_t sent, got;
@@ -61,31 +60,30 @@ static void sample(struct probe *p, bool ok, const char *why)
 
 /* ---- exec ---- */
 
-static void exec_done(struct loop_child *c, int status)
+static void exec_done(void *arg, int status, const struct err *err)
 {
-    struct probe *p = container_of(c, struct probe, child);
+    struct probe *p = arg;
     char why[64];
-    p->has_child = false;
-    if (!p->running) { /* its box ended, or it came too late */
-        return;
-    }
+    p->exec = NULL;
     (void)str_fmt(why, sizeof(why), "the check %s %d",
                   WIFSIGNALED(status) ? "died of signal" : "ended with status",
                   WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    sample(p, WIFEXITED(status) && WEXITSTATUS(status) == 0, why);
+    sample(p, !err && WIFEXITED(status) && WEXITSTATUS(status) == 0, err ? err->msg : why);
 }
 
 static int start_check(struct probe *p, const struct want *w, struct err *err)
 {
-    struct box_exec x = {.console_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
-    pid_t pid;
-    if (p->has_child)
-        return err_set(err, ERR_TIMEOUT, "the last check has not ended yet");
-    int rc = start_exec(p->app, w->health.exec, &x, &pid, err);
-    if (rc == 0)
-        rc = loop_child_add(p->app->core->loop, &p->child, pid, err);
-    p->has_child = rc == 0;
-    return rc;
+    struct box_exec x = {
+        .console_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .own_group = "check"};
+    const struct exec_calls calls = {.enter_ms = w->health.timeout_ms, .on_end = exec_done, .arg = p};
+    return exec_start(p->app, w->health.exec, &x, &calls, &p->exec, err);
+}
+
+static void end_check(struct probe *p)
+{
+    if (p->exec)
+        exec_stop(p->exec); /* with all that it started */
+    p->exec = NULL;
 }
 
 /* ---- tcp and http ---- */
@@ -150,8 +148,7 @@ static int start_net(struct probe *p, const struct want *w, struct err *err)
 static void timed_out(struct loop_timer *t)
 {
     struct probe *p = container_of(t, struct probe, timeout);
-    if (p->has_child)
-        (void)sys_kill_fd(p->child.pidfd, p->child.pid, SIGKILL);
+    end_check(p);
     sample(p, false, "no answer in time");
 }
 
@@ -177,8 +174,6 @@ void probe_start(struct app *a)
         a->probe = mem_need_zero(sizeof(*a->probe));
         a->probe->app = a;
         a->probe->sock = (struct loop_fd){.fd = -1, .on_ready = sock_ready};
-        a->probe->child.on_exit = exec_done;
-        a->probe->child.pidfd = -1;
         a->probe->timeout.on_fire = timed_out;
     }
     a->probe_timer.on_fire = fire;
@@ -194,8 +189,5 @@ void probe_stop(struct app *a)
     end_sock(p);
     loop_timer_del(a->core->loop, &p->timeout);
     p->running = false;
-    if (p->has_child) { /* the box's end kills it; it is reaped when its exit is seen */
-        (void)sys_kill_fd(p->child.pidfd, p->child.pid, SIGKILL);
-        return;
-    }
+    end_check(p);
 }

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "agent/core.h"
 #include "platform/fs.h"
@@ -94,7 +93,7 @@ static void take_down(struct core *c, struct box_started *b)
 {
     int fds[] = {b->pidfd, b->out_fd, b->err_fd};
     (void)box_kill(&c->cgroups, &b->id, NULL);
-    (void)waitpid(b->id.pid, NULL, 0);
+    box_reap(b->id.pid);
     (void)box_cleanup(&c->cgroups, &b->id, NULL);
     for (unsigned i = 0; i < COUNT_OF(fds); i++)
         if (fds[i] >= 0)
@@ -164,14 +163,15 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
     return rc;
 }
 
-int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t *ret_pid, struct err *err)
+int start_exec(struct app *a, const char *const *args, struct box_exec *x, struct box_entry *ret,
+               struct err *err)
 {
     static const char *const path_only[] = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     struct core *c = a->core;
     const struct want *w = app_want(c, a->seen.name);
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
-    int AUTO_FD rootfs = -1, AUTO_FD pidfd = -1;
+    int AUTO_FD rootfs = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     if (w) {
         int rc = make_spec(c, w, &a->manifest, false, arena, &rootfs, spec, err);
@@ -185,5 +185,5 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, pid_t
     spec->process.caps = spec_caps_of(0);
     spec->process.seccomp_default = c->caps.seccomp && (!w || w->seccomp != ENFORCE_OFF);
     x->process = &spec->process;
-    return box_exec_start(&c->cgroups, &a->box, x, ret_pid, &pidfd, err);
+    return box_exec_begin(&c->cgroups, &a->box, x, ret, err);
 }

@@ -10,6 +10,7 @@
 
 #include "platform/cgroup_priv.h"
 #include "platform/mem.h"
+#include "platform/patience.h"
 
 /* v2: where our own processes go when their group must pass controllers on. */
 #define SELF_LEAF "limpet-self"
@@ -200,6 +201,7 @@ int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err)
     char who[160];
     int r = 0;
 
+    timeout_ms = (unsigned)patience_ms(timeout_ms);
     for (;;) {
         const char *busy = NULL;
         for (unsigned i = 0; i < c->n_slots; i++) {

@@ -8,6 +8,7 @@
 
 #include "platform/cgroup_priv.h"
 #include "platform/mem.h"
+#include "platform/patience.h"
 #include "platform/sys.h"
 
 #define KILL_ROUNDS 32   /* without freezer: a fork bomb may outrun some of them */
@@ -20,6 +21,7 @@ static bool wait_frozen(int fd, unsigned limit_ms)
 {
     char text[16];
 
+    limit_ms = (unsigned)patience_ms(limit_ms);
     for (unsigned ms = 0; ms < limit_ms; ms++) {
         if (cgroup_get_text(fd, "freezer.state", text, sizeof text) > 0 && strcmp(text, "FROZEN\n") == 0)
             return true;
@@ -32,6 +34,7 @@ static bool wait_frozen(int fd, unsigned limit_ms)
 
 static bool wait_frozen_v2(int fd, unsigned limit_ms)
 {
+    limit_ms = (unsigned)patience_ms(limit_ms);
     for (unsigned ms = 0; ms < limit_ms; ms++) {
         if (cgroup_get_key(fd, "cgroup.events", "frozen") == 1)
             return true;

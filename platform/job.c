@@ -11,6 +11,7 @@
 #include "platform/fs.h"
 #include "platform/limits.h"
 #include "platform/mem.h"
+#include "platform/patience.h"
 #include "platform/sys.h"
 
 #define JOB_LINE_FD 3
@@ -189,6 +190,7 @@ static void child_main(const struct job_spec *spec, const struct cgroup *cgroup,
         }
     }
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    patience_begin(0); /* its deadline is the parent's to hold */
     if (spec->argv)
         exec_program(spec, line_fd);
     (void)prctl(PR_SET_NAME, spec->name);

@@ -1,5 +1,6 @@
 #include "platform/log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,8 @@ static struct {
     const char *who;
     enum log_level level;
     int prefix;
-} log_to = {"", LOG_INFO_, 0};
+    unsigned lost;
+} log_to = {"", LOG_INFO_, 0, 0};
 
 void log_init(const char *who, enum log_level level, int syslog_prefix)
 {
@@ -35,6 +37,16 @@ void log_write(enum log_level level, const char *fmt, ...)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
     line[len++] = '\n';
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&room, 1, 0) == 0) { /* a full pipe, a terminal that was stopped: nobody's log stops us */
+        log_to.lost++;
+        return;
+    }
+    if (log_to.lost > 0) {
+        (void)dprintf(STDERR_FILENO, "%s: %u lines of this log were lost: nobody read it\n", log_to.who,
+                      log_to.lost);
+        log_to.lost = 0;
+    }
     ssize_t done = write(STDERR_FILENO, line, len); /* one write: lines of several processes do not mix */
     (void)done;
 }

@@ -7,6 +7,7 @@
 
 #include "platform/clock.h"
 #include "platform/mem.h"
+#include "platform/patience.h"
 #include "platform/sys.h"
 
 #define LOOP_EVENTS 32
@@ -23,6 +24,7 @@ struct loop {
     void *after_arg;
     struct epoll_event events[LOOP_EVENTS]; /* the turn under way: a removed watcher is blanked in it */
     int n_events, at_event;
+    uint64_t patience_ms;
     bool stop;
 };
 
@@ -244,6 +246,7 @@ int loop_turn(struct loop *l, int timeout_ms, struct err *err)
     if (n < 0 && errno != EINTR)
         return err_errno(err, errno, "epoll_wait");
     l->n_events = n > 0 ? n : 0;
+    patience_begin(l->patience_ms);
     for (l->at_event = 0; l->at_event < l->n_events; l->at_event++) {
         struct loop_fd *w = l->events[l->at_event].data.ptr;
         if (w)
@@ -254,6 +257,12 @@ int loop_turn(struct loop *l, int timeout_ms, struct err *err)
     if (l->after)
         l->after(l->after_arg);
     return 0;
+}
+
+void loop_patience(struct loop *l, uint64_t ms)
+{
+    l->patience_ms = ms;
+    patience_begin(ms);
 }
 
 int loop_run(struct loop *l, struct err *err)

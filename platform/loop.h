@@ -55,6 +55,9 @@ void loop_child_del(struct loop *l, struct loop_child *c); /* stop watching; doe
  */
 void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg);
 
+/* So many ms may all waits of one turn take together (patience.h); 0, as at first: no bound. */
+void loop_patience(struct loop *l, uint64_t ms);
+
 int loop_run(struct loop *l, struct err *err); /* until loop_stop; 0 */
 void loop_stop(struct loop *l);
 /* One turn, waiting at most timeout_ms (-1: until something happens). */

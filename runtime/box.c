@@ -11,8 +11,10 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "platform/fs.h"
+#include "platform/patience.h"
 #include "platform/sys.h"
 #include "runtime/box_priv.h"
 #include "runtime/enter.h"
@@ -257,12 +259,13 @@ static ssize_t next_report(struct launch *l, struct child_report *ret, struct er
 {
     struct pollfd p = {.fd = l->report[0], .events = POLLIN};
     bool hooks = l->spec.hooks[SPEC_HOOK_CREATE_CONTAINER].n + l->spec.hooks[SPEC_HOOK_START_CONTAINER].n > 0;
+    int limit_ms = hooks ? -1 : (int)patience_ms(SETUP_MS); /* hooks have their own time */
     ssize_t n;
 
     for (;;) {
-        int r = poll(&p, 1, hooks ? -1 : SETUP_MS); /* hooks have their own time */
+        int r = poll(&p, 1, limit_ms);
         if (r == 0)
-            return err_set(err, ERR_TIMEOUT, "set-up hangs");
+            return err_set(err, ERR_TIMEOUT, "set-up hangs: nothing came of it within %d ms", limit_ms);
         if (r < 0 && errno == EINTR)
             continue;
         n = read(l->report[0], ret, sizeof *ret);
@@ -305,13 +308,21 @@ static int check_alive(struct launch *l, struct err *err)
     return 0; /* the program itself ran and was killed: the caller sees its status */
 }
 
+void box_reap(pid_t pid)
+{
+    const struct timespec pause = {0, 1000000};
+    uint64_t limit_ms = patience_ms(UINT64_MAX);
+
+    for (uint64_t ms = 0; waitpid(pid, NULL, WNOHANG) == 0 && ms < limit_ms; ms++)
+        (void)nanosleep(&pause, NULL);
+}
+
 static void undo(struct launch *l)
 {
     l->devices = netdev_undo(l->devices); /* before the namespace goes, and virtual ones with it */
     if (l->pid > 0) {
         (void)sys_kill_fd(l->pidfd, l->pid, SIGKILL);
-        while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        box_reap(l->pid);
     }
     if (l->pidfd >= 0)
         (void)close(l->pidfd);

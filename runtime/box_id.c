@@ -74,7 +74,7 @@ void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgrou
     (void)cgroup_free(c);
 }
 
-int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err)
+static int cleanup(const struct cgroup_host *h, const struct box_id *b, unsigned limit_ms, struct err *err)
 {
     struct cgroup *c = NULL;
     int r = 0, net;
@@ -83,11 +83,23 @@ int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err 
         return err_set(err, ERR_CONFLICT, "%s still runs", b->id);
     if (b->cgroup_path[0] && cgroup_open(h, b->cgroup_path, &c, NULL) == 0) {
         (void)cgroup_kill(c, NULL); /* what it left behind, if it had no pid namespace of its own */
-        r = cgroup_remove(c, REMOVE_MS, err);
+        r = cgroup_remove(c, limit_ms, err);
         (void)cgroup_free(c);
     }
+    if (r == -ERR_CONFLICT && limit_ms == 0)
+        return r;
     net = net_detach(b->net, b->id, b->host_ip, r < 0 ? NULL : err);
     return r < 0 ? r : net;
+}
+
+int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err)
+{
+    return cleanup(h, b, REMOVE_MS, err);
+}
+
+int box_cleanup_now(const struct cgroup_host *h, const struct box_id *b, struct err *err)
+{
+    return cleanup(h, b, 0, err);
 }
 
 int box_sweep(struct err *err)

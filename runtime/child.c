@@ -161,22 +161,51 @@ static int op_stdio(struct child *c, const struct op *op, struct err *err)
     return 0;
 }
 
+static void report(struct child *c, enum child_stage stage)
+{
+    struct child_report rep = {.stage = stage};
+
+    (void)!write(c->report_fd, &rep, sizeof rep);
+}
+
+/* What is done last: from here on the program's ceilings count for us too, and its neighbours' load. */
+static int op_join(struct child *c, const struct op *op, struct err *err)
+{
+    char go;
+
+    (void)op;
+    report(c, CHILD_JOIN);
+    if (read(c->join_fd, &go, 1) != 1)
+        return err_set(err, ERR_IO, "the parent has gone");
+    (void)close(c->join_fd);
+    return 0;
+}
+
 static int compare(const void *a, const void *b)
 {
     return *(const int *)a - *(const int *)b;
 }
 
-static int op_close(struct child *c, const struct op *op, struct err *err)
+void child_close_others(const struct child *c, const int *more, unsigned n_more)
 {
-    int all[] = {c->report_fd, c->hold_fd, c->listener_fd, c->init_fd}, keep[COUNT_OF(all)];
+    const int own[] = {c->report_fd, c->hold_fd, c->join_fd, c->listener_fd, c->init_fd};
+    int keep[COUNT_OF(own) + CHILD_MORE_FDS];
     unsigned n = 0;
 
-    (void)op, (void)err;
-    for (size_t i = 0; i < COUNT_OF(all); i++)
-        if (all[i] >= 0)
-            keep[n++] = all[i];
+    assert(n_more <= CHILD_MORE_FDS);
+    for (unsigned i = 0; i < COUNT_OF(own) + n_more; i++) {
+        int fd = i < COUNT_OF(own) ? own[i] : more[i - COUNT_OF(own)];
+        if (fd >= 3 + (int)c->preserve_fds)
+            keep[n++] = fd;
+    }
     qsort(keep, n, sizeof *keep, compare);
     sys_close_from(3 + (int)c->preserve_fds, keep, n);
+}
+
+static int op_close(struct child *c, const struct op *op, struct err *err)
+{
+    (void)op, (void)err;
+    child_close_others(c, NULL, 0);
     for (unsigned i = 0; i < c->preserve_fds; i++) /* the caller may have opened them O_CLOEXEC */
         (void)fcntl(3 + (int)i, F_SETFD, 0);
     return 0;
@@ -184,10 +213,10 @@ static int op_close(struct child *c, const struct op *op, struct err *err)
 
 void child_init(struct child *c, const struct spec *s, const struct ops *o)
 {
-    int *const fds[] = {&c->trees.root, &c->report_fd,  &c->go_fd,       &c->parent_fd,
-                        &c->hold_fd,    &c->console_fd, &c->listener_fd, &c->init_fd,
-                        &c->stdio[0],   &c->stdio[1],   &c->stdio[2],    &c->proc_fd,
-                        &c->place_fd,   &c->root_fd,    &c->null_fd,     &c->empty_fd};
+    int *const fds[] = {&c->trees.root, &c->report_fd,  &c->go_fd,       &c->parent_fd, &c->hold_fd,
+                        &c->join_fd,    &c->console_fd, &c->listener_fd, &c->init_fd,   &c->stdio[0],
+                        &c->stdio[1],   &c->stdio[2],   &c->proc_fd,     &c->place_fd,  &c->root_fd,
+                        &c->null_fd,    &c->empty_fd};
 
     *c = (struct child){.spec = s, .ops = o};
     for (size_t i = 0; i < COUNT_OF(fds); i++)
@@ -221,13 +250,6 @@ static int op_cwd(struct child *c, const struct op *op, struct err *err)
     (void)op;
     (void)umask((mode_t)c->spec->process.umask);
     return child_chdir(c->spec->process.cwd, err);
-}
-
-static void report(struct child *c, enum child_stage stage)
-{
-    struct child_report rep = {.stage = stage};
-
-    (void)!write(c->report_fd, &rep, sizeof rep);
 }
 
 static int run_hooks(struct child *c, enum spec_hook_kind kind, const char *name, const char *status,
@@ -330,6 +352,7 @@ static int (*const steps[])(struct child *, const struct op *, struct err *) = {
     [OP_MASK] = child_op_mask,
     [OP_CONSOLE] = child_op_console,
     [OP_CREATE_HOOKS] = op_create_hooks,
+    [OP_SEAL_DEV] = child_op_seal_dev,
     [OP_SEAL_ROOT] = child_op_seal_root,
     [OP_PIVOT] = child_op_pivot,
     [OP_PROPAGATION] = child_op_propagation,
@@ -347,6 +370,7 @@ static int (*const steps[])(struct child *, const struct op *, struct err *) = {
     [OP_USER] = child_op_user,
     [OP_CWD] = op_cwd,
     [OP_PROGRAM] = child_op_program,
+    [OP_JOIN] = op_join,
     [OP_HOLD] = op_hold,
     [OP_START_HOOKS] = op_start_hooks,
     [OP_NO_NEW_PRIVS] = op_no_new_privs,

@@ -33,6 +33,7 @@ struct child {
     int go_fd;       /* read end: struct child_go when the parent is ready, one byte after its hooks */
     int parent_fd;   /* the other end of go_fd, inherited: to be closed */
     int hold_fd;     /* OCI create: one byte starts the program; -1 */
+    int join_fd;     /* exec: one byte when the parent has put us into the control group; -1 */
     int console_fd;  /* terminal: a connected unix socket that gets the master; -1 */
     int listener_fd; /* seccomp: a connected unix socket that gets the notification descriptor; -1 */
     int init_fd;     /* limpet-init, executed with the program as its arguments; -1 */
@@ -46,15 +47,18 @@ struct child {
     int proc_fd, place_fd, root_fd, null_fd, empty_fd;
     char program[LIM_PATH_BYTES];
 };
+#define CHILD_MORE_FDS 24
 enum child_stage {
     CHILD_FAILED, /* err */
     CHILD_PID,    /* pid: from the one in between, see enter.h */
     CHILD_HOOKS,  /* the parent's hooks may run */
     CHILD_READY,  /* OP_HOLD reached */
+    CHILD_JOIN,   /* OP_JOIN reached: the parent puts it into its control group */
 };
 struct child_report {
     enum child_stage stage;
     pid_t pid;
+    uint64_t mount; /* live.c: the number of the mount that came */
     struct err err;
 };
 /* For this spec and these steps; all descriptors -1. */
@@ -63,6 +67,9 @@ void child_init(struct child *c, const struct spec *s, const struct ops *o);
 void child_run(struct child *c) __attribute__((noreturn));
 /* The same for a process that only joins: c->proc_fd is the host's procfs, the rest of its own is unset. */
 void child_run_exec(struct child *c) __attribute__((noreturn));
+
+/* Every descriptor goes but those that the rest of the steps needs and these. */
+void child_close_others(const struct child *c, const int *more, unsigned n_more);
 
 /* /proc of the mount namespace that we are in, proven to be procfs. */
 int child_open_proc(int *ret_fd, struct err *err);
@@ -82,6 +89,8 @@ int child_be_root(struct err *err);
 int child_chdir(const char *cwd, struct err *err);
 /* Before exec: no signal stays ignored or blocked. proc_fd: a procfs where we are "self"; -1: each signal is set. */
 void child_reset_signals(int proc_fd);
+/* execCPUAffinity's lists; which: "initial", "final"; NULL: nothing is done. pid 0: ourselves. */
+int child_set_cpus(pid_t pid, const char *list, const char *which, struct err *err);
 /* "0-3,7" as a mask for sched_setaffinity(2). False: not such a list, or a processor above 1023. */
 bool child_parse_cpus(const char *list, unsigned long *mask, size_t words);
 #endif

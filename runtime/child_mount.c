@@ -92,8 +92,7 @@ int child_op_find_root(struct child *c, const struct op *op, struct err *err)
     return reopen_here(c->spec->rootfs_fd, c->spec->rootfs_path, &c->place_fd, err);
 }
 
-/* Change the flags of the mount that fd is the top of (old kernels); what it has already stays, but for clear. */
-static int remount_flags(int fd, unsigned long add, unsigned long clear, struct err *err)
+int child_remount(int fd, unsigned long add, unsigned long clear, struct err *err)
 {
     static const unsigned long pairs[][2] = {{ST_NOSUID, MS_NOSUID},    {ST_NODEV, MS_NODEV},
                                              {ST_NOEXEC, MS_NOEXEC},    {ST_RDONLY, MS_RDONLY},
@@ -132,7 +131,7 @@ int child_op_root(struct child *c, const struct op *op, struct err *err)
     if (r < 0)
         return r;
     c->root_fd = fd;
-    return c->spec->rootfs_no_dev ? remount_flags(fd, MS_NODEV, 0, err) : 0;
+    return c->spec->rootfs_no_dev ? child_remount(fd, MS_NODEV, 0, err) : 0;
 }
 
 static const char *below(const char *path)
@@ -242,7 +241,7 @@ static int bind_path(struct child *c, const struct spec_mount *m, struct err *er
         return err_errno(err, errno, "bind");
     if ((r = open_target(c, m, S_ISDIR(st.st_mode), &top, err)) < 0)
         return r;
-    if ((r = remount_flags(top, ops_mount_flags(m), m->clear, err)) < 0)
+    if ((r = child_remount(top, ops_mount_flags(m), m->clear, err)) < 0)
         return r;
     return child_finish_mount(m, top, err);
 }
@@ -286,7 +285,7 @@ static int show_group(int place, int group, const char *name, unsigned long flag
         mount(child_fd_text(here, from), child_fd_text(target, to), NULL, MS_BIND, NULL) != 0)
         return err_errno(err, errno, "%s", name);
     if (fs_open_below(place, name, O_PATH | O_DIRECTORY, 0, &top, err) < 0 ||
-        remount_flags(top, flags, 0, err) < 0)
+        child_remount(top, flags, 0, err) < 0)
         return -(int)err->kind;
     for (const char *at = name; strchr(name, ',') && *at; at += strcspn(at, ","), at += *at == ',')
         if (str_fmt(part, sizeof part, "%.*s", (int)strcspn(at, ","), at))
@@ -319,7 +318,7 @@ static int mount_cgroup(struct child *c, const struct spec_mount *m, const char 
     for (unsigned i = 0; (group = cgroup_v1_dir(c->cgroup, i, &name)) >= 0; i++)
         if (show_group(place, group, name, flags, err) < 0)
             return -(int)err->kind;
-    return remount_flags(place, flags | MS_RDONLY, 0, err);
+    return child_remount(place, flags | MS_RDONLY, 0, err);
 }
 
 /* A mount that failed, tried in the way that is left: 0 done, 1 done but flags are still to be set, or -kind.
@@ -345,6 +344,7 @@ static int mount_new(struct child *c, const struct spec_mount *m, struct err *er
     const char *type = m->kind == SPEC_MOUNT_FS ? m->type : ops_mount_type(m->kind);
     char at[CHILD_FD_TEXT], data[LIM_TEXT_BYTES];
     int place = -1, top = -1;
+    bool late; /* read-only when it is filled */
     int r = open_target(c, m, true, &place, err);
 
     if (r < 0)
@@ -355,7 +355,8 @@ static int mount_new(struct child *c, const struct spec_mount *m, struct err *er
     if (!mount_data(c, m, data, sizeof data))
         return err_set(err, ERR_INVALID, "options too long");
     r = 0;
-    if (mount(m->source ? m->source : type, at, type, ops_mount_flags(m) & ~(m->copy_up ? MS_RDONLY : 0UL),
+    late = m->copy_up || ops_seals_dev(m);
+    if (mount(m->source ? m->source : type, at, type, ops_mount_flags(m) & ~(late ? MS_RDONLY : 0UL),
               data[0] ? data : NULL) != 0)
         r = mount_again(m, at, errno, err);
     if (r < 0 || (r == 0 && !m->copy_up && !m->propagation && !(m->all_set | m->all_clear)))
@@ -367,7 +368,7 @@ static int mount_new(struct child *c, const struct spec_mount *m, struct err *er
             return r;
         r = m->flags & MS_RDONLY ? 1 : 0;
     }
-    if (r == 1 && (r = remount_flags(top, ops_mount_flags(m), 0, err)) < 0)
+    if (r == 1 && (r = child_remount(top, ops_mount_flags(m), 0, err)) < 0)
         return r;
     return child_finish_mount(m, top, err);
 }
@@ -415,7 +416,7 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
         return err_errno(err, errno, "bind");
     if ((r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &tree, err)) < 0)
         return r;
-    return remount_flags(tree, MS_RDONLY, 0, err);
+    return child_remount(tree, MS_RDONLY, 0, err);
 }
 
 /* An empty folder for all that is masked: one file system, bound to the other places. */
@@ -457,10 +458,19 @@ int child_op_seal_root(struct child *c, const struct op *op, struct err *err)
 
     (void)op;
     if (!c->modern)
-        return remount_flags(c->root_fd, MS_RDONLY, 0, err);
+        return child_remount(c->root_fd, MS_RDONLY, 0, err);
     if (sys_mount_setattr(c->root_fd, "", AT_EMPTY_PATH, &attr) != 0)
         return err_errno(err, errno, "mount_setattr");
     return 0;
+}
+
+int child_op_seal_dev(struct child *c, const struct op *op, struct err *err)
+{
+    AUTO_FD int dev = -1;
+    int r = fs_open_below(c->root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
+
+    (void)op;
+    return r < 0 ? r : child_remount(dev, MS_RDONLY, 0, err);
 }
 
 int child_op_pivot(struct child *c, const struct op *op, struct err *err)

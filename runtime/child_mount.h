@@ -14,6 +14,8 @@ int child_make_parents(int root_fd, const char *path, int *ret_fd, const char **
 int child_copy_up(int from_fd, int to_fd, struct err *err);
 /* Propagation and recursive options of a mount that is in its place. */
 int child_finish_mount(const struct spec_mount *m, int top_fd, struct err *err);
+/* Change the flags of the mount that fd is the top of; what it has already stays, but for clear (MS_). */
+int child_remount(int fd, unsigned long add, unsigned long clear, struct err *err);
 /* The null device at /dev/null of the tree that we see now, proven to be it. NOTFOUND. */
 int child_open_null(int *ret_fd, struct err *err);
 
@@ -25,6 +27,7 @@ int child_op_devices(struct child *c, const struct op *op, struct err *err);
 int child_op_read_only(struct child *c, const struct op *op, struct err *err);
 int child_op_mask(struct child *c, const struct op *op, struct err *err);
 int child_op_seal_root(struct child *c, const struct op *op, struct err *err);
+int child_op_seal_dev(struct child *c, const struct op *op, struct err *err);
 int child_op_device(struct child *c, const struct op *op, struct err *err);
 int child_op_propagation(struct child *c, const struct op *op, struct err *err);
 int child_op_pivot(struct child *c, const struct op *op, struct err *err);

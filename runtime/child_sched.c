@@ -43,6 +43,20 @@ bool child_parse_cpus(const char *list, unsigned long *mask, size_t words)
     return true;
 }
 
+int child_set_cpus(pid_t pid, const char *list, const char *which, struct err *err)
+{
+    unsigned long mask[16];
+
+    if (!list)
+        return 0;
+    if (!child_parse_cpus(list, mask, COUNT_OF(mask)))
+        return err_set(err, ERR_INVALID, "process.execCPUAffinity.%s: %s is no list like \"0-3,7\"", which,
+                       list);
+    if (sched_setaffinity(pid, sizeof mask, (const cpu_set_t *)(const void *)mask) != 0)
+        return err_errno(err, errno, "process.execCPUAffinity.%s: %s", which, list);
+    return 0;
+}
+
 int child_op_scheduler(struct child *c, const struct op *op, struct err *err)
 {
     const struct spec_process *p = &c->spec->process;

@@ -137,7 +137,7 @@ static void wait_dead(const struct box_id *b)
 /* The record: its files are known; what else lies there (half-written ones) is looked for only then. */
 static int remove_record(const struct cli *c, const struct cli_state *s, struct err *err)
 {
-    static const char *const names[] = {"state.json", "config.json", "hooks", "start"};
+    static const char *const names[] = {"state.json", "config.json", "hooks", "start", "mounts"};
     AUTO_FD int root = -1;
     AUTO_FD int dir = -1;
     int r = fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, err);

@@ -1,6 +1,7 @@
 /* enter.c - see enter.h. */
 #include "runtime/enter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -129,20 +130,6 @@ int enter_open_spec(struct enter *e, const struct spec *s, struct err *err)
     return 0;
 }
 
-static int set_cpus(const char *list, const char *which, struct err *err)
-{
-    unsigned long mask[16];
-
-    if (!list)
-        return 0;
-    if (!child_parse_cpus(list, mask, COUNT_OF(mask)))
-        return err_set(err, ERR_INVALID, "process.execCPUAffinity.%s: %s is no list like \"0-3,7\"", which,
-                       list);
-    if (sched_setaffinity(0, sizeof mask, (const cpu_set_t *)(const void *)mask) != 0)
-        return err_errno(err, errno, "process.execCPUAffinity.%s: %s", which, list);
-    return 0;
-}
-
 static int set_time(const struct spec *s, struct err *err)
 {
     char text[160];
@@ -185,19 +172,32 @@ static int go_through(const struct enter *e, struct err *err)
 static int go_in(const struct enter *e, struct err *err)
 {
     char text[16];
-    int r = set_cpus(e->cpus_initial, "initial", err);
+    int r = child_set_cpus(0, e->cpus_initial, "initial", err);
 
     if (r < 0)
         return r;
     if (e->cgroup && (r = cgroup_attach_self(e->cgroup, false)) < 0)
         return err_errno(err, -r, "join cgroup");
-    if ((r = set_cpus(e->cpus_final, "final", err)) < 0)
-        return r;
     (void)snprintf(text, sizeof text, "%d", e->oom_score_adj);
     if (e->oom_score_adj_set && (r = fs_write_text(AT_FDCWD, "/proc/self/oom_score_adj", text, err)) < 0)
         return r;
     r = set_time(e->time, err);
     return r < 0 ? r : go_through(e, err);
+}
+
+/* Whoever gets hold of us inside (a signal that stops us is enough) holds no lock, no socket, no folder of the caller's. */
+static void close_others(const struct enter *e, const struct child *c)
+{
+    const int own[] = {c->console_fd, c->proc_fd, c->trees.mounts[0], c->stdio[0], c->stdio[1], c->stdio[2]};
+    int keep[COUNT_OF(own) + SPEC_NS_COUNT_];
+    unsigned n = 0;
+
+    static_assert(COUNT_OF(keep) <= CHILD_MORE_FDS, "all are kept");
+    for (unsigned i = 0; i < COUNT_OF(own); i++)
+        keep[n++] = own[i];
+    for (unsigned i = 0; i < SPEC_NS_COUNT_; i++)
+        keep[n++] = e->ns[i];
+    child_close_others(c, keep, n);
 }
 
 static void help(const struct enter *e, struct child *c, void (*run)(struct child *))
@@ -206,15 +206,20 @@ static void help(const struct enter *e, struct child *c, void (*run)(struct chil
     unsigned long flags = (unsigned long)e->clone_flags | CLONE_PARENT | SIGCHLD;
 
     (void)prctl(PR_SET_DUMPABLE, 0);
+    if (e->alone)
+        close_others(e, c);
+    if (e->shared_pid)
+        flags |= CLONE_PARENT_SETTID;
     if (go_in(e, &rep.err) >= 0) {
-        rep.pid = (pid_t)syscall(SYS_clone, flags, 0UL, 0UL, 0UL, 0UL);
+        rep.pid = (pid_t)syscall(SYS_clone, flags, 0UL, e->shared_pid, 0UL, 0UL);
         if (rep.pid == 0)
             run(c);
         rep.stage = rep.pid < 0 ? CHILD_FAILED : CHILD_PID;
         if (rep.pid < 0)
             (void)ns_why(e->clone_flags, errno, &rep.err);
     }
-    (void)!write(c->report_fd, &rep, sizeof rep);
+    if (rep.stage == CHILD_FAILED || !e->shared_pid)
+        (void)!write(c->report_fd, &rep, sizeof rep);
     _exit(0);
 }
 
@@ -246,8 +251,8 @@ static int read_pid(int report_fd, pid_t *ret_pid, struct err *err)
     return 0;
 }
 
-int enter_spawn(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
-                pid_t *ret_pid, struct err *err)
+int enter_begin(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
+                pid_t *ret_helper, struct err *err)
 {
     pid_t helper = fork();
 
@@ -257,6 +262,18 @@ int enter_spawn(const struct enter *e, struct child *c, void (*run)(struct child
         (void)close(report_fd);
         help(e, c, run);
     }
+    *ret_helper = helper;
+    return 0;
+}
+
+int enter_spawn(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
+                pid_t *ret_pid, struct err *err)
+{
+    pid_t helper = 0;
+    int r = enter_begin(e, c, run, report_fd, &helper, err);
+
+    if (r < 0)
+        return r;
     while (waitpid(helper, NULL, 0) < 0 && errno == EINTR)
         ;
     return read_pid(report_fd, ret_pid, err);

@@ -11,9 +11,11 @@ struct enter {
     uint64_t clone_flags;        /* CLONE_NEW...: made anew, owned by the user namespace entered */
     const struct spec *time;     /* a new time namespace with these offsets; NULL: none */
     const struct cgroup *cgroup; /* the helper, and with it the new process, goes into it; NULL: none */
+    bool alone;        /* the helper keeps no descriptor but those that it, and the new process, needs */
+    pid_t *shared_pid; /* memory that we share with the helper: gets the new process; NULL: it is told */
     int oom_score_adj;
     bool oom_score_adj_set;
-    const char *cpus_initial, *cpus_final; /* before and after the cgroup */
+    const char *cpus_initial; /* before the cgroup */
 };
 void enter_init(struct enter *e); /* nothing to be entered */
 void enter_done(struct enter *e);
@@ -25,6 +27,10 @@ int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *e
 int enter_socket(int ns_fd, int domain, int type, int protocol);
 /* Open what the spec joins by path; each file must be a namespace of its kind. */
 int enter_open_spec(struct enter *e, const struct spec *s, struct err *err);
+/* The first half of it: the helper is at work, nobody has waited. Reaping it is for the caller; that ended, *e->shared_pid holds
+ * for good. */
+int enter_begin(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
+                pid_t *ret_helper, struct err *err);
 /* Start run(c) inside. report_fd: the read end of the pipe whose write end c->report_fd is. *ret_pid: a child of ours. */
 int enter_spawn(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
                 pid_t *ret_pid, struct err *err);

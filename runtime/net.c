@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "platform/fs.h"
+#include "platform/patience.h"
 #include "runtime/net_forward.h"
 #include "runtime/net_rules.h"
 
 #define LOCK_FILE "/run/limpet.net"
+#define LOCK_MS   60000
 #define NEW       "limpet-new" /* a bridge before it has its name */
 
 /* What the kernel shows, read once per call under the lock. */
@@ -43,18 +46,33 @@ static int look(struct view *v, struct err *err)
     return r < 0 ? err_errno(err, -r, "list of interfaces") : 0;
 }
 
-/* Boxes start and end in several processes: one at a time here. */
+/* Boxes start and end in several processes: one at a time here. Who holds it runs nft or plugins meanwhile. */
+static int take_lock(int fd, struct err *err)
+{
+    const struct timespec pause_5ms = {0, 5000000};
+    uint64_t limit_ms = patience_ms(LOCK_MS);
+
+    for (uint64_t ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; ms += 5) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return err_errno(err, errno, "lock " LOCK_FILE);
+        if (ms >= limit_ms)
+            return err_set(err, ERR_TIMEOUT, "lock " LOCK_FILE ": another process has held it for %llu ms",
+                           (unsigned long long)limit_ms);
+        (void)nanosleep(&pause_5ms, NULL);
+    }
+    return 0;
+}
+
 static int open_view(struct view *v, struct err *err)
 {
     int r;
 
     *v = (struct view){-1, -1, NULL, 0};
     v->lock = openat(AT_FDCWD, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (v->lock < 0 || flock(v->lock, LOCK_EX) != 0)
-        r = err_errno(err, errno, "lock " LOCK_FILE);
-    else if ((v->nl = netlink_open()) < 0)
+    r = v->lock < 0 ? err_errno(err, errno, "lock " LOCK_FILE) : take_lock(v->lock, err);
+    if (r == 0 && (v->nl = netlink_open()) < 0)
         r = err_errno(err, -v->nl, "netlink");
-    else
+    if (r == 0)
         r = look(v, err);
     if (r < 0)
         close_view(v);

@@ -69,8 +69,11 @@ static void begin(struct request *q, unsigned short type, unsigned flags)
 
 int netlink_open(void)
 {
+    static const struct timeval patience = {5, 0}; /* the kernel answers at once, or never */
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     return fd < 0 ? -errno : fd;
 }
 

@@ -29,6 +29,7 @@ static const char *const names[] = {
     [OP_MASK] = "mask",
     [OP_CONSOLE] = "open terminal",
     [OP_CREATE_HOOKS] = "create hooks",
+    [OP_SEAL_DEV] = "seal /dev read-only",
     [OP_SEAL_ROOT] = "seal rootfs read-only",
     [OP_PIVOT] = "pivot root",
     [OP_PROPAGATION] = "propagation of /",
@@ -46,6 +47,7 @@ static const char *const names[] = {
     [OP_USER] = "set user",
     [OP_CWD] = "chdir",
     [OP_PROGRAM] = "find program",
+    [OP_JOIN] = "join cgroup as the last",
     [OP_HOLD] = "wait for start",
     [OP_START_HOOKS] = "startContainer hooks",
     [OP_NO_NEW_PRIVS] = "no new privileges",
@@ -105,6 +107,11 @@ static bool is_dev(const struct spec_mount *m)
     return strcmp(m->target, "/dev") == 0;
 }
 
+bool ops_seals_dev(const struct spec_mount *m)
+{
+    return is_dev(m) && m->flags & MS_RDONLY && (m->kind == SPEC_MOUNT_TMPFS || m->kind == SPEC_MOUNT_FS);
+}
+
 /* The nodes go into the container's own /dev when that is there, into the image's when nothing is mounted, and nowhere
  * when the host's is bound. */
 static void add_devices(const struct spec *s, struct ops *o)
@@ -138,6 +145,8 @@ static void add_filesystem(const struct spec *s, struct ops *o)
     if (s->hooks[SPEC_HOOK_PRESTART].n + s->hooks[SPEC_HOOK_CREATE_RUNTIME].n +
         s->hooks[SPEC_HOOK_CREATE_CONTAINER].n)
         add(o, OP_CREATE_HOOKS, 0, NULL);
+    if (last != UINT32_MAX && ops_seals_dev(&s->mounts[last]))
+        add(o, OP_SEAL_DEV, 0, NULL);
     if (s->rootfs_read_only)
         add(o, OP_SEAL_ROOT, 0, NULL);
     add(o, OP_PIVOT, 0, NULL);
@@ -150,7 +159,9 @@ static bool has_label(const struct spec_process *p)
     return p->apparmor || p->selinux;
 }
 
-static void add_process(const struct spec *s, bool hold, struct ops *o)
+enum last { LAST_EXEC, LAST_HOLD, LAST_JOIN };
+
+static void add_process(const struct spec *s, enum last last, struct ops *o)
 {
     const struct spec_process *p = &s->process;
     bool filter = p->seccomp_default || p->seccomp.code;
@@ -168,13 +179,18 @@ static void add_process(const struct spec *s, bool hold, struct ops *o)
         add(o, OP_SCHEDULER, 0, NULL);
     if (s->personality_set)
         add(o, OP_PERSONALITY, 0, NULL);
-    if (filter && !p->no_new_privs)
+    if (filter && !p->no_new_privs) {
+        if (last == LAST_JOIN) /* a filter of others may not let us write */
+            add(o, OP_JOIN, 0, NULL);
         add(o, OP_SECCOMP_PRIVILEGED, 0, NULL);
+    }
     add(o, OP_BOUND, 0, NULL);
     add(o, OP_USER, 0, NULL);
     add(o, OP_CWD, 0, NULL);
     add(o, OP_PROGRAM, 0, NULL);
-    if (hold)
+    if (last == LAST_JOIN && !(filter && !p->no_new_privs))
+        add(o, OP_JOIN, 0, NULL);
+    if (last == LAST_HOLD)
         add(o, OP_HOLD, 0, NULL);
     if (s->hooks[SPEC_HOOK_START_CONTAINER].n)
         add(o, OP_START_HOOKS, 0, NULL);
@@ -212,7 +228,7 @@ void ops_make(const struct spec *s, bool hold, struct ops *ret)
     for (unsigned i = 0; i < s->n_sysctls; i++)
         add(o, OP_SYSCTL, i, s->sysctls[i].path);
     add_filesystem(s, o);
-    add_process(s, hold, o);
+    add_process(s, hold ? LAST_HOLD : LAST_EXEC, o);
 }
 
 void ops_make_exec(const struct spec *s, struct ops *ret)
@@ -221,7 +237,7 @@ void ops_make_exec(const struct spec *s, struct ops *ret)
     add(ret, OP_HIDE, 0, NULL);
     if (s->process.terminal)
         add(ret, OP_CONSOLE, 0, NULL);
-    add_process(s, false, ret);
+    add_process(s, LAST_JOIN, ret);
 }
 
 static void text_mount(const struct spec_mount *m, char *dst, size_t size)

@@ -27,6 +27,7 @@ enum op_kind {
     OP_MASK,               /* path: nothing to see */
     OP_CONSOLE,            /* a terminal of the box's own, its other end to who asked */
     OP_CREATE_HOOKS,       /* the parent runs prestart and createRuntime, we createContainer */
+    OP_SEAL_DEV,           /* /dev read-only, when all is in it */
     OP_SEAL_ROOT,          /* rootfs read-only */
     OP_PIVOT,              /* the rootfs becomes /, the host's tree goes */
     OP_PROPAGATION,        /* rootfsPropagation */
@@ -44,6 +45,7 @@ enum op_kind {
     OP_USER,               /* groups, ids, capabilities */
     OP_CWD,                /* umask and working directory */
     OP_PROGRAM,            /* look it up */
+    OP_JOIN,               /* exec: into the control group, by the parent */
     OP_HOLD,               /* OCI create: wait for start */
     OP_START_HOOKS,        /* startContainer */
     OP_NO_NEW_PRIVS,
@@ -72,5 +74,7 @@ char *ops_text(const struct spec *s, const struct op *op, char *dst, size_t size
 const char *ops_name(enum op_kind kind);
 /* mount(2) flags of a mount of the spec. Pure. */
 unsigned long ops_mount_flags(const struct spec_mount *m);
+/* A /dev that is to be read-only: it gets its nodes first. Pure. */
+bool ops_seals_dev(const struct spec_mount *m);
 const char *ops_mount_type(enum spec_mount_kind kind); /* "tmpfs" ...; "bind" */
 #endif

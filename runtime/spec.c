@@ -23,7 +23,7 @@ static const struct spec_mount default_mounts[] = {
     {.kind = SPEC_MOUNT_PROC, .target = "/proc", .flags = PLAIN | MS_NOEXEC},
     {.kind = SPEC_MOUNT_TMPFS,
      .target = "/dev",
-     .flags = MS_NOSUID | MS_NOEXEC,
+     .flags = MS_NOSUID | MS_NOEXEC | MS_RDONLY, /* when its nodes are made */
      .size_bytes = DEV_BYTES,
      .mode = 0755},
     {.kind = SPEC_MOUNT_DEVPTS,

@@ -16,6 +16,7 @@
 
 #include "platform/clock.h"
 #include "platform/fs.h"
+#include "platform/patience.h"
 #include "platform/sys.h"
 #include "runtime/child.h"
 
@@ -60,22 +61,23 @@ static void become(const struct tool *t, const struct files *f)
     _exit(127);
 }
 
-/* False: its time is over. */
-static bool wait_for(pid_t pid, unsigned timeout_s, int *ret_status)
+/* False: its time is over. limit_ms UINT64_MAX: it has all the time. */
+static bool wait_for(pid_t pid, uint64_t limit_ms, int *ret_status)
 {
-    AUTO_FD int pidfd = timeout_s ? sys_pidfd_open(pid) : -1;
+    bool bound = limit_ms != UINT64_MAX;
+    AUTO_FD int pidfd = bound ? sys_pidfd_open(pid) : -1;
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    uint64_t end = clock_boot_ms() + timeout_s * UINT64_C(1000);
+    uint64_t end = bound ? clock_boot_ms() + limit_ms : 0;
 
     for (;;) {
-        pid_t got = waitpid(pid, ret_status, timeout_s ? WNOHANG : 0);
+        pid_t got = waitpid(pid, ret_status, bound ? WNOHANG : 0);
         uint64_t now;
         if (got == pid || (got < 0 && errno != EINTR))
             return true;
         now = clock_boot_ms();
-        if (timeout_s && now >= end)
+        if (bound && now >= end)
             return false;
-        if (timeout_s) /* without a pidfd: look again soon */
+        if (bound) /* without a pidfd: look again soon */
             (void)poll(&p, 1, pidfd < 0 ? 2 : (int)(end - now > INT_MAX ? INT_MAX : end - now));
     }
 }
@@ -84,6 +86,7 @@ static int run(const struct tool *t, const struct files *f, int *ret_status, str
 {
     /* a SIGCHLD that the caller ignores would take the status away */
     struct sigaction dfl = {.sa_handler = SIG_DFL}, before;
+    uint64_t limit_ms = patience_ms(t->timeout_s ? t->timeout_s * UINT64_C(1000) : UINT64_MAX);
     bool ended = true;
     pid_t pid;
 
@@ -91,14 +94,16 @@ static int run(const struct tool *t, const struct files *f, int *ret_status, str
     pid = fork();
     if (pid == 0)
         become(t, f);
-    if (pid > 0 && !(ended = wait_for(pid, t->timeout_s, ret_status))) {
+    if (pid > 0 && !(ended = wait_for(pid, limit_ms, ret_status))) {
         (void)kill(pid, SIGKILL);
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
     if (sigaction(SIGCHLD, &before, NULL) != 0 || pid < 0)
         return err_errno(err, errno, "fork");
-    return ended ? 0 : err_set(err, ERR_TIMEOUT, "%s did not end within %u s", t->path, t->timeout_s);
+    return ended ? 0
+                 : err_set(err, ERR_TIMEOUT, "%s did not end within %llu ms", t->path,
+                           (unsigned long long)limit_ms);
 }
 
 static int read_back(int fd, char **ret, size_t *ret_len, struct err *err)

@@ -91,10 +91,22 @@ if [ -n "$(list none)" ]; then
 fi
 # a device that is not listed, put into an app by hand, as root of the host: its node alone is not enough
 plug $B
+open_dev() { # rw|ro: the other way round than it is sealed, from inside
+	python3 - "$(field apps.plain.pid)" "$1" <<-'END'
+		import ctypes, os, sys
+		libc = ctypes.CDLL(None, use_errno=True)
+		ns = os.open(f"/proc/{sys.argv[1]}/ns/mnt", os.O_RDONLY)
+		ro, nosuid, noexec, remount, bind = 1, 2, 8, 32, 4096
+		flags = nosuid | noexec | remount | bind | (ro if sys.argv[2] == "ro" else 0)
+		sys.exit(libc.setns(ns, 0) or libc.mount(None, b"/dev", None, flags, None))
+	END
+}
 if is apps.plain.enforce.devices.state enforced; then
+	open_dev rw
 	mknod "/proc/$(field apps.plain.pid)/root/dev/smuggled" b 7 $B && chmod 0666 "/proc/$(field apps.plain.pid)/root/dev/smuggled"
 	inside plain 'dd if=/dev/smuggled bs=1 count=1' >"$T/log/smuggled" 2>&1 && fail "a device that is not listed can be opened" || grep -q 'not permitted' "$T/log/smuggled" && ok "a node that is not listed is denied by the rules" || fail "$(cat "$T/log/smuggled")"
 fi
+open_dev ro
 lib_until 10 shows keep /dev/other b && ok "by major and minor" || fail "other: $(field apps.keep.devices)"
 
 # udev's links, or anybody's
@@ -105,9 +117,20 @@ echo change >"/sys/block/loop$B/uevent"
 lib_until 10 shows plain /dev/byid b && ok "by-id, made after the device, found at its next event" || fail "by-id: $(field apps.plain.devices)"
 
 # it goes
+# it is sealed: no app may put a link where root will look; and one that stands there (its /dev was opened by hand) is not followed
+for a in keep plain; do
+	inside $a 'ln -s /proc /dev/link || rm /dev/null' 2>/dev/null && fail "$a: can write to its /dev" || ok "$a: its /dev is sealed"
+	inside $a 'echo x >/dev/null && echo y >/dev/shm/f && head -c 1 /dev/zero >/dev/null' && ok "$a: control: what lies in it can be used" || fail "$a: /dev cannot be used"
+done
+P_PLAIN=$(field apps.plain.pid)
+count() { awk -v at="$1" '$5 == at' "/proc/$P_PLAIN/mountinfo" | wc -l; }
+open_dev rw && [ "$(count /proc/sys)" = 1 ] || fail "control: its /dev cannot be opened, or no /proc/sys: $(count /proc/sys)"
+unlink() { inside plain 'rm -f /dev/main && ln -s /proc/sys /dev/main'; }
+unlink && ok "control: in an open /dev a link takes the node's place" || fail "no link"
 P_KEEP=$(field apps.keep.pid) P_AGAIN=$(field apps.again.pid)
 unplug $A
 for a in keep plain held; do lib_until 10 gone $a /dev/main && [ "$a" = held ] || { gone $a /dev/main && ok "$a: the node went with the device" || fail "$a: the node is still there"; }; done
+is apps.plain.pid "$P_PLAIN" && [ "$(count /proc/sys)" = 1 ] && ok "a link at its place is not followed: /proc/sys is as it was" || fail "mounts: $(cat "/proc/$P_PLAIN/mountinfo")"
 lib_until 10 gone held /dev/disk/main && is apps.held.state running && ok "who requires it and keeps runs on without it" || fail "held: $(field apps.held)"
 [ "$(field apps.keep.pid)" = "$P_KEEP" ] && ok "keep: the same process" || fail "keep was started again"
 lib_until 10 is apps.stop.state waiting && ok "stop: it does not run without it" || fail "stop: $(field apps.stop.state)"

@@ -41,7 +41,7 @@ for userns in '' user; do
 	check "$w: remove" limpet mounts remove "$id" "$T/list"
 	check_not "$w: gone" has test -e /data/file
 	check_rc 1 "$w: remove again is an error" limpet mounts remove "$id" "$T/list" 2>"$T/log/again"
-	check "$w: which says why" grep -q 'nothing is mounted on /data' "$T/log/again"
+	check "$w: which says why" grep -q 'nothing is mounted on /data that' "$T/log/again"
 	mount_list /made/here bind "$T/src/file" '"bind"'
 	check "$w: a file, its place is made" limpet mounts add "$id" "$T/list"
 	check "$w: it is seen" says volume cat /made/here
@@ -59,6 +59,17 @@ for userns in '' user; do
 		mount_list /data bind "$T/src" '"bind","idmap"'
 		limpet mounts add "$id" "$T/list" && says 4242 stat -c %u /data/file && ok "$w: with it the owner is as on disk" || fail "$w: owner $(has stat -c %u /data/file)"
 	fi
+	# the container moves the folder that it is in, and puts a link to /proc there
+	sealed() { grep -c ' /proc/sys ' "/proc/$(limpet state "$id" | jq .pid)/mountinfo"; }
+	mount_list /made/d/sys bind "$T/src" '"bind"'
+	check "$w: add below a folder of the container" limpet mounts add "$id" "$T/list"
+	has sh -c 'mv /made/d /made/moved && /bin/busybox ln -s /proc /made/d'
+	check "$w: control: it went along" says volume cat /made/moved/sys/file
+	check "$w: it is taken off where it is now" limpet mounts remove "$id" "$T/list"
+	check "$w: and nothing else: /proc/sys is as it was" test "$(sealed)" = 1
+	check_not "$w: gone" has test -e /made/moved/sys/file
+	mount_list /dev/pts bind "$T/src" '"bind"'
+	check_rc 1 "$w: a mount of the start is nobody's to take off" limpet mounts remove "$id" "$T/list" 2>/dev/null
 	mount_list /data bind "$T/nowhere" '"bind"'
 	check_rc 1 "$w: a source that is not there" limpet mounts add "$id" "$T/list" 2>"$T/log/nowhere"
 	check "$w: is named" grep -q "$T/nowhere" "$T/log/nowhere"

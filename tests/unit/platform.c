@@ -14,12 +14,26 @@
 #include "platform/loop.h"
 #include "platform/msg.h"
 #include "platform/sandbox.h"
+#include "platform/patience.h"
 #include "platform/sys.h"
 #include "tests/unit/check.h"
 
 static int make_temp(char *path) /* fd of a new folder; path: "/tmp/limpet-unit.XXXXXX" */
 {
     return mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+TEST(each_wait_of_a_turn_leaves_time_for_those_that_come_after)
+{
+    patience_begin(0);
+    CHECK(patience_ms(UINT64_MAX) == UINT64_MAX);
+    patience_begin(60000);
+    CHECK(patience_ms(UINT64_MAX) <= 30000);
+    CHECK(patience_ms(UINT64_MAX) > 10000);
+    CHECK(patience_ms(7) == 7);
+    patience_begin(1);
+    CHECK(patience_ms(5000) == 0);
+    patience_begin(0);
 }
 
 TEST(errors_carry_kind_and_context)

@@ -87,6 +87,7 @@ TEST(the_steps_are_in_a_safe_order)
                                         "mount sysfs /sys ro,nosuid,nodev,noexec\n",
                                         "read-only /proc/sys\n",
                                         "mask /proc/kcore\n",
+                                        "seal /dev read-only\n",
                                         "seal rootfs read-only\n",
                                         "pivot root\n",
                                         "connect stdio\n",

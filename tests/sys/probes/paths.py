@@ -1,5 +1,6 @@
-"""paths.py - classes A1 to A15: names of an image or a volume that lead elsewhere, and what a runtime leaves open to the container."""
+"""paths.py - classes A1 to A16: names of an image or a volume that lead elsewhere, and what a runtime leaves open to the container."""
 import array
+import json
 import os
 import shutil
 import socket
@@ -322,10 +323,39 @@ def a15_volume_files(g):
     return r
 
 
+def a16_live_mounts(g):
+    """A mount is added and taken away again; between both its folder is moved, and a link to /proc stands in its place."""
+    v = g.T + "/vol"
+    os.makedirs(v + "/d/sys")
+    with open(g.T + "/list", "w") as f:
+        json.dump([bind(g.T + "/bin", "/vol/d/sys", "rw")], f)
+    i = g.start(["/inside", "sleep"], lambda c: c["mounts"].append(bind(v, "/vol", "rw")))
+    if not i:
+        return NO_START, "the control"
+    def points():
+        with open(f"/proc/{g.pid(i)}/mountinfo") as f:
+            return sorted(x.split()[4] for x in f)
+    before = points()
+    added = g.call("mounts", "add", i, g.T + "/list")
+    if added.rc != 0 or "/vol/d/sys" not in points():
+        g.stop(i)
+        shutil.rmtree(v)
+        return REFUSED, added.reason()
+    os.rename(v + "/d", v + "/moved")
+    os.symlink("/proc", v + "/d")
+    g.call("mounts", "remove", i, g.T + "/list")
+    after = points()
+    g.stop(i)
+    shutil.rmtree(v)
+    gone = [x for x in before if x not in after]
+    return (ESCAPED, f"taken off: {gone[0]}") if gone else (CONTAINED, "mount comes, goes" if after == before else "it stays")
+
+
 PROBES = [("A1", "the runtime's own program", a1_overwrite), ("A2", "mount target through a link of a volume", a2_static),
           ("A3", "/proc, /sys are links", a3_proc_sys), ("A4", "/dev is a link", a4_dev), ("A5", "/dev/null of the image as mask", a5_null),
           ("A6", "/dev/console, /dev/pts are links", a6_console), ("A7", "writes below a false /proc", a7_proc_writes),
           ("A8", "mount points made through links", a8_targets), ("A9", "working folder by descriptor", a9_cwd),
           ("A10", "descriptors, abstract sockets", a10_descriptors), ("A11", "attach to a joining process", a11_attach),
           ("A12", "image's environment in host programs", a12_host_tools), ("A13", "passwd, group and user names", a13_users),
-          ("A14", "names that become host paths", a14_names), ("A15", "files bound over links of a volume", a15_volume_files)]
+          ("A14", "names that become host paths", a14_names), ("A15", "files bound over links of a volume", a15_volume_files),
+          ("A16", "mounts that come and go", a16_live_mounts)]

@@ -1,4 +1,5 @@
 """races.py LIMPET FOLDER TRIES [A2 ...] - see runtime_races.sh: two names change places all the time while containers start."""
+import json
 import os
 import shutil
 import signal
@@ -103,9 +104,43 @@ def a11(g):
     return Nobody(), fn
 
 
+def a16(g):
+    """A mount comes and goes at /vol/d/sys; d is now that folder, now a link to /proc."""
+    v = volume(g, "/proc")
+    os.makedirs(v + "/d/sys")
+    with open(g.T + "/list", "w") as f:
+        json.dump([bind(g.T + "/bin", "/vol/d/sys", "rw")], f)
+    i = g.start(["/inside", "sleep"], lambda c: c["mounts"].append(bind(v, "/vol", "rw")))
+    if not i:
+        sys.exit("FAIL A16: the control does not start")
+    def mounts():
+        with open(f"/proc/{g.pid(i)}/mountinfo") as f:
+            return sorted(x.split()[4] for x in f)
+    before = mounts()
+    def fn():
+        ran = 0
+        for n in range(TRIES):
+            if g.call("mounts", "add", i, g.T + "/list").rc == 0:
+                ran += g.call("mounts", "remove", i, g.T + "/list").rc == 0
+            left = [x for x in before if x not in mounts()]
+            if left:
+                return ran, n + 1, f"try {n}: taken off: {left[0]}"
+        more = len(mounts()) - len(before)
+        return ran, TRIES, f"{more} mounts stay" if more else ""
+    p = swap(v + "/d", v + "/x")
+    class Both:
+        def send_signal(self, sig):
+            g.stop(i)
+            p.send_signal(sig)
+
+        def wait(self):
+            return p.wait()
+    return Both(), fn
+
+
 RACES = {"A2": (a2, "mount through a folder of a volume that becomes a link"), "A5": (a5, "/dev/null that becomes a link while masks are made"),
          "A7": (a7, "/proc that becomes a link while settings are written"), "A8": (a8, "mount point made in a folder that becomes a link"),
-         "A11": (a11, "attach to a process that exec brings in")}
+         "A11": (a11, "attach to a process that exec brings in"), "A16": (a16, "mounts that come and go below a folder that becomes a link")}
 bad = 0
 for key, (fn, what) in RACES.items():
     if ONLY and key not in ONLY:

@@ -189,6 +189,8 @@ struct core {
     struct spent spent;
     struct fault fault;
     struct err fault_err; /* its words */
+    struct err trouble;   /* of the job that runs and asks again by itself then; kind NONE: none */
+    uint64_t trouble_again_ms;
     char fault_app[LIM_NAME_BYTES];
     struct app apps[LIM_APPS];
 
@@ -226,6 +228,7 @@ struct core {
     struct loop_fd keeper;
     struct loop_timer wake, alive, daily, health, report;
     bool keeper_ready, has_keeper, stopping, dirty, report_dirty;
+    bool bad_settings; /* no use to start again before they are mended */
     bool trust_hurt; /* there is a trust document and it cannot be read: no other takes its place by itself */
     bool unsaved;    /* the ledger could not be written: again and again until it can */
     uint64_t cores_before, started_ms, report_at_ms;
@@ -412,6 +415,8 @@ int events_open(struct core *c, struct err *err);
 
 /* report.c */
 struct cJSON *report_state(struct core *c);
+/* What keeps an image from coming, for `agentctl plan`: a line, or "". malloc'd. */
+char *report_trouble(const struct core *c);
 struct cJSON *report_health(struct core *c);
 const char *report_phase(struct core *c);
 void report_save(struct core *c); /* run_dir/state.json for agentctl */

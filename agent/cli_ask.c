@@ -29,7 +29,9 @@ static int connect_core(const struct cli *c, int *ret_fd, struct err *err)
         return err_errno(err, errno, "socket");
     if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
         if (errno == ENOENT || errno == ECONNREFUSED)
-            return err_set(err, ERR_NOTFOUND, "the agent is not running (nothing answers at %s)", a.sun_path);
+            return err_set(err, ERR_NOTFOUND, "the agent is not running (nothing answers at %s)%s%s",
+                           a.sun_path, c->bad_settings[0] ? "; its settings are wrong: " : "",
+                           c->bad_settings);
         return err_errno(err, errno, "connect to %s%s", a.sun_path,
                          errno == EACCES ? " (are you root?)" : "");
     }

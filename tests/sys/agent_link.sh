@@ -157,7 +157,7 @@ for bad in '{"host":"127.0.0.1"}' '{"host":"127.0.0.1","plaintext":true,"ca":"ca
 	jq --argjson m "$bad" '.mqtt = $m' "$AGENTD" >"$T/bad.json"
 	rc=0
 	timeout 5 "$BUILD/bin/agentd-core" --config "$T/bad.json" >"$T/log/bad" 2>&1 || rc=$?
-	[ $rc = 1 ] && grep -q 'mqtt: \(ca\|plaintext\|cert\)' "$T/log/bad" || fail "$bad: $rc, $(cat "$T/log/bad")"
+	[ $rc = 78 ] && grep -q 'mqtt: \(ca\|plaintext\|cert\)' "$T/log/bad" || fail "$bad: $rc, $(cat "$T/log/bad")"
 done
 ok "settings of the broker that contradict themselves are refused: $(cat "$T/log/bad")"
 
@@ -210,6 +210,20 @@ says "$(printf 'doc device\\n%.0s' $(seq 20))"
 lib_until 5 grep -q 'does not keep to its words.*more from device' "$T/log/agent-$DEV" && ok "not out of turn" || fail "$(tail -n 3 "$T/log/agent-$DEV")"
 others() { [ "$(sort -u "$T/said" | wc -l)" -ge 2 ]; }
 lib_until 10 others && agent_answers $DEV && ok "another link takes its place" || fail "$(cat "$T/said")"
+
+# --- a broker's certificate that has ended, on a device whose clock is not set: what it knows of the time counts
+P=$T/pki-2
+mkdir "$P"
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$P/key" -out "$P/csr" -subj /CN=localhost 2>>"$T/log/openssl"
+openssl x509 -req -in "$P/csr" -CA "$FLEETCTL_DIR/pki/ca.pem" -CAkey "$FLEETCTL_DIR/pki/ca.key" -days 2 -out "$P/pem" -extfile <(echo subjectAltName=DNS:localhost) 2>>"$T/log/openssl"
+SHORT=$(free_port)
+printf 'listener %s 127.0.0.1\nallow_anonymous true\ncafile %s\ncertfile %s\nkeyfile %s\nuser root\n' "$SHORT" "$FLEETCTL_DIR/pki/ca.pem" "$P/pem" "$P/key" >"$T/short.conf"
+lib_run short mosquitto -c "$T/short.conf"
+lib_until 5 port_open "$SHORT"
+D=$FLEETCTL_DIR/devices/$DEV
+says_at() { timeout 40 "$SOURCE/tests/tool/link_core.py" "$BUILD/bin/agentd-link" "$T/link-core" "$SHORT" "$(($(date +%s) + $1 * 86400))" "$FLEETCTL_DIR/pki/ca.pem" "$D/device.pem" "$D/device.key"; }
+SAID=$(says_at 1) && [ "$SAID" = "up 5" ] && ok "control: it ends later than the device's time: $SAID" || fail "$SAID"
+SAID=$(says_at 3) && [[ $SAID == *"has expired"* ]] && ok "it has ended: $SAID" || fail "$SAID"
 
 # --- an old broker, and brokers that talk nonsense
 OLD=$(free_port)

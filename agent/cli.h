@@ -19,6 +19,7 @@ enum {
 
 struct cli {
     char run_dir[256], state_dir[256];
+    char bad_settings[240]; /* why the agent cannot start with them; "": they can be read */
     bool json, color, follow, tty;
     uint64_t lines;
     int argc; /* what follows the verb and its options */

@@ -35,7 +35,9 @@ static int connect_core(const struct cli *c, bool bound, int *ret_fd, struct err
         if (errno == EAGAIN)
             return err_set(err, ERR_TIMEOUT, "the agent does not answer within %d s", ANSWER_S);
         if (errno == ENOENT || errno == ECONNREFUSED)
-            return err_set(err, ERR_NOTFOUND, "the agent is not running (nothing answers at %s)", a.sun_path);
+            return err_set(err, ERR_NOTFOUND, "the agent is not running (nothing answers at %s)%s%s",
+                           a.sun_path, c->bad_settings[0] ? "; its settings are wrong: " : "",
+                           c->bad_settings);
         return err_errno(err, errno, "connect to %s%s", a.sun_path,
                          errno == EACCES ? " (are you root?)" : "");
     }

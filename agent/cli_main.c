@@ -129,7 +129,11 @@ static int read_options(struct cli *c, int argc, char **argv, const char **ret_c
 static void fill_folders(struct cli *c, const char *config_path)
 {
     struct config AUTO_MEM *config = mem_need_zero(sizeof(*config));
-    bool known = config_read(config_path ? config_path : CONFIG_PATH, config, NULL) == 0;
+    struct err why = ERR_INIT;
+    bool known = config_read(config_path ? config_path : CONFIG_PATH, config, &why) == 0;
+    if (!known &&
+        (config_path || !c->run_dir[0])) /* another folder is another agent's, with settings of its own */
+        (void)str_fmt(c->bad_settings, sizeof(c->bad_settings), "%s", why.msg);
     if (!c->run_dir[0])
         (void)str_copy(c->run_dir, sizeof(c->run_dir), known ? config->run_dir : "/run/limpet");
     (void)str_copy(c->state_dir, sizeof(c->state_dir), known ? config->state_dir : "/var/lib/limpet");

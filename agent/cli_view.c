@@ -108,9 +108,12 @@ static void print_head(const struct cli *c, const struct json_cur *r)
         cli_wrap(what, text_of(&scrub, "last", ""));
     }
     if (json_get_object(r, "err", JSON_OPTIONAL, &err, NULL) > 0) {
-        char what[40];
+        char what[40], text[ERR_MSG_BYTES + 160], in[24];
+        uint64_t next = number_of(&err, "next", 0), now = clock_wall_s();
         (void)str_fmt(what, sizeof(what), "! %.30s: ", text_of(&err, "kind", "?"));
-        cli_wrap(what, text_of(&err, "msg", ""));
+        (void)str_fmt(text, sizeof(text), "%s%s%s", text_of(&err, "msg", ""), next ? "; next try in " : "",
+                      next ? clock_age(next > now ? (next - now) * 1000 : 0, in, sizeof(in)) : "");
+        cli_wrap(what, text);
     }
 }
 

@@ -43,6 +43,21 @@ static int get_name(const struct json_cur *o, const char *key, char *dst, size_t
     return rc;
 }
 
+/* Nobody comes to an unencrypted line by a file that was forgotten: it has a word of its own. */
+static int judge_mqtt(const struct json_cur *o, const struct config *c, struct err *err)
+{
+    if (c->mqtt_plaintext && (c->mqtt_ca[0] || c->mqtt_cert[0] || c->mqtt_key[0]))
+        return json_fail(o, err, ERR_INVALID, "plaintext: goes with none of ca, cert and key");
+    if (!c->mqtt_plaintext && c->mqtt_host[0] && !c->mqtt_ca[0])
+        return json_fail(
+            o, err, ERR_INVALID,
+            "ca: missing: nothing would tell the broker from another (\"plaintext\": true is for "
+            "one on this machine)");
+    if (!c->mqtt_cert[0] != !c->mqtt_key[0])
+        return json_fail(o, err, ERR_INVALID, "cert and key: one is of no use without the other");
+    return 0;
+}
+
 static int read_mqtt(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
 {
     struct json_cur o;
@@ -56,9 +71,10 @@ static int read_mqtt(const struct json_cur *root, const char *folder, struct con
         json_get_u64(&o, "keepalive_s", JSON_OPTIONAL, 5, 1200, &c->keepalive_s, err) < 0 ||
         get_path(&o, "ca", folder, c->mqtt_ca, sizeof(c->mqtt_ca), err) < 0 ||
         get_path(&o, "cert", folder, c->mqtt_cert, sizeof(c->mqtt_cert), err) < 0 ||
-        get_path(&o, "key", folder, c->mqtt_key, sizeof(c->mqtt_key), err) < 0)
+        get_path(&o, "key", folder, c->mqtt_key, sizeof(c->mqtt_key), err) < 0 ||
+        json_get_bool(&o, "plaintext", JSON_OPTIONAL, &c->mqtt_plaintext, err) < 0 || json_done(&o, err) < 0)
         return -(int)err->kind;
-    return json_done(&o, err);
+    return judge_mqtt(&o, c, err);
 }
 
 static int read_scrub(const struct json_cur *root, struct config *c, struct err *err)

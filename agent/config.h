@@ -26,8 +26,8 @@ struct config {
     char groups[LIM_GROUPS][LIM_NAME_BYTES];
     unsigned n_groups;
     char state_dir[256], run_dir[256], trust[256];
-    char mqtt_host[256], mqtt_ca[256], mqtt_cert[256],
-        mqtt_key[256]; /* cert "": no client certificate; ca "": no TLS */
+    char mqtt_host[256], mqtt_ca[256], mqtt_cert[256], mqtt_key[256]; /* cert "": no client certificate */
+    bool mqtt_plaintext; /* no TLS, and then no broker but one on this machine */
     uint64_t mqtt_port, keepalive_s;
     uint64_t fetch_rate;                 /* bytes a second from the network, 0: as it comes */
     char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */

@@ -198,6 +198,8 @@ struct core {
     struct spent spent;
     struct fault fault;
     struct err fault_err; /* its words */
+    struct err trouble;   /* of the job that runs and asks again by itself then; kind NONE: none */
+    uint64_t trouble_again_ms;
     char fault_app[LIM_NAME_BYTES];
     struct app apps[LIM_APPS];
 
@@ -237,6 +239,9 @@ struct core {
     struct loop_fd keeper;
     struct loop_timer wake, alive, daily, health, report;
     bool keeper_ready, has_keeper, stopping, dirty, report_dirty;
+    bool bad_settings;    /* no use to start again before they are mended */
+    uint64_t trust_ahead; /* the highest version that came before its turn; 0: none did */
+    bool trust_waits;     /* ... and was there at the last look too */
     bool trust_hurt; /* there is a trust document and it cannot be read: no other takes its place by itself */
     bool unsaved;    /* the ledger could not be written: again and again until it can */
     uint64_t cores_before, started_ms, report_at_ms;
@@ -446,6 +451,8 @@ int events_open(struct core *c, struct err *err);
 
 /* report.c */
 struct cJSON *report_state(struct core *c);
+/* What keeps an image from coming, for `agentctl plan`: a line, or "". malloc'd. */
+char *report_trouble(const struct core *c);
 struct cJSON *report_health(struct core *c);
 const char *report_phase(struct core *c);
 void report_save(struct core *c); /* run_dir/state.json for agentctl */
@@ -457,6 +464,7 @@ int uplink_start(struct core *c, struct err *err);
 void uplink_stop(struct core *c);
 bool uplink_is_up(const struct core *c);
 bool uplink_is_gone(const struct core *c);
+void uplink_ask_trust(struct core *c);         /* the broker's trust documents once more */
 const char *uplink_text(const struct core *c); /* "online", "offline: ..." */
 /* topic: below F/d/DEV/. id: for the ack, 0 none. false: not sent. */
 bool uplink_publish(struct core *c, const char *topic, const char *json, unsigned qos, bool retain,

@@ -366,6 +366,8 @@ static int open_folders(struct core *c, struct err *err)
     if (rc == 0 &&
         (fchmod(c->state_fd, 0700) < 0 || fchmod(c->volumes_fd, 0700) < 0)) /* boxes get fds, not paths */
         rc = err_errno(err, errno, "chmod %s", c->config.state_dir);
+    if (rc == 0 && fchmod(c->run_fd, 0755) < 0) /* link passes through, whoever made it */
+        rc = err_errno(err, errno, "chmod %s", c->config.run_dir);
     return rc;
 }
 
@@ -483,6 +485,7 @@ static int start(struct core *c, struct err *err)
         log_init("core", (enum log_level)c->config.log_level, getenv("JOURNAL_STREAM") != NULL);
     if (rc == 0)
         rc = find_user(c, err);
+    c->bad_settings = rc < 0;
     if (rc == 0)
         rc = open_folders(c, err);
     if (rc == 0)
@@ -558,7 +561,7 @@ int main(int argc, char **argv)
     self_start(c);
     if (start(c, &err) < 0 || loop_run(c->loop, &err) < 0) {
         log_error("%s", err.msg);
-        return 1;
+        return c->bad_settings ? KEEPER_BAD_SETTINGS : 1;
     }
     end(c);
     return 0;

@@ -175,7 +175,11 @@ static int do_plan(struct client *k, const struct request *r, struct err *err)
     AUTO_FREE(envelope) struct envelope *e = NULL;
     if (r->doc.len == 0) {
         char AUTO_MEM *text = plan_text(&c->plan);
-        answer_text(k, text[0] ? text : "nothing to do\n");
+        char AUTO_MEM *trouble = report_trouble(c);
+        char AUTO_MEM *both = mem_need(strlen(text) + strlen(trouble) + 1);
+        memcpy(both, text, strlen(text) + 1);
+        strcat(both, trouble);
+        answer_text(k, both[0] ? both : "nothing to do\n");
         return 0;
     }
     int rc = envelope_unpack(r->doc, &e, err);

@@ -40,6 +40,8 @@ static struct work *work_new(struct core *c, const char *app)
     return k;
 }
 
+#define SOURCE_TRIES 3 /* of a pack, before a way without it is taken */
+
 /* ---- what it may cost ---- */
 
 /* For the report. */
@@ -78,11 +80,29 @@ static void request(struct work *k, const struct want *w)
 
 /* ---- how jobs end ---- */
 
+/* Every source failed; the job goes on asking. */
+static void in_trouble(struct core *c, uint64_t wait_ms, const char *kind, const char *why)
+{
+    c->trouble_again_ms = clock_boot_ms() + wait_ms;
+    if (strcmp(c->trouble.msg, why) != 0) {
+        (void)err_set(&c->trouble, err_kind_parse(kind), "%s", why);
+        (void)str_clean(c->trouble.msg);
+        log_warn("%s %s: %s; asked again", step_kind_name(c->job_step), c->job_app, c->trouble.msg);
+        core_touch(c);
+    }
+}
+
 static void progress(void *arg, const char *line)
 {
     struct work *k = arg;
     unsigned long long a, b, d;
-    if (sscanf(line, "progress %llu %llu", &a, &b) == 2) {
+    char kind[16];
+    int text = 0;
+    if (sscanf(line, "trouble %llu %15s %n", &a, kind, &text) == 2 && text > 0) {
+        in_trouble(k->core, a, kind, line + text);
+    } else if (sscanf(line, "progress %llu %llu", &a, &b) == 2) {
+        if (a != k->core->job_done)
+            k->core->trouble = ERR_INIT;
         k->core->job_done = a;
         k->core->job_total = b;
         (void)budget_line(k->core, &k->told, line);
@@ -103,14 +123,16 @@ static void progress(void *arg, const char *line)
 /* May another way do what this one did not? Then the failure is told, and is no fault. */
 static bool other_way(struct work *k, const struct err *why)
 {
-    static const bool hopeless[ERR_KIND_COUNT_] = {[ERR_INVALID] = true,
-                                                   [ERR_INTEGRITY] = true,
-                                                   [ERR_NOTFOUND] = true,
-                                                   [ERR_UNSUPPORTED] = true,
-                                                   [ERR_NOMEM] = true};
+    static const bool hopeless[ERR_KIND_COUNT_] = {
+        [ERR_INVALID] = true, [ERR_INTEGRITY] = true,   [ERR_NOTFOUND] = true,
+        [ERR_SOURCE] = true,  [ERR_UNSUPPORTED] = true, [ERR_NOMEM] = true};
     struct image_memo *m = images_memo(k->core, &k->manifest);
     if (k->route == ROUTE_LAYERS || k->route == ROUTE_HELD || !hopeless[why->kind])
         return false;
+    if (why->kind == ERR_SOURCE &&
+        (!k->core->candidate.d.download.full_fallback || k->core->fault.kind != ERR_SOURCE ||
+         k->core->fault.in_row < SOURCE_TRIES))
+        return false; /* it may be mended, and the other way costs more */
     *(k->route == ROUTE_PATCH ? &m->no_patch : &m->no_chunks) = true;
     event_add(k->core, "fallback", k->app, "%s did not do: %s", route_name(k->route), why->msg);
     return true;
@@ -120,8 +142,11 @@ static void job_over(struct core *c, struct work *k, const struct job_verdict *v
 {
     c->job = NULL;
     c->job_done = c->job_total = 0;
+    c->trouble = ERR_INIT;
     budget_close(c);
-    if (v->err.kind == ERR_NONE || (k && other_way(k, &v->err)))
+    if (v->cancelled)
+        ; /* for something newer: no fault of that */
+    else if (v->err.kind == ERR_NONE || (k && other_way(k, &v->err)))
         c->fault = (struct fault){0};
     else {
         log_warn("%s %s: %s", step_kind_name(c->job_step), c->job_app, v->err.msg);
@@ -178,6 +203,10 @@ static int commit_job(void *arg, int line_fd, struct err *err)
     int rc = crypto_init(err);
     for (unsigned i = 0; rc == 0 && i < k->n_blobs; i++)
         rc = store_partial_commit(k->core->store, &k->blobs[i].digest, k->blobs[i].size_bytes, err);
+    if (rc == -(int)ERR_INTEGRITY) { /* nothing that was signed is wrong */
+        err->kind = ERR_SOURCE;
+        rc = -(int)ERR_SOURCE;
+    }
     return rc;
 }
 

@@ -488,6 +488,8 @@ void intake_turn(struct core *c)
         if (e)
             (void)intake_document(c, doc->source, e, &err);
     }
+    if (c->trust_ahead)
+        intake_trust_gap(c);
     (void)follow(c, &err); /* what comes of it tells itself */
 }
 

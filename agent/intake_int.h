@@ -12,6 +12,8 @@ void intake_replace(struct core *c, struct set *to, struct set *take_from);
 void intake_changed(struct core *c);
 /* A trust document; source "trust/N" or "local". Errors: DENIED, INVALID, those of saving. */
 int intake_trust(struct core *c, const char *source, const struct envelope *e, struct err *err);
+/* Versions that came before their turn and whose predecessor did not: told, once. */
+void intake_trust_gap(struct core *c);
 /* What the trust document in force resets and has not reset yet (at start: power went in between). */
 void intake_epoch(struct core *c);
 /* A document from issued_s has been verified. from: "rev 7 of device", for people. */

@@ -4,14 +4,35 @@
 #include "agent/intake_int.h"
 #include "platform/log.h"
 
-/* "trust/7": link took the number from the topic. Only to pass over what is in force already, unread; a wrong number makes
- * a broker's document fail or be missed, as a broker that keeps it back can have anyway. */
-static bool is_old(const struct core *c, const char *source)
+/* "trust/7": link took the number from the topic. Only to pass over, unread, what is in force already or has to wait for
+ * another; a wrong number makes a broker's document fail or be missed, as a broker that keeps it back can have anyway. */
+static bool is_in_turn(struct core *c, const char *source)
 {
     uint64_t version;
 
-    return c->state.has_trust && strncmp(source, "trust/", 6) == 0 &&
-           str_u64(source + 6, 0, UINT64_MAX, &version) && version <= c->state.trust.version;
+    if (!c->state.has_trust || strncmp(source, "trust/", 6) != 0 ||
+        !str_u64(source + 6, 0, UINT64_MAX, &version))
+        return true;
+    if (version > c->state.trust.version + 1 && version > c->trust_ahead)
+        c->trust_ahead = version;
+    return version == c->state.trust.version + 1;
+}
+
+void intake_trust_gap(struct core *c)
+{
+    bool missing = c->trust_ahead > c->state.trust.version + 1;
+
+    if (missing && !c->trust_waits) { /* the others may be on their way */
+        c->trust_waits = true;
+        return;
+    }
+    if (missing)
+        event_add(c, "denied", NULL,
+                  "trust: version %llu is on the broker, %llu is in force here, and the next one is missing "
+                  "(fleetctl keys push)",
+                  (unsigned long long)c->trust_ahead, (unsigned long long)c->state.trust.version);
+    c->trust_ahead = 0;
+    c->trust_waits = false;
 }
 
 /* Counters of releases: what the good set runs and the keys in force still stand for. */
@@ -90,7 +111,7 @@ int intake_trust(struct core *c, const char *source, const struct envelope *e, s
 {
     struct trust next;
 
-    if (is_old(c, source))
+    if (!is_in_turn(c, source))
         return 0;
     if (!c->state.has_trust && strcmp(source, "local") != 0) /* anybody can sign a first one */
         return err_set(err, ERR_DENIED, "there is no trust document here to check the next one by");
@@ -107,5 +128,7 @@ int intake_trust(struct core *c, const char *source, const struct envelope *e, s
               roles[TRUST_FLEET] ? "; revs count anew" : "",
               roles[TRUST_RELEASE] ? "; counters of releases count anew" : "");
     intake_changed(c);
+    if (c->trust_ahead > next.version) /* it was there before its turn */
+        uplink_ask_trust(c);
     return 0;
 }

@@ -41,6 +41,7 @@ static struct keeper {
     int core_fd, signal_fd, watchdog_fd;
     uint64_t core_since_ms, alive_ms, start_at_ms, backoff_ms, starts, stop_at_ms, trial_at_ms; /* 0: none */
     bool stopping, core_said_bye, core_said_again;
+    bool was_up, bad_settings; /* some core was; the last one could not be */
     const char *program;
     char **argv;
 } k = {.core_fd = -1, .watchdog_fd = -1};
@@ -126,6 +127,9 @@ static void hear(char *text, const int *fds, unsigned n_fds)
         drop(text + 5);
     } else if (strcmp(text, "alive") == 0) {
         k.alive_ms = clock_boot_ms();
+        if (!k.was_up)
+            notify("READY=1");
+        k.was_up = true;
         feed_watchdogs();
     } else if (strncmp(text, "trial ", 6) == 0 && str_u64(text + 6, 1, TRIAL_MAX_MS, &ms)) {
         k.trial_at_ms = clock_boot_ms() + ms;
@@ -214,6 +218,7 @@ static void core_ended(int status)
     if (k.core_said_bye || k.stopping)
         return;
     uint64_t now = clock_boot_ms();
+    k.bad_settings = WIFEXITED(status) && WEXITSTATUS(status) == KEEPER_BAD_SETTINGS && !k.was_up;
     if (k.core_said_again) {
         k.core_said_again = false;
         k.backoff_ms = 0;
@@ -225,6 +230,8 @@ static void core_ended(int status)
                    : k.backoff_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
                                                    : k.backoff_ms;
     k.start_at_ms = now + k.backoff_ms;
+    if (k.bad_settings)
+        return;
     log_warn("core ended (%s %d); starting it again in %llu ms, containers go on",
              WIFSIGNALED(status) ? "signal" : "status",
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (unsigned long long)k.backoff_ms);
@@ -372,10 +379,11 @@ int main(int argc, char **argv)
     if (set_up(watchdog))
         return 1;
     start_core();
-    notify("READY=1");
-    while (!((k.stopping || k.core_said_bye) && !k.core))
+    while (!((k.stopping || k.core_said_bye || k.bad_settings) && !k.core))
         turn();
     if (k.watchdog_fd >= 0)
         (void)!write(k.watchdog_fd, "V", 1); /* magic close: stopping is not a hang */
-    return 0;
+    if (k.bad_settings)
+        log_error("core cannot start with its settings: agentd ends; mend them and start it again");
+    return k.bad_settings ? KEEPER_BAD_SETTINGS : 0;
 }

@@ -10,10 +10,14 @@
  *   keeper -> core  "fd NAME" + 1 fd      one for each kept, right after core's start
  *                   "exit PID STATUS"     a process of core's predecessor ended; STATUS as waitpid gives it
  *                   "ready STARTS"        all of them are sent; STARTS: how many cores there were before this one
+ * The first "alive" is what tells a service manager that the agent is up. A core whose settings are wrong ends with
+ * KEEPER_BAD_SETTINGS; when none was up before, and so nothing runs, the keeper ends with the same.
  * The keeper parses nothing else and knows nothing else. */
 #ifndef AGENT_KEEPER_H
 #define AGENT_KEEPER_H
-#define KEEPER_FD         3
+#define KEEPER_FD 3
+#define KEEPER_BAD_SETTINGS \
+    78 /* exit status of a core that cannot start before its settings are mended (EX_CONFIG) */
 #define KEEPER_NAME_BYTES 80
 #define KEEPER_ALIVE_MS   5000  /* core says alive this often */
 #define KEEPER_DEAD_MS    30000 /* without it for so long: core is killed and started again */

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "agent/link_mqtt.h"
+#include "agent/link_outbox.h"
 #include "agent/link_pump.h"
 #include "agent/link_words.h"
 #include "ota/envelope.h"
@@ -34,20 +35,32 @@ static struct link {
     char *pem[3]; /* CA, certificate, key */
     size_t pem_len[3];
     unsigned tries;
-    bool up, stopping, published; /* since memory was given back */
+    bool plaintext, up, stopping, published; /* since memory was given back */
+    bool wants_room;                         /* core's socket is full */
+    struct outbox outbox;
 } k;
 
-static void say(const char *text)
+/* One message to core; false: no room. */
+static bool send_core(struct buf msg)
 {
-    if (msg_send(LINK_FD, buf_str(text), NULL, 0, NULL) == -(int)ERR_NET)
+    int rc = msg_send(LINK_FD, msg, NULL, 0, NULL);
+
+    if (rc == -(int)ERR_NET)
         loop_stop(k.loop); /* core has gone: so do we */
+    return rc != -(int)ERR_CONFLICT;
+}
+
+static bool say(void *arg, const char *text)
+{
+    (void)arg;
+    return send_core(buf_str(text));
 }
 
 static void say_down(const char *kind, const char *text)
 {
     char line[300];
     (void)str_fmt(line, sizeof(line), "down %s %s", kind, text);
-    say(str_clean(line));
+    outbox_state(&k.outbox, str_clean(line));
 }
 
 /* ---- coming back ---- */
@@ -96,6 +109,8 @@ static void pump_down(void *arg, const struct err *why)
 {
     (void)arg;
     down(err_kind_name(why->kind), why->msg, false);
+    if (why->kind == ERR_INVALID) /* our own PEM files: core opens them anew for the next link */
+        loop_stop(k.loop);
 }
 
 static void pump_ready(void *arg)
@@ -124,6 +139,15 @@ static void publish_online(bool on)
     (void)mqtt_publish(k.mqtt, &p, NULL);
 }
 
+/* The broker sends the retained ones again, in whatever order it likes. */
+static void subscribe_trust(void)
+{
+    char topic[256];
+    (void)str_fmt(topic, sizeof(topic), "%s/trust/+", k.root);
+    if (k.up)
+        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+}
+
 static void mqtt_up(void *arg, int protocol)
 {
     static const char *const own[] = {"desired", "cmd/+", "online"};
@@ -132,8 +156,7 @@ static void mqtt_up(void *arg, int protocol)
     k.up = true;
     loop_timer_set(k.loop, &k.stable, clock_boot_ms() + LINK_STABLE_MS);
     publish_online(true); /* before we hear our own old "offline" */
-    (void)str_fmt(topic, sizeof(topic), "%s/trust/+", k.root);
-    (void)mqtt_subscribe(k.mqtt, topic, NULL);
+    subscribe_trust();
     for (unsigned i = 0; i < COUNT_OF(own); i++)
         if (str_fmt(topic, sizeof(topic), "%s/d/%s/%s", k.root, k.device, own[i]))
             (void)mqtt_subscribe(k.mqtt, topic, NULL);
@@ -147,7 +170,7 @@ static void mqtt_up(void *arg, int protocol)
             (void)mqtt_subscribe(k.mqtt, topic, NULL);
     }
     (void)str_fmt(text, sizeof(text), "up %d", protocol);
-    say(text);
+    outbox_state(&k.outbox, text);
 }
 
 static void mqtt_down(void *arg, const char *why, bool taken_over)
@@ -163,35 +186,38 @@ static void mqtt_down(void *arg, const char *why, bool taken_over)
 
 static void mqtt_ack(void *arg, uint32_t id, int reason)
 {
-    char text[64];
     (void)arg;
-    (void)str_fmt(text, sizeof(text), "ack %u %d", id, reason);
-    say(text);
+    outbox_ack(&k.outbox, id, reason);
 }
 
-/* ---- what comes in ---- */
+/* ---- what comes in, on its way to core ---- */
 
-static void take_document(const char *source, struct buf payload)
+/* How core is told of it: of trust documents with the version that the topic has. */
+static const char *name_of(const struct outbox_item *item)
+{
+    return strcmp(item->source, "trust") == 0 ? item->key : item->source;
+}
+
+static bool pass_document(const struct outbox_item *item)
 {
     char line[LIM_NAME_BYTES + 300];
     struct err err = ERR_INIT;
     AUTO_FREE(envelope) struct envelope *e = NULL;
-    if (payload.len == 0) {
-        (void)str_fmt(line, sizeof(line), "clear %s", source);
-        say(line);
-        return;
+
+    if (item->len == 0) {
+        (void)str_fmt(line, sizeof(line), "clear %s", name_of(item));
+        return send_core(buf_str(line));
     }
-    if (envelope_parse(payload, &e, &err) < 0) {
-        (void)str_fmt(line, sizeof(line), "bad %s %.200s", source, err.msg);
-        say(str_clean(line));
-        return;
+    if (envelope_parse(buf_of(item->bytes, item->len), &e, &err) < 0) {
+        (void)str_fmt(line, sizeof(line), "bad %s %.200s", name_of(item), err.msg);
+        return send_core(buf_str(str_clean(line)));
     }
-    size_t packed_len, head = (size_t)snprintf(line, sizeof(line), "doc %s\n", source);
+    size_t packed_len, head = (size_t)snprintf(line, sizeof(line), "doc %s\n", name_of(item));
     uint8_t AUTO_MEM *packed = envelope_pack(e, &packed_len);
     uint8_t AUTO_MEM *msg = mem_need(head + packed_len);
     memcpy(msg, line, head);
     memcpy(msg + head, packed, packed_len);
-    (void)msg_send(LINK_FD, buf_of(msg, head + packed_len), NULL, 0, NULL);
+    return send_core(buf_of(msg, head + packed_len));
 }
 
 static bool is_token(const char *s)
@@ -221,24 +247,43 @@ static int read_command(const struct json_cur *root, const char *verb, char *dst
         return err_set(err, ERR_DENIED, "the reply topic is not below %s", own);
     if (!str_is_name(verb) || !is_token(id) || (strcmp(app, "-") != 0 && !str_is_name(app)))
         return err_set(err, ERR_INVALID, "verb, id or app is no name");
-    (void)str_fmt(dst, size, "cmd %s %s %s %llu %s %llu", verb, id, reply, (unsigned long long)exp, app,
-                  (unsigned long long)lines);
+    (void)str_fmt(dst, size, "cmd %s %s %s %llu %s %llu", verb, id, reply + strlen(own),
+                  (unsigned long long)exp, app, (unsigned long long)lines);
     return 0;
 }
 
-static void take_command(const char *verb, struct buf payload, bool retained)
+static bool pass_command(const struct outbox_item *item)
 {
     char line[600];
     struct err err = ERR_INIT;
     struct json_cur root = {.node = NULL};
-    int rc = retained ? err_set(&err, ERR_DENIED, "a retained command is refused")
-                      : json_parse(payload, &json_limits_signed, &root, &err);
+    int rc = item->retained ? err_set(&err, ERR_DENIED, "a retained command is refused")
+                            : json_parse(buf_of(item->bytes, item->len), &json_limits_signed, &root, &err);
+
     if (rc == 0)
-        rc = read_command(&root, verb, line, sizeof(line), &err);
+        rc = read_command(&root, item->key, line, sizeof(line), &err);
     (void)json_free(root.node);
     if (rc < 0)
         (void)str_fmt(line, sizeof(line), "bad cmd %.200s", err.msg);
-    say(str_clean(line));
+    return send_core(buf_str(str_clean(line)));
+}
+
+static bool pass_on(void *arg, const struct outbox_item *item)
+{
+    (void)arg;
+    return strcmp(item->source, "cmd") == 0 ? pass_command(item) : pass_document(item);
+}
+
+static void flush(void)
+{
+    static const struct outbox_calls calls = {say, pass_on, NULL};
+    bool waits = outbox_flush(&k.outbox, &calls);
+
+    if (waits != k.wants_room) {
+        k.wants_room = waits;
+        (void)loop_fd_mod(k.loop, &k.core, EPOLLIN | (waits ? EPOLLOUT : 0U), NULL);
+    }
+    mqtt_pause(k.mqtt, outbox_is_full(&k.outbox));
 }
 
 static void mqtt_message(void *arg, const char *topic, struct buf payload, bool retained)
@@ -251,17 +296,18 @@ static void mqtt_message(void *arg, const char *topic, struct buf payload, bool 
     topic += root_len + 1;
     own_len = (size_t)snprintf(own, sizeof(own), "d/%s/", k.device);
     if (strncmp(topic, "trust/", 6) == 0) {
-        if (str_fmt(source, sizeof(source), "trust/%.*s", (int)strspn(topic + 6, "0123456789"), topic + 6))
-            take_document(source, payload);
+        size_t digits = strspn(topic + 6, "0123456789");
+        if (digits > 0 && digits < 20 && !topic[6 + digits])
+            outbox_put(&k.outbox, "trust", topic, payload, retained);
     } else if (strncmp(topic, "g/", 2) == 0) {
         if (str_fmt(source, sizeof(source), "group:%.*s", (int)strcspn(topic + 2, "/"), topic + 2))
-            take_document(source, payload);
+            outbox_put(&k.outbox, source, topic, payload, retained);
     } else if (strncmp(topic, own, own_len) == 0) {
         topic += own_len;
         if (strcmp(topic, "desired") == 0)
-            take_document("device", payload);
+            outbox_put(&k.outbox, "device", topic, payload, retained);
         else if (strncmp(topic, "cmd/", 4) == 0)
-            take_command(topic + 4, payload, retained);
+            outbox_put(&k.outbox, "cmd", topic + 4, payload, retained);
         else if (strcmp(topic, "online") == 0 && !k.stopping &&
                  memmem(payload.p, payload.len, "\"on\":false", 10))
             publish_online(true); /* somebody says that we are gone while we are here */
@@ -273,16 +319,14 @@ static void mqtt_message(void *arg, const char *topic, struct buf payload, bool 
 static void core_publishes(char *head, struct buf payload)
 {
     unsigned id, qos, retain, expiry;
-    char topic[256], line[64];
+    char topic[256];
     struct mqtt_publish p;
     if (sscanf(head, "pub %u %u %u %u %255s", &id, &qos, &retain, &expiry, topic) != 5)
         return;
     k.published = true;
     p = (struct mqtt_publish){id, topic, payload, qos > 1 ? 1 : qos, retain != 0, expiry};
-    if (mqtt_publish(k.mqtt, &p, NULL) < 0 && id) {
-        (void)str_fmt(line, sizeof(line), "ack %u 255", id); /* not sent: core keeps it */
-        say(line);
-    }
+    if (mqtt_publish(k.mqtt, &p, NULL) < 0 && id)
+        outbox_ack(&k.outbox, id, 255); /* not sent: core keeps it */
 }
 
 static void goodbye_fired(struct loop_timer *t)
@@ -321,6 +365,10 @@ static void core_ready(struct loop_fd *w, uint32_t events)
             *end++ = '\0';
         if (strncmp(msg, "pub ", 4) == 0 && end)
             core_publishes(msg, buf_of(end, len - (size_t)(end - msg)));
+        else if (strncmp(msg, "next ", 5) == 0)
+            outbox_next(&k.outbox, msg + 5);
+        else if (strcmp(msg, "trust") == 0)
+            subscribe_trust();
         else if (strcmp(msg, "stop") == 0)
             core_stops();
     }
@@ -329,6 +377,7 @@ static void core_ready(struct loop_fd *w, uint32_t events)
 static void after_turn(void *arg)
 {
     (void)arg;
+    flush();
     if (k.published && mqtt_is_idle(k.mqtt)) { /* a report is the larger the more apps there are */
         k.published = false;
         mem_give_back();
@@ -345,6 +394,8 @@ static int read_pem(int fd, unsigned i, struct err *err)
 {
     char text[16384];
     ssize_t n = fs_read_full(fd, text, sizeof(text) - 1, err);
+    if (n == (ssize_t)sizeof(text) - 1)
+        return err_set(err, ERR_INVALID, "a PEM file of more than %zu bytes", sizeof(text) - 2);
     if (n < 0)
         return (int)n;
     k.pem[i] = mem_need((size_t)n + 1);
@@ -385,6 +436,7 @@ static int read_config(struct err *err)
         json_get_u64(&root, "conn", JSON_REQUIRED, 0, 1ULL << 53, &k.conn, err) < 0 ||
         json_get_u64(&root, "boot", JSON_REQUIRED, 0, 1ULL << 53, &k.boot, err) < 0 ||
         json_get_u64(&root, "floor", JSON_REQUIRED, 0, 1ULL << 53, &k.floor_s, err) < 0 ||
+        json_get_bool(&root, "plaintext", JSON_REQUIRED, &k.plaintext, err) < 0 ||
         json_get_u64(&root, "uid", JSON_REQUIRED, 0, UINT32_MAX, &k.uid, err) < 0 ||
         json_get_u64(&root, "gid", JSON_REQUIRED, 0, UINT32_MAX, &k.gid, err) < 0 ||
         json_get_array(&root, "groups", JSON_REQUIRED, LIM_GROUPS, &k.groups, err) < 0)
@@ -418,7 +470,7 @@ static int enter_sandbox(struct err *err)
 
 static int start(struct err *err)
 {
-    struct pump_settings ps = {.port = (uint16_t)k.port, .path = k.path};
+    struct pump_settings ps = {.port = (uint16_t)k.port, .path = k.path, .plain = k.plaintext};
     struct pump_calls pc = {pump_ready, pump_down, NULL};
     struct mqtt_calls mc = {mqtt_up, mqtt_down, mqtt_message, mqtt_ack, NULL};
     ps.tls = (struct tls_settings){.ca = buf_of(k.pem[0], k.pem_len[0]),

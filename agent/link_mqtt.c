@@ -19,7 +19,7 @@ struct mqtt {
     struct loop_fd watch;
     struct loop_timer tick;
     int protocol;
-    bool up, started, answered;
+    bool up, started, answered, paused;
     struct { /* mid -> id of those whose ack is wanted */
         int mid;
         uint32_t id;
@@ -36,8 +36,16 @@ static int fail(struct err *err, const char *what, int rc)
 static void watch_socket(struct mqtt *m)
 {
     if (m->watch.fd >= 0)
-        (void)loop_fd_mod(m->loop, &m->watch, EPOLLIN | (mosquitto_want_write(m->mosq) ? EPOLLOUT : 0U),
-                          NULL);
+        (void)loop_fd_mod(m->loop, &m->watch,
+                          (m->paused ? 0U : EPOLLIN) | (mosquitto_want_write(m->mosq) ? EPOLLOUT : 0U), NULL);
+}
+
+void mqtt_pause(struct mqtt *m, bool paused)
+{
+    if (paused == m->paused)
+        return;
+    m->paused = paused;
+    watch_socket(m);
 }
 
 static void gone(struct mqtt *m, const char *why, bool taken_over)

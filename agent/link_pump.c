@@ -10,6 +10,7 @@
 #include <sys/un.h>
 
 #include "agent/link_cap.h"
+#include "platform/addr.h"
 #include "platform/clock.h"
 #include "platform/limits.h"
 
@@ -108,8 +109,10 @@ static int move_in(struct pump *p, struct err *err)
         ssize_t n = net_read(p, p->in.bytes, sizeof(p->in.bytes), err);
         if (n < 0)
             return (int)n;
-        if (n > 0 && link_cap_pass(&p->cap, buf_of(p->in.bytes, (size_t)n), LIM_MQTT_PACKET_BYTES, err) < 0)
-            return -(int)ERR_INVALID;
+        if (n > 0 && link_cap_pass(&p->cap, buf_of(p->in.bytes, (size_t)n), LIM_MQTT_PACKET_BYTES, err) < 0) {
+            err->kind = ERR_NET; /* the broker's fault, not that of our settings */
+            return -(int)ERR_NET;
+        }
         p->in.from = 0;
         p->in.to = (size_t)n;
         moved = n > 0;
@@ -229,7 +232,7 @@ static void tcp_is_up(struct pump *p)
     (void)setsockopt(p->net.fd, IPPROTO_TCP, TCP_NODELAY, &one,
                      sizeof(one)); /* else 40 ms of Nagle a handshake */
     (void)setsockopt(p->net.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
-    if (!p->s.tls.ca.len) {
+    if (p->s.plain) {
         ready(p);
         return;
     }
@@ -244,6 +247,11 @@ static int try_next_address(struct pump *p, struct err *err)
 {
     for (; p->next; p->next = p->next->ai_next) {
         const struct addrinfo *a = p->next;
+        if (p->s.plain && addr_reach(a->ai_addr) != ADDR_LOOPBACK) {
+            (void)err_set(err, ERR_DENIED, "%s is another machine: no broker is spoken to there without TLS",
+                          p->s.tls.host);
+            continue;
+        }
         int AUTO_FD fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || (connect(fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS)) {
             (void)err_errno(err, errno, "connect to %s:%u", p->s.tls.host, p->s.port);

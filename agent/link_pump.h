@@ -13,7 +13,8 @@ struct pump_calls {
     void *arg;
 };
 struct pump_settings {
-    struct tls_settings tls; /* tls.ca empty: no TLS (tests, a broker on the same machine) */
+    struct tls_settings tls;
+    bool plain; /* no TLS; loopback addresses only */
     uint16_t port;
     const char *path; /* of the local unix socket, in a folder of ours */
 };

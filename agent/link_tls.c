@@ -6,6 +6,7 @@
 #include <mbedtls/version.h>
 #include <mbedtls/x509_crt.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "platform/clock.h"
 #include "platform/crypto.h"
@@ -33,14 +34,33 @@ static int fail(struct err *err, enum err_kind kind, const char *what, int code)
     return err_set(err, kind, "%s: %s (-0x%04x)", what, text, (unsigned)-code);
 }
 
-/* A clock that is surely not set makes every certificate look like one of the future. */
+/* Is this time before that second? */
+static bool is_before(const mbedtls_x509_time *a, uint64_t s)
+{
+    struct tm b;
+    time_t t = (time_t)s;
+
+    if (!gmtime_r(&t, &b))
+        return true;
+    const int left[] = {a->year, a->mon, a->day, a->hour, a->min, a->sec},
+              right[] = {b.tm_year + 1900, b.tm_mon + 1, b.tm_mday, b.tm_hour, b.tm_min, b.tm_sec};
+    for (unsigned i = 0; i < COUNT_OF(left); i++)
+        if (left[i] != right[i])
+            return left[i] < right[i];
+    return false;
+}
+
+/* A clock that is surely not set makes every certificate look like one of the future, and one that has ended like a good one: it is
+ * at least as late as the floor, whatever the clock says. */
 static int judge_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
     const struct tls *t = arg;
-    (void)crt;
+    uint64_t floor_s = clock_judge_s(0, t->time_floor_s);
     (void)depth;
-    if (clock_wall_s() < clock_judge_s(0, t->time_floor_s))
+    if (clock_wall_s() < floor_s)
         *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_FUTURE;
+    if (is_before(&crt->valid_to, floor_s))
+        *flags |= MBEDTLS_X509_BADCERT_EXPIRED;
     return 0;
 }
 

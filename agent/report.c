@@ -250,10 +250,40 @@ static void put_host(struct cJSON *root, struct core *c)
     json_put_str(o, "cgroup", c->cgroups.name);
 }
 
+/* The images' trouble: of the job that runs, or of the last one; false: there is none. */
+static bool find_trouble(const struct core *c, struct err *ret, const char **ret_app, uint64_t *ret_next_ms)
+{
+    bool now = c->job && c->trouble.kind != ERR_NONE;
+
+    if (!now && c->fault.kind == ERR_NONE)
+        return false;
+    *ret = now ? c->trouble : c->fault_err;
+    *ret_app = now ? c->job_app : c->fault_app;
+    *ret_next_ms = now      ? c->trouble_again_ms
+                   : c->job ? 0
+                            : c->fault.at_ms + plan_retry_delay_ms(c->fault.in_row);
+    return true;
+}
+
+char *report_trouble(const struct core *c)
+{
+    struct err err;
+    const char *app;
+    uint64_t next_ms, now_ms = clock_boot_ms();
+    char text[ERR_MSG_BYTES + LIM_NAME_BYTES + 80] = "", in[24];
+
+    if (find_trouble(c, &err, &app, &next_ms))
+        (void)str_fmt(text, sizeof(text), "last try%s%s: %s; next try in %s\n", app[0] ? " for " : "", app,
+                      err.msg, clock_age(next_ms > now_ms ? next_ms - now_ms : 0, in, sizeof(in)));
+    return mem_need_str(text);
+}
+
 static void put_err(struct cJSON *root, struct core *c)
 {
     const struct ledger *l = &c->state.ledger;
-    const char *msg = NULL, *kind = NULL;
+    const char *msg = NULL, *kind = NULL, *app = "";
+    uint64_t next_ms = 0, now_ms = clock_boot_ms();
+    struct err trouble;
     if (l->refused.rev) {
         msg = l->refused.why;
         kind = "rejected";
@@ -263,9 +293,9 @@ static void put_err(struct cJSON *root, struct core *c)
     } else if (l->candidate_verdict != VERDICT_NONE && l->candidate_verdict != VERDICT_CONVERGED) {
         msg = l->candidate_why;
         kind = verdict_name(l->candidate_verdict);
-    } else if (c->fault.kind != ERR_NONE) {
-        msg = c->fault_err.msg;
-        kind = err_kind_name(c->fault.kind);
+    } else if (find_trouble(c, &trouble, &app, &next_ms)) {
+        msg = trouble.msg;
+        kind = err_kind_name(trouble.kind);
     } else if (c->denied_why[0] && !c->candidate.arena) {
         msg = c->denied_why;
         kind = "denied";
@@ -275,8 +305,12 @@ static void put_err(struct cJSON *root, struct core *c)
         return;
     }
     struct cJSON *o = json_put(root, "err", json_obj());
+    char words[ERR_MSG_BYTES + LIM_NAME_BYTES + 2];
+    (void)str_fmt(words, sizeof(words), "%s%s%s", app, app[0] ? ": " : "", msg);
     json_put_str(o, "kind", kind);
-    json_put_str(o, "msg", msg);
+    json_put_str(o, "msg", words);
+    if (next_ms)
+        json_put_u64(o, "next", clock_wall_s() + (next_ms > now_ms ? (next_ms - now_ms + 999) / 1000 : 0));
 }
 
 /* What the device takes for the present, and the newest document that it could not take as one. */

@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "agent/core.h"
 #include "agent/link_words.h"
+#include "agent/uplink_int.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/log.h"
@@ -17,17 +17,13 @@
 
 #define RESTART_MIN_MS 1000
 #define RESTART_MAX_MS 60000
-#define REPLY_BYTES    16000
+#define STABLE_MS      60000
+#define STOP_MS        4000 /* link's own goodbye takes 2 s at most */
+#define HEAR_A_TURN    4    /* messages; then core looks at everything else before it hears more */
 
-struct uplink {
-    struct core *core;
-    struct loop_child child;
-    struct loop_fd sock;
-    struct loop_timer restart;
-    bool running, up, stopping;
-    unsigned restarts;
-    char why[160];
-};
+/* Documents cost a signature check for each key and each signature; a walk of trust comes at once. */
+static const struct bucket_rate rate = {8, 1000}, trust_rate = {LIM_TRUST_STEPS, 1000},
+                                state_rate = {32, 1000};
 
 bool uplink_is_up(const struct core *c)
 {
@@ -49,13 +45,32 @@ static void set_up(struct uplink *u, bool up, const char *why)
     u->up = up;
     (void)str_fmt(u->why, sizeof(u->why), "%s", why);
     (void)str_clean(u->why);
-    if (!up)
-        for (unsigned i = 0; i < u->core->n_events; i++)
-            u->core->events[i].wait_id = 0; /* what was under way is sent again */
+    uplink_reply_drop(u);
+    for (unsigned i = 0; i < u->core->n_events; i++)
+        u->core->events[i].wait_id = 0; /* what was under way is sent again */
     u->core->report_dirty = true;
     if (up)
         u->core->report_at_ms = 0;
     core_touch(u->core);
+}
+
+/* ---- to link ---- */
+
+static void watch_sock(struct uplink *u)
+{
+    if (u->sock.fd >= 0)
+        (void)loop_fd_mod(u->core->loop, &u->sock, EPOLLIN | (u->wants_room ? EPOLLOUT : 0U), NULL);
+}
+
+bool uplink_say(struct uplink *u, struct buf msg)
+{
+    int rc = u->sock.fd < 0 ? -(int)ERR_NET : msg_send(u->sock.fd, msg, NULL, 0, NULL);
+
+    if (rc == -(int)ERR_CONFLICT && !u->wants_room) {
+        u->wants_room = true;
+        watch_sock(u);
+    }
+    return rc == 0;
 }
 
 bool uplink_publish(struct core *c, const char *topic, const char *json, unsigned qos, bool retain,
@@ -72,101 +87,145 @@ bool uplink_publish(struct core *c, const char *topic, const char *json, unsigne
     uint8_t AUTO_MEM *msg = mem_need(strlen(head) + len);
     memcpy(msg, head, strlen(head));
     memcpy(msg + strlen(head), json, len);
-    return msg_send(c->uplink->sock.fd, buf_of(msg, strlen(head) + len), NULL, 0, NULL) == 0;
+    return uplink_say(c->uplink, buf_of(msg, strlen(head) + len));
 }
 
-/* ---- commands ---- */
-
-struct command {
-    char verb[64], id[64], reply[256], app[LIM_NAME_BYTES];
-    unsigned long long exp, lines;
-};
-
-static void reply(struct core *c, const struct command *k, const char *text, const char *error)
+void uplink_ask_trust(struct core *c)
 {
-    char prefix[200];
-    int cut = snprintf(prefix, sizeof(prefix), "limpet1/%s/d/%s/", c->config.fleet, c->config.device);
-    size_t len = strlen(text), at = 0;
-    for (unsigned n = 0; n == 0 || at < len; n++) {
-        char piece[REPLY_BYTES + 1];
-        (void)snprintf(piece, sizeof(piece), "%s", text + at);
-        at += strlen(piece);
-        struct cJSON *o = json_obj();
-        json_put_u64(o, "v", 1);
-        json_put_str(o, "id", k->id);
-        json_put_u64(o, "n", n);
-        json_put_bool(o, "more", at < len);
-        json_put_str(o, "out", piece);
-        if (error) {
-            struct cJSON *e = json_put(o, "error", json_obj());
-            json_put_str(e, "kind", "invalid");
-            json_put_str(e, "msg", error);
+    if (uplink_is_up(c))
+        (void)uplink_say(c->uplink, BUF_LIT("trust")); /* no room: at the next connect */
+}
+
+/* Ask for the next of each source whose time has come. A command's comes when the answer to the last one is out. */
+static void pay(struct uplink *u)
+{
+    char text[LIM_NAME_BYTES + 16], source[LIM_NAME_BYTES + 8];
+    uint64_t now = clock_boot_ms(), at = 0;
+
+    for (unsigned i = 0; i < SAID_SOURCES; i++) {
+        struct uplink_source *s = &u->sources[i];
+        if (!s->owed || (i == SAID_COMMAND && u->reply.text))
+            continue;
+        if (s->next_ms > now) {
+            at = at == 0 || s->next_ms < at ? s->next_ms : at;
+        } else if (said_source_text(&u->core->config, i, source, sizeof(source)) &&
+                   str_fmt(text, sizeof(text), "next %s", source) && uplink_say(u, buf_str(text))) {
+            s->owed = false;
+            s->open = true;
         }
-        char AUTO_MEM *json = json_print(o, false);
-        (void)json_free(o);
-        (void)uplink_publish(c, k->reply + cut, json, 1, false, 60, 0);
     }
+    if (at)
+        loop_timer_set(u->core->loop, &u->pay, at);
 }
 
-static void take_command(struct core *c, const char *line)
+static void pay_fired(struct loop_timer *t)
 {
-    struct command k;
-    if (sscanf(line, "cmd %63s %63s %255s %llu %63s %llu", k.verb, k.id, k.reply, &k.exp, k.app, &k.lines) !=
-        6)
-        return;
-    if (k.exp < clock_wall_s()) {
-        event_add(c, "denied", NULL, "command %s %s had expired", k.verb, k.id);
-        return;
-    }
-    if (strcmp(k.verb, "status") == 0) {
-        struct cJSON *o = report_state(c);
-        char AUTO_MEM *text = json_print(o, false);
-        (void)json_free(o);
-        reply(c, &k, text, NULL);
-    } else if (strcmp(k.verb, "logs") == 0 || strcmp(k.verb, "events") == 0) {
-        char AUTO_MEM *text = ctl_log_text(c, strcmp(k.verb, "logs") == 0 ? k.app : NULL, k.lines);
-        reply(c, &k, text ? text : "", text ? NULL : "there is no such app");
-    } else {
-        reply(c, &k, "", "unknown command: status, logs, events");
-    }
+    pay(container_of(t, struct uplink, pay));
 }
 
 /* ---- what link says ---- */
 
-static void take_document(struct core *c, char *head, struct buf packed)
+static void take_document(struct core *c, const struct said *s)
 {
     struct err err = ERR_INIT;
     AUTO_FREE(envelope) struct envelope *e = NULL;
-    if (envelope_unpack(packed, &e, &err) == 0)
-        (void)intake_document(c, head + 4, e, &err); /* refusals tell themselves */
+    if (envelope_unpack(s->packed, &e, &err) == 0)
+        (void)intake_document(c, s->source_text, e, &err); /* refusals tell themselves */
     else
         log_error("link: %s", err.msg);
 }
 
-static void hear(struct core *c, char *msg, size_t len)
+static void take_bad(struct core *c, const struct said *s)
 {
-    unsigned id, code;
-    char *end = memchr(msg, '\n', len);
-    if (end)
-        *end = '\0';
-    if (strncmp(msg, "doc ", 4) == 0 && end) {
-        take_document(c, msg, buf_of(end + 1, len - (size_t)(end + 1 - msg)));
-    } else if (strncmp(msg, "up ", 3) == 0) {
-        set_up(c->uplink, true, "");
-        events_send(c);
-    } else if (strncmp(msg, "down ", 5) == 0) {
-        set_up(c->uplink, false, msg + 5);
-        log_info("link: %s", msg + 5);
-    } else if (sscanf(msg, "ack %u %u", &id, &code) == 2) {
-        events_acked(c, id,
-                     code != 255); /* 255: link could not send it; a broker's refusal will not change */
-    } else if (strncmp(msg, "bad ", 4) == 0) {
-        event_add(c, "denied", NULL, "%s", msg + 4);
-    } else if (strncmp(msg, "clear ", 6) == 0) {
-        intake_clear(c, msg + 6);
-    } else if (strncmp(msg, "cmd ", 4) == 0) {
-        take_command(c, msg);
+    event_add(c, "denied", NULL, "%s: %s", s->source_text, s->text);
+}
+
+static void take_clear(struct core *c, const struct said *s)
+{
+    intake_clear(c, s->source_text);
+}
+
+static void take_command(struct core *c, const struct said *s)
+{
+    uplink_command(c->uplink, &s->command);
+}
+
+static void take_up(struct core *c, const struct said *s)
+{
+    (void)s;
+    set_up(c->uplink, true, "");
+    events_send(c);
+}
+
+static void take_down(struct core *c, const struct said *s)
+{
+    if (strcmp(s->text, c->uplink->why) != 0)
+        log_info("link: %s", s->text);
+    set_up(c->uplink, false, s->text);
+}
+
+static void take_ack(struct core *c, const struct said *s)
+{
+    if (s->id >= UPLINK_REPLY_ID)
+        uplink_reply_acked(c->uplink, s->sent);
+    else
+        events_acked(c, s->id, s->sent);
+}
+
+static const struct {
+    void (*take)(struct core *c, const struct said *s);
+    bool on_demand; /* one of a source at a time, when core asks */
+    bool changes_state;
+} word_table[] = {
+    [SAID_DOC] = {take_document, true, false}, [SAID_BAD] = {take_bad, true, false},
+    [SAID_CLEAR] = {take_clear, true, false},  [SAID_CMD] = {take_command, true, false},
+    [SAID_UP] = {take_up, false, true},        [SAID_DOWN] = {take_down, false, true},
+    [SAID_ACK] = {take_ack, false, false},
+};
+
+/* Link keeps to its words, or it is not ours any more. */
+static int hear(struct uplink *u, char *msg, size_t len, struct err *err)
+{
+    struct said s;
+    uint64_t now = clock_boot_ms();
+    int rc = said_parse(&u->core->config, msg, len, &s, err);
+
+    if (rc < 0)
+        return rc;
+    struct uplink_source *from = &u->sources[s.source];
+    if (word_table[s.word].on_demand && !from->open)
+        return err_set(err, ERR_INVALID, "more from %s than it was asked for", s.source_text);
+    if (word_table[s.word].changes_state && bucket_take(&u->states, state_rate, now) > now)
+        return err_set(err, ERR_INVALID, "up and down too often");
+    if (word_table[s.word].on_demand) {
+        from->open = false;
+        from->owed = true;
+        from->next_ms = bucket_take(&from->bucket, s.source == SAID_TRUST ? trust_rate : rate, now);
     }
+    word_table[s.word].take(u->core, &s);
+    pay(u);
+    return 0;
+}
+
+static void close_sock(struct uplink *u)
+{
+    int fd = u->sock.fd;
+
+    loop_fd_del(u->core->loop, &u->sock);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+/* What did not fit before. */
+static void go_on(struct uplink *u)
+{
+    u->wants_room = false;
+    watch_sock(u);
+    uplink_reply_go_on(u);
+    pay(u);
+    events_send(u->core);
+    u->core->report_dirty = true;
+    core_touch(u->core);
 }
 
 static void sock_ready(struct loop_fd *w, uint32_t events)
@@ -174,41 +233,56 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
     struct uplink *u = container_of(w, struct uplink, sock);
     char AUTO_MEM *msg = mem_need(LIM_MSG_BYTES + 1);
     size_t len = 0;
-    (void)events;
-    for (;;) {
-        int rc = msg_recv(w->fd, msg, LIM_MSG_BYTES, &len, NULL, NULL, NULL);
-        if (rc == 1) {
-            msg[len] = '\0';
-            hear(u->core, msg, len);
-        } else if (rc != -(int)ERR_INVALID) {
-            if (rc == 0) { /* its exit follows */
-                int fd = w->fd;
-                loop_fd_del(u->core->loop, w);
-                (void)close(fd);
-            }
-            return;
-        }
+    struct err err = ERR_INIT;
+    int rc = 1;
+
+    if (events & EPOLLOUT)
+        go_on(u);
+    for (unsigned n = 0; n < HEAR_A_TURN && rc == 1; n++) {
+        rc = msg_recv(w->fd, msg, LIM_MSG_BYTES, &len, NULL, NULL, &err);
+        if (rc == 1 && hear(u, msg, len, &err) < 0)
+            rc = -(int)ERR_INVALID;
     }
+    if (rc == -(int)ERR_INVALID) {
+        log_error("link does not keep to its words and is ended: %s", err.msg);
+        (void)kill(u->child.pid, SIGKILL);
+    }
+    if (rc != 1 && rc != -(int)ERR_CONFLICT)
+        close_sock(u); /* its exit follows */
 }
 
 /* ---- the process ---- */
 
+static void start_again(struct uplink *u, const char *why)
+{
+    uint64_t now = clock_boot_ms();
+
+    u->restarts = u->since_ms && now - u->since_ms > STABLE_MS ? 0 : u->restarts;
+    uint64_t wait = (uint64_t)RESTART_MIN_MS << (u->restarts < 6 ? u->restarts : 6);
+    wait = wait > RESTART_MAX_MS ? RESTART_MAX_MS : wait;
+    u->restarts++;
+    if (strcmp(why, u->why) != 0)
+        log_warn("%s; again in %llu ms", why, (unsigned long long)wait);
+    set_up(u, false, why);
+    loop_timer_set(u->core->loop, &u->restart, now + wait);
+}
+
 static void link_exited(struct loop_child *child, int status)
 {
     struct uplink *u = container_of(child, struct uplink, child);
-    int fd = u->sock.fd;
+    char why[sizeof(u->why)];
+
     u->running = false;
-    loop_fd_del(u->core->loop, &u->sock);
-    if (fd >= 0)
-        (void)close(fd);
-    set_up(u, false, "the link process ended");
+    loop_timer_del(u->core->loop, &u->pay);
+    close_sock(u);
+    /* it may have said why before it ended */
+    (void)str_fmt(why, sizeof(why), "%s", u->up || !u->why[0] ? "the link process ended" : u->why);
+    log_warn("link ended (%s %d)", WIFSIGNALED(status) ? "signal" : "status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     if (u->stopping)
-        return;
-    unsigned doublings = u->restarts++ < 6 ? u->restarts : 6;
-    uint64_t wait = (uint64_t)RESTART_MIN_MS << doublings;
-    wait = wait > RESTART_MAX_MS ? RESTART_MAX_MS : wait;
-    log_warn("link ended (%d); again in %llu ms", status, (unsigned long long)wait);
-    loop_timer_set(u->core->loop, &u->restart, clock_boot_ms() + wait);
+        set_up(u, false, why);
+    else
+        start_again(u, why);
 }
 
 static void link_main(struct core *c, int fd)
@@ -227,26 +301,27 @@ static void link_main(struct core *c, int fd)
     _exit(127);
 }
 
-/* Core opens the key files, link reads them: link's user cannot. */
-static unsigned open_pems(struct core *c, int fds[3])
+/* Core opens the key files, link reads them: link's user cannot. One that is named and cannot be had means no link at all. */
+static int open_pems(struct core *c, int fds[3], unsigned *ret_n, struct err *err)
 {
     const char *const paths[] = {c->config.mqtt_ca, c->config.mqtt_cert, c->config.mqtt_key};
-    unsigned n = 0;
-    for (unsigned i = 0; i < COUNT_OF(paths) && paths[i][0]; i++) {
-        fds[n] = open(paths[i], O_RDONLY | O_CLOEXEC);
-        if (fds[n] < 0) {
-            log_error("open %s: %s", paths[i], strerror(errno));
-            break;
-        }
-        n++;
+    struct stat st;
+
+    for (*ret_n = 0; *ret_n < COUNT_OF(paths) && paths[*ret_n][0]; (*ret_n)++) {
+        int AUTO_FD fd = open(paths[*ret_n], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0 || fstat(fd, &st) < 0)
+            return err_errno(err, errno, "no link without it: open %s", paths[*ret_n]);
+        if (!S_ISREG(st.st_mode) || st.st_size == 0)
+            return err_set(err, ERR_INVALID, "no link without it: %s is %s", paths[*ret_n],
+                           S_ISREG(st.st_mode) ? "empty" : "not a file");
+        fds[*ret_n] = steal_fd(&fd);
     }
-    return n;
+    return 0;
 }
 
-static int send_config(struct core *c, int fd, struct err *err)
+static int send_config(struct core *c, int fd, const int *pems, unsigned n_pems, struct err *err)
 {
     char dir[300];
-    int fds[3];
     struct cJSON *o = json_obj();
     (void)str_fmt(dir, sizeof(dir), "%s/link", c->config.run_dir);
     json_put_str(o, "device", c->config.device);
@@ -258,6 +333,7 @@ static int send_config(struct core *c, int fd, struct err *err)
     json_put_u64(o, "conn", c->state.ledger.links * 65536);
     json_put_u64(o, "boot", c->state.ledger.boots);
     json_put_u64(o, "floor", c->state.ledger.time_floor_s);
+    json_put_bool(o, "plaintext", c->config.mqtt_plaintext);
     json_put_u64(o, "uid", c->uid);
     json_put_u64(o, "gid", c->gid);
     struct cJSON *groups = json_put(o, "groups", json_arr());
@@ -268,49 +344,67 @@ static int send_config(struct core *c, int fd, struct err *err)
     size_t size = strlen(json) + 8;
     char AUTO_MEM *msg = mem_need(size);
     (void)str_fmt(msg, size, "config\n%s", json);
-    unsigned n = open_pems(c, fds);
-    int rc = msg_send(fd, buf_str(msg), fds, n, err);
-    for (unsigned i = 0; i < n; i++)
-        (void)close(fds[i]);
-    return rc;
+    return msg_send(fd, buf_str(msg), pems, n_pems, err); /* waits in the socket */
+}
+
+static int add_process(struct uplink *u, pid_t pid, int sock, struct err *err)
+{
+    int rc = loop_child_add(u->core->loop, &u->child, pid, err);
+
+    if (rc == 0)
+        rc = loop_fd_add(u->core->loop, &u->sock, sock, EPOLLIN, err);
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < SAID_SOURCES; i++) {
+        u->sources[i].open = true;
+        u->sources[i].owed = false;
+    }
+    u->wants_room = false;
+    u->running = true;
+    u->since_ms = clock_boot_ms();
+    return 0;
 }
 
 static int start_process(struct core *c, struct err *err)
 {
-    struct uplink *u = c->uplink;
-    int mine = -1, theirs = -1;
-    c->state.ledger.links++; /* durable before the number is used: a late will of an older link must lose */
-    int rc = state_save(&c->state, err);
+    int AUTO_FD mine = -1, AUTO_FD theirs = -1;
+    int pems[3];
+    unsigned n_pems = 0;
+    int rc = open_pems(c, pems, &n_pems, err);
+    if (rc == 0)
+        c->state.ledger.links++; /* durable before it is used: a late will of an older link must lose */
+    if (rc == 0)
+        rc = state_save(&c->state, err);
     if (rc == 0)
         rc = msg_pair(&mine, &theirs, err);
+    if (rc == 0)
+        rc = send_config(c, mine, pems, n_pems, err);
+    while (n_pems > 0)
+        (void)close(pems[--n_pems]);
     if (rc < 0)
         return rc;
     pid_t pid = fork();
     if (pid == 0)
         link_main(c, theirs);
-    (void)close(theirs);
-    rc = pid < 0 ? err_errno(err, errno, "fork") : send_config(c, mine, err);
-    if (rc == 0)
-        rc = loop_child_add(c->loop, &u->child, pid, err);
+    if (pid < 0)
+        return err_errno(err, errno, "start link: fork");
     (void)fcntl(mine, F_SETFL, O_NONBLOCK);
+    rc = add_process(c->uplink, pid, mine, err);
     if (rc == 0)
-        rc = loop_fd_add(c->loop, &u->sock, mine, EPOLLIN, err);
-    if (rc < 0) {
-        (void)close(mine);
-        return err_wrap(err, "start link");
-    }
-    u->running = true;
-    return 0;
+        (void)steal_fd(&mine);
+    return rc < 0 ? err_wrap(err, "start link") : 0; /* a link without a socket ends by itself */
+}
+
+static void try_start(struct uplink *u)
+{
+    struct err err = ERR_INIT;
+    if (start_process(u->core, &err) < 0)
+        start_again(u, err.msg);
 }
 
 static void restart_fired(struct loop_timer *t)
 {
-    struct uplink *u = container_of(t, struct uplink, restart);
-    struct err err = ERR_INIT;
-    if (start_process(u->core, &err) < 0) {
-        log_error("%s", err.msg);
-        loop_timer_set(u->core->loop, t, clock_boot_ms() + RESTART_MAX_MS);
-    }
+    try_start(container_of(t, struct uplink, restart));
 }
 
 int uplink_start(struct core *c, struct err *err)
@@ -329,9 +423,19 @@ int uplink_start(struct core *c, struct err *err)
     u->child.on_exit = link_exited;
     u->child.pidfd = -1;
     u->restart.on_fire = restart_fired;
+    u->pay.on_fire = pay_fired;
     c->uplink = u;
     set_up(u, false, "connecting");
-    return start_process(c, err);
+    try_start(u);
+    return 0;
+}
+
+static void stop_fired(struct loop_timer *t)
+{
+    struct uplink *u = container_of(t, struct uplink, restart);
+
+    if (u->running)
+        (void)kill(u->child.pid, SIGKILL);
 }
 
 void uplink_stop(struct core *c)
@@ -340,7 +444,8 @@ void uplink_stop(struct core *c)
     if (!u)
         return;
     u->stopping = true;
-    loop_timer_del(c->loop, &u->restart);
-    if (u->sock.fd >= 0)
-        (void)msg_send(u->sock.fd, BUF_LIT("stop"), NULL, 0, NULL);
+    loop_timer_del(c->loop, &u->pay);
+    (void)uplink_say(u, BUF_LIT("stop"));
+    u->restart.on_fire = stop_fired;
+    loop_timer_set(c->loop, &u->restart, clock_boot_ms() + STOP_MS);
 }

@@ -1,6 +1,6 @@
 /* fetch.h - the request that root hands to the sandboxed fetch program (agentd-fetch), and its answers.
  * Root opens the files that it writes to and gives their fds; the program writes nowhere else and knows nothing
- * of the store. argv: PROGRAM fetch. fd 3: lines out ("progress DONE TOTAL NETWORK", at last "ok FETCHED" with the bytes
+ * of the store. argv: PROGRAM fetch. fd 3: lines out ("progress DONE TOTAL NETWORK", "trouble WAIT_MS KIND message" when every source failed and is asked again, at last "ok FETCHED" with the bytes
  * that came in from all sources, or "err KIND message"). fd 4: the request (a sealed memfd, JSON). Then either
  *   blobs:  fd 5+i: blobs[i], appended from byte `have` on; or
  *   chunks: fd 5: a pipe; fd 6: the list of chunks of the only blob (24 bytes each, little endian: u64 at, u32
@@ -11,7 +11,7 @@
  *          (ca, auth and usb (fetch_request's usb_folder): absent when there is none; chunks: 0 for blobs)
  * A source that ends early, stalls, answers wrongly or refuses is left for the next one, going on at the same byte
  * or chunk; when all were tried it starts over with full jitter until its deadline. A round in which every source
- * said for good that it will not (404, 401, wrong size or bytes) ends the job with that verdict. */
+ * said for good that it will not ends the job: NOTFOUND when none has it, else SOURCE (401, 403, another certificate, wrong size or bytes). */
 #ifndef OTA_FETCH_H
 #define OTA_FETCH_H
 #include "ota/source.h"

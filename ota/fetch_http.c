@@ -1,11 +1,15 @@
 /* fetch_http.c - registries (OCI distribution-spec) and layouts over HTTP and HTTPS; the only place that knows
  * curl. It runs in the sandbox and its bytes are believed by nobody: what it checks here only spares traffic and time.
  * Proxies of the environment are not used. */
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include "ota/fetch_int.h"
 #include "ota/token.h"
+#include "platform/addr.h"
 #include "platform/clock.h"
 
 #define HEADER_BYTES  (8 * 1024)
@@ -24,6 +28,7 @@ struct http {
     char moved[URL_BYTES];
     const struct fetch_item *moved_item;
     const struct source *moved_source;
+    enum addr_reach reach[LIM_SOURCES]; /* of the address that sources[i] answered from */
 };
 
 /* One request and what came back so far. */
@@ -32,6 +37,7 @@ struct xfer {
     struct fetch_item *it; /* NULL: a token is fetched into text */
     unsigned source;       /* of it */
     bool moved;            /* url is where the source has sent us */
+    bool elsewhere;        /* from here on a server chose where we go, not a signed manifest */
     long status;
     size_t header_bytes, refusal_bytes, text_len;
     struct fetch_span span; /* what was asked for */
@@ -54,6 +60,8 @@ int http_init(struct fetch_job *j, struct err *err)
     struct http *h = mem_need_zero(sizeof(*h));
 
     j->http = h;
+    for (unsigned i = 0; i < LIM_SOURCES; i++)
+        h->reach[i] = ADDR_GLOBAL; /* until it is known */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(h->curl = curl_easy_init()) ||
         !(h->accept = curl_slist_append(NULL, accepts[0])))
         return err_set(err, ERR_NOMEM, "curl does not start");
@@ -69,6 +77,62 @@ void http_done(struct fetch_job *j)
     curl_global_cleanup();
     free(j->http);
     j->http = NULL;
+}
+
+/* ---- where a server may send us ---- */
+
+static enum addr_reach reach_of(const char *ip)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+    if (inet_pton(AF_INET, ip, &v4.sin_addr) == 1)
+        return addr_reach((struct sockaddr *)&v4);
+    return inet_pton(AF_INET6, ip, &v6.sin6_addr) == 1 ? addr_reach((struct sockaddr *)&v6) : ADDR_OTHER;
+}
+
+/* Not nearer than where the source itself answers from: a server far away does not send us to this machine or into its network. It is the
+ * address of the connection that counts, whatever a name says. */
+static bool may_go(struct xfer *x, enum addr_reach reach)
+{
+    enum addr_reach from = x->j->http->reach[x->source];
+
+    if (!x->elsewhere || (reach >= from && reach != ADDR_OTHER))
+        return true;
+    (void)err_set(&x->err, ERR_DENIED, "sends us to a %s address", addr_reach_name(reach));
+    return false;
+}
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+    (void)purpose;
+    if (!may_go(arg, addr_reach(&a->addr)))
+        return CURL_SOCKET_BAD;
+    return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* A connection that was there already. */
+static int before_request(void *arg, char *ip, char *own_ip, int port, int own_port)
+{
+    (void)own_ip;
+    (void)port;
+    (void)own_port;
+    return may_go(arg, reach_of(ip)) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+#endif
+
+/* An answer begins. What the source itself says tells where the source is; what follows a redirect is somebody's wish. */
+static void note_where(struct xfer *x)
+{
+    struct http *h = x->j->http;
+    char *ip = NULL;
+
+    if (x->status < 200 || x->elsewhere)
+        return;
+    if (curl_easy_getinfo(h->curl, CURLINFO_PRIMARY_IP, &ip) == CURLE_OK && ip && *ip)
+        h->reach[x->source] = reach_of(ip);
+    x->elsewhere = x->status >= 300 && x->status < 400;
 }
 
 /* ---- what comes back ---- */
@@ -94,6 +158,7 @@ static void take_header(struct xfer *x, const char *line)
         x->challenge[0] = x->etag[0] = '\0';
         x->status = 0;
         (void)sscanf(line, "%*s %ld", &x->status);
+        note_where(x);
     } else if ((v = header_value(line, "Content-Length")) != NULL) {
         x->has_length = sscanf(v, "%llu", &a) == 1;
         x->length = a;
@@ -154,7 +219,7 @@ static int judge_head(struct xfer *x, struct err *err)
     const struct fetch_item *it = x->it;
 
     if (x->encoded)
-        return err_set(err, ERR_UNSUPPORTED, "answers with a content encoding");
+        return err_set(err, ERR_INTEGRITY, "answers with a content encoding");
     if (x->status == 200) { /* it knows no ranges: what comes before ours is read past */
         if (x->has_length && length_is_wrong(x, x->length))
             return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
@@ -320,6 +385,12 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
     set_bounds(j, c);
     set_transport(j, c, url);
     (void)curl_easy_setopt(c, CURLOPT_URL, url);
+    (void)curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    (void)curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, x);
+#if LIBCURL_VERSION_NUM >= 0x075000
+    (void)curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, before_request);
+    (void)curl_easy_setopt(c, CURLOPT_PREREQDATA, x);
+#endif
     (void)curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
     (void)curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
     (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
@@ -348,8 +419,9 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
 /* ---- tokens (distribution-spec's "Bearer" challenge) ---- */
 
 /* The password goes to the source's own host only; another host gives a token to anybody or not at all. */
-static int get_token(struct fetch_job *j, const char *challenge, const struct source *source, struct err *err)
+static int get_token(struct fetch_job *j, const char *challenge, unsigned index, struct err *err)
 {
+    const struct source *source = &j->sources[index];
     struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
     char url[TOKEN_URL_BYTES], *auth = j->auth;
     char AUTO_MEM *token = NULL;
@@ -359,6 +431,8 @@ static int get_token(struct fetch_job *j, const char *challenge, const struct so
     if (r < 0)
         return r;
     x->j = j;
+    x->source = index;
+    x->elsewhere = !is_same_host(url, source->at);
     if (!may || !is_same_host(url, source->at))
         j->auth = NULL;
     r = ask(j, x, url, "", err);
@@ -399,7 +473,8 @@ static int get_moved(struct fetch_job *j, struct xfer *x, struct fetch_span span
 
     if (h->moved_item != x->it || h->moved_source != &j->sources[x->source])
         return 0;
-    *x = (struct xfer){.j = j, .it = x->it, .source = x->source, .span = span, .moved = true};
+    *x = (struct xfer){
+        .j = j, .it = x->it, .source = x->source, .span = span, .moved = true, .elsewhere = true};
     int r = ask(j, x, h->moved, "", err);
     if (j->ours || (r == 0 && (x->status == 200 || x->status == 206)))
         return r < 0 ? r : 1;
@@ -435,7 +510,7 @@ static int get_span(struct fetch_job *j, struct xfer *x, struct fetch_span span,
         r = ask(j, x, url, j->http->token_source == s ? j->http->token : "", err);
         if (r < 0 || x->status != 401 || !x->challenge[0] || tries > 0)
             break;
-        r = get_token(j, x->challenge, s, err);
+        r = get_token(j, x->challenge, x->source, err);
     }
     if (r == 0)
         r = judge_status(x->status, err);

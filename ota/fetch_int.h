@@ -24,6 +24,9 @@ struct fetch_item {
     uint8_t *hold;        /* the first `held` bytes of chunk `next` */
     uint32_t held;
     bool mixed; /* by more than one answer */
+    /* who gave what is here of a blob, so that a wrong digest has an author */
+    bool unmixed, bad[LIM_SOURCES]; /* from now on by one source alone; sources that gave something else */
+    unsigned given_by;              /* 1 + source; 0: several, or another process */
 };
 struct fetch_span {
     uint64_t from, to; /* [from, to); to 0: until the blob's end, wherever that is */
@@ -74,6 +77,8 @@ uint64_t fetch_brake_ms(const struct fetch_job *j);
 void fetch_sleep(uint64_t ms);
 /* May this span be asked for? Errors: DENIED (more than the budget; j->ours is set). */
 int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span, struct err *err);
+/* Every source failed: why, and when they are asked again. */
+void fetch_tell_trouble(const struct err *why, uint64_t wait_ms);
 /* "progress" of all items, when there was none lately or always. A line that nobody reads is left out. */
 void fetch_tell(struct fetch_job *j, bool always);
 

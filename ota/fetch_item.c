@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "ota/entry.h"
 #include "ota/fetch_int.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
@@ -210,12 +211,27 @@ int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_
     return j->budget && to - span.from > j->budget - j->from_network ? no_budget(j, err) : 0;
 }
 
+static bool somebody_reads(void)
+{
+    struct pollfd line = {.fd = FETCH_LINE_FD, .events = POLLOUT};
+
+    return poll(&line, 1, 0) == 1 && (line.revents & POLLOUT);
+}
+
+void fetch_tell_trouble(const struct err *why, uint64_t wait_ms)
+{
+    char shown[ERR_MSG_BYTES];
+
+    if (somebody_reads())
+        job_line(FETCH_LINE_FD, "trouble %llu %s %s", (unsigned long long)wait_ms, err_kind_name(why->kind),
+                 entry_printable(why->msg, shown, sizeof(shown)));
+}
+
 void fetch_tell(struct fetch_job *j, bool always)
 {
     uint64_t now = clock_boot_ms(), done = 0, total = 0;
-    struct pollfd line = {.fd = FETCH_LINE_FD, .events = POLLOUT};
 
-    if ((!always && now - j->told_ms < PROGRESS_MS) || poll(&line, 1, 0) != 1 || !(line.revents & POLLOUT))
+    if ((!always && now - j->told_ms < PROGRESS_MS) || !somebody_reads())
         return;
     j->told_ms = now;
     for (unsigned i = 0; i < j->n_items; i++) {

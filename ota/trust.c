@@ -212,6 +212,9 @@ char *trust_build(const struct trust *t)
 int trust_verify(const struct trust *t, enum trust_role role, const struct envelope *e, const char *type,
                  struct err *err)
 {
+    if (role != TRUST_ROOT && e->n_sigs > t->roles[role].n_keys) /* each would cost a check with each key */
+        return err_set(err, ERR_DENIED, "%s keys: %u signatures, there are %u keys", role_names[role],
+                       e->n_sigs, t->roles[role].n_keys);
     int r =
         envelope_verify(e, type, t->roles[role].keys, t->roles[role].n_keys, t->roles[role].threshold, err);
 

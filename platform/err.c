@@ -10,6 +10,7 @@ static const char *const kind_names[ERR_KIND_COUNT_] = {
     [ERR_DENIED] = "denied",    [ERR_CONFLICT] = "conflict", [ERR_NOTFOUND] = "not-found",
     [ERR_NOSPACE] = "no-space", [ERR_NOMEM] = "no-memory",   [ERR_IO] = "io",
     [ERR_NET] = "network",      [ERR_TIMEOUT] = "timeout",   [ERR_UNSUPPORTED] = "unsupported",
+    [ERR_SOURCE] = "source",
 };
 
 /* errno -> kind; what is not here is IO. */
@@ -114,8 +115,8 @@ enum err_kind err_kind_parse(const char *name)
 bool err_may_retry(enum err_kind kind)
 {
     static const bool retry[ERR_KIND_COUNT_] = {
-        [ERR_IO] = true,      [ERR_NET] = true,   [ERR_TIMEOUT] = true,
-        [ERR_NOSPACE] = true, [ERR_NOMEM] = true, [ERR_CONFLICT] = true,
+        [ERR_IO] = true,    [ERR_NET] = true,      [ERR_TIMEOUT] = true, [ERR_NOSPACE] = true,
+        [ERR_NOMEM] = true, [ERR_CONFLICT] = true, [ERR_SOURCE] = true,
     };
     return (unsigned)kind < ERR_KIND_COUNT_ && retry[kind];
 }

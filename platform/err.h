@@ -19,6 +19,7 @@ enum err_kind {
     ERR_NET,         /* the network or a peer failed us */
     ERR_TIMEOUT,     /* too late */
     ERR_UNSUPPORTED, /* this kernel, build or version cannot */
+    ERR_SOURCE, /* who should have it refuses or gives something else: that may be mended, others may do */
     ERR_KIND_COUNT_
 };
 
@@ -59,6 +60,6 @@ static inline int err_below_zero_(int rc)
 const char *err_kind_name(enum err_kind kind);
 enum err_kind err_kind_parse(const char *name);
 
-/* True for IO, NET, TIMEOUT, NOSPACE, NOMEM, CONFLICT: the same try may go well later. */
+/* True for IO, NET, TIMEOUT, NOSPACE, NOMEM, CONFLICT, SOURCE: the same try may go well later. */
 bool err_may_retry(enum err_kind kind);
 #endif

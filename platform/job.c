@@ -141,7 +141,7 @@ static void job_exited(struct loop_child *c, int status)
     free(j);
 }
 
-void job_cancel(struct job *j, const char *why)
+static void end_it(struct job *j, const char *why)
 {
     if (!j->cancelled[0])
         (void)str_fmt(j->cancelled, sizeof(j->cancelled), "cancelled: %s", why);
@@ -150,9 +150,15 @@ void job_cancel(struct job *j, const char *why)
         (void)cgroup_kill(j->cgroup, NULL);
 }
 
+void job_cancel(struct job *j, const char *why)
+{
+    j->verdict.cancelled = true;
+    end_it(j, why);
+}
+
 static void deadline_fired(struct loop_timer *t)
 {
-    job_cancel(container_of(t, struct job, deadline), "deadline");
+    end_it(container_of(t, struct job, deadline), "deadline");
 }
 
 /* Put line_fd at 3 and fds[i] at 4+i; first all above that range, so that no move overwrites a source. */

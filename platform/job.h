@@ -31,6 +31,7 @@ struct job_spec {
 struct job_verdict {
     struct err err;   /* kind ERR_NONE: it went well */
     char result[512]; /* text after "ok " */
+    bool cancelled;   /* by job_cancel: whatever it was about, nobody wants to know any more */
 };
 struct job_calls {
     void (*on_line)(void *arg, const char *line);            /* any line but the verdict; may be NULL */

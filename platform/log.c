@@ -1,24 +1,63 @@
 #include "platform/log.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syslog.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* The one process-wide setting: where every program's log goes. Set once at start. */
 static struct {
     const char *who;
     enum log_level level;
-    int prefix;
+    int prefix, syslog_fd;
+    bool syslog;
     unsigned lost;
-} log_to = {"", LOG_INFO_, 0, 0};
+} log_to = {"", LOG_INFO_, 0, -1, false, 0};
+
+/* A datagram socket of the machine's syslog; a system that stands still does not hold us up. */
+static void open_syslog(void)
+{
+    const struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+
+    if (log_to.syslog_fd >= 0)
+        (void)close(log_to.syslog_fd);
+    log_to.syslog_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (log_to.syslog_fd >= 0 && connect(log_to.syslog_fd, (const struct sockaddr *)&a, sizeof(a)) < 0) {
+        (void)close(log_to.syslog_fd);
+        log_to.syslog_fd = -1;
+    }
+}
 
 void log_init(const char *who, enum log_level level, int syslog_prefix)
 {
+    const char *where = getenv("LIMPET_LOG");
+
     log_to.who = who;
     log_to.level = level;
     log_to.prefix = syslog_prefix;
+    log_to.syslog = where && strcmp(where, "syslog") == 0;
+    if (log_to.syslog && log_to.syslog_fd < 0)
+        open_syslog();
+}
+
+static bool to_syslog(enum log_level level, const char *line)
+{
+    char text[1100];
+    int n = snprintf(text, sizeof(text), "<%d>limpet: %s", LOG_DAEMON | (int)level, line);
+
+    if (log_to.syslog_fd < 0 ||
+        (send(log_to.syslog_fd, text, (size_t)n, MSG_NOSIGNAL) < 0 && errno != EAGAIN))
+        open_syslog(); /* it was started anew, or only now */
+    else
+        return true;
+    return log_to.syslog_fd >= 0 && send(log_to.syslog_fd, text, (size_t)n, MSG_NOSIGNAL) >= 0;
 }
 
 void log_write(enum log_level level, const char *fmt, ...)
@@ -36,6 +75,8 @@ void log_write(enum log_level level, const char *fmt, ...)
     for (size_t i = 0; i < len; i++) /* one message is one line, whatever a peer put into it */
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
+    if (log_to.syslog && to_syslog(level, line))
+        return;
     line[len++] = '\n';
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&room, 1, 0) == 0) { /* a full pipe, a terminal that was stopped: nobody's log stops us */

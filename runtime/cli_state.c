@@ -23,7 +23,8 @@ int cli_dir(const struct cli *c, bool make, int *ret_fd, struct err *err)
 
     if (!is_id(c->id))
         return err_set(err, ERR_INVALID, "container id: not 1 to %d of [A-Za-z0-9+_.-]", LIM_ID_BYTES - 1);
-    if ((r = fs_open_dir(AT_FDCWD, c->root, make, 0700, &root, err)) < 0)
+    if ((r = fs_open_dir(AT_FDCWD, c->root, make, 0711, &root, err)) <
+        0) /* the agent's link passes through */
         return r == -ERR_NOTFOUND ? err_set(err, ERR_NOTFOUND, "container `%s` does not exist", c->id) : r;
     if (make && mkdirat(root, c->id, 0700) != 0)
         return errno == EEXIST ? err_set(err, ERR_CONFLICT, "container `%s` already exists", c->id)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The link: will and birth with their connection counter, events kept while the broker is away, 3.1.1 for an old broker, hostile brokers that
-# announce 256 MB or talk nonsense, commands that are refused, groups and their slots.
+# announce 256 MB, talk nonsense or flood, commands that are refused, groups and their slots, a core that does not read, a CA that is not there,
+# a link that says what it may not.
 . "$SOURCE/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq python3
 lib_begin agent_link
@@ -114,18 +115,129 @@ lib_until 10 port_open "$BROKER_PORT" || die "the broker does not start again"
 arrived() { late -W 2 >>"$T/event" 2>/dev/null; grep -q '"exit"\|signal 9' "$T/event"; }
 lib_until 60 arrived && ok "an event of the dark time arrives later" || fail "event: $(cat "$T/event")"
 
-# --- other brokers: in the clear on loopback, the same agent with another mqtt clause
-other() { # PORT
+# --- a core that does not read for a while: of all that came the last word counts, and nobody has to say it again
+core_pid() { pgrep -P "${LIB_AGENT_PIDS[$DEV]}" -f '^agentd: core'; }
+BIG=$(head -c 700 /dev/zero | tr '\0' x)
+for rev in $(seq 20 33); do
+	jq -nc --arg v "$BIG" --argjson r "$rev" --argjson d "$(jq -r .payload "$FLEETCTL_DIR/desired/d-$DEV.json" | base64 -d)" \
+		'$d | .rev = $r | .apps[0].release.counter = 2 | .apps[0].env = ([range(60) | {key: "E\(.)", value: $v}] | from_entries)' |
+		"$SOURCE/tests/tool/forge.py" desired "$KEY" >"$T/rev-$rev"
+done
+CORE=$(core_pid)
+kill -STOP "$CORE"
+for rev in $(seq 20 33); do mqtt_pub operator -t "$F/d/$DEV/desired" -q 1 -r -f "$T/rev-$rev"; done
+kill -CONT "$CORE"
+lib_until 20 is rev 33 && ok "after a pause of core the last of 14 large documents is there" || fail "rev $(field rev), want $(field want)"
+[ "$(core_pid)" = "$CORE" ] || fail "core is another: $CORE, $(core_pid)"
+lib_until 20 is phase converged || fail "phase $(field phase): $(field err.msg)"
+
+# --- other brokers, the same agent with another mqtt clause
+with_mqtt() { # JSON
 	lib_stop "${LIB_AGENT_PIDS[$DEV]}"
-	jq --argjson p "$1" '.mqtt = {"host":"127.0.0.1","port":$p}' "$AGENTD" >"$T/other.json"
+	jq --argjson m "$1" '.mqtt = $m' "$AGENTD" >"$T/other.json"
 	cp "$FLEETCTL_DIR/devices/$DEV/trust.json" "$T/trust.json"
-	lib_run "agent-$DEV" "$BUILD/bin/agentd" --config "$T/other.json" --libexec "$BUILD/bin"
+	lib_run "agent-$DEV" "$BUILD/bin/agentd" --config "$T/other.json" --libexec "${LIBEXEC:-$BUILD/bin}"
 	LIB_AGENT_PIDS[$DEV]=$LIB_PID
 	lib_until 20 agent_answers $DEV || die "the agent does not start"
 }
+other() { with_mqtt "{\"host\":\"127.0.0.1\",\"port\":$1,\"plaintext\":true}"; } # in the clear: PORT
+link_says() { field link | grep -qF "$1"; }
 PLAIN=$(free_port)
 printf 'listener %s 127.0.0.1\nallow_anonymous true\n' "$PLAIN" >"$T/plain.conf"
 lib_run plain mosquitto -c "$T/plain.conf"
+lib_until 5 port_open "$PLAIN"
+
+# a file that is named and cannot be had means no link, whoever listens: never one in the clear
+MQTT=$(jq -c --arg d "$FLEETCTL_DIR/devices/$DEV" --arg ca "$T/ca.pem" '.mqtt | .ca = $ca | .cert = $d + "/" + .cert | .key = $d + "/" + .key' "$AGENTD")
+with_mqtt "$(jq -c --argjson p "$PLAIN" '.port = $p | .host = "127.0.0.1" | del(.cert, .key)' <<<"$MQTT")"
+lib_until 10 link_says "open $T/ca.pem: No such file" && ok "no CA, no link: $(field link)" || fail "link $(field link)"
+: >"$T/ca.pem"
+lib_until 20 link_says "$T/ca.pem is empty" && ok "an empty one: $(field link)" || fail "link $(field link)"
+echo "no certificate" >"$T/ca.pem"
+lib_until 30 link_says "CA certificates" && ok "no certificate in it: $(field link)" || fail "link $(field link)"
+is link online && fail "online"
+mosquitto_sub -h 127.0.0.1 -p "$PLAIN" -t '#' -C 1 -W 1 && fail "the broker in the clear was told something"
+! grep -q "connected .* as $DEV" "$T/log/plain" && ok "no MQTT in the clear" || fail "$(tail -n 3 "$T/log/plain")"
+rm "$T/ca.pem"
+with_mqtt "$MQTT"
+lib_until 10 link_says "open $T/ca.pem: No such file" || fail "link $(field link)"
+cp "$FLEETCTL_DIR/pki/ca.pem" "$T/ca.pem"
+lib_until 40 is link online && ok "control: the file is there again, and so is the device" || fail "link $(field link)"
+with_mqtt "{\"host\":\"192.0.2.1\",\"port\":$PLAIN,\"plaintext\":true}"
+lib_until 10 link_says "without TLS" && ok "plain text leads to no other machine: $(field link)" || fail "link $(field link)"
+for bad in '{"host":"127.0.0.1"}' '{"host":"127.0.0.1","plaintext":true,"ca":"ca.pem"}' '{"host":"127.0.0.1","ca":"ca.pem","key":"device.key"}'; do
+	jq --argjson m "$bad" '.mqtt = $m' "$AGENTD" >"$T/bad.json"
+	rc=0
+	timeout 5 "$BUILD/bin/agentd-core" --config "$T/bad.json" >"$T/log/bad" 2>&1 || rc=$?
+	[ $rc = 78 ] && grep -q 'mqtt: \(ca\|plaintext\|cert\)' "$T/log/bad" || fail "$bad: $rc, $(cat "$T/log/bad")"
+done
+ok "settings of the broker that contradict themselves are refused: $(cat "$T/log/bad")"
+
+# a broker that floods: core answers, stays, and reads a few of them
+FLOOD=$(free_port)
+lib_run docs "$SOURCE/tests/tool/mqtt_peer.py" "$FLOOD" docs "$F/d/$DEV/desired"
+FLOOD_PID=$LIB_PID
+lib_until 5 port_open "$FLOOD"
+other "$FLOOD"
+lib_until 15 is link online || fail "flood: link $(field link)"
+CORE=$(core_pid) APP=$(field apps.web.pid) SLOW=0
+SECONDS=0
+for _ in $(seq 20); do timeout 3 "$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" status -o json >"$T/status" || SLOW=$((SLOW + 1)); done
+while [ $SECONDS -lt 4 ]; do sleep 0.2; done
+[ $SLOW = 0 ] && ok "flood: status is answered 20 of 20 times" || fail "flood: $SLOW of 20 were not answered"
+[ "$(core_pid)" = "$CORE" ] && [ "$(field apps.web.pid)" = "$APP" ] && ok "flood: the same core, the same app" || fail "flood: core $CORE, $(core_pid)"
+READ=$(agentctl $DEV events -n 200 | grep -c 'denied.*fleet keys: 8 signatures') TOOK=$SECONDS
+[ "$READ" -gt 0 ] && [ "$READ" -le $((8 + TOOK + 2)) ] && ok "flood: $READ documents looked at in $TOOK s" || fail "flood: $READ documents looked at in $TOOK s"
+lib_stop "$FLOOD_PID" KILL
+
+# a link that is not ours any more: it may not speak for the console, and not out of turn
+mkdir "$T/libexec"
+ln -s "$BUILD"/bin/* "$T/libexec/"
+rm "$T/libexec/agentd-link"
+cat >"$T/libexec/agentd-link" <<-END
+	#!/usr/bin/env python3
+	import os, socket, time
+	s = socket.socket(fileno=3)
+	s.recv(65536)
+	s.send(b"up 5")
+	for line in open("$T/say", "rb"):
+	    s.send(line[:-1] + b"\n" + b"x" * 20)
+	open("$T/said", "a").write("%d\n" % os.getpid())
+	while s.recv(65536): pass
+END
+chmod 0755 "$T/libexec/agentd-link"
+says() { # LINES: until that link has said them once more
+	: >"$T/said"
+	printf '%b' "$1" >"$T/say"
+	LIBEXEC=$T/libexec other "$PLAIN"
+	lib_until 20 test -s "$T/said" || fail "no link said anything"
+}
+broken() { grep -c 'does not keep to its words' "$T/log/agent-$DEV"; }
+says 'doc device\ndoc group:all\n'
+sleep 0.5
+[ "$(broken)" = 0 ] && is link online && ok "control: a link that says what link may say is heard" || fail "$(tail -n 3 "$T/log/agent-$DEV")"
+says 'doc local\n'
+lib_until 5 grep -q 'does not keep to its words.*source' "$T/log/agent-$DEV" && ok "not for the console" || fail "$(tail -n 3 "$T/log/agent-$DEV")"
+says "$(printf 'doc device\\n%.0s' $(seq 20))"
+lib_until 5 grep -q 'does not keep to its words.*more from device' "$T/log/agent-$DEV" && ok "not out of turn" || fail "$(tail -n 3 "$T/log/agent-$DEV")"
+others() { [ "$(sort -u "$T/said" | wc -l)" -ge 2 ]; }
+lib_until 10 others && agent_answers $DEV && ok "another link takes its place" || fail "$(cat "$T/said")"
+
+# --- a broker's certificate that has ended, on a device whose clock is not set: what it knows of the time counts
+P=$T/pki-2
+mkdir "$P"
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$P/key" -out "$P/csr" -subj /CN=localhost 2>>"$T/log/openssl"
+openssl x509 -req -in "$P/csr" -CA "$FLEETCTL_DIR/pki/ca.pem" -CAkey "$FLEETCTL_DIR/pki/ca.key" -days 2 -out "$P/pem" -extfile <(echo subjectAltName=DNS:localhost) 2>>"$T/log/openssl"
+SHORT=$(free_port)
+printf 'listener %s 127.0.0.1\nallow_anonymous true\ncafile %s\ncertfile %s\nkeyfile %s\nuser root\n' "$SHORT" "$FLEETCTL_DIR/pki/ca.pem" "$P/pem" "$P/key" >"$T/short.conf"
+lib_run short mosquitto -c "$T/short.conf"
+lib_until 5 port_open "$SHORT"
+D=$FLEETCTL_DIR/devices/$DEV
+says_at() { timeout 40 "$SOURCE/tests/tool/link_core.py" "$BUILD/bin/agentd-link" "$T/link-core" "$SHORT" "$(($(date +%s) + $1 * 86400))" "$FLEETCTL_DIR/pki/ca.pem" "$D/device.pem" "$D/device.key"; }
+SAID=$(says_at 1) && [ "$SAID" = "up 5" ] && ok "control: it ends later than the device's time: $SAID" || fail "$SAID"
+SAID=$(says_at 3) && [[ $SAID == *"has expired"* ]] && ok "it has ended: $SAID" || fail "$SAID"
+
+# --- an old broker, and brokers that talk nonsense
 OLD=$(free_port)
 lib_run old "$SOURCE/tests/tool/mqtt_peer.py" "$OLD" old "$PLAIN"
 lib_until 5 port_open "$OLD"

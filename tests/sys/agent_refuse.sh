@@ -119,15 +119,21 @@ BLOB=$(find "$T/registry" -path "*/${LAYER#sha256:}/data")
 cp "$BLOB" "$T/blob"
 head -c "$(stat -c %s "$BLOB")" /dev/urandom >"$T/other" && cp "$T/other" "$BLOB"
 # shellcheck disable=SC2046
-with_release 19 $(offer "$RELKEY" <"$T/rel.json") | late "image with another digest" "sha256|digest|integrity"
+with_release 19 $(offer "$RELKEY" <"$T/rel.json") >"$T/right"
+send "$T/right"
+tries() { # what was signed is right: it is told and tried again, by the same document, for as long as it takes
+	ctl=$("$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" status -o json)
+	jq -e '.rev == 19 and .phase == "downloading" and .err.kind == "source" and .err.next > 0 and (.err.msg | test("sha256:"))' <<<"$ctl"
+}
+lib_until 15 tries && ok "image with other bytes: $(jq -r .err.msg <<<"$ctl")" || fail "other bytes: $(agentctl $DEV status)"
+[ "$(pid)" = "$PID" ] || fail "other bytes: the app was touched"
+agentctl $DEV plan | grep -q "last try for web: .*; next try in" && ok "agentctl plan says why" || fail "plan: $(agentctl $DEV plan)"
+agentctl $DEV status | tr -d '\n' | grep -q "next *try in" || fail "status: $(agentctl $DEV status)"
 cp "$T/blob" "$BLOB"
 
-# the control: the same with everything right is accepted
-# shellcheck disable=SC2046
-with_release 20 $(offer "$RELKEY" <"$T/rel.json") >"$T/right"
-send "$T/right"
-lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev,.phase' | tr '\n' ' ')\" = '20 converged ' ]" &&
-	ok "control: the same document made right converges" || fail "control: $(agentctl $DEV events -n 5)"
+# the control: the same document converges when the bytes are right again
+lib_until 60 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev,.phase,.err' | tr '\n' ' ')\" = '19 converged null ' ]" &&
+	ok "control: the bytes are right again, and it converges" || fail "control: $(agentctl $DEV events -n 5)"
 # below the floor now: release 1 was good, release 2 is
 doc '.rev=21 | .apps[0].memory.max_bytes=20971520' | sign >"$T/bad"
 send "$T/bad"

@@ -7,7 +7,7 @@ lib_begin agent_sources
 DEV=sources-$$ KEY=00112233445566778899aabbccddeeff
 init_fleet $DEV
 make_images
-for v in 1 2; do fleetctl publish "dir:$T/img:$v" --name web --version $v >>"$T/log/publish"; done
+for v in 1 2 3; do fleetctl publish "dir:$T/img:$v" --name web --version $v >>"$T/log/publish"; done
 printf 'psk %s %s\n' $DEV $KEY >"$T/auth"
 chmod 0600 "$T/auth"
 jq --arg auth "$T/auth" 'del(.mqtt) | .fetch.auth = $auth | .fetch.rate_bytes_s = 100000000' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json"
@@ -38,3 +38,16 @@ takes 2 2 "layout+http://127.0.0.1:$WEB/img"
 agentctl $DEV apply "$(manifest 3 2 ftp://127.0.0.1/img)" >>"$T/log/apply" 2>&1 || true
 lib_until 10 grep -q 'sources.0.: source "ftp:.*not http' "$T/log/agent-$DEV" && ok "an unknown kind of source is refused by name" || fail "ftp: is not refused"
 is phase converged && is rev 2 || fail "phase $(field phase), rev $(field rev)"
+
+# a registry that is nowhere: who, why and when it is asked again, in state, status and plan; nothing of it stays for the next manifest
+agentctl $DEV apply "$(manifest 4 3 http://nowhere.invalid/demo/web)" >>"$T/log/apply" 2>&1
+named() { field err.msg | grep -q '^web: .*http://nowhere.invalid/demo/web: .*resolve'; }
+lib_until 20 named && [ "$(field err.kind)" = network ] && [ "$(field err.next)" -gt "$(($(date +%s) - 90))" ] && ok "who and why: $(field err.msg)" || fail "err $(field err)"
+agentctl $DEV plan | grep -q 'last try for web: .*nowhere.invalid.*; next try in' && ok "$(agentctl $DEV plan | tail -n 1)" || fail "plan: $(agentctl $DEV plan)"
+agentctl $DEV status | tr -d '\n' | grep -q 'network: *web: ' || fail "status: $(agentctl $DEV status)"
+agentctl $DEV apply "$(manifest 5 3 layout+http://127.0.0.1:$WEB/img)" >>"$T/log/apply" 2>&1
+for _ in $(seq 100); do
+	case $(field err) in null) ;; *) fail "of the manifest before: $(field err)"; break ;; esac
+	! { is rev 5 && is phase converged; } || break
+done
+lib_until 40 converged 5 && ok "the next manifest has no stale reason" || fail "phase $(field phase): $(field err.msg)"

@@ -14,7 +14,7 @@ import tempfile
 BUILD = os.environ.get("BUILD", "build")
 TOOL = os.path.join(BUILD, "bin", "ota-tool")
 KINDS = {1: "invalid", 2: "integrity", 3: "denied", 4: "conflict", 5: "not-found", 6: "no-space", 7: "no-memory", 8: "io",
-         9: "network", 10: "timeout", 11: "unsupported"}
+         9: "network", 10: "timeout", 11: "unsupported", 12: "source"}
 T = tarfile
 
 

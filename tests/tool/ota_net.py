@@ -222,7 +222,7 @@ def try_cuts(c):
 
 def try_bad(c):
     """Each bad server alone, and before a good one that goes on where it was left."""
-    for mode, alone in (("endless", ("",)), ("endless_part", ("timeout", "")), ("wrong_length", ("integrity",)), ("wrong_total", ("integrity",)),
+    for mode, alone in (("endless", ("",)), ("endless_part", ("timeout", "")), ("wrong_length", ("source",)), ("wrong_total", ("source",)),
                         ("wrong_range", ("timeout",)), ("wrong_start", ("timeout",)), ("whole", ("",)), ("etag", ("", "timeout")), ("drip", ("timeout",))):
         s = Server(mode)
         kind, got, _, err = get_chunks(c, "alone-" + mode, s, env={"DEADLINE_MS": "2500", "STALL_S": "1"})
@@ -246,7 +246,7 @@ def try_mirror(c):
     c.check(kind == "" and got == WANTED, "mirror: %s %s" % (kind, err))
     c.check(int(good.asked[0][1].split("=")[1].split("-")[0]) == at, "the good one was asked for %s, not %d" % (good.asked[0][1], at))
     kind, got, _, err = get_chunks(c, "mirror-alone", lying)
-    c.check(kind == "integrity" and got == WANTED[:len(got)] and len(got) == sum(n for a, n in SPANS if a < at), "alone: %s %s" % (kind, err))
+    c.check(kind == "source" and got == WANTED[:len(got)] and len(got) == sum(n for a, n in SPANS if a < at), "alone: %s %s" % (kind, err))
     kind, held, err = get_blob(c, "mirror-alone", lying)
     c.check(kind == "integrity" and not held, "blob alone: %s %s" % (kind, err))
 

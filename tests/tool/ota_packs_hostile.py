@@ -451,7 +451,7 @@ def try_heads(b):
             ("data of one byte more", dict(data_bytes=len(full_of(NEW_FILES).data) + 1), ""), ("documents at 2^63", dict(documents_at=1 << 63), ""),
             ("documents behind the data", dict(documents_at=len(full_of(NEW_FILES).data) - 3), "behind the data"),
             ("documents at the start", dict(documents_at=0), ""), ("objects 2^63", dict(object_bytes=1 << 63), "larger")):
-        b.run("head: " + what, full_of(NEW_FILES, **change), ("invalid", "integrity", "no-space"), message, fresh=True)
+        b.run("head: " + what, full_of(NEW_FILES, **change), ("invalid", "integrity", "no-space", "source"), message, fresh=True)
     for n in (0, 7, 8, 100, 159):
         p = full_of(NEW_FILES)
         p.head = p.head[:n] if n else b"x"
@@ -470,7 +470,7 @@ def try_heads(b):
 def bad_chunks(raw):
     """One chunk that should be raw."""
     packed, z = lzma_raw(raw), lz4_zeros(BLOCK)
-    any_of, n = ("invalid", "integrity", "unsupported", "io", "not-found"), len(raw)
+    any_of, n = ("invalid", "integrity", "unsupported", "io", "not-found", "source"), len(raw)
     yield "codec 7", Chunk(raw, 7), any_of, "codec"
     yield "codec 15", Chunk(raw, 15), any_of, "codec"
     yield "codec 255", Chunk(raw, 255), any_of, "codec 255"

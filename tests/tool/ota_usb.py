@@ -173,7 +173,7 @@ def try_bad(c):
             f.write(DATA[:-1])
     s.change(link)
     os.rename(secret, c.path(HEX))
-    for path, want in (("img", "io"), ("up", "io"), ("../../" + c.dir, "io"), ("dev", "integrity"), ("short", "integrity")):
+    for path, want in (("img", "io"), ("up", "io"), ("../../" + c.dir, "io"), ("dev", "source"), ("short", "source")):
         kind, err, held, _ = fetch(c, "bad", s, "usb:LIMPET/" + path)
         c.check(kind == want and not held, "%s: %s %s" % (path, kind, err))
 

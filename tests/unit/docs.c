@@ -250,6 +250,19 @@ TEST(roles_open_only_their_own_door)
     }
 }
 
+TEST(more_signatures_than_keys_are_not_looked_at)
+{
+    struct err err = ERR_INIT;
+    struct trust t = trust_v(1, ROOT1, -1, 1);
+    AUTO_FREE(envelope)
+    struct envelope *e = sign(ENVELOPE_TYPE_DESIRED, BUF_LIT("{}"), (const int[]){FLEET, ROOT1}, 2);
+
+    CHECK_ERR(trust_verify(&t, TRUST_FLEET, e, ENVELOPE_TYPE_DESIRED, &err), ERR_DENIED, err);
+    CHECK_MSG(err, "2 signatures, there are 1 keys");
+    t.roles[TRUST_FLEET].keys[t.roles[TRUST_FLEET].n_keys++] = pub[ROOT1];
+    CHECK_OK(trust_verify(&t, TRUST_FLEET, e, ENVELOPE_TYPE_DESIRED, &err), err);
+}
+
 static struct release sample(void)
 {
     struct release r = {.name = "web", .version = "1.4.2-rc1+b7", .counter = 2, .issued_s = 1000};

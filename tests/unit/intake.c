@@ -366,6 +366,27 @@ TEST(a_reset_is_neither_lost_nor_early)
     end();
 }
 
+TEST(trust_documents_may_come_in_any_order)
+{
+    struct err err = ERR_INIT;
+    begin();
+    first_trust();
+    CHECK_OK(give_trust(3, start_s, start_s + YEAR, keys_1, &err), err);
+    CHECK(core.state.trust.version == 1 && core.trust_ahead == 3 && !core.denied_why[0]);
+    CHECK_OK(give_trust(2, start_s, start_s + YEAR, keys_1, &err), err);
+    CHECK(core.state.trust.version == 2);
+    CHECK_OK(give_trust(3, start_s, start_s + YEAR, keys_1, &err), err); /* asked for again */
+    CHECK(core.state.trust.version == 3);
+    CHECK_OK(give_trust(5, start_s, start_s + YEAR, keys_1, &err), err);
+    unsigned events = core.n_events;
+    intake_turn(&core);
+    CHECK(core.n_events == events);
+    intake_turn(&core); /* a gap is told, once */
+    intake_turn(&core);
+    CHECK(core.n_events == events + 1 && strstr(core.events[events].json, "version 5 is on the broker"));
+    end();
+}
+
 /* ---- topics ---- */
 
 TEST(a_document_that_halts_a_rollout_is_not_undone_by_an_older_one)

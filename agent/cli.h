@@ -6,6 +6,7 @@
 #define AGENT_CLI_H
 #include "platform/err.h"
 #include "platform/json.h"
+#include "platform/term.h"
 
 enum {
     CLI_OK,

@@ -13,7 +13,7 @@
 int cli_fail(const struct cli *c, const struct err *err)
 {
     (void)c;
-    (void)fprintf(stderr, "agentctl: %s\n", err->msg);
+    term_print(stderr, "agentctl: %s\n", err->msg);
     return err->kind == ERR_DENIED                                                 ? CLI_DENIED
            : err->kind == ERR_NOTFOUND && strstr(err->msg, "agent is not running") ? CLI_AGENT_DOWN
                                                                                    : CLI_FAILED;

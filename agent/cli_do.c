@@ -21,7 +21,14 @@ static void print_lines(char *text)
         json_push_str(a, line);
     char AUTO_MEM *json = json_print(a, false);
     (void)json_free(a);
-    (void)printf("%s\n", json);
+    term_json(stdout, json);
+}
+
+static void print_text(const char *text)
+{
+    size_t len = strlen(text);
+    term_lines(stdout, buf_of(text, len - (len && text[len - 1] == '\n')));
+    term_print(stdout, "\n");
 }
 
 static int ask_with_file(const struct cli *c, const char *verb, const char *path)
@@ -38,7 +45,7 @@ static int ask_with_file(const struct cli *c, const char *verb, const char *path
     if (c->json)
         print_lines(text);
     else
-        (void)printf("%s%s", text, text[0] && text[strlen(text) - 1] == '\n' ? "" : "\n");
+        print_text(text);
     return CLI_OK;
 }
 
@@ -50,7 +57,7 @@ int cli_plan(const struct cli *c)
 int cli_apply(const struct cli *c)
 {
     if (c->argc != 1) {
-        (void)fprintf(stderr, "usage: agentctl apply FILE|-\n");
+        term_print(stderr, "usage: agentctl apply FILE|-\n");
         return CLI_USAGE;
     }
     return ask_with_file(c, "apply", c->argv[0]);
@@ -74,11 +81,11 @@ static void differs(struct diff *d, char kind, const char *path, const char *fro
     static const char *const kinds[] = {['+'] = "add", ['-'] = "remove", ['~'] = "change"};
     d->n++;
     if (!d->c->json) {
-        (void)printf("%c %s%s%.60s%s%.60s\n", kind, path, from ? ": " : "", from ? from : "",
-                     from && to ? " -> "
-                     : to       ? ": "
-                                : "",
-                     to ? to : "");
+        term_print(stdout, "%c %s%s%.60s%s%.60s\n", kind, path, from ? ": " : "", from ? from : "",
+                   from && to ? " -> "
+                   : to       ? ": "
+                              : "",
+                   to ? to : "");
         return;
     }
     struct cJSON *o = json_push(d->list, json_obj());
@@ -182,7 +189,7 @@ int cli_diff(const struct cli *c)
     char path[300];
     struct diff d = {.c = c, .list = c->json ? json_arr() : NULL};
     if (c->argc != 1) {
-        (void)fprintf(stderr, "usage: agentctl diff FILE|-\n");
+        term_print(stderr, "usage: agentctl diff FILE|-\n");
         return CLI_USAGE;
     }
     (void)str_fmt(path, sizeof(path), "%s/state/desired", c->state_dir);
@@ -198,9 +205,9 @@ int cli_diff(const struct cli *c)
     if (c->json) {
         char AUTO_MEM *json = json_print(d.list, false);
         (void)json_free(d.list);
-        (void)printf("%s\n", json);
+        term_json(stdout, json);
     } else if (!d.n) {
-        (void)printf("no difference\n");
+        term_print(stdout, "no difference\n");
     }
     return d.n ? CLI_FAILED : CLI_OK;
 }
@@ -259,7 +266,7 @@ static int exec_tty(const struct cli *c, const char *const *words)
     struct termios raw;
     (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
     if (openpty(&master, &slave, NULL, NULL, &size) < 0 || tcgetattr(STDIN_FILENO, &saved_terminal) < 0) {
-        (void)fprintf(stderr, "agentctl: no terminal: %s\n", strerror(errno));
+        term_print(stderr, "agentctl: no terminal: %s\n", strerror(errno));
         return CLI_EXEC_FAILED;
     }
     pid_t pid = fork(); /* the child relays, we wait for the answer */
@@ -285,7 +292,7 @@ int cli_exec(const struct cli *c)
     static const int fds[3] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
     int from = c->argc > 1 && strcmp(c->argv[1], "--") == 0 ? 2 : 1;
     if (c->argc <= from || c->argc - from > LIM_ARGS) {
-        (void)fprintf(stderr, "usage: agentctl exec [-t] APP -- COMMAND [ARG ...]\n");
+        term_print(stderr, "usage: agentctl exec [-t] APP -- COMMAND [ARG ...]\n");
         return CLI_USAGE;
     }
     for (int i = from; i < c->argc; i++)

@@ -186,10 +186,8 @@ static void on_app(void *arg, enum diff_op op, const char *name, const struct js
     char before[160], after[160], cost[64] = "", size[16];
     const char *digest = release_digest(will);
     unsigned missing = will ? count_missing(p, name, digest) : 0;
-    static const enum out_color colors[DIFF_OP_COUNT_] = {[DIFF_SAME] = COLOR_DIM,
-                                                          [DIFF_ADD] = COLOR_GOOD,
-                                                          [DIFF_CHANGE] = COLOR_BUSY,
-                                                          [DIFF_REMOVE] = COLOR_BAD};
+    static const enum term_color colors[DIFF_OP_COUNT_] = {
+        [DIFF_SAME] = TERM_DIM, [DIFF_ADD] = TERM_GOOD, [DIFF_CHANGE] = TERM_BUSY, [DIFF_REMOVE] = TERM_BAD};
     const char *old_words = release_words(p, was, &r, before);
     const char *new_words = release_words(p, will, &r, after);
 
@@ -207,12 +205,13 @@ static void on_app(void *arg, enum diff_op op, const char *name, const struct js
     }
     if (missing && r.packed_bytes)
         (void)str_fmt(cost, sizeof(cost), "   %s to download", out_size(r.packed_bytes, size));
-    fprintf(p->to, "%s  %c %-16s ", out_color(colors[op]), diff_signs[op], name);
+    term_print(p->to, "%s  %c %-16s ", out_color(colors[op]), diff_signs[op], name);
     if (op == DIFF_CHANGE && strcmp(release_digest(was), digest) != 0)
-        fprintf(p->to, "%s -> %s%s", old_words, new_words, cost);
+        term_print(p->to, "%s -> %s%s", old_words, new_words, cost);
     else
-        fprintf(p->to, "%s%s%s", will ? new_words : old_words, op == DIFF_SAME ? "   unchanged" : "", cost);
-    fprintf(p->to, "%s\n", out_plain());
+        term_print(p->to, "%s%s%s", will ? new_words : old_words, op == DIFF_SAME ? "   unchanged" : "",
+                   cost);
+    term_print(p->to, "%s\n", out_plain());
 }
 
 static void on_field(void *arg, const char *path, const char *was, const char *will)
@@ -228,8 +227,8 @@ static void on_field(void *arg, const char *path, const char *was, const char *w
     }
     if (strncmp(path, "release.", 8) == 0)
         return; /* said in the line above */
-    fprintf(p->to, "      %s: %.*s -> %.*s\n", path, VALUE_LEN, was ? was : "(none)", VALUE_LEN,
-            will ? will : "(none)");
+    term_print(p->to, "      %s: %.*s -> %.*s\n", path, VALUE_LEN, was ? was : "(none)", VALUE_LEN,
+               will ? will : "(none)");
 }
 
 static void on_rest(void *arg, const char *path, const char *was, const char *will)
@@ -261,15 +260,16 @@ static void print_head(const struct change *ch, FILE *to)
     count_devices(ch, &all, &online, &open);
     if (ch->old_rev)
         (void)str_fmt(rev, sizeof(rev), "%llu", (unsigned long long)ch->old_rev);
-    fprintf(to, "Plan for %s %s, rev %s -> %llu: ", t->device ? "device" : "group",
-            t->device ? t->device : t->group, rev, (unsigned long long)ch->rev);
+    term_print(to, "Plan for %s %s, rev %s -> %llu: ", t->device ? "device" : "group",
+               t->device ? t->device : t->group, rev, (unsigned long long)ch->rev);
     if (t->device)
-        fprintf(to, "%s\n",
-                online ? "online"
-                : all  ? "offline, acts when it is back"
-                       : "has not reported yet");
+        term_print(to, "%s\n",
+                   online ? "online"
+                   : all  ? "offline, acts when it is back"
+                          : "has not reported yet");
     else
-        fprintf(to, "%u devices (%u online, %u offline), %u of them act\n", all, online, all - online, open);
+        term_print(to, "%u devices (%u online, %u offline), %u of them act\n", all, online, all - online,
+                   open);
 }
 
 static void put_json_head(const struct change *ch, struct cJSON *root)
@@ -311,8 +311,8 @@ unsigned change_print(const struct ctx *c, const struct change *ch, FILE *to)
         out_json(root);
         return n;
     }
-    fprintf(to, "%u to add, %u to change, %u to remove, %u unchanged.  Download: %s\n", p.count[DIFF_ADD],
-            p.count[DIFF_CHANGE], p.count[DIFF_REMOVE], p.count[DIFF_SAME],
-            p.bytes ? out_size(p.bytes, size) : "nothing");
+    term_print(to, "%u to add, %u to change, %u to remove, %u unchanged.  Download: %s\n", p.count[DIFF_ADD],
+               p.count[DIFF_CHANGE], p.count[DIFF_REMOVE], p.count[DIFF_SAME],
+               p.bytes ? out_size(p.bytes, size) : "nothing");
     return n;
 }

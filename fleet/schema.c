@@ -8,6 +8,7 @@
 #include "ota/source.h"
 #include "platform/crypto.h"
 #include "platform/limits.h"
+#include "platform/term.h"
 
 static bool is_path(const char *s)
 {
@@ -312,7 +313,7 @@ static void explain_rules(const struct rule *rules, unsigned depth, unsigned max
         explain_type(r, type, sizeof(type));
         (void)str_fmt(left, sizeof(left), "%*s%s%s", (int)depth * 2, "", r->key,
                       r->need == JSON_REQUIRED ? "*" : "");
-        printf("%-20s %-26s %s\n", left, type, r->help);
+        term_print(stdout, "%-20s %-26s %s\n", left, type, r->help);
         if (r->members && depth + 1 < max_depth)
             explain_rules(r->members, depth + 1, max_depth);
     }
@@ -334,7 +335,7 @@ int schema_explain(const char *path, struct err *err)
     }
     if (r) {
         explain_type(r, type, sizeof(type));
-        printf("%s%s  %s\n%s\n", r->key, r->need == JSON_REQUIRED ? "*" : "", type, r->help);
+        term_print(stdout, "%s%s  %s\n%s\n", r->key, r->need == JSON_REQUIRED ? "*" : "", type, r->help);
     }
     if (rules)
         explain_rules(rules, r ? 1 : 0, r ? 2 : 8);

@@ -30,7 +30,7 @@ static int dry_run(const struct change *ch)
 {
     char AUTO_MEM *pretty = json_print(ch->next.node, true);
 
-    puts(pretty);
+    term_json(stdout, pretty);
     out_note("dry run: nothing was signed or published");
     return EXIT_DONE;
 }
@@ -96,9 +96,10 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
     if (publish(c, ch, settle_ms, err) < 0)
         return -(int)err->kind;
     if (!args_has(a, OPT_WAIT)) {
-        printf(c->output == OUT_JSON ? "{\"rev\": %llu, \"result\": \"published\"}\n"
-                                     : "published rev %llu\n",
-               (unsigned long long)ch->rev);
+        term_print(stdout,
+                   c->output == OUT_JSON ? "{\"rev\": %llu, \"result\": \"published\"}\n"
+                                         : "published rev %llu\n",
+                   (unsigned long long)ch->rev);
         return EXIT_DONE;
     }
     w.timeout_ms = timeout_ms;

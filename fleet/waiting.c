@@ -103,10 +103,10 @@ static void show(const struct waiting *w, const struct tally *t, struct line *l)
                       t->n[VERDICT_BAD], t->n[VERDICT_OPEN]);
     (void)clock_age(clock_boot_ms() - l->start_ms, age, sizeof(age));
     if (l->tty)
-        fprintf(stderr, "\r\033[K%s  %s  %s", w->target.device ? w->target.device : w->target.group, now,
-                age);
+        term_print(stderr, "\r\033[K%s  %s  %s", w->target.device ? w->target.device : w->target.group, now,
+                   age);
     else if (step ? step != l->last_step : strcmp(now, l->last) != 0)
-        fprintf(stderr, "%s  %s  %s\n", w->target.device ? w->target.device : w->target.group, now, age);
+        term_print(stderr, "%s  %s  %s\n", w->target.device ? w->target.device : w->target.group, now, age);
     fflush(stderr);
     (void)str_copy(l->last, sizeof(l->last), now);
     l->last_step = step;
@@ -159,7 +159,7 @@ static int conclude(const struct waiting *w, const struct tally *t, const struct
     char age[24];
 
     if (l->tty)
-        fprintf(stderr, "\n");
+        term_print(stderr, "\n");
     (void)clock_age(clock_boot_ms() - l->start_ms, age, sizeof(age));
     if (w->ctx->output == OUT_JSON)
         print_json(w, t->n[VERDICT_BAD] ? "failed" : t->n[VERDICT_SUPERSEDED] ? "superseded" : "done");
@@ -172,8 +172,8 @@ static int conclude(const struct waiting *w, const struct tally *t, const struct
         return EXIT_CONFLICT;
     }
     if (w->ctx->output != OUT_JSON)
-        printf("%s%s%s  %s  in %s\n", out_color(COLOR_GOOD), w->want_phase ? w->want_phase : "converged",
-               out_plain(), name, age);
+        term_print(stdout, "%s%s%s  %s  in %s\n", out_color(TERM_GOOD),
+                   w->want_phase ? w->want_phase : "converged", out_plain(), name, age);
     return EXIT_DONE;
 }
 
@@ -199,7 +199,7 @@ int wait_all(const struct waiting *w, struct err *err)
             return conclude(w, &t, &l);
         if (now - l.start_ms > w->timeout_ms) {
             if (l.tty)
-                fprintf(stderr, "\n");
+                term_print(stderr, "\n");
             return err_set(err, ERR_TIMEOUT,
                            "not there yet; the devices go on without us: fleetctl get devices");
         }

@@ -1,12 +1,5 @@
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pty.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <sys/wait.h>
-#include <termios.h>
 
 #include "agent/cli.h"
 #include "agent/manifest.h"
@@ -40,7 +33,7 @@ static int ask_with_file(const struct cli *c, const char *verb, const char *path
     char AUTO_MEM *text = NULL;
     if (path && cli_read_envelope(path, &packed, &len, &err) < 0)
         return cli_fail(c, &err);
-    if (cli_ask(c, words, buf_of(packed, len), NULL, &text, &err) < 0)
+    if (cli_ask(c, words, buf_of(packed, len), &text, &err) < 0)
         return cli_fail(c, &err);
     if (c->json)
         print_lines(text);
@@ -210,92 +203,4 @@ int cli_diff(const struct cli *c)
         term_print(stdout, "no difference\n");
     }
     return d.n ? CLI_FAILED : CLI_OK;
-}
-
-/* ---- exec ---- */
-
-static struct termios saved_terminal;
-
-static void restore_terminal(void)
-{
-    (void)tcsetattr(STDIN_FILENO, TCSANOW, &saved_terminal);
-}
-
-/* Bytes between our terminal and the pty until the program's side is closed. */
-static void relay(int master)
-{
-    struct pollfd p[2] = {{STDIN_FILENO, POLLIN, 0}, {master, POLLIN, 0}};
-    char bytes[4096];
-    while (poll(p, 2, -1) >= 0 || errno == EINTR) {
-        if (p[1].revents) {
-            ssize_t n = read(master, bytes, sizeof(bytes));
-            if (n <= 0 || fs_write_full(STDOUT_FILENO, buf_of(bytes, (size_t)n), NULL) < 0)
-                return;
-        }
-        if (p[0].revents) {
-            ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
-            if (n <= 0)
-                p[0].fd = -1;
-            else
-                (void)fs_write_full(master, buf_of(bytes, (size_t)n), NULL);
-        }
-    }
-}
-
-static int ask_exec(const struct cli *c, const char *const *words, const int *fds)
-{
-    struct err err = ERR_INIT;
-    char AUTO_MEM *text = NULL;
-    uint64_t code = CLI_EXEC_FAILED;
-    if (cli_ask(c, words, buf_of(NULL, 0), fds, &text, &err) < 0) {
-        int rc = cli_fail(c, &err);
-        return rc == CLI_AGENT_DOWN                  ? rc
-               : strstr(err.msg, "not running here") ? CLI_EXEC_FAILED
-               : err.kind == ERR_NOTFOUND            ? 127
-               : err.kind == ERR_DENIED              ? 126
-                                                     : CLI_EXEC_FAILED;
-    }
-    (void)str_u64(text, 0, 255, &code);
-    return (int)code;
-}
-
-static int exec_tty(const struct cli *c, const char *const *words)
-{
-    int master, slave, status;
-    struct winsize size = {24, 80, 0, 0};
-    struct termios raw;
-    (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
-    if (openpty(&master, &slave, NULL, NULL, &size) < 0 || tcgetattr(STDIN_FILENO, &saved_terminal) < 0) {
-        term_print(stderr, "agentctl: no terminal: %s\n", strerror(errno));
-        return CLI_EXEC_FAILED;
-    }
-    pid_t pid = fork(); /* the child relays, we wait for the answer */
-    if (pid == 0) {
-        (void)close(slave);
-        raw = saved_terminal;
-        cfmakeraw(&raw);
-        (void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-        relay(master);
-        _exit(0);
-    }
-    const int fds[3] = {slave, slave, slave};
-    int rc = ask_exec(c, words, fds);
-    (void)close(slave);
-    (void)waitpid(pid, &status, 0);
-    restore_terminal();
-    return rc;
-}
-
-int cli_exec(const struct cli *c)
-{
-    const char *words[LIM_ARGS + 4] = {"exec", c->argc ? c->argv[0] : "", c->tty ? "1" : "0"};
-    static const int fds[3] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
-    int from = c->argc > 1 && strcmp(c->argv[1], "--") == 0 ? 2 : 1;
-    if (c->argc <= from || c->argc - from > LIM_ARGS) {
-        term_print(stderr, "usage: agentctl exec [-t] APP -- COMMAND [ARG ...]\n");
-        return CLI_USAGE;
-    }
-    for (int i = from; i < c->argc; i++)
-        words[3 + i - from] = c->argv[i];
-    return c->tty ? exec_tty(c, words) : ask_exec(c, words, fds);
 }

@@ -251,7 +251,7 @@ int cli_history(const struct cli *c)
     struct json_cur root, list;
     char AUTO_MEM *text = NULL;
     char when[24];
-    if (cli_ask(c, words, buf_of(NULL, 0), NULL, &text, &err) < 0 ||
+    if (cli_ask(c, words, buf_of(NULL, 0), &text, &err) < 0 ||
         json_parse(buf_str(text), &json_limits_signed, &root, &err) < 0)
         return cli_fail(c, &err);
     if (c->json) {
@@ -283,8 +283,8 @@ int cli_why(const struct cli *c)
         term_print(stderr, "usage: agentctl why APP\n");
         return CLI_USAGE;
     }
-    if (cli_ask(c, ask_events, buf_of(NULL, 0), NULL, &events, &err) < 0 ||
-        cli_ask(c, ask_plan, buf_of(NULL, 0), NULL, &plan, &err) < 0)
+    if (cli_ask(c, ask_events, buf_of(NULL, 0), &events, &err) < 0 ||
+        cli_ask(c, ask_plan, buf_of(NULL, 0), &plan, &err) < 0)
         return cli_fail(c, &err);
     for (char *save = NULL, *line = strtok_r(events, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         struct json_cur e;

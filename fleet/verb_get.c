@@ -81,7 +81,7 @@ static int get_devices(struct ctx *c, const struct view *v, const struct target 
 
     (void)err;
     for (unsigned i = 0; i < v->n; i++) {
-        const struct view_device *d = &v->devices[i];
+        const struct view_device *d = v->devices[i];
         if ((t->group && !view_in_group(d, t->group)) || (t->device && strcmp(t->device, d->id) != 0))
             continue;
         if (list)
@@ -142,7 +142,7 @@ static int get_apps(struct ctx *c, const struct view *v, const struct target *t,
 
     (void)err;
     for (unsigned i = 0; i < v->n; i++) {
-        const struct view_device *d = &v->devices[i];
+        const struct view_device *d = v->devices[i];
         if ((t->group && !view_in_group(d, t->group)) || (t->device && strcmp(t->device, d->id) != 0) ||
             !d->state.node || !doc_get(&d->state.root, "apps", &apps) || json_is_object(&apps, NULL) < 0)
             continue;
@@ -269,14 +269,17 @@ static int get_view(struct ctx *c, const struct args *a,
     struct target t = {.device = args_str(a, OPT_DEVICE, NULL), .group = args_str(a, OPT_GROUP, NULL)};
     AUTO_FREE(mqtt) struct mqtt *m = NULL;
     struct view v = {.n = 0};
-    int rc = mqtt_new(c, &m, err);
+    struct err why = ERR_INIT;
+    int rc = mqtt_new(c, &m, err), shown = 0;
 
     if (rc == 0)
         rc = view_watch(&v, m, c, t.device, NULL, err);
-    if (rc == 0)
-        rc = show(c, &v, &t, err);
+    if (rc == 0 || v.n > 0) /* what came before the broker was lost is shown, and said to be a part */
+        shown = show(c, &v, &t, rc == 0 ? err : &why);
+    if (rc < 0 && v.n > 0)
+        (void)err_wrap(err, "only a part, %u devices", v.n);
     view_done(&v);
-    return rc;
+    return rc < 0 ? rc : shown;
 }
 
 int verb_get(struct ctx *c, const struct args *a, struct err *err)

@@ -6,6 +6,7 @@
 #define AGENT_CLI_H
 #include "platform/err.h"
 #include "platform/json.h"
+#include "platform/term.h"
 
 enum {
     CLI_OK,
@@ -27,9 +28,12 @@ struct cli {
 };
 
 /* cli_ask.c: one request of words (and a document) to core. *ret: the whole answer, NUL-terminated, malloc'd.
- * fds: 3 for exec, or NULL. Errors: NOTFOUND (no agent answers), else what core said. */
-int cli_ask(const struct cli *c, const char *const *words, struct buf doc, const int *fds, char **ret,
-            struct err *err);
+ * Errors: NOTFOUND (no agent answers), else what core said. */
+int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char **ret, struct err *err);
+/* Its two halves: *ret_sock can be polled for the answer. fds: 3 for exec, or NULL. */
+int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds, int *ret_sock,
+             struct err *err);
+int cli_receive(int sock, char **ret, struct err *err);
 /* Read an envelope file ("-": standard input, ended by EOF or a line with a lone dot) and pack it for core.
  * malloc'd. */
 int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
@@ -50,8 +54,9 @@ void cli_wrap(const char *head, const char *text);
 /* cli_log.c */
 int cli_logs(const struct cli *c);
 int cli_events(const struct cli *c);
-/* cli_do.c */
+/* cli_exec.c */
 int cli_exec(const struct cli *c);
+/* cli_do.c */
 int cli_plan(const struct cli *c);
 int cli_apply(const struct cli *c);
 int cli_diff(const struct cli *c);

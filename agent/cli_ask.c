@@ -15,7 +15,7 @@
 int cli_fail(const struct cli *c, const struct err *err)
 {
     (void)c;
-    (void)fprintf(stderr, "agentctl: %s\n", err->msg);
+    term_print(stderr, "agentctl: %s\n", err->msg);
     return err->kind == ERR_DENIED                                                 ? CLI_DENIED
            : err->kind == ERR_NOTFOUND && strstr(err->msg, "agent is not running") ? CLI_AGENT_DOWN
                                                                                    : CLI_FAILED;
@@ -72,23 +72,29 @@ static int last_piece(char kind, char *text, struct err *err)
     return err_set(err, k == ERR_NONE ? ERR_IO : k, "%s", msg ? msg : "refused");
 }
 
-int cli_ask(const struct cli *c, const char *const *words, struct buf doc, const int *fds, char **ret,
-            struct err *err)
+int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds, int *ret_sock,
+             struct err *err)
 {
     int AUTO_FD fd = -1;
-    char AUTO_MEM *piece = mem_need(LIM_MSG_BYTES + 1), AUTO_MEM *all = NULL;
-    size_t len = 1, size = 0;
     int rc =
         connect_core(c, fds == NULL, &fd, err); /* with descriptors it is an exec: as long as that takes */
     if (rc == 0)
         rc = send_request(fd, words, doc, fds, err);
-    if (rc < 0)
-        return rc;
+    if (rc == 0)
+        *ret_sock = steal_fd(&fd);
+    return rc;
+}
+
+int cli_receive(int sock, char **ret, struct err *err)
+{
+    char AUTO_MEM *piece = mem_need(LIM_MSG_BYTES + 1), AUTO_MEM *all = NULL;
+    size_t len = 1, size = 0;
+    int rc = 1;
     FILE *f = open_memstream(&all, &size);
     if (!f)
         return err_errno(err, errno, "memory");
     piece[0] = '=';
-    while (piece[0] == '=' && (rc = msg_recv(fd, piece, LIM_MSG_BYTES, &len, NULL, NULL, err)) == 1)
+    while (piece[0] == '=' && (rc = msg_recv(sock, piece, LIM_MSG_BYTES, &len, NULL, NULL, err)) == 1)
         (void)fwrite(piece + 1, 1, len - 1, f);
     if (fclose(f) != 0)
         return err_errno(err, errno, "memory");
@@ -100,6 +106,13 @@ int cli_ask(const struct cli *c, const char *const *words, struct buf doc, const
     if (rc == 0)
         *ret = steal_ptr(&all);
     return rc;
+}
+
+int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char **ret, struct err *err)
+{
+    int AUTO_FD fd = -1;
+    int rc = cli_send(c, words, doc, NULL, &fd, err);
+    return rc < 0 ? rc : cli_receive(fd, ret, err);
 }
 
 static int read_stdin(char **ret, size_t *ret_len)
@@ -141,7 +154,7 @@ int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struc
     size_t len;
     char path[300];
     *ret_saved = false;
-    int rc = cli_ask(c, words, buf_of(NULL, 0), NULL, &live, err);
+    int rc = cli_ask(c, words, buf_of(NULL, 0), &live, err);
     if (rc == 0)
         return json_parse(buf_str(live), &json_limits_oci, ret, err);
     if (err->kind != ERR_NOTFOUND && err->kind != ERR_TIMEOUT && err->kind != ERR_IO)

@@ -1,12 +1,5 @@
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pty.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <sys/wait.h>
-#include <termios.h>
 
 #include "agent/cli.h"
 #include "agent/manifest.h"
@@ -21,7 +14,14 @@ static void print_lines(char *text)
         json_push_str(a, line);
     char AUTO_MEM *json = json_print(a, false);
     (void)json_free(a);
-    (void)printf("%s\n", json);
+    term_json(stdout, json);
+}
+
+static void print_text(const char *text)
+{
+    size_t len = strlen(text);
+    term_lines(stdout, buf_of(text, len - (len && text[len - 1] == '\n')));
+    term_print(stdout, "\n");
 }
 
 static int ask_with_file(const struct cli *c, const char *verb, const char *path)
@@ -33,12 +33,12 @@ static int ask_with_file(const struct cli *c, const char *verb, const char *path
     char AUTO_MEM *text = NULL;
     if (path && cli_read_envelope(path, &packed, &len, &err) < 0)
         return cli_fail(c, &err);
-    if (cli_ask(c, words, buf_of(packed, len), NULL, &text, &err) < 0)
+    if (cli_ask(c, words, buf_of(packed, len), &text, &err) < 0)
         return cli_fail(c, &err);
     if (c->json)
         print_lines(text);
     else
-        (void)printf("%s%s", text, text[0] && text[strlen(text) - 1] == '\n' ? "" : "\n");
+        print_text(text);
     return CLI_OK;
 }
 
@@ -50,7 +50,7 @@ int cli_plan(const struct cli *c)
 int cli_apply(const struct cli *c)
 {
     if (c->argc != 1) {
-        (void)fprintf(stderr, "usage: agentctl apply FILE|-\n");
+        term_print(stderr, "usage: agentctl apply FILE|-\n");
         return CLI_USAGE;
     }
     return ask_with_file(c, "apply", c->argv[0]);
@@ -74,11 +74,11 @@ static void differs(struct diff *d, char kind, const char *path, const char *fro
     static const char *const kinds[] = {['+'] = "add", ['-'] = "remove", ['~'] = "change"};
     d->n++;
     if (!d->c->json) {
-        (void)printf("%c %s%s%.60s%s%.60s\n", kind, path, from ? ": " : "", from ? from : "",
-                     from && to ? " -> "
-                     : to       ? ": "
-                                : "",
-                     to ? to : "");
+        term_print(stdout, "%c %s%s%.60s%s%.60s\n", kind, path, from ? ": " : "", from ? from : "",
+                   from && to ? " -> "
+                   : to       ? ": "
+                              : "",
+                   to ? to : "");
         return;
     }
     struct cJSON *o = json_push(d->list, json_obj());
@@ -182,7 +182,7 @@ int cli_diff(const struct cli *c)
     char path[300];
     struct diff d = {.c = c, .list = c->json ? json_arr() : NULL};
     if (c->argc != 1) {
-        (void)fprintf(stderr, "usage: agentctl diff FILE|-\n");
+        term_print(stderr, "usage: agentctl diff FILE|-\n");
         return CLI_USAGE;
     }
     (void)str_fmt(path, sizeof(path), "%s/state/desired", c->state_dir);
@@ -198,97 +198,9 @@ int cli_diff(const struct cli *c)
     if (c->json) {
         char AUTO_MEM *json = json_print(d.list, false);
         (void)json_free(d.list);
-        (void)printf("%s\n", json);
+        term_json(stdout, json);
     } else if (!d.n) {
-        (void)printf("no difference\n");
+        term_print(stdout, "no difference\n");
     }
     return d.n ? CLI_FAILED : CLI_OK;
-}
-
-/* ---- exec ---- */
-
-static struct termios saved_terminal;
-
-static void restore_terminal(void)
-{
-    (void)tcsetattr(STDIN_FILENO, TCSANOW, &saved_terminal);
-}
-
-/* Bytes between our terminal and the pty until the program's side is closed. */
-static void relay(int master)
-{
-    struct pollfd p[2] = {{STDIN_FILENO, POLLIN, 0}, {master, POLLIN, 0}};
-    char bytes[4096];
-    while (poll(p, 2, -1) >= 0 || errno == EINTR) {
-        if (p[1].revents) {
-            ssize_t n = read(master, bytes, sizeof(bytes));
-            if (n <= 0 || fs_write_full(STDOUT_FILENO, buf_of(bytes, (size_t)n), NULL) < 0)
-                return;
-        }
-        if (p[0].revents) {
-            ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
-            if (n <= 0)
-                p[0].fd = -1;
-            else
-                (void)fs_write_full(master, buf_of(bytes, (size_t)n), NULL);
-        }
-    }
-}
-
-static int ask_exec(const struct cli *c, const char *const *words, const int *fds)
-{
-    struct err err = ERR_INIT;
-    char AUTO_MEM *text = NULL;
-    uint64_t code = CLI_EXEC_FAILED;
-    if (cli_ask(c, words, buf_of(NULL, 0), fds, &text, &err) < 0) {
-        int rc = cli_fail(c, &err);
-        return rc == CLI_AGENT_DOWN                  ? rc
-               : strstr(err.msg, "not running here") ? CLI_EXEC_FAILED
-               : err.kind == ERR_NOTFOUND            ? 127
-               : err.kind == ERR_DENIED              ? 126
-                                                     : CLI_EXEC_FAILED;
-    }
-    (void)str_u64(text, 0, 255, &code);
-    return (int)code;
-}
-
-static int exec_tty(const struct cli *c, const char *const *words)
-{
-    int master, slave, status;
-    struct winsize size = {24, 80, 0, 0};
-    struct termios raw;
-    (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
-    if (openpty(&master, &slave, NULL, NULL, &size) < 0 || tcgetattr(STDIN_FILENO, &saved_terminal) < 0) {
-        (void)fprintf(stderr, "agentctl: no terminal: %s\n", strerror(errno));
-        return CLI_EXEC_FAILED;
-    }
-    pid_t pid = fork(); /* the child relays, we wait for the answer */
-    if (pid == 0) {
-        (void)close(slave);
-        raw = saved_terminal;
-        cfmakeraw(&raw);
-        (void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-        relay(master);
-        _exit(0);
-    }
-    const int fds[3] = {slave, slave, slave};
-    int rc = ask_exec(c, words, fds);
-    (void)close(slave);
-    (void)waitpid(pid, &status, 0);
-    restore_terminal();
-    return rc;
-}
-
-int cli_exec(const struct cli *c)
-{
-    const char *words[LIM_ARGS + 4] = {"exec", c->argc ? c->argv[0] : "", c->tty ? "1" : "0"};
-    static const int fds[3] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
-    int from = c->argc > 1 && strcmp(c->argv[1], "--") == 0 ? 2 : 1;
-    if (c->argc <= from || c->argc - from > LIM_ARGS) {
-        (void)fprintf(stderr, "usage: agentctl exec [-t] APP -- COMMAND [ARG ...]\n");
-        return CLI_USAGE;
-    }
-    for (int i = from; i < c->argc; i++)
-        words[3 + i - from] = c->argv[i];
-    return c->tty ? exec_tty(c, words) : ask_exec(c, words, fds);
 }

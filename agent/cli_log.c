@@ -7,25 +7,11 @@
 #include "platform/fs.h"
 #include "runtime/logring.h"
 
-/* An app's bytes never reach the terminal unfiltered: control characters could drive it. UTF-8 passes, C1
- * does not. */
-static void print_clean(const char *text, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++) {
-        unsigned char b = (unsigned char)text[i];
-        bool control = (b < 0x20 && b != '\t') || b == 0x7f;
-        bool c1 = b == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] >= 0x80 &&
-                  (unsigned char)text[i + 1] < 0xa0;
-        (void)putchar(control || c1 ? '?' : b);
-        i += c1;
-    }
-}
-
 static void print_line(const struct cli *c, const struct logring_line *l)
 {
     char when[24];
     if (l->lost)
-        (void)printf("-- %llu lines lost --\n", (unsigned long long)l->lost);
+        term_print(stdout, "-- %llu lines lost --\n", (unsigned long long)l->lost);
     if (c->json) {
         struct cJSON *o = json_obj();
         char text[LIM_LOG_LINE_BYTES + 1], stream[2] = {l->stream, '\0'};
@@ -35,13 +21,13 @@ static void print_line(const struct cli *c, const struct logring_line *l)
         json_put_str(o, "text", text);
         char AUTO_MEM *line = json_print(o, false);
         (void)json_free(o);
-        (void)printf("%s\n", line);
+        term_json(stdout, line);
         return;
     }
-    (void)printf("%s%s ", clock_rfc3339(l->wall_ms / 1000, when, sizeof(when)) + 5,
-                 l->stream == 'e' ? " !" : "");
-    print_clean(l->text, l->len);
-    (void)putchar('\n');
+    term_print(stdout, "%s%s ", clock_rfc3339(l->wall_ms / 1000, when, sizeof(when)) + 5,
+               l->stream == 'e' ? " !" : "");
+    term_lines(stdout, buf_of(l->text, l->len));
+    term_print(stdout, "\n");
 }
 
 static int open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err)
@@ -62,7 +48,7 @@ int cli_logs(const struct cli *c)
     struct logring_line line;
     const struct timespec pause = {0, 200000000};
     if (c->argc != 1 || !str_is_name(c->argv[0]) || !str_fmt(name, sizeof(name), "%s.log", c->argv[0])) {
-        (void)fprintf(stderr, "usage: agentctl logs [-f] [-n LINES] APP\n");
+        term_print(stderr, "usage: agentctl logs [-f] [-n LINES] APP\n");
         return CLI_USAGE;
     }
     if (open_ring(c, name, &ring, &err) < 0)
@@ -88,14 +74,14 @@ int cli_events(const struct cli *c)
         while (logring_next(ring, &seq, &line) == 1) {
             struct json_cur e;
             const char *kind = "?", *app = "", *msg = "";
-            char when[24];
+            char when[24], head[LIM_LOG_LINE_BYTES + 1];
             if (c->json) {
-                (void)printf("%.*s\n", (int)line.len, line.text);
+                (void)str_fmt(head, sizeof(head), "%.*s", (int)line.len, line.text);
+                term_json(stdout, head);
             } else if (json_parse(buf_of(line.text, line.len), &json_limits_signed, &e, NULL) == 0) {
                 (void)json_get_str(&e, "kind", JSON_OPTIONAL, 64, &kind, NULL);
                 (void)json_get_str(&e, "app", JSON_OPTIONAL, 64, &app, NULL);
                 (void)json_get_str(&e, "msg", JSON_OPTIONAL, 4096, &msg, NULL);
-                char head[160];
                 (void)str_fmt(head, sizeof(head), "%s %-13s %.63s%s",
                               clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)), kind, app,
                               app[0] ? ": " : "");

@@ -23,16 +23,16 @@ static const struct verb {
 
 static int usage(FILE *f)
 {
-    (void)fprintf(f, "usage: agentctl [--config FILE] [--run-dir DIR] [-o json] [VERB ...]\n"
-                     "\n"
-                     "  agentctl                     the state of this device\n"
-                     "  agentctl logs -f web         follow an app's log\n"
-                     "  agentctl apply /media/usb/desired.json\n"
-                     "\n");
+    term_print(f, "usage: agentctl [--config FILE] [--run-dir DIR] [-o json] [VERB ...]\n"
+                  "\n"
+                  "  agentctl                     the state of this device\n"
+                  "  agentctl logs -f web         follow an app's log\n"
+                  "  agentctl apply /media/usb/desired.json\n"
+                  "\n");
     for (unsigned i = 0; i < COUNT_OF(verbs); i++)
-        (void)fprintf(f, "  %-9s %-17s %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
-    (void)fprintf(f, "\nExit: 0 well, 1 failed, 2 usage, 3 not converged or unhealthy, 4 agent not running,\n"
-                     "6 denied, 125-127 exec failed. See agentctl(1).\n");
+        term_print(f, "  %-9s %-17s %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+    term_print(f, "\nExit: 0 well, 1 failed, 2 usage, 3 not converged or unhealthy, 4 agent not running,\n"
+                  "6 denied, 125-127 exec failed. See agentctl(1).\n");
     return f == stdout ? CLI_OK : CLI_USAGE;
 }
 
@@ -68,8 +68,8 @@ static int unknown(const char *name)
             near = verbs[i].name;
         }
     }
-    (void)fprintf(stderr, "agentctl: there is no verb \"%.30s\"%s%s%s\n", name,
-                  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : " (see agentctl --help)");
+    term_print(stderr, "agentctl: there is no verb \"%.30s\"%s%s%s\n", name, near ? "; did you mean \"" : "",
+               near ? near : "", near ? "\"?" : " (see agentctl --help)");
     return CLI_USAGE;
 }
 
@@ -148,8 +148,10 @@ int main(int argc, char **argv)
     for (int k = 1; k < argc && strcmp(argv[k], "exec") != 0; k++) {
         if (strcmp(argv[k], "--help") == 0 || strcmp(argv[k], "-h") == 0)
             return usage(stdout);
-        if (strcmp(argv[k], "--version") == 0)
-            return printf("agentctl %s\n", LIMPET_VERSION) < 0;
+        if (strcmp(argv[k], "--version") == 0) {
+            term_print(stdout, "agentctl %s\n", LIMPET_VERSION);
+            return CLI_OK;
+        }
     }
     int n = read_options(&c, argc, argv, &config);
     if (n < 0)

@@ -1,5 +1,3 @@
-#include <stdio.h>
-
 #include "agent/cli.h"
 #include "platform/clock.h"
 
@@ -53,27 +51,29 @@ static char *bar(uint64_t part, uint64_t whole, char dst[8])
 
 static const char *paint(const struct cli *c, bool good)
 {
-    return !c->color ? "" : good ? "\033[32m" : "\033[31m";
+    return term_color(good ? TERM_GOOD : TERM_BAD, c->color);
 }
 static const char *plain(const struct cli *c)
 {
-    return c->color ? "\033[0m" : "";
+    return term_color(TERM_PLAIN, c->color);
 }
 
 void cli_wrap(const char *head, const char *text)
 {
+    char part[CLI_COLUMNS + 1];
     size_t room = strlen(head) < CLI_COLUMNS - 20 ? CLI_COLUMNS - strlen(head) : 20;
-    (void)printf("%s", head);
+    term_print(stdout, "%s", head);
     while (isatty(STDOUT_FILENO) && strlen(text) > room) {
         size_t cut = room;
         while (cut > 0 && text[cut] != ' ')
             cut--;
         cut = cut ? cut : room;
-        (void)printf("%.*s\n    ", (int)cut, text);
+        (void)str_fmt(part, sizeof(part), "%.*s", (int)cut, text);
+        term_print(stdout, "%s\n    ", part);
         text += cut + (text[cut] == ' ');
         room = CLI_COLUMNS - 4;
     }
-    (void)printf("%s\n", text);
+    term_print(stdout, "%s\n", text);
 }
 
 static void print_head(const struct cli *c, const struct json_cur *r)
@@ -83,23 +83,24 @@ static void print_head(const struct cli *c, const struct json_cur *r)
     const char *phase = text_of(r, "phase", "?"), *id = text_of(r, "id", NULL),
                *link = text_of(r, "link", "?");
     uint64_t rev = number_of(r, "rev", 0), want = number_of(r, "want", rev);
-    (void)printf("%.40s  %s%s%s rev %llu", text_of(r, "device", "?"),
-                 paint(c, strcmp(phase, "converged") == 0), phase, plain(c), (unsigned long long)rev);
+    term_print(stdout, "%.40s  %s%s%s rev %llu", text_of(r, "device", "?"),
+               paint(c, strcmp(phase, "converged") == 0), phase, plain(c), (unsigned long long)rev);
     if (want != rev)
-        (void)printf(" (asked for %llu)", (unsigned long long)want);
+        term_print(stdout, " (asked for %llu)", (unsigned long long)want);
     if (id)
-        (void)printf(" (%.20s)", id);
-    (void)printf("  up %s  agent %s  %s\n", clock_age(number_of(r, "uptime_s", 0) * 1000, up, sizeof(up)),
-                 text_of(r, "agent", "?"), strcmp(link, "online") == 0 ? "online" : "offline");
+        term_print(stdout, " (%.20s)", id);
+    term_print(stdout, "  up %s  agent %s  %s\n",
+               clock_age(number_of(r, "uptime_s", 0) * 1000, up, sizeof(up)), text_of(r, "agent", "?"),
+               strcmp(link, "online") == 0 ? "online" : "offline");
     if (json_get_object(r, "host", JSON_OPTIONAL, &host, NULL) > 0)
-        (void)printf("mem %s free/%s  disk %s free/%s  cgroup %s  boot %llu\n",
-                     cli_size(number_of(&host, "mem_free", NONE), mem_free),
-                     cli_size(number_of(&host, "mem", NONE), mem),
-                     cli_size(number_of(&host, "disk_free", NONE), disk_free),
-                     cli_size(number_of(&host, "disk", NONE), disk), text_of(&host, "cgroup", "?"),
-                     (unsigned long long)number_of(r, "boot", 0));
+        term_print(stdout, "mem %s free/%s  disk %s free/%s  cgroup %s  boot %llu\n",
+                   cli_size(number_of(&host, "mem_free", NONE), mem_free),
+                   cli_size(number_of(&host, "mem", NONE), mem),
+                   cli_size(number_of(&host, "disk_free", NONE), disk_free),
+                   cli_size(number_of(&host, "disk", NONE), disk), text_of(&host, "cgroup", "?"),
+                   (unsigned long long)number_of(r, "boot", 0));
     if (strcmp(link, "online") != 0)
-        (void)printf("link: %.72s\n", link);
+        term_print(stdout, "link: %.72s\n", link);
     struct json_cur scrub;
     if (json_get_object(r, "scrub", JSON_OPTIONAL, &scrub, NULL) > 0 && number_of(&scrub, "bad", 0) > 0) {
         char what[64];
@@ -129,9 +130,9 @@ static bool print_app(const struct cli *c, const struct json_cur *a)
     (void)str_fmt(both, sizeof(both), "%s/%s", cli_size(used, mem), cli_size(max, limit));
     bool good = strcmp(state, "running") == 0 && strcmp(health, "bad") != 0;
     (void)str_fmt(what, sizeof(what), "%s", strcmp(health, "none") == 0 ? "-" : health);
-    (void)printf("%-14.14s %-9.9s %s%-9.9s%s %12s %s %3llu %3llu %-7s %s\n", a->key,
-                 text_of(a, "version", "-"), paint(c, good), state, plain(c), both, bar(used, max, fill),
-                 (unsigned long long)restarts, (unsigned long long)oom, age, what);
+    term_print(stdout, "%-14.14s %-9.9s %s%-9.9s%s %12s %s %3llu %3llu %-7s %s\n", a->key,
+               text_of(a, "version", "-"), paint(c, good), state, plain(c), both, bar(used, max, fill),
+               (unsigned long long)restarts, (unsigned long long)oom, age, what);
     return good;
 }
 
@@ -144,29 +145,29 @@ static void print_notes(const struct json_cur *a)
     const char *why = text_of(a, "health_why", "");
     char peak[16], when[24];
     if (why[0])
-        (void)printf("  ! %.14s: health: %.50s\n", a->key, why);
+        term_print(stdout, "  ! %.14s: health: %.50s\n", a->key, why);
     if (json_get_object(a, "last_exit", JSON_OPTIONAL, &last, NULL) > 0 &&
         strcmp(text_of(&last, "reason", ""), "stopped") != 0) {
-        (void)printf("  ! %.14s: last exit %llu (%s) at %s", a->key,
-                     (unsigned long long)number_of(&last, "code", 0), text_of(&last, "reason", "?"),
-                     clock_rfc3339(number_of(&last, "at", 0), when, sizeof(when)));
+        term_print(stdout, "  ! %.14s: last exit %llu (%s) at %s", a->key,
+                   (unsigned long long)number_of(&last, "code", 0), text_of(&last, "reason", "?"),
+                   clock_rfc3339(number_of(&last, "at", 0), when, sizeof(when)));
         if (strcmp(text_of(&last, "reason", ""), "oom") == 0)
-            (void)printf(", peak %s", cli_size(number_of(a, "peak", NONE), peak));
-        (void)printf("\n");
+            term_print(stdout, ", peak %s", cli_size(number_of(a, "peak", NONE), peak));
+        term_print(stdout, "\n");
     }
     if (json_get_object(a, "enforce", JSON_OPTIONAL, &e, NULL) <= 0)
         return;
     for (unsigned i = 0; i < COUNT_OF(fields); i++)
         if (json_get_object(&e, fields[i], JSON_OPTIONAL, &f, NULL) > 0 &&
             strcmp(text_of(&f, "state", ""), "enforced") != 0)
-            (void)printf("  ! %.14s: %s %s: %.45s\n", a->key, fields[i], text_of(&f, "state", "?"),
-                         text_of(&f, "why", ""));
+            term_print(stdout, "  ! %.14s: %s %s: %.45s\n", a->key, fields[i], text_of(&f, "state", "?"),
+                       text_of(&f, "why", ""));
 }
 
 static int print_json(struct json_cur *r)
 {
     char AUTO_MEM *text = json_print(r->node, false);
-    (void)printf("%s\n", text);
+    term_json(stdout, text);
     return CLI_OK;
 }
 
@@ -175,11 +176,11 @@ static int print_apps(const struct cli *c, const struct json_cur *r, bool *ret_g
     struct json_cur apps;
     const char *first = NULL;
     if (json_get_object(r, "apps", JSON_OPTIONAL, &apps, NULL) <= 0 || json_len(&apps) == 0) {
-        (void)printf("no apps\n");
+        term_print(stdout, "no apps\n");
         return 0;
     }
-    (void)printf("%-14s %-9s %-9s %12s %-7s %3s %3s %-7s %s\n", "NAME", "VER", "STATE", "MEM/LIMIT", "", "RS",
-                 "OOM", "AGE", "HEALTH");
+    term_print(stdout, "%-14s %-9s %-9s %12s %-7s %3s %3s %-7s %s\n", "NAME", "VER", "STATE", "MEM/LIMIT", "",
+               "RS", "OOM", "AGE", "HEALTH");
     for (unsigned i = 0; i < json_len(&apps); i++) {
         struct json_cur a = json_member(&apps, i);
         bool good = print_app(c, &a);
@@ -191,7 +192,7 @@ static int print_apps(const struct cli *c, const struct json_cur *r, bool *ret_g
         print_notes(&a);
     }
     if (first)
-        (void)printf("next: agentctl logs %.14s | why %.14s | history | plan\n", first, first);
+        term_print(stdout, "next: agentctl logs %.14s | why %.14s | history | plan\n", first, first);
     return 0;
 }
 
@@ -204,9 +205,9 @@ int cli_status(const struct cli *c)
     if (cli_report(c, &r, &saved, &err) < 0)
         return cli_fail(c, &err);
     if (saved && !c->json)
-        (void)printf("%.60s; this is what it reported at %s\n",
-                     err.kind == ERR_NOTFOUND ? "the agent is not running" : err.msg,
-                     clock_rfc3339(number_of(&r, "ts", 0), when, sizeof(when)));
+        term_print(stdout, "%.60s; this is what it reported at %s\n",
+                   err.kind == ERR_NOTFOUND ? "the agent is not running" : err.msg,
+                   clock_rfc3339(number_of(&r, "ts", 0), when, sizeof(when)));
     if (c->json) {
         (void)print_json(&r);
     } else {
@@ -228,8 +229,8 @@ int cli_ps(const struct cli *c)
     if (json_get_object(&r, "apps", JSON_OPTIONAL, &apps, NULL) > 0 && c->json) {
         (void)print_json(&apps);
     } else if (apps.node) {
-        (void)printf("%-14s %8s %-9s %-12s %4s %4s %8s %s\n", "NAME", "PID", "STATE", "VERSION", "PIDS",
-                     "OOM", "CPU", "ADDRESS");
+        term_print(stdout, "%-14s %8s %-9s %-12s %4s %4s %8s %s\n", "NAME", "PID", "STATE", "VERSION", "PIDS",
+                   "OOM", "CPU", "ADDRESS");
         for (unsigned i = 0; i < json_len(&apps); i++) {
             struct json_cur a = json_member(&apps, i);
             char cpu[24] = "-", pid[24] = "-", pids[24] = "-";
@@ -238,9 +239,9 @@ int cli_ps(const struct cli *c)
                 (void)str_fmt(pids, sizeof(pids), "%llu", (unsigned long long)number_of(&a, "pids", 0));
                 (void)str_fmt(cpu, sizeof(cpu), "%llums", (unsigned long long)number_of(&a, "cpu_ms", 0));
             }
-            (void)printf("%-14.14s %8s %-9.9s %-12.12s %4s %4llu %8s %s\n", a.key, pid,
-                         text_of(&a, "state", "?"), text_of(&a, "version", "-"), pids,
-                         (unsigned long long)number_of(&a, "oom", 0), cpu, text_of(&a, "ip", "-"));
+            term_print(stdout, "%-14.14s %8s %-9.9s %-12.12s %4s %4llu %8s %s\n", a.key, pid,
+                       text_of(&a, "state", "?"), text_of(&a, "version", "-"), pids,
+                       (unsigned long long)number_of(&a, "oom", 0), cpu, text_of(&a, "ip", "-"));
         }
     }
     (void)json_free(r.node);
@@ -254,13 +255,13 @@ int cli_history(const struct cli *c)
     struct json_cur root, list;
     char AUTO_MEM *text = NULL;
     char when[24];
-    if (cli_ask(c, words, buf_of(NULL, 0), NULL, &text, &err) < 0 ||
+    if (cli_ask(c, words, buf_of(NULL, 0), &text, &err) < 0 ||
         json_parse(buf_str(text), &json_limits_signed, &root, &err) < 0)
         return cli_fail(c, &err);
     if (c->json) {
-        (void)printf("%s\n", text);
+        term_json(stdout, text);
     } else if (json_get_array(&root, "history", JSON_REQUIRED, LIM_HISTORY, &list, &err) > 0) {
-        (void)printf("%-20s %6s %-12s %s\n", "AT", "REV", "VERDICT", "WHY");
+        term_print(stdout, "%-20s %6s %-12s %s\n", "AT", "REV", "VERDICT", "WHY");
         for (unsigned i = 0; i < json_len(&list); i++) {
             struct json_cur h = json_at(&list, i);
             char head[80];
@@ -283,11 +284,11 @@ int cli_why(const struct cli *c)
     char AUTO_MEM *events = NULL, AUTO_MEM *plan = NULL;
     unsigned found = 0;
     if (c->argc != 1) {
-        (void)fprintf(stderr, "usage: agentctl why APP\n");
+        term_print(stderr, "usage: agentctl why APP\n");
         return CLI_USAGE;
     }
-    if (cli_ask(c, ask_events, buf_of(NULL, 0), NULL, &events, &err) < 0 ||
-        cli_ask(c, ask_plan, buf_of(NULL, 0), NULL, &plan, &err) < 0)
+    if (cli_ask(c, ask_events, buf_of(NULL, 0), &events, &err) < 0 ||
+        cli_ask(c, ask_plan, buf_of(NULL, 0), &plan, &err) < 0)
         return cli_fail(c, &err);
     for (char *save = NULL, *line = strtok_r(events, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         struct json_cur e;
@@ -296,7 +297,7 @@ int cli_why(const struct cli *c)
         const char *app = text_of(&e, "app", NULL), *kind = text_of(&e, "kind", "?");
         bool about = app ? strcmp(app, c->argv[0]) == 0 : strcmp(kind, "agent-restart") != 0;
         if (about && c->json) {
-            (void)printf("%s\n", line);
+            term_json(stdout, line);
         } else if (about) {
             char head[80];
             (void)str_fmt(head, sizeof(head), "%s %-12.20s ",
@@ -307,9 +308,9 @@ int cli_why(const struct cli *c)
         (void)json_free(e.node);
     }
     if (!found)
-        (void)printf("nothing has been noted about %s\n", c->argv[0]);
+        term_print(stdout, "nothing has been noted about %s\n", c->argv[0]);
     for (char *save = NULL, *line = strtok_r(plan, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         if (strstr(line, c->argv[0]))
-            (void)printf("now: %s\n", line);
+            term_print(stdout, "now: %s\n", line);
     return CLI_OK;
 }

@@ -101,7 +101,7 @@ int manifest_sources(struct manifest_reader *r, const struct json_cur *from, con
         struct json_cur c = json_at(&a, i);
         const char *s;
         struct err why = ERR_INIT;
-        if (json_as_str(&c, 512, &s, r->err) < 0)
+        if (json_as_str(&c, LIM_SOURCE_BYTES, &s, r->err) < 0)
             return -(int)ERR_INVALID;
         if (source_parse(s, NULL, &why) < 0)
             return json_fail(&c, r->err, ERR_INVALID, "%s", why.msg);

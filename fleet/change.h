@@ -13,6 +13,8 @@ struct change { /* zeroed to begin with; end with change_done */
 };
 /* Read the file, ask the broker, fill the document. Errors: of manifest_fill, mqtt_new. */
 int change_make(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
+/* Sign next for its target. *ret: the envelope, owner caller. Errors: of fleet_sign; NOSPACE. */
+int change_sign(const struct ctx *c, const struct change *ch, char **ret, struct err *err);
 /* Keep the signed document in desired/, before it is published: revisions only rise. */
 int change_remember(const struct ctx *c, const struct change *ch, struct buf envelope, struct err *err);
 void change_done(struct change *ch);

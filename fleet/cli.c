@@ -1,9 +1,9 @@
 #include "fleet/cli.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "platform/mem.h"
+#include "platform/term.h"
 
 struct opt_def {
     const char *name;
@@ -58,6 +58,7 @@ static const int exit_codes[ERR_KIND_COUNT_] = {
     [ERR_DENIED] = EXIT_REFUSED, [ERR_CONFLICT] = EXIT_CONFLICT, [ERR_NOTFOUND] = EXIT_FAILED,
     [ERR_NOSPACE] = EXIT_FAILED, [ERR_NOMEM] = EXIT_FAILED,      [ERR_IO] = EXIT_FAILED,
     [ERR_NET] = EXIT_OFFLINE,    [ERR_TIMEOUT] = EXIT_LATE,      [ERR_UNSUPPORTED] = EXIT_FAILED,
+    [ERR_SOURCE] = EXIT_OFFLINE,
 };
 
 int exit_of(enum err_kind kind)
@@ -248,10 +249,12 @@ const char *verb_guess(const struct verb *verbs, unsigned n, const char *name)
 
 void help_verb(const struct verb *v)
 {
-    printf("%s\n\n  fleetctl %s\n\n", v->summary, v->usage);
-    if (v->examples)
-        printf("Examples:\n%s\n", v->examples);
-    printf("Options:\n");
+    term_print(stdout, "%s\n\n  fleetctl %s\n\n", v->summary, v->usage);
+    if (v->examples) {
+        term_print(stdout, "Examples:\n");
+        term_lines(stdout, buf_str(v->examples));
+    }
+    term_print(stdout, "\nOptions:\n");
     for (unsigned i = 0; i < OPT_COUNT_; i++) {
         const struct opt_def *d = &opt_defs[i];
         char left[48];
@@ -260,21 +263,23 @@ void help_verb(const struct verb *v)
         (void)str_fmt(left, sizeof(left), "%c%c%s --%s%s%s", d->letter ? '-' : ' ',
                       d->letter ? d->letter : ' ', d->letter ? "," : " ", d->name, d->value ? " " : "",
                       d->value ? d->value : "");
-        printf("  %-26s %s\n", left, d->help);
+        term_print(stdout, "  %-26s %s\n", left, d->help);
     }
 }
 
 void help_all(const struct verb *verbs, unsigned n)
 {
-    printf("fleetctl: signs, publishes and watches what a fleet of devices runs\n\n"
-           "  fleetctl [-C DIR] VERB ...        fleetctl VERB -h for more\n\n"
-           "Examples:\n"
-           "  fleetctl init --fleet demo --broker broker.lan:8883 --device gw-1\n"
-           "  fleetctl publish http://registry.lan:5000/demo/web:1.4.2\n"
-           "  fleetctl plan -f web.json -d gw-1\n"
-           "  fleetctl apply -f web.json -d gw-1 --wait\n\nVerbs:\n");
+    term_print(stdout, "fleetctl: signs, publishes and watches what a fleet of devices runs\n\n"
+                       "  fleetctl [-C DIR] VERB ...        fleetctl VERB -h for more\n\n"
+                       "Examples:\n"
+                       "  fleetctl init --fleet demo --broker broker.lan:8883 --device gw-1\n"
+                       "  fleetctl publish http://registry.lan:5000/demo/web:1.4.2\n"
+                       "  fleetctl plan -f web.json -d gw-1\n"
+                       "  fleetctl apply -f web.json -d gw-1 --wait\n\nVerbs:\n");
     for (unsigned i = 0; i < n; i++)
-        printf("  %-10s %s\n", verbs[i].name, verbs[i].summary);
-    printf("\nExit: 0 done, 1 failed, 2 usage, 3 not converged, 4 conflict, 5 out of reach, 6 denied, 124 "
-           "timeout\n");
+        term_print(stdout, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+    term_print(
+        stdout,
+        "\nExit: 0 done, 1 failed, 2 usage, 3 not converged, 4 conflict, 5 out of reach, 6 denied, 124 "
+        "timeout\n");
 }

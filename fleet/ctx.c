@@ -10,10 +10,11 @@
 #include "platform/fs.h"
 #include "platform/json.h"
 
-#define FLEET_FILE  "fleet.json"
-#define LIST_MAX    65536
-#define DIR_MODE    0700
-#define SECRET_MODE 0600
+#define FLEET_FILE    "fleet.json"
+#define LIST_MAX      65536
+#define DIR_MODE      0700
+#define LOCK_TRIES    100 /* another one holds it while it reads, signs and publishes */
+#define LOCK_PAUSE_US 100000
 
 int ctx_path(const struct args *a, char *dst, size_t size, struct err *err)
 {
@@ -260,9 +261,20 @@ int ctx_init(const struct args *a, const char *fleet, const char *host, uint16_t
 
 int ctx_lock(struct ctx *c, struct err *err)
 {
+    int rc;
+
     if (c->lock_fd >= 0)
         return 0;
-    if (fs_lock(c->dir_fd, ".lock", &c->lock_fd, err) < 0)
-        return err_wrap(err, "another fleetctl is changing %s", c->path);
-    return 0;
+    for (unsigned i = 0; (rc = fs_lock(c->dir_fd, ".lock", &c->lock_fd, err)) == -(int)ERR_CONFLICT; i++) {
+        if (i == LOCK_TRIES)
+            return err_wrap(err, "another fleetctl is changing %s", c->path);
+        usleep(LOCK_PAUSE_US);
+    }
+    return rc < 0 ? err_wrap(err, "%s", c->path) : 0;
+}
+
+void ctx_unlock(struct ctx *c)
+{
+    mem_auto_close_(&c->lock_fd);
+    c->lock_fd = -1;
 }

@@ -36,8 +36,10 @@ int ctx_open(const struct args *a, struct ctx *ret, struct err *err);
 int ctx_init(const struct args *a, const char *fleet, const char *host, uint16_t port, struct ctx *ret,
              struct err *err);
 void ctx_close(struct ctx *c);
-/* Only one fleetctl changes a folder at a time; held until ctx_close. Errors: CONFLICT. */
+/* Only one fleetctl changes a folder at a time; held until ctx_unlock or ctx_close. Waits a while for another one. Errors:
+ * CONFLICT. */
 int ctx_lock(struct ctx *c, struct err *err);
+void ctx_unlock(struct ctx *c);
 /* "gw-1:8883", "[::1]:8883", "gw-1" (8883) -> parts. Errors: INVALID. */
 int parse_broker(const char *text, char host[256], uint16_t *ret_port, struct err *err);
 

@@ -110,7 +110,7 @@ static const struct verb verbs[] = {
 
 static int usage_error(const char *msg)
 {
-    fprintf(stderr, "fleetctl: %s\n", msg);
+    term_print(stderr, "fleetctl: %s\n", msg);
     return EXIT_USAGE;
 }
 
@@ -118,11 +118,11 @@ static int unknown_verb(const char *name)
 {
     const char *guess = verb_guess(verbs, N_VERBS, name);
 
-    fprintf(stderr, "fleetctl: '%s' is no verb", name);
+    term_print(stderr, "fleetctl: '%s' is no verb", name);
     if (guess)
-        fprintf(stderr, ". Did you mean '%s'?\n", guess);
+        term_print(stderr, ". Did you mean '%s'?\n", guess);
     else
-        fprintf(stderr, ": fleetctl -h\n");
+        term_print(stderr, ": fleetctl -h\n");
     return EXIT_USAGE;
 }
 
@@ -158,7 +158,7 @@ static int run_verb(const struct verb *v, const struct args *args)
     fflush(stdout);
     if (rc >= 0)
         return rc;
-    fprintf(stderr, "fleetctl: %s\n", err.msg);
+    term_print(stderr, "fleetctl: %s\n", err.msg);
     return exit_of(err.kind);
 }
 
@@ -177,7 +177,7 @@ int main(int argc, char **argv)
         return at >= argc ? EXIT_USAGE : EXIT_DONE;
     }
     if (strcmp(argv[at], "--version") == 0) {
-        printf("fleetctl %s\n", LIMPET_VERSION);
+        term_print(stdout, "fleetctl %s\n", LIMPET_VERSION);
         return EXIT_DONE;
     }
     v = verb_find(verbs, N_VERBS, argv[at]);

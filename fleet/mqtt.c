@@ -10,9 +10,8 @@
 #include "platform/crypto.h"
 
 #define FILTERS       8
-#define ANSWER_MS     10000 /* CONNACK, SUBACK, PUBACK */
-#define QUIET_MS      250   /* retained messages of one subscription come in one go */
-#define QUIET_MAX_MS  60000
+#define ANSWER_MS     10000 /* nothing at all comes in that long while an answer is awaited: there is none */
+#define MARK_ROUNDS   2     /* at least so many without a retained message end a read */
 #define LOST_MS       30000
 #define KEEPALIVE_S   30
 #define REASON_NOBODY 0x10
@@ -20,16 +19,20 @@
 
 struct mqtt {
     struct mosquitto *mosq;
-    char client[40], host[256];
+    char client[40], host[256], mark[160]; /* mark: the topic of our own marks */
     uint16_t port;
+    int protocol;
     mqtt_fn fn;
     void *arg;
     char *filters[FILTERS];
     unsigned n_filters;
-    bool connected, answered; /* CONNACK came */
+    bool connected, answered, hung_up; /* CONNACK came; the line ended before it did */
     int connack;
     int wait_mid, mid_reason; /* the PUBACK or SUBACK that we wait for; reason -1: not yet */
-    uint64_t last_message_ms;
+    uint64_t heard_ms;        /* when anything came last */
+    uint64_t n_retained;      /* messages so far that were retained */
+    uint64_t mark_sent, mark_seen;
+    bool marked; /* our marks are subscribed to */
 };
 
 static void on_connect(struct mosquitto *mosq, void *arg, int reason, int flags,
@@ -39,6 +42,7 @@ static void on_connect(struct mosquitto *mosq, void *arg, int reason, int flags,
 
     (void)mosq, (void)flags, (void)props;
     m->answered = true;
+    m->heard_ms = clock_boot_ms();
     m->connack = reason;
     m->connected = reason == 0;
 }
@@ -57,6 +61,7 @@ static void on_publish(struct mosquitto *mosq, void *arg, int mid, int reason,
     struct mqtt *m = arg;
 
     (void)mosq, (void)props;
+    m->heard_ms = clock_boot_ms();
     if (mid == m->wait_mid)
         m->mid_reason = reason;
 }
@@ -67,8 +72,13 @@ static void on_subscribe(struct mosquitto *mosq, void *arg, int mid, int n, cons
     struct mqtt *m = arg;
 
     (void)mosq, (void)props;
-    if (mid == m->wait_mid)
-        m->mid_reason = n > 0 ? granted[0] : REASON_DENIED;
+    m->heard_ms = clock_boot_ms();
+    if (mid != m->wait_mid)
+        return;
+    m->mid_reason = n > 0 ? granted[0] : REASON_DENIED;
+    for (int i = 1; i < n; i++)
+        if (granted[i] > m->mid_reason)
+            m->mid_reason = granted[i];
 }
 
 static void on_message(struct mosquitto *mosq, void *arg, const struct mosquitto_message *in,
@@ -79,7 +89,14 @@ static void on_message(struct mosquitto *mosq, void *arg, const struct mosquitto
         .topic = in->topic, .payload = buf_of(in->payload, (size_t)in->payloadlen), .retain = in->retain};
 
     (void)mosq, (void)props;
-    m->last_message_ms = clock_boot_ms();
+    m->heard_ms = clock_boot_ms();
+    if (strcmp(msg.topic, m->mark) == 0) {
+        char text[24];
+        if (str_fmt(text, sizeof(text), "%.*s", in->payloadlen, (const char *)in->payload))
+            (void)str_u64(text, 0, UINT64_MAX, &m->mark_seen);
+        return;
+    }
+    m->n_retained += in->retain;
     if (m->fn)
         m->fn(m->arg, &msg);
 }
@@ -98,35 +115,66 @@ static int turn(struct mqtt *m, int ms)
     return mosquitto_loop(m->mosq, ms, 1);
 }
 
+/* Nothing has come for too long, since then or since something came last. */
+static bool is_silent(const struct mqtt *m, uint64_t since_ms)
+{
+    return clock_boot_ms() > (m->heard_ms > since_ms ? m->heard_ms : since_ms) + ANSWER_MS;
+}
+
 static int wait_connack(struct mqtt *m, struct err *err)
 {
-    uint64_t until = clock_boot_ms() + ANSWER_MS;
+    static const int denied[] = {REASON_DENIED, MQTT_RC_BAD_USERNAME_OR_PASSWORD,
+                                 CONNACK_REFUSED_NOT_AUTHORIZED, CONNACK_REFUSED_BAD_USERNAME_PASSWORD};
+    uint64_t start = clock_boot_ms();
+    enum err_kind kind = ERR_NET;
 
     while (!m->answered) {
         int rc = turn(m, 100);
+        m->hung_up = rc == MOSQ_ERR_CONN_LOST;
         if (rc != MOSQ_ERR_SUCCESS && !m->answered)
             return mosq_fail(err, "broker", m, rc);
-        if (clock_boot_ms() > until)
+        if (is_silent(m, start))
             return err_set(err, ERR_NET, "broker %s:%u does not answer", m->host, m->port);
     }
-    if (m->connack == REASON_DENIED || m->connack == MQTT_RC_BAD_USERNAME_OR_PASSWORD)
-        return err_set(err, ERR_DENIED, "broker %s:%u: %s", m->host, m->port,
-                       mosquitto_reason_string(m->connack));
-    if (m->connack)
-        return err_set(err, ERR_NET, "broker %s:%u: %s", m->host, m->port,
-                       mosquitto_reason_string(m->connack));
-    return 0;
+    if (!m->connack)
+        return 0;
+    for (unsigned i = 0; i < COUNT_OF(denied); i++)
+        if (m->connack == denied[i])
+            kind = ERR_DENIED;
+    return err_set(err, kind, "broker %s:%u: %s", m->host, m->port,
+                   m->connack < 0x80 ? mosquitto_connack_string(m->connack)
+                                     : mosquitto_reason_string(m->connack));
 }
 
-static int dial(struct mqtt *m, struct err *err)
+static int dial_once(struct mqtt *m, struct err *err)
 {
     int rc;
 
     m->answered = m->connected = false;
+    m->hung_up = false;
+    m->connack = 0;
+    mosquitto_int_option(m->mosq, MOSQ_OPT_PROTOCOL_VERSION, m->protocol);
     rc = mosquitto_connect_bind_v5(m->mosq, m->host, m->port, KEEPALIVE_S, NULL, NULL);
     if (rc != MOSQ_ERR_SUCCESS)
         return mosq_fail(err, "broker", m, rc);
     return wait_connack(m, err);
+}
+
+/* A broker that knows no MQTT 5 says so, or hangs up without a word. */
+static int dial(struct mqtt *m, struct err *err)
+{
+    struct err old = ERR_INIT;
+    int rc = dial_once(m, err);
+
+    if (rc == 0 || m->protocol != MQTT_PROTOCOL_V5 || err->kind != ERR_NET ||
+        (m->connack != MQTT_RC_UNSUPPORTED_PROTOCOL_VERSION &&
+         m->connack != CONNACK_REFUSED_PROTOCOL_VERSION && !m->hung_up))
+        return rc;
+    m->protocol = MQTT_PROTOCOL_V311;
+    if (dial_once(m, &old) == 0)
+        return 0;
+    m->protocol = MQTT_PROTOCOL_V5; /* what was said first is the reason */
+    return rc;
 }
 
 static int set_up(struct mqtt *m, const struct ctx *c, struct err *err)
@@ -139,7 +187,6 @@ static int set_up(struct mqtt *m, const struct ctx *c, struct err *err)
     mosquitto_publish_v5_callback_set(m->mosq, on_publish);
     mosquitto_subscribe_v5_callback_set(m->mosq, on_subscribe);
     mosquitto_message_v5_callback_set(m->mosq, on_message);
-    mosquitto_int_option(m->mosq, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
     (void)str_fmt(ca, sizeof(ca), "%s/pki/ca.pem", c->path);
     (void)str_fmt(cert, sizeof(cert), "%s/pki/operator.pem", c->path);
     (void)str_fmt(key, sizeof(key), "%s/pki/operator.key", c->path);
@@ -161,6 +208,8 @@ int mqtt_new(const struct ctx *c, struct mqtt **ret, struct err *err)
     (void)str_fmt(m->client, sizeof(m->client), "operator-%s", hex_encode(buf_of(salt, sizeof(salt)), hex));
     (void)str_copy(m->host, sizeof(m->host), c->host);
     m->port = c->port;
+    m->protocol = MQTT_PROTOCOL_V5;
+    (void)str_fmt(m->mark, sizeof(m->mark), MQTT_ROOT "/%s/mark/%s", c->fleet, m->client);
     m->mosq = mosquitto_new(m->client, true, m);
     if (!m->mosq)
         return err_set(err, ERR_NOMEM, "no memory for a broker connection");
@@ -200,13 +249,13 @@ void mqtt_on_message(struct mqtt *m, mqtt_fn fn, void *arg)
 /* Wait for the acknowledgement of m->wait_mid; its reason code, or -kind. */
 static int wait_ack(struct mqtt *m, struct err *err)
 {
-    uint64_t until = clock_boot_ms() + ANSWER_MS;
+    uint64_t start = clock_boot_ms();
 
     while (m->mid_reason < 0) {
         int rc = turn(m, 100);
         if (rc != MOSQ_ERR_SUCCESS && m->mid_reason < 0)
             return mosq_fail(err, "broker", m, rc);
-        if (clock_boot_ms() > until)
+        if (is_silent(m, start))
             return err_set(err, ERR_NET, "broker %s:%u does not acknowledge", m->host, m->port);
     }
     return m->mid_reason;
@@ -218,7 +267,7 @@ int mqtt_publish(struct mqtt *m, const struct mqtt_msg *msg, struct err *err)
     int rc = MOSQ_ERR_SUCCESS;
 
     m->mid_reason = -1;
-    if (msg->expiry_s)
+    if (msg->expiry_s && m->protocol == MQTT_PROTOCOL_V5)
         rc = mosquitto_property_add_int32(&props, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, msg->expiry_s);
     if (rc == MOSQ_ERR_SUCCESS)
         rc = mosquitto_publish_v5(m->mosq, &m->wait_mid, msg->topic, (int)msg->payload.len, msg->payload.p, 1,
@@ -250,6 +299,23 @@ static int subscribe_all(struct mqtt *m, char *const *filters, unsigned n, struc
     return rc < 0 ? rc : 0;
 }
 
+/* A filter that is asked for again is kept once: the list is what a new connection subscribes to. */
+static void drop_twice(struct mqtt *m, unsigned first)
+{
+    unsigned kept = first;
+
+    for (unsigned i = first; i < m->n_filters; i++) {
+        unsigned k = 0;
+        while (k < first && strcmp(m->filters[k], m->filters[i]) != 0)
+            k++;
+        if (k < first)
+            free(m->filters[i]);
+        else
+            m->filters[kept++] = m->filters[i];
+    }
+    m->n_filters = kept;
+}
+
 int mqtt_subscribe(struct mqtt *m, const char *const *filters, unsigned n, struct err *err)
 {
     unsigned first = m->n_filters;
@@ -258,20 +324,51 @@ int mqtt_subscribe(struct mqtt *m, const char *const *filters, unsigned n, struc
         return err_set(err, ERR_NOSPACE, "more than %d subscriptions", FILTERS);
     for (unsigned i = 0; i < n; i++)
         m->filters[m->n_filters++] = mem_need_str(filters[i]);
-    return subscribe_all(m, m->filters + first, n, err);
+    if (subscribe_all(m, m->filters + first, n, err) < 0)
+        return -(int)err->kind;
+    drop_twice(m, first);
+    return 0;
+}
+
+/* A mark to ourselves, and back: what the broker had for us before has come by then. */
+static int round_trip(struct mqtt *m, struct err *err)
+{
+    char text[24];
+    uint64_t start;
+    struct mqtt_msg msg = {.topic = m->mark};
+
+    (void)str_fmt(text, sizeof(text), "%llu", (unsigned long long)++m->mark_sent);
+    msg.payload = buf_str(text);
+    if (mqtt_publish(m, &msg, err) < 0)
+        return err_wrap(err, "the end of a read cannot be told");
+    start = clock_boot_ms();
+    while (m->mark_seen != m->mark_sent) {
+        int rc = turn(m, 100);
+        if (rc != MOSQ_ERR_SUCCESS && m->mark_seen != m->mark_sent)
+            return mosq_fail(err, "broker", m, rc);
+        if (is_silent(m, start))
+            return err_set(err, ERR_NET, "broker %s:%u stopped in the middle of its answer", m->host,
+                           m->port);
+    }
+    return 0;
 }
 
 int mqtt_retained(struct mqtt *m, const char *const *filters, unsigned n, struct err *err)
 {
-    uint64_t start = clock_boot_ms();
+    const char *mark = m->mark;
+    uint64_t before;
 
-    m->last_message_ms = start;
+    if (!m->marked && mqtt_subscribe(m, &mark, 1, err) < 0)
+        return -(int)err->kind;
+    m->marked = true;
     if (mqtt_subscribe(m, filters, n, err) < 0)
         return -(int)err->kind;
-    while (clock_boot_ms() - m->last_message_ms < QUIET_MS && clock_boot_ms() - start < QUIET_MAX_MS) {
-        int rc = turn(m, 50);
-        if (rc != MOSQ_ERR_SUCCESS)
-            return mosq_fail(err, "broker", m, rc);
+    /* One round is enough where a broker keeps the order. Where it does not, a round without news ends it. */
+    for (unsigned quiet = 0; quiet < MARK_ROUNDS;) {
+        before = m->n_retained;
+        if (round_trip(m, err) < 0)
+            return -(int)err->kind;
+        quiet = m->n_retained == before ? quiet + 1 : 1;
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* mqtt.h - one connection to the fleet's broker, as the operator: MQTT 5 over TLS, no threads, everything
+/* mqtt.h - one connection to the fleet's broker, as the operator: MQTT 5 (or 3.1.1, where the broker knows no other) over TLS, no threads, everything
  * with a deadline. mqtt.c is the only file here that knows libmosquitto. */
 #ifndef FLEET_MQTT_H
 #define FLEET_MQTT_H
@@ -26,11 +26,13 @@ struct mqtt_msg {
 typedef void (*mqtt_fn)(void *arg, const struct mqtt_msg *msg);
 void mqtt_on_message(struct mqtt *m, mqtt_fn fn, void *arg);
 
-/* QoS 1, until the broker has it. 0; or 1: it has it, and nobody is subscribed (MQTT 5 only).
+/* QoS 1, until the broker has it. 0; or 1: it has it, and nobody is subscribed (MQTT 5 only: 3.1.1
+ * does not tell that, nor a refusal by the ACL).
  * Errors: DENIED (ACL), NET, TIMEOUT. */
 int mqtt_publish(struct mqtt *m, const struct mqtt_msg *msg, struct err *err);
 int mqtt_subscribe(struct mqtt *m, const char *const *filters, unsigned n, struct err *err);
-/* Subscribe and take what is retained: returns when the broker has gone quiet. */
+/* Subscribe and take what is retained: returns 0 when all of it has come, which marks of our own that come back behind it
+ * tell. Silence is an error, what came before it has come. Errors: NET, DENIED. */
 int mqtt_retained(struct mqtt *m, const char *const *filters, unsigned n, struct err *err);
 /* Let messages in for at most ms; comes back after the first batch. Reconnects and subscribes again when the
  * line is lost. Errors: NET (lost and not found again within 30 s). */

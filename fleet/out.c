@@ -13,11 +13,6 @@
 #define TABLE_WIDTH   100
 
 static bool colors;
-static const char *const color_codes[] = {[COLOR_NONE] = "",
-                                          [COLOR_GOOD] = "\033[32m",
-                                          [COLOR_BAD] = "\033[31m",
-                                          [COLOR_BUSY] = "\033[33m",
-                                          [COLOR_DIM] = "\033[2m"};
 
 int out_format_parse(const char *word, enum out_format *ret, struct err *err)
 {
@@ -39,31 +34,31 @@ void out_init(bool no_color)
     colors = !no_color && isatty(STDOUT_FILENO) && !(none && *none) && !(term && strcmp(term, "dumb") == 0);
 }
 
-const char *out_color(enum out_color c)
+const char *out_color(enum term_color c)
 {
-    return colors ? color_codes[c] : "";
+    return term_color(c, colors);
 }
 
 const char *out_plain(void)
 {
-    return colors ? "\033[0m" : "";
+    return term_color(TERM_PLAIN, colors);
 }
 
-enum out_color out_phase_color(const char *phase)
+enum term_color out_phase_color(const char *phase)
 {
     static const struct {
         const char *phase;
-        enum out_color color;
-    } map[] = {{"converged", COLOR_GOOD},
-               {"rejected", COLOR_BAD},
-               {"rolled-back", COLOR_BAD},
-               {"failed", COLOR_BAD},
-               {"superseded", COLOR_DIM}};
+        enum term_color color;
+    } map[] = {{"converged", TERM_GOOD},
+               {"rejected", TERM_BAD},
+               {"rolled-back", TERM_BAD},
+               {"failed", TERM_BAD},
+               {"superseded", TERM_DIM}};
 
     for (unsigned i = 0; phase && i < COUNT_OF(map); i++)
         if (strcmp(phase, map[i].phase) == 0)
             return map[i].color;
-    return phase ? COLOR_BUSY : COLOR_DIM;
+    return phase ? TERM_BUSY : TERM_DIM;
 }
 
 char *out_size(uint64_t bytes, char dst[16])
@@ -93,14 +88,14 @@ char *out_age(uint64_t since_s, uint64_t now_s, char dst[24])
 
 struct table_row_ {
     char *cells[TABLE_COLUMNS];
-    enum out_color color;
+    enum term_color color;
 };
 struct table {
     unsigned n_columns, n_rows, cap;
     struct table_row_ *rows; /* the first one holds the titles */
 };
 
-static void push_row(struct table *t, const char *const *cells, enum out_color color)
+static void push_row(struct table *t, const char *const *cells, enum term_color color)
 {
     if (t->n_rows == t->cap) {
         struct table_row_ *more;
@@ -121,7 +116,7 @@ struct table *table_new(unsigned n_columns, const char *const *titles)
     struct table *t = mem_need_zero(sizeof(*t));
 
     t->n_columns = n_columns < TABLE_COLUMNS ? n_columns : TABLE_COLUMNS;
-    push_row(t, titles, COLOR_DIM);
+    push_row(t, titles, TERM_DIM);
     return t;
 }
 
@@ -137,7 +132,7 @@ struct table *table_free(struct table *t)
     return NULL;
 }
 
-void table_row(struct table *t, const char *const *cells, enum out_color color)
+void table_row(struct table *t, const char *const *cells, enum term_color color)
 {
     push_row(t, cells, color);
 }
@@ -148,19 +143,19 @@ void table_print(const struct table *t, FILE *to)
 
     for (unsigned r = 0; r < t->n_rows; r++)
         for (unsigned c = 0; c < t->n_columns; c++)
-            if (strlen(t->rows[r].cells[c]) > width[c])
-                width[c] = strlen(t->rows[r].cells[c]);
+            if (term_width(t->rows[r].cells[c]) > width[c])
+                width[c] = term_width(t->rows[r].cells[c]);
     for (unsigned r = 0; r < t->n_rows; r++) {
         size_t left = TABLE_WIDTH;
-        fputs(out_color(t->rows[r].color), to);
+        term_print(to, "%s", out_color(t->rows[r].color));
         for (unsigned c = 0; c < t->n_columns && left > 0; c++) {
             bool last = c + 1 == t->n_columns;
-            size_t w = last ? strlen(t->rows[r].cells[c]) : width[c] + 2;
+            size_t w = last ? term_width(t->rows[r].cells[c]) : width[c] + 2;
             w = w < left ? w : left;
-            fprintf(to, "%-*.*s", (int)w, (int)w, t->rows[r].cells[c]);
+            term_print(to, "%-*.*s", (int)w, (int)w, t->rows[r].cells[c]);
             left -= w;
         }
-        fprintf(to, "%s\n", out_plain());
+        term_print(to, "%s\n", out_plain());
     }
 }
 
@@ -168,7 +163,7 @@ void out_json(struct cJSON *take_node)
 {
     char AUTO_MEM *text = json_print(take_node, true);
 
-    puts(text);
+    term_json(stdout, text);
     json_free(take_node);
 }
 
@@ -177,9 +172,9 @@ void out_note(const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    term_vprint(stderr, fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    term_print(stderr, "\n");
 }
 
 #define BAR_WIDTH 30
@@ -196,7 +191,7 @@ void out_progress(const char *label, uint64_t done, uint64_t total)
     told_ms = now;
     if (!label) {
         if (shown)
-            fprintf(stderr, "\r%*s\r", 79, "");
+            term_print(stderr, "\r%*s\r", 79, "");
         shown = false;
         return;
     }
@@ -204,6 +199,6 @@ void out_progress(const char *label, uint64_t done, uint64_t total)
     for (unsigned i = 0; i < BAR_WIDTH; i++)
         bar[i] = i < full ? '#' : '-';
     bar[BAR_WIDTH] = '\0';
-    fprintf(stderr, "\r%-20.20s [%s] %s of %s  ", label, bar, out_size(done, have), out_size(total, all));
+    term_print(stderr, "\r%-20.20s [%s] %s of %s  ", label, bar, out_size(done, have), out_size(total, all));
     shown = true;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "platform/err.h"
+#include "platform/term.h"
 
 struct cJSON;
 
@@ -13,14 +14,13 @@ enum out_format { OUT_TABLE, OUT_WIDE, OUT_JSON, OUT_NAME };
 /* Errors: INVALID. NULL is the table. */
 int out_format_parse(const char *word, enum out_format *ret, struct err *err);
 
-enum out_color { COLOR_NONE, COLOR_GOOD, COLOR_BAD, COLOR_BUSY, COLOR_DIM };
 /* Colours only where stdout is a terminal, NO_COLOR is unset and TERM is not dumb. Call once. */
 void out_init(bool no_color);
 /* The escape that begins / ends a colour, empty without colours. */
-const char *out_color(enum out_color c);
+const char *out_color(enum term_color c);
 const char *out_plain(void);
 /* Colour of a phase word. */
-enum out_color out_phase_color(const char *phase);
+enum term_color out_phase_color(const char *phase);
 
 /* "21.4M", "512"; returns dst. */
 char *out_size(uint64_t bytes, char dst[16]);
@@ -32,7 +32,7 @@ struct table;
 struct table *table_new(unsigned n_columns, const char *const *titles);
 struct table *table_free(struct table *t);
 /* cells: n_columns texts, NULL is "-". color: of the whole row. */
-void table_row(struct table *t, const char *const *cells, enum out_color color);
+void table_row(struct table *t, const char *const *cells, enum term_color color);
 void table_print(const struct table *t, FILE *to);
 
 /* Print and free node, pretty, with a newline. */

@@ -18,11 +18,19 @@ unsigned rollout_slot(const char *salt, const char *device)
     return (unsigned)(v % ROLLOUT_SLOTS);
 }
 
-bool rollout_open(const struct json_cur *doc, const char *device)
+bool rollout_open_at(const struct json_cur *doc, const char *device, unsigned *ret_slot)
 {
     struct json_cur clause;
 
     if (!doc_get(doc, "rollout", &clause))
         return true;
-    return rollout_slot(doc_str(&clause, "salt", ""), device) < doc_u64(&clause, "slots");
+    *ret_slot = rollout_slot(doc_str(&clause, "salt", ""), device);
+    return *ret_slot < doc_u64(&clause, "slots");
+}
+
+bool rollout_open(const struct json_cur *doc, const char *device)
+{
+    unsigned slot;
+
+    return rollout_open_at(doc, device, &slot);
 }

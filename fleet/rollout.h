@@ -9,4 +9,6 @@
 unsigned rollout_slot(const char *salt, const char *device);
 /* The desired document lets this device act: it has no rollout clause, or the device's slot is open. */
 bool rollout_open(const struct json_cur *doc, const char *device);
+/* The same, with the device's slot; untouched without a clause. */
+bool rollout_open_at(const struct json_cur *doc, const char *device, unsigned *ret_slot);
 #endif

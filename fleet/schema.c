@@ -8,6 +8,7 @@
 #include "ota/source.h"
 #include "platform/crypto.h"
 #include "platform/limits.h"
+#include "platform/term.h"
 
 static bool is_path(const char *s)
 {
@@ -18,7 +19,7 @@ static bool is_path(const char *s)
 
 static int check_word(const struct json_cur *c, const char *s, const struct rule *r, struct err *err)
 {
-    char list[300] = "";
+    char list[400] = "";
 
     for (const char *const *w = r->words; *w; w++) {
         size_t len = strlen(list);
@@ -30,9 +31,12 @@ static int check_word(const struct json_cur *c, const char *s, const struct rule
     return json_fail(c, err, ERR_INVALID, "\"%.40s\" is none of %s", s, list);
 }
 
-static int check_text(const struct json_cur *c, enum rule_type type, const struct rule *r, struct err *err)
+/* max: of a text's bytes, 0: what any text may have. */
+static int check_text(const struct json_cur *c, enum rule_type type, const struct rule *r, uint64_t max,
+                      struct err *err)
 {
-    struct in6_addr ip; /* an IPv4 one is smaller */
+    static const struct in6_addr any;
+    struct in6_addr ip = any; /* an IPv4 one is smaller */
     struct digest d;
     struct err why = ERR_INIT;
     const char *s;
@@ -49,10 +53,14 @@ static int check_text(const struct json_cur *c, enum rule_type type, const struc
         return json_fail(c, err, ERR_INVALID, "\"%.80s\" is no sha256: digest", s);
     if (type == RULE_ADDRESS && inet_pton(AF_INET, s, &ip) != 1 && inet_pton(AF_INET6, s, &ip) != 1)
         return json_fail(c, err, ERR_INVALID, "\"%.46s\" is no IPv4 or IPv6 address", s);
+    if (type == RULE_ADDRESS && memcmp(&ip, &any, sizeof(ip)) == 0)
+        return json_fail(c, err, ERR_INVALID, "leave it out for all addresses");
+    if (type == RULE_SOURCE && strlen(s) > LIM_SOURCE_BYTES)
+        return json_fail(c, err, ERR_INVALID, "more than %d bytes", LIM_SOURCE_BYTES);
     if (type == RULE_SOURCE && source_parse(s, NULL, &why) < 0)
         return json_fail(c, err, ERR_INVALID, "%s", why.msg);
-    if (type == RULE_TEXT && r->max && strlen(s) > r->max)
-        return json_fail(c, err, ERR_INVALID, "more than %llu bytes", (unsigned long long)r->max);
+    if (type == RULE_TEXT && max && strlen(s) > max)
+        return json_fail(c, err, ERR_INVALID, "more than %llu bytes", (unsigned long long)max);
     return 0;
 }
 
@@ -82,7 +90,7 @@ static int check_list(const struct json_cur *c, const struct rule *r, struct err
     for (unsigned i = 0; i < json_len(c); i++) {
         struct json_cur e = json_at(c, i);
         int rc =
-            r->type == RULE_OBJECTS ? schema_check(&e, r->members, err) : check_text(&e, r->item, r, err);
+            r->type == RULE_OBJECTS ? schema_check(&e, r->members, err) : check_text(&e, r->item, r, 0, err);
         if (rc < 0)
             return rc;
     }
@@ -114,7 +122,7 @@ static int check_member(const struct json_cur *o, const struct rule *r, struct e
         return rc <= 0 ? rc : (check_map(&c, r, err) < 0 ? -(int)err->kind : 1);
     default:
         rc = json_get(o, r->key, r->need, &c, err);
-        return rc <= 0 ? rc : (check_text(&c, r->type, r, err) < 0 ? -(int)err->kind : 1);
+        return rc <= 0 ? rc : (check_text(&c, r->type, r, r->max, err) < 0 ? -(int)err->kind : 1);
     }
 }
 
@@ -199,11 +207,11 @@ static int check_ports(const struct json_cur *apps, unsigned at, struct err *err
         return json_fail(&ports, err, ERR_INVALID, "only modes \"bridge\" and \"cni\" publish ports");
     for (unsigned i = 0; i < json_len(&ports); i++) {
         struct json_cur p = json_at(&ports, i);
-        for (unsigned k = 0; k < at; k++) {
+        for (unsigned k = 0; k <= at; k++) {
             struct json_cur other = json_at(apps, k), onet, oports;
             if (!doc_get(&other, "network", &onet) || !doc_get(&onet, "ports", &oports))
                 continue;
-            for (unsigned j = 0; j < json_len(&oports); j++) {
+            for (unsigned j = 0; j < (k < at ? json_len(&oports) : i); j++) {
                 struct json_cur q = json_at(&oports, j);
                 if (doc_u64(&p, "host") <= last_port(&q) && doc_u64(&q, "host") <= last_port(&p) &&
                     strcmp(doc_str(&p, "protocol", "tcp"), doc_str(&q, "protocol", "tcp")) == 0)
@@ -221,6 +229,47 @@ static bool is_usb(const char *s)
            strspn(s + 5, "0123456789abcdefABCDEF") == 4;
 }
 
+static bool is_link(const char *s, bool may_be_path)
+{
+    return s[0] && strcmp(s, ".") != 0 && strcmp(s, "..") != 0 &&
+           (!strchr(s, '/') || (may_be_path && s[0] == '/'));
+}
+
+/* A volume has a name, a tmpfs has a size. */
+static int check_mounts(const struct json_cur *app, struct err *err)
+{
+    struct json_cur list, value;
+
+    for (unsigned i = 0; doc_get(app, "mounts", &list) && i < json_len(&list); i++) {
+        struct json_cur m = json_at(&list, i);
+        bool volume = strcmp(doc_str(&m, "type", ""), "volume") == 0, named = doc_get(&m, "name", &value);
+        if (volume && !named)
+            return json_fail(&m, err, ERR_INVALID, "name: missing (a volume is kept by its name)");
+        if (!volume && named)
+            return json_fail(&value, err, ERR_INVALID, "only a volume has one");
+        if (volume && doc_get(&m, "size_bytes", &value))
+            return json_fail(&value, err, ERR_INVALID, "only a tmpfs has one");
+    }
+    return 0;
+}
+
+static int check_window(const struct json_cur *root, struct err *err)
+{
+    struct json_cur update, download, window;
+    unsigned h1, m1, h2, m2;
+    int end = 0;
+    const char *s;
+
+    if (!doc_get(root, "update", &update) || !doc_get(&update, "download", &download) ||
+        !doc_get(&download, "window", &window))
+        return 0;
+    s = doc_str(&download, "window", "");
+    if (strcspn(s, " ") == 11 && sscanf(s, "%2u:%2u-%2u:%2u%n", &h1, &m1, &h2, &m2, &end) == 4 && end == 11 &&
+        !s[11] && h1 < 24 && h2 < 24 && m1 < 60 && m2 < 60 && (h1 != h2 || m1 != m2))
+        return 0;
+    return json_fail(&window, err, ERR_INVALID, "write two times of the day in UTC, \"01:30-05:00\"");
+}
+
 /* What an app's devices say together. */
 static int check_devices(const struct json_cur *app, struct err *err)
 {
@@ -231,6 +280,11 @@ static int check_devices(const struct json_cur *app, struct err *err)
     for (unsigned i = 0; i < json_len(&list); i++) {
         struct json_cur d = json_at(&list, i);
         const char *path = doc_str(&d, "path", "");
+        for (unsigned k = 0; k < i; k++) {
+            struct json_cur other = json_at(&list, k);
+            if (strcmp(doc_str(&other, "path", ""), path) == 0)
+                return json_fail(&d, err, ERR_INVALID, "path: \"%.60s\" is there twice", path);
+        }
         if (strncmp(path, "/dev/", 5) != 0 || !path[5] || path[strlen(path) - 1] == '/')
             return json_fail(&d, err, ERR_INVALID, "path: \"%.60s\" is not below /dev", path);
         if (strcmp(doc_str(&d, "on_remove", ""), "stop") == 0 && !doc_bool(&d, "required"))
@@ -241,8 +295,24 @@ static int check_devices(const struct json_cur *app, struct err *err)
             return json_fail(&match, err, ERR_INVALID, "minor: only with major");
         if (doc_get(&match, "usb", &value) && !is_usb(doc_str(&match, "usb", "")))
             return json_fail(&value, err, ERR_INVALID, "is not like \"0403:6001\"");
+        if ((doc_get(&match, "by-id", &value) && !is_link(doc_str(&match, "by-id", ""), false)) ||
+            (doc_get(&match, "by-path", &value) && !is_link(doc_str(&match, "by-path", ""), true)))
+            return json_fail(&value, err, ERR_INVALID, "is no name of a link, nor a path of sysfs");
     }
     return 0;
+}
+
+/* A document that takes an opinion back has none of its own; any other one has apps. */
+static int check_withdrawn(const struct json_cur *root, struct err *err)
+{
+    static const char *const parts[] = {"apps", "update", "os", "agent", "rollout"};
+    bool withdrawn = doc_bool(root, "withdrawn");
+    struct json_cur part;
+
+    for (unsigned i = 0; withdrawn && i < COUNT_OF(parts); i++)
+        if (doc_get(root, parts[i], &part))
+            return json_fail(&part, err, ERR_INVALID, "not in a document that is withdrawn");
+    return withdrawn || doc_get(root, "apps", &part) ? 0 : json_fail(root, err, ERR_INVALID, "apps: missing");
 }
 
 int schema_check_whole(const struct json_cur *root, struct err *err)
@@ -252,6 +322,8 @@ int schema_check_whole(const struct json_cur *root, struct err *err)
     if (doc_get(root, "rollout", &rollout) && doc_get(root, "target", &target) &&
         doc_get(&target, "device", &device))
         return json_fail(&rollout, err, ERR_INVALID, "only a group's document has one");
+    if (check_window(root, err) < 0 || check_withdrawn(root, err) < 0)
+        return -(int)err->kind;
     if (!doc_get(root, "apps", &apps))
         return 0;
     for (unsigned i = 0; i < json_len(&apps); i++) {
@@ -265,7 +337,7 @@ int schema_check_whole(const struct json_cur *root, struct err *err)
         if (doc_get(&app, "read_only", &value) && !doc_bool(&app, "read_only"))
             return json_fail(&value, err, ERR_INVALID,
                              "false is not possible yet; mount a tmpfs or a volume");
-        if (check_devices(&app, err) < 0 || check_network(&apps, i, err) < 0 ||
+        if (check_devices(&app, err) < 0 || check_mounts(&app, err) < 0 || check_network(&apps, i, err) < 0 ||
             check_ports(&apps, i, err) < 0)
             return -(int)err->kind;
     }
@@ -312,7 +384,7 @@ static void explain_rules(const struct rule *rules, unsigned depth, unsigned max
         explain_type(r, type, sizeof(type));
         (void)str_fmt(left, sizeof(left), "%*s%s%s", (int)depth * 2, "", r->key,
                       r->need == JSON_REQUIRED ? "*" : "");
-        printf("%-20s %-26s %s\n", left, type, r->help);
+        term_print(stdout, "%-20s %-26s %s\n", left, type, r->help);
         if (r->members && depth + 1 < max_depth)
             explain_rules(r->members, depth + 1, max_depth);
     }
@@ -334,7 +406,7 @@ int schema_explain(const char *path, struct err *err)
     }
     if (r) {
         explain_type(r, type, sizeof(type));
-        printf("%s%s  %s\n%s\n", r->key, r->need == JSON_REQUIRED ? "*" : "", type, r->help);
+        term_print(stdout, "%s%s  %s\n%s\n", r->key, r->need == JSON_REQUIRED ? "*" : "", type, r->help);
     }
     if (rules)
         explain_rules(rules, r ? 1 : 0, r ? 2 : 8);

@@ -9,6 +9,7 @@
         .key = NULL \
     }
 
+static const char *const schema_words[] = {"limpet.desired/1", NULL};
 static const char *const enforce_words[] = {"required", "best-effort", NULL};
 static const char *const switch_words[] = {"required", "best-effort", "off", NULL};
 static const char *const net_words[] = {"none", "host", "bridge", "cni", "app:NAME", NULL};
@@ -21,11 +22,29 @@ static const char *const action_words[] = {"restart", "none", NULL};
 static const char *const signal_words[] = {"TERM", "INT",  "QUIT",  "HUP", "USR1",
                                            "USR2", "KILL", "WINCH", NULL};
 /* Without those that would open the host to the app. */
-static const char *const cap_words[] = {
-    "CHOWN",        "DAC_OVERRIDE",   "FOWNER",          "FSETID",           "KILL",          "SETGID",
-    "SETUID",       "SETPCAP",        "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN",
-    "NET_RAW",      "IPC_LOCK",       "IPC_OWNER",       "SYS_CHROOT",       "SYS_PTRACE",    "SYS_NICE",
-    "SYS_RESOURCE", "SYS_TTY_CONFIG", "LEASE",           "AUDIT_WRITE",      "SETFCAP",       NULL};
+static const char *const cap_words[] = {"CHOWN",
+                                        "DAC_OVERRIDE",
+                                        "FOWNER",
+                                        "FSETID",
+                                        "KILL",
+                                        "SETGID",
+                                        "SETUID",
+                                        "SETPCAP",
+                                        "LINUX_IMMUTABLE",
+                                        "NET_BIND_SERVICE",
+                                        "NET_BROADCAST",
+                                        "NET_ADMIN",
+                                        "NET_RAW",
+                                        "IPC_LOCK",
+                                        "IPC_OWNER",
+                                        "SYS_CHROOT",
+                                        "SYS_NICE",
+                                        "SYS_RESOURCE",
+                                        "SYS_TTY_CONFIG",
+                                        "LEASE",
+                                        "AUDIT_WRITE",
+                                        "SETFCAP",
+                                        NULL};
 
 static const struct rule release_rules[] = {
     {.key = "name", .type = RULE_NAME, .need = JSON_REQUIRED, .help = "name of the release"},
@@ -134,7 +153,10 @@ static const struct rule match_rules[] = {
     {.key = "usb", .type = RULE_TEXT, .one_of = 1, .max = 9, .help = "vendor:product, like 0403:6001"},
     {.key = "major", .type = RULE_NUMBER, .one_of = 1, .min = 1, .max = 4095, .help = "number of the driver"},
     {.key = "minor", .type = RULE_NUMBER, .max = (1 << 20) - 1, .help = "with major: any by default"},
-    {.key = "subsystem", .type = RULE_TEXT, .max = 64, .help = "tty, block, usb (raw), ...: any by default"},
+    {.key = "subsystem",
+     .type = RULE_TEXT,
+     .max = LIM_TEXT_BYTES,
+     .help = "tty, block, usb (raw), ...: any by default"},
     END};
 static const struct rule device_rules[] = {
     {.key = "match",
@@ -187,6 +209,7 @@ static const struct rule tcp_rules[] = {{.key = "port",
 static const struct rule health_rules[] = {
     {.key = "exec",
      .type = RULE_TEXTS,
+     .min = 1,
      .max = LIM_ARGS,
      .one_of = 1,
      .help = "program in the container that must end with 0"},
@@ -280,6 +303,10 @@ static const struct rule app_rules[] = {
     {.key = "health", .type = RULE_OBJECT, .members = health_rules, .help = "how to know that it works"},
     {.key = "stop", .type = RULE_OBJECT, .members = stop_rules, .help = "how to end it"},
     {.key = "log", .type = RULE_OBJECT, .members = log_rules, .help = "its output"},
+    {.key = "retry",
+     .type = RULE_NUMBER,
+     .max = MAX_NUMBER,
+     .help = "raised: what failed with these settings is tried again (apply --retry)"},
     END};
 static const struct rule target_rules[] = {
     {.key = "device", .type = RULE_NAME, .one_of = 1, .help = "this device"},
@@ -370,10 +397,10 @@ static const struct rule agent_rules[] = {
     END};
 const struct rule schema_desired[] = {
     {.key = "schema",
-     .type = RULE_TEXT,
+     .type = RULE_WORD,
      .need = JSON_REQUIRED,
-     .max = 64,
-     .help = "limpet.desired/1 (apply fills it)"},
+     .words = schema_words,
+     .help = "which form this is (apply fills it)"},
     {.key = "fleet", .type = RULE_NAME, .need = JSON_REQUIRED, .help = "the fleet (apply fills it)"},
     {.key = "target",
      .type = RULE_OBJECT,
@@ -400,9 +427,11 @@ const struct rule schema_desired[] = {
      .help = "seconds since 1970 (apply fills it)"},
     {.key = "id", .type = RULE_TEXT, .max = LIM_TEXT_BYTES, .help = "for people"},
     {.key = "by", .type = RULE_TEXT, .max = LIM_TEXT_BYTES, .help = "for people (apply fills it)"},
+    {.key = "withdrawn",
+     .type = RULE_BOOL,
+     .help = "no opinion any more (forget fills it): the next topic counts; no apps then"},
     {.key = "apps",
      .type = RULE_OBJECTS,
-     .need = JSON_REQUIRED,
      .max = LIM_APPS,
      .members = app_rules,
      .help = "all that runs; [] stops everything"},

@@ -30,45 +30,113 @@ static int dry_run(const struct change *ch)
 {
     char AUTO_MEM *pretty = json_print(ch->next.node, true);
 
-    puts(pretty);
+    term_json(stdout, pretty);
     out_note("dry run: nothing was signed or published");
     return EXIT_DONE;
 }
 
+/* A connection of its own: its answers do not queue behind the reports of a whole group. */
+struct publishing {
+    struct mqtt *mqtt;
+    const char *topic;
+    struct buf before; /* what was retained there when the change was planned; borrowed */
+    struct buf seen;   /* and is now; owned */
+};
+
+static void on_topic(void *arg, const struct mqtt_msg *msg)
+{
+    struct publishing *p = arg;
+
+    if (strcmp(msg->topic, p->topic) != 0)
+        return;
+    free((void *)p->seen.p);
+    p->seen = buf_of(mem_need(msg->payload.len + 1), msg->payload.len);
+    memcpy((void *)p->seen.p, msg->payload.p ? msg->payload.p : (const uint8_t *)"", msg->payload.len);
+}
+
+static int open_topic(const struct ctx *c, struct publishing *p, struct err *err)
+{
+    p->mqtt = mqtt_free(p->mqtt);
+    if (mqtt_new(c, &p->mqtt, err) < 0)
+        return -(int)err->kind;
+    mqtt_on_message(p->mqtt, on_topic, p);
+    return mqtt_retained(p->mqtt, &p->topic, 1, err);
+}
+
 /* Watch the topic for settle_ms, then read what is retained once more: it must be ours. The broker knows no
  * compare-and-swap, so whoever of two operators is overwritten must hear of it. */
-static int confirm_ours(struct change *ch, const char *envelope, uint64_t settle_ms, struct err *err)
+static int confirm_ours(const struct ctx *c, struct publishing *p, const char *envelope, uint64_t settle_ms,
+                        struct err *err)
 {
-    const char *topic = ch->view.desired_topic;
     uint64_t start = clock_boot_ms();
+    int rc = 0;
 
-    while (clock_boot_ms() - start < settle_ms)
-        if (mqtt_poll(ch->mqtt, 50, err) < 0)
-            return -(int)err->kind;
-    if (mqtt_retained(ch->mqtt, &topic, 1, err) < 0)
-        return -(int)err->kind;
-    if (!ch->view.desired.p || !buf_eq(ch->view.desired, buf_str(envelope)))
+    while (rc == 0 && clock_boot_ms() - start < settle_ms)
+        rc = mqtt_poll(p->mqtt, 50, err);
+    if (rc == 0)
+        rc = mqtt_retained(p->mqtt, &p->topic, 1, err);
+    if (rc < 0 && err->kind == ERR_NET)
+        rc = open_topic(c, p, err);
+    if (rc < 0)
+        return rc;
+    if (buf_eq(p->seen, p->before)) /* MQTT 3.1.1 does not tell a refusal */
+        return err_set(err, ERR_DENIED, "%s: the broker did not take it (its ACL?)", p->topic);
+    if (!buf_eq(p->seen, buf_str(envelope)))
         return err_set(err, ERR_CONFLICT,
                        "another operator published to %s at the same time: fleetctl plan, then decide",
-                       topic);
+                       p->topic);
+    return 0;
+}
+
+/* It left us, and no answer says that it arrived: look. Out of reach (NET) is said only when it is not there. */
+static int find_out(const struct ctx *c, struct publishing *p, const char *envelope, struct err *err)
+{
+    struct err why = ERR_INIT;
+
+    if (open_topic(c, p, &why) < 0)
+        return err_set(
+            err, ERR_TIMEOUT,
+            "the document was sent, and the broker was lost before it said that it has it: it may be in "
+            "force: fleetctl get manifest (%s)",
+            why.msg);
+    return buf_eq(p->seen, buf_str(envelope)) ? 0 : -(int)err->kind;
+}
+
+static int publish_on(struct ctx *c, struct publishing *p, struct change *ch, const char *envelope,
+                      uint64_t settle_ms, struct err *err)
+{
+    struct mqtt_msg msg = {.topic = p->topic, .retain = true, .payload = buf_str(envelope)};
+
+    if (open_topic(c, p, err) < 0)
+        return -(int)err->kind;
+    if (!buf_eq(p->seen, p->before))
+        return err_set(err, ERR_CONFLICT,
+                       "another operator published to %s meanwhile: fleetctl plan, then decide", p->topic);
+    if (change_remember(c, ch, msg.payload, err) < 0)
+        return -(int)err->kind;
+    if (mqtt_publish(p->mqtt, &msg, err) < 0 && (err->kind != ERR_NET || find_out(c, p, envelope, err) < 0))
+        return -(int)err->kind;
+    if (confirm_ours(c, p, envelope, settle_ms, err) < 0)
+        return err->kind == ERR_NET
+                   ? err_set(err, ERR_TIMEOUT,
+                             "published rev %llu, then the broker was lost: fleetctl get manifest",
+                             (unsigned long long)ch->rev)
+                   : -(int)err->kind;
     return 0;
 }
 
 static int publish(struct ctx *c, struct change *ch, uint64_t settle_ms, struct err *err)
 {
     char AUTO_MEM *envelope = NULL;
-    struct mqtt_msg msg = {.topic = ch->view.desired_topic, .retain = true};
+    struct publishing p = {.topic = ch->view.desired_topic, .before = ch->view.desired};
+    int rc;
 
-    if (fleet_sign(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, buf_str(ch->text), &envelope, err) < 0)
+    if (change_sign(c, ch, &envelope, err) < 0)
         return -(int)err->kind;
-    msg.payload = buf_str(envelope);
-    if (msg.payload.len > LIM_ENVELOPE_BYTES)
-        return err_set(err, ERR_NOSPACE, "the signed document has %zu bytes, devices take %d",
-                       msg.payload.len, LIM_ENVELOPE_BYTES);
-    if (ctx_lock(c, err) < 0 || change_remember(c, ch, msg.payload, err) < 0 ||
-        mqtt_publish(ch->mqtt, &msg, err) < 0)
-        return -(int)err->kind;
-    return confirm_ours(ch, envelope, settle_ms, err);
+    rc = publish_on(c, &p, ch, envelope, settle_ms, err);
+    p.mqtt = mqtt_free(p.mqtt);
+    free((void *)p.seen.p);
+    return rc;
 }
 
 static int apply_change(struct ctx *c, const struct args *a, struct change *ch, struct err *err)
@@ -95,10 +163,12 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
     fflush(stdout);
     if (publish(c, ch, settle_ms, err) < 0)
         return -(int)err->kind;
+    ctx_unlock(c); /* who waits keeps nobody else from working */
     if (!args_has(a, OPT_WAIT)) {
-        printf(c->output == OUT_JSON ? "{\"rev\": %llu, \"result\": \"published\"}\n"
-                                     : "published rev %llu\n",
-               (unsigned long long)ch->rev);
+        if (c->output == OUT_JSON)
+            term_print(stdout, "{\"rev\": %llu, \"result\": \"published\"}\n", (unsigned long long)ch->rev);
+        else
+            term_print(stdout, "published rev %llu\n", (unsigned long long)ch->rev);
         return EXIT_DONE;
     }
     w.timeout_ms = timeout_ms;
@@ -108,8 +178,10 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
 int verb_apply(struct ctx *c, const struct args *a, struct err *err)
 {
     struct change ch = {.mqtt = NULL};
-    int rc = change_make(c, a, &ch, err);
+    int rc = args_has(a, OPT_DRY_RUN) ? 0 : ctx_lock(c, err);
 
+    if (rc == 0)
+        rc = change_make(c, a, &ch, err);
     if (rc == 0)
         rc = apply_change(c, a, &ch, err);
     change_done(&ch);

@@ -23,16 +23,16 @@ static void print_event(const char *device, const struct json_cur *e)
 {
     static const char *const bad[] = {"oom",      "crash-loop", "health-bad", "rolled-back",
                                       "rejected", "failed",     "denied"};
-    enum out_color color = COLOR_NONE;
+    enum term_color color = TERM_NONE;
     const char *kind = doc_str(e, "kind", "?"), *app = doc_str(e, "app", "");
     char when[24];
 
     for (unsigned i = 0; i < COUNT_OF(bad); i++)
         if (strcmp(kind, bad[i]) == 0)
-            color = COLOR_BAD;
+            color = TERM_BAD;
     (void)clock_rfc3339(doc_u64(e, "ts"), when, sizeof(when));
-    printf("%s  %-12s %s%-12s%s %s%s%s\n", when, device, out_color(color), kind, out_plain(), app,
-           *app ? ": " : "", doc_str(e, "msg", ""));
+    term_print(stdout, "%s  %-12s %s%-12s%s %s%s%s\n", when, device, out_color(color), kind, out_plain(), app,
+               *app ? ": " : "", doc_str(e, "msg", ""));
 }
 
 static void on_event(void *arg, const struct mqtt_msg *msg)
@@ -57,7 +57,7 @@ static void on_event(void *arg, const struct mqtt_msg *msg)
         copy_members(o, &root);
         text = json_print(o, false);
         json_free(o);
-        puts(text);
+        term_json(stdout, text);
     } else
         print_event(device, &root);
     (void)doc;
@@ -118,7 +118,7 @@ static void on_reply(void *arg, const struct mqtt_msg *msg)
     }
     if (doc_u64(&root, "n") != q->next++)
         out_note("warning: a part of the answer is missing");
-    fputs(doc_str(&root, "out", ""), stdout);
+    term_lines(stdout, buf_str(doc_str(&root, "out", "")));
     q->done = !doc_bool(&root, "more");
 }
 

@@ -81,13 +81,13 @@ static int get_devices(struct ctx *c, const struct view *v, const struct target 
 
     (void)err;
     for (unsigned i = 0; i < v->n; i++) {
-        const struct view_device *d = &v->devices[i];
+        const struct view_device *d = v->devices[i];
         if ((t->group && !view_in_group(d, t->group)) || (t->device && strcmp(t->device, d->id) != 0))
             continue;
         if (list)
             put_device(list, d);
         else if (c->output == OUT_NAME)
-            puts(d->id);
+            term_print(stdout, "%s\n", d->id);
         else
             device_row(table, d, wide);
     }
@@ -128,7 +128,7 @@ static void app_row(struct table *t, const char *device, const struct json_cur *
                            exit_text,
                            doc_str(app, "phase", "-")};
     (void)wide;
-    table_row(t, cells, bad ? COLOR_BAD : strcmp(state, "running") == 0 ? COLOR_NONE : COLOR_BUSY);
+    table_row(t, cells, bad ? TERM_BAD : strcmp(state, "running") == 0 ? TERM_NONE : TERM_BUSY);
 }
 
 static int get_apps(struct ctx *c, const struct view *v, const struct target *t, struct err *err)
@@ -142,7 +142,7 @@ static int get_apps(struct ctx *c, const struct view *v, const struct target *t,
 
     (void)err;
     for (unsigned i = 0; i < v->n; i++) {
-        const struct view_device *d = &v->devices[i];
+        const struct view_device *d = v->devices[i];
         if ((t->group && !view_in_group(d, t->group)) || (t->device && strcmp(t->device, d->id) != 0) ||
             !d->state.node || !doc_get(&d->state.root, "apps", &apps) || json_is_object(&apps, NULL) < 0)
             continue;
@@ -156,7 +156,7 @@ static int get_apps(struct ctx *c, const struct view *v, const struct target *t,
                 json_put_str(o, "app", app.key);
                 copy_members(o, &app);
             } else if (c->output == OUT_NAME)
-                printf("%s/%s\n", d->id, app.key);
+                term_print(stdout, "%s/%s\n", d->id, app.key);
             else
                 app_row(table, d->id, &app, wide);
         }
@@ -186,7 +186,7 @@ static void trust_row(struct ctx *c, struct table *t, struct cJSON *list, const 
     table_row(t,
               (const char *const[]){number(doc->version, version),
                                     out_age(doc->issued_s, clock_wall_s(), since), until, keys},
-              COLOR_NONE);
+              TERM_NONE);
 }
 
 static int get_trust(struct ctx *c, struct err *err)
@@ -228,14 +228,14 @@ static void release_row(struct ctx *c, struct table *t, struct cJSON *list, cons
         return;
     }
     if (c->output == OUT_NAME) {
-        printf("%s@%llu\n", r->name, (unsigned long long)r->counter);
+        term_print(stdout, "%s@%llu\n", r->name, (unsigned long long)r->counter);
         return;
     }
     table_row(t,
               (const char *const[]){r->name, number(r->counter, counter), r->version,
                                     out_size(r->packed_bytes, size),
                                     out_age(r->issued_s, clock_wall_s(), age), r->source},
-              COLOR_NONE);
+              TERM_NONE);
 }
 
 static int get_releases(struct ctx *c, struct err *err)
@@ -269,14 +269,17 @@ static int get_view(struct ctx *c, const struct args *a,
     struct target t = {.device = args_str(a, OPT_DEVICE, NULL), .group = args_str(a, OPT_GROUP, NULL)};
     AUTO_FREE(mqtt) struct mqtt *m = NULL;
     struct view v = {.n = 0};
-    int rc = mqtt_new(c, &m, err);
+    struct err why = ERR_INIT;
+    int rc = mqtt_new(c, &m, err), shown = 0;
 
     if (rc == 0)
         rc = view_watch(&v, m, c, t.device, NULL, err);
-    if (rc == 0)
-        rc = show(c, &v, &t, err);
+    if (rc == 0 || v.n > 0) /* what came before the broker was lost is shown, and said to be a part */
+        shown = show(c, &v, &t, rc == 0 ? err : &why);
+    if (rc < 0 && v.n > 0)
+        (void)err_wrap(err, "only a part, %u devices", v.n);
     view_done(&v);
-    return rc;
+    return rc < 0 ? rc : shown;
 }
 
 int verb_get(struct ctx *c, const struct args *a, struct err *err)
@@ -301,11 +304,11 @@ static void describe_host(const struct json_cur *s)
 
     if (!doc_get(s, "host", &h))
         return;
-    printf("host      %s %s  kernel %s  cgroup %s\n", doc_str(&h, "arch", "?"), doc_str(&h, "os", ""),
-           doc_str(&h, "kernel", "?"), doc_str(&h, "cgroup", "?"));
-    printf("memory    %s free of %s    disk %s free of %s\n", out_size(doc_u64(&h, "mem_free"), a),
-           out_size(doc_u64(&h, "mem"), b), out_size(doc_u64(&h, "disk_free"), c),
-           out_size(doc_u64(&h, "disk"), d));
+    term_print(stdout, "host      %s %s  kernel %s  cgroup %s\n", doc_str(&h, "arch", "?"),
+               doc_str(&h, "os", ""), doc_str(&h, "kernel", "?"), doc_str(&h, "cgroup", "?"));
+    term_print(stdout, "memory    %s free of %s    disk %s free of %s\n",
+               out_size(doc_u64(&h, "mem_free"), a), out_size(doc_u64(&h, "mem"), b),
+               out_size(doc_u64(&h, "disk_free"), c), out_size(doc_u64(&h, "disk"), d));
 }
 
 /* What is not enforced as asked, per field. */
@@ -315,12 +318,12 @@ static void describe_enforce(const struct json_cur *app)
 
     if (!doc_get(app, "enforce", &list) || json_is_object(&list, NULL) < 0)
         return;
-    printf("          ");
+    term_print(stdout, "          ");
     for (unsigned i = 0; i < json_len(&list); i++) {
         struct json_cur f = json_member(&list, i);
-        printf(" %s:%s", f.key, json_is_object(&f, NULL) == 0 ? doc_str(&f, "state", "?") : "?");
+        term_print(stdout, " %s:%s", f.key, json_is_object(&f, NULL) == 0 ? doc_str(&f, "state", "?") : "?");
     }
-    printf("\n");
+    term_print(stdout, "\n");
 }
 
 static void describe_app(const struct json_cur *app)
@@ -328,15 +331,15 @@ static void describe_app(const struct json_cur *app)
     char mem[CELL], peak[16], since[24];
     struct json_cur last;
 
-    printf("app       %s%s%s  %s  %s  health %s  up %s\n", out_color(COLOR_NONE), app->key, out_plain(),
-           doc_str(app, "version", "-"), doc_str(app, "state", "?"), doc_str(app, "health", "none"),
-           out_age(doc_u64(app, "since"), clock_wall_s(), since));
-    printf("           memory %s peak %s  restarts %llu  oom %llu  pid %llu\n", memory(app, mem),
-           out_size(doc_u64(app, "peak"), peak), (unsigned long long)doc_u64(app, "restarts"),
-           (unsigned long long)doc_u64(app, "oom"), (unsigned long long)doc_u64(app, "pid"));
+    term_print(stdout, "app       %s%s%s  %s  %s  health %s  up %s\n", out_color(TERM_NONE), app->key,
+               out_plain(), doc_str(app, "version", "-"), doc_str(app, "state", "?"),
+               doc_str(app, "health", "none"), out_age(doc_u64(app, "since"), clock_wall_s(), since));
+    term_print(stdout, "           memory %s peak %s  restarts %llu  oom %llu  pid %llu\n", memory(app, mem),
+               out_size(doc_u64(app, "peak"), peak), (unsigned long long)doc_u64(app, "restarts"),
+               (unsigned long long)doc_u64(app, "oom"), (unsigned long long)doc_u64(app, "pid"));
     if (doc_get(app, "last_exit", &last) && json_is_object(&last, NULL) == 0)
-        printf("           last exit %llu %s\n", (unsigned long long)doc_u64(&last, "code"),
-               doc_str(&last, "reason", ""));
+        term_print(stdout, "           last exit %llu %s\n", (unsigned long long)doc_u64(&last, "code"),
+                   doc_str(&last, "reason", ""));
     describe_enforce(app);
 }
 
@@ -353,18 +356,19 @@ static int describe(struct ctx *c, const struct view *v, const struct target *t,
         return get_devices(c, v, t, err);
     s = &d->state.root;
     if (!d->state.node) {
-        printf("device    %s  online %s  no report\n", d->id, online_word(d));
+        term_print(stdout, "device    %s  online %s  no report\n", d->id, online_word(d));
         return EXIT_DONE;
     }
-    printf("device    %s  %s%s%s  rev %llu of %llu  since %s\n", d->id,
-           out_color(out_phase_color(doc_str(s, "phase", ""))), doc_str(s, "phase", "?"), out_plain(),
-           (unsigned long long)doc_u64(s, "rev"), (unsigned long long)doc_u64(s, "want"),
-           out_age(doc_u64(s, "since"), clock_wall_s(), age));
-    printf("agent     %s  trust %llu  boot %llu  online %s\n", doc_str(s, "agent", "?"),
-           (unsigned long long)doc_u64(s, "trust"), (unsigned long long)doc_u64(s, "boot"), online_word(d));
+    term_print(stdout, "device    %s  %s%s%s  rev %llu of %llu  since %s\n", d->id,
+               out_color(out_phase_color(doc_str(s, "phase", ""))), doc_str(s, "phase", "?"), out_plain(),
+               (unsigned long long)doc_u64(s, "rev"), (unsigned long long)doc_u64(s, "want"),
+               out_age(doc_u64(s, "since"), clock_wall_s(), age));
+    term_print(stdout, "agent     %s  trust %llu  boot %llu  online %s\n", doc_str(s, "agent", "?"),
+               (unsigned long long)doc_u64(s, "trust"), (unsigned long long)doc_u64(s, "boot"),
+               online_word(d));
     describe_host(s);
     if (doc_get(s, "err", &e) && json_is_object(&e, NULL) == 0)
-        printf("reason    %s: %s\n", doc_str(&e, "kind", "?"), doc_str(&e, "msg", "?"));
+        term_print(stdout, "reason    %s: %s\n", doc_str(&e, "kind", "?"), doc_str(&e, "msg", "?"));
     for (unsigned i = 0; doc_get(s, "apps", &apps) && json_is_object(&apps, NULL) == 0 && i < json_len(&apps);
          i++) {
         struct json_cur app = json_member(&apps, i);

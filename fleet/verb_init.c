@@ -58,7 +58,7 @@ static int devices(const struct ctx *c, const struct args *a, struct err *err)
         w.id = ids[i];
         rc = bundle_device(c, &w, err);
         if (rc >= 0)
-            printf("%s  devices/%s\n", rc ? "made" : "kept", w.id);
+            term_print(stdout, "%s  devices/%s\n", rc ? "made" : "kept", w.id);
     }
     return rc < 0 ? rc : 0;
 }
@@ -74,11 +74,11 @@ static int fill(const struct ctx *c, const struct args *a, struct err *err)
     trust = first_trust(c, valid_ms, err);
     if (trust < 0)
         return trust;
-    printf("%s  keys/, trust/%llu.json\n", trust ? "made" : "kept",
-           (unsigned long long)trust_last_version(c));
+    term_print(stdout, "%s  keys/, trust/%llu.json\n", trust ? "made" : "kept",
+               (unsigned long long)trust_last_version(c));
     if (pki_ensure(c, &made, err) < 0 || (broker = broker_cert(c, a, err)) < 0)
         return -(int)err->kind;
-    printf("%s  pki/\n", made || broker ? "made" : "kept");
+    term_print(stdout, "%s  pki/\n", made || broker ? "made" : "kept");
     return devices(c, a, err);
 }
 

@@ -35,7 +35,7 @@ static void put_line(struct table *t, struct cJSON *list, const struct key_line 
         return;
     }
     table_row(t, (const char *const[]){l->kind, l->name, age, l->note},
-              l->until_s && l->until_s <= now ? COLOR_BAD : COLOR_NONE);
+              l->until_s && l->until_s <= now ? TERM_BAD : TERM_NONE);
 }
 
 static void list_cert(const struct ctx *c, const char *stem, const char *name, struct table *t,
@@ -115,7 +115,7 @@ static int keys_device(struct ctx *c, const struct args *a, struct err *err)
         rc = bundle_device(c, &w, err);
         if (rc < 0)
             return rc;
-        printf("%s  devices/%s\n", rc ? "made" : "kept", w.id);
+        term_print(stdout, "%s  devices/%s\n", rc ? "made" : "kept", w.id);
     }
     return 0;
 }
@@ -135,7 +135,7 @@ static int keys_broker(struct ctx *c, const struct args *a, struct err *err)
     rc = pki_broker(c, stem, a->pos + 1, a->n_pos - 1, err);
     if (rc < 0)
         return rc;
-    printf("%s  %s.pem, %s.key\n", rc ? "made" : "kept", stem, stem);
+    term_print(stdout, "%s  %s.pem, %s.key\n", rc ? "made" : "kept", stem, stem);
     return 0;
 }
 
@@ -173,7 +173,7 @@ static int push_trust(struct ctx *c, struct err *err)
             mqtt_publish(m, &(struct mqtt_msg){.topic = topic, .payload = text, .retain = true}, err) < 0)
             return -(int)err->kind;
     }
-    printf("published  trust versions 1 to %llu\n", (unsigned long long)last);
+    term_print(stdout, "published  trust versions 1 to %llu\n", (unsigned long long)last);
     return 0;
 }
 
@@ -206,7 +206,7 @@ static int keys_rotate(struct ctx *c, const struct args *a, struct err *err)
     if (key_ensure(c, id, &k, NULL, err) < 0 || trust_add(next, role, &k, !args_has(a, OPT_KEEP), err) < 0 ||
         trust_save(c, next, old, err) < 0)
         return -(int)err->kind;
-    printf("made  keys/%s.key, trust/%llu.json\n", id, (unsigned long long)next->version);
+    term_print(stdout, "made  keys/%s.key, trust/%llu.json\n", id, (unsigned long long)next->version);
     if (role == TRUST_RELEASE && !args_has(a, OPT_KEEP))
         out_note("releases signed by the old key are refused from now on: publish again what is in use");
     if (args_has(a, OPT_OFFLINE)) {

@@ -131,8 +131,8 @@ static void print_summary(const struct ctx *c, const struct rel *l, const struct
         out_json(o);
         return;
     }
-    printf("%s@%llu  version %s  release %.19s (%llu bytes)\n", l->name, (unsigned long long)l->counter,
-           l->version, digest, (unsigned long long)l->bytes);
+    term_print(stdout, "%s@%llu  version %s  release %.19s (%llu bytes)\n", l->name,
+               (unsigned long long)l->counter, l->version, digest, (unsigned long long)l->bytes);
     if (c->output == OUT_NAME)
         return;
     if (rel->bundle.bytes) {
@@ -150,7 +150,7 @@ static void print_summary(const struct ctx *c, const struct rel *l, const struct
         table_row(t,
                   (const char *const[]){plat, out_size(p->packed_bytes, packed),
                                         out_size(p->unpacked_bytes, unpacked), count, digest},
-                  COLOR_NONE);
+                  TERM_NONE);
     }
     table_print(t, stdout);
     table_free(t);
@@ -213,7 +213,7 @@ static void explain(void *arg, const struct packing_line *l)
     table_row(arg,
               (const char *const[]){l->path, out_size(l->bytes, bytes), out_size(l->packed_bytes, packed),
                                     l->how, l->base},
-              COLOR_NONE);
+              TERM_NONE);
 }
 
 static int make_packs(const struct args *a, struct repo *r, const struct repo_opts *opts, struct packing *p,

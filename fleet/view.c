@@ -19,10 +19,12 @@ static void doc_done(struct view_doc *d)
 void view_done(struct view *v)
 {
     for (unsigned i = 0; i < v->n; i++) {
-        doc_done(&v->devices[i].state);
-        doc_done(&v->devices[i].progress);
+        doc_done(&v->devices[i]->state);
+        doc_done(&v->devices[i]->progress);
+        free(v->devices[i]);
     }
     free(v->devices);
+    free(v->groups);
     free((void *)v->desired.p);
     *v = (struct view){.n = 0};
 }
@@ -33,7 +35,7 @@ static unsigned lower_bound(const struct view *v, const char *id)
 
     while (lo < hi) {
         unsigned mid = (lo + hi) / 2;
-        if (strcmp(v->devices[mid].id, id) < 0)
+        if (strcmp(v->devices[mid]->id, id) < 0)
             lo = mid + 1;
         else
             hi = mid;
@@ -45,7 +47,7 @@ struct view_device *view_find(const struct view *v, const char *id)
 {
     unsigned at = lower_bound(v, id);
 
-    return at < v->n && strcmp(v->devices[at].id, id) == 0 ? &v->devices[at] : NULL;
+    return at < v->n && strcmp(v->devices[at]->id, id) == 0 ? v->devices[at] : NULL;
 }
 
 static struct view_device *find_or_add(struct view *v, const char *id)
@@ -57,7 +59,7 @@ static struct view_device *find_or_add(struct view *v, const char *id)
         return d;
     if (v->n == v->cap) {
         unsigned cap = v->cap ? v->cap * 2 : 64;
-        struct view_device *more = mem_need(cap * sizeof(*more));
+        struct view_device **more = mem_need(cap * sizeof(*more));
         if (v->n)
             memcpy(more, v->devices, v->n * sizeof(*more));
         free(v->devices);
@@ -67,8 +69,7 @@ static struct view_device *find_or_add(struct view *v, const char *id)
     at = lower_bound(v, id);
     memmove(&v->devices[at + 1], &v->devices[at], (v->n - at) * sizeof(*v->devices));
     v->n++;
-    d = &v->devices[at];
-    *d = (struct view_device){.conn = 0};
+    d = v->devices[at] = mem_need_zero(sizeof(*d));
     (void)str_copy(d->id, sizeof(d->id), id);
     return d;
 }
@@ -123,6 +124,37 @@ static const char *split_topic(const char *topic, char id[LIM_NAME_BYTES])
     return end + 1;
 }
 
+static int group_at(const struct view *v, const char *name)
+{
+    for (unsigned i = 0; i < v->n_groups; i++)
+        if (strcmp(v->groups[i], name) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* "limpet1/FLEET/g/NAME/desired": there is a document, or none any more. */
+static void take_group(struct view *v, const struct mqtt_msg *msg)
+{
+    char name[LIM_NAME_BYTES];
+    const char *p = strstr(msg->topic, "/g/"), *end = p ? strchr(p + 3, '/') : NULL;
+    int at;
+
+    if (!end || strcmp(end, "/desired") != 0 ||
+        !str_fmt(name, sizeof(name), "%.*s", (int)(end - p - 3), p + 3) || !str_is_name(name))
+        return;
+    at = group_at(v, name);
+    if (at >= 0 && msg->payload.len == 0) {
+        memcpy(v->groups[at], v->groups[--v->n_groups], sizeof(v->groups[0]));
+    } else if (at < 0 && msg->payload.len) {
+        char(*more)[LIM_NAME_BYTES] = mem_need((v->n_groups + 1) * sizeof(*more));
+        if (v->n_groups)
+            memcpy(more, v->groups, v->n_groups * sizeof(*more));
+        (void)str_copy(more[v->n_groups++], sizeof(*more), name);
+        free(v->groups);
+        v->groups = more;
+    }
+}
+
 void view_take(struct view *v, const struct mqtt_msg *msg)
 {
     char id[LIM_NAME_BYTES];
@@ -137,8 +169,10 @@ void view_take(struct view *v, const struct mqtt_msg *msg)
         free((void *)v->desired.p);
         v->desired = buf_of(p, msg->payload.len);
     }
-    if (!what)
+    if (!what) {
+        take_group(v, msg);
         return;
+    }
     if (strcmp(what, "state") == 0)
         take_doc(&(v->touched = find_or_add(v, id))->state, msg->payload);
     else if (strcmp(what, "progress") == 0)
@@ -169,31 +203,73 @@ int view_watch(struct view *v, struct mqtt *m, const struct ctx *c, const char *
     }
     if (t) {
         target_topic(c, t, v->desired_topic);
-        if (t->group)
-            list[n++] = v->desired_topic;
+        (void)str_fmt(filters[n], sizeof(filters[n]), MQTT_ROOT "/%s/g/+/desired", c->fleet);
+        list[n] = filters[n];
+        n++;
     }
     mqtt_on_message(m, on_message, v);
     return mqtt_retained(m, list, n, err);
 }
 
-bool view_in_group(const struct view_device *d, const char *group)
+/* The i-th group that a device reports, NULL behind the last one. */
+static const char *group_of(const struct view_device *d, unsigned i)
 {
-    struct json_cur groups;
+    struct json_cur groups, g;
     const char *name;
 
-    if (!d->state.node || !doc_get(&d->state.root, "groups", &groups))
-        return false;
-    for (unsigned i = 0; i < json_len(&groups); i++) {
-        struct json_cur g = json_at(&groups, i);
-        if (json_as_str(&g, LIM_NAME_BYTES, &name, NULL) == 0 && strcmp(name, group) == 0)
-            return true;
-    }
-    return false;
+    if (!d->state.node || !doc_get(&d->state.root, "groups", &groups) || i >= json_len(&groups))
+        return NULL;
+    g = json_at(&groups, i);
+    return json_as_str(&g, LIM_NAME_BYTES, &name, NULL) == 0 ? name : "";
 }
 
-bool view_meant(const struct view_device *d, const struct target *t)
+bool view_in_group(const struct view_device *d, const char *group)
 {
-    return t->device ? strcmp(d->id, t->device) == 0 : !d->has_own && view_in_group(d, t->group);
+    const char *name;
+
+    for (unsigned i = 0; (name = group_of(d, i)); i++)
+        if (strcmp(name, group) == 0)
+            return true;
+    return d->state.node && strcmp(group, "all") == 0;
+}
+
+static bool has_document(const struct view *v, const char *group, const struct target *t)
+{
+    return (t->group && strcmp(t->group, group) == 0) || group_at(v, group) >= 0;
+}
+
+const char *view_follows(const struct view *v, const struct view_device *d, const struct target *t)
+{
+    const char *name;
+
+    if (d->has_own || (t->device && strcmp(t->device, d->id) == 0))
+        return "";
+    for (unsigned i = 0; (name = group_of(d, i)); i++)
+        if (has_document(v, name, t))
+            return name;
+    return d->state.node && has_document(v, "all", t) ? "all" : NULL;
+}
+
+bool view_in_target(const struct view_device *d, const struct target *t)
+{
+    return t->device ? strcmp(d->id, t->device) == 0 : view_in_group(d, t->group);
+}
+
+bool view_meant(const struct view *v, const struct view_device *d, const struct target *t)
+{
+    const char *whose;
+
+    if (!view_in_target(d, t))
+        return false;
+    whose = view_follows(v, d, t);
+    return whose && strcmp(whose, t->device ? "" : t->group) == 0;
+}
+
+uint64_t view_seen_s(const struct view_device *d)
+{
+    uint64_t said = d->state.node ? doc_u64(&d->state.root, "ts") : 0;
+
+    return said > d->online_s ? said : d->online_s;
 }
 
 int desired_read(const struct ctx *c, struct buf envelope, struct view_doc *ret, struct err *err)

@@ -6,8 +6,10 @@
 #include "fleet/rollout.h"
 #include "platform/clock.h"
 
-#define POLL_MS   500
-#define BAR_CELLS 20
+#define POLL_MS     500
+#define SHOW_MS     1000
+#define REASONS_MAX 20
+#define BAR_CELLS   20
 
 enum verdict wait_judge(const struct json_cur *state, uint64_t rev, const char *want)
 {
@@ -30,27 +32,91 @@ enum verdict wait_judge(const struct json_cur *state, uint64_t rev, const char *
     return seen == rev && strcmp(phase, "superseded") == 0 ? VERDICT_SUPERSEDED : VERDICT_OPEN;
 }
 
-static bool meant(const struct waiting *w, const struct view_device *d)
-{
-    return view_meant(d, &w->target) && (!w->doc || rollout_open(w->doc, d->id));
-}
+/* Where a device stands. */
+enum place {
+    PLACE_OUT,  /* not of the target, or it follows another document */
+    PLACE_HELD, /* its rollout slot is closed */
+    PLACE_OPEN,
+    PLACE_OFFLINE, /* open, and nobody can say until it is back */
+    PLACE_DONE,
+    PLACE_BAD,
+    PLACE_SUPERSEDED,
+    PLACE_COUNT_
+};
+static const char *const place_words[PLACE_COUNT_] = {[PLACE_OUT] = "other",
+                                                      [PLACE_HELD] = "held",
+                                                      [PLACE_OPEN] = "open",
+                                                      [PLACE_OFFLINE] = "offline",
+                                                      [PLACE_DONE] = "done",
+                                                      [PLACE_BAD] = "failed",
+                                                      [PLACE_SUPERSEDED] = "superseded"};
 
-struct tally {
-    unsigned all, n[4]; /* by verdict */
+struct tally { /* kept up to date by each message about the one device that it is about */
+    const struct waiting *w;
+    const char *salt; /* NULL: no rollout */
+    uint64_t slots;
+    unsigned n_groups; /* of the view, when all were placed */
+    unsigned n[PLACE_COUNT_];
 };
 
-static struct tally count(const struct waiting *w)
+static enum place place_of(const struct tally *t, struct view_device *d)
 {
-    struct tally t = {.all = 0};
+    static const enum place of[] = {[VERDICT_OPEN] = PLACE_OPEN,
+                                    [VERDICT_DONE] = PLACE_DONE,
+                                    [VERDICT_BAD] = PLACE_BAD,
+                                    [VERDICT_SUPERSEDED] = PLACE_SUPERSEDED};
+    const struct waiting *w = t->w;
+    enum place p;
 
-    for (unsigned i = 0; i < w->view->n; i++) {
-        const struct view_device *d = &w->view->devices[i];
-        if (!meant(w, d))
-            continue;
-        t.all++;
-        t.n[d->state.node ? wait_judge(&d->state.root, w->rev, w->want_phase) : VERDICT_OPEN]++;
+    if (!view_meant(w->view, d, &w->target))
+        return PLACE_OUT;
+    if (t->salt) {
+        d->slot = d->slot ? d->slot : rollout_slot(t->salt, d->id) + 1;
+        if (d->slot > t->slots)
+            return PLACE_HELD;
     }
-    return t;
+    p = of[d->state.node ? wait_judge(&d->state.root, w->rev, w->want_phase) : VERDICT_OPEN];
+    return p == PLACE_OPEN && d->online_known && !d->online ? PLACE_OFFLINE : p;
+}
+
+static void place_one(struct tally *t, struct view_device *d, bool placed)
+{
+    if (placed)
+        t->n[d->place]--;
+    d->place = place_of(t, d);
+    t->n[d->place]++;
+}
+
+static void place_all(struct tally *t)
+{
+    memset(t->n, 0, sizeof(t->n));
+    for (unsigned i = 0; i < t->w->view->n; i++)
+        place_one(t, t->w->view->devices[i], false);
+    t->n_groups = t->w->view->n_groups;
+}
+
+static void on_message(void *arg, const struct mqtt_msg *msg)
+{
+    struct tally *t = arg;
+    struct view *v = t->w->view;
+    unsigned before = v->n;
+
+    view_take(v, msg);
+    if (v->touched)
+        place_one(t, v->touched, v->n == before);
+    else if (v->n_groups != t->n_groups)
+        place_all(t); /* whom they follow has changed */
+}
+
+static unsigned meant_by(const struct tally *t)
+{
+    return t->n[PLACE_OPEN] + t->n[PLACE_OFFLINE] + t->n[PLACE_DONE] + t->n[PLACE_BAD] +
+           t->n[PLACE_SUPERSEDED];
+}
+
+static const char *name_of(const struct waiting *w)
+{
+    return w->target.device ? w->target.device : w->target.group;
 }
 
 /* "downloading  web  [#####......]  40%  8.2M of 21.4M", from what the device said last. */
@@ -85,11 +151,29 @@ struct line {
     char last[160];
     unsigned last_step;
     bool tty;
-    uint64_t start_ms;
+    uint64_t shown_ms;
+    unsigned changes;
 };
 
-static void show(const struct waiting *w, const struct tally *t, struct line *l)
+static void describe_group(const struct tally *t, char dst[160])
 {
+    static const struct {
+        enum place place;
+        const char *word;
+    } more[] = {{PLACE_SUPERSEDED, "superseded"}, {PLACE_OFFLINE, "offline"}, {PLACE_HELD, "held"}};
+
+    (void)str_fmt(dst, 160, "%u of %u converged, %u failed, %u to go", t->n[PLACE_DONE], meant_by(t),
+                  t->n[PLACE_BAD], t->n[PLACE_OPEN]);
+    for (unsigned i = 0; i < COUNT_OF(more); i++)
+        if (t->n[more[i].place]) {
+            size_t len = strlen(dst);
+            (void)str_fmt(dst + len, 160 - len, ", %u %s", t->n[more[i].place], more[i].word);
+        }
+}
+
+static void show(const struct tally *t, struct line *l)
+{
+    const struct waiting *w = t->w;
     char now[160], age[24];
     unsigned step = 0;
     const struct view_device *d = w->target.device ? view_find(w->view, w->target.device) : NULL;
@@ -99,52 +183,87 @@ static void show(const struct waiting *w, const struct tally *t, struct line *l)
     else if (w->target.device)
         (void)str_copy(now, sizeof(now), "has not reported yet");
     else
-        (void)str_fmt(now, sizeof(now), "%u of %u converged, %u failed, %u to go", t->n[VERDICT_DONE], t->all,
-                      t->n[VERDICT_BAD], t->n[VERDICT_OPEN]);
-    (void)clock_age(clock_boot_ms() - l->start_ms, age, sizeof(age));
+        describe_group(t, now);
+    (void)clock_age(clock_boot_ms() - w->start_ms, age, sizeof(age));
     if (l->tty)
-        fprintf(stderr, "\r\033[K%s  %s  %s", w->target.device ? w->target.device : w->target.group, now,
-                age);
+        term_print(stderr, "\r\033[K%s  %s  %s", name_of(w), now, age);
     else if (step ? step != l->last_step : strcmp(now, l->last) != 0)
-        fprintf(stderr, "%s  %s  %s\n", w->target.device ? w->target.device : w->target.group, now, age);
+        term_print(stderr, "%s  %s  %s\n", name_of(w), now, age);
     fflush(stderr);
     (void)str_copy(l->last, sizeof(l->last), now);
     l->last_step = step;
 }
 
-static void print_reasons(const struct waiting *w)
+/* Each change of one device at once, those of many once a second. */
+static void show_news(const struct tally *t, struct line *l)
 {
-    struct json_cur e;
+    uint64_t now = clock_boot_ms();
+    bool news = l->changes != t->w->view->changes, due = now - l->shown_ms > SHOW_MS;
 
-    for (unsigned i = 0; i < w->view->n; i++) {
-        const struct view_device *d = &w->view->devices[i];
-        if (!meant(w, d) || !d->state.node ||
-            wait_judge(&d->state.root, w->rev, w->want_phase) != VERDICT_BAD)
-            continue;
-        const char *phase = doc_str(&d->state.root, "phase", "?");
-        if (doc_get(&d->state.root, "err", &e) && json_is_object(&e, NULL) == 0)
-            out_note("%s: %s: %s", d->id, phase, doc_str(&e, "msg", "no reason given"));
-        else
-            out_note("%s: %s, no reason given", d->id, phase);
+    if (!(l->tty || t->w->target.group ? due : news) || !(news || l->tty))
+        return;
+    show(t, l);
+    l->changes = t->w->view->changes;
+    l->shown_ms = now;
+}
+
+static void print_reason(const struct view_device *d, enum place place)
+{
+    const struct json_cur *s = &d->state.root;
+    struct json_cur e;
+    const char *phase = d->state.node ? doc_str(s, "phase", "?") : "has not reported yet", *msg = NULL;
+    char age[24];
+
+    if (d->state.node && doc_get(s, "err", &e) && json_is_object(&e, NULL) == 0)
+        msg = doc_str(&e, "msg", NULL);
+    if (place == PLACE_OFFLINE)
+        out_note("%s: offline, last seen %s ago; acts when it is back", d->id,
+                 out_age(view_seen_s(d), clock_wall_s(), age));
+    else if (place == PLACE_BAD || msg)
+        out_note("%s: %s: %s", d->id, phase, msg ? msg : "no reason given");
+    else
+        out_note("%s: %s", d->id, phase);
+}
+
+/* Why this did not go well: one line a device, not more than a screen of each kind. */
+static void print_reasons(const struct tally *t)
+{
+    static const enum place told[] = {PLACE_BAD, PLACE_OPEN, PLACE_OFFLINE};
+    const struct view *v = t->w->view;
+
+    for (unsigned k = 0; k < COUNT_OF(told); k++) {
+        unsigned n = 0;
+        for (unsigned i = 0; i < v->n; i++)
+            if (v->devices[i]->place == (int)told[k] && n++ < REASONS_MAX)
+                print_reason(v->devices[i], told[k]);
+        if (n > REASONS_MAX)
+            out_note("and %u more that are %s", n - REASONS_MAX, place_words[told[k]]);
     }
 }
 
 /* One object for scripts: how each device ended. */
-static void print_json(const struct waiting *w, const char *result)
+static void print_json(const struct tally *t, const char *result)
 {
     struct cJSON *root = json_obj(), *list;
+    const struct view *v = t->w->view;
     struct json_cur e;
 
-    json_put_u64(root, "rev", w->rev);
+    json_put_u64(root, "rev", t->w->rev);
     json_put_str(root, "result", result);
+    json_put_u64(root, "held", t->n[PLACE_HELD]);
     list = json_put(root, "devices", json_arr());
-    for (unsigned i = 0; i < w->view->n; i++) {
-        const struct view_device *d = &w->view->devices[i];
+    for (unsigned i = 0; i < v->n; i++) {
+        const struct view_device *d = v->devices[i];
         struct cJSON *o;
-        if (!meant(w, d) || !d->state.node)
+        if (d->place == PLACE_OUT || d->place == PLACE_HELD)
             continue;
         o = json_push(list, json_obj());
         json_put_str(o, "device", d->id);
+        json_put_str(o, "verdict", place_words[d->place]);
+        if (d->place == PLACE_OFFLINE)
+            json_put_u64(o, "last_seen", view_seen_s(d));
+        if (!d->state.node)
+            continue;
         json_put_str(o, "phase", doc_str(&d->state.root, "phase", "?"));
         json_put_u64(o, "rev", doc_u64(&d->state.root, "rev"));
         if (doc_get(&d->state.root, "err", &e))
@@ -153,56 +272,96 @@ static void print_json(const struct waiting *w, const char *result)
     out_json(root);
 }
 
-static int conclude(const struct waiting *w, const struct tally *t, const struct line *l)
-{
-    const char *name = w->target.device ? w->target.device : w->target.group;
-    char age[24];
+/* The first that holds is the answer. */
+static const struct {
+    enum place place;
+    const char *result;
+    int code;
+} ends[] = {{PLACE_BAD, "failed", EXIT_UNREADY},
+            {PLACE_SUPERSEDED, "superseded", EXIT_CONFLICT},
+            {PLACE_OPEN, "timeout", EXIT_LATE},
+            {PLACE_OFFLINE, "offline", EXIT_UNREADY}};
 
-    if (l->tty)
-        fprintf(stderr, "\n");
-    (void)clock_age(clock_boot_ms() - l->start_ms, age, sizeof(age));
+static int conclude(const struct tally *t, bool late)
+{
+    const struct waiting *w = t->w;
+    const char *result = "done";
+    int code = EXIT_DONE;
+    char age[24], group[160];
+
+    for (unsigned i = 0; i < COUNT_OF(ends) && code == EXIT_DONE; i++)
+        if (t->n[ends[i].place]) {
+            result = late ? "timeout" : ends[i].result;
+            code = late ? EXIT_LATE : ends[i].code;
+        }
+    if (late && code == EXIT_DONE) {
+        result = "timeout"; /* nobody is there who could say */
+        code = EXIT_LATE;
+    }
+    (void)clock_age(clock_boot_ms() - w->start_ms, age, sizeof(age));
     if (w->ctx->output == OUT_JSON)
-        print_json(w, t->n[VERDICT_BAD] ? "failed" : t->n[VERDICT_SUPERSEDED] ? "superseded" : "done");
-    if (t->n[VERDICT_BAD]) {
-        print_reasons(w);
-        return EXIT_UNREADY;
+        print_json(t, result);
+    print_reasons(t);
+    if (w->target.group && code != EXIT_DONE) {
+        describe_group(t, group);
+        out_note("%s: %s", w->target.group, group);
     }
-    if (t->n[VERDICT_SUPERSEDED]) {
-        out_note("%s: another revision came after %llu", name, (unsigned long long)w->rev);
-        return EXIT_CONFLICT;
-    }
-    if (w->ctx->output != OUT_JSON)
-        printf("%s%s%s  %s  in %s\n", out_color(COLOR_GOOD), w->want_phase ? w->want_phase : "converged",
-               out_plain(), name, age);
-    return EXIT_DONE;
+    if (code == EXIT_CONFLICT)
+        out_note("%s: another revision came after %llu", name_of(w), (unsigned long long)w->rev);
+    else if (late)
+        out_note("fleetctl: not there after %s; the devices go on without us: fleetctl get devices", age);
+    else if (code == EXIT_DONE && w->ctx->output != OUT_JSON)
+        term_print(stdout, "%s%s%s  %s  in %s\n", out_color(TERM_GOOD),
+                   w->want_phase ? w->want_phase : "converged", out_plain(), name_of(w), age);
+    return code;
+}
+
+/* A group in which nobody acts: an exit code, or -1 when there is somebody to wait for. */
+static int nobody_acts(const struct tally *t)
+{
+    const struct waiting *w = t->w;
+    unsigned others = 0;
+
+    if (!w->target.group || meant_by(t))
+        return -1;
+    for (unsigned i = 0; i < w->view->n; i++)
+        others += view_in_target(w->view->devices[i], &w->target);
+    if (w->ctx->output == OUT_JSON)
+        print_json(t, others ? "done" : "nobody");
+    if (!others)
+        out_note("no device has reported that it is in group %s", w->target.group);
+    else
+        out_note("no device of group %s acts on this: %u wait for their slot, %u follow another document",
+                 w->target.group, t->n[PLACE_HELD], others - t->n[PLACE_HELD]);
+    return others ? EXIT_DONE : EXIT_UNREADY;
 }
 
 int wait_all(const struct waiting *w, struct err *err)
 {
-    struct line l = {.last = "", .tty = isatty(STDERR_FILENO), .start_ms = w->start_ms};
-    uint64_t last_shown = 0;
-    unsigned changes = w->view->changes - 1;
+    struct line l = {.last = "", .tty = isatty(STDERR_FILENO), .changes = w->view->changes - 1};
+    struct tally t = {.w = w};
+    struct json_cur clause;
 
+    if (w->doc && doc_get(w->doc, "rollout", &clause)) {
+        t.salt = doc_str(&clause, "salt", "");
+        t.slots = doc_u64(&clause, "slots");
+    }
+    place_all(&t);
+    mqtt_on_message(w->mqtt, on_message, &t);
     for (;;) {
-        struct tally t = count(w);
-        uint64_t now = clock_boot_ms();
-        if (changes != w->view->changes || (l.tty && now - last_shown > 1000)) {
-            show(w, &t, &l);
-            changes = w->view->changes;
-            last_shown = now;
-        }
-        if (w->target.group && t.all == 0) {
-            out_note("no device of group %s that has reported acts on this", w->target.group);
-            return EXIT_UNREADY;
-        }
-        if (t.all > 0 && t.n[VERDICT_OPEN] == 0)
-            return conclude(w, &t, &l);
-        if (now - l.start_ms > w->timeout_ms) {
+        int code = nobody_acts(&t);
+        bool late = clock_boot_ms() - w->start_ms > w->timeout_ms;
+        /* one device is waited for also while it is offline: who names it may be about to switch it on */
+        bool open = t.n[PLACE_OPEN] || (w->target.device && (t.n[PLACE_OFFLINE] || !meant_by(&t)));
+        if (code < 0)
+            show_news(&t, &l);
+        if (code < 0 && (!open || late)) {
             if (l.tty)
-                fprintf(stderr, "\n");
-            return err_set(err, ERR_TIMEOUT,
-                           "not there yet; the devices go on without us: fleetctl get devices");
+                term_print(stderr, "\n");
+            code = conclude(&t, late && open);
         }
+        if (code >= 0)
+            return code;
         if (mqtt_poll(w->mqtt, POLL_MS, err) < 0)
             return -(int)err->kind;
     }

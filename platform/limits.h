@@ -53,21 +53,22 @@
 #define LIM_PATCH_RAW_BYTES  (9ULL << 30)  /* stream of one pack: an image without any likeness, and some */
 
 /* The manifest. */
-#define LIM_APPS       32
-#define LIM_ARGS       64
-#define LIM_ENVS       64
-#define LIM_PORTS      16
-#define LIM_NET_NAME   12  /* of a shared network: "lp-" and this name an interface, 15 bytes (IFNAMSIZ) */
-#define LIM_PORT_RANGE 256 /* ports of one range: each is an entry in a map of the kernel's */
-#define LIM_MOUNTS     16
-#define LIM_SOURCES    4
-#define LIM_PROFILES   64 /* compiled seccomp profiles in /run, some 10 KiB of memory each */
-#define LIM_NETDEVS    16 /* network devices of one container */
-#define LIM_DEVICES    8  /* of the host, of one app */
-#define LIM_GROUPS     6  /* one SUBSCRIBE holds 8 filters at AWS: own desired, cmd, 6 groups */
-#define LIM_NAME_BYTES 64
-#define LIM_TEXT_BYTES 4096 /* one argument or environment value */
-#define LIM_SPEC_BYTES (64 * 1024)
+#define LIM_APPS         32
+#define LIM_ARGS         64
+#define LIM_ENVS         64
+#define LIM_PORTS        16
+#define LIM_NET_NAME     12  /* of a shared network: "lp-" and this name an interface, 15 bytes (IFNAMSIZ) */
+#define LIM_PORT_RANGE   256 /* ports of one range: each is an entry in a map of the kernel's */
+#define LIM_MOUNTS       16
+#define LIM_SOURCES      4
+#define LIM_SOURCE_BYTES 512 /* one of them: a URL or a path */
+#define LIM_PROFILES     64  /* compiled seccomp profiles in /run, some 10 KiB of memory each */
+#define LIM_NETDEVS      16  /* network devices of one container */
+#define LIM_DEVICES      8   /* of the host, of one app */
+#define LIM_GROUPS       6   /* one SUBSCRIBE holds 8 filters at AWS: own desired, cmd, 6 groups */
+#define LIM_NAME_BYTES   64
+#define LIM_TEXT_BYTES   4096 /* one argument or environment value */
+#define LIM_SPEC_BYTES   (64 * 1024)
 
 /* Link, control socket. */
 #define LIM_MQTT_PACKET_BYTES (128 * 1024) /* inbound packet; libmosquitto itself has no cap */

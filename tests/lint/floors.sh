@@ -43,6 +43,9 @@ wall 'zlib.h' ota/gunzip.c fleet/measure.c
 # The daemons' core opens no network socket and starts no shell.
 grep -nE '\b(system|popen)\(' -r platform runtime ota agent fleet --include='*.c' && fail "system() or popen()"
 grep -nE '^\s*goto ' -r platform runtime ota agent fleet tests --include='*.[ch]' && fail "goto"
+# What the two command lines print goes through platform/term: devices and apps do not drive the operator's terminal.
+grep -nE '\b(v?d?f?printf|f?puts|f?putc|putchar|perror|psignal)\(|\bwrite\((STD|1|2)|\bfwrite\(.*std(out|err)' -r fleet agent --include='*.c' |
+	grep -E '^(fleet/|agent/cli)' && fail "a print that goes around platform/term"
 # Sizes: a file is a room that a reader can hold in mind.
 while read -r n file; do
 	[ "$file" = total ] || [ "$n" -le 700 ] || fail "$file has $n lines, 700 at most"

@@ -63,12 +63,12 @@ apply 2 "\"max_bytes\": $((SIZE + SIZE / 4))" && ok "a new manifest has a budget
 # --- the system's bundle
 head -c 300000 /dev/urandom >"$T/bundle"
 D=$(sha256sum <"$T/bundle" | cut -c1-64)
-mkdir -p "$T/www/blobs/sha256"
-cp "$T/bundle" "$T/www/blobs/sha256/$D"
 WWW=$(free_port)
+mkdir "$T/www"
+fleetctl publish "dir:$T/www:7" --os "$T/bundle" --name os --source "layout+http://127.0.0.1:$WWW" >>"$T/log/publish" || die "publish: $(tail -n 3 "$T/log/publish")"
 lib_run www python3 -m http.server -b 127.0.0.1 -d "$T/www" "$WWW"
 lib_until 10 port_open "$WWW" || die "no web server"
-OS=$(printf '{"version":"7","bundle":{"digest":"sha256:%s","size":300000},"sources":["layout+http://127.0.0.1:%s"]}' "$D" "$WWW")
+OS='{"release":"os:7"}'
 HELD=$T/$DEV/state/store/blobs/$D
 dear() { field os.why | grep -q budget; }
 apply 2 '"max_bytes": 200000' "$OS" && ok "the apps are here already" || fail "phase $(field phase): $(field err.msg)"

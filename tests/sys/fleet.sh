@@ -153,7 +153,7 @@ mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -n
 check "a group's device acts when its slot is open" test "$(fleetctl plan -f "$T/group.json" -g line-a -o json | jq .acting)" = 1
 sed -i 's/10000/0/' "$T/group.json"
 check "and not when it is closed" test "$(fleetctl plan -f "$T/group.json" -g line-a -o json | jq .acting)" = 0
-check_rc 3 "waiting for nobody ends" fleetctl apply -f "$T/group.json" -g line-a --wait --timeout 10s
+check_rc 0 "waiting for nobody ends" fleetctl apply -f "$T/group.json" -g line-a --wait --timeout 10s
 fleetctl apply -f "$T/web.json" -d dev-1 >>"$T/log/apply"
 fleetctl events -f -n 1 --timeout 10s -o json >"$T/events" &
 EV=$!
@@ -162,6 +162,37 @@ sleep 1
 mqtt_pub dev-1 -q 1 -t limpet1/demo/d/dev-1/event -m '{"v":1,"ts":1785500000,"seq":1,"kind":"oom","app":"web","msg":"killed at 12.0M of 12.0M"}'
 wait $EV || fail "events ends with $?"
 check "events -o json" test "$(jq -r .kind "$T/events")" = oom
+# a device whose certificate was stolen drives no terminal: escapes, C1, DEL, marks of direction, lines that are not ours
+mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/online -m '{"v":1,"on":true,"conn":5,"ts":1785499000,"why":"\u001b[2J"}'
+mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/state -m '{"v":1,"rev":1,"want":1,"phase":"\u001b]0;owned\u0007","agent":"\u009b2J\u007f","groups":["x"],"host":{"arch":"\u001bc"},
+	"err":{"kind":"\u202ekind","msg":"gone\u001b[2J\u2066\ndev-1  converged\rforged"},"apps":{"web":{"state":"\u001b[31m","version":"\u009b","health":"\u200f","last_exit":{"code":1,"reason":"\u0085"}}}}'
+check "control: the broker has them" test "$(mqtt_sub operator -t limpet1/demo/d/dev-2/state -C 1 -W 5 | grep -o '\\u001b' | wc -l)" = 4
+tame() { if LC_ALL=C grep -qP '[^\t\n\x20-\x7e]' "$1"; then LC_ALL=C cat -v "$1"; return 1; fi; }
+for v in "get devices" "get devices -o wide" "get devices -o json" "get apps" "get apps -o json" "describe dev-2" "describe dev-2 -o json"; do
+	# shellcheck disable=SC2086
+	fleetctl $v >"$T/hostile" 2>&1
+	check "$v: nothing drives the terminal" tame "$T/hostile"
+	check "$v: it is there" grep -qE 'owned|2J|31m|health' "$T/hostile"
+done
+check "no line is forged" test "$(fleetctl get devices | grep -c '^dev-1')" = 1
+check "JSON says it whole" test "$(fleetctl get devices -d dev-2 -o json | jq -r '.[0].state.agent' | od -An -tx1 | tr -d ' ')" = c29b324a7f0a
+for format in table json; do
+	fleetctl events -n 1 --timeout 10s -o $format >"$T/hostile" 2>/dev/null &
+	EV=$!
+	LIB_PIDS+=("$EV")
+	sleep 1
+	mqtt_pub dev-2 -q 1 -t limpet1/demo/d/dev-2/event -m '{"v":1,"ts":1785500000,"seq":1,"kind":"\u001b]0;k\u0007","app":"\u009bapp","msg":"\u202e2J\u001b[2J\nforged"}'
+	wait $EV || fail "events ends with $?"
+	check "events, $format: nothing drives the terminal" tame "$T/hostile"
+	check "events, $format: one line" test "$(grep -c 2J "$T/hostile")" = 1
+done
+{ cmd=$(mqtt_sub dev-2 -t limpet1/demo/d/dev-2/cmd/+ -C 1 -W 10) &&
+	mqtt_pub dev-2 -q 1 -t "$(echo "$cmd" | jq -r .reply)" -m "{\"v\":1,\"id\":$(echo "$cmd" | jq .id),\"n\":0,\"more\":false,\"out\":\"one\\u001b[2J\\n\\ttwo\\u009b\\u202e\\n\"}"; } &
+LIB_PIDS+=($!)
+sleep 1
+check "logs: clean, with their lines" test "$(fleetctl logs dev-2/web | od -An -c | tr -d ' \n')" = 'one?[2J\n\ttwo??\n'
+mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/state -n
+mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/online -n
 # logs: a device's part is played by mosquitto's own tools
 { cmd=$(mqtt_sub dev-1 -t limpet1/demo/d/dev-1/cmd/+ -C 1 -W 10) &&
 	mqtt_pub dev-1 -q 1 -t "$(echo "$cmd" | jq -r .reply)" -m "{\"v\":1,\"id\":$(echo "$cmd" | jq .id),\"n\":0,\"more\":false,\"out\":\"heartbeat 1\\n\"}"; } &

@@ -82,7 +82,7 @@ bad "a system without a source" '.os = {version: "2", bundle: {digest: .apps[0].
 bad "an agent without a source" '.agent = {release: .apps[0].release, sources: []}'
 bad "an agent with no time to confirm itself" '.agent = {release: .apps[0].release, sources: .apps[0].sources, confirm_s: 4}'
 bad "a system without a bundle" '.os = {version: "2", sources: ["dir:/x"]}'
-jq '.os = {version: "2", bundle: {digest: .apps[0].release.digest, size: 1}, sources: ["dir:/x"]}' "$T/desired" >"$T/bad"
+jq '.os = {version: "2", bundle: {digest: .apps[0].release.digest, size: 1}, release: .apps[0].release, sources: ["dir:/x"]}' "$T/desired" >"$T/bad"
 check "control: a system" valid desired "$T/bad"
 check "control: a system, fleetctl" fleetctl apply -f "$T/bad" -d dev-1 --dry-run >/dev/null 2>&1
 jq '.agent = {release: .apps[0].release, sources: .apps[0].sources, confirm_s: 5}' "$T/desired" >"$T/bad"
@@ -90,3 +90,10 @@ check "control: an agent" valid desired "$T/bad"
 check "control: an agent, fleetctl" fleetctl apply -f "$T/bad" -d dev-1 --dry-run >/dev/null 2>&1
 bad "a path with .." '.apps[0].cwd = "/a/../b"'
 bad "a digest in capitals" '.apps[0].release.digest |= ascii_upcase'
+
+# Each field at, below and above its bounds, by all three: the agent's parser, fleetctl and the schema.
+without=
+grep -q '"withdrawn"' "$SOURCE/agent/manifest.c" || without="withdrawn retry"
+# shellcheck disable=SC2086
+check "fields at, below and above their bounds" "$SOURCE/tests/tool/manifest_fields.py" "$BUILD/bin/manifest-tool" "$SOURCE/configs/schemas/desired.schema.json" $without
+bad "a volume without a name" '.apps[0].mounts = [{type: "volume", target: "/data"}]'

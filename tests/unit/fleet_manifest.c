@@ -212,25 +212,52 @@ TEST(view_of_a_fleet)
     take(&v, "limpet1/demo/d/a/online", "{\"on\":true,\"conn\":5}");
     take(&v, "limpet1/demo/d/a/online",
          "{\"on\":false,\"conn\":4}"); /* the late will of an older connection */
-    CHECK(v.n == 2 && strcmp(v.devices[0].id, "a") == 0 && v.devices[0].online);
+    CHECK(v.n == 2 && strcmp(v.devices[0]->id, "a") == 0 && v.devices[0]->online);
     take(&v, "limpet1/demo/d/a/online", "{\"on\":false,\"conn\":5}");
-    CHECK(!v.devices[0].online);
-    CHECK(view_in_group(&v.devices[1], "g") && !view_in_group(&v.devices[0], "g"));
-    CHECK(view_meant(&v.devices[1], &group));
+    CHECK(!v.devices[0]->online);
+    CHECK(view_in_group(v.devices[1], "g") && !view_in_group(v.devices[0], "g"));
+    CHECK(view_meant(&v, v.devices[1], &group));
     take(&v, "limpet1/demo/d/b/desired", "x"); /* its own document wins over the group's */
-    CHECK(!view_meant(&v.devices[1], &group));
+    CHECK(!view_meant(&v, v.devices[1], &group));
     take(&v, "limpet1/demo/d/b/desired", "");
-    CHECK(view_meant(&v.devices[1], &group));
+    CHECK(view_meant(&v, v.devices[1], &group));
     /* nonsense changes nothing */
     take(&v, "limpet1/demo/d/b/state", "not JSON");
     take(&v, "limpet1/demo/d/b/state", "[]");
-    CHECK(v.devices[1].state.node == NULL || doc_u64(&v.devices[1].state.root, "rev") == 1);
+    CHECK(v.devices[1]->state.node == NULL || doc_u64(&v.devices[1]->state.root, "rev") == 1);
     take(&v, "limpet1/demo/d/../state", "{}");
     take(&v, "limpet1/demo/d/UPPER/state", "{}");
     take(&v, "x", "{}");
     CHECK(v.n == 2);
     take(&v, "limpet1/demo/d/b/state", ""); /* the broker forgot it */
-    CHECK(v.devices[1].state.node == NULL);
+    CHECK(v.devices[1]->state.node == NULL);
+    view_done(&v);
+}
+
+TEST(the_order_of_documents)
+{
+    struct view v = {.n = 0};
+    struct target a = {.group = "a"}, b = {.group = "b"}, all = {.group = "all"}, own = {.device = "x"};
+    const struct view_device *d;
+
+    take(&v, "limpet1/demo/d/x/state", "{\"rev\":1,\"groups\":[\"a\",\"b\"]}");
+    take(&v, "limpet1/demo/d/silent/online", "{\"on\":true,\"conn\":1}");
+    d = view_find(&v, "x");
+    CHECK(view_in_group(d, "all") && !view_in_group(view_find(&v, "silent"), "all"));
+    CHECK_STR(view_follows(&v, d, &all), "all");
+    take(&v, "limpet1/demo/g/b/desired", "x");
+    CHECK_STR(view_follows(&v, d, &all), "b");
+    CHECK_STR(view_follows(&v, d, &a), "a"); /* as if the target had its document already */
+    CHECK(view_meant(&v, d, &b) && !view_meant(&v, d, &all));
+    take(&v, "limpet1/demo/g/a/desired", "x");
+    CHECK(!view_meant(&v, d, &b));
+    CHECK_STR(view_follows(&v, d, &own), "");
+    take(&v, "limpet1/demo/d/x/desired", "x");
+    CHECK_STR(view_follows(&v, d, &a), "");
+    take(&v, "limpet1/demo/d/x/desired", "");
+    take(&v, "limpet1/demo/g/a/desired", "");
+    take(&v, "limpet1/demo/g/b/desired", "");
+    CHECK(v.n_groups == 0 && view_meant(&v, d, &all));
     view_done(&v);
 }
 

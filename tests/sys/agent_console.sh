@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# A person at the device's console: what apps say and what exec leaves behind do not reach the terminal; what is pasted arrives whole.
+. "${SOURCE:?}/tests/sys/lib.sh"
+lib_need umoci jq openssl python3 setsid
+lib_begin agent_console
+DEV=console-$$
+init_fleet $DEV
+make_images
+no_broker
+fleetctl publish "dir:$T/img:1" --name web --version 1 >>"$T/log/publish"
+start_agent $DEV
+A="'$BUILD/bin/agentctl' --config '$FLEETCTL_DIR/devices/$DEV/agentd.json'"
+terminal() { TERM=vt102 LC_ALL=C python3 "$SOURCE/tests/tool/on_terminal.py" "$@"; }
+SRC="\"sources\":[\"dir:$T/img\"]"
+app() { echo "{\"name\":\"$1\",\"release\":$(release web 1),$SRC,\"stop\":{\"grace_ms\":500}$2}"; }
+HOSTILE='"args":["/bin/sh","-c","printf '"'"'plain\\n\\033]0;owned\\007 \\033[2J \\302\\233 \\233 \\177 \\342\\200\\256 \\303\\274 end\\n'"'"'; exec sleep 1000"]'
+ctl apply "$(desired 1 "$(app web ',"env":{"LISTEN":"'"$(free_port)"'"}'),$(app hostile ",$HOSTILE")")" >/dev/null || die "apply"
+lib_until 40 converged 1 || die "phase $(field phase): $(field err.msg)"
+
+# --- an app's output
+lib_until 10 bash -c "$A logs hostile | grep -q end" || die "no output of the hostile app"
+ctl logs hostile | grep -q 'owned. .\[2J . . . . ü end' && ok "control: the rest of its output is there, also beyond ASCII" || fail "logs: $(ctl logs hostile | cat -v)"
+ctl logs hostile | tail -1 | LC_ALL=C grep -qP '[\x00-\x08\x0b-\x1f\x7f\x9b]' && fail "logs: $(ctl logs hostile | cat -v)" || ok "no escape, C1 or DEL comes out"
+ctl logs hostile -o json | LC_ALL=C grep -qP '[^\t\n\x20-\x7e]' && fail "logs -o json: $(ctl logs hostile -o json | cat -v)" || ok "JSON is ASCII"
+ctl logs hostile -o json | tail -1 | jq -r .text | grep -q $'\033\\[2J' && ok "and says it whole" || fail "JSON lacks it: $(ctl logs hostile -o json)"
+terminal "run:$A logs hostile" "see:plain" "see:end" end:0 'never:[\x80-\xff\x07\x7f]|\x1b\[2J|\x1b\]' && ok "an 8-bit console gets ASCII only" || fail "on a terminal"
+
+# --- exec without -t: the terminal stays ours
+inner='read x; echo got:$x; ( trap "" PIPE; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo intruder; echo intruder >&2; if read x; then echo "$x" >/tmp/had; else echo nothing >/tmp/had; fi ) <&0 & exit 5'
+terminal "run:$A exec web -- sh -c '$inner'" 'type:first line\n' "see:got:first line" end:5 clear \
+	"do:$A exec web -- sh -c 'echo >/tmp/go'" 'type:hunter2-secret\n' "until:$A exec web -- sh -c '[ -s /tmp/had ]'" never:intruder &&
+	ok "exec: input and output pass, and what it left running does not write to the terminal" || fail "exec"
+[ "$(ctl exec web -- cat /tmp/had)" = nothing ] && ok "nor read what is typed there later" || fail "it read: $(ctl exec web -- cat /tmp/had)"
+terminal "run:$A exec web -- sh -c 'test -t 0 || test -t 1 || test -t 2 || echo no terminal'" "see:no terminal" end:0 && ok "there is no terminal in it" || fail "a terminal"
+terminal "run:$A exec -t web -- sh -c 'test -t 0 && read x && echo got:\$x'" 'type:into it\n' "see:got:into it" end:0 && ok "control: with -t there is one of its own" || fail "exec -t"
+terminal "run:$A exec -t web -- sh -c 'sleep 100 & echo left'" see:left end:0 && ok "and what stays behind in it does not hold the caller" || fail "exec -t is held"
+seq 20000 | ctl exec web -- cat | cmp - <(seq 20000) && ok "pipes pass as they are" || fail "pipes"

@@ -1,0 +1,143 @@
+#!/usr/bin/env bash
+# What fleetctl reads is all of it, or an error: over a long line, over one that breaks, from a broker of MQTT 3.1.1. What it could not
+# read it does not overwrite. And waiting: who is offline or held is told, nobody else is kept from working.
+. "${SOURCE:?}/tests/sys/lib.sh"
+lib_need mosquitto mosquitto_sub mosquitto_passwd openssl jq ss python3
+lib_begin fleet_reads
+GROUP=line-a init_fleet dev-1 dev-2
+start_broker
+N=60
+# Many devices that have reported, without an agent each: the operator may write all topics.
+python3 - $N >"$T/states" <<-'END'
+	import json, sys
+	for i in range(int(sys.argv[1])):
+	    d = "sim-%03d" % i
+	    state = {"v": 1, "ts": 1785499000, "rev": 0, "want": 0, "phase": "pending", "groups": ["line-a"], "agent": "0.1.0", "apps": {}, "pad": "x" * 900}
+	    print("limpet1/demo/d/%s/state %s" % (d, json.dumps(state)))
+	    print("limpet1/demo/d/%s/online %s" % (d, json.dumps({"v": 1, "on": True, "conn": 1, "ts": 1785499000})))
+END
+while read -r topic message; do mqtt_pub operator -q 1 -r -t "$topic" -m "$message" & [ "$(jobs -rp | wc -l)" -lt 24 ] || wait -n; done <"$T/states"
+wait $(jobs -rp | grep -vxF "$BROKER_PID") || true
+echo '{"apps":[]}' >"$T/empty.json"
+check "control: without a proxy all are there" test "$(fleetctl get devices -o json | jq length)" = $N
+fleetctl apply -f "$T/empty.json" -g line-a >>"$T/log/apply" 2>&1
+
+# --- another folder of the same fleet, behind a proxy
+PROXY=$(free_port)
+cd "$T"
+lib_run proxy python3 "$SOURCE/tests/tool/slowproxy.py" "$PROXY" "$BROKER_PORT" 300
+lib_until 10 port_open "$PROXY" || die "no proxy"
+cp -r "$FLEETCTL_DIR" "$T/far"
+rm -rf "$T/far/desired"
+sed -i "s/$BROKER_PORT/$PROXY/" "$T/far/fleet.json"
+far() { FLEETCTL_DIR=$T/far fleetctl "$@"; }
+check "over a line of 300 ms all are there" test "$(far get devices -o json | jq length)" = $N
+check "and plan knows the devices" test "$(far plan -f "$T/empty.json" -g line-a -o json | jq -c '[.devices, .old_rev, .rev]')" = "[$N,1,2]"
+check "the revision goes on, it does not begin anew" test "$(far apply -f "$T/empty.json" -g line-a -o json | jq .rev)" = 2
+
+# --- a line that breaks in the middle of the answer: its bytes are those of the reports
+rev() { mqtt_sub operator -t limpet1/demo/g/line-a/desired -C 1 -W 5 | jq -r .payload | base64 -d | jq .rev; }
+for mode in cut hole; do
+	echo "$mode 30000" >"$T/$PROXY.mode"
+	far get devices -o name >"$T/part-$mode" 2>"$T/why-$mode" && rc=0 || rc=$? &
+	pids="$!"
+	far plan -f "$T/empty.json" -g line-a >"$T/plan-$mode" 2>&1 && echo 0 >"$T/plan-rc-$mode" || echo $? >"$T/plan-rc-$mode" &
+	pids="$pids $!"
+	far apply -f "$T/empty.json" -g line-a >"$T/apply-$mode" 2>&1 && echo 0 >"$T/apply-rc-$mode" || echo $? >"$T/apply-rc-$mode" &
+	pids="$pids $!"
+	far get devices -o json >"$T/json-$mode" 2>/dev/null && echo 0 >"$T/get-rc-$mode" || echo $? >"$T/get-rc-$mode"
+	# shellcheck disable=SC2086
+	wait $pids || true
+	check "$mode: get ends with 5" test "$(cat "$T/get-rc-$mode")" = 5
+	check "$mode: what came is shown" test "$(wc -l <"$T/part-$mode")" -gt 0 -a "$(wc -l <"$T/part-$mode")" -lt $N
+	check "$mode: and said to be a part" grep -q 'only a part' "$T/why-$mode"
+	check "$mode: JSON too" test "$(jq length "$T/json-$mode")" -gt 0
+	check "$mode: plan ends with 5" test "$(cat "$T/plan-rc-$mode")" = 5
+	check "$mode: apply ends with 5" test "$(cat "$T/apply-rc-$mode")" = 5
+	check "$mode: and has published nothing" test "$(rev)" = 2
+done
+rm -f "$T/$PROXY.mode"
+
+# --- a broker that knows MQTT 3.1.1 only: the peer refuses 5, as brokers before it do, behind a TLS of its own
+OLD=$(free_port) PLAIN=$(free_port) TLS=$(free_port)
+printf 'listener %s 127.0.0.1\nallow_anonymous true\n' "$PLAIN" >"$T/plain.conf"
+lib_run plain mosquitto -c "$T/plain.conf"
+lib_run old python3 "$SOURCE/tests/tool/mqtt_peer.py" "$OLD" old "$PLAIN"
+lib_until 10 port_open "$PLAIN" && lib_until 10 port_open "$OLD" || die "no old broker"
+lib_run tls python3 "$SOURCE/tests/tool/tlsproxy.py" "$TLS" "$OLD" "$FLEETCTL_DIR/pki/broker.pem" "$FLEETCTL_DIR/pki/broker.key"
+lib_until 10 port_open "$TLS" || die "no TLS before it"
+cp -r "$FLEETCTL_DIR" "$T/eleven"
+rm -rf "$T/eleven/desired"
+sed -i "s/$BROKER_PORT/$TLS/" "$T/eleven/fleet.json"
+eleven() { FLEETCTL_DIR=$T/eleven fleetctl "$@"; }
+mosquitto_pub -p "$PLAIN" -r -q 1 -t limpet1/demo/d/dev-1/state -m '{"v":1,"rev":0,"want":0,"phase":"pending","groups":["line-a"],"apps":{}}'
+check "MQTT 3.1.1: apply" eleven apply -f "$T/empty.json" -d dev-1
+check "MQTT 3.1.1: get" test "$(eleven get devices -o name)" = dev-1
+check "MQTT 3.1.1: the document is there" test "$(mosquitto_sub -p "$PLAIN" -t limpet1/demo/d/dev-1/desired -C 1 -W 5 | jq -r .payload | base64 -d | jq .rev)" = 1
+check "control: it was refused with MQTT 5 first" grep -q 'level 5' "$T/log/old"
+check "MQTT 3.1.1: logs of a device that is not there" eval 'eleven logs dev-9/web --timeout 3s 2>/dev/null; [ $? = 5 ]'
+
+# --- waiting for a group: converged, failed, offline and held devices
+say() { # DEVICE PHASE REV [MORE]
+	mqtt_pub operator -q 1 -r -t "limpet1/demo/d/$1/state" -m "{\"v\":1,\"ts\":$(date +%s),\"rev\":$3,\"want\":$3,\"phase\":\"$2\",\"groups\":[\"crew\"],\"apps\":{}${4:-}}"
+}
+online() { mqtt_pub operator -q 1 -r -t "limpet1/demo/d/$1/online" -m "{\"v\":1,\"on\":$2,\"conn\":1,\"ts\":$(($(date +%s) - 180))}"; }
+for d in one two three; do say $d pending 0; online $d true; done
+online three false
+fleetctl apply -f "$T/empty.json" -g crew --wait --timeout 60s -o json >"$T/wait.json" 2>"$T/wait.err" &
+W=$!
+LIB_PIDS+=("$W")
+lib_until 20 grep -q '0 of 3 converged.*1 offline' "$T/wait.err" && ok "who is offline is counted apart" || fail "$(cat "$T/wait.err")"
+check "meanwhile the folder is free: another apply" fleetctl apply -f "$T/empty.json" -d dev-2
+say one converged 1
+say two rolled-back 1 ',"err":{"kind":"rolled-back","msg":"its health is bad"}'
+wait $W && rc=0 || rc=$?
+check "it ends with 3, without the one that is offline" test $rc = 3
+check "JSON: each device with its verdict" test "$(jq -c '[.result, (.devices[] | .device + ":" + .verdict)]' "$T/wait.json")" = '["failed","one:done","three:offline","two:failed"]'
+check "the reason of who failed" grep -q 'two: rolled-back: its health is bad' "$T/wait.err"
+check "and since when the other one is away" grep -qE 'three: offline, last seen [0-9]+[ms]' "$T/wait.err"
+fleetctl apply -f "$T/empty.json" -g crew --wait --timeout 3s -o json >"$T/wait.json" 2>"$T/wait.err" && rc=0 || rc=$?
+check "a time-out ends with 124" test $rc = 124
+check "with JSON" test "$(jq -c '[.result, (.devices | length)]' "$T/wait.json")" = '["timeout",3]'
+check "and with reasons" grep -q 'one: converged' "$T/wait.err"
+{ lib_until 20 grep -q '0 of 3' "$T/wait.err"; say one converged 3; say two converged 3; } &
+LIB_PIDS+=($!)
+: >"$T/wait.err"
+fleetctl apply -f "$T/empty.json" -g crew --wait --timeout 30s >"$T/wait.out" 2>"$T/wait.err" && rc=0 || rc=$?
+check "one that is offline is not converged: 3" test $rc = 3
+echo '{"apps":[],"rollout":{"salt":"s","slots":0}}' >"$T/held.json"
+check_rc 0 "no slot is open: nothing to wait for" fleetctl apply -f "$T/held.json" -g crew --wait --timeout 30s 2>"$T/held.err"
+check "and it is said" grep -q '3 wait for their slot' "$T/held.err"
+check_rc 3 "a group that nobody is in" fleetctl apply -f "$T/empty.json" -g crwe --wait --timeout 30s 2>"$T/held.err"
+check "is told" grep -q 'warning: no device has reported that it is in group crwe' "$T/held.err"
+
+# --- who follows which document
+plan() { fleetctl plan -f "$T/empty.json" "$@" -o json; }
+say one converged 3 ',"groups":["a","b"]'
+sed -i 's/.*/{"apps":[]}/' "$T/empty.json"
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/one/state -m '{"v":1,"rev":0,"want":0,"phase":"pending","groups":["a","b"],"apps":{}}'
+check "all: every device that has reported is in it" test "$(plan -g all | jq .devices)" -ge $((N + 3))
+check "all: those without another document act" test "$(plan -g all | jq -r '.targets[] | select(.device == "one") | .does')" = acts
+check "all: not those that follow a group's" test "$(plan -g all | jq -r '.targets[] | select(.device == "two") | .follows + ":" + .does')" = "crew:not concerned"
+fleetctl apply -f "$T/empty.json" -g b >>"$T/log/apply" 2>&1
+check "all: behind a group" test "$(plan -g all | jq -r '.targets[] | select(.device == "one") | .follows')" = b
+check "the first group of the settings wins" test "$(plan -g a | jq -r '.targets[] | select(.device == "one") | .follows + ":" + .does')" = a:acts
+fleetctl apply -f "$T/empty.json" -g a >>"$T/log/apply" 2>&1
+check "and the second one is not concerned" test "$(plan -g b | jq -r '.targets[] | select(.device == "one") | .why')" = "follows group a"
+fleetctl apply -f "$T/empty.json" -d one >>"$T/log/apply" 2>&1
+check "the device's own wins" test "$(plan -g a | jq -r '.targets[] | select(.device == "one") | .why')" = "has a document of its own"
+fleetctl plan -f "$T/empty.json" -g a >"$T/plan"
+check "the table says so" grep -qE '^one +yes +not concerned +has a document of its own' "$T/plan"
+
+# --- plan compares with what runs
+REL='{"name":"web","counter":4,"digest":"sha256:'$(printf 'a%.0s' {1..64})'","size":10}'
+echo "{\"apps\":[{\"name\":\"web\",\"release\":$REL,\"sources\":[\"dir:/x\"]}]}" >"$T/web.json"
+fleetctl apply -f "$T/web.json" -d two >>"$T/log/apply" 2>&1
+web() { fleetctl plan -f "$T/web.json" -d two -o json | jq -r ".targets[0].$1"; }
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/two/state -m '{"v":1,"rev":1,"want":1,"phase":"converged","source":"device","groups":["crew"],"apps":{"web":{"state":"running","release":"'"$(jq -r '.apps[0].release.digest' "$T/web.json")"'"}}}'
+check "it runs this already" test "$(web does)" = unchanged
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/two/state -m '{"v":1,"rev":1,"want":1,"phase":"converged","source":"device","groups":["crew"],"apps":{"web":{"state":"running","release":"sha256:bb"}}}'
+check "asked for, but another one runs" test "$(web does)" = acts
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/two/state -m '{"v":1,"rev":0,"want":1,"phase":"rolled-back","source":"device","groups":["crew"],"err":{"kind":"rolled-back","msg":"web: bad"},"apps":{}}'
+check "after a rollback the device refuses the same" test "$(web does)" = refuses
+check "and why" test "$(web why)" = "rolled-back at rev 1: web: bad (apply --retry)"

@@ -1,0 +1,110 @@
+/* What a stranger's text becomes on a terminal, in a table and in JSON. */
+#include "platform/term.h"
+#include "tests/unit/check.h"
+
+static char *said;
+static size_t said_len;
+
+static FILE *begin(void)
+{
+    free(said);
+    said = NULL;
+    return open_memstream(&said, &said_len);
+}
+/* What was printed, to compare. */
+static const char *end(FILE *f)
+{
+    (void)fclose(f);
+    return said;
+}
+#define PRINTED(...)                 \
+    ({                               \
+        FILE *f_ = begin();          \
+        term_print(f_, __VA_ARGS__); \
+        end(f_);                     \
+    })
+
+TEST(texts_of_strangers_come_out_clean)
+{
+    static const struct {
+        const char *in, *out;
+    } rows[] = {
+        {"plain text, ~!", "plain text, ~!"},
+        {"\033]0;title\a", "?]0;title?"},
+        {"\033[2J\r\n\tx", "?[2J???x"},
+        {"a\177b", "a?b"},
+        {"c1 \xc2\x9b"
+         "31m",
+         "c1 ?31m"},
+        {"lone \x9b"
+         "31m",
+         "lone ?31m"},
+        {"rlo \xe2\x80\xae"
+         "x",
+         "rlo ?x"},
+        {"isolate \xe2\x81\xa6x", "isolate ?x"},
+        {"lrm \xe2\x80\x8e"
+         "rlm \xe2\x80\x8f"
+         "alm \xd8\x9c",
+         "lrm ?rlm ?alm ?"},
+        {"\xef\xbb\xbf"
+         "bom",
+         "?bom"},
+        {"cut \xe2\x82", "cut ??"},
+        {"overlong \xc0\xaf", "overlong ??"},
+        {"surrogate \xed\xa0\x80", "surrogate ???"},
+        {"beyond \xf4\x90\x80\x80", "beyond ????"},
+        {"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80",
+         "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"},
+    };
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        CHECK_STR(PRINTED("%s", rows[i].in), rows[i].out);
+        CHECK_STR(PRINTED("[%-3s]", rows[i].in) + 1 + strlen(rows[i].out), "]");
+    }
+}
+
+TEST(printing_is_like_printf)
+{
+    char want[200];
+    unsigned long long large = 18446744073709551615ULL;
+
+    CHECK_STR(PRINTED("\r\033[K%c%% %d %i", 'x', -5, 7), "\r\033[Kx% -5 7");
+    (void)snprintf(want, sizeof(want), "%5s|%-5s|%.2s|%-*.*s|%03u|%3llu|%-4u|%x|%zu|%lu", "ab", "ab", "abc",
+                   6, 3, "abcd", 7U, large, 9U, 255U, (size_t)8, 9UL);
+    CHECK_STR(PRINTED("%5s|%-5s|%.2s|%-*.*s|%03u|%3llu|%-4u|%x|%zu|%lu", "ab", "ab", "abc", 6, 3, "abcd", 7U,
+                      large, 9U, 255U, (size_t)8, 9UL),
+              want);
+    /* width and precision count characters, and no character is cut in two */
+    CHECK_STR(PRINTED("%-4s|%.1s|%3s", "\xc3\xbc", "\xe2\x82\xac\xe2\x82\xac", "\xc3\xbc"),
+              "\xc3\xbc   |\xe2\x82\xac|  \xc3\xbc");
+    CHECK(term_width("\xc3\xbc\xff"
+                     "a") == 3);
+}
+
+TEST(only_our_own_colours_pass)
+{
+    char copy[] = "\033[31m";
+
+    CHECK_STR(PRINTED("%s%s%s", term_color(TERM_BAD, true), "x", term_color(TERM_PLAIN, true)),
+              "\033[31mx\033[0m");
+    CHECK_STR(PRINTED("%sx", term_color(TERM_BAD, false)), "x");
+    CHECK_STR(PRINTED("%s", copy), "?[31m");
+}
+
+TEST(many_lines_keep_their_ends)
+{
+    FILE *f = begin();
+
+    term_lines(f, BUF_LIT("one\n\ttwo\r\n\0three\033"));
+    CHECK_STR(end(f), "one\n\ttwo?\n?three?");
+}
+
+TEST(json_is_ascii)
+{
+    FILE *f = begin();
+
+    term_json(f, "{\"a\":\"\177\xc2\x9b\xe2\x80\xae\xff\xf0\x9f\x98\x80\\u001b\"}");
+    CHECK_STR(end(f), "{\"a\":\"\\u007f\\u009b\\u202e\\ufffd\\ud83d\\ude00\\u001b\"}\n");
+}
+
+TEST_MAIN

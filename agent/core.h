@@ -218,7 +218,8 @@ struct core {
 
     struct follow follow;      /* the newest document of each topic */
     char held_why[FOLLOW_WHY]; /* the followed one's time has not come; "": it has */
-    uint64_t want_rev;         /* of the followed topic, the newest seen */
+    const char *follows;       /* the followed topic, of follow; "": none */
+    uint64_t want_rev;         /* of it, the newest seen */
     char
         denied_why[STATE_WHY + LIM_NAME_BYTES]; /* newest document that was not even authentic, new or ours */
     uint64_t denied_at_s;

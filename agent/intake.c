@@ -313,6 +313,7 @@ static int follow(struct core *c, struct err *err)
     AUTO_FREE(envelope) struct envelope *e = NULL;
     follow_choose(&c->follow, core_now_s(c), &choice);
     c->want_rev = wanted_rev(c, choice.doc);
+    c->follows = choice.doc ? choice.doc->source : "";
     if (choice.doc && is_judged(c, choice.doc))
         choice.held = false;
     if (!choice.held)

@@ -136,7 +136,8 @@ static void print_summary(const struct ctx *c, const struct rel *l, const struct
     if (c->output == OUT_NAME)
         return;
     if (rel->bundle.bytes) {
-        printf("bundle of the system  %s  %.19s\n", out_size(rel->bundle.bytes, packed), l->image);
+        term_print(stdout, "bundle of the system  %s  %.19s\n", out_size(rel->bundle.bytes, packed),
+                   l->image);
         return;
     }
     t = table_new(COUNT_OF(titles), titles);

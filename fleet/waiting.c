@@ -59,6 +59,19 @@ struct tally { /* kept up to date by each message about the one device that it i
     unsigned n[PLACE_COUNT_];
 };
 
+/* rev, want and phase are of the topic that the device follows: while that is another one, they say nothing of ours. */
+static bool speaks_of(const struct waiting *w, const struct json_cur *state)
+{
+    const char *follows = doc_str(state, "follows", NULL);
+    char ours[LIM_NAME_BYTES + 8];
+
+    if (!follows || w->rev == 0) /* an older agent; whatever it was asked last */
+        return true;
+    (void)str_fmt(ours, sizeof(ours), "%s%s", w->target.group ? "group:" : "device",
+                  w->target.group ? w->target.group : "");
+    return strcmp(follows, ours) == 0;
+}
+
 static enum place place_of(const struct tally *t, struct view_device *d)
 {
     static const enum place of[] = {[VERDICT_OPEN] = PLACE_OPEN,
@@ -75,7 +88,8 @@ static enum place place_of(const struct tally *t, struct view_device *d)
         if (d->slot > t->slots)
             return PLACE_HELD;
     }
-    p = of[d->state.node ? wait_judge(&d->state.root, w->rev, w->want_phase) : VERDICT_OPEN];
+    p = of[d->state.node && speaks_of(w, &d->state.root) ? wait_judge(&d->state.root, w->rev, w->want_phase)
+                                                         : VERDICT_OPEN];
     return p == PLACE_OPEN && d->online_known && !d->online ? PLACE_OFFLINE : p;
 }
 

@@ -26,7 +26,7 @@ jq -r .payload "$T/good.envelope" | base64 -d >"$T/good.json"
 doc() { jq -c "$@" "$T/good.json"; }
 sign() { "$FORGE" desired "${1:-$KEYS/fleet-1.key}"; }
 send() { mqtt_pub operator -t "$TOPIC" -q 1 -r -f "$1"; }
-pid() { agentctl $DEV ps -o json | jq -r .web.pid; }
+pid() { { agentctl $DEV ps -o json || true; } | jq -r .web.pid; }
 rev() { agentctl $DEV status -o json 2>/dev/null | jq -r .rev; }
 acts_on() { [ "$(rev)" = "$1" ]; }
 told() { agentctl $DEV events -n 3 | grep -qiE "$1"; }

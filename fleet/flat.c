@@ -19,6 +19,9 @@ struct node {
     uint32_t mode, uid, gid;
     uint64_t size;
     struct digest digest;
+    uint32_t parent, child, next; /* index + 1: the folder, its newest name, the name before this one in it */
+    unsigned linked;              /* the layer that made a hard link to it */
+    unsigned replaced;            /* the layer that made a folder of something else */
 };
 struct flat {
     int objects_fd;
@@ -26,6 +29,8 @@ struct flat {
     struct node *nodes;
     size_t n, room;
     uint32_t *slots; /* open addressing over paths: index + 1 */
+    bool lost_link;  /* a layer deleted what one of its hard links stands on */
+    uint32_t roots;  /* names at the top that came before the root folder had an entry: index + 1 */
     size_t n_slots;
     /* the content under way */
     size_t file; /* its node + 1; 0: none */
@@ -114,14 +119,40 @@ static void grow(struct flat *f)
         f->slots[slot_of(f, f->nodes[i].path)] = (uint32_t)i + 1;
 }
 
-/* A node of this path, new or the one that was there; a deleted one keeps its slot with layer 0. */
-static struct node *put(struct flat *f, const struct entry *e, const struct digest *d)
+/* The folder's place; 0: there is none (the root folder may have no entry). */
+static uint32_t parent_of(const struct flat *f, const char *path)
+{
+    char dir[LIM_PATH_BYTES + 1];
+    const char *slash = strrchr(path, '/');
+
+    if (path[0] == '\0')
+        return 0;
+    (void)str_fmt(dir, sizeof(dir), "%.*s", (int)(slash ? slash - path : 0), path);
+    return f->slots[slot_of(f, dir)];
+}
+
+/* The place of this path, made when it is new; a deleted node keeps its place with layer 0. */
+static struct node *place(struct flat *f, const char *path)
 {
     grow(f);
-    size_t slot = slot_of(f, e->path);
-    struct node *n = f->slots[slot] ? &f->nodes[f->slots[slot] - 1] : &f->nodes[f->n];
-    if (!f->slots[slot])
-        f->slots[slot] = (uint32_t)++f->n;
+    size_t slot = slot_of(f, path);
+    if (f->slots[slot])
+        return &f->nodes[f->slots[slot] - 1];
+    struct node *n = &f->nodes[f->n];
+    n->parent = parent_of(f, path);
+    f->slots[slot] = (uint32_t)++f->n;
+    if (path[0] != '\0') {
+        uint32_t *first = n->parent ? &f->nodes[n->parent - 1].child : &f->roots;
+        n->next = *first;
+        *first = f->slots[slot];
+    }
+    return n;
+}
+
+static struct node *put(struct flat *f, const struct entry *e, const struct digest *d)
+{
+    struct node *n = place(f, e->path);
+    bool other = n->layer && n->kind != ENTRY_DIR && e->kind == ENTRY_DIR;
     size_t path_len = strlen(e->path) + 1, link_len = strlen(e->link) + 1;
     char *texts = mem_need(path_len + link_len);
     memcpy(texts, e->path, path_len);
@@ -135,24 +166,45 @@ static struct node *put(struct flat *f, const struct entry *e, const struct dige
                        .mode = e->mode,
                        .uid = e->uid,
                        .gid = e->gid,
-                       .size = e->size};
+                       .size = e->size,
+                       .parent = n->parent,
+                       .child = n->child,
+                       .next = n->next,
+                       .replaced = other ? f->layer : 0};
     if (d)
         n->digest = *d;
     return n;
 }
 
+static void drop_one(struct flat *f, struct node *n, unsigned before)
+{
+    if (!n->layer || n->layer >= before)
+        return;
+    f->lost_link |= before == f->layer && n->linked == f->layer;
+    n->layer = 0;
+}
+
+/* All below the folder whose names begin at first, of layers before `before`. Folders are at most LIM_PATH_DEPTH deep. */
+static void drop_names(struct flat *f, uint32_t first, unsigned before)
+{
+    for (uint32_t at = first; at; at = f->nodes[at - 1].next) {
+        drop_one(f, &f->nodes[at - 1], before);
+        drop_names(f, f->nodes[at - 1].child, before);
+    }
+}
+
 /* All below path, of layers before `before`; the path itself too when self. */
 static void drop(struct flat *f, const char *path, bool self, unsigned before)
 {
-    size_t len = strlen(path);
+    uint32_t at = f->slots[slot_of(f, path)];
+    struct node *n = at ? &f->nodes[at - 1] : NULL;
 
-    for (size_t i = 0; i < f->n; i++) {
-        struct node *n = &f->nodes[i];
-        const char *p = n->path;
-        bool below = len == 0 ? p[0] != '\0' : strncmp(p, path, len) == 0 && p[len] == '/';
-        if (n->layer && n->layer < before && (below || (self && strcmp(p, path) == 0)))
-            n->layer = 0;
-    }
+    if (n && self)
+        drop_one(f, n, before);
+    if (n)
+        drop_names(f, n->child, before);
+    if (path[0] == '\0')
+        drop_names(f, f->roots, before);
 }
 
 /* ---- entries ---- */
@@ -189,16 +241,22 @@ static int need_parents(struct flat *f, const char *path, struct err *err)
     return 0;
 }
 
+static int no_target(struct err *err, const char *path)
+{
+    return refuse(err, path, "a hard link to what is not there, or to a folder");
+}
+
 /* A hard link is one more name for what stands at its target now. */
 static int hard_link(struct flat *f, const struct entry *e, struct err *err)
 {
-    const struct node *to = find(f, e->link);
+    struct node *to = find(f, e->link);
     struct entry copy;
 
     if (!to || to->kind == ENTRY_DIR)
-        return refuse(err, e->path, "a hard link to what is not there, or to a folder");
+        return no_target(err, e->path);
     if (strcmp(e->path, e->link) == 0)
         return refuse(err, e->path, "a hard link to itself");
+    to->linked = f->layer;
     to_entry(to, &copy);
     struct digest d = to->digest;
     drop(f, e->path, true, UINT32_MAX);
@@ -209,7 +267,7 @@ static int hard_link(struct flat *f, const struct entry *e, struct err *err)
 
 static int begin_file(struct flat *f, struct node *n, uint64_t size)
 {
-    if (size == 0)
+    if (size == 0 || f->objects_fd < 0)
         return 0;
     f->file = (size_t)(n - f->nodes) + 1;
     f->left = size;
@@ -218,14 +276,28 @@ static int begin_file(struct flat *f, struct node *n, uint64_t size)
     return 0;
 }
 
+/* Deletions mean the layers below, and a device applies them before the rest of their layer. So what they pass through must
+ * be a folder there, and what this layer links to must outlive them. */
+static int whiteout(struct flat *f, const struct entry *e, struct err *err)
+{
+    char dir[LIM_PATH_BYTES + 1];
+
+    for (const char *slash = strchr(e->path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        (void)str_fmt(dir, sizeof(dir), "%.*s", (int)(slash - e->path), e->path);
+        const struct node *n = find(f, dir);
+        if (n && (n->kind != ENTRY_DIR || n->replaced == f->layer))
+            return refuse(err, dir, "a link or file is in the way");
+    }
+    drop(f, e->path, e->kind == ENTRY_WHITEOUT, f->layer);
+    return f->lost_link ? no_target(err, e->path) : 0;
+}
+
 int flat_entry(struct flat *f, const struct entry *e, struct err *err)
 {
     if (e->kind == ENTRY_SKIPPED || e->kind == ENTRY_END)
         return 0;
-    if (e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_OPAQUE) {
-        drop(f, e->path, e->kind == ENTRY_WHITEOUT, f->layer);
-        return 0;
-    }
+    if (e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_OPAQUE)
+        return whiteout(f, e, err);
     int r = need_parents(f, e->path, err);
     if (r < 0 || e->kind == ENTRY_HARDLINK)
         return r < 0 ? r : hard_link(f, e, err);
@@ -266,6 +338,8 @@ static int end_file(struct flat *f, struct err *err)
 
 int flat_bytes(struct flat *f, struct buf bytes, struct err *err)
 {
+    if (f->objects_fd < 0)
+        return 0;
     if (f->file == 0 || bytes.len > f->left)
         return err_set(err, ERR_INVALID, "content without a file");
     int r = sha256_add(f->hash, bytes, err);

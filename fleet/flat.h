@@ -7,7 +7,8 @@
 #include "platform/crypto.h"
 
 struct flat; /* opaque: one image */
-/* objects_fd: a folder for the contents (named by the hex digits of their digests); borrowed. Never NULL. */
+/* objects_fd: a folder for the contents (named by the hex digits of their digests); borrowed. -1: contents do not matter, only
+ * whether the layers fit on each other; flat_end is not for that. Never NULL. */
 struct flat *flat_new(int objects_fd);
 struct flat *flat_free(struct flat *f);
 DEFINE_AUTO(flat)

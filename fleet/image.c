@@ -48,17 +48,16 @@ static int check_layer(struct repo *r, struct measure *m, const struct oci_blob 
 static int check_layers(struct check *c, const struct oci_manifest *man, const struct oci_config *conf,
                         struct release_platform *p, struct err *err)
 {
-    AUTO_FREE(flat) struct flat *flat = c->objects_fd < 0 ? NULL : flat_new(c->objects_fd);
+    AUTO_FREE(flat) struct flat *flat = flat_new(c->objects_fd);
     struct measure_tap tap = {tap_entry, tap_bytes, flat};
-    AUTO_FREE(measure) struct measure *m = measure_new(flat ? &tap : NULL);
+    AUTO_FREE(measure) struct measure *m = measure_new(&tap);
     struct measure_sum sum;
 
     if (conf->n_diff_ids != man->n_layers)
         return err_set(err, ERR_INVALID, "%u layers, but %u diff_ids in the config", man->n_layers,
                        conf->n_diff_ids);
     for (unsigned i = 0; i < man->n_layers; i++) {
-        if (flat)
-            flat_layer(flat);
+        flat_layer(flat);
         if (check_layer(c->r, m, &man->layers[i], &conf->diff_ids[i], err) < 0)
             return err_wrap(err, "layer %u of %u", i + 1, man->n_layers);
         p->packed_bytes += man->layers[i].size_bytes;
@@ -66,7 +65,7 @@ static int check_layers(struct check *c, const struct oci_manifest *man, const s
     sum = measure_sum(m);
     p->unpacked_bytes = sum.bytes;
     p->inodes = sum.inodes;
-    return flat ? flat_end(flat, c->ret_tree, err) : 0;
+    return c->objects_fd < 0 ? 0 : flat_end(flat, c->ret_tree, err);
 }
 
 static int set_words(struct release_platform *p, const char *os, const char *arch, const char *variant,

@@ -69,6 +69,20 @@ static int open_layout(const char *ref, bool make, struct repo *r, struct err *e
     return 0;
 }
 
+/* As podman and skopeo write it: "FILE:NAME:TAG"; the file is what there is. */
+static void split_name(char *file, struct repo *r)
+{
+    char *colon = strrchr(file, ':');
+
+    if (!colon || access(file, F_OK) == 0)
+        return;
+    *colon = '\0';
+    if (access(file, F_OK) == 0)
+        (void)str_copy(r->name, sizeof(r->name), colon + 1);
+    else
+        *colon = ':';
+}
+
 /* "docker-archive:FILE" and "oci-archive:FILE", both with an optional tag. */
 static int open_archive(const char *ref, size_t from, struct repo *r, struct err *err)
 {
@@ -80,6 +94,7 @@ static int open_archive(const char *ref, size_t from, struct repo *r, struct err
     if (!str_fmt(r->source, sizeof(r->source), "%.*s", (int)len, ref) ||
         !str_copy(file, sizeof(file), r->source + from))
         return err_set(err, ERR_INVALID, "'%s' is too long", ref);
+    split_name(file, r);
     return repo_open_archive(file, r, err);
 }
 

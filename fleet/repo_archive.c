@@ -158,8 +158,19 @@ static int convert(int dir_fd, const struct json_cur *image, struct cJSON *manif
     return r < 0 ? r : 0;
 }
 
+/* "docker.io/library/web:1" is "web:1", "library/web:1" and, when no name is asked for, "1". */
+static bool is_called(const char *full, const char *name, const char *tag)
+{
+    const char *colon = strrchr(full, ':');
+    size_t len = strlen(name), all = colon ? (size_t)(colon - full) : 0;
+
+    if (!colon || strcmp(colon + 1, tag) != 0 || len > all)
+        return false;
+    return len == 0 || (memcmp(colon - len, name, len) == 0 && (len == all || colon[-1 - (long)len] == '/'));
+}
+
 /* Does this image of a docker archive carry the tag? Without a tag the first one is it. */
-static bool is_wanted(const struct json_cur *image, const char *tag)
+static bool is_wanted(const struct json_cur *image, const char *wanted, const char *tag)
 {
     struct json_cur tags;
     const char *name;
@@ -170,8 +181,7 @@ static bool is_wanted(const struct json_cur *image, const char *tag)
         return false;
     for (unsigned i = 0; i < json_len(&tags); i++) {
         struct json_cur at = json_at(&tags, i);
-        const char *colon = json_as_str(&at, 512, &name, NULL) >= 0 ? strrchr(name, ':') : NULL;
-        if (colon && strcmp(colon + 1, tag) == 0)
+        if (json_as_str(&at, 512, &name, NULL) >= 0 && is_called(name, wanted, tag))
             return true;
     }
     return false;
@@ -193,7 +203,7 @@ static int from_docker(struct repo *r, struct err *err)
     (void)doc;
     for (unsigned i = 0; i < json_len(&root); i++) {
         struct json_cur image = json_at(&root, i);
-        if (!is_wanted(&image, r->tag))
+        if (!is_wanted(&image, r->name, r->tag))
             continue;
         if (convert(r->dir_fd, &image, manifest, err) < 0 || repo_layout_make(r->dir_fd, err) < 0)
             return -(int)err->kind;
@@ -202,7 +212,8 @@ static int from_docker(struct repo *r, struct err *err)
             (void)str_copy(r->tag, sizeof(r->tag), "latest");
         return repo_layout.put_manifest(r, r->tag, buf_str(made), err);
     }
-    return err_set(err, ERR_NOTFOUND, "the archive names no '%s'", r->tag);
+    return err_set(err, ERR_NOTFOUND, "the archive names no '%s%s%s'", r->name, r->name[0] ? ":" : "",
+                   r->tag);
 }
 
 int repo_open_archive(const char *file, struct repo *r, struct err *err)

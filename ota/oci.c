@@ -89,7 +89,8 @@ static int read_descriptor(const struct json_cur *at, enum kind kind, uint64_t m
         return r;
     int row = find_media(media, kind);
     if (row < 0)
-        return json_fail(at, err, ERR_UNSUPPORTED, "mediaType \"%s\"", media);
+        return json_fail(at, err, ERR_UNSUPPORTED, "mediaType \"%s\" is not what is read here%s", media,
+                         kind == KIND_LAYER ? " (tar, tar+gzip and tar+zstd are)" : "");
     r = field_digest(at, "digest", &ret->digest, err);
     if (r >= 0)
         r = json_get_u64(at, "size", JSON_REQUIRED, 1, max_bytes, &ret->size_bytes, err);

@@ -173,7 +173,12 @@ static int pax_record(struct pending *x, struct buf key, struct buf value, struc
         fine = pax_number(value, &x->uid, &x->has_uid);
     else if (buf_eq(key, BUF_LIT("gid")))
         fine = pax_number(value, &x->gid, &x->has_gid);
-    return fine ? 0 : err_set(err, ERR_INVALID, "pax header: wrong %.*s", (int)key.len, key.p);
+    if (!fine && (buf_eq(key, BUF_LIT("path")) || buf_eq(key, BUF_LIT("linkpath"))))
+        return err_set(err, ERR_INVALID,
+                       "pax header: a %.*s of %zu bytes, or with a NUL; at most %d are taken", (int)key.len,
+                       key.p, value.len, LIM_PATH_BYTES - 1);
+    return fine ? 0
+                : err_set(err, ERR_INVALID, "pax header: %.*s is no number that fits", (int)key.len, key.p);
 }
 
 /* "LEN key=value\n", LEN counting all of it. Takes one record from the front. */

@@ -9,11 +9,10 @@ const struct json_limits json_limits_signed = {LIM_ENVELOPE_BYTES, LIM_JSON_DEPT
 const struct json_limits json_limits_oci = {LIM_OCI_JSON_BYTES, LIM_JSON_DEPTH, LIM_OCI_JSON_TOKENS, true};
 const struct json_limits json_limits_config = {LIM_CONFIG_BYTES, LIM_JSON_DEPTH, LIM_CONFIG_TOKENS, true};
 
-/* Keys of the objects that are open now, to find duplicates: each is the key's raw text and the depth it
- * stands at. */
+/* Keys of the objects that are open now, innermost last, to find duplicates. */
 struct check_key {
-    uint32_t at, len;
-    uint32_t depth;
+    uint64_t hash; /* of what it says */
+    uint32_t end;  /* where it ends */
 };
 struct check {
     const uint8_t *p;
@@ -130,7 +129,7 @@ static bool check_string(struct check *c)
             c->at++;
             return true;
         }
-        if (ch < 0x20 || ch == 0x7f)
+        if (ch < 0x20)
             return fail(c, "control character in a string");
         if (ch == '\\') {
             if (!check_escape(c))
@@ -195,17 +194,63 @@ static bool check_word(struct check *c, const char *word)
     return true;
 }
 
-/* Raw texts are compared, and a key with an escape is refused: then equal keys cannot look different. */
-static bool add_key(struct check *c, size_t from)
+/* A hash of what a key says, whatever it is written like: "\u0061" is "a". */
+struct key_hash {
+    uint64_t h;
+};
+
+static void hash_byte(struct key_hash *k, unsigned byte)
 {
-    struct check_key k = {(uint32_t)from, (uint32_t)(c->at - from), c->depth};
-    if (memchr(c->p + from, '\\', k.len))
-        return fail(c, "escape in a key");
-    for (unsigned i = c->n_keys; i > 0 && c->keys[i - 1].depth >= c->depth; i--) {
-        const struct check_key *o = &c->keys[i - 1];
-        if (o->depth == c->depth && o->len == k.len && memcmp(c->p + o->at, c->p + from, k.len) == 0)
-            return fail(c, "duplicate key");
+    k->h = (k->h ^ (byte & 0xff)) * 0x100000001b3ULL;
+}
+
+static void hash_code(struct key_hash *k, unsigned v)
+{
+    if (v < 0x80) {
+        hash_byte(k, v);
+    } else if (v < 0x800) {
+        hash_byte(k, 0xc0 | v >> 6);
+        hash_byte(k, 0x80 | (v & 0x3f));
+    } else if (v < 0x10000) {
+        hash_byte(k, 0xe0 | v >> 12);
+        hash_byte(k, 0x80 | (v >> 6 & 0x3f));
+        hash_byte(k, 0x80 | (v & 0x3f));
+    } else {
+        hash_byte(k, 0xf0 | v >> 18);
+        hash_byte(k, 0x80 | (v >> 12 & 0x3f));
+        hash_byte(k, 0x80 | (v >> 6 & 0x3f));
+        hash_byte(k, 0x80 | (v & 0x3f));
     }
+}
+
+/* The escape at c->at, which was checked; c->at goes behind it. */
+static unsigned decode_escape(struct check *c)
+{
+    static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
+    unsigned v = 0, low = 0;
+    char ch = (char)c->p[c->at + 1];
+    c->at += 2;
+    if (ch != 'u')
+        return (unsigned char)values[strchr(names, ch) - names];
+    (void)read_hex4(c, &v);
+    if (v < 0xd800 || v > 0xdbff)
+        return v;
+    c->at += 2;
+    (void)read_hex4(c, &low);
+    return 0x10000 + ((v - 0xd800) << 10) + (low - 0xdc00);
+}
+
+static void add_key(struct check *c, size_t from)
+{
+    struct key_hash k = {0xcbf29ce484222325ULL};
+    size_t end = c->at;
+    for (c->at = from + 1; c->at < end - 1;) {
+        if (c->p[c->at] == '\\')
+            hash_code(&k, decode_escape(c));
+        else
+            hash_byte(&k, c->p[c->at++]);
+    }
+    c->at = end;
     if (c->n_keys == c->room) {
         c->room = c->room ? c->room * 2 : 32;
         struct check_key *more = realloc(c->keys, c->room * sizeof(*more));
@@ -213,7 +258,27 @@ static bool add_key(struct check *c, size_t from)
             abort();
         c->keys = more;
     }
-    c->keys[c->n_keys++] = k;
+    c->keys[c->n_keys++] = (struct check_key){k.h, (uint32_t)end};
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct check_key *x = a, *y = b;
+    return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : (x->end > y->end) - (x->end < y->end);
+}
+
+/* All keys of an object are there. Two of one hash are taken to be the same: strangers can only spoil their own. */
+static bool check_keys(struct check *c, unsigned first)
+{
+    unsigned n = c->n_keys - first;
+    struct check_key *keys = c->keys + first;
+    if (n > 1)
+        qsort(keys, n, sizeof(*keys), by_hash);
+    for (unsigned i = 1; i < n; i++)
+        if (keys[i].hash == keys[i - 1].hash) {
+            c->at = keys[i].end;
+            return fail(c, "duplicate key");
+        }
     return true;
 }
 
@@ -222,8 +287,9 @@ static bool check_value(struct check *c);
 static bool check_member(struct check *c)
 {
     size_t from = c->at;
-    if (!check_string(c) || !add_key(c, from))
+    if (!check_string(c))
         return false;
+    add_key(c, from);
     if (++c->tokens > c->lim->max_tokens)
         return fail(c, "too many values");
     skip_blank(c);
@@ -255,6 +321,8 @@ static bool check_list(struct check *c, bool object)
             return fail(c, object ? "',' or '}' is expected" : "',' or ']' is expected");
     }
     c->at++;
+    if (!check_keys(c, keys_before))
+        return false;
     c->depth--;
     c->n_keys = keys_before;
     return true;

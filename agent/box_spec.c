@@ -195,12 +195,20 @@ static int set_mounts(const struct box_spec_in *in, struct arena *arena, struct 
     return 0;
 }
 
-static void set_limits(const struct want *w, struct spec *s)
+void box_spec_oom(struct spec_process *p)
 {
-    s->limits = CGROUP_LIMITS_NONE;
-    s->limits.memory_max_bytes = w->memory_max_bytes;
+    p->oom_score_adj = 0;
+    p->oom_score_adj_set = p->oom_score_adj_soft = true;
+}
+
+static void set_limits(const struct want *w, const struct cgroup_limits *defaults, struct spec *s)
+{
+    s->limits = defaults ? *defaults : CGROUP_LIMITS_NONE;
+    if (w->memory_max_bytes != CGROUP_UNSET)
+        s->limits.memory_max_bytes = w->memory_max_bytes;
     s->limits.swap_max_bytes = w->memory_max_bytes == CGROUP_UNSET ? CGROUP_UNSET : w->swap_bytes;
-    s->limits.pids_max = w->pids_max;
+    if (w->pids_max != CGROUP_UNSET)
+        s->limits.pids_max = w->pids_max;
     if (w->cpu_percent != CGROUP_UNSET)
         s->limits.cpu_quota_us = w->cpu_percent * s->limits.cpu_period_us / 100;
 }
@@ -232,12 +240,13 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     s->rootfs_fd = in->rootfs_fd;
     s->rootfs_read_only = true; /* whatever was accepted once: its files are the store's */
     s->cgroup_path = in->cgroup_path;
+    box_spec_oom(&s->process);
     s->process.caps = spec_caps_of(w->caps);
     s->process.seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */
     s->ns[SPEC_NS_USER].own =
         w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
     s->uid_maps = s->gid_maps = spec_id_range(box_spec_id_shift(w->name), 65536);
-    set_limits(w, s);
+    set_limits(w, in->defaults, s);
     set_network(w, s);
     rc = resolve_user(w->user ? w->user : image.user, in->rootfs_fd, s, err);
     if (rc == 0)

@@ -184,6 +184,8 @@ struct core {
     struct cgroup_host cgroups;
     struct box_caps caps;
     char cgroup_root[LIM_NAME_BYTES + 16];
+    struct cgroup_limits apps_limits, app_limits; /* of all apps together; of one that names none */
+    struct cgroup_report apps_report;
     uint64_t memory_total_bytes;
     char arch[16], variant[8];
 
@@ -259,7 +261,12 @@ void core_point(const struct core *c, const char *name);
 
 /* confine.c */
 int confine_group(struct core *c,
-                  struct err *err);        /* L5: keeper, core, link and jobs below one memory ceiling */
+                  struct err *err); /* L5: keeper, core, link and jobs below one memory ceiling */
+/* What all apps together may have, and what one that names nothing may have of it; written again before each start, since the group goes
+ * with the last of them. */
+void confine_apps(struct core *c);
+/* Of the device's memory the system and the agent keep an eighth and the agent's ceiling, at most half of all. Pure. */
+uint64_t confine_apps_memory(uint64_t total_bytes, uint64_t agent_bytes);
 void confine_leave(struct core *c);        /* back to where the keeper was started; no group stays */
 int confine_capabilities(struct err *err); /* what is never needed goes, for children too */
 
@@ -410,8 +417,11 @@ struct box_spec_in {
     int rootfs_fd;
     const char *volumes_dir, *resolv_conf, *hosts, *cgroup_path, *hostname;
     const struct box_caps *caps;
+    const struct cgroup_limits *defaults; /* where the manifest is silent; NULL: none */
 };
 int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spec *ret, struct err *err);
+void box_spec_oom(
+    struct spec_process *p); /* apps are nothing better than others to the kernel, whatever the agent is */
 uint32_t box_spec_id_shift(const char *app);
 
 /* logs.c */

@@ -500,8 +500,10 @@ static int start(struct core *c, struct err *err)
         rc = open_folders(c, err);
     if (rc == 0)
         rc = confine_group(c, err);
-    if (rc == 0)
+    if (rc == 0) {
+        confine_apps(c);
         rc = crypto_init(err);
+    }
     if (rc == 0)
         rc = confine_capabilities(err);
     if (rc == 0)

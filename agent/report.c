@@ -10,34 +10,45 @@
 #include "platform/fs.h"
 #include "platform/log.h"
 
-static const char *const field_names[] = {"memory",  "swap",    "cpu",       "pids",   "userns",
-                                          "seccomp", "network", "read_only", "devices"};
+static const char *const field_names[] = {"memory",  "swap",    "cpu",       "pids",    "userns",
+                                          "seccomp", "network", "read_only", "devices", "oom_score_adj"};
 
 static struct cgroup_field *field_at(struct box_report *r, unsigned i)
 {
-    struct cgroup_field *const all[] = {&r->cgroup.memory, &r->cgroup.swap,      &r->cgroup.cpu,
-                                        &r->cgroup.pids,   &r->userns,           &r->seccomp,
-                                        &r->network,       &r->read_only_rootfs, &r->devices};
+    struct cgroup_field *const all[] = {
+        &r->cgroup.memory, &r->cgroup.swap, &r->cgroup.cpu,       &r->cgroup.pids, &r->userns,
+        &r->seccomp,       &r->network,     &r->read_only_rootfs, &r->devices,     &r->oom};
     _Static_assert(COUNT_OF(all) == COUNT_OF(field_names), "a name for each field");
     return all[i];
+}
+
+static void put_field(struct cJSON *o, const char *name, const struct cgroup_field *f)
+{
+    if (f->state == CGROUP_NOT_ASKED)
+        return;
+    struct cJSON *e = json_put(o, name, json_obj());
+    json_put_str(e, "state", cgroup_state_name(f->state));
+    if (f->value && f->value != CGROUP_UNSET)
+        json_put_u64(e, "value", f->value);
+    if (f->why[0])
+        json_put_str(e, "why", f->why);
 }
 
 struct cJSON *report_fields(const struct box_report *r)
 {
     struct box_report copy = *r;
     struct cJSON *o = json_obj();
-    for (unsigned i = 0; i < COUNT_OF(field_names); i++) {
-        const struct cgroup_field *f = field_at(&copy, i);
-        if (f->state == CGROUP_NOT_ASKED)
-            continue;
-        struct cJSON *e = json_put(o, field_names[i], json_obj());
-        json_put_str(e, "state", cgroup_state_name(f->state));
-        if (f->value && f->value != CGROUP_UNSET)
-            json_put_u64(e, "value", f->value);
-        if (f->why[0])
-            json_put_str(e, "why", f->why);
-    }
+    for (unsigned i = 0; i < COUNT_OF(field_names); i++)
+        put_field(o, field_names[i], field_at(&copy, i));
     return o;
+}
+
+/* What all apps together may have. */
+static void put_ceiling(struct cJSON *root, const struct core *c)
+{
+    struct cJSON *o = json_put(root, "ceiling", json_obj());
+    put_field(o, "memory", &c->apps_report.memory);
+    put_field(o, "pids", &c->apps_report.pids);
 }
 
 void report_fields_read(const struct json_cur *o, struct box_report *ret)
@@ -296,6 +307,7 @@ struct cJSON *report_state(struct core *c)
     json_put_str(o, "phase", report_phase(c));
     json_put_u64(o, "since", l->n_history && l->candidate_verdict != VERDICT_NONE ? l->history[0].at_s : 0);
     put_err(o, c);
+    put_ceiling(o, c);
     json_put_str(o, "agent", LIMPET_VERSION);
     json_put_u64(o, "boot", l->boots);
     json_put_u64(o, "cores", c->cores_before);

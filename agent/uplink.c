@@ -15,6 +15,7 @@
 #include "platform/msg.h"
 #include "platform/sys.h"
 
+#define LINK_OOM       100 /* it is started again: core and keeper hold more */
 #define RESTART_MIN_MS 1000
 #define RESTART_MAX_MS 60000
 #define REPLY_BYTES    16000
@@ -286,8 +287,10 @@ static int start_process(struct core *c, struct err *err)
     if (rc < 0)
         return rc;
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        sys_oom_raise(LINK_OOM, -1000);
         link_main(c, theirs);
+    }
     (void)close(theirs);
     rc = pid < 0 ? err_errno(err, errno, "fork") : send_config(c, mine, err);
     if (rc == 0)

@@ -33,6 +33,14 @@ static int parse(const char *text, struct err *err)
     return manifest_parse(buf_str(text), arena, &d, err);
 }
 
+TEST(apps_together_leave_room_for_the_system_and_the_agent)
+{
+    const uint64_t mib = 1 << 20;
+    CHECK(confine_apps_memory(64 * mib, 64 * mib) == 32 * mib); /* never less than half */
+    CHECK(confine_apps_memory(256 * mib, 64 * mib) == 160 * mib);
+    CHECK(confine_apps_memory(1024 * mib, 64 * mib) == 832 * mib);
+}
+
 TEST(a_whole_manifest)
 {
     struct err err = ERR_INIT;

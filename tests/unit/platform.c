@@ -13,8 +13,8 @@
 #include "platform/job.h"
 #include "platform/loop.h"
 #include "platform/msg.h"
-#include "platform/sandbox.h"
 #include "platform/patience.h"
+#include "platform/sandbox.h"
 #include "platform/sys.h"
 #include "tests/unit/check.h"
 

@@ -213,8 +213,10 @@ static void set_limits(const struct want *w, const struct cgroup_limits *default
         s->limits.cpu_quota_us = w->cpu_percent * s->limits.cpu_period_us / 100;
 }
 
-static void set_network(const struct want *w, struct spec *s)
+static int set_network(const struct want *w, struct arena *arena, struct spec *s, struct err *err)
 {
+    /* its sysfs is the host's: cards that are not in its network */
+    static const char *const cards[] = {"/sys/class/net", "/sys/devices/virtual/net", NULL};
     static const enum spec_net modes[] = {
         [NET_NONE] = SPEC_NET_NONE, [NET_HOST] = SPEC_NET_HOST, [NET_BRIDGE] = SPEC_NET_BRIDGE,
         [NET_CNI] = SPEC_NET_CNI,   [NET_APP] = SPEC_NET_HOST, /* joined: start.c knows which */
@@ -223,6 +225,9 @@ static void set_network(const struct want *w, struct spec *s)
     s->net_name = w->net == NET_APP ? NULL : w->net_name;
     for (unsigned i = 0; i < w->n_ports; i++)
         s->ports[s->n_ports++] = w->ports[i];
+    if (w->net == NET_APP)
+        s->masked = join(arena, s->masked, cards);
+    return s->masked ? 0 : err_set(err, ERR_NOMEM, "no memory for the network of %s", w->name);
 }
 
 int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spec *ret, struct err *err)
@@ -247,8 +252,9 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
         w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
     s->uid_maps = s->gid_maps = spec_id_range(box_spec_id_shift(w->name), 65536);
     set_limits(w, in->defaults, s);
-    set_network(w, s);
-    rc = resolve_user(w->user ? w->user : image.user, in->rootfs_fd, s, err);
+    rc = set_network(w, arena, s, err);
+    if (rc == 0)
+        rc = resolve_user(w->user ? w->user : image.user, in->rootfs_fd, s, err);
     if (rc == 0)
         rc = set_command(w, &image, arena, s, err);
     if (rc == 0)

@@ -9,15 +9,6 @@
 
 #define PASSWD_BYTES (64 * 1024)
 
-/* Every app has a range of 65536 host ids of its own, the same at each start (its volumes belong to it). */
-uint32_t box_spec_id_shift(const char *app)
-{
-    uint32_t h = 2166136261U;
-    for (; *app; app++)
-        h = (h ^ (uint8_t)*app) * 16777619U;
-    return 0x100000U + (h % 8192U) * 0x10000U;
-}
-
 /* ---- user names of the image ---- */
 
 /* Cut a passwd/group line at its colons into at most n fields; returns how many. */
@@ -250,7 +241,8 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     s->process.seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */
     s->ns[SPEC_NS_USER].own =
         w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
-    s->uid_maps = s->gid_maps = spec_id_range(box_spec_id_shift(w->name), 65536);
+    if (in->first_id)
+        s->uid_maps = s->gid_maps = spec_id_range(in->first_id, 65536);
     set_limits(w, in->defaults, s);
     rc = set_network(w, arena, s, err);
     if (rc == 0)

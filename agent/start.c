@@ -34,7 +34,10 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
     size_t config_len;
     int AUTO_FD rootfs = -1;
     char volumes[280], cgroup[160];
-    int rc = store_read_config(c->store, manifest, &config, &config_len, err);
+    uint32_t first_id = 0;
+    int rc = start ? idrange_of(c, w->name, &first_id, err) : 0;
+    if (rc == 0)
+        rc = store_read_config(c->store, manifest, &config, &config_len, err);
     if (rc == 0)
         rc = store_open_rootfs(c->store, manifest, &rootfs, err);
     if (rc < 0)
@@ -50,6 +53,7 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
                              .cgroup_path = arena_str(arena, cgroup),
                              .hostname = w->name,
                              .caps = &c->caps,
+                             .first_id = first_id,
                              .defaults = &c->app_limits};
     if (!in.volumes_dir || !in.cgroup_path)
         return err_set(err, ERR_NOMEM, "no memory for the paths of %s", w->name);

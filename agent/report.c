@@ -261,8 +261,25 @@ static void put_host(struct cJSON *root, struct core *c)
     json_put_str(o, "cgroup", c->cgroups.name);
 }
 
+/* The first app that is held for a device; false: none is. */
+static bool waits_for_device(struct core *c, char *dst, size_t size)
+{
+    const struct desired *sets[] = {c->plan.aim, c->plan.run};
+    for (unsigned i = 0; i < c->plan.n; i++) {
+        const struct step *s = &c->plan.steps[i];
+        for (unsigned k = 0; s->kind == STEP_WAIT && s->why == WHY_DEVICE && k < COUNT_OF(sets); k++) {
+            const struct want *w = desired_find(sets[k], s->app);
+            const char *path = w ? devices_lack(c, w).path : NULL;
+            if (path)
+                return str_fmt(dst, size, "%s waits for %s, which is not there", s->app, path);
+        }
+    }
+    return false;
+}
+
 static void put_err(struct cJSON *root, struct core *c)
 {
+    char lack[LIM_NAME_BYTES + 160];
     const struct ledger *l = &c->state.ledger;
     const char *msg = NULL, *kind = NULL;
     if (c->refused_rev) {
@@ -280,6 +297,9 @@ static void put_err(struct cJSON *root, struct core *c)
     } else if (c->refused_why[0] && !c->candidate.arena) {
         msg = c->refused_why;
         kind = "denied";
+    } else if (waits_for_device(c, lack, sizeof(lack))) {
+        msg = lack;
+        kind = err_kind_name(ERR_NOTFOUND);
     }
     if (!msg) {
         json_put_str(root, "err", NULL);

@@ -9,15 +9,6 @@
 
 #define PASSWD_BYTES (64 * 1024)
 
-/* Every app has a range of 65536 host ids of its own, the same at each start (its volumes belong to it). */
-uint32_t box_spec_id_shift(const char *app)
-{
-    uint32_t h = 2166136261U;
-    for (; *app; app++)
-        h = (h ^ (uint8_t)*app) * 16777619U;
-    return 0x100000U + (h % 8192U) * 0x10000U;
-}
-
 /* ---- user names of the image ---- */
 
 /* Cut a passwd/group line at its colons into at most n fields; returns how many. */
@@ -195,18 +186,28 @@ static int set_mounts(const struct box_spec_in *in, struct arena *arena, struct 
     return 0;
 }
 
-static void set_limits(const struct want *w, struct spec *s)
+void box_spec_oom(struct spec_process *p)
 {
-    s->limits = CGROUP_LIMITS_NONE;
-    s->limits.memory_max_bytes = w->memory_max_bytes;
+    p->oom_score_adj = 0;
+    p->oom_score_adj_set = p->oom_score_adj_soft = true;
+}
+
+static void set_limits(const struct want *w, const struct cgroup_limits *defaults, struct spec *s)
+{
+    s->limits = defaults ? *defaults : CGROUP_LIMITS_NONE;
+    if (w->memory_max_bytes != CGROUP_UNSET)
+        s->limits.memory_max_bytes = w->memory_max_bytes;
     s->limits.swap_max_bytes = w->memory_max_bytes == CGROUP_UNSET ? CGROUP_UNSET : w->swap_bytes;
-    s->limits.pids_max = w->pids_max;
+    if (w->pids_max != CGROUP_UNSET)
+        s->limits.pids_max = w->pids_max;
     if (w->cpu_percent != CGROUP_UNSET)
         s->limits.cpu_quota_us = w->cpu_percent * s->limits.cpu_period_us / 100;
 }
 
-static void set_network(const struct want *w, struct spec *s)
+static int set_network(const struct want *w, struct arena *arena, struct spec *s, struct err *err)
 {
+    /* its sysfs is the host's: cards that are not in its network */
+    static const char *const cards[] = {"/sys/class/net", "/sys/devices/virtual/net", NULL};
     static const enum spec_net modes[] = {
         [NET_NONE] = SPEC_NET_NONE, [NET_HOST] = SPEC_NET_HOST, [NET_BRIDGE] = SPEC_NET_BRIDGE,
         [NET_CNI] = SPEC_NET_CNI,   [NET_APP] = SPEC_NET_HOST, /* joined: start.c knows which */
@@ -215,6 +216,9 @@ static void set_network(const struct want *w, struct spec *s)
     s->net_name = w->net == NET_APP ? NULL : w->net_name;
     for (unsigned i = 0; i < w->n_ports; i++)
         s->ports[s->n_ports++] = w->ports[i];
+    if (w->net == NET_APP)
+        s->masked = join(arena, s->masked, cards);
+    return s->masked ? 0 : err_set(err, ERR_NOMEM, "no memory for the network of %s", w->name);
 }
 
 int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spec *ret, struct err *err)
@@ -232,14 +236,17 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     s->rootfs_fd = in->rootfs_fd;
     s->rootfs_read_only = true; /* whatever was accepted once: its files are the store's */
     s->cgroup_path = in->cgroup_path;
+    box_spec_oom(&s->process);
     s->process.caps = spec_caps_of(w->caps);
     s->process.seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */
     s->ns[SPEC_NS_USER].own =
         w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
-    s->uid_maps = s->gid_maps = spec_id_range(box_spec_id_shift(w->name), 65536);
-    set_limits(w, s);
-    set_network(w, s);
-    rc = resolve_user(w->user ? w->user : image.user, in->rootfs_fd, s, err);
+    if (in->first_id)
+        s->uid_maps = s->gid_maps = spec_id_range(in->first_id, 65536);
+    set_limits(w, in->defaults, s);
+    rc = set_network(w, arena, s, err);
+    if (rc == 0)
+        rc = resolve_user(w->user ? w->user : image.user, in->rootfs_fd, s, err);
     if (rc == 0)
         rc = set_command(w, &image, arena, s, err);
     if (rc == 0)

@@ -88,6 +88,18 @@ static int read_scrub(const struct json_cur *root, struct config *c, struct err 
     return rc < 0 ? rc : 0;
 }
 
+static int read_apps(const struct json_cur *root, struct config *c, struct err *err)
+{
+    struct json_cur o;
+    int rc = json_get_object(root, "apps", JSON_OPTIONAL, &o, err);
+    if (rc > 0 && (json_get_u64(&o, "memory_max_bytes", JSON_OPTIONAL, 1 << 20, 1ULL << 40,
+                                &c->apps_memory_bytes, err) < 0 ||
+                   json_get_u64(&o, "pids_max", JSON_OPTIONAL, 16, 1 << 22, &c->apps_pids, err) < 0 ||
+                   json_done(&o, err) < 0))
+        return -(int)err->kind;
+    return rc < 0 ? rc : 0;
+}
+
 static const char *const command_names[CONFIG_COMMAND_COUNT_] = {
     [CONFIG_REBOOT] = "reboot_command",
     [CONFIG_OS_INSTALL] = "os_install_command",
@@ -174,8 +186,8 @@ static int read_root(const struct json_cur *root, const char *folder, struct con
         get_path(root, "trust", folder, c->trust, sizeof(c->trust), err) < 0 ||
         get(root, "user", c->user, sizeof(c->user), err) < 0 ||
         get_path(root, "watchdog", folder, c->watchdog, sizeof(c->watchdog), err) < 0 ||
-        read_mqtt(root, folder, c, err) < 0 || read_scrub(root, c, err) < 0 || read_os(root, c, err) < 0 ||
-        read_rest(root, folder, c, err) < 0)
+        read_mqtt(root, folder, c, err) < 0 || read_scrub(root, c, err) < 0 || read_apps(root, c, err) < 0 ||
+        read_os(root, c, err) < 0 || read_rest(root, folder, c, err) < 0)
         return -(int)err->kind;
     return json_done(root, err);
 }

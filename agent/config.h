@@ -33,6 +33,8 @@ struct config {
     char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */
     char user[64];                       /* whom link and fetch become */
     uint64_t memory_max_bytes, health_interval_s;
+    uint64_t apps_memory_bytes,
+        apps_pids; /* for all apps together; 0: made of what the device has (confine.c) */
     uint64_t scrub_interval_s, scrub_bytes; /* how often how much of the store is read; interval 0: never */
     char watchdog[128];                     /* "": none */
     char os_updater[16];                    /* "auto", "rauc", "swupdate" or "none" */

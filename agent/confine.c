@@ -1,11 +1,15 @@
 /* confine.c - what core holds itself to: one control group with a ceiling for the whole agent, and fewer capabilities than root has. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "agent/core.h"
+#include "platform/fs.h"
 #include "platform/log.h"
+
+#define APP_PIDS 2048 /* of one app that names no number: large programs of many threads have some hundreds */
 
 /* L5: keeper, core and link in one group, jobs in groups beside it, all below one ceiling. */
 int confine_group(struct core *c, struct err *err)
@@ -38,11 +42,62 @@ int confine_group(struct core *c, struct err *err)
     return rc;
 }
 
+uint64_t confine_apps_memory(uint64_t total_bytes, uint64_t agent_bytes)
+{
+    uint64_t keep = agent_bytes + total_bytes / 8;
+    return total_bytes - (keep < total_bytes / 2 ? keep : total_bytes / 2);
+}
+
+/* Half of the processes that the kernel has numbers and memory for. */
+static uint64_t apps_pids(void)
+{
+    static const char *const files[] = {"sys/kernel/pid_max", "sys/kernel/threads-max"};
+    uint64_t least = 32768, n;
+    int AUTO_FD proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char text[32];
+    for (unsigned i = 0; i < COUNT_OF(files); i++)
+        if (fs_read_text(proc, files[i], text, sizeof(text), NULL) > 0 && str_u64(text, 1, UINT32_MAX, &n) &&
+            n < least)
+            least = n;
+    return least / 2;
+}
+
+static void make_limits(struct core *c)
+{
+    struct cgroup_limits *all = &c->apps_limits, *one = &c->app_limits;
+    *all = *one = CGROUP_LIMITS_NONE;
+    all->memory_max_bytes = c->config.apps_memory_bytes
+                                ? c->config.apps_memory_bytes
+                                : confine_apps_memory(c->memory_total_bytes, c->config.memory_max_bytes);
+    all->pids_max = c->config.apps_pids ? c->config.apps_pids : apps_pids();
+    one->memory_max_bytes = all->memory_max_bytes - all->memory_max_bytes / 8;
+    one->pids_max = all->pids_max / 2 < APP_PIDS ? all->pids_max / 2 : APP_PIDS;
+}
+
+void confine_apps(struct core *c)
+{
+    char path[160];
+    struct cgroup *group = NULL;
+    struct err err = ERR_INIT;
+    if (!c->apps_limits.pids_max)
+        make_limits(c);
+    (void)str_fmt(path, sizeof(path), "%s/app", c->cgroup_root);
+    if (cgroup_make(&c->cgroups, path, &c->apps_limits, &group, &c->apps_report, &err) < 0) {
+        log_warn("a ceiling for all apps: %s", err.msg);
+        return;
+    }
+    (void)cgroup_free(group);
+}
+
 /* Leave no group behind: core and keeper go back to where the keeper was started. */
 void confine_leave(struct core *c)
 {
     char path[160];
     struct cgroup *g = NULL;
+    (void)str_fmt(path, sizeof(path), "%s/app", c->cgroup_root);
+    if (cgroup_open(&c->cgroups, path, &g, NULL) == 0)
+        cgroup_remove_if_unused(g);
+    g = cgroup_free(g);
     (void)str_fmt(path, sizeof(path), "%s/agent/main", c->cgroup_root);
     if (cgroup_open(&c->cgroups, path, &g, NULL) < 0)
         return;

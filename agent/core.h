@@ -11,7 +11,7 @@
  *   scrub.c      reading the store against its names   os_act.c the device's own system
  *   self_act.c   the agent's own update                self_start.c  which core runs
  *   devices.c    devices that come and go (hotplug.c, hotscan.c)
- *   exec.c       one more program in a box
+ *   exec.c       one more program in a box             idrange.c  host ids of apps
  *   point.c      where tests may cut                   check.c  --check: what a folder would start with
  *
  * Data goes one way: something happens -> core->dirty -> after the turn act.c observes, plans, starts the
@@ -171,6 +171,16 @@ struct hot {
     struct loop_timer settle;
 };
 
+/* Which ids which app has (idrange.c). */
+struct id_range {
+    char app[LIM_NAME_BYTES];
+    unsigned place;
+};
+struct id_ranges {
+    unsigned n;
+    struct id_range list[LIM_ID_RANGES];
+};
+
 struct uplink;
 struct ctl;
 struct core {
@@ -187,6 +197,8 @@ struct core {
     struct cgroup_host cgroups;
     struct box_caps caps;
     char cgroup_root[LIM_NAME_BYTES + 16];
+    struct cgroup_limits apps_limits, app_limits; /* of all apps together; of one that names none */
+    struct cgroup_report apps_report;
     uint64_t memory_total_bytes;
     char arch[16], variant[8];
 
@@ -202,6 +214,7 @@ struct core {
     uint64_t trouble_again_ms;
     char fault_app[LIM_NAME_BYTES];
     struct app apps[LIM_APPS];
+    struct id_ranges ids;
 
     struct job *job;
     enum step_kind job_step;
@@ -274,7 +287,12 @@ void core_point(const struct core *c, const char *name);
 
 /* confine.c */
 int confine_group(struct core *c,
-                  struct err *err);        /* L5: keeper, core, link and jobs below one memory ceiling */
+                  struct err *err); /* L5: keeper, core, link and jobs below one memory ceiling */
+/* What all apps together may have, and what one that names nothing may have of it; written again before each start, since the group goes
+ * with the last of them. */
+void confine_apps(struct core *c);
+/* Of the device's memory the system and the agent keep an eighth and the agent's ceiling, at most half of all. Pure. */
+uint64_t confine_apps_memory(uint64_t total_bytes, uint64_t agent_bytes);
 void confine_leave(struct core *c);        /* back to where the keeper was started; no group stays */
 int confine_capabilities(struct err *err); /* what is never needed goes, for children too */
 
@@ -430,9 +448,19 @@ struct box_spec_in {
     int rootfs_fd;
     const char *volumes_dir, *resolv_conf, *hosts, *cgroup_path, *hostname;
     const struct box_caps *caps;
+    uint32_t first_id;                    /* of its host ids; 0: those of a box that is never started */
+    const struct cgroup_limits *defaults; /* where the manifest is silent; NULL: none */
 };
 int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spec *ret, struct err *err);
-uint32_t box_spec_id_shift(const char *app);
+void box_spec_oom(
+    struct spec_process *p); /* apps are nothing better than others to the kernel, whatever the agent is */
+
+/* idrange.c: 65536 host ids for each app, its own and the same at each start */
+void idrange_open(struct core *c); /* at start: what was given before */
+/* The first of them; written down before it is told. NOSPACE: too many apps with volumes. */
+int idrange_of(struct core *c, const char *app, uint32_t *ret_first, struct err *err);
+/* 1: the app is new in the list; 0: it was there; -NOSPACE. Pure. */
+int idrange_add(struct id_ranges *r, const char *app, unsigned *ret_place);
 
 /* logs.c */
 int logs_open(struct app *a, uint64_t bytes, struct err *err);

@@ -428,8 +428,10 @@ static int open_state(struct core *c, struct err *err)
     int rc = state_open(c->state_fd, &c->state, note, err);
     if (note[0])
         log_error("%s", note);
-    if (rc == 0)
+    if (rc == 0) {
         budget_open(c);
+        idrange_open(c);
+    }
     if (rc == 0)
         rc = fs_open_dir(c->state_fd, "store", true, 0700, &store_fd, err);
     if (rc == 0)
@@ -490,8 +492,10 @@ static int start(struct core *c, struct err *err)
         rc = open_folders(c, err);
     if (rc == 0)
         rc = confine_group(c, err);
-    if (rc == 0)
+    if (rc == 0) {
+        confine_apps(c);
         rc = crypto_init(err);
+    }
     if (rc == 0)
         rc = confine_capabilities(err);
     if (rc == 0)

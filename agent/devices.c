@@ -9,6 +9,7 @@
 
 #include "agent/core.h"
 #include "platform/clock.h"
+#include "platform/fs.h"
 #include "platform/log.h"
 #include "runtime/live.h"
 
@@ -197,15 +198,31 @@ static void to_live(const struct want_device *w, const struct hot_dev *dev, stru
     *ret = (struct live_device){w->path, dev->type, dev->major, dev->minor, w->access};
 }
 
+/* The ids of a box as the kernel has them: the list may be newer than the box. */
+static int maps_of(const struct box_id *box, struct spec_id_maps *ret, struct err *err)
+{
+    char path[48], text[256];
+    unsigned inner, outer, count;
+    (void)str_fmt(path, sizeof(path), "/proc/%d/uid_map", (int)box->pid);
+    if (fs_read_text(AT_FDCWD, path, text, sizeof(text), err) < 0)
+        return -(int)err->kind;
+    if (sscanf(text, "%u %u %u", &inner, &outer, &count) != 3 || inner != 0)
+        return err_set(err, ERR_INVALID, "%s: has no root", path);
+    *ret = spec_id_range(outer, count);
+    return 0;
+}
+
 static int give(struct app *a, const struct box_id *box, bool userns, const struct want *w, unsigned k,
                 const struct hot_dev *dev, struct err *err)
 {
-    struct spec_id_maps maps = spec_id_range(box_spec_id_shift(w->name), 65536);
+    struct spec_id_maps maps = {.n = 0};
     struct app_device *has = &a->devices[k];
     struct live_device d;
     to_live(&w->devices[k], dev, &d);
     *has = (struct app_device){.tried = *dev};
-    int rc = live_device_add(&a->core->cgroups, box, &d, userns ? &maps : NULL, userns ? &maps : NULL,
+    int rc = userns ? maps_of(box, &maps, err) : 0;
+    if (rc == 0)
+        rc = live_device_add(&a->core->cgroups, box, &d, userns ? &maps : NULL, userns ? &maps : NULL,
                              a->core->app_fd, &has->rule, err);
     if (rc == 0)
         has->dev = *dev;

@@ -8,7 +8,10 @@
 #include "agent/core.h"
 #include "platform/clock.h"
 
-#define ANSWER_BYTES 64 /* "HTTP/1.1 200 ..." is all that is read */
+#define ANSWER_BYTES 64 /* "HTTP/1.1 200 ..." is all that is looked at */
+#define REST_BYTES \
+    (1 << 20)        /* and so much of the rest is taken, for the program to have written it in peace */
+#define REST_MS 1000 /* when it has said all and does not close */
 
 struct probe {
     struct app *app;
@@ -18,7 +21,9 @@ struct probe {
     bool running;
     enum health_kind kind;
     char request[600], answer[ANSWER_BYTES + 1];
-    size_t sent, got;
+    size_t sent, got, rest;
+    bool judged, good; /* the status line is here */
+    char why[64];
 };
 
 static void end_sock(struct probe *p)
@@ -88,6 +93,18 @@ static void end_check(struct probe *p)
 
 /* ---- tcp and http ---- */
 
+/* A program that writes to a connection that was closed on it complains in its log. */
+static void take_rest(struct probe *p, uint32_t events)
+{
+    char text[4096];
+    ssize_t n = recv(p->sock.fd, text, sizeof(text), 0);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR) && !(events & (EPOLLERR | EPOLLHUP)))
+        return;
+    p->rest += n > 0 ? (size_t)n : 0;
+    if (n <= 0 || p->rest >= REST_BYTES)
+        sample(p, p->good, p->why);
+}
+
 static void http_step(struct probe *p, uint32_t events)
 {
     struct err err = ERR_INIT;
@@ -99,6 +116,10 @@ static void http_step(struct probe *p, uint32_t events)
             (void)loop_fd_mod(p->app->core->loop, &p->sock, EPOLLIN, &err);
         return;
     }
+    if (p->judged) {
+        take_rest(p, events);
+        return;
+    }
     ssize_t n = recv(p->sock.fd, p->answer + p->got, ANSWER_BYTES - p->got, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR) && !(events & (EPOLLERR | EPOLLHUP)))
         return;
@@ -107,10 +128,14 @@ static void http_step(struct probe *p, uint32_t events)
     if (n > 0 && p->got < ANSWER_BYTES && !strchr(p->answer, '\n'))
         return;
     unsigned code = 0;
-    char why[64];
     bool http = sscanf(p->answer, "HTTP/1.%*1[01] %3u", &code) == 1;
-    (void)str_fmt(why, sizeof(why), http ? "HTTP status %u" : "no HTTP answer", code);
-    sample(p, http && code >= 200 && code < 400, why);
+    (void)str_fmt(p->why, sizeof(p->why), http ? "HTTP status %u" : "no HTTP answer", code);
+    p->good = http && code >= 200 && code < 400;
+    p->judged = http && n > 0;
+    if (p->judged)
+        loop_timer_set(p->app->core->loop, &p->timeout, clock_boot_ms() + REST_MS);
+    else
+        sample(p, p->good, p->why);
 }
 
 static void sock_ready(struct loop_fd *w, uint32_t events)
@@ -131,7 +156,8 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
 static int start_net(struct probe *p, const struct want *w, struct err *err)
 {
     int AUTO_FD fd = -1;
-    p->sent = p->got = 0;
+    p->sent = p->got = p->rest = 0;
+    p->judged = false;
     (void)str_fmt(p->request, sizeof(p->request),
                   "GET %s HTTP/1.0\r\nHost: localhost\r\nUser-Agent: limpet\r\nConnection: close\r\n\r\n",
                   w->health.path ? w->health.path : "/");
@@ -149,7 +175,10 @@ static void timed_out(struct loop_timer *t)
 {
     struct probe *p = container_of(t, struct probe, timeout);
     end_check(p);
-    sample(p, false, "no answer in time");
+    if (p->judged) /* it keeps the connection open, which is its own affair */
+        sample(p, p->good, p->why);
+    else
+        sample(p, false, "no answer in time");
 }
 
 static void fire(struct loop_timer *t)
@@ -161,6 +190,7 @@ static void fire(struct loop_timer *t)
     if (!p || p->running || !w || w->health.kind == HEALTH_NONE || a->seen.box != BOX_RUNNING)
         return;
     p->running = true;
+    p->judged = false;
     p->kind = w->health.kind;
     loop_timer_set(a->core->loop, &p->timeout, clock_boot_ms() + w->health.timeout_ms);
     int rc = w->health.kind == HEALTH_EXEC ? start_check(p, w, &err) : start_net(p, w, &err);

@@ -10,34 +10,45 @@
 #include "platform/fs.h"
 #include "platform/log.h"
 
-static const char *const field_names[] = {"memory",  "swap",    "cpu",       "pids",   "userns",
-                                          "seccomp", "network", "read_only", "devices"};
+static const char *const field_names[] = {"memory",  "swap",    "cpu",       "pids",    "userns",
+                                          "seccomp", "network", "read_only", "devices", "oom_score_adj"};
 
 static struct cgroup_field *field_at(struct box_report *r, unsigned i)
 {
-    struct cgroup_field *const all[] = {&r->cgroup.memory, &r->cgroup.swap,      &r->cgroup.cpu,
-                                        &r->cgroup.pids,   &r->userns,           &r->seccomp,
-                                        &r->network,       &r->read_only_rootfs, &r->devices};
+    struct cgroup_field *const all[] = {
+        &r->cgroup.memory, &r->cgroup.swap, &r->cgroup.cpu,       &r->cgroup.pids, &r->userns,
+        &r->seccomp,       &r->network,     &r->read_only_rootfs, &r->devices,     &r->oom};
     _Static_assert(COUNT_OF(all) == COUNT_OF(field_names), "a name for each field");
     return all[i];
+}
+
+static void put_field(struct cJSON *o, const char *name, const struct cgroup_field *f)
+{
+    if (f->state == CGROUP_NOT_ASKED)
+        return;
+    struct cJSON *e = json_put(o, name, json_obj());
+    json_put_str(e, "state", cgroup_state_name(f->state));
+    if (f->value && f->value != CGROUP_UNSET)
+        json_put_u64(e, "value", f->value);
+    if (f->why[0])
+        json_put_str(e, "why", f->why);
 }
 
 struct cJSON *report_fields(const struct box_report *r)
 {
     struct box_report copy = *r;
     struct cJSON *o = json_obj();
-    for (unsigned i = 0; i < COUNT_OF(field_names); i++) {
-        const struct cgroup_field *f = field_at(&copy, i);
-        if (f->state == CGROUP_NOT_ASKED)
-            continue;
-        struct cJSON *e = json_put(o, field_names[i], json_obj());
-        json_put_str(e, "state", cgroup_state_name(f->state));
-        if (f->value && f->value != CGROUP_UNSET)
-            json_put_u64(e, "value", f->value);
-        if (f->why[0])
-            json_put_str(e, "why", f->why);
-    }
+    for (unsigned i = 0; i < COUNT_OF(field_names); i++)
+        put_field(o, field_names[i], field_at(&copy, i));
     return o;
+}
+
+/* What all apps together may have. */
+static void put_ceiling(struct cJSON *root, const struct core *c)
+{
+    struct cJSON *o = json_put(root, "ceiling", json_obj());
+    put_field(o, "memory", &c->apps_report.memory);
+    put_field(o, "pids", &c->apps_report.pids);
 }
 
 void report_fields_read(const struct json_cur *o, struct box_report *ret)
@@ -278,8 +289,25 @@ char *report_trouble(const struct core *c)
     return mem_need_str(text);
 }
 
+/* The first app that is held for a device; false: none is. */
+static bool waits_for_device(struct core *c, char *dst, size_t size)
+{
+    const struct desired *sets[] = {c->plan.aim, c->plan.run};
+    for (unsigned i = 0; i < c->plan.n; i++) {
+        const struct step *s = &c->plan.steps[i];
+        for (unsigned k = 0; s->kind == STEP_WAIT && s->why == WHY_DEVICE && k < COUNT_OF(sets); k++) {
+            const struct want *w = desired_find(sets[k], s->app);
+            const char *path = w ? devices_lack(c, w).path : NULL;
+            if (path)
+                return str_fmt(dst, size, "%s waits for %s, which is not there", s->app, path);
+        }
+    }
+    return false;
+}
+
 static void put_err(struct cJSON *root, struct core *c)
 {
+    char lack[LIM_NAME_BYTES + 160];
     const struct ledger *l = &c->state.ledger;
     const char *msg = NULL, *kind = NULL, *app = "";
     uint64_t next_ms = 0, now_ms = clock_boot_ms();
@@ -299,6 +327,9 @@ static void put_err(struct cJSON *root, struct core *c)
     } else if (c->denied_why[0] && !c->candidate.arena) {
         msg = c->denied_why;
         kind = "denied";
+    } else if (waits_for_device(c, lack, sizeof(lack))) {
+        msg = lack;
+        kind = err_kind_name(ERR_NOTFOUND);
     }
     if (!msg) {
         json_put_str(root, "err", NULL);
@@ -350,6 +381,7 @@ struct cJSON *report_state(struct core *c)
     json_put_u64(o, "since", l->n_history && l->candidate_verdict != VERDICT_NONE ? l->history[0].at_s : 0);
     put_err(o, c);
     put_doubts(o, c);
+    put_ceiling(o, c);
     json_put_str(o, "agent", LIMPET_VERSION);
     json_put_u64(o, "boot", l->boots);
     json_put_u64(o, "cores", c->cores_before);

@@ -34,7 +34,10 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
     size_t config_len;
     int AUTO_FD rootfs = -1;
     char volumes[280], cgroup[160];
-    int rc = store_read_config(c->store, manifest, &config, &config_len, err);
+    uint32_t first_id = 0;
+    int rc = start ? idrange_of(c, w->name, &first_id, err) : 0;
+    if (rc == 0)
+        rc = store_read_config(c->store, manifest, &config, &config_len, err);
     if (rc == 0)
         rc = store_open_rootfs(c->store, manifest, &rootfs, err);
     if (rc < 0)
@@ -49,7 +52,9 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
                              .hosts = start ? names_hosts(c, w, arena) : NULL,
                              .cgroup_path = arena_str(arena, cgroup),
                              .hostname = w->name,
-                             .caps = &c->caps};
+                             .caps = &c->caps,
+                             .first_id = first_id,
+                             .defaults = &c->app_limits};
     if (!in.volumes_dir || !in.cgroup_path)
         return err_set(err, ERR_NOMEM, "no memory for the paths of %s", w->name);
     rc = box_spec_build(&in, arena, ret, err);
@@ -143,6 +148,7 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
     int AUTO_FD rootfs = -1, AUTO_FD gate = -1, AUTO_FD net = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
+    confine_apps(c);
     int rc = make_spec(c, w, manifest, true, arena, &rootfs, spec, err);
     if (rc == 0)
         rc = join_network(c, w, arena, &net, spec, err);
@@ -179,6 +185,7 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, struc
             return rc;
     } else { /* an app that is leaving has no word: then as root of the box, with its PATH */
         spec_defaults(spec);
+        box_spec_oom(&spec->process);
         spec->process.env = path_only;
     }
     spec->process.args = args;

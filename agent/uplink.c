@@ -15,6 +15,7 @@
 #include "platform/msg.h"
 #include "platform/sys.h"
 
+#define LINK_OOM       100 /* it is started again: core and keeper hold more */
 #define RESTART_MIN_MS 1000
 #define RESTART_MAX_MS 60000
 #define STABLE_MS      60000
@@ -384,8 +385,10 @@ static int start_process(struct core *c, struct err *err)
     if (rc < 0)
         return rc;
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        sys_oom_raise(LINK_OOM, -1000);
         link_main(c, theirs);
+    }
     if (pid < 0)
         return err_errno(err, errno, "start link: fork");
     (void)fcntl(mine, F_SETFL, O_NONBLOCK);

@@ -15,6 +15,7 @@
 #include "platform/sys.h"
 
 #define JOB_LINE_FD 3
+#define JOB_OOM     300 /* it can be done again: it goes before its parent, and before whoever serves a user */
 
 struct job {
     struct loop *loop;
@@ -196,6 +197,7 @@ static void child_main(const struct job_spec *spec, const struct cgroup *cgroup,
         }
     }
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    sys_oom_raise(JOB_OOM, 0);
     patience_begin(0); /* its deadline is the parent's to hold */
     if (spec->argv)
         exec_program(spec, line_fd);

@@ -54,6 +54,7 @@
 
 /* The manifest. */
 #define LIM_APPS         32
+#define LIM_ID_RANGES    256 /* apps that run, are known, or were and still have volumes */
 #define LIM_ARGS         64
 #define LIM_ENVS         64
 #define LIM_PORTS        16

@@ -59,4 +59,6 @@ uint64_t sys_ignored_signals(int proc_fd);
 /* Field 22 of /proc/PID/stat (clock ticks after boot); 0 when there is no such process. A pid alone is no
  * identity. */
 uint64_t sys_proc_start(pid_t pid);
+/* The kernel picks us sooner than our parent when memory is gone: by so much more, and at least at this oom_score_adj. */
+void sys_oom_raise(int more, int least);
 #endif

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -178,15 +179,28 @@ static pid_t clone_box(struct launch *l)
     return pid;
 }
 
-static int set_oom(const struct launch *l, struct err *err)
+/* What the kernel says afterwards counts. */
+static int set_oom(struct launch *l, struct err *err)
 {
-    char name[40], text[16];
+    const struct spec_process *p = &l->spec.process;
+    char name[40], text[16], why[96];
+    struct err refused = ERR_INIT;
+    long got;
 
-    if (!l->spec.process.oom_score_adj_set)
+    if (!p->oom_score_adj_set)
         return 0;
     (void)snprintf(name, sizeof name, "/proc/%d/oom_score_adj", (int)l->pid);
-    (void)snprintf(text, sizeof text, "%d", l->spec.process.oom_score_adj);
-    return fs_write_text(AT_FDCWD, name, text, err) < 0 ? err_wrap(err, "process.oomScoreAdj") : 0;
+    (void)snprintf(text, sizeof text, "%d", p->oom_score_adj);
+    if (fs_write_text(AT_FDCWD, name, text, &refused) < 0 && !p->oom_score_adj_soft)
+        return err_set(err, refused.kind, "process.oomScoreAdj: %s", refused.msg);
+    if (fs_read_text(AT_FDCWD, name, text, sizeof text, NULL) <= 0)
+        return 0; /* it has ended: found out elsewhere */
+    got = strtol(text, NULL, 10);
+    (void)snprintf(why, sizeof why, "it stays %ld, where the agent is: lower needs CAP_SYS_RESOURCE", got);
+    field(&l->rep.oom, got == p->oom_score_adj ? CGROUP_ENFORCED : CGROUP_DEGRADED,
+          got == p->oom_score_adj ? "" : why);
+    l->rep.oom.value = got < 0 ? CGROUP_UNSET : (uint64_t)got;
+    return 0;
 }
 
 /* In a user namespace of its own the child may not raise hard limits any more: that is for us. It sets them then. */

@@ -22,6 +22,7 @@ struct box_id {
 struct box_report {
     struct cgroup_report cgroup;
     struct cgroup_field userns, seccomp, network, read_only_rootfs, devices;
+    struct cgroup_field oom; /* oom_score_adj; below 0 it is CGROUP_UNSET here and in words there */
 };
 
 struct box_started {

@@ -338,6 +338,23 @@ static int mount_again(const struct spec_mount *m, const char *at, int err_no, s
     return err_errno(err, err_no, "mount");
 }
 
+/* The host's /sys with all that is mounted there: nothing of it is to be written, and its control groups are not for a box. */
+static int hide_below_sysfs(int top, struct err *err)
+{
+    struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                              MOUNT_ATTR_NOEXEC};
+    AUTO_FD int place = -1;
+    char at[CHILD_FD_TEXT];
+
+    (void)sys_mount_setattr(top, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attr); /* since 5.12 */
+    if (fs_open_below(top, "fs/cgroup", O_PATH | O_DIRECTORY, 0, &place, NULL) < 0)
+        return 0;
+    return mount("tmpfs", child_fd_text(place, at), "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                 "mode=0555,size=4k,nr_inodes=2") == 0
+               ? 0
+               : err_errno(err, errno, "hide the host's control groups");
+}
+
 /* A new file system at the target. tmpcopyup: the place is held open from before, and what lies there is copied. */
 static int mount_new(struct child *c, const struct spec_mount *m, struct err *err)
 {
@@ -362,6 +379,8 @@ static int mount_new(struct child *c, const struct spec_mount *m, struct err *er
     if (r < 0 || (r == 0 && !m->copy_up && !m->propagation && !(m->all_set | m->all_clear)))
         return r;
     if (open_target(c, m, true, &top, err) < 0)
+        return -(int)err->kind;
+    if (r == 1 && m->kind == SPEC_MOUNT_SYSFS && hide_below_sysfs(top, err) < 0)
         return -(int)err->kind;
     if (m->copy_up) {
         if ((r = child_copy_up(place, top, err)) < 0)
@@ -390,7 +409,7 @@ int child_op_mount(struct child *c, const struct op *op, struct err *err)
 {
     const struct spec_mount *m = &c->spec->mounts[op->index];
 
-    if (m->kind != SPEC_MOUNT_BIND)
+    if (m->kind != SPEC_MOUNT_BIND && c->trees.mounts[op->index] < 0)
         return mount_new(c, m, err);
     return c->trees.mounts[op->index] >= 0 ? bind_tree(c, m, c->trees.mounts[op->index], err)
                                            : bind_path(c, m, err);

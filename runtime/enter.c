@@ -179,7 +179,8 @@ static int go_in(const struct enter *e, struct err *err)
     if (e->cgroup && (r = cgroup_attach_self(e->cgroup, false)) < 0)
         return err_errno(err, -r, "join cgroup");
     (void)snprintf(text, sizeof text, "%d", e->oom_score_adj);
-    if (e->oom_score_adj_set && (r = fs_write_text(AT_FDCWD, "/proc/self/oom_score_adj", text, err)) < 0)
+    if (e->oom_score_adj_set && (r = fs_write_text(AT_FDCWD, "/proc/self/oom_score_adj", text, err)) < 0 &&
+        !e->oom_score_adj_soft)
         return r;
     r = set_time(e->time, err);
     return r < 0 ? r : go_through(e, err);

@@ -14,7 +14,7 @@ struct enter {
     bool alone;        /* the helper keeps no descriptor but those that it, and the new process, needs */
     pid_t *shared_pid; /* memory that we share with the helper: gets the new process; NULL: it is told */
     int oom_score_adj;
-    bool oom_score_adj_set;
+    bool oom_score_adj_set, oom_score_adj_soft;
     const char *cpus_initial; /* before the cgroup */
 };
 void enter_init(struct enter *e); /* nothing to be entered */

@@ -141,6 +141,7 @@ int box_exec_begin(const struct cgroup_host *h, const struct box_id *b, const st
     in.shared_pid = e.shared;
     in.oom_score_adj = x->process->oom_score_adj;
     in.oom_score_adj_set = x->process->oom_score_adj_set;
+    in.oom_score_adj_soft = x->process->oom_score_adj_soft;
     in.cpus_initial = x->process->cpus_initial;
     s = spec_around(b, x->process);
     r = enter_open_process(&in, b->pid, err);

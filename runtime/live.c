@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -365,8 +366,9 @@ static int wait_inside(struct task *t, pid_t pid, int report_fd, struct err *err
     bool late = poll(&p, 1, limit_ms) == 0;
     ssize_t n = late ? 0 : read(report_fd, &rep, sizeof rep);
 
-    (void)kill(pid, SIGKILL); /* it has nothing more to do */
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    if (pid > 0)
+        (void)kill(pid, SIGKILL); /* it has nothing more to do */
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
     if (late)
         return err_set(err, ERR_TIMEOUT, "the process inside did not end within %d ms", limit_ms);
@@ -415,20 +417,26 @@ static int go(struct task *t, int (*step)(struct task *, struct err *), struct e
 {
     AUTO_FD int in = -1;
     AUTO_FD int out = -1;
-    pid_t pid = 0;
+    pid_t helper = 0;
+    pid_t *pid = mmap(NULL, sizeof *pid, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int p[2], r;
 
-    if (pipe2(p, O_CLOEXEC) != 0)
+    if (pid == MAP_FAILED || pipe2(p, O_CLOEXEC) != 0)
         return err_errno(err, errno, "pipe");
     in = p[0];
     out = p[1];
     t->child.report_fd = out;
     t->step = step;
     t->enter.alone = true;
-    if ((r = enter_spawn(&t->enter, &t->child, run_inside, in, &pid, err)) < 0)
-        return r;
+    t->enter.shared_pid = pid; /* the pipe is for the one inside, who may be faster than the helper */
+    r = enter_begin(&t->enter, &t->child, run_inside, in, &helper, err);
     (void)close(steal_fd(&out));
-    return wait_inside(t, pid, in, err);
+    while (r == 0 && waitpid(helper, NULL, 0) < 0 && errno == EINTR)
+        ;
+    if (r == 0)
+        r = wait_inside(t, *pid, in, err);
+    (void)munmap(pid, sizeof *pid);
+    return r;
 }
 
 /* The source, cloned here where it has its name. */

@@ -343,6 +343,8 @@ static int attach(struct view *v, pid_t pid, const struct spec *s, struct net_bo
     unsigned network = 0, number = 0;
     int r = net_rules_check(s, err);
 
+    if (r == 0)
+        r = net_taken_check(s, err);
     if (r < 0)
         return r;
     /* limpet0 stands as long as any box: it remembers what forwarding was */

@@ -17,6 +17,8 @@ struct net_base {
 };
 /* CONFLICT when a box that lives publishes one of these host ports. Tables of boxes that have gone are removed. */
 int net_rules_check(const struct spec *s, struct err *err);
+/* Does the device itself serve one of the ports, at an address that the rule takes? CONFLICT says who, and where. */
+int net_taken_check(const struct spec *s, struct err *err);
 /* UNSUPPORTED with nft's words when this kernel or host cannot; then nothing was changed. */
 int net_rules_put(const struct spec *s, const struct net_base *b, unsigned number, bool v6, struct err *err);
 void net_rules_drop(unsigned number);

@@ -157,6 +157,7 @@ struct spec_process {
     unsigned n_rlimits;
     int oom_score_adj;
     bool oom_score_adj_set;
+    bool oom_score_adj_soft;        /* what cannot be had is reported, no error */
     const char *apparmor, *selinux; /* profile, label; NULL: none */
     struct spec_scheduler scheduler;
     bool io_priority_set;

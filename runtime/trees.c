@@ -78,6 +78,19 @@ static bool can_move(void)
            errno != ENOSYS;
 }
 
+/* sysfs cannot be mounted for a network namespace of another user namespace: then the host's, alone. What is mounted below it, the
+ * control groups first of all, stays outside, which only a copy that is made in the host's mounts can do. */
+static int clone_sysfs(const struct spec_mount *m)
+{
+    struct spec_mount sys = *m;
+
+    sys.source = "/sys";
+    sys.source_fd = -1;
+    sys.recursive = false;
+    sys.flags |= MS_RDONLY;
+    return trees_clone(&sys);
+}
+
 int trees_open(const struct spec *s, int rootfs_fd, struct child_trees *t, struct err *err)
 {
     struct spec_mount root = {
@@ -90,6 +103,8 @@ int trees_open(const struct spec *s, int rootfs_fd, struct child_trees *t, struc
     }
     for (unsigned i = 0; i < s->n_mounts; i++) {
         const struct spec_mount *m = &s->mounts[i];
+        if (m->kind == SPEC_MOUNT_SYSFS && s->ns[SPEC_NS_USER].own && !s->ns[SPEC_NS_NET].own)
+            t->mounts[i] = clone_sysfs(m);
         if (m->kind != SPEC_MOUNT_BIND)
             continue;
         t->mounts[i] = trees_clone(m);

@@ -5,9 +5,11 @@
 lib_need umoci jq openssl python3 mosquitto_passwd
 lib_begin agent_apps
 DEV=apps-$$
+echo 200 >/proc/self/oom_score_adj # apps are not what the agent is, if the kernel lets us
 init_fleet $DEV
 make_images
 no_broker
+jq '.apps = {"memory_max_bytes": 268435456, "pids_max": 200}' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"
 fleetctl publish "dir:$T/img:1" --name web --version 1 >>"$T/log/publish"
 fleetctl publish "dir:$T/img:2" --name web --version 2 >>"$T/log/publish"
 start_agent $DEV
@@ -35,6 +37,20 @@ done
 PID=$(field apps.tight.pid)
 CG=$(awk -F: '$2 == "memory" || $2 == "" {print $3}' "/proc/$PID/cgroup" | grep limpet | head -1)
 [ "$(cat "/sys/fs/cgroup/memory$CG/memory.limit_in_bytes" 2>/dev/null || cat "/sys/fs/cgroup$CG/memory.max")" = 16777216 ] && ok "and the kernel says the same" || fail "the kernel's limit differs"
+# the device's own bounds: all apps together, and for those that name none
+[ "$(field ceiling.memory.value)/$(field ceiling.pids.value)" = 268435456/200 ] && ok "all apps together have a ceiling" || fail "ceiling: $(field ceiling)"
+for f in memory:234881024 pids:100; do
+	[ "$(field "apps.loose.enforce.${f%:*}.state")" = enforced ] && [ "$(field "apps.loose.enforce.${f%:*}.value")" = "${f#*:}" ] && ok "an app that names no ${f%:*} has ${f#*:}" || fail "loose: $(field apps.loose.enforce)"
+done
+all_apps() { find /sys/fs/cgroup -path "*limpet-$DEV/app/$1" 2>/dev/null | head -n 1 | xargs cat; }
+[ "$(all_apps pids.max)" = 200 ] && ok "and the kernel says the same of all of them" || fail "pids.max: $(all_apps pids.max)"
+adj=$(cat "/proc/$PID/oom_score_adj")
+case $(field apps.tight.enforce.oom_score_adj.state) in
+enforced) [ "$adj" = 0 ] ;;
+degraded) [ "$adj" = "$(field apps.tight.enforce.oom_score_adj.value)" ] ;;
+*) false ;;
+esac && ok "the kernel's choice when memory is gone: an app is at $adj, as reported" || fail "oom_score_adj $adj: $(field apps.tight.enforce)"
+[ "$(ctl exec tight -- cat /proc/self/oom_score_adj)" = "$adj" ] && ok "exec is like it" || fail "exec: $(ctl exec tight -- cat /proc/self/oom_score_adj)"
 [ "$(awk '/^Uid:/{print $2}' "/proc/$PID/status")" -gt 100000 ] && ok "tight runs as host uid $(awk '/^Uid:/{print $2}' "/proc/$PID/status")" || fail "tight runs as a host user"
 [ "$(awk '/^NoNewPrivs:/{print $2}' "/proc/$PID/status")$(awk '/^Seccomp:/{print $2}' "/proc/$PID/status")" = 12 ] && ok "no new privileges, seccomp filter" || fail "privileges"
 [ "$(awk '/^CapBnd:/{print $2}' "/proc/$PID/status")" = 0000000000000000 ] && ok "no capabilities" || fail "capabilities"

@@ -116,6 +116,9 @@ done
 ok "web at $(ip4 web) $(ip6 web): $(field apps.web.enforce.network.state)"
 lib_until 10 ask "$(ip4 web)" 8080 send || die "web does not answer: $(told)"
 who_reaches_whom "as it is here"
+sys() { ctl exec "$1" -- sh -c 'grep " /sys" /proc/mounts; ls /sys/class/net /sys/fs/cgroup' 2>/dev/null || true; }
+sys side | grep -E '^[^ ]+ /sys[^ ]* [^ ]+ rw|^cgroup|limpet|eth|lo$' >"$T/sys" && fail "app:NAME: the host's /sys: $(cat "$T/sys")" || ok "app:NAME shows neither cards nor control groups of the host"
+sys side | grep '^sysfs /sys sysfs ro,nosuid,nodev,noexec' >/dev/null && [ "$(sys side | grep -c ' /sys')" -le $(($(sys shopa | grep -c ' /sys') + 2)) ] && ok "control: it has a /sys, read-only" || fail "side: $(sys side)"
 get side http://shopb:8080/ && ok "app:NAME has the names of that app's network" || fail "side: $(told); $(hosts side)"
 [ "$(readlink "/proc/$(pid side)/ns/net")" = "$(readlink "/proc/$(pid shopa)/ns/net")" ] && ok "and its network" || fail "side has another network"
 [ "$(ctl exec none -- sh -c 'wc -l </proc/net/dev')" = 3 ] && ok "none: loopback only" || fail "none: $(ctl exec none -- cat /proc/net/dev)"

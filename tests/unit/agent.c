@@ -33,6 +33,33 @@ static int parse(const char *text, struct err *err)
     return manifest_parse(buf_str(text), arena, &d, err);
 }
 
+TEST(each_app_has_ids_of_its_own)
+{
+    struct id_ranges AUTO_MEM *r = mem_need_zero(sizeof(*r));
+    unsigned a = 0, b = 0, again = 0;
+    char name[32];
+    CHECK(idrange_add(r, "hmi-1", &a) == 1);
+    CHECK(idrange_add(r, "stream-1", &b) == 1); /* the same hash */
+    CHECK(b == (a + 1) % 8192);
+    CHECK(idrange_add(r, "hmi-1", &again) == 0 && again == a);
+    for (unsigned i = 2; i < LIM_ID_RANGES; i++) {
+        (void)str_fmt(name, sizeof(name), "app-%u", i);
+        CHECK(idrange_add(r, name, &again) == 1);
+    }
+    for (unsigned i = 0; i < r->n; i++)
+        for (unsigned k = 0; k < i; k++)
+            CHECK(r->list[i].place != r->list[k].place);
+    CHECK(idrange_add(r, "one-more", &again) == -(int)ERR_NOSPACE);
+}
+
+TEST(apps_together_leave_room_for_the_system_and_the_agent)
+{
+    const uint64_t mib = 1 << 20;
+    CHECK(confine_apps_memory(64 * mib, 64 * mib) == 32 * mib); /* never less than half */
+    CHECK(confine_apps_memory(256 * mib, 64 * mib) == 160 * mib);
+    CHECK(confine_apps_memory(1024 * mib, 64 * mib) == 832 * mib);
+}
+
 TEST(a_whole_manifest)
 {
     struct err err = ERR_INIT;

@@ -228,10 +228,14 @@ static void publish_state(struct core *c)
     c->report_dirty = false;
     c->report_at_ms = clock_boot_ms() + REPORT_EVERY_MS;
     report_save(c);
+    struct digest now = {{0}};
     struct cJSON *o = report_state(c);
     char AUTO_MEM *text = json_print(o, false);
+    bool same = report_digest(o, &now, NULL) == 0 && digest_eq(&now, &c->report_digest);
     (void)json_free(o);
-    (void)uplink_publish(c, "state", text, 1, true, 30 * 24 * 3600, 0);
+    if (!same || !c->report_told)
+        c->report_told = uplink_publish(c, "state", text, 1, true, 30 * 24 * 3600, 0);
+    c->report_digest = now;
     core_progress(c);
 }
 
@@ -253,6 +257,7 @@ static void daily_fired(struct loop_timer *t)
             log_error("%s", err.msg);
     }
     c->report_dirty = true;
+    c->report_told = false; /* once a day in any case */
     loop_timer_set(c->loop, t, clock_boot_ms() + DAY_MS);
 }
 

@@ -49,6 +49,7 @@ static void set_up(struct uplink *u, bool up, const char *why)
     for (unsigned i = 0; i < u->core->n_events; i++)
         u->core->events[i].wait_id = 0; /* what was under way is sent again */
     u->core->report_dirty = true;
+    u->core->report_told = false;
     if (up)
         u->core->report_at_ms = 0;
     core_touch(u->core);

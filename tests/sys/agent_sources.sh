@@ -51,3 +51,15 @@ for _ in $(seq 100); do
 	! { is rev 5 && is phase converged; } || break
 done
 lib_until 40 converged 5 && ok "the next manifest has no stale reason" || fail "phase $(field phase): $(field err.msg)"
+
+# what an image may not bring is one event, however much it is
+mkdir "$T/odd"
+for f in a b c; do echo $f >"$T/odd/$f" && chmod 4755 "$T/odd/$f"; done
+echo g >"$T/odd/g" && chmod 2755 "$T/odd/g"
+umoci tag --image "$T/img:1" odd >>"$T/log/images" 2>&1
+umoci insert --image "$T/img:odd" "$T/odd" /odd >>"$T/log/images" 2>&1
+fleetctl publish "dir:$T/img:odd" --name web --version 4 >>"$T/log/publish"
+agentctl $DEV apply "$(manifest 6 4 "layout+http://127.0.0.1:$WEB/img")" >>"$T/log/apply"
+lib_until 40 converged 6 || fail "phase $(field phase): $(field err.msg)"
+STRIPPED=$(agentctl $DEV events -n 200 | grep -c 'stripped  *web: image: 3 set-uid bits, 1 set-gid bits left out') || true
+[ "$STRIPPED" = 1 ] && ! agentctl $DEV events -n 200 | grep 'denied  *web' && ok "one event tells what was left out of an image" || fail "$(agentctl $DEV events -n 20)"

@@ -33,7 +33,7 @@ start() { # WHAT
 	lib_run broker mosquitto -c /etc/mosquitto/mosquitto.conf
 	BROKER_PID=$LIB_PID
 	if lib_until 10 port_open $BROKER_PORT; then ok "$1"; else die "$1: $(cat $LOG "$T/log/broker")"; fi
-	grep -q Error $LOG && fail "$1: $(grep Error $LOG)"
+	grep "^[0-9]*: Error: " $LOG && fail "$1: see above"
 	return 0
 }
 recipe mosquitto.conf

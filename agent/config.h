@@ -31,7 +31,7 @@ struct config {
     uint64_t mqtt_port, keepalive_s;
     uint64_t fetch_rate;                 /* bytes a second from the network, 0: as it comes */
     char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */
-    char user[64];                       /* whom link and fetch become */
+    char user[64]; /* whom link and fetch become; "": limpet, or nobody where there is none */
     uint64_t memory_max_bytes, health_interval_s;
     uint64_t scrub_interval_s, scrub_bytes; /* how often how much of the store is read; interval 0: never */
     char watchdog[128];                     /* "": none */

@@ -379,8 +379,13 @@ static int open_folders(struct core *c, struct err *err)
 
 static int find_user(struct core *c, struct err *err)
 {
-    const struct passwd *p = getpwnam(c->config.user);
+    const char *name = c->config.user;
+    const struct passwd *p = getpwnam(name[0] ? name : "limpet");
     uint64_t id;
+    if (!p && !name[0]) /* shared with others, who may reach what is its own */
+        p = getpwnam(name = "nobody");
+    if (p && p->pw_uid == 0)
+        return err_set(err, ERR_INVALID, "user: link and fetch need one that is not root");
     if (p) {
         c->uid = p->pw_uid;
         c->gid = p->pw_gid;
@@ -388,8 +393,7 @@ static int find_user(struct core *c, struct err *err)
         c->uid = c->gid = (uid_t)id;
     } else {
         return err_set(err, ERR_NOTFOUND,
-                       "user: there is no user \"%s\" (link and fetch need one that is not root)",
-                       c->config.user);
+                       "user: there is no user \"%s\" (link and fetch need one that is not root)", name);
     }
     return 0;
 }

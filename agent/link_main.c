@@ -441,6 +441,7 @@ static int enter_sandbox(struct err *err)
                         .data_bytes = LINK_DATA_BYTES,
                         .file_bytes = UINT64_MAX,
                         .open_files = 32,
+                        .network = true,
                         .read_paths = readable,
                         .write_paths = writable};
     char missing[64];

@@ -48,6 +48,7 @@ compare() { # NAME < the lines wanted beside those of wanted()
 install_as -DLIMPET_INIT=systemd
 compare systemd <<-END
 	644 usr/lib/systemd/system/agentd.service
+	644 usr/lib/sysusers.d/limpet.conf
 	644 usr/lib/tmpfiles.d/limpet.conf
 END
 grep -q '^ExecStart=/usr/sbin/agentd ' "$dest/usr/lib/systemd/system/agentd.service" || fail "the unit starts another agentd"

@@ -30,7 +30,9 @@
 
 /* Whatever the arguments. */
 static const unsigned allowed_calls[] = {
-    /* bytes through what is open */
+    /* bytes and descriptors through what is open */
+    SYS_sendmsg,
+    SYS_recvmsg,
     SYS_read,
     SYS_write,
     SYS_readv,
@@ -188,10 +190,8 @@ static const unsigned network_calls[] = {
     SYS_getsockopt,
     SYS_setsockopt,
     SYS_sendto,
-    SYS_sendmsg,
     SYS_sendmmsg,
     SYS_recvfrom,
-    SYS_recvmsg,
     SYS_recvmmsg,
     SYS_shutdown,
 #ifdef SYS_accept

@@ -46,7 +46,7 @@ wait "$BROKER_PID" 2>/dev/null || true
 recipe mosquitto_dashboard.conf
 mosquitto_passwd -b /etc/limpet-broker/passwd viewer viewer-secret 2>>"$T/log/passwd"
 start "and with the dashboard"
-check "the dashboard's listener is there" port_open 9883
+check "the dashboard's listener is there" lib_until 5 port_open 9883
 [ "$(mqtt_sub gw-1 -t limpet1/demo/d/gw-1/desired -C 1 -W 5)" = two ] && ok "killed right after a change it has the change" || fail "it forgot"
 
 retained() { mqtt_sub operator -t 'limpet1/#' --retained-only -W 1 -F '%t' 2>/dev/null || true; }

@@ -201,7 +201,6 @@ int config_read(const char *path, struct config *ret, struct err *err)
     struct config c = {.state_dir = "/var/lib/limpet",
                        .run_dir = "/run/limpet",
                        .trust = "/etc/limpet/trust.json",
-                       .user = "nobody",
                        .memory_max_bytes = 64ULL << 20,
                        .health_interval_s = 300,
                        .scrub_interval_s = 900,

@@ -31,7 +31,7 @@ struct config {
     uint64_t mqtt_port, keepalive_s;
     uint64_t fetch_rate;                 /* bytes a second from the network, 0: as it comes */
     char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */
-    char user[64];                       /* whom link and fetch become */
+    char user[64]; /* whom link and fetch become; "": limpet, or nobody where there is none */
     uint64_t memory_max_bytes, health_interval_s;
     uint64_t apps_memory_bytes,
         apps_pids; /* for all apps together; 0: made of what the device has (confine.c) */

@@ -259,6 +259,8 @@ struct core {
     bool trust_hurt; /* there is a trust document and it cannot be read: no other takes its place by itself */
     bool unsaved;    /* the ledger could not be written: again and again until it can */
     uint64_t cores_before, started_ms, report_at_ms;
+    bool report_told;            /* on this connection ... */
+    struct digest report_digest; /* ... this one */
 };
 
 /* core_main.c */
@@ -480,6 +482,8 @@ int events_open(struct core *c, struct err *err);
 
 /* report.c */
 struct cJSON *report_state(struct core *c);
+/* Of what is worth telling anew: without what always moves (time, memory, counters of the scrub), which is taken out of the report. */
+int report_digest(struct cJSON *report, struct digest *ret, struct err *err);
 /* What keeps an image from coming, for `agentctl plan`: a line, or "". malloc'd. */
 char *report_trouble(const struct core *c);
 struct cJSON *report_health(struct core *c);

@@ -229,10 +229,14 @@ static void publish_state(struct core *c)
     c->report_dirty = false;
     c->report_at_ms = clock_boot_ms() + REPORT_EVERY_MS;
     report_save(c);
+    struct digest now = {{0}};
     struct cJSON *o = report_state(c);
     char AUTO_MEM *text = json_print(o, false);
+    bool same = report_digest(o, &now, NULL) == 0 && digest_eq(&now, &c->report_digest);
     (void)json_free(o);
-    (void)uplink_publish(c, "state", text, 1, true, 30 * 24 * 3600, 0);
+    if (!same || !c->report_told)
+        c->report_told = uplink_publish(c, "state", text, 1, true, 30 * 24 * 3600, 0);
+    c->report_digest = now;
     core_progress(c);
 }
 
@@ -246,6 +250,7 @@ static void daily_fired(struct loop_timer *t)
     struct core *c = container_of(t, struct core, daily);
     core_time_tick(c); /* the clock of a device without RTC never goes back further than a day (L12) */
     c->report_dirty = true;
+    c->report_told = false; /* once a day in any case */
     loop_timer_set(c->loop, t, clock_boot_ms() + DAY_MS);
 }
 
@@ -373,8 +378,13 @@ static int open_folders(struct core *c, struct err *err)
 
 static int find_user(struct core *c, struct err *err)
 {
-    const struct passwd *p = getpwnam(c->config.user);
+    const char *name = c->config.user;
+    const struct passwd *p = getpwnam(name[0] ? name : "limpet");
     uint64_t id;
+    if (!p && !name[0]) /* shared with others, who may reach what is its own */
+        p = getpwnam(name = "nobody");
+    if (p && p->pw_uid == 0)
+        return err_set(err, ERR_INVALID, "user: link and fetch need one that is not root");
     if (p) {
         c->uid = p->pw_uid;
         c->gid = p->pw_gid;
@@ -382,8 +392,7 @@ static int find_user(struct core *c, struct err *err)
         c->uid = c->gid = (uid_t)id;
     } else {
         return err_set(err, ERR_NOTFOUND,
-                       "user: there is no user \"%s\" (link and fetch need one that is not root)",
-                       c->config.user);
+                       "user: there is no user \"%s\" (link and fetch need one that is not root)", name);
     }
     return 0;
 }

@@ -116,7 +116,7 @@ static void progress(void *arg, const char *line)
         budget_told(k->core, &k->told, a);
         images_memo(k->core, &k->manifest)->written_bytes = b;
     } else if (strncmp(line, "note ", 5) == 0) {
-        event_add(k->core, "denied", k->app, "image: %s", line + 5);
+        event_add(k->core, "stripped", k->app, "image: %s", line + 5);
     }
 }
 
@@ -327,6 +327,22 @@ int images_fetch(struct core *c, const struct want *w, struct err *err)
 
 /* ---- install, collect ---- */
 
+/* One line for all of it: each plain image of a distribution brings some. */
+static void tell_stripped(const struct store_install *in, int line_fd)
+{
+    static const char *const names[STORE_STRIPPED_COUNT_] = {"device nodes and the like", "set-uid bits",
+                                                             "set-gid bits", "extended attributes of files"};
+    char text[200] = "";
+
+    for (unsigned i = 0; i < COUNT_OF(names); i++) {
+        size_t at = strlen(text);
+        if (in->stripped[i])
+            (void)str_fmt(text + at, sizeof(text) - at, "%s%u %s", at ? ", " : "", in->stripped[i], names[i]);
+    }
+    if (text[0])
+        job_line(line_fd, "note %s left out (image_privileges)", text);
+}
+
 static int install_job(void *arg, int line_fd, struct err *err)
 {
     struct work *k = arg;
@@ -339,8 +355,8 @@ static int install_job(void *arg, int line_fd, struct err *err)
         rc = store_install(k->core->store, &k->install, line_fd, err);
     job_line(line_fd, "took %llu %llu", (unsigned long long)k->install.fetched_bytes,
              (unsigned long long)k->install.written_bytes);
-    if (rc == 0 && k->install.note[0])
-        job_line(line_fd, "note %s", k->install.note);
+    if (rc == 0)
+        tell_stripped(&k->install, line_fd);
     return rc;
 }
 

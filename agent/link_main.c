@@ -28,7 +28,7 @@ static struct link {
     struct pump *pump;
     struct mqtt *mqtt;
     struct cJSON *config_root;
-    const char *device, *host, *dir;
+    const char *device, *client, *host, *dir;
     char root[160], online_topic[200], path[200];
     uint64_t port, keepalive_s, conn, boot, floor_s, uid, gid;
     struct json_cur groups;
@@ -204,6 +204,9 @@ static bool pass_document(const struct outbox_item *item)
     struct err err = ERR_INIT;
     AUTO_FREE(envelope) struct envelope *e = NULL;
 
+    if (strcmp(item->key, "online") == 0)
+        return send_core(
+            buf_str("bad device another client is online as this device: somebody has the same certificate"));
     if (item->len == 0) {
         (void)str_fmt(line, sizeof(line), "clear %s", name_of(item));
         return send_core(buf_str(line));
@@ -286,6 +289,18 @@ static void flush(void)
     mqtt_pause(k.mqtt, outbox_is_full(&k.outbox));
 }
 
+/* What is said about us. Somebody else's birth: two devices have one certificate. */
+static void take_online(const char *key, struct buf payload, bool retained)
+{
+    char ours[40];
+
+    (void)str_fmt(ours, sizeof(ours), "\"conn\":%llu,", (unsigned long long)k.conn);
+    if (!k.stopping && memmem(payload.p, payload.len, "\"on\":false", 10))
+        publish_online(true); /* that we are gone, while we are here */
+    else if (!k.stopping && !retained && payload.len && !memmem(payload.p, payload.len, ours, strlen(ours)))
+        outbox_put(&k.outbox, "device", key, payload, retained);
+}
+
 static void mqtt_message(void *arg, const char *topic, struct buf payload, bool retained)
 {
     char own[200], source[LIM_NAME_BYTES + 8];
@@ -308,9 +323,8 @@ static void mqtt_message(void *arg, const char *topic, struct buf payload, bool 
             outbox_put(&k.outbox, "device", topic, payload, retained);
         else if (strncmp(topic, "cmd/", 4) == 0)
             outbox_put(&k.outbox, "cmd", topic + 4, payload, retained);
-        else if (strcmp(topic, "online") == 0 && !k.stopping &&
-                 memmem(payload.p, payload.len, "\"on\":false", 10))
-            publish_online(true); /* somebody says that we are gone while we are here */
+        else if (strcmp(topic, "online") == 0)
+            take_online(topic, payload, retained);
     }
 }
 
@@ -429,6 +443,7 @@ static int read_config(struct err *err)
     k.config_root = root.node;
     if (json_get_str(&root, "device", JSON_REQUIRED, 63, &k.device, err) < 0 ||
         json_get_str(&root, "fleet", JSON_REQUIRED, 63, &fleet, err) < 0 ||
+        json_get_str(&root, "client", JSON_REQUIRED, 127, &k.client, err) < 0 ||
         json_get_str(&root, "host", JSON_REQUIRED, 255, &k.host, err) < 0 ||
         json_get_str(&root, "dir", JSON_REQUIRED, 96, &k.dir, err) < 0 ||
         json_get_u64(&root, "port", JSON_REQUIRED, 1, 65535, &k.port, err) < 0 ||
@@ -459,6 +474,7 @@ static int enter_sandbox(struct err *err)
                         .data_bytes = LINK_DATA_BYTES,
                         .file_bytes = UINT64_MAX,
                         .open_files = 32,
+                        .network = true,
                         .read_paths = readable,
                         .write_paths = writable};
     char missing[64];
@@ -486,7 +502,7 @@ static int start(struct err *err)
     if (rc == 0)
         rc = pump_new(k.loop, &ps, &pc, &k.pump, err);
     if (rc == 0)
-        rc = mqtt_new(k.loop, k.device, &mc, &k.mqtt, err);
+        rc = mqtt_new(k.loop, k.client, &mc, &k.mqtt, err);
     if (rc < 0)
         return rc;
     k.core.on_ready = core_ready;

@@ -312,7 +312,13 @@ static void put_err(struct cJSON *root, struct core *c)
     const char *msg = NULL, *kind = NULL, *app = "";
     uint64_t next_ms = 0, now_ms = clock_boot_ms();
     struct err trouble;
-    if (l->refused.rev) {
+    struct statvfs v;
+    if (c->unsaved) {
+        bool full = fstatvfs(c->state_fd, &v) == 0 && (v.f_bavail == 0 || (v.f_files && v.f_favail == 0));
+        msg = full ? "the disk is full: the agent's state cannot be saved"
+                   : "the agent's state cannot be saved; its log says why";
+        kind = err_kind_name(full ? ERR_NOSPACE : ERR_IO);
+    } else if (l->refused.rev) {
         msg = l->refused.why;
         kind = "rejected";
     } else if (c->held_why[0] && (!c->candidate.arena || l->candidate_verdict == VERDICT_CONVERGED)) {
@@ -406,6 +412,17 @@ struct cJSON *report_state(struct core *c)
         json_push_str(groups, c->config.groups[i]);
     put_apps(o, c);
     return o;
+}
+
+int report_digest(struct cJSON *report, struct digest *ret, struct err *err)
+{
+    static const char *const moving[] = {"ts",   "seq",    "uptime_s", "mem_free", "disk_free", "mem",
+                                         "peak", "cpu_ms", "pids",     "rounds",   "bytes",     "next"};
+
+    for (unsigned i = 0; i < COUNT_OF(moving); i++)
+        json_drop_numbers(report, moving[i]);
+    char AUTO_MEM *text = json_print(report, false);
+    return sha256(buf_str(text), ret, err);
 }
 
 struct cJSON *report_health(struct core *c)

@@ -297,8 +297,12 @@ void self_turn(struct core *c)
         go_back(c, &f);
     else if (step == SELF_REFUSE)
         refuse(c, &f);
-    if (s->memory.phase == SELF_TRIAL || !s->settled || s->again_ms > now)
-        loop_timer_set(c->loop, &s->timer, s->again_ms > now ? s->again_ms : now + LOOK_MS);
+    uint64_t look_ms = s->memory.phase == SELF_TRIAL ? now + LOOK_MS
+                       : !s->settled                 ? c->started_ms + SELF_STABLE_MS + 1
+                                                     : 0;
+    look_ms = s->again_ms > now ? s->again_ms : look_ms;
+    if (look_ms)
+        loop_timer_set(c->loop, &s->timer, look_ms > now ? look_ms : now + LOOK_MS);
 }
 
 unsigned self_keep(struct core *c, struct digest *ret)

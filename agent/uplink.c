@@ -2,6 +2,7 @@
  * link_words.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -50,6 +51,7 @@ static void set_up(struct uplink *u, bool up, const char *why)
     for (unsigned i = 0; i < u->core->n_events; i++)
         u->core->events[i].wait_id = 0; /* what was under way is sent again */
     u->core->report_dirty = true;
+    u->core->report_told = false;
     if (up)
         u->core->report_at_ms = 0;
     core_touch(u->core);
@@ -327,6 +329,7 @@ static int send_config(struct core *c, int fd, const int *pems, unsigned n_pems,
     (void)str_fmt(dir, sizeof(dir), "%s/link", c->config.run_dir);
     json_put_str(o, "device", c->config.device);
     json_put_str(o, "fleet", c->config.fleet);
+    json_put_str(o, "client", c->uplink->client);
     json_put_str(o, "host", c->config.mqtt_host);
     json_put_str(o, "dir", dir);
     json_put_u64(o, "port", c->config.mqtt_port);
@@ -410,6 +413,18 @@ static void restart_fired(struct loop_timer *t)
     try_start(container_of(t, struct uplink, restart));
 }
 
+/* Brokers end the older of two clients with one id, whoever they are: an id that nobody else knows is ended by nobody. The name in the
+ * certificate is what rights follow from. */
+static int choose_client(struct uplink *u, struct err *err)
+{
+    uint64_t secret = 0;
+    int rc = crypto_random(&secret, sizeof(secret), err);
+
+    if (rc == 0 && !str_fmt(u->client, sizeof(u->client), "%s-%016" PRIx64, u->core->config.device, secret))
+        rc = err_set(err, ERR_INVALID, "device: too long for a client id");
+    return rc;
+}
+
 int uplink_start(struct core *c, struct err *err)
 {
     int AUTO_FD dir = -1;
@@ -427,6 +442,11 @@ int uplink_start(struct core *c, struct err *err)
     u->child.pidfd = -1;
     u->restart.on_fire = restart_fired;
     u->pay.on_fire = pay_fired;
+    rc = choose_client(u, err);
+    if (rc < 0) {
+        free(u);
+        return rc;
+    }
     c->uplink = u;
     set_up(u, false, "connecting");
     try_start(u);

@@ -29,6 +29,7 @@ struct uplink {
     unsigned restarts;
     uint64_t since_ms;
     char why[200];
+    char client[LIM_NAME_BYTES + 24]; /* the id at the broker, as long as this core lives */
     struct bucket states;
     struct uplink_source sources[SAID_SOURCES];
     struct uplink_reply reply;

@@ -156,7 +156,6 @@ static char *print_agentd(const struct ctx *c, const struct bundle_want *w)
     fetch = json_put(root, "fetch", json_obj());
     json_put_str(fetch, "ca", NULL);
     json_put_str(fetch, "auth", NULL);
-    json_put_str(root, "user", "nobody");
     json_put_u64(root, "memory_max_bytes", 64ULL << 20);
     json_put_str(root, "watchdog", NULL);
     json_put_u64(root, "health_interval_s", 300);

@@ -514,6 +514,10 @@ static int get_span(struct fetch_job *j, struct xfer *x, struct fetch_span span,
     }
     if (r == 0)
         r = judge_status(x->status, err);
+    if (x->status == 401 && j->auth && !may_have_password(url))
+        return err_set(
+            err, ERR_DENIED,
+            "status 401: the password in the settings is sent by https and on this machine, not by http");
     if (r == 0)
         note_moved(j, x, url);
     return r;

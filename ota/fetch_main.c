@@ -178,6 +178,7 @@ static int enter_sandbox(const struct fetch_job *j, struct err *err)
                           .data_bytes = DATA_BYTES,
                           .file_bytes = LIM_ENVELOPE_BYTES,
                           .open_files = FIRST_BLOB + FETCH_BLOBS_MAX + OPEN_FILES,
+                          .network = true,
                           .read_paths = read_paths,
                           .write_paths = none};
 

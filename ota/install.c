@@ -232,6 +232,7 @@ int store_install(struct store *s, struct store_install *in, int line_fd, struct
     uint8_t AUTO_MEM *small = mem_need(INSTALL_SMALL_BYTES);
 
     in->note[0] = '\0';
+    memset(in->stripped, 0, sizeof(in->stripped));
     in->fetched_bytes = in->written_bytes = 0;
     if (store_has_image(s, &in->manifest))
         return 0;

@@ -23,8 +23,6 @@ __attribute__((format(printf, 2, 3))) static void note(struct install *i, const 
     if (used + strlen(text) + 2 > sizeof(i->in->note))
         return; /* enough is told */
     (void)snprintf(i->in->note + used, sizeof(i->in->note) - used, "%s\n", text);
-    if (i->line_fd >= 0)
-        job_line(i->line_fd, "note %s", text);
 }
 
 static void tell_progress(struct install *i)
@@ -165,8 +163,9 @@ static int count(struct install *i, const struct entry *e, struct err *err)
 /* What an image may not bring with it is left out and told, or is a reason to refuse the image. */
 static int strip(struct install *i, const struct entry *e, struct err *err)
 {
-    static const char *const what[] = {"left out (not a file, folder or link)", "set-uid bit taken away",
-                                       "set-gid bit taken away", "extended attributes left out"};
+    static const char *const what[STORE_STRIPPED_COUNT_] = {
+        "left out (not a file, folder or link)", "set-uid bit taken away", "set-gid bit taken away",
+        "extended attributes left out"};
     char shown[120];
     bool set_id = e->mode & 06000 && (e->kind == ENTRY_FILE || e->kind == ENTRY_DIR);
     bool has[] = {e->kind == ENTRY_SKIPPED, set_id && e->mode & 04000, set_id && !(e->mode & 04000),
@@ -179,6 +178,7 @@ static int strip(struct install *i, const struct entry *e, struct err *err)
         if (i->in->refuse_privileges)
             return err_set(err, ERR_INVALID, "%s: %s otherwise, and image_privileges is \"refuse\"", shown,
                            what[n]);
+        i->in->stripped[n]++;
         note(i, "%s: %s", shown, what[n]);
     }
     return 0;

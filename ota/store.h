@@ -84,11 +84,12 @@ int store_pack_cost(struct store *s, const struct digest *image, const struct st
  * layer), in a job: starts argv (the sandboxed untar program: {"agentd-untar","untar","UID","GID",NULL}) per
  * layer and takes typed entries from its pipe, checks each name, hashes each file, links. limits: what the
  * release signed (0: ours). On success the image exists durably and its layers' blobs are gone. Installed
- * already: fine. line_fd (-1: none) gets "progress DONE TOTAL" in bytes and one "note ..." for each line of
- * note. What was refused or stripped goes to note (one line each, cut). Errors: INTEGRITY, INVALID (path,
+ * already: fine. line_fd (-1: none) gets "progress DONE TOTAL" in bytes. What was
+ * stripped is counted in stripped, and goes to note (one line each, cut). Errors: INTEGRITY, INVALID (path,
  * entry, more than signed), UNSUPPORTED (zstd with too large a window), NOTFOUND (a layer is not held), NOSPACE (with need and have),
  * CONFLICT, IO. After any of them nothing of the image is left but its blobs and, of a pack, its staged objects,
  * with which the next try goes on. By a pack also: what fetching may end with. */
+enum store_stripped { STORE_SPECIAL, STORE_SET_UID, STORE_SET_GID, STORE_XATTR, STORE_STRIPPED_COUNT_ };
 struct store_install {
     struct digest manifest;
     uint64_t max_bytes,
@@ -98,6 +99,7 @@ struct store_install {
     bool refuse_privileges; /* set-uid and set-gid bits, extended attributes, device nodes: INVALID with the
                                path, instead of leaving them out. An image that is installed has none */
     char note[1024];
+    unsigned stripped[STORE_STRIPPED_COUNT_];
     uint64_t fetched_bytes, written_bytes; /* result: over the wire by this job; of new objects */
 };
 int store_install(struct store *s, struct store_install *in, int line_fd, struct err *err);

@@ -110,8 +110,9 @@ static void judge(struct job *j, int status)
     if (j->cancelled[0])
         (void)err_set(&j->verdict.err, ERR_TIMEOUT, "%s: %s", j->name, j->cancelled);
     else if (u.oom_kills != CGROUP_UNSET && u.oom_kills > 0)
-        (void)err_set(&j->verdict.err, ERR_NOMEM, "%s: out of memory inside its ceiling of %llu bytes",
-                      j->name, (unsigned long long)j->memory_max_bytes);
+        (void)err_set(&j->verdict.err, ERR_NOMEM,
+                      "%s: out of memory inside its ceiling of %llu bytes (files on a tmpfs count)", j->name,
+                      (unsigned long long)j->memory_max_bytes);
     else if (j->has_verdict)
         return;
     else if (WIFSIGNALED(status))

@@ -279,6 +279,19 @@ void json_put_bool(struct cJSON *obj, const char *key, bool val)
     (void)json_put(obj, key, cJSON_CreateBool(val));
 }
 
+void json_drop_numbers(struct cJSON *node, const char *key)
+{
+    struct cJSON *next;
+
+    for (struct cJSON *c = node->child; c; c = next) {
+        next = c->next;
+        if (c->string && cJSON_IsNumber(c) && strcmp(c->string, key) == 0)
+            cJSON_Delete(cJSON_DetachItemViaPointer(node, c));
+        else
+            json_drop_numbers(c, key);
+    }
+}
+
 void json_push_str(struct cJSON *arr, const char *val)
 {
     (void)json_push(arr, cJSON_CreateString(val));

@@ -35,7 +35,7 @@ wanted() {
 	END
 	local f
 	for f in LICENSE README.md CHANGELOG.md architecture.md packs.md protocol.md security.md; do echo "644 usr/share/doc/limpet/$f"; done
-	for f in agentd.json mosquitto.conf acl; do echo "644 usr/share/doc/limpet/examples/$f"; done
+	for f in agentd.json mosquitto.conf mosquitto_dashboard.conf mosquitto.service.conf acl acl-dashboard; do echo "644 usr/share/doc/limpet/examples/$f"; done
 	for f in configs/examples/*; do echo "644 usr/share/doc/limpet/examples/${f##*/}"; done
 	for f in configs/schemas/*; do echo "644 usr/share/limpet/schemas/${f##*/}"; done
 }
@@ -48,6 +48,7 @@ compare() { # NAME < the lines wanted beside those of wanted()
 install_as -DLIMPET_INIT=systemd
 compare systemd <<-END
 	644 usr/lib/systemd/system/agentd.service
+	644 usr/lib/sysusers.d/limpet.conf
 	644 usr/lib/tmpfiles.d/limpet.conf
 END
 grep -q '^ExecStart=/usr/sbin/agentd ' "$dest/usr/lib/systemd/system/agentd.service" || fail "the unit starts another agentd"

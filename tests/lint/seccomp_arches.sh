@@ -17,6 +17,8 @@ arch() { # NAME TARGET INCLUDE-FOLDER ARCHITECTURE-AS-THE-FILTER-SEES-IT
 	[ -e "$3/asm/unistd.h" ] || { echo "FAIL $name: no kernel headers in $3"; bad=1; return; }
 	[ "$3" != "$host" ] || cc+=(-isystem /usr/include)
 	runtime/seccomp_gen.sh runtime/seccomp.list "$W/runtime/seccomp.inc" "${cc[@]}" || { bad=1; return; }
+	# the list for our own sandboxed processes names calls that each architecture has
+	"${cc[@]}" -isystem /usr/include -fsyntax-only -Werror -Wall -D_GNU_SOURCE -I. platform/sandbox_calls.c || { echo "FAIL $name: platform/sandbox_calls.c"; bad=1; }
 	{
 		echo '#include <asm/unistd.h>'
 		for what in breakpoint cacheflush set_tls get_tls; do printf '#ifdef __ARM_NR_%s\n#define __NR_%s __ARM_NR_%s\n#endif\n' $what $what $what; done

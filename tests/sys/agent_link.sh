@@ -31,6 +31,14 @@ mqtt_pub operator -t "$F/d/$DEV/online" -q 1 -r -m '{"v":1,"on":false,"why":"los
 lib_until 5 bash -c "$(declare -f retained mqtt_sub mqtt_files); FLEETCTL_DIR=$FLEETCTL_DIR BROKER_PORT=$BROKER_PORT F=$F DEV=$DEV; [ \"\$(retained online | jq .on)\" = true ]" &&
 	ok "a false offline is corrected" || fail "online: $(retained online)"
 
+# another client with this device's name as its id does not end the connection; one that says a birth as this device is told
+CONN=$(retained online | jq .conn)
+mosquitto_sub -V 5 -i "$DEV" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files operator) -t "$F/d/$DEV/state" -C 1 -W 5 >/dev/null || fail "no client with that id"
+is link online && [ "$(retained online | jq .conn)" = "$CONN" ] && ok "who takes the device's name as client id takes nothing away" || fail "link $(field link), conn $CONN, $(retained online)"
+mqtt_pub operator -t "$F/d/$DEV/online" -q 1 -m '{"v":1,"on":true,"conn":7,"boot":1}'
+told_of_twin() { agentctl $DEV events -n 5 | grep -q 'denied.*another client is online as this device'; }
+lib_until 5 told_of_twin && ok "a twin is told" || fail "$(agentctl $DEV events -n 3)"
+
 # --- what link gave up: user, files, system calls
 LP=$(link_pid)
 [ "$(awk '/^Uid:/{print $2}' /proc/"$LP"/status)" != 0 ] && ok "link is not root" || fail "link is root"

@@ -12,9 +12,18 @@ jq '.health_interval_s = 1' "$conf" >"$T/conf" && cp "$T/conf" "$conf"
 online() { mqtt_sub operator -t "limpet1/demo/d/$DEV/online" -C 1 -W 5; }
 says() { online | jq -e "$1" >/dev/null; }
 
+# shellcheck disable=SC2046
+lib_run states mosquitto_sub -V 5 -I operator- -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files operator) -t "limpet1/demo/d/$DEV/state" -F %p
 start_agent "$DEV"
 check "a birth" lib_until 10 says '.on == true and .conn > 0'
-sleep 2 # metrics go out, with QoS 0
+check "a state" lib_until 5 test -s "$T/log/states"
+sleep 8 # metrics go out, with QoS 0
+states() { wc -l <"$T/log/states"; }
+[ "$(states)" -le 2 ] && ok "what does not change is told once: $(states) states in the first seconds" || fail "$(states) states"
+seen=$(states)
+more() { [ "$(states)" -gt "$seen" ]; }
+agentctl "$DEV" apply "$(DEV=$DEV desired 1 '' '"update":{"probation_ms":1}')" >>"$T/log/apply"
+check "control: what changes is told" lib_until 10 more
 before=$(online | jq .conn)
 core=$(pgrep -P "$AGENT_PID" -f 'agentd: core' | head -n 1)
 link=$(pgrep -P "$core" -f 'agentd: link' | head -n 1)

@@ -44,10 +44,22 @@ agentctl $DEV apply "$(manifest 4 3 http://nowhere.invalid/demo/web)" >>"$T/log/
 named() { field err.msg | grep -q '^web: .*http://nowhere.invalid/demo/web: .*resolve'; }
 lib_until 20 named && [ "$(field err.kind)" = network ] && [ "$(field err.next)" -gt "$(($(date +%s) - 90))" ] && ok "who and why: $(field err.msg)" || fail "err $(field err)"
 agentctl $DEV plan | grep -q 'last try for web: .*nowhere.invalid.*; next try in' && ok "$(agentctl $DEV plan | tail -n 1)" || fail "plan: $(agentctl $DEV plan)"
-agentctl $DEV status | tr -d '\n' | grep -q 'network: *web: ' || fail "status: $(agentctl $DEV status)"
+{ agentctl $DEV status || true; } | tr -d '\n' | grep -q 'network: *web: ' || fail "status: $(agentctl $DEV status)"
 agentctl $DEV apply "$(manifest 5 3 layout+http://127.0.0.1:$WEB/img)" >>"$T/log/apply" 2>&1
 for _ in $(seq 100); do
 	case $(field err) in null) ;; *) fail "of the manifest before: $(field err)"; break ;; esac
 	! { is rev 5 && is phase converged; } || break
 done
 lib_until 40 converged 5 && ok "the next manifest has no stale reason" || fail "phase $(field phase): $(field err.msg)"
+
+# what an image may not bring is one event, however much it is
+mkdir "$T/odd"
+for f in a b c; do echo $f >"$T/odd/$f" && chmod 4755 "$T/odd/$f"; done
+echo g >"$T/odd/g" && chmod 2755 "$T/odd/g"
+umoci tag --image "$T/img:1" odd >>"$T/log/images" 2>&1
+umoci insert --image "$T/img:odd" "$T/odd" /odd >>"$T/log/images" 2>&1
+fleetctl publish "dir:$T/img:odd" --name web --version 4 >>"$T/log/publish"
+agentctl $DEV apply "$(manifest 6 4 "layout+http://127.0.0.1:$WEB/img")" >>"$T/log/apply"
+lib_until 40 converged 6 || fail "phase $(field phase): $(field err.msg)"
+STRIPPED=$(agentctl $DEV events -n 200 | grep -c 'stripped  *web: image: 3 set-uid bits, 1 set-gid bits left out') || true
+[ "$STRIPPED" = 1 ] && ! agentctl $DEV events -n 200 | grep 'denied  *web' && ok "one event tells what was left out of an image" || fail "$(agentctl $DEV events -n 20)"

@@ -182,18 +182,21 @@ init_fleet() {
 	done
 }
 
-# The shipped mosquitto.conf and acl, with our ports and folders and as this user.
+# The shipped broker's files, beside a main file like Debian's, with our ports and folders and as this user.
 start_broker() {
-	local b=$T/broker
+	local b=$T/broker f
 	WS_PORT=$(free_port)
-	mkdir -p "$b/db"
-	cp "$FLEETCTL_DIR"/pki/{ca.pem,broker.pem,broker.key} "$SOURCE/configs/acl" "$b/"
+	mkdir -p "$b/db" "$b/conf.d"
+	cp "$FLEETCTL_DIR"/pki/{ca.pem,broker.pem,broker.key} "$b/"
+	for f in acl acl-dashboard; do sed "s#limpet1/+#limpet1/demo#" "$SOURCE/configs/$f" >"$b/$f"; done
 	mosquitto_passwd -b -c "$b/passwd" viewer viewer-secret
 	chmod 0600 "$b/passwd"
-	sed -e "s#/etc/limpet-broker/#$b/#; s#/var/lib/mosquitto/#$b/db/#" \
-		-e "s/^listener 8883\$/listener $BROKER_PORT 127.0.0.1/; s/^listener 9883\$/listener $WS_PORT 127.0.0.1/" \
-		"$SOURCE/configs/mosquitto.conf" >"$b/mosquitto.conf"
-	echo "user $(id -un)" >>"$b/mosquitto.conf"
+	for f in mosquitto mosquitto_dashboard; do
+		sed -e "s#/etc/limpet-broker/#$b/#" \
+			-e "s/^listener 8883\$/listener $BROKER_PORT 127.0.0.1/; s/^listener 9883\$/listener $WS_PORT 127.0.0.1/" \
+			"$SOURCE/configs/$f.conf" >"$b/conf.d/$f.conf"
+	done
+	printf 'persistence true\npersistence_location %s/db/\nuser %s\ninclude_dir %s/conf.d\n' "$b" "$(id -un)" "$b" >"$b/mosquitto.conf"
 	lib_run broker mosquitto -c "$b/mosquitto.conf"
 	BROKER_PID=$LIB_PID
 	lib_until 10 port_open "$BROKER_PORT" || die "the broker does not start"

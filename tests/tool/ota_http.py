@@ -264,6 +264,9 @@ def try_auth(c, port):
     c.check(any(p.startswith("/token?service=s&scope=repository%3Aa%2Fb%3Apull") for p, _, _ in Handler.seen), "token: %s" % Handler.seen)
     kind, err, _, store = fetch(c, "no-auth", "basic", url)
     c.check(kind == "source", "without a password: %s %s" % (kind, err))
+    far = serve(host="192.0.2.1")
+    kind, err, _, store = fetch(c, "clear", "basic", "http://192.0.2.1:%d/a/b" % far, env={"AUTH": auth})
+    c.check(kind == "source" and "not by http" in err and all(a is None for _, _, a in Handler.seen), "password in the clear: %s, %s" % (err, Handler.seen))
     other_seen = []
 
     class Other(Handler):

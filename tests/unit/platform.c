@@ -1,9 +1,13 @@
 /* Errors, memory, arena, clock, durable files, paths of strangers, messages, the loop, jobs, crypto. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "platform/arena.h"
@@ -401,6 +405,88 @@ TEST(the_sandbox_holds)
         printf("  this kernel lacks something of the sandbox: not judged\n");
     else
         CHECK(WEXITSTATUS(status) == (32 | 64)); /* what was allowed still works, nothing else */
+}
+
+/* What else a process of the same user could reach; other: one. */
+static int reaches(pid_t other)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "\0limpet-unit-sandbox"};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct rlimit limit;
+    int got = 0, fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    got |= fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 ? 1 : 0;
+    got |= socket(AF_NETLINK, SOCK_RAW, 0) >= 0 ? 2 : 0;
+    got |= kill(other, 0) == 0 ? 4 : 0;
+    got |= prlimit(other, RLIMIT_NOFILE, NULL, &limit) == 0 ? 8 : 0;
+    got |= truncate("/tmp/limpet-unit-world", 1) == 0 ? 16 : 0;
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    got |= fd >= 0 ? 32 : 0;
+    got |= fd >= 0 && bind(fd, (struct sockaddr *)&in, sizeof(in)) == 0 ? 64 : 0;
+    got |= prlimit(0, RLIMIT_NOFILE, NULL, &limit) == 0 ? 128 : 0;
+    return got;
+}
+
+static int reaches_in(const struct sandbox *s, pid_t other)
+{
+    char missing[64] = "";
+    struct err err = ERR_INIT;
+    int p[2], got = -1, status;
+
+    CHECK(pipe(p) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (s ? sandbox_enter(s, missing, sizeof(missing), &err) < 0
+              : setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+            _exit(1);
+        got = missing[0] ? -2 : reaches(other);
+        _exit(write(p[1], &got, sizeof(got)) != sizeof(got));
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && read(p[0], &got, sizeof(got)) == sizeof(got));
+    (void)close(p[0]);
+    (void)close(p[1]);
+    return got;
+}
+
+TEST(the_sandbox_holds_off_others)
+{
+    static const char *const none[] = {NULL};
+    struct sandbox s = {.uid = 65534,
+                        .gid = 65534,
+                        .file_bytes = UINT64_MAX,
+                        .open_files = 32,
+                        .read_paths = none,
+                        .network = true};
+    struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "\0limpet-unit-sandbox"};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), file;
+
+    if (getuid() != 0)
+        SKIP("the sandbox test needs root");
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 8) == 0);
+    file = open("/tmp/limpet-unit-world", O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    CHECK(file >= 0 && fchmod(file, 0666) == 0);
+    pid_t other = fork();
+    if (other == 0) {
+        if (setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0)
+            (void)pause();
+        _exit(1);
+    }
+    while (kill(other, 0) == 0 &&
+           reaches_in(NULL, other) != 255) /* the control; until it has become that user */
+        (void)usleep(1000);
+    int abi = sys_landlock_create_ruleset(NULL, 0, 1), got = reaches_in(&s, other);
+    if (abi < 6 || got == -2)
+        printf("  this kernel lacks something of the sandbox (Landlock ABI %d): not judged\n", abi);
+    else
+        CHECK(got == (32 | 128));
+    s.network = false;
+    got = reaches_in(&s, other);
+    CHECK(got == 128 || got == -2);
+    (void)kill(other, SIGKILL);
+    (void)waitpid(other, NULL, 0);
+    (void)unlink("/tmp/limpet-unit-world");
+    (void)close(file);
+    (void)close(fd);
 }
 
 /* ---- crypto ---- */

@@ -33,9 +33,6 @@ int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char 
 int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds, int *ret_sock,
              struct err *err);
 int cli_receive(int sock, char **ret, struct err *err);
-/* Read an envelope file ("-": standard input, ended by EOF or a line with a lone dot) and pack it for core.
- * malloc'd. */
-int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
 /* The report: live, or the one that core saved last (*ret_saved). */
 int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err);
 int cli_fail(const struct cli *c, const struct err *err); /* prints, returns the exit code */
@@ -53,6 +50,8 @@ void cli_wrap(const char *head, const char *text);
 /* cli_log.c */
 int cli_logs(const struct cli *c);
 int cli_events(const struct cli *c);
+/* cli_paste.c: read an envelope file ("-": standard input), JSON or numbered lines, and pack it for core. malloc'd. */
+int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
 /* cli_exec.c */
 int cli_exec(const struct cli *c);
 /* cli_do.c */

@@ -62,3 +62,33 @@ sign --rev 6 -o - | ctl apply - | grep -q accepted && ok "and a pipe" || fail "p
 head -n 5 "$T/eight" | ctl apply - >"$T/said" 2>&1 && fail "half of it was taken" || ok "half of it is refused: $(cut -c11- "$T/said")"
 check_rc 2 "sign without a target is a usage error" fleetctl sign -f "$T/eight.json" 2>/dev/null
 lib_until 40 converged 6 || fail "rev $(field rev) $(field phase): $(field err.msg)"
+
+# --- what status, why and plan say
+BUSYBOX='"restart":{"policy":"no"},"args":["/bin/true"]'
+ctl apply "$(desired 7 "$(app web ',"env":{"LISTEN":"'"$PORTS"'"}'),{\"name\":\"job\",\"release\":$(release web 1),$SRC,$BUSYBOX}")" >/dev/null || die "apply 7"
+lib_until 40 converged 7 || fail "rev $(field rev) $(field phase): $(field err.msg)"
+lib_until 10 is apps.job.state stopped || fail "job is $(field apps.job.state)"
+check_rc 0 "status: a one-shot that has ended well is well" ctl status >"$T/status"
+grep -q '! job' "$T/status" && fail "it is marked: $(cat "$T/status")" || ok "and has no mark"
+NEEDY='"devices":[{"match":{"by-id":"nothing-of-this-name"},"path":"/dev/x","required":true}]'
+ctl apply "$(desired 8 "$(app web2 ",$NEEDY"),$(app web ',"env":{"LISTEN":"'"$PORTS"'"}')")" >/dev/null || die "apply 8"
+lib_until 20 is apps.web2.state waiting || fail "web2 is $(field apps.web2.state)"
+check_rc 3 "control: one that waits for its device is not" ctl status >/dev/null
+ctl why web2 | grep -q '^now: .*web2' && ok "control: why web2 says what it waits for" || fail "why web2: $(ctl why web2)"
+ctl why web | grep -q web2 && fail "why web speaks of web2: $(ctl why web)" || ok "why web does not speak of web2"
+check_rc 1 "why of an app that never was" ctl why nosuch 2>"$T/said"
+grep -q 'nothing is known of an app "nosuch"' "$T/said" && ok "says so" || fail "$(cat "$T/said")"
+check_rc 1 "logs of one" ctl logs nosuch 2>"$T/said"
+grep -q 'no app "nosuch" has run' "$T/said" && ok "too" || fail "$(cat "$T/said")"
+# of the candidate on the device the first app lacks a device; of the file's first one nothing is known but its release
+ctl plan "$(desired 9 "$(app other ''),$(app web2 ",$NEEDY"),$(app web ',"env":{"LISTEN":"'"$PORTS"'"}')")" >"$T/plan"
+grep -q '^wait web2' "$T/plan" && ok "control: the plan of a file knows what web2 lacks" || fail "plan: $(cat "$T/plan")"
+grep -qE '^(wait|start) other.*device' "$T/plan" && fail "plan of a file, by place: $(cat "$T/plan")" || ok "and not by the place of an app"
+# --- the agent is gone: what it left tells on
+lib_agent_end $DEV
+D="$BUILD/bin/agentctl --config $FLEETCTL_DIR/devices/$DEV/agentd.json"
+check "history without the agent" grep -q converged <($D history)
+check_rc 4 "why without it ends with 4" $D why web >"$T/said" 2>"$T/err"
+check "but tells what was noted" grep -qE 'accepted|converged' "$T/said"
+check_rc 4 "plan too" $D plan >"$T/said" 2>"$T/err"
+check "and tells what will be planned for" grep -q 'web2  web@1' "$T/said"

@@ -34,9 +34,6 @@ int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char 
 int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds, int *ret_sock,
              struct err *err);
 int cli_receive(int sock, char **ret, struct err *err);
-/* Read an envelope file ("-": standard input, ended by EOF or a line with a lone dot) and pack it for core.
- * malloc'd. */
-int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
 /* The report: live, or the one that core saved last (*ret_saved). */
 int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err);
 int cli_fail(const struct cli *c, const struct err *err); /* prints, returns the exit code */
@@ -44,16 +41,24 @@ int cli_fail(const struct cli *c, const struct err *err); /* prints, returns the
 /* cli_view.c */
 int cli_status(const struct cli *c);
 int cli_ps(const struct cli *c);
-int cli_history(const struct cli *c);
-int cli_why(const struct cli *c);
+/* Members of a report, otherwise where there is none of this type. */
+const char *cli_text(const struct json_cur *o, const char *key, const char *otherwise);
+uint64_t cli_number(const struct json_cur *o, const char *key, uint64_t otherwise);
 char *cli_size(uint64_t bytes, char dst[16]); /* "21.4M" */
 /* head and text; on a terminal broken at blanks so that no line is wider than CLI_COLUMNS (who greps wants whole lines). */
 #define CLI_COLUMNS 79
 void cli_wrap(const char *head, const char *text);
 
+/* cli_past.c */
+int cli_history(const struct cli *c);
+int cli_why(const struct cli *c);
+struct logring;
 /* cli_log.c */
+int cli_open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err);
 int cli_logs(const struct cli *c);
 int cli_events(const struct cli *c);
+/* cli_paste.c: read an envelope file ("-": standard input), JSON or numbered lines, and pack it for core. malloc'd. */
+int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
 /* cli_exec.c */
 int cli_exec(const struct cli *c);
 /* cli_do.c */

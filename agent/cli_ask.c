@@ -6,7 +6,6 @@
 
 #include "agent/cli.h"
 #include "agent/ctl.h"
-#include "ota/envelope.h"
 #include "platform/fs.h"
 #include "platform/msg.h"
 
@@ -113,36 +112,6 @@ int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char 
     int AUTO_FD fd = -1;
     int rc = cli_send(c, words, doc, NULL, &fd, err);
     return rc < 0 ? rc : cli_receive(fd, ret, err);
-}
-
-static int read_stdin(char **ret, size_t *ret_len)
-{
-    size_t size = LIM_ENVELOPE_BYTES * 2, len = 0;
-    char *text = mem_need(size), line[8192];
-    while (len < size && fgets(line, sizeof(line), stdin) && strcmp(line, ".\n") != 0) {
-        size_t n = strlen(line);
-        n = n < size - len ? n : size - len;
-        memcpy(text + len, line, n);
-        len += n;
-    }
-    *ret = text;
-    *ret_len = len;
-    return 0;
-}
-
-int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err)
-{
-    AUTO_FREE(envelope) struct envelope *e = NULL;
-    uint8_t AUTO_MEM *text = NULL;
-    size_t len;
-    int rc = strcmp(path, "-") == 0 ? read_stdin((char **)&text, &len)
-                                    : fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &text, &len, err);
-    if (rc == 0)
-        rc = envelope_parse(buf_of(text, len), &e, err);
-    if (rc < 0)
-        return err_wrap(err, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
-    *ret_packed = envelope_pack(e, ret_len);
-    return 0;
 }
 
 int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err)

@@ -24,6 +24,14 @@ static void print_text(const char *text)
     term_print(stdout, "\n");
 }
 
+static void print_answer(const struct cli *c, char *text)
+{
+    if (c->json)
+        print_lines(text);
+    else
+        print_text(text);
+}
+
 static int ask_with_file(const struct cli *c, const char *verb, const char *path)
 {
     const char *const words[] = {verb, NULL};
@@ -35,16 +43,62 @@ static int ask_with_file(const struct cli *c, const char *verb, const char *path
         return cli_fail(c, &err);
     if (cli_ask(c, words, buf_of(packed, len), &text, &err) < 0)
         return cli_fail(c, &err);
-    if (c->json)
-        print_lines(text);
-    else
-        print_text(text);
+    print_answer(c, text);
     return CLI_OK;
+}
+
+static int payload_of(struct buf packed, struct json_cur *ret, struct err *err)
+{
+    AUTO_FREE(envelope) struct envelope *e = NULL;
+    int rc = envelope_unpack(packed, &e, err);
+    return rc < 0 ? rc : json_parse(buf_of(e->payload, e->payload_len), &json_limits_signed, ret, err);
+}
+
+/* The accepted manifest, as it lies on disk. */
+static int saved_manifest(const struct cli *c, struct json_cur *ret, struct err *err)
+{
+    uint8_t AUTO_MEM *packed = NULL;
+    size_t len;
+    char path[300];
+    (void)str_fmt(path, sizeof(path), "%s/state/desired", c->state_dir);
+    int rc = fs_read(AT_FDCWD, path, 2 * LIM_ENVELOPE_BYTES, &packed, &len, err);
+    return rc < 0 ? rc : payload_of(buf_of(packed, len), ret, err);
+}
+
+/* The plan is never saved: without the agent only what it will plan for can be told. */
+static int plan_without_agent(const struct cli *c, const struct err *why)
+{
+    struct json_cur root, apps, release;
+    struct err err = ERR_INIT;
+    int code = cli_fail(c, why);
+    if (code != CLI_AGENT_DOWN || c->json || saved_manifest(c, &root, &err) < 0)
+        return code;
+    term_print(stdout, "when it starts it looks and decides anew, for rev %llu:\n",
+               (unsigned long long)cli_number(&root, "rev", 0));
+    for (unsigned i = 0;
+         json_get_array(&root, "apps", JSON_OPTIONAL, LIM_APPS, &apps, NULL) > 0 && i < json_len(&apps);
+         i++) {
+        struct json_cur app = json_at(&apps, i);
+        bool has = json_get_object(&app, "release", JSON_OPTIONAL, &release, NULL) > 0;
+        term_print(stdout, "  %s  %s@%llu\n", cli_text(&app, "name", "?"),
+                   has ? cli_text(&release, "name", "?") : "?",
+                   (unsigned long long)(has ? cli_number(&release, "counter", 0) : 0));
+    }
+    (void)json_free(root.node);
+    return code;
 }
 
 int cli_plan(const struct cli *c)
 {
-    return ask_with_file(c, "plan", c->argc ? c->argv[0] : NULL);
+    static const char *const words[] = {"plan", NULL};
+    struct err err = ERR_INIT;
+    char AUTO_MEM *text = NULL;
+    if (c->argc)
+        return ask_with_file(c, "plan", c->argv[0]);
+    if (cli_ask(c, words, buf_of(NULL, 0), &text, &err) < 0)
+        return plan_without_agent(c, &err);
+    print_answer(c, text);
+    return CLI_OK;
 }
 
 int cli_apply(const struct cli *c)
@@ -166,29 +220,19 @@ static void diff_value(const struct json_cur *a, const struct json_cur *b, const
         differs(d, '~', path, x, y);
 }
 
-static int payload_of(struct buf packed, struct json_cur *ret, struct err *err)
-{
-    AUTO_FREE(envelope) struct envelope *e = NULL;
-    int rc = envelope_unpack(packed, &e, err);
-    return rc < 0 ? rc : json_parse(buf_of(e->payload, e->payload_len), &json_limits_signed, ret, err);
-}
-
 int cli_diff(const struct cli *c)
 {
     struct err err = ERR_INIT;
-    uint8_t AUTO_MEM *file = NULL, AUTO_MEM *now = NULL;
-    size_t file_len, now_len;
+    uint8_t AUTO_MEM *file = NULL;
+    size_t file_len;
     struct json_cur a = {.node = NULL}, b = {.node = NULL};
-    char path[300];
     struct diff d = {.c = c, .list = c->json ? json_arr() : NULL};
     if (c->argc != 1) {
         term_print(stderr, "usage: agentctl diff FILE|-\n");
         return CLI_USAGE;
     }
-    (void)str_fmt(path, sizeof(path), "%s/state/desired", c->state_dir);
-    if (cli_read_envelope(c->argv[0], &file, &file_len, &err) < 0 ||
-        fs_read(AT_FDCWD, path, 2 * LIM_ENVELOPE_BYTES, &now, &now_len, &err) < 0 ||
-        payload_of(buf_of(now, now_len), &a, &err) < 0 || payload_of(buf_of(file, file_len), &b, &err) < 0) {
+    if (cli_read_envelope(c->argv[0], &file, &file_len, &err) < 0 || saved_manifest(c, &a, &err) < 0 ||
+        payload_of(buf_of(file, file_len), &b, &err) < 0) {
         (void)json_free(a.node);
         return cli_fail(c, &err);
     }

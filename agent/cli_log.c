@@ -30,7 +30,7 @@ static void print_line(const struct cli *c, const struct logring_line *l)
     term_print(stdout, "\n");
 }
 
-static int open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err)
+int cli_open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err)
 {
     int AUTO_FD dir = -1;
     char path[300];
@@ -51,11 +51,18 @@ int cli_logs(const struct cli *c)
         term_print(stderr, "usage: agentctl logs [-f] [-n LINES] APP\n");
         return CLI_USAGE;
     }
-    if (open_ring(c, name, &ring, &err) < 0)
+    if (cli_open_ring(c, name, &ring, &err) < 0) {
+        if (err.kind == ERR_NOTFOUND)
+            (void)err_set(&err, ERR_NOTFOUND,
+                          "no app \"%s\" has run since this machine started: agentctl status", c->argv[0]);
         return cli_fail(c, &err);
+    }
+    uint64_t left = c->follow ? UINT64_MAX : c->lines; /* what comes while we print is not asked for */
     for (uint64_t seq = logring_tail(ring, (uint32_t)c->lines);;) {
-        while (logring_next(ring, &seq, &line) == 1)
+        while (left && logring_next(ring, &seq, &line) == 1) {
             print_line(c, &line);
+            left--;
+        }
         if (!c->follow || fflush(stdout) != 0)
             return CLI_OK;
         (void)nanosleep(&pause, NULL);
@@ -68,7 +75,7 @@ int cli_events(const struct cli *c)
     AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
     const struct timespec pause = {0, 200000000};
-    if (open_ring(c, "events", &ring, &err) < 0)
+    if (cli_open_ring(c, "events", &ring, &err) < 0)
         return cli_fail(c, &err);
     for (uint64_t seq = logring_tail(ring, (uint32_t)c->lines);;) {
         while (logring_next(ring, &seq, &line) == 1) {

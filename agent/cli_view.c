@@ -3,14 +3,14 @@
 
 #define NONE UINT64_MAX
 
-static const char *text_of(const struct json_cur *o, const char *key, const char *otherwise)
+const char *cli_text(const struct json_cur *o, const char *key, const char *otherwise)
 {
     const char *s = otherwise;
     (void)json_get_str(o, key, JSON_OPTIONAL, 4096, &s, NULL);
     return s;
 }
 
-static uint64_t number_of(const struct json_cur *o, const char *key, uint64_t otherwise)
+uint64_t cli_number(const struct json_cur *o, const char *key, uint64_t otherwise)
 {
     uint64_t v = otherwise;
     (void)json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL);
@@ -80,58 +80,73 @@ static void print_head(const struct cli *c, const struct json_cur *r)
 {
     char up[24], mem[16], mem_free[16], disk[16], disk_free[16];
     struct json_cur host, err;
-    const char *phase = text_of(r, "phase", "?"), *id = text_of(r, "id", NULL),
-               *link = text_of(r, "link", "?");
-    uint64_t rev = number_of(r, "rev", 0), want = number_of(r, "want", rev);
-    term_print(stdout, "%.40s  %s%s%s rev %llu", text_of(r, "device", "?"),
+    const char *phase = cli_text(r, "phase", "?"), *id = cli_text(r, "id", NULL),
+               *link = cli_text(r, "link", "?");
+    uint64_t rev = cli_number(r, "rev", 0), want = cli_number(r, "want", rev);
+    term_print(stdout, "%.40s  %s%s%s rev %llu", cli_text(r, "device", "?"),
                paint(c, strcmp(phase, "converged") == 0), phase, plain(c), (unsigned long long)rev);
     if (want != rev)
         term_print(stdout, " (asked for %llu)", (unsigned long long)want);
     if (id)
         term_print(stdout, " (%.20s)", id);
     term_print(stdout, "  up %s  agent %s  %s\n",
-               clock_age(number_of(r, "uptime_s", 0) * 1000, up, sizeof(up)), text_of(r, "agent", "?"),
+               clock_age(cli_number(r, "uptime_s", 0) * 1000, up, sizeof(up)), cli_text(r, "agent", "?"),
                strcmp(link, "online") == 0 ? "online" : "offline");
     if (json_get_object(r, "host", JSON_OPTIONAL, &host, NULL) > 0)
         term_print(stdout, "mem %s free/%s  disk %s free/%s  cgroup %s  boot %llu\n",
-                   cli_size(number_of(&host, "mem_free", NONE), mem_free),
-                   cli_size(number_of(&host, "mem", NONE), mem),
-                   cli_size(number_of(&host, "disk_free", NONE), disk_free),
-                   cli_size(number_of(&host, "disk", NONE), disk), text_of(&host, "cgroup", "?"),
-                   (unsigned long long)number_of(r, "boot", 0));
+                   cli_size(cli_number(&host, "mem_free", NONE), mem_free),
+                   cli_size(cli_number(&host, "mem", NONE), mem),
+                   cli_size(cli_number(&host, "disk_free", NONE), disk_free),
+                   cli_size(cli_number(&host, "disk", NONE), disk), cli_text(&host, "cgroup", "?"),
+                   (unsigned long long)cli_number(r, "boot", 0));
     if (strcmp(link, "online") != 0)
         term_print(stdout, "link: %.72s\n", link);
     struct json_cur scrub;
-    if (json_get_object(r, "scrub", JSON_OPTIONAL, &scrub, NULL) > 0 && number_of(&scrub, "bad", 0) > 0) {
+    if (json_get_object(r, "scrub", JSON_OPTIONAL, &scrub, NULL) > 0 && cli_number(&scrub, "bad", 0) > 0) {
         char what[64];
         (void)str_fmt(what, sizeof(what), "! store: %llu bad, mended or under way: ",
-                      (unsigned long long)number_of(&scrub, "bad", 0));
-        cli_wrap(what, text_of(&scrub, "last", ""));
+                      (unsigned long long)cli_number(&scrub, "bad", 0));
+        cli_wrap(what, cli_text(&scrub, "last", ""));
     }
     if (json_get_object(r, "err", JSON_OPTIONAL, &err, NULL) > 0) {
         char what[40], text[ERR_MSG_BYTES + 160], in[24];
-        uint64_t next = number_of(&err, "next", 0), now = clock_wall_s();
-        (void)str_fmt(what, sizeof(what), "! %.30s: ", text_of(&err, "kind", "?"));
-        (void)str_fmt(text, sizeof(text), "%s%s%s", text_of(&err, "msg", ""), next ? "; next try in " : "",
+        uint64_t next = cli_number(&err, "next", 0), now = clock_wall_s();
+        (void)str_fmt(what, sizeof(what), "! %.30s: ", cli_text(&err, "kind", "?"));
+        (void)str_fmt(text, sizeof(text), "%s%s%s", cli_text(&err, "msg", ""), next ? "; next try in " : "",
                       next ? clock_age(next > now ? (next - now) * 1000 : 0, in, sizeof(in)) : "");
         cli_wrap(what, text);
     }
 }
 
+/* It was to end, and did so well: a one-shot. */
+static bool ended_well(const struct json_cur *app)
+{
+    struct json_cur last;
+    return strcmp(cli_text(app, "state", ""), "stopped") == 0 &&
+           json_get_object(app, "last_exit", JSON_OPTIONAL, &last, NULL) > 0 &&
+           strcmp(cli_text(&last, "reason", ""), "exit") == 0 && cli_number(&last, "code", 1) == 0;
+}
+
+static bool is_good(const struct json_cur *app)
+{
+    return ended_well(app) || (strcmp(cli_text(app, "state", "?"), "running") == 0 &&
+                               strcmp(cli_text(app, "health", ""), "bad") != 0);
+}
+
 static bool print_app(const struct cli *c, const struct json_cur *a)
 {
     char mem[16], limit[16], both[40], fill[8], age[24] = "-", what[40];
-    const char *state = text_of(a, "state", "?"), *health = text_of(a, "health", "none");
-    uint64_t used = number_of(a, "mem", NONE), max = number_of(a, "limit", NONE),
-             since = number_of(a, "since", 0);
-    uint64_t restarts = number_of(a, "restarts", 0), oom = number_of(a, "oom", 0);
+    const char *state = cli_text(a, "state", "?"), *health = cli_text(a, "health", "none");
+    uint64_t used = cli_number(a, "mem", NONE), max = cli_number(a, "limit", NONE),
+             since = cli_number(a, "since", 0);
+    uint64_t restarts = cli_number(a, "restarts", 0), oom = cli_number(a, "oom", 0);
     if (since)
         (void)clock_age((clock_wall_s() - since) * 1000, age, sizeof(age));
     (void)str_fmt(both, sizeof(both), "%s/%s", cli_size(used, mem), cli_size(max, limit));
-    bool good = strcmp(state, "running") == 0 && strcmp(health, "bad") != 0;
+    bool good = is_good(a);
     (void)str_fmt(what, sizeof(what), "%s", strcmp(health, "none") == 0 ? "-" : health);
     term_print(stdout, "%-14.14s %-9.9s %s%-9.9s%s %12s %s %3llu %3llu %-7s %s\n", a->key,
-               text_of(a, "version", "-"), paint(c, good), state, plain(c), both, bar(used, max, fill),
+               cli_text(a, "version", "-"), paint(c, good), state, plain(c), both, bar(used, max, fill),
                (unsigned long long)restarts, (unsigned long long)oom, age, what);
     return good;
 }
@@ -142,26 +157,26 @@ static void print_notes(const struct json_cur *a)
     static const char *const fields[] = {"memory", "swap",    "cpu",     "pids",
                                          "userns", "seccomp", "network", "devices"};
     struct json_cur e, f, last;
-    const char *why = text_of(a, "health_why", "");
+    const char *why = cli_text(a, "health_why", "");
     char peak[16], when[24];
     if (why[0])
         term_print(stdout, "  ! %.14s: health: %.50s\n", a->key, why);
-    if (json_get_object(a, "last_exit", JSON_OPTIONAL, &last, NULL) > 0 &&
-        strcmp(text_of(&last, "reason", ""), "stopped") != 0) {
+    if (!ended_well(a) && json_get_object(a, "last_exit", JSON_OPTIONAL, &last, NULL) > 0 &&
+        strcmp(cli_text(&last, "reason", ""), "stopped") != 0) {
         term_print(stdout, "  ! %.14s: last exit %llu (%s) at %s", a->key,
-                   (unsigned long long)number_of(&last, "code", 0), text_of(&last, "reason", "?"),
-                   clock_rfc3339(number_of(&last, "at", 0), when, sizeof(when)));
-        if (strcmp(text_of(&last, "reason", ""), "oom") == 0)
-            term_print(stdout, ", peak %s", cli_size(number_of(a, "peak", NONE), peak));
+                   (unsigned long long)cli_number(&last, "code", 0), cli_text(&last, "reason", "?"),
+                   clock_rfc3339(cli_number(&last, "at", 0), when, sizeof(when)));
+        if (strcmp(cli_text(&last, "reason", ""), "oom") == 0)
+            term_print(stdout, ", peak %s", cli_size(cli_number(a, "peak", NONE), peak));
         term_print(stdout, "\n");
     }
     if (json_get_object(a, "enforce", JSON_OPTIONAL, &e, NULL) <= 0)
         return;
     for (unsigned i = 0; i < COUNT_OF(fields); i++)
         if (json_get_object(&e, fields[i], JSON_OPTIONAL, &f, NULL) > 0 &&
-            strcmp(text_of(&f, "state", ""), "enforced") != 0)
-            term_print(stdout, "  ! %.14s: %s %s: %.45s\n", a->key, fields[i], text_of(&f, "state", "?"),
-                       text_of(&f, "why", ""));
+            strcmp(cli_text(&f, "state", ""), "enforced") != 0)
+            term_print(stdout, "  ! %.14s: %s %s: %.45s\n", a->key, fields[i], cli_text(&f, "state", "?"),
+                       cli_text(&f, "why", ""));
 }
 
 static int print_json(struct json_cur *r)
@@ -207,14 +222,14 @@ int cli_status(const struct cli *c)
     if (saved && !c->json)
         term_print(stdout, "%.60s; this is what it reported at %s\n",
                    err.kind == ERR_NOTFOUND ? "the agent is not running" : err.msg,
-                   clock_rfc3339(number_of(&r, "ts", 0), when, sizeof(when)));
+                   clock_rfc3339(cli_number(&r, "ts", 0), when, sizeof(when)));
     if (c->json) {
         (void)print_json(&r);
     } else {
         print_head(c, &r);
         (void)print_apps(c, &r, &good);
     }
-    good = good && strcmp(text_of(&r, "phase", ""), "converged") == 0;
+    good = good && strcmp(cli_text(&r, "phase", ""), "converged") == 0;
     (void)json_free(r.node);
     return saved ? CLI_AGENT_DOWN : good ? CLI_OK : CLI_NOT_CONVERGED;
 }
@@ -234,83 +249,16 @@ int cli_ps(const struct cli *c)
         for (unsigned i = 0; i < json_len(&apps); i++) {
             struct json_cur a = json_member(&apps, i);
             char cpu[24] = "-", pid[24] = "-", pids[24] = "-";
-            if (number_of(&a, "pid", 0)) {
-                (void)str_fmt(pid, sizeof(pid), "%llu", (unsigned long long)number_of(&a, "pid", 0));
-                (void)str_fmt(pids, sizeof(pids), "%llu", (unsigned long long)number_of(&a, "pids", 0));
-                (void)str_fmt(cpu, sizeof(cpu), "%llums", (unsigned long long)number_of(&a, "cpu_ms", 0));
+            if (cli_number(&a, "pid", 0)) {
+                (void)str_fmt(pid, sizeof(pid), "%llu", (unsigned long long)cli_number(&a, "pid", 0));
+                (void)str_fmt(pids, sizeof(pids), "%llu", (unsigned long long)cli_number(&a, "pids", 0));
+                (void)str_fmt(cpu, sizeof(cpu), "%llums", (unsigned long long)cli_number(&a, "cpu_ms", 0));
             }
             term_print(stdout, "%-14.14s %8s %-9.9s %-12.12s %4s %4llu %8s %s\n", a.key, pid,
-                       text_of(&a, "state", "?"), text_of(&a, "version", "-"), pids,
-                       (unsigned long long)number_of(&a, "oom", 0), cpu, text_of(&a, "ip", "-"));
+                       cli_text(&a, "state", "?"), cli_text(&a, "version", "-"), pids,
+                       (unsigned long long)cli_number(&a, "oom", 0), cpu, cli_text(&a, "ip", "-"));
         }
     }
     (void)json_free(r.node);
     return saved ? CLI_AGENT_DOWN : CLI_OK;
-}
-
-int cli_history(const struct cli *c)
-{
-    static const char *const words[] = {"history", NULL};
-    struct err err = ERR_INIT;
-    struct json_cur root, list;
-    char AUTO_MEM *text = NULL;
-    char when[24];
-    if (cli_ask(c, words, buf_of(NULL, 0), &text, &err) < 0 ||
-        json_parse(buf_str(text), &json_limits_signed, &root, &err) < 0)
-        return cli_fail(c, &err);
-    if (c->json) {
-        term_json(stdout, text);
-    } else if (json_get_array(&root, "history", JSON_REQUIRED, LIM_HISTORY, &list, &err) > 0) {
-        term_print(stdout, "%-20s %6s %-12s %s\n", "AT", "REV", "VERDICT", "WHY");
-        for (unsigned i = 0; i < json_len(&list); i++) {
-            struct json_cur h = json_at(&list, i);
-            char head[80];
-            (void)str_fmt(head, sizeof(head), "%-20s %6llu %-12s ",
-                          clock_rfc3339(number_of(&h, "at", 0), when, sizeof(when)),
-                          (unsigned long long)number_of(&h, "rev", 0), text_of(&h, "verdict", "?"));
-            cli_wrap(head, text_of(&h, "why", ""));
-        }
-    }
-    (void)json_free(root.node);
-    return CLI_OK;
-}
-
-/* Everything that is known about why this app is as it is: its events, and what the plan says of it now. */
-int cli_why(const struct cli *c)
-{
-    static const char *const ask_events[] = {"events", "500", NULL}, *const ask_plan[] = {"plan", NULL};
-    struct err err = ERR_INIT;
-    char when[24];
-    char AUTO_MEM *events = NULL, AUTO_MEM *plan = NULL;
-    unsigned found = 0;
-    if (c->argc != 1) {
-        term_print(stderr, "usage: agentctl why APP\n");
-        return CLI_USAGE;
-    }
-    if (cli_ask(c, ask_events, buf_of(NULL, 0), &events, &err) < 0 ||
-        cli_ask(c, ask_plan, buf_of(NULL, 0), &plan, &err) < 0)
-        return cli_fail(c, &err);
-    for (char *save = NULL, *line = strtok_r(events, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        struct json_cur e;
-        if (json_parse(buf_str(line), &json_limits_signed, &e, NULL) < 0)
-            continue;
-        const char *app = text_of(&e, "app", NULL), *kind = text_of(&e, "kind", "?");
-        bool about = app ? strcmp(app, c->argv[0]) == 0 : strcmp(kind, "agent-restart") != 0;
-        if (about && c->json) {
-            term_json(stdout, line);
-        } else if (about) {
-            char head[80];
-            (void)str_fmt(head, sizeof(head), "%s %-12.20s ",
-                          clock_rfc3339(number_of(&e, "ts", 0), when, sizeof(when)), kind);
-            cli_wrap(head, text_of(&e, "msg", ""));
-            found++;
-        }
-        (void)json_free(e.node);
-    }
-    if (!found)
-        term_print(stdout, "nothing has been noted about %s\n", c->argv[0]);
-    for (char *save = NULL, *line = strtok_r(plan, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-        if (strstr(line, c->argv[0]))
-            term_print(stdout, "now: %s\n", line);
-    return CLI_OK;
 }

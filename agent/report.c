@@ -416,8 +416,9 @@ struct cJSON *report_state(struct core *c)
 
 int report_digest(struct cJSON *report, struct digest *ret, struct err *err)
 {
-    static const char *const moving[] = {"ts",   "seq",    "uptime_s", "mem_free", "disk_free", "mem",
-                                         "peak", "cpu_ms", "pids",     "rounds",   "bytes",     "next"};
+    static const char *const moving[] = {"ts",    "seq",  "uptime_s", "mem_free", "disk_free",
+                                         "mem",   "peak", "cpu_ms",   "pids",     "rounds",
+                                         "bytes", "next", "now",      "clock"};
 
     for (unsigned i = 0; i < COUNT_OF(moving); i++)
         json_drop_numbers(report, moving[i]);

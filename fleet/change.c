@@ -23,19 +23,25 @@ static void last_name(const struct target *t, char dst[100])
     (void)str_fmt(dst, 100, "desired/%c-%s.json", t->device ? 'd' : 'g', t->device ? t->device : t->group);
 }
 
-/* The revision that we signed last, also when the broker has forgotten it. */
-static uint64_t last_signed(const struct ctx *c, const struct target *t)
+/* What we signed last for a target, also when the broker has forgotten it; ret->node stays NULL when there is none. */
+static void read_last(const struct ctx *c, const struct target *t, struct view_doc *ret)
 {
     AUTO_BUF text = {NULL, 0};
-    struct view_doc doc = {.node = NULL};
-    struct err why = ERR_INIT; /* none, or not ours: no revision */
+    struct err why = ERR_INIT; /* none, or not ours */
     char name[100];
-    uint64_t rev;
 
     last_name(t, name);
-    if (ctx_read(c, name, LIM_ENVELOPE_BYTES, &text, &why) < 0 || desired_read(c, text, &doc, &why) < 0)
-        return 0;
-    rev = doc_u64(&doc.root, "rev");
+    if (ctx_read(c, name, LIM_ENVELOPE_BYTES, &text, &why) == 0)
+        (void)desired_read(c, text, ret, &why);
+}
+
+static uint64_t last_signed(const struct ctx *c, const struct target *t)
+{
+    struct view_doc doc = {.node = NULL};
+    uint64_t rev;
+
+    read_last(c, t, &doc);
+    rev = doc.node ? doc_u64(&doc.root, "rev") : 0;
     json_free(doc.node);
     return rev;
 }
@@ -61,6 +67,17 @@ int change_sign(const struct ctx *c, const struct change *ch, char **ret, struct
     return 0;
 }
 
+/* Above it nobody gets by counting: such a number of a key that counts no more is a theft's, and devices count anew. */
+#define REV_ABSURD (1ULL << 52)
+
+static bool is_signed_now(const struct ctx *c, struct buf envelope)
+{
+    AUTO_FREE(envelope) struct envelope *env = NULL;
+    struct err why = ERR_INIT; /* by a key that is retired */
+
+    return fleet_verify(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, envelope, &env, &why) == 0;
+}
+
 /* The last revision: the highest of what is retained, what we signed and what the device says it has seen. A
  * device takes only a higher one. */
 static void find_old(const struct ctx *c, struct change *ch)
@@ -73,6 +90,13 @@ static void find_old(const struct ctx *c, struct change *ch)
         out_note("warning: what the broker holds for this target is not this fleet's: %s", why.msg);
     if (ch->old.node)
         ch->old_rev = doc_u64(&ch->old.root, "rev");
+    if (ch->old_rev >= REV_ABSURD && !is_signed_now(c, ch->view.desired)) {
+        out_note("warning: rev %llu on the broker was signed by a key that is retired: revisions count anew",
+                 (unsigned long long)ch->old_rev);
+        ch->old.node = json_free(ch->old.node);
+        ch->old_rev = more;
+        return;
+    }
     ch->old_rev = more > ch->old_rev ? more : ch->old_rev;
     if (ch->old.node || !d || !d->state.node || strcmp(doc_str(&d->state.root, "source", ""), "device") != 0)
         return;
@@ -88,33 +112,84 @@ static const char *user_name(void)
     return sudo && *sudo ? sudo : (pw ? pw->pw_name : NULL);
 }
 
+/* The document with everything filled in, as text and parsed. */
+static int fill_next(const struct ctx *c, struct buf text, const struct fill *f, struct change *ch,
+                     struct err *err)
+{
+    ch->next.node = json_free(ch->next.node);
+    free(steal_ptr(&ch->text));
+    if (manifest_fill(c, text, f, &ch->text, err) < 0 ||
+        json_parse(buf_str(ch->text), &json_limits_signed, &ch->next.root, err) < 0)
+        return -(int)err->kind;
+    ch->next.node = ch->next.root.node;
+    return 0;
+}
+
+static int begin_fill(const struct args *a, struct change *ch, struct fill *f, struct err *err)
+{
+    uint64_t valid_ms = YEAR_MS;
+
+    if (target_parse(a, &ch->target, err) < 0 || args_ms(a, OPT_EXPIRES, &valid_ms, err) < 0)
+        return -(int)err->kind;
+    *f = (struct fill){.target = ch->target,
+                       .rev = 1,
+                       .issued_s = clock_wall_s(),
+                       .by = args_str(a, OPT_BY, user_name()),
+                       .retry = args_has(a, OPT_RETRY)};
+    f->expires_s = f->issued_s + valid_ms / 1000;
+    return 0;
+}
+
 int change_make(struct ctx *c, const struct args *a, struct change *ch, struct err *err)
 {
     const char *file = args_str(a, OPT_FILE, NULL);
     AUTO_BUF text = {NULL, 0};
-    struct fill fill = {.issued_s = clock_wall_s(), .by = args_str(a, OPT_BY, user_name())};
-    uint64_t valid_ms = YEAR_MS;
+    struct fill fill;
 
     if (!file)
-        return err_set(err, ERR_INVALID, "-f FILE is needed");
-    if (target_parse(a, &ch->target, err) < 0 || args_ms(a, OPT_EXPIRES, &valid_ms, err) < 0 ||
-        manifest_read(file, &text, err) < 0)
+        return usage_fail(err, "-f FILE is needed");
+    if (begin_fill(a, ch, &fill, err) < 0 || manifest_read(file, &text, err) < 0)
         return -(int)err->kind;
-    fill.target = ch->target;
-    fill.rev = 1;
-    fill.expires_s = fill.issued_s + valid_ms / 1000;
     /* what is wrong with the file shows before the broker is asked */
-    if (manifest_fill(c, text, &fill, &ch->text, err) < 0)
+    if (fill_next(c, text, &fill, ch, err) < 0)
         return err_wrap(err, "%s", file);
-    free(steal_ptr(&ch->text));
     if (mqtt_new(c, &ch->mqtt, err) < 0 ||
         view_watch(&ch->view, ch->mqtt, c, ch->target.device, &ch->target, err) < 0)
         return -(int)err->kind;
     find_old(c, ch);
     fill.rev = ch->rev = ch->old_rev + 1;
-    if (manifest_fill(c, text, &fill, &ch->text, err) < 0 ||
-        json_parse(buf_str(ch->text), &json_limits_signed, &ch->next.root, err) < 0)
-        return err_wrap(err, "%s", file);
-    ch->next.node = ch->next.root.node;
-    return 0;
+    fill.old = ch->old.node ? &ch->old.root : NULL;
+    return fill_next(c, text, &fill, ch, err) < 0 ? err_wrap(err, "%s", file) : 0;
+}
+
+int change_make_alone(struct ctx *c, const struct args *a, struct change *ch, struct err *err)
+{
+    const char *file = args_str(a, OPT_FILE, NULL);
+    AUTO_BUF text = {NULL, 0};
+    struct fill fill;
+
+    if (!file)
+        return usage_fail(err, "-f FILE is needed");
+    if (begin_fill(a, ch, &fill, err) < 0 || manifest_read(file, &text, err) < 0)
+        return -(int)err->kind;
+    read_last(c, &ch->target, &ch->old);
+    ch->old_rev = ch->old.node ? doc_u64(&ch->old.root, "rev") : 0;
+    fill.rev = ch->old_rev + 1;
+    fill.old = ch->old.node ? &ch->old.root : NULL;
+    if (args_u64(a, OPT_REV, 1, REV_ABSURD, &fill.rev, err) < 0)
+        return -(int)err->kind;
+    ch->rev = fill.rev;
+    return fill_next(c, text, &fill, ch, err) < 0 ? err_wrap(err, "%s", file) : 0;
+}
+
+int change_make_withdrawn(struct ctx *c, const struct args *a, struct change *ch, struct err *err)
+{
+    struct fill fill;
+
+    if (begin_fill(a, ch, &fill, err) < 0 || mqtt_new(c, &ch->mqtt, err) < 0 ||
+        view_watch(&ch->view, ch->mqtt, c, ch->target.device, &ch->target, err) < 0)
+        return -(int)err->kind;
+    find_old(c, ch);
+    fill.rev = ch->rev = ch->old_rev + 1;
+    return fill_next(c, BUF_LIT("{\"withdrawn\":true}"), &fill, ch, err);
 }

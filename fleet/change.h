@@ -13,6 +13,10 @@ struct change { /* zeroed to begin with; end with change_done */
 };
 /* Read the file, ask the broker, fill the document. Errors: of manifest_fill, mqtt_new. */
 int change_make(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
+/* The same without a broker: the last revision is the one that this folder signed last, or --rev says it. */
+int change_make_alone(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
+/* No file: a document that takes the target's opinion back. */
+int change_make_withdrawn(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
 /* Sign next for its target. *ret: the envelope, owner caller. Errors: of fleet_sign; NOSPACE. */
 int change_sign(const struct ctx *c, const struct change *ch, char **ret, struct err *err);
 /* Keep the signed document in desired/, before it is published: revisions only rise. */

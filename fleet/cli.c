@@ -1,5 +1,7 @@
 #include "fleet/cli.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "platform/mem.h"
@@ -14,6 +16,7 @@ struct opt_def {
 static const struct opt_def opt_defs[OPT_COUNT_] = {
     [OPT_DIR] = {"dir", 'C', "DIR", "the fleet's folder (FLEETCTL_DIR, ~/.config/fleetctl)"},
     [OPT_HELP] = {"help", 'h', NULL, "this text"},
+    [OPT_OUT] = {"out", 'o', "FILE", "where to write it; - is stdout"},
     [OPT_OUTPUT] = {"output", 'o', "FORMAT", "table, wide, json or name"},
     [OPT_NO_COLOR] = {"no-color", 0, NULL, "no colours (so does NO_COLOR)"},
     [OPT_FILE] = {"file", 'f', "FILE", "manifest: JSON, // comments allowed; - is stdin"},
@@ -50,6 +53,10 @@ static const struct opt_def opt_defs[OPT_COUNT_] = {
     [OPT_EXPLAIN] = {"explain", 0, NULL, "per file how it is carried and what it costs"},
     [OPT_OS] = {"os", 0, "FILE",
                 "a bundle of RAUC or SWUpdate, put there and signed as a release of the system"},
+    [OPT_RETRY] = {"retry", 0, NULL, "try again what has failed with these settings before"},
+    [OPT_REV] = {"rev", 0, "N", "this revision (the last one that this folder knows, and 1)"},
+    [OPT_CONFIRM] = {"confirm", 0, "NAME", "the target's name once more: yes, I mean it"},
+    [OPT_PAST] = {"past", 0, "N", "ask the device (-d) for its last N events first"},
 };
 _Static_assert(OPT_COUNT_ <= 64, "a verb's options are one word of bits");
 
@@ -61,9 +68,24 @@ static const int exit_codes[ERR_KIND_COUNT_] = {
     [ERR_SOURCE] = EXIT_OFFLINE,
 };
 
-int exit_of(enum err_kind kind)
+#define USAGE_WORD "usage: " /* begins the message of an error of usage, and so marks it */
+
+int exit_of(const struct err *err)
 {
-    return kind < ERR_KIND_COUNT_ ? exit_codes[kind] : EXIT_FAILED;
+    if (strncmp(err->msg, USAGE_WORD, strlen(USAGE_WORD)) == 0)
+        return EXIT_USAGE;
+    return err->kind < ERR_KIND_COUNT_ ? exit_codes[err->kind] : EXIT_FAILED;
+}
+
+int(usage_fail)(struct err *err, const char *fmt, ...)
+{
+    char msg[ERR_MSG_BYTES - sizeof(USAGE_WORD)];
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(msg, sizeof(msg), fmt, ap);
+    va_end(ap);
+    return err_set(err, ERR_INVALID, USAGE_WORD "%s", msg);
 }
 
 static bool takes(const struct verb *v, enum opt o)
@@ -98,14 +120,14 @@ static int take_opt(const struct verb *v, int argc, char **argv, int *at, struct
     int o = opt_find(v, argv[*at], &inner);
 
     if (o < 0)
-        return err_set(err, ERR_INVALID, "'%s' is no option of '%s'", argv[*at], v->name);
+        return usage_fail(err, "'%s' is no option of '%s'", argv[*at], v->name);
     if (a->n_given == ARGS_MAX)
-        return err_set(err, ERR_INVALID, "more than %d options", ARGS_MAX);
+        return usage_fail(err, "more than %d options", ARGS_MAX);
     if (!opt_defs[o].value && inner)
-        return err_set(err, ERR_INVALID, "--%s takes no value", opt_defs[o].name);
+        return usage_fail(err, "--%s takes no value", opt_defs[o].name);
     if (opt_defs[o].value && !inner) {
         if (*at + 1 >= argc)
-            return err_set(err, ERR_INVALID, "--%s needs a value: %s", opt_defs[o].name, opt_defs[o].value);
+            return usage_fail(err, "--%s needs a value: %s", opt_defs[o].name, opt_defs[o].value);
         inner = argv[++*at];
     }
     a->given[a->n_given].opt = (enum opt)o;
@@ -125,16 +147,16 @@ int args_parse(const struct verb *v, int argc, char **argv, struct args *ret, st
             if (take_opt(v, argc, argv, &i, &a, err) < 0)
                 return -(int)err->kind;
         } else if (a.n_pos == ARGS_MAX) {
-            return err_set(err, ERR_INVALID, "more than %d arguments", ARGS_MAX);
+            return usage_fail(err, "more than %d arguments", ARGS_MAX);
         } else {
             a.pos[a.n_pos++] = argv[i];
         }
     }
     if (!args_has(&a, OPT_HELP) && a.n_pos < v->min_pos)
-        return err_set(err, ERR_INVALID, "usage: fleetctl %s", v->usage);
+        return usage_fail(err, "fleetctl %s", v->usage);
     if (a.n_pos > v->max_pos)
-        return err_set(err, ERR_INVALID, "'%s' is one argument too many; usage: fleetctl %s",
-                       a.pos[v->max_pos], v->usage);
+        return usage_fail(err, "'%s' is one argument too many; usage: fleetctl %s", a.pos[v->max_pos],
+                          v->usage);
     *ret = a;
     return 0;
 }
@@ -170,8 +192,8 @@ int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint6
     const char *text = args_str(a, o, NULL);
 
     if (text && !str_u64(text, min, max, ret))
-        return err_set(err, ERR_INVALID, "--%s: '%s' is no number from %llu to %llu", opt_defs[o].name, text,
-                       (unsigned long long)min, (unsigned long long)max);
+        return usage_fail(err, "--%s: '%s' is no number from %llu to %llu", opt_defs[o].name, text,
+                          (unsigned long long)min, (unsigned long long)max);
     return 0;
 }
 
@@ -189,7 +211,7 @@ int parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err)
             *ret_ms = (uint64_t)(n * (double)units[i].ms);
             return 0;
         }
-    return err_set(err, ERR_INVALID, "'%s' is no time: write 90s, 5m, 2h or 30d", text);
+    return usage_fail(err, "'%s' is no time: write 90s, 5m, 2h or 30d", text);
 }
 
 int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err)

@@ -18,11 +18,16 @@ enum exit_code {
     EXIT_REFUSED = 6,  /* ACL, policy, signature */
     EXIT_LATE = 124,   /* --timeout */
 };
-int exit_of(enum err_kind kind);
+/* Of a verb that failed. */
+int exit_of(const struct err *err);
+/* What was typed makes no sense: INVALID, and EXIT_USAGE in the end. */
+int usage_fail(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define usage_fail(...) err_below_zero_((usage_fail)(__VA_ARGS__))
 
 enum opt {
     OPT_DIR,
     OPT_HELP,
+    OPT_OUT, /* before OPT_OUTPUT, whose letter it has for verbs that take it */
     OPT_OUTPUT,
     OPT_NO_COLOR,
     OPT_FILE,
@@ -58,6 +63,10 @@ enum opt {
     OPT_NO_PACKS,
     OPT_EXPLAIN,
     OPT_OS,
+    OPT_RETRY,
+    OPT_REV,
+    OPT_CONFIRM,
+    OPT_PAST,
     OPT_COUNT_
 };
 #define OPT_BIT(o) (1ULL << (o))

@@ -48,7 +48,8 @@ static const struct verb verbs[] = {
      .summary = "what an apply would change, and how many bytes it costs",
      .examples = "  fleetctl plan -f web.json -d gw-1\n"
                  "  fleetctl plan -f web.json -g line-a --exit-code   # 2 when something would change\n",
-     .opts = OPT_BIT(OPT_FILE) | TARGET | OPT_BIT(OPT_EXIT_CODE) | OPT_BIT(OPT_EXPIRES) | OPT_BIT(OPT_BY),
+     .opts = OPT_BIT(OPT_FILE) | TARGET | OPT_BIT(OPT_EXIT_CODE) | OPT_BIT(OPT_EXPIRES) | OPT_BIT(OPT_BY) |
+             OPT_BIT(OPT_RETRY),
      .run = verb_plan},
     {.name = "apply",
      .usage = "apply -f FILE -d ID|-g GROUP [--wait] [--timeout 5m] [--dry-run]",
@@ -56,10 +57,29 @@ static const struct verb verbs[] = {
      .examples =
          "  fleetctl apply -f web.json -d gw-1 --wait\n"
          "  fleetctl apply -f web.json -g line-a --dry-run\n"
+         "  fleetctl apply -f web.json -d gw-1 --retry           # what was rolled back is tried again\n"
          "  fleetctl apply -f web.json -d gw-1 --expect-rev 41   # 4 when somebody was there before\n",
      .opts = OPT_BIT(OPT_FILE) | TARGET | OPT_BIT(OPT_WAIT) | OPT_BIT(OPT_TIMEOUT) | OPT_BIT(OPT_DRY_RUN) |
-             OPT_BIT(OPT_EXPECT_REV) | OPT_BIT(OPT_SETTLE) | OPT_BIT(OPT_EXPIRES) | OPT_BIT(OPT_BY),
+             OPT_BIT(OPT_EXPECT_REV) | OPT_BIT(OPT_SETTLE) | OPT_BIT(OPT_EXPIRES) | OPT_BIT(OPT_BY) |
+             OPT_BIT(OPT_RETRY),
      .run = verb_apply},
+    {.name = "sign",
+     .usage = "sign -f FILE -d ID|-g GROUP [-o FILE] [--rev N]",
+     .summary = "sign a manifest for a stick or a paste, without a broker",
+     .examples = "  fleetctl sign -f web.json -d gw-1 -o /media/usb/gw-1.txt   # there: agentctl apply "
+                 "/media/usb/gw-1.txt\n"
+                 "  fleetctl sign -f web.json -d gw-1                          # lines to paste into: "
+                 "agentctl apply -\n",
+     .opts = OPT_BIT(OPT_FILE) | TARGET | OPT_BIT(OPT_OUT) | OPT_BIT(OPT_REV) | OPT_BIT(OPT_EXPIRES) |
+             OPT_BIT(OPT_BY) | OPT_BIT(OPT_RETRY),
+     .run = verb_sign},
+    {.name = "forget",
+     .usage = "forget -d ID|-g GROUP [--confirm NAME]",
+     .summary = "take back a target's document; for a name that was mistyped, all that the broker holds",
+     .examples = "  fleetctl forget -d gw-99              # asks for the name once more\n"
+                 "  fleetctl forget -g line-z --confirm line-z\n",
+     .opts = TARGET | OPT_BIT(OPT_CONFIRM) | OPT_BIT(OPT_EXPIRES) | OPT_BIT(OPT_BY),
+     .run = verb_forget},
     {.name = "wait",
      .usage = "wait ID... [--for phase=converged] [--timeout 5m]",
      .summary = "until devices have done what they were last asked",
@@ -159,7 +179,7 @@ static int run_verb(const struct verb *v, const struct args *args)
     if (rc >= 0)
         return rc;
     term_print(stderr, "fleetctl: %s\n", err.msg);
-    return exit_of(err.kind);
+    return exit_of(&err);
 }
 
 int main(int argc, char **argv)

@@ -69,9 +69,9 @@ int target_parse(const struct args *a, struct target *ret, struct err *err)
     const char *name = t.device ? t.device : t.group;
 
     if (!t.device == !t.group)
-        return err_set(err, ERR_INVALID, "say either -d DEVICE or -g GROUP");
+        return usage_fail(err, "say either -d DEVICE or -g GROUP");
     if (!str_is_name(name))
-        return err_set(err, ERR_INVALID, "'%s' is no name", name);
+        return usage_fail(err, "'%s' is no name", name);
     *ret = t;
     return 0;
 }
@@ -93,8 +93,29 @@ static void put_release(struct cJSON *app, const struct rel *r)
     json_put_u64(o, "size", r->bytes);
 }
 
+/* What has failed once is tried again when this number rises. The one that was used goes on in later documents: without it the
+ * settings would be those that failed again. */
+static void put_retry(const struct json_cur *app, const struct fill *f, struct cJSON *to)
+{
+    struct json_cur apps, given;
+
+    if (f->retry) {
+        json_put_u64(to, "retry", f->rev);
+        return;
+    }
+    if (!f->old || doc_get(app, "retry", &given) || !doc_get(f->old, "apps", &apps))
+        return;
+    for (unsigned i = 0; i < json_len(&apps); i++) {
+        struct json_cur was = json_at(&apps, i);
+        if (strcmp(doc_str(&was, "name", ""), doc_str(app, "name", "")) == 0 &&
+            doc_get(&was, "retry", &given))
+            json_put_copy(to, "retry", &given);
+    }
+}
+
 /* One app of the file; "release":"web:1.4.2" becomes what this folder knows of it. */
-static int fill_app(const struct ctx *c, const struct json_cur *app, struct cJSON *to, struct err *err)
+static int fill_app(const struct ctx *c, const struct json_cur *app, const struct fill *f, struct cJSON *to,
+                    struct err *err)
 {
     struct json_cur sources;
     const char *ref = NULL;
@@ -107,10 +128,10 @@ static int fill_app(const struct ctx *c, const struct json_cur *app, struct cJSO
         return err_wrap(err, "release of app '%s'", doc_str(app, "name", "agent"));
     for (unsigned i = 0; i < json_len(app); i++) {
         struct json_cur m = json_member(app, i);
-        if (!ref || strcmp(m.key, "release") != 0)
-            json_put_copy(to, m.key, &m);
-        else
+        if (ref && strcmp(m.key, "release") == 0)
             put_release(to, &r);
+        else if (!f->retry || strcmp(m.key, "retry") != 0)
+            json_put_copy(to, m.key, &m);
     }
     if (ref && !doc_get(app, "sources", &sources))
         json_push_str(json_put(to, "sources", json_arr()), r.source);
@@ -124,7 +145,7 @@ static int fill_os(const struct ctx *c, const struct json_cur *os, struct cJSON 
     const char *ref = doc_str(os, "release", NULL);
     struct rel r;
 
-    if (fill_app(c, os, to, err) < 0)
+    if (fill_app(c, os, &(struct fill){.retry = false}, to, err) < 0)
         return -(int)err->kind;
     if (!ref)
         return 0;
@@ -157,10 +178,11 @@ static int fill_doc(const struct ctx *c, const struct json_cur *root, const stru
                                          "expires", "by",    "apps",   "agent", "os"};
     struct cJSON *target, *list;
     struct json_cur apps, agent, os;
+    int has_apps;
 
     if (json_is_object(root, err) < 0 || check_given(root, "schema", "limpet.desired/1", err) < 0 ||
         check_given(root, "fleet", c->fleet, err) < 0 ||
-        json_get_array(root, "apps", JSON_REQUIRED, LIM_APPS, &apps, err) < 0)
+        (has_apps = json_get_array(root, "apps", JSON_OPTIONAL, LIM_APPS, &apps, err)) < 0)
         return -(int)err->kind;
     json_put_str(out, "schema", "limpet.desired/1");
     json_put_str(out, "fleet", c->fleet);
@@ -172,13 +194,16 @@ static int fill_doc(const struct ctx *c, const struct json_cur *root, const stru
     json_put_u64(out, "expires", f->expires_s);
     if (f->by)
         json_put_str(out, "by", f->by);
-    list = json_put(out, "apps", json_arr());
-    for (unsigned i = 0; i < json_len(&apps); i++) {
+    list = has_apps ? json_put(out, "apps", json_arr()) : NULL;
+    for (unsigned i = 0; has_apps && i < json_len(&apps); i++) {
         struct json_cur app = json_at(&apps, i);
-        if (fill_app(c, &app, json_push(list, json_obj()), err) < 0)
+        struct cJSON *to = json_push(list, json_obj());
+        if (fill_app(c, &app, f, to, err) < 0)
             return -(int)err->kind;
+        put_retry(&app, f, to);
     }
-    if (doc_get(root, "agent", &agent) && fill_app(c, &agent, json_put(out, "agent", json_obj()), err) < 0)
+    if (doc_get(root, "agent", &agent) &&
+        fill_app(c, &agent, &(struct fill){.retry = false}, json_put(out, "agent", json_obj()), err) < 0)
         return -(int)err->kind;
     if (doc_get(root, "os", &os) && fill_os(c, &os, json_put(out, "os", json_obj()), err) < 0)
         return -(int)err->kind;

@@ -20,7 +20,9 @@ void target_topic(const struct ctx *c, const struct target *t, char dst[200]);
 struct fill {
     struct target target;
     uint64_t rev, issued_s, expires_s;
-    const char *by; /* NULL: none */
+    const char *by;             /* NULL: none */
+    const struct json_cur *old; /* the document before it, NULL: none; its apps' `retry` go on */
+    bool retry;                 /* each app's `retry` becomes rev */
 };
 /* The whole document: releases looked up, the rest filled, checked against the schema. *ret: JSON text,
  * owner: caller. Errors: INVALID with the field's path, NOTFOUND (release). */

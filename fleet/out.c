@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fleet/cli.h"
 #include "platform/clock.h"
 #include "platform/json.h"
 #include "platform/mem.h"
@@ -24,7 +25,7 @@ int out_format_parse(const char *word, enum out_format *ret, struct err *err)
             *ret = (enum out_format)i;
             return 0;
         }
-    return err_set(err, ERR_INVALID, "-o %s: write table, wide, json or name", word);
+    return usage_fail(err, "-o %s: write table, wide, json or name", word);
 }
 
 void out_init(bool no_color)

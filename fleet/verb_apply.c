@@ -194,7 +194,7 @@ static int wait_one(struct waiting *w, const char *id, struct err *err)
     int rc;
 
     if (!str_is_name(id))
-        return err_set(err, ERR_INVALID, "'%s' is no device id", id);
+        return usage_fail(err, "'%s' is no device id", id);
     w->view = &v;
     w->target = (struct target){.device = id};
     rc = mqtt_new(w->ctx, &w->mqtt, err);
@@ -220,7 +220,7 @@ int verb_wait(struct ctx *c, const struct args *a, struct err *err)
     int worst = EXIT_DONE;
 
     if (strncmp(what, "phase=", 6) != 0 || !what[6])
-        return err_set(err, ERR_INVALID, "--for phase=WORD");
+        return usage_fail(err, "--for phase=WORD");
     w.want_phase = what + 6;
     if (args_ms(a, OPT_TIMEOUT, &w.timeout_ms, err) < 0)
         return -(int)err->kind;

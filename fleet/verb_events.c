@@ -74,7 +74,7 @@ int verb_events(struct ctx *c, const struct args *a, struct err *err)
     const char *list[] = {filter};
 
     if (strcmp(device, "+") != 0 && !str_is_name(device))
-        return err_set(err, ERR_INVALID, "'%s' is no device id", device);
+        return usage_fail(err, "'%s' is no device id", device);
     (void)str_fmt(filter, sizeof(filter), MQTT_ROOT "/%s/d/%s/event", c->fleet, device);
     if (args_ms(a, OPT_TIMEOUT, &left_ms, err) < 0 ||
         args_u64(a, OPT_LINES, 1, 1ULL << 32, &l.stop_after, err) < 0 || mqtt_new(c, &m, err) < 0)
@@ -186,7 +186,7 @@ int verb_logs(struct ctx *c, const struct args *a, struct err *err)
 
     if (!slash || !str_fmt(device, sizeof(device), "%.*s", (int)(slash - a->pos[0]), a->pos[0]) ||
         !str_is_name(device) || !str_is_name(slash + 1))
-        return err_set(err, ERR_INVALID, "usage: fleetctl logs DEVICE/APP");
+        return usage_fail(err, "fleetctl logs DEVICE/APP");
     if (args_u64(a, OPT_LINES, 1, 100000, &lines, err) < 0 || args_ms(a, OPT_TIMEOUT, &wait_ms, err) < 0)
         return -(int)err->kind;
     return ask(c, device, slash + 1, lines, wait_ms, err);

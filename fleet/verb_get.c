@@ -294,7 +294,7 @@ int verb_get(struct ctx *c, const struct args *a, struct err *err)
         return get_trust(c, err);
     if (strcmp(what, "releases") == 0 || strcmp(what, "release") == 0)
         return get_releases(c, err);
-    return err_set(err, ERR_INVALID, "'get %s': write devices, apps, trust or releases", what);
+    return usage_fail(err, "'get %s': write devices, apps, trust or releases", what);
 }
 
 static void describe_host(const struct json_cur *s)
@@ -382,7 +382,7 @@ int verb_describe(struct ctx *c, const struct args *a, struct err *err)
     struct args with = *a;
 
     if (!str_is_name(a->pos[0]))
-        return err_set(err, ERR_INVALID, "'%s' is no device id", a->pos[0]);
+        return usage_fail(err, "'%s' is no device id", a->pos[0]);
     with.n_given = with.n_given < ARGS_MAX ? with.n_given : ARGS_MAX - 1;
     with.given[with.n_given].opt = OPT_DEVICE;
     with.given[with.n_given++].val = a->pos[0];

@@ -105,7 +105,7 @@ static int keys_device(struct ctx *c, const struct args *a, struct err *err)
                             .run_dir = args_str(a, OPT_RUN_DIR, "/run/limpet")};
 
     if (a->n_pos < 2)
-        return err_set(err, ERR_INVALID, "usage: fleetctl keys device ID ...");
+        return usage_fail(err, "fleetctl keys device ID ...");
     if (ctx_lock(c, err) < 0)
         return -(int)err->kind;
     w.n_groups = args_all(a, OPT_GROUP, w.groups, LIM_GROUPS);
@@ -126,7 +126,7 @@ static int keys_broker(struct ctx *c, const struct args *a, struct err *err)
     int rc;
 
     if (a->n_pos < 2)
-        return err_set(err, ERR_INVALID, "usage: fleetctl keys broker HOST ...");
+        return usage_fail(err, "fleetctl keys broker HOST ...");
     if (strchr(a->pos[1], '/') || a->pos[1][0] == '.')
         return err_set(err, ERR_INVALID, "'%s' is no host name", a->pos[1]);
     if (ctx_lock(c, err) < 0)
@@ -193,7 +193,7 @@ static int keys_rotate(struct ctx *c, const struct args *a, struct err *err)
     char id[LIM_NAME_BYTES];
 
     if (a->n_pos != 2)
-        return err_set(err, ERR_INVALID, "usage: fleetctl keys rotate root|release|fleet");
+        return usage_fail(err, "fleetctl keys rotate root|release|fleet");
     if (role_parse(a->pos[1], &role, err) < 0 || args_ms(a, OPT_EXPIRES, &valid_ms, err) < 0 ||
         ctx_lock(c, err) < 0 || trust_load(c, trust_last_version(c), old, err) < 0)
         return -(int)err->kind;
@@ -227,6 +227,6 @@ int verb_keys(struct ctx *c, const struct args *a, struct err *err)
     const struct verb *v = verb_find(key_verbs, COUNT_OF(key_verbs), a->pos[0]);
 
     if (!v)
-        return err_set(err, ERR_INVALID, "'keys %s': write list, device, broker, rotate or push", a->pos[0]);
+        return usage_fail(err, "'keys %s': write list, device, broker, rotate or push", a->pos[0]);
     return v->run(c, a, err);
 }

@@ -88,7 +88,7 @@ static int fill_release(const struct ctx *c, const struct args *a, const struct 
         return err_set(err, ERR_INVALID, "'%s' is no release name: say --name", name);
     if (!str_copy(rel->version, sizeof(rel->version), version) ||
         !str_copy(rel->name, sizeof(rel->name), name))
-        return err_set(err, ERR_INVALID, "--version: at most %d letters", LIM_NAME_BYTES - 1);
+        return usage_fail(err, "--version: at most %d letters", LIM_NAME_BYTES - 1);
     if (relstore_load(c, name, &known, &n, err) < 0)
         return -(int)err->kind;
     rel->counter = n ? known[n - 1].counter + 1 : 1;
@@ -190,7 +190,7 @@ static int read_codecs(const struct args *a, bool ret[2], struct err *err)
     ret[0] = strcmp(list, "lz4") == 0 || strcmp(list, "lz4,lzma") == 0;
     ret[1] = strcmp(list, "lzma") == 0 || strcmp(list, "lz4,lzma") == 0;
     if (!ret[0] && !ret[1])
-        return err_set(err, ERR_INVALID, "--codec %s: write lz4, lzma or lz4,lzma", list);
+        return usage_fail(err, "--codec %s: write lz4, lzma or lz4,lzma", list);
     return 0;
 }
 
@@ -225,8 +225,7 @@ static int make_packs(const struct args *a, struct repo *r, const struct repo_op
     unsigned n = args_all(a, OPT_FROM, refs, OLDS_MAX + 1), loaded = 0;
     struct image AUTO_MEM *olds = mem_need_zero((OLDS_MAX + 1) * sizeof(*olds));
     struct packing_opts o = {.olds = olds};
-    int rc = n > OLDS_MAX ? err_set(err, ERR_INVALID, "--from: at most %d", OLDS_MAX)
-                          : read_codecs(a, o.codecs, err);
+    int rc = n > OLDS_MAX ? usage_fail(err, "--from: at most %d", OLDS_MAX) : read_codecs(a, o.codecs, err);
 
     for (; rc == 0 && loaded < n; loaded++)
         rc = load_old(r, opts, p, refs[loaded], &olds[loaded], err);

@@ -8,6 +8,8 @@ int verb_keys(struct ctx *c, const struct args *a, struct err *err);
 int verb_publish(struct ctx *c, const struct args *a, struct err *err);
 int verb_plan(struct ctx *c, const struct args *a, struct err *err);
 int verb_apply(struct ctx *c, const struct args *a, struct err *err);
+int verb_sign(struct ctx *c, const struct args *a, struct err *err);
+int verb_forget(struct ctx *c, const struct args *a, struct err *err);
 int verb_wait(struct ctx *c, const struct args *a, struct err *err);
 int verb_get(struct ctx *c, const struct args *a, struct err *err);
 int verb_describe(struct ctx *c, const struct args *a, struct err *err);

@@ -5,6 +5,8 @@
 
 #include "fleet/keyring.h"
 
+#define WITHDRAWN_MAX 8192 /* bytes of such an envelope: eight signatures and long names */
+
 /* What a device says of itself: larger than anything we sign. */
 static const struct json_limits report_limits = {.max_bytes = LIM_MQTT_PACKET_BYTES,
                                                  .max_depth = LIM_JSON_DEPTH,
@@ -124,6 +126,21 @@ static const char *split_topic(const char *topic, char id[LIM_NAME_BYTES])
     return end + 1;
 }
 
+/* Has this retained document an opinion? An empty one has not, nor one that is withdrawn (small: it has no apps). */
+static bool has_opinion(struct buf payload)
+{
+    AUTO_FREE(envelope) struct envelope *env = NULL;
+    struct view_doc doc = {.node = NULL};
+    bool withdrawn;
+
+    if (payload.len == 0 || payload.len > WITHDRAWN_MAX || envelope_parse(payload, &env, NULL) < 0)
+        return payload.len > 0;
+    take_doc(&doc, buf_of(env->payload, env->payload_len));
+    withdrawn = doc.node && doc_bool(&doc.root, "withdrawn");
+    doc_done(&doc);
+    return !withdrawn;
+}
+
 static int group_at(const struct view *v, const char *name)
 {
     for (unsigned i = 0; i < v->n_groups; i++)
@@ -143,9 +160,10 @@ static void take_group(struct view *v, const struct mqtt_msg *msg)
         !str_fmt(name, sizeof(name), "%.*s", (int)(end - p - 3), p + 3) || !str_is_name(name))
         return;
     at = group_at(v, name);
-    if (at >= 0 && msg->payload.len == 0) {
+    bool opinion = has_opinion(msg->payload);
+    if (at >= 0 && !opinion) {
         memcpy(v->groups[at], v->groups[--v->n_groups], sizeof(v->groups[0]));
-    } else if (at < 0 && msg->payload.len) {
+    } else if (at < 0 && opinion) {
         char(*more)[LIM_NAME_BYTES] = mem_need((v->n_groups + 1) * sizeof(*more));
         if (v->n_groups)
             memcpy(more, v->groups, v->n_groups * sizeof(*more));
@@ -180,7 +198,7 @@ void view_take(struct view *v, const struct mqtt_msg *msg)
     else if (strcmp(what, "online") == 0)
         take_online(v->touched = find_or_add(v, id), msg->payload);
     else if (strcmp(what, "desired") == 0)
-        (v->touched = find_or_add(v, id))->has_own = msg->payload.len > 0;
+        (v->touched = find_or_add(v, id))->has_own = has_opinion(msg->payload);
 }
 
 static void on_message(void *arg, const struct mqtt_msg *msg)

@@ -26,7 +26,7 @@ check_rc 2 "an unknown verb is a usage error" fleetctl aply 2>"$T/typo"
 check "and the near one is named" grep -q "Did you mean 'apply'" "$T/typo"
 check_rc 2 "an unknown option too" fleetctl apply --wat
 check_rc 0 "help" fleetctl apply -h >/dev/null
-for v in init keys publish plan apply wait get describe events logs explain; do
+for v in init keys publish plan apply sign forget wait get describe events logs explain; do
 	check "help of $v has examples" grep -q Examples: <(fleetctl "$v" -h)
 done
 

@@ -141,3 +141,30 @@ check "asked for, but another one runs" test "$(web does)" = acts
 mqtt_pub operator -q 1 -r -t limpet1/demo/d/two/state -m '{"v":1,"rev":0,"want":1,"phase":"rolled-back","source":"device","groups":["crew"],"err":{"kind":"rolled-back","msg":"web: bad"},"apps":{}}'
 check "after a rollback the device refuses the same" test "$(web does)" = refuses
 check "and why" test "$(web why)" = "rolled-back at rev 1: web: bad (apply --retry)"
+
+# --- --retry raises a number, which goes on in later documents
+last() { mqtt_sub operator -t "limpet1/demo/$1/desired" -C 1 -W 5 | jq -r .payload | base64 -d | jq -c "$2"; }
+fleetctl apply -f "$T/web.json" -d two --retry >>"$T/log/apply" 2>&1
+check "--retry: each app's retry is the new revision" test "$(last d/two '[.rev, .apps[0].retry]')" = '[2,2]'
+check "--retry: plan does not call it refused" test "$(fleetctl plan -f "$T/web.json" -d two --retry -o json | jq -r '.targets[0].does')" = acts
+fleetctl apply -f "$T/web.json" -d two >>"$T/log/apply" 2>&1
+check "and stays: without it the settings would be those that failed" test "$(last d/two '[.rev, .apps[0].retry]')" = '[3,2]'
+check "control: without --retry there is none" test "$(last d/one '.apps')" = '[]'
+
+# --- forget
+fleetctl apply -f "$T/empty.json" -d gw-99 >"$T/typo" 2>&1
+check "a device that never reported is told" grep -q 'warning: no device gw-99 has ever reported' "$T/typo"
+check_rc 2 "forget wants the name once more" fleetctl forget -d gw-99 </dev/null 2>"$T/forget"
+check_rc 2 "and the right one" fleetctl forget -d gw-99 --confirm gw-98 2>>"$T/forget"
+check "control: it is there still" grep -qx gw-99 <(fleetctl get devices -o name)
+check "forgotten" fleetctl forget -d gw-99 --confirm gw-99 2>>"$T/forget"
+check_not "its row is gone" grep -qx gw-99 <(fleetctl get devices -o name)
+check_not "and its document" test -n "$(mqtt_sub operator -t limpet1/demo/d/gw-99/desired -C 1 -W 1 2>/dev/null)"
+check_rc 1 "what is not there cannot be forgotten" fleetctl forget -d gw-99 --confirm gw-99 2>>"$T/forget"
+fleetctl forget -g crew --confirm crew >"$T/withdrawn" 2>&1
+check "a group that devices are in: a signed document takes it back" test "$(last g/crew '[.withdrawn, .rev > 4, has("apps")]')" = '[true,true,false]'
+check "then the next document counts" test "$(plan -g all | jq -r '.targets[] | select(.device == "three") | .follows')" = all
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/one/online -m '{"v":1,"on":true,"conn":9}'
+fleetctl forget -d one --confirm one >"$T/withdrawn" 2>&1
+check "a device that is online: its report stays" grep -qx one <(fleetctl get devices -o name)
+check "and its document is withdrawn" test "$(last d/one .withdrawn)" = true

@@ -96,6 +96,14 @@ TEST(brokers)
     CHECK_ERR(parse_broker("[fd00::1]x", host, &port, &err), ERR_INVALID, err);
 }
 
+static int code_of(enum err_kind kind)
+{
+    struct err err = ERR_INIT;
+
+    (void)err_set(&err, kind, "x");
+    return exit_of(&err);
+}
+
 TEST(sizes_and_exits)
 {
     char dst[16];
@@ -106,9 +114,9 @@ TEST(sizes_and_exits)
     CHECK_STR(out_size(22439526, dst), "21.4M");
     CHECK_STR(out_size(UINT64_MAX, dst), "16384P");
     for (unsigned k = 1; k < ERR_KIND_COUNT_; k++)
-        CHECK(exit_of((enum err_kind)k) != EXIT_DONE);
-    CHECK(exit_of(ERR_CONFLICT) == 4 && exit_of(ERR_NET) == 5 && exit_of(ERR_DENIED) == 6 &&
-          exit_of(ERR_TIMEOUT) == 124);
+        CHECK(code_of((enum err_kind)k) != EXIT_DONE);
+    CHECK(code_of(ERR_CONFLICT) == 4 && code_of(ERR_NET) == 5 && code_of(ERR_DENIED) == 6 &&
+          code_of(ERR_TIMEOUT) == 124);
 }
 
 TEST_MAIN

@@ -1,5 +1,6 @@
-/* What a stranger's text becomes on a terminal, in a table and in JSON. */
+/* What a stranger's text becomes on a terminal, in a table and in JSON; what a terminal does to lines that are pasted. */
 #include "platform/term.h"
+#include "platform/paste.h"
 #include "tests/unit/check.h"
 
 static char *said;
@@ -105,6 +106,66 @@ TEST(json_is_ascii)
 
     term_json(f, "{\"a\":\"\177\xc2\x9b\xe2\x80\xae\xff\xf0\x9f\x98\x80\\u001b\"}");
     CHECK_STR(end(f), "{\"a\":\"\\u007f\\u009b\\u202e\\ufffd\\ud83d\\ude00\\u001b\"}\n");
+}
+
+/* ---- lines to paste ---- */
+
+TEST(lines_come_back_whole)
+{
+    static const size_t lengths[] = {1, 64, 65, 66, 130, 4096, 90000};
+
+    for (unsigned i = 0; i < COUNT_OF(lengths); i++) {
+        char *text = mem_need_zero(lengths[i] + 1), *back = NULL;
+        struct err err = ERR_INIT;
+        size_t len = 0;
+        for (size_t k = 0; k < lengths[i]; k++)
+            text[k] = (char)(' ' + 1 + k * 7 % 94);
+        char *lines = paste_fold(buf_str(text));
+        for (const char *p = lines, *end; (end = strchr(p, '\n')); p = end + 1)
+            CHECK(end - p <= PASTE_COLUMNS);
+        CHECK(paste_is(lines) && !paste_is(text));
+        CHECK_OK(paste_unfold(lines, &back, &len, &err), err);
+        CHECK(back && len == lengths[i] && memcmp(back, text, len) == 0);
+        free(back);
+        free(lines);
+        free(text);
+    }
+}
+
+/* What a terminal does to the n-th line (0: the head). */
+static const char *hurt(unsigned n, const char *with)
+{
+    static struct err err;
+    char text[400], *back = NULL, *lines, *at, *end;
+    size_t len;
+
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    lines = paste_fold(buf_str(text));
+    for (at = lines; n; n--)
+        at = strchr(at, '\n') + 1;
+    end = strchr(at, '\n');
+    char *bent = mem_need_zero(strlen(lines) + strlen(with) + 2);
+    memcpy(bent, lines, (size_t)(at - lines));
+    (void)strcat(strcat(bent, with), end + (*with == '\0'));
+    err = (struct err)ERR_INIT;
+    if (paste_unfold(bent, &back, &len, &err) == 0)
+        (void)strcpy(err.msg, "taken");
+    free(back);
+    free(bent);
+    free(lines);
+    return err.msg;
+}
+
+TEST(a_hurt_line_is_told)
+{
+    CHECK_STR(hurt(3, ""), "line 3 of 7 is missing: line 4 came");
+    CHECK_STR(hurt(7, ""), "line 7 of 7 is missing: the text ends before it");
+    CHECK_STR(hurt(2, "2 abcd xxxx"), "line 2 of 7 is damaged");
+    CHECK_STR(hurt(2, "noise"), "line 2 of 7 is damaged");
+    CHECK_STR(hurt(5, "4 abcd xxxx"), "line 5 of 7 is missing or damaged");
+    CHECK_STR(hurt(0, "limpet-lines 0"), "the first line is not \"limpet-lines N\"");
+    CHECK_STR(hurt(0, "limpet-lines 7\n\r\n  "), "taken"); /* empty lines and blanks are not ours */
 }
 
 TEST_MAIN

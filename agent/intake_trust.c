@@ -60,6 +60,7 @@ static void reset_revs(struct core *c)
         d->known = false;
         d->unsaved = envelope_free(d->unsaved);
     }
+    c->follows = "";
     l->n_revs = 0;
     l->refused = (struct state_refused){.rev = 0};
     l->fleet_since_s = l->epoch.issued_s;

@@ -381,7 +381,7 @@ struct cJSON *report_state(struct core *c)
     json_put_u64(o, "rev", aim ? aim->rev : 0);
     json_put_u64(o, "want", c->want_rev);
     json_put_str(o, "source", l->source);
-    json_put_str(o, "follows", c->follows ? c->follows : l->source);
+    json_put_str(o, "follows", c->follows ? c->follows : "");
     json_put_str(o, "id", aim ? aim->id : NULL);
     json_put_str(o, "phase", report_phase(c));
     json_put_u64(o, "since", l->n_history && l->candidate_verdict != VERDICT_NONE ? l->history[0].at_s : 0);

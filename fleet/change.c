@@ -101,7 +101,8 @@ static void find_old(const struct ctx *c, struct change *ch)
     if (ch->old.node || !d || !d->state.node || strcmp(doc_str(&d->state.root, "source", ""), "device") != 0)
         return;
     more = doc_u64(&d->state.root, "want");
-    ch->old_rev = more > ch->old_rev ? more : ch->old_rev;
+    if (more < REV_ABSURD)
+        ch->old_rev = more > ch->old_rev ? more : ch->old_rev;
 }
 
 static const char *user_name(void)
@@ -125,7 +126,16 @@ static int fill_next(const struct ctx *c, struct buf text, const struct fill *f,
     return 0;
 }
 
-static int begin_fill(const struct args *a, struct change *ch, struct fill *f, struct err *err)
+/* Not before the keys that sign it: a device takes nothing from before the trust document that changed them. */
+static uint64_t issued_now(const struct ctx *c)
+{
+    struct trust_doc AUTO_MEM *t = mem_need_zero(sizeof(*t));
+    uint64_t now = clock_wall_s();
+
+    return trust_load(c, trust_last_version(c), t, NULL) == 0 && t->issued_s > now ? t->issued_s : now;
+}
+
+static int begin_fill(const struct ctx *c, const struct args *a, struct change *ch, struct fill *f, struct err *err)
 {
     uint64_t valid_ms = YEAR_MS;
 
@@ -133,7 +143,7 @@ static int begin_fill(const struct args *a, struct change *ch, struct fill *f, s
         return -(int)err->kind;
     *f = (struct fill){.target = ch->target,
                        .rev = 1,
-                       .issued_s = clock_wall_s(),
+                       .issued_s = issued_now(c),
                        .by = args_str(a, OPT_BY, user_name()),
                        .retry = args_has(a, OPT_RETRY)};
     f->expires_s = f->issued_s + valid_ms / 1000;
@@ -148,7 +158,7 @@ int change_make(struct ctx *c, const struct args *a, struct change *ch, struct e
 
     if (!file)
         return usage_fail(err, "-f FILE is needed");
-    if (begin_fill(a, ch, &fill, err) < 0 || manifest_read(file, &text, err) < 0)
+    if (begin_fill(c, a, ch, &fill, err) < 0 || manifest_read(file, &text, err) < 0)
         return -(int)err->kind;
     /* what is wrong with the file shows before the broker is asked */
     if (fill_next(c, text, &fill, ch, err) < 0)
@@ -170,7 +180,7 @@ int change_make_alone(struct ctx *c, const struct args *a, struct change *ch, st
 
     if (!file)
         return usage_fail(err, "-f FILE is needed");
-    if (begin_fill(a, ch, &fill, err) < 0 || manifest_read(file, &text, err) < 0)
+    if (begin_fill(c, a, ch, &fill, err) < 0 || manifest_read(file, &text, err) < 0)
         return -(int)err->kind;
     read_last(c, &ch->target, &ch->old);
     ch->old_rev = ch->old.node ? doc_u64(&ch->old.root, "rev") : 0;
@@ -186,7 +196,7 @@ int change_make_withdrawn(struct ctx *c, const struct args *a, struct change *ch
 {
     struct fill fill;
 
-    if (begin_fill(a, ch, &fill, err) < 0 || mqtt_new(c, &ch->mqtt, err) < 0 ||
+    if (begin_fill(c, a, ch, &fill, err) < 0 || mqtt_new(c, &ch->mqtt, err) < 0 ||
         view_watch(&ch->view, ch->mqtt, c, ch->target.device, &ch->target, err) < 0)
         return -(int)err->kind;
     find_old(c, ch);

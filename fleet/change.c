@@ -135,7 +135,8 @@ static uint64_t issued_now(const struct ctx *c)
     return trust_load(c, trust_last_version(c), t, NULL) == 0 && t->issued_s > now ? t->issued_s : now;
 }
 
-static int begin_fill(const struct ctx *c, const struct args *a, struct change *ch, struct fill *f, struct err *err)
+static int begin_fill(const struct ctx *c, const struct args *a, struct change *ch, struct fill *f,
+                      struct err *err)
 {
     uint64_t valid_ms = YEAR_MS;
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fleet/keyring.h"
 #include "fleet/rollout.h"
 #include "platform/clock.h"
 
@@ -72,6 +73,14 @@ static bool speaks_of(const struct waiting *w, const struct json_cur *state)
     return strcmp(follows, ours) == 0;
 }
 
+/* A higher rev from before a trust document that the device has not taken yet may be of an epoch that it ends. */
+static enum verdict judge_epoch(const struct waiting *w, const struct json_cur *state)
+{
+    enum verdict v = wait_judge(state, w->rev, w->want_phase);
+
+    return v == VERDICT_SUPERSEDED && doc_u64(state, "trust") < trust_last_version(w->ctx) ? VERDICT_OPEN : v;
+}
+
 static enum place place_of(const struct tally *t, struct view_device *d)
 {
     static const enum place of[] = {[VERDICT_OPEN] = PLACE_OPEN,
@@ -88,8 +97,7 @@ static enum place place_of(const struct tally *t, struct view_device *d)
         if (d->slot > t->slots)
             return PLACE_HELD;
     }
-    p = of[d->state.node && speaks_of(w, &d->state.root) ? wait_judge(&d->state.root, w->rev, w->want_phase)
-                                                         : VERDICT_OPEN];
+    p = of[d->state.node && speaks_of(w, &d->state.root) ? judge_epoch(w, &d->state.root) : VERDICT_OPEN];
     return p == PLACE_OPEN && d->online_known && !d->online ? PLACE_OFFLINE : p;
 }
 

@@ -25,8 +25,26 @@ app() { echo "{\"name\":\"$1\",\"release\":$(release web "${3:-1}"),$SRC,$REST,\
 
 # --- three apps: one with every limit, one with less isolation as control, one on the bridge
 PORT=$(free_port)
+HEALTH=$(free_port) # answers in pieces, and tells how the other side left
+lib_run talker python3 -u -c '
+import socket, sys, time
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    s, _ = l.accept()
+    try:
+        s.recv(4096)
+        s.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+        for i in range(10):
+            time.sleep(0.01)
+            s.sendall(b"x" * 8192)
+        s.shutdown(socket.SHUT_WR)
+        s.recv(1)
+        print("left in peace")
+    except OSError as e:
+        print("left:", e)
+    s.close()' "$HEALTH"
 APPS="$(app tight ',"memory":{"max_bytes":16777216,"enforce":"required"},"cpu":{"percent":50,"enforce":"required"},"pids":{"max":20,"enforce":"required"},"userns":"required","seccomp":"required","user":"1000:1000","env":{"SITE":"turin","BEAT":"0.2"},"mounts":[{"type":"tmpfs","target":"/scratch","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/data"}],"health":{"exec":["/bin/true"],"interval_ms":300}'),
-$(app loose ',"capabilities":["CHOWN"],"network":{"mode":"host"}'),
+$(app loose ",\"capabilities\":[\"CHOWN\"],\"network\":{\"mode\":\"host\"},\"health\":{\"http\":{\"port\":$HEALTH},\"interval_ms\":300}"),
 $(app net ",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":$PORT,\"container\":8080}]},\"health\":{\"tcp\":{\"port\":8080},\"interval_ms\":300,\"start_grace_ms\":3000},\"args\":[\"/bin/httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/srv\"]")"
 ctl apply "$(desired 1 "$APPS")" | grep -q accepted && ok "agentctl apply takes a signed file" || die "apply"
 lib_until 40 is phase converged && ok "images from the folder, no network: converged" || die "phase $(field phase): $(field err.msg); $(ctl events -n 5)"
@@ -73,6 +91,7 @@ reach() { inside "$1" "printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 2 10.88.77.1 $POR
 reach net && ok "control: an app on the bridge reaches the published port" || fail "net does not reach port $PORT"
 reach tight && fail "tight reaches another app's port" || ok "no network in mode none"
 curl -fsS -m 3 "http://127.0.0.1:$PORT/" | grep -q 'version 1' && ok "the bridge's published port answers" || fail "port $PORT does not answer"
+[ "$(field apps.loose.health)" = ok ] && grep "in peace" "$T/log/talker" >/dev/null && ! grep "left:" "$T/log/talker" && ok "health by http reads the answer to its end" || fail "loose: $(field apps.loose.health) $(cat "$T/log/talker")"
 [ "$(field apps.net.health)" = ok ] && [ "$(field apps.tight.health)" = ok ] && ok "health by tcp and by exec" || fail "health $(field apps.net.health) $(field apps.tight.health)"
 check_rc 7 "exec gives back the exit status" ctl exec tight -- sh -c 'exit 7'
 check_rc 127 "exec of nothing is 127" ctl exec tight -- /nowhere

@@ -235,12 +235,46 @@ static void relay(int master)
     }
 }
 
+/* A request's words end at an empty one, so empty arguments go in another way, which an older agent does not know: it says so and
+ * starts nothing. */
+static int ask_packed(const struct cli *c, const char *const *words, const int *fds, char **ret,
+                      struct err *err)
+{
+    char AUTO_MEM *args = NULL;
+    char count[16];
+    size_t size = 0;
+    unsigned n = 0;
+    FILE *f = open_memstream(&args, &size);
+    if (!f)
+        return err_errno(err, errno, "memory");
+    for (; words[3 + n]; n++)
+        (void)fwrite(words[3 + n], 1, strlen(words[3 + n]) + 1, f);
+    if (fclose(f) != 0)
+        return err_errno(err, errno, "memory");
+    (void)str_fmt(count, sizeof(count), "%u", n);
+    const char *packed[] = {"execv", words[1], words[2], count, NULL};
+    int rc = cli_ask(c, packed, buf_of(args, size), fds, ret, err);
+    return rc < 0 && strstr(err->msg, "unknown request")
+               ? err_set(err, ERR_UNSUPPORTED, "the agent that runs is older and takes no empty arguments")
+               : rc;
+}
+
+static bool any_empty(const char *const *words)
+{
+    for (unsigned i = 3; words[i]; i++)
+        if (!words[i][0])
+            return true;
+    return false;
+}
+
 static int ask_exec(const struct cli *c, const char *const *words, const int *fds)
 {
     struct err err = ERR_INIT;
     char AUTO_MEM *text = NULL;
     uint64_t code = CLI_EXEC_FAILED;
-    if (cli_ask(c, words, buf_of(NULL, 0), fds, &text, &err) < 0) {
+    int asked = any_empty(words) ? ask_packed(c, words, fds, &text, &err)
+                                 : cli_ask(c, words, buf_of(NULL, 0), fds, &text, &err);
+    if (asked < 0) {
         int rc = cli_fail(c, &err);
         return rc == CLI_AGENT_DOWN                  ? rc
                : strstr(err.msg, "not running here") ? CLI_EXEC_FAILED

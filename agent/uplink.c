@@ -15,10 +15,11 @@
 #include "platform/msg.h"
 #include "platform/sys.h"
 
-#define LINK_OOM       100 /* it is started again: core and keeper hold more */
-#define RESTART_MIN_MS 1000
-#define RESTART_MAX_MS 60000
-#define REPLY_BYTES    16000
+#define REPLY_MAX_BYTES (64 * 1024)
+#define LINK_OOM        100 /* it is started again: core and keeper hold more */
+#define RESTART_MIN_MS  1000
+#define RESTART_MAX_MS  60000
+#define REPLY_BYTES     16000
 
 struct uplink {
     struct core *core;
@@ -109,6 +110,21 @@ static void reply(struct core *c, const struct command *k, const char *text, con
     }
 }
 
+/* What fits into the socket at once: the newest lines, and a word for those that are left out. */
+static char *newest_of(const char *text)
+{
+    size_t len = strlen(text), skip = len > REPLY_MAX_BYTES ? len - REPLY_MAX_BYTES : 0;
+    const char *from = skip ? strchr(text + skip, '\n') : NULL;
+    char *out = NULL;
+    if (!skip)
+        return mem_need_str(text);
+    from = from ? from + 1 : text + skip;
+    if (asprintf(&out, "(%zu bytes of older lines are left out: ask for fewer lines, or on the device)\n%s",
+                 (size_t)(from - text), from) < 0)
+        abort();
+    return out;
+}
+
 static void take_command(struct core *c, const char *line)
 {
     struct command k;
@@ -126,7 +142,8 @@ static void take_command(struct core *c, const char *line)
         reply(c, &k, text, NULL);
     } else if (strcmp(k.verb, "logs") == 0 || strcmp(k.verb, "events") == 0) {
         char AUTO_MEM *text = ctl_log_text(c, strcmp(k.verb, "logs") == 0 ? k.app : NULL, k.lines);
-        reply(c, &k, text ? text : "", text ? NULL : "there is no such app");
+        char AUTO_MEM *newest = text ? newest_of(text) : NULL;
+        reply(c, &k, newest ? newest : "", newest ? NULL : "there is no such app");
     } else {
         reply(c, &k, "", "unknown command: status, logs, events");
     }

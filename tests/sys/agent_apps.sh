@@ -44,6 +44,7 @@ while True:
         print("left:", e)
     s.close()' "$HEALTH"
 APPS="$(app tight ',"memory":{"max_bytes":16777216,"enforce":"required"},"cpu":{"percent":50,"enforce":"required"},"pids":{"max":20,"enforce":"required"},"userns":"required","seccomp":"required","user":"1000:1000","env":{"SITE":"turin","BEAT":"0.2"},"mounts":[{"type":"tmpfs","target":"/scratch","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/data"}],"health":{"exec":["/bin/true"],"interval_ms":300}'),
+$(app chatty ',"log":{"max_bytes":4194304},"args":["/bin/sh","-c","i=0; while [ $i -lt 8000 ]; do i=$((i+1)); echo line $i 0123456789012345678901234567890123456789; done; exec sleep 100000"]'),
 $(app loose ",\"capabilities\":[\"CHOWN\"],\"network\":{\"mode\":\"host\"},\"health\":{\"http\":{\"port\":$HEALTH},\"interval_ms\":300}"),
 $(app net ",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":$PORT,\"container\":8080}]},\"health\":{\"tcp\":{\"port\":8080},\"interval_ms\":300,\"start_grace_ms\":3000},\"args\":[\"/bin/httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/srv\"]")"
 ctl apply "$(desired 1 "$APPS")" | grep -q accepted && ok "agentctl apply takes a signed file" || die "apply"
@@ -73,6 +74,32 @@ esac && ok "the kernel's choice when memory is gone: an app is at $adj, as repor
 [ "$(awk '/^NoNewPrivs:/{print $2}' "/proc/$PID/status")$(awk '/^Seccomp:/{print $2}' "/proc/$PID/status")" = 12 ] && ok "no new privileges, seccomp filter" || fail "privileges"
 [ "$(awk '/^CapBnd:/{print $2}' "/proc/$PID/status")" = 0000000000000000 ] && ok "no capabilities" || fail "capabilities"
 [ "$(awk '/^CapEff:/{print $2}' "/proc/$(field apps.loose.pid)/status")" = 0000000000000001 ] && ok "control: loose has the one it asked for" || fail "loose: $(grep CapEff "/proc/$(field apps.loose.pid)/status")"
+
+# --- arguments arrive as they are, or not at all
+words() { ctl exec tight -- sh -c 'for a; do printf "[%s]" "$a"; done' name "$@"; }
+[ "$(words one '' three '')" = '[one][][three][]' ] && [ "$(words one two)" = '[one][two]' ] && ok "exec: empty arguments too" || fail "exec: $(words one '' three '')"
+ask() { # WORD...: of the control socket, as an older agentctl sends them; reads slowly, prints all
+	python3 -c '
+import array, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+fds = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))] if sys.argv[2] == "exec" else []
+s.sendmsg([b"".join(w.encode() + b"\0" for w in sys.argv[2:])], fds)
+kind = b"="
+while kind == b"=":
+    time.sleep(0.05)
+    m = s.recv(200000)
+    kind = m[:1]
+    sys.stdout.buffer.write(m[1:])
+print("\nend", kind.decode())' "$T/$DEV/run/ctl.sock" "$@"
+}
+ask exec tight 0 echo uno '' tres >"$T/asked" </dev/null && grep "would be lost" "$T/asked" >/dev/null && ! grep uno "$T/asked" && ok "an older agentctl's empty argument is refused, nothing is started" || fail "exec: $(cat "$T/asked")"
+[ "$(ask exec tight 0 echo one </dev/null | head -n 1)" = one ] && ok "control: without one it is run" || fail "exec by words"
+# --- an answer longer than the socket holds
+all_lines() { [ "$(ctl logs -n 9000 chatty | grep -c ' line ')" = 8000 ]; }
+lib_until 20 all_lines || fail "chatty: $(ctl logs -n 9000 chatty | grep -c ' line ')"
+ask log chatty 9000 >"$T/asked"
+[ "$(wc -c <"$T/asked")" -gt 400000 ] && grep "line 8000 " "$T/asked" >/dev/null && [ "$(tail -n 1 "$T/asked")" = 'end +' ] && ok "a long answer is whole for who reads slowly ($(wc -c <"$T/asked") bytes)" || fail "log: $(wc -c <"$T/asked") bytes, $(tail -n 1 "$T/asked")"
 
 # --- what is inside
 inside tight 'echo $SITE' | grep -qx turin && ok "env" || fail "env: $(inside tight env)"

@@ -44,6 +44,7 @@ while True:
         print("left:", e)
     s.close()' "$HEALTH"
 APPS="$(app tight ',"memory":{"max_bytes":16777216,"enforce":"required"},"cpu":{"percent":50,"enforce":"required"},"pids":{"max":20,"enforce":"required"},"userns":"required","seccomp":"required","user":"1000:1000","env":{"SITE":"turin","BEAT":"0.2"},"mounts":[{"type":"tmpfs","target":"/scratch","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/data"}],"health":{"exec":["/bin/true"],"interval_ms":300}'),
+$(app flood ',"args":["/bin/sh","-c","while [ ! -e /tmp/go ]; do sleep 0.2; done; busybox timeout 6 busybox yes flooding the log with a line that is not short at all; exec sleep 100000"]'),
 $(app chatty ',"log":{"max_bytes":4194304},"args":["/bin/sh","-c","i=0; while [ $i -lt 8000 ]; do i=$((i+1)); echo line $i 0123456789012345678901234567890123456789; done; exec sleep 100000"]'),
 $(app loose ",\"capabilities\":[\"CHOWN\"],\"network\":{\"mode\":\"host\"},\"health\":{\"http\":{\"port\":$HEALTH},\"interval_ms\":300}"),
 $(app net ",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":$PORT,\"container\":8080}]},\"health\":{\"tcp\":{\"port\":8080},\"interval_ms\":300,\"start_grace_ms\":3000},\"args\":[\"/bin/httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/srv\"]")"
@@ -100,6 +101,17 @@ all_lines() { [ "$(ctl logs -n 9000 chatty | grep -c ' line ')" = 8000 ]; }
 lib_until 20 all_lines || fail "chatty: $(ctl logs -n 9000 chatty | grep -c ' line ')"
 ask log chatty 9000 >"$T/asked"
 [ "$(wc -c <"$T/asked")" -gt 400000 ] && grep "line 8000 " "$T/asked" >/dev/null && [ "$(tail -n 1 "$T/asked")" = 'end +' ] && ok "a long answer is whole for who reads slowly ($(wc -c <"$T/asked") bytes)" || fail "log: $(wc -c <"$T/asked") bytes, $(tail -n 1 "$T/asked")"
+
+# --- a flood into the log is held up, and core is not
+ctl exec flood -- sh -c ': >/tmp/go'
+written() { for p in $(pgrep -f 'yes flooding the log'); do awk '/^wchar:/{print $2}' "/proc/$p/io" 2>/dev/null; done | sort -n | tail -n 1; }
+begins() { [ "$(written)" -gt 100000 ]; }
+lib_until 10 begins || fail "flood: it does not begin: $(pgrep -fa 'yes flooding')"
+before=$(written)
+sleep 2
+grown=$((($(written) - before) / 1048576))
+[ $grown -ge 1 ] && [ $grown -le 60 ] && ok "a flood of log lines is held at $grown MiB in two seconds" || fail "flood: $grown MiB in two seconds"
+[ "$(ctl logs -n 5 flood | grep -c 'flooding')" -ge 4 ] && ok "control: its newest lines are there" || fail "flood: $(ctl logs -n 5 flood)"
 
 # --- what is inside
 inside tight 'echo $SITE' | grep -qx turin && ok "env" || fail "env: $(inside tight env)"

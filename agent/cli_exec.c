@@ -167,6 +167,31 @@ static int use_terminal(struct session *s, struct err *err)
     return 0;
 }
 
+/* The words of a request end at an empty one, so a command with an empty argument goes in another way, which an older agent does
+ * not know: it says so and starts nothing. */
+static int send_request(const struct cli *c, const char *const *words, const int *fds, int *ret_sock,
+                        bool *ret_packed, struct err *err)
+{
+    char AUTO_MEM *args = NULL;
+    char count[16];
+    size_t size = 0;
+    unsigned n = 0;
+    FILE *f = open_memstream(&args, &size);
+    if (!f)
+        return err_errno(err, errno, "memory");
+    *ret_packed = false;
+    for (; words[3 + n]; n++) {
+        *ret_packed |= !words[3 + n][0];
+        (void)fwrite(words[3 + n], 1, strlen(words[3 + n]) + 1, f);
+    }
+    if (fclose(f) != 0)
+        return err_errno(err, errno, "memory");
+    (void)str_fmt(count, sizeof(count), "%u", n);
+    const char *packed[] = {"execv", words[1], words[2], count, NULL};
+    return *ret_packed ? cli_send(c, packed, buf_of(args, size), fds, ret_sock, err)
+                       : cli_send(c, words, buf_of(NULL, 0), fds, ret_sock, err);
+}
+
 static int end_code(const struct err *err, int rc)
 {
     return rc == CLI_AGENT_DOWN                   ? rc
@@ -182,9 +207,10 @@ static int run(const struct cli *c, const char *const *words, struct session *s)
     char AUTO_MEM *text = NULL;
     int AUTO_FD sock = -1;
     uint64_t code = CLI_EXEC_FAILED;
+    bool packed = false;
     int rc = c->tty ? use_terminal(s, &err) : use_pipes(s, &err);
     if (rc == 0)
-        rc = cli_send(c, words, buf_of(NULL, 0), s->theirs, &sock, &err);
+        rc = send_request(c, words, s->theirs, &sock, &packed, &err);
     for (unsigned i = 0; i < FLOWS; i++)
         if (s->given[i] >= 0)
             (void)close(s->given[i]);
@@ -194,6 +220,8 @@ static int run(const struct cli *c, const char *const *words, struct session *s)
     }
     if (s->raw)
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &s->before);
+    if (rc < 0 && packed && strstr(err.msg, "unknown request"))
+        rc = err_set(&err, ERR_UNSUPPORTED, "the agent that runs is older and takes no empty arguments");
     if (rc < 0)
         return end_code(&err, cli_fail(c, &err));
     if (got_signal)

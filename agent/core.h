@@ -86,7 +86,7 @@ struct app {
     uint64_t counter, restarts, peak_bytes, last_exit_s;
     int pidfd, out_fd, err_fd;
     struct loop_fd exit_watch, out_watch, err_watch, oom_watch;
-    struct loop_timer exit_wait, oom_wait, probe_timer;
+    struct loop_timer exit_wait, oom_wait, probe_timer, log_rest;
     struct logring *log;
     struct probe *probe;
     uint64_t ooms_seen;

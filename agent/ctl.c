@@ -22,6 +22,8 @@ struct client {
     struct loop_fd sock;
     struct loop_timer deadline;
     struct exec *exec; /* NULL: none under way */
+    char *out;         /* of an answer, what the socket did not take yet; NULL: nothing */
+    size_t out_len, out_at;
     bool used;
 };
 struct ctl {
@@ -50,25 +52,47 @@ static void client_end(struct client *k)
     if (k->exec) /* nobody reads its output any more */
         exec_stop(k->exec);
     k->exec = NULL;
+    free(k->out);
+    k->out = NULL;
     k->used = false;
 }
 
-static void answer(struct client *k, char kind, struct buf text)
+/* False: the socket is full, nothing of it was sent. */
+static bool answer(struct client *k, char kind, struct buf text)
 {
     char AUTO_MEM *msg = mem_need(text.len + 1);
     msg[0] = kind;
     memcpy(msg + 1, text.p, text.len);
-    (void)msg_send(k->sock.fd, buf_of(msg, text.len + 1), NULL, 0, NULL);
+    return msg_send(k->sock.fd, buf_of(msg, text.len + 1), NULL, 0, NULL) == 0 ||
+           (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
+/* True: all of it is sent, or nobody is there any more. */
+static bool send_pieces(struct client *k, struct buf text, size_t *at)
+{
+    for (;;) {
+        size_t left = text.len - *at, n = left > CTL_PIECE ? CTL_PIECE : left;
+        if (!answer(k, n < left ? '=' : '+', buf_of(text.p + *at, n)))
+            return false;
+        *at += n;
+        if (n == left)
+            return true;
+    }
+}
+
+/* A client that reads slowly gets the rest as it reads, and a deadline for each part; core keeps it meanwhile. */
 static void answer_text(struct client *k, const char *text)
 {
-    struct buf rest = buf_str(text);
-    while (rest.len > CTL_PIECE) {
-        answer(k, '=', buf_of(rest.p, CTL_PIECE));
-        rest = buf_of(rest.p + CTL_PIECE, rest.len - CTL_PIECE);
-    }
-    answer(k, '+', rest);
+    size_t at = 0, len = strlen(text);
+    if (send_pieces(k, buf_of(text, len), &at))
+        return;
+    k->out = mem_need(len - at + 1);
+    memcpy(k->out, text + at, len - at + 1);
+    k->out_len = len - at;
+    k->out_at = 0;
+    loop_timer_set(k->ctl->core->loop, &k->deadline, clock_boot_ms() + CTL_DEADLINE_MS);
+    if (loop_fd_mod(k->ctl->core->loop, &k->sock, EPOLLOUT, NULL) < 0)
+        k->out_at = k->out_len; /* it is ended with what it has: no last piece */
 }
 
 static void answer_json(struct client *k, struct cJSON *take_o)
@@ -78,11 +102,18 @@ static void answer_json(struct client *k, struct cJSON *take_o)
     answer_text(k, text);
 }
 
+/* After a verb: it goes, unless something of its answer is still to come. */
+static void client_served(struct client *k)
+{
+    if (!k->out)
+        client_end(k);
+}
+
 static int answer_err(struct client *k, const struct err *err)
 {
     char text[ERR_MSG_BYTES + 32];
     (void)str_fmt(text, sizeof(text), "%s %s", err_kind_name(err->kind), err->msg);
-    answer(k, '-', buf_str(text));
+    (void)answer(k, '-', buf_str(text));
     return -(int)err->kind;
 }
 
@@ -275,10 +306,10 @@ static void exec_ended(void *arg, int status, const struct err *err)
         (void)answer_err(k, err);
     else
         answer_text(k, text);
-    client_end(k);
+    client_served(k);
 }
 
-static int do_exec(struct client *k, const struct request *r, struct err *err)
+static int start_in(struct client *k, const struct request *r, const char *const *args, struct err *err)
 {
     struct core *c = k->ctl->core;
     struct app *a = app_find(c, r->words[1]);
@@ -292,8 +323,35 @@ static int do_exec(struct client *k, const struct request *r, struct err *err)
                          .stdout_fd = r->fds[1],
                          .stderr_fd = r->fds[2],
                          .ctty = r->words[2][0] == '1'};
-    int rc = exec_start(a, &r->words[3], &x, &calls, &k->exec, err);
+    int rc = exec_start(a, args, &x, &calls, &k->exec, err);
     return rc < 0 ? rc : 1;
+}
+
+static int do_exec(struct client *k, const struct request *r, struct err *err)
+{
+    if (r->doc.p) /* from an agentctl that knows no execv: better nothing than half of it */
+        return err_set(err, ERR_INVALID,
+                       "exec: arguments at or behind an empty one would be lost; use a newer agentctl");
+    return start_in(k, r, &r->words[3], err);
+}
+
+/* Arguments that may be empty: so many of them, each with its end, in place of a document. */
+static int do_execv(struct client *k, const struct request *r, struct err *err)
+{
+    const char *args[LIM_ARGS + 1] = {NULL};
+    uint64_t n;
+    size_t at = 0;
+    if (!str_u64(r->words[3], 1, LIM_ARGS, &n))
+        return err_set(err, ERR_INVALID, "\"%.20s\" is no number of arguments from 1 to %d", r->words[3],
+                       LIM_ARGS);
+    for (uint64_t i = 0; i < n; i++) {
+        const char *end = at < r->doc.len ? memchr(r->doc.p + at, '\0', r->doc.len - at) : NULL;
+        if (!end)
+            return err_set(err, ERR_INVALID, "arguments are cut off");
+        args[i] = (const char *)r->doc.p + at;
+        at = (size_t)(end - (const char *)r->doc.p) + 1;
+    }
+    return start_in(k, r, args, err);
 }
 
 static const struct ctl_verb {
@@ -303,7 +361,8 @@ static const struct ctl_verb {
 } verbs[] = {
     {"status", 1, do_status},     {"history", 1, do_history}, {"events", 2, do_events},
     {"log", 3, do_log},           {"apply", 1, do_apply},     {"plan", 1, do_plan},
-    {"rollback", 1, do_rollback}, {"exec", 4, do_exec},       {"handover", 1, do_handover},
+    {"rollback", 1, do_rollback}, {"exec", 4, do_exec},       {"execv", 4, do_execv},
+    {"handover", 1, do_handover},
 };
 
 /* Words up to an empty one; what follows is the document. */
@@ -335,13 +394,25 @@ static int serve(struct client *k, char *msg, size_t len, struct request *r, str
     return err_set(err, ERR_INVALID, "unknown request \"%.30s\"", r->words[0]);
 }
 
+static void client_writable(struct client *k, uint32_t events)
+{
+    if (!(events & (EPOLLHUP | EPOLLERR)) && !send_pieces(k, buf_of(k->out, k->out_len), &k->out_at)) {
+        loop_timer_set(k->ctl->core->loop, &k->deadline, clock_boot_ms() + CTL_DEADLINE_MS);
+        return;
+    }
+    client_end(k);
+}
+
 static void client_ready(struct loop_fd *w, uint32_t events)
 {
     struct client *k = container_of(w, struct client, sock);
     struct err err = ERR_INIT;
     struct request r = {.n = 0};
     size_t len = 0;
-    (void)events;
+    if (k->out) {
+        client_writable(k, events);
+        return;
+    }
     char AUTO_MEM *msg = mem_need(LIM_CTL_REQUEST_BYTES + 1);
     int got = msg_recv(w->fd, msg, LIM_CTL_REQUEST_BYTES, &len, r.fds, &r.n_fds, &err);
     if (got == -(int)ERR_CONFLICT)
@@ -358,7 +429,7 @@ static void client_ready(struct loop_fd *w, uint32_t events)
     if (rc < 0)
         (void)answer_err(k, &err);
     if (rc <= 0)
-        client_end(k);
+        client_served(k);
 }
 
 static void too_late(struct loop_timer *t)

@@ -5,6 +5,10 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 
+/* 64 KiB in 5 ms: 12 MB a second of each stream, at a few hundredths of a processor. */
+#define PIECES  16
+#define REST_MS 5
+
 int logs_open(struct app *a, uint64_t bytes, struct err *err)
 {
     char name[LIM_NAME_BYTES + 8];
@@ -22,7 +26,26 @@ static void end_stream(struct app *a, struct loop_fd *w, int *fd, const char *wh
     *fd = -1;
 }
 
-/* A few pieces a turn: one app that floods its log does not keep the others waiting. */
+/* The pipes of one that floods are left alone for a moment: it is held up, core and the others are not. */
+static void rest_over(struct loop_timer *t)
+{
+    struct app *a = container_of(t, struct app, log_rest);
+    struct loop_fd *const watches[] = {&a->out_watch, &a->err_watch};
+    for (unsigned i = 0; i < COUNT_OF(watches); i++)
+        if (watches[i]->fd >= 0)
+            (void)loop_fd_mod(a->core->loop, watches[i], EPOLLIN, NULL);
+}
+
+static void rest(struct app *a, struct loop_fd *w)
+{
+    if (w->fd < 0 || loop_fd_mod(a->core->loop, w, 0, NULL) < 0)
+        return;
+    a->log_rest.on_fire = rest_over;
+    if (!a->log_rest.at_ms)
+        loop_timer_set(a->core->loop, &a->log_rest, clock_boot_ms() + REST_MS);
+}
+
+/* So many pieces a turn: one app that floods its log does not keep the others waiting. */
 static void pump(struct app *a, struct loop_fd *w, int *fd, char stream, const char *what, unsigned pieces)
 {
     struct err err = ERR_INIT;
@@ -34,22 +57,24 @@ static void pump(struct app *a, struct loop_fd *w, int *fd, char stream, const c
             if (rc < 0)
                 log_error("log of %s: %s", a->seen.name, err.msg);
             end_stream(a, w, fd, what);
+            return;
         }
     }
+    rest(a, w);
 }
 
 static void out_ready(struct loop_fd *w, uint32_t events)
 {
     struct app *a = container_of(w, struct app, out_watch);
     (void)events;
-    pump(a, w, &a->out_fd, 'o', "out", 4);
+    pump(a, w, &a->out_fd, 'o', "out", PIECES);
 }
 
 static void err_ready(struct loop_fd *w, uint32_t events)
 {
     struct app *a = container_of(w, struct app, err_watch);
     (void)events;
-    pump(a, w, &a->err_fd, 'e', "err", 4);
+    pump(a, w, &a->err_fd, 'e', "err", PIECES);
 }
 
 void logs_watch(struct app *a)
@@ -70,5 +95,6 @@ void logs_drain(struct app *a)
     }
     end_stream(a, &a->out_watch, &a->out_fd, "out");
     end_stream(a, &a->err_watch, &a->err_fd, "err");
+    loop_timer_del(a->core->loop, &a->log_rest);
     a->log = logring_free(a->log);
 }

@@ -31,7 +31,7 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
                      struct arena *arena, int *ret_rootfs, struct spec *ret, struct err *err)
 {
     uint8_t AUTO_MEM *config = NULL;
-    size_t config_len;
+    size_t config_len = 0;
     int AUTO_FD rootfs = -1;
     char volumes[280], cgroup[160];
     uint32_t first_id = 0;

@@ -239,13 +239,14 @@ static const struct rule stop_rules[] = {
     {.key = "signal", .type = RULE_WORD, .words = signal_words, .help = "the image's, else TERM"},
     {.key = "grace_ms", .type = RULE_NUMBER, .max = 600000, .help = "until it is killed (10000)"},
     END};
-static const struct rule log_rules[] = {{.key = "max_bytes",
-                                         .type = RULE_NUMBER,
-                                         .need = JSON_REQUIRED,
-                                         .min = 4096,
-                                         .max = LIM_LOG_RING_MAX_BYTES,
-                                         .help = "kept of its output (65536)"},
-                                        END};
+static const struct rule log_rules[] = {
+    {.key = "max_bytes",
+     .type = RULE_NUMBER,
+     .need = JSON_REQUIRED,
+     .min = 4096,
+     .max = LIM_LOG_RING_MAX_BYTES,
+     .help = "kept of its output (65536): the power of two below, 16384 at least"},
+    END};
 static const struct rule app_rules[] = {
     {.key = "name", .type = RULE_NAME, .need = JSON_REQUIRED, .help = "name of the app on the device"},
     {.key = "release",

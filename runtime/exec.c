@@ -80,19 +80,13 @@ static int begin_in(struct enter *in, const struct box_exec *x, struct spec *s, 
     AUTO_FD int fd_out = lift(x->stdout_fd);
     AUTO_FD int fd_err = lift(x->stderr_fd);
     AUTO_FD int proc = -1;
-    AUTO_FD int report = -1;
-    AUTO_FD int join = -1;
     struct child c;
+    int *const theirs[] = {&c.report_fd, &c.join_fd};
     int r = child_open_proc(&proc, err);
 
     if (r < 0)
         return r;
     child_init(&c, s, &ops);
-    r = make_pipes(e, &c, err);
-    report = c.report_fd;
-    join = c.join_fd;
-    if (r < 0)
-        return r;
     c.console_fd = x->console_fd;
     c.stdio[0] = fd_in;
     c.stdio[1] = fd_out;
@@ -102,7 +96,12 @@ static int begin_in(struct enter *in, const struct box_exec *x, struct spec *s, 
     c.proc_fd = proc;
     c.filter = box_filter(&s->process);
     ops_make_exec(s, &ops);
-    r = enter_begin(in, &c, child_run_exec, e->report_fd, &e->helper, err);
+    r = make_pipes(e, &c, err);
+    if (r == 0)
+        r = enter_begin(in, &c, child_run_exec, e->report_fd, &e->helper, err);
+    for (unsigned i = 0; i < COUNT_OF(theirs); i++)
+        if (*theirs[i] >= 0)
+            (void)close(*theirs[i]);
     ops_done(&ops);
     return r;
 }

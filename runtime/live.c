@@ -295,7 +295,7 @@ static int clear_device(struct task *t, bool any, int *ret_dir, const char **ret
 
 static int remove_device(struct task *t, struct err *err)
 {
-    const char *name;
+    const char *name = "";
     int dir = -1;
 
     return clear_device(t, false, &dir, &name, err);
@@ -323,7 +323,7 @@ static int make_node(int dir_fd, const char *name, const struct live_device *d, 
 /* Without a user namespace: a node like those that the box began with. */
 static int add_node(struct task *t, struct err *err)
 {
-    const char *name;
+    const char *name = "";
     int dir = -1;
     int r = clear_device(t, true, &dir, &name, err);
 
@@ -336,7 +336,7 @@ static int add_bound(struct task *t, struct err *err)
     AUTO_FD int place = -1;
     AUTO_FD int target = -1;
     struct stat made, seen;
-    const char *name;
+    const char *name = "";
     int dir = -1;
     int r = clear_device(t, true, &dir, &name, err);
 

@@ -273,11 +273,12 @@ static void recover(struct logring *r)
     }
 }
 
+/* Not more than was asked for, but the longest line must fit wherever the ring's end is. */
 static uint32_t round_size(uint32_t bytes)
 {
     uint32_t size = MIN_BYTES;
 
-    while (size < bytes && size < LIM_LOG_RING_MAX_BYTES)
+    while (size <= bytes / 2 && size < LIM_LOG_RING_MAX_BYTES)
         size *= 2;
     return size;
 }

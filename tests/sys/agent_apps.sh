@@ -25,8 +25,28 @@ app() { echo "{\"name\":\"$1\",\"release\":$(release web "${3:-1}"),$SRC,$REST,\
 
 # --- three apps: one with every limit, one with less isolation as control, one on the bridge
 PORT=$(free_port)
+HEALTH=$(free_port) # answers in pieces, and tells how the other side left
+lib_run talker python3 -u -c '
+import socket, sys, time
+l = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    s, _ = l.accept()
+    try:
+        s.recv(4096)
+        s.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+        for i in range(10):
+            time.sleep(0.01)
+            s.sendall(b"x" * 8192)
+        s.shutdown(socket.SHUT_WR)
+        s.recv(1)
+        print("left in peace")
+    except OSError as e:
+        print("left:", e)
+    s.close()' "$HEALTH"
 APPS="$(app tight ',"memory":{"max_bytes":16777216,"enforce":"required"},"cpu":{"percent":50,"enforce":"required"},"pids":{"max":20,"enforce":"required"},"userns":"required","seccomp":"required","user":"1000:1000","env":{"SITE":"turin","BEAT":"0.2"},"mounts":[{"type":"tmpfs","target":"/scratch","size_bytes":1048576},{"type":"volume","name":"data","target":"/var/data"}],"health":{"exec":["/bin/true"],"interval_ms":300}'),
-$(app loose ',"capabilities":["CHOWN"],"network":{"mode":"host"}'),
+$(app flood ',"args":["/bin/sh","-c","while [ ! -e /tmp/go ]; do sleep 0.2; done; busybox timeout 6 busybox yes flooding the log with a line that is not short at all; exec sleep 100000"]'),
+$(app chatty ',"log":{"max_bytes":4194304},"args":["/bin/sh","-c","i=0; while [ $i -lt 8000 ]; do i=$((i+1)); echo line $i 0123456789012345678901234567890123456789; done; exec sleep 100000"]'),
+$(app loose ",\"capabilities\":[\"CHOWN\"],\"network\":{\"mode\":\"host\"},\"health\":{\"http\":{\"port\":$HEALTH},\"interval_ms\":300}"),
 $(app net ",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":$PORT,\"container\":8080}]},\"health\":{\"tcp\":{\"port\":8080},\"interval_ms\":300,\"start_grace_ms\":3000},\"args\":[\"/bin/httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/srv\"]")"
 ctl apply "$(desired 1 "$APPS")" | grep -q accepted && ok "agentctl apply takes a signed file" || die "apply"
 lib_until 40 is phase converged && ok "images from the folder, no network: converged" || die "phase $(field phase): $(field err.msg); $(ctl events -n 5)"
@@ -56,6 +76,43 @@ esac && ok "the kernel's choice when memory is gone: an app is at $adj, as repor
 [ "$(awk '/^CapBnd:/{print $2}' "/proc/$PID/status")" = 0000000000000000 ] && ok "no capabilities" || fail "capabilities"
 [ "$(awk '/^CapEff:/{print $2}' "/proc/$(field apps.loose.pid)/status")" = 0000000000000001 ] && ok "control: loose has the one it asked for" || fail "loose: $(grep CapEff "/proc/$(field apps.loose.pid)/status")"
 
+# --- arguments arrive as they are, or not at all
+words() { ctl exec tight -- sh -c 'for a; do printf "[%s]" "$a"; done' name "$@"; }
+[ "$(words one '' three '')" = '[one][][three][]' ] && [ "$(words one two)" = '[one][two]' ] && ok "exec: empty arguments too" || fail "exec: $(words one '' three '')"
+ask() { # WORD...: of the control socket, as an older agentctl sends them; reads slowly, prints all
+	python3 -c '
+import array, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+fds = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))] if sys.argv[2] == "exec" else []
+s.sendmsg([b"".join(w.encode() + b"\0" for w in sys.argv[2:])], fds)
+kind = b"="
+while kind == b"=":
+    time.sleep(0.05)
+    m = s.recv(200000)
+    kind = m[:1]
+    sys.stdout.buffer.write(m[1:])
+print("\nend", kind.decode())' "$T/$DEV/run/ctl.sock" "$@"
+}
+ask exec tight 0 echo uno '' tres >"$T/asked" </dev/null && grep "would be lost" "$T/asked" >/dev/null && ! grep uno "$T/asked" && ok "an older agentctl's empty argument is refused, nothing is started" || fail "exec: $(cat "$T/asked")"
+[ "$(ask exec tight 0 echo one </dev/null | head -n 1)" = one ] && ok "control: without one it is run" || fail "exec by words"
+# --- an answer longer than the socket holds
+all_lines() { [ "$(ctl logs -n 9000 chatty | grep -c ' line ')" = 8000 ]; }
+lib_until 20 all_lines || fail "chatty: $(ctl logs -n 9000 chatty | grep -c ' line ')"
+ask log chatty 9000 >"$T/asked"
+[ "$(wc -c <"$T/asked")" -gt 400000 ] && grep "line 8000 " "$T/asked" >/dev/null && [ "$(tail -n 1 "$T/asked")" = 'end +' ] && ok "a long answer is whole for who reads slowly ($(wc -c <"$T/asked") bytes)" || fail "log: $(wc -c <"$T/asked") bytes, $(tail -n 1 "$T/asked")"
+
+# --- a flood into the log is held up, and core is not
+ctl exec flood -- sh -c ': >/tmp/go'
+written() { for p in $(pgrep -f 'yes flooding the log'); do awk '/^wchar:/{print $2}' "/proc/$p/io" 2>/dev/null; done | sort -n | tail -n 1; }
+begins() { [ "$(written)" -gt 100000 ]; }
+lib_until 10 begins || fail "flood: it does not begin: $(pgrep -fa 'yes flooding')"
+before=$(written)
+sleep 2
+grown=$((($(written) - before) / 1048576))
+[ $grown -ge 1 ] && [ $grown -le 60 ] && ok "a flood of log lines is held at $grown MiB in two seconds" || fail "flood: $grown MiB in two seconds"
+[ "$(ctl logs -n 5 flood | grep -c 'flooding')" -ge 4 ] && ok "control: its newest lines are there" || fail "flood: $(ctl logs -n 5 flood)"
+
 # --- what is inside
 inside tight 'echo $SITE' | grep -qx turin && ok "env" || fail "env: $(inside tight env)"
 [ "$(inside tight 'ls /proc | grep -c "^[0-9]"')" -lt 12 ] && ok "sees its own processes only" || fail "processes: $(inside tight 'ps')"
@@ -73,6 +130,7 @@ reach() { inside "$1" "printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 2 10.88.77.1 $POR
 reach net && ok "control: an app on the bridge reaches the published port" || fail "net does not reach port $PORT"
 reach tight && fail "tight reaches another app's port" || ok "no network in mode none"
 curl -fsS -m 3 "http://127.0.0.1:$PORT/" | grep -q 'version 1' && ok "the bridge's published port answers" || fail "port $PORT does not answer"
+[ "$(field apps.loose.health)" = ok ] && grep "in peace" "$T/log/talker" >/dev/null && ! grep "left:" "$T/log/talker" && ok "health by http reads the answer to its end" || fail "loose: $(field apps.loose.health) $(cat "$T/log/talker")"
 [ "$(field apps.net.health)" = ok ] && [ "$(field apps.tight.health)" = ok ] && ok "health by tcp and by exec" || fail "health $(field apps.net.health) $(field apps.tight.health)"
 check_rc 7 "exec gives back the exit status" ctl exec tight -- sh -c 'exit 7'
 check_rc 127 "exec of nothing is 127" ctl exec tight -- /nowhere

@@ -126,6 +126,31 @@ box d bridge:shop-is-too-long && fail "a name of 16 bytes" || { grep -q 'no name
 # --- joined, and a port that is taken
 box j "join:${BOX_PID[web]}" || die "j: $(cat "$T/err-j")"
 [ "$(readlink "/proc/${BOX_PID[j]}/ns/net")" = "$(readlink "/proc/${BOX_PID[web]}/ns/net")" ] && ok "joined: the same network" || fail "join"
+# what the device itself serves, on all addresses or one, by TCP and UDP, IPv4 and IPv6; a socket that serves nobody is none of it
+python3 "$T/server.py" 7501 udp & LIB_PIDS+=("$!")
+python3 -c 'import socket, time
+held = []
+for family, kind, at, n in ((10, 1, "::1", 7502), (10, 2, "::1", 7503), (2, 1, "127.0.0.1", 7504)):
+    s = socket.socket(family, kind)
+    s.bind((at, n))
+    if kind == 1 and n != 7504: s.listen()
+    held.append(s)
+print("ready", flush=True)
+time.sleep(600)' >"$T/held" & LIB_PIDS+=("$!")
+lib_until 10 grep -q ready "$T/held" || fail "no servers of the test"
+taken() { # PORT PROTOCOL [@ADDRESS]
+	box k bridge -p "$1:80$([ "$2" = tcp ] || echo /udp)${3:-}" && { fail "$1/$2 of the device is taken"; unbox k; return; }
+	grep -qE "host port $1 \($2\) is in use: python3 \(pid [0-9]+\) serves it at" "$T/err-k" && ok "$1/$2${3:-} is the device's own: refused, with who and where" || fail "$1/$2: $(cat "$T/err-k")"
+}
+taken 7500 tcp
+taken 7500 tcp @192.0.2.1
+taken 7500 tcp @2001:db8::1
+taken 7501 udp
+taken 7502 tcp
+taken 7503 udp
+for p in 7500:80/udp 7501:80 7502:80@192.0.2.1 7504:80; do
+	if box k bridge -p $p; then ok "control: $p is free"; unbox k; else fail "control: $p: $(cat "$T/err-k")"; fi
+done
 box k bridge -p 9001:80 && fail "9001 twice" || { grep -q "9001 is published by the box at ${BOX_IP[web]}" "$T/err-k" && ok "a port within a range of another is refused by name" || fail "$(cat "$T/err-k")"; }
 
 for id in a b; do unbox $id; done

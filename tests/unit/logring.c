@@ -80,6 +80,24 @@ static const char *all(struct logring *r, uint64_t seq)
     return all_text;
 }
 
+TEST(no_more_is_kept_than_was_asked_for)
+{
+    static const struct {
+        uint32_t asked, kept;
+    } rows[] = {{65536, 65536},   {100000, 65536}, {131071, 65536},
+                {131072, 131072}, {16384, 16384},  {4096, 16384}};
+    struct stat st;
+
+    need_dir();
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        struct logring *r = ring("size", rows[i].asked);
+        CHECK(fstatat(dir_fd, "size", &st, 0) == 0);
+        CHECK(st.st_size == 5 * 4096 + (off_t)rows[i].kept);
+        (void)logring_free(r);
+        CHECK(unlinkat(dir_fd, "size", 0) == 0);
+    }
+}
+
 TEST(lines_of_both_streams_in_order)
 {
     struct logring *r = ring("a", 65536), *reader = NULL;

@@ -3,15 +3,40 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "platform/fs.h"
 #include "platform/mem.h"
 
 static int fd_is_open(int fd)
 {
     return fcntl(fd, F_GETFD) >= 0;
+}
+
+static long own_oom(void)
+{
+    char text[16];
+
+    return fs_read_text(AT_FDCWD, "/proc/self/oom_score_adj", text, sizeof text, NULL) > 0
+               ? strtol(text, NULL, 10)
+               : -2000;
+}
+
+TEST(what_can_be_done_again_goes_before_its_parent_when_memory_is_gone)
+{
+    long own = own_oom(), want = own + 300 < 0 ? 0 : own + 300 > 1000 ? 1000 : own + 300;
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        sys_oom_raise(300, 0);
+        _exit(own_oom() == want ? 0 : 1);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(own_oom() == own); /* control: only the child */
 }
 
 TEST(denied_call_answers_enosys_and_comes_back)

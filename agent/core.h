@@ -5,7 +5,8 @@
  *   image_jobs.c fetch, install, collect (jobs)        budget.c bytes over the network
  *   apps.c       boxes: start, stop, adopt, exit       probe.c  health probes
  *   box_spec.c   want + image config -> struct spec    logs.c   pipes into rings
- *   report.c     state and health as JSON              uplink.c the link process and what is sent
+ *   report.c     state and health as JSON              uplink.c the link process and what is sent (uplink_said.c what it says,
+ *                                                      uplink_reply.c commands, bucket.c how often)
  *   start.c      a want and its image -> a running box     confine.c  what core holds itself to
  *   ctl.c        the local socket                      events.c the ring of events
  *   scrub.c      reading the store against its names   os_act.c the device's own system

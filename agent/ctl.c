@@ -254,9 +254,9 @@ static int do_plan(struct client *k, const struct request *r, struct err *err)
     if (r->doc.len == 0) {
         char AUTO_MEM *text = plan_text(&c->plan);
         char AUTO_MEM *trouble = report_trouble(c);
-        char AUTO_MEM *both = mem_need(strlen(text) + strlen(trouble) + 1);
-        memcpy(both, text, strlen(text) + 1);
-        strcat(both, trouble);
+        size_t size = strlen(text) + strlen(trouble) + 1;
+        char AUTO_MEM *both = mem_need(size);
+        (void)str_fmt(both, size, "%s%s", text, trouble);
         answer_text(k, both[0] ? both : "nothing to do\n");
         return 0;
     }

@@ -129,9 +129,10 @@ static bool other_way(struct work *k, const struct err *why)
     struct image_memo *m = images_memo(k->core, &k->manifest);
     if (k->route == ROUTE_LAYERS || k->route == ROUTE_HELD || !hopeless[why->kind])
         return false;
-    if (why->kind == ERR_SOURCE &&
-        (!k->core->candidate.d.download.full_fallback || k->core->fault.kind != ERR_SOURCE ||
-         k->core->fault.in_row < SOURCE_TRIES))
+    const struct core *c = k->core;
+    bool consent = !c->candidate.arena || c->candidate.d.download.full_fallback;
+    bool tried = c->fault.kind == ERR_SOURCE && c->fault.in_row >= SOURCE_TRIES;
+    if (why->kind == ERR_SOURCE && (!consent || !tried))
         return false; /* it may be mended, and the other way costs more */
     *(k->route == ROUTE_PATCH ? &m->no_patch : &m->no_chunks) = true;
     event_add(k->core, "fallback", k->app, "%s did not do: %s", route_name(k->route), why->msg);

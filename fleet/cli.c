@@ -65,7 +65,7 @@ static const int exit_codes[ERR_KIND_COUNT_] = {
     [ERR_DENIED] = EXIT_REFUSED, [ERR_CONFLICT] = EXIT_CONFLICT, [ERR_NOTFOUND] = EXIT_FAILED,
     [ERR_NOSPACE] = EXIT_FAILED, [ERR_NOMEM] = EXIT_FAILED,      [ERR_IO] = EXIT_FAILED,
     [ERR_NET] = EXIT_OFFLINE,    [ERR_TIMEOUT] = EXIT_LATE,      [ERR_UNSUPPORTED] = EXIT_FAILED,
-    [ERR_SOURCE] = EXIT_OFFLINE,
+    [ERR_SOURCE] = EXIT_FAILED,
 };
 
 #define USAGE_WORD "usage: " /* begins the message of an error of usage, and so marks it */

@@ -79,13 +79,23 @@ static int read_lists(const struct json_cur *root, struct fetch_job *j, struct e
 }
 
 /* Files that only root may read are read now. */
+/* A fault of this device's settings is no manifest's: it may be mended, and the same try goes well then. */
+static int ours(const char *key, int r, struct err *err)
+{
+    if (r >= 0)
+        return r;
+    (void)err_wrap(err, "fetch.%s of the settings", key);
+    err->kind = ERR_IO;
+    return -(int)ERR_IO;
+}
+
 static int read_file(const struct json_cur *root, const char *key, size_t most, char **ret, size_t *ret_len,
                      struct err *err)
 {
     const char *path = NULL;
     int r = json_get_str(root, key, JSON_OPTIONAL, PATH_BYTES, &path, err);
 
-    return r <= 0 ? r : fs_read(AT_FDCWD, path, most, (uint8_t **)ret, ret_len, err);
+    return r <= 0 ? r : ours(key, fs_read(AT_FDCWD, path, most, (uint8_t **)ret, ret_len, err), err);
 }
 
 static int read_numbers(const struct json_cur *root, struct fetch_job *j, struct err *err)
@@ -163,7 +173,7 @@ static int read_request(const struct json_cur *root, struct fetch_job *j, struct
     if (r >= 0)
         r = read_file(root, "auth", AUTH_BYTES, &j->auth_text, &auth_len, err);
     if (r >= 0)
-        r = split_auth(j, err);
+        r = ours("auth", split_auth(j, err), err);
     return r >= 0 ? json_done(root, err) : r;
 }
 

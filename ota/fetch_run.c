@@ -9,6 +9,7 @@
 #define MOVED_BYTES    4096 /* a line that breaks after so much is a bad line, not a bad source ... */
 #define MOVED_WAIT_MS  100  /* ... and is asked again soon */
 #define LAST_TRY_MS    200
+#define CHUNK_TRIES    6
 
 /* Nothing of it counts any more. */
 static int empty(struct fetch_item *it, struct err *err)
@@ -158,13 +159,15 @@ static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
         if (round.last.kind == ERR_NONE)
             (void)err_set(&round.last, ERR_SOURCE, "every source gives other bytes than were signed");
         uint64_t now = clock_boot_ms(), left = j->deadline_ms > now ? j->deadline_ms - now : 0;
-        if (!round.hope || j->ours)
+        tries = round.moved ? 0 : tries + 1;
+        /* who installs from chunks hears nothing of us but the end: core tells why, and tries again */
+        bool tired = it->chunks && tries >= CHUNK_TRIES;
+        if (!round.hope || j->ours || tired)
             return err_set(err, round.last.kind, "sha256:%.12s: %s", digest_hex(&it->digest, hex),
                            round.last.msg);
         if (left < LAST_TRY_MS)
             return err_set(err, ERR_TIMEOUT, "sha256:%.12s: deadline; last: %s", digest_hex(&it->digest, hex),
                            round.last.msg);
-        tries = round.moved ? 0 : tries + 1;
         uint64_t wait = jitter_ms(tries, round.moved);
         if (wait > left / 2)
             wait = left / 2; /* one more try fits in */

@@ -68,7 +68,7 @@ agentctl $DEV events -n 2 | grep -q "reply topic" && ok "and it is said" || fail
 
 # --- a group's rollout: closed, then open; the device's own document wins; withdrawn, the group's may speak again
 cat >"$T/web-1.json" <<-END
-	{"apps": [{"name": "web", "release": "web:1", "memory": {"max_bytes": 16777216}}], "update": {"probation_ms": 300}}
+	{"apps": [{"name": "web", "release": "web:1", "memory": {"max_bytes": 16777216}, "log": {"max_bytes": 1048576}}], "update": {"probation_ms": 300}}
 END
 sed 's/web:1/web:2/' "$T/web-1.json" >"$T/web-2.json"
 KEY=$FLEETCTL_DIR/keys/fleet-1.key
@@ -84,6 +84,15 @@ lib_until 20 is rev 6 && ok "opened, it acts" || fail "rev $(field rev): $(field
 lib_until 20 is phase converged || fail "phase $(field phase)"
 fleetctl apply -f "$T/web-2.json" -d $DEV --wait --timeout 60s >"$T/log/apply" 2>&1 || fail "apply: $(cat "$T/log/apply")"
 is apps.web.version 2 && ok "the device's own document wins" || fail "version $(field apps.web.version)"
+# an answer that is longer than what fits between core, link and broker at once
+agentctl $DEV exec web -- sh -c 'i=0; while [ $i -lt 8000 ]; do i=$((i + 1)); echo "a line that is long enough to count, $i"; done >/proc/1/fd/1' || fail "no lines"
+# shellcheck disable=SC2046
+lib_run replies mosquitto_sub -V 5 -I operator- -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files operator) -t "$F/d/$DEV/reply/long" -F %p
+sleep 0.5
+mqtt_pub operator -t "$F/d/$DEV/cmd/logs" -q 1 -m "{\"v\":1,\"id\":\"long\",\"reply\":\"$F/d/$DEV/reply/long\",\"exp\":$(($(date +%s) + 30)),\"app\":\"web\",\"lines\":7000}"
+lib_until 20 grep -q '"more":false' "$T/log/replies" || fail "the answer does not end"
+WHOLE=$(jq -rj .out "$T/log/replies" | grep -c 'long enough to count') || true
+[ "$WHOLE" -gt 6900 ] && ok "a log of $WHOLE lines is answered whole, in $(wc -l <"$T/log/replies") pieces" || fail "$WHOLE lines of 7000"
 group '.rev=7 | .apps[0].memory.max_bytes=23068672'
 sleep 1.5
 is source device && ok "the group's next one waits" || fail "source $(field source)"

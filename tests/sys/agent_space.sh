@@ -47,7 +47,7 @@ umount "$STATE"
 for kind in bytes inodes; do
 	disk 24 400
 	start_agent $DEV
-	if [ $kind = bytes ]; then REV=2; else REV=5; fi
+	if [ $kind = bytes ]; then REV=2; else REV=6; fi
 	apply web:1 16777216
 	lib_until 40 converged $REV && ok "$kind: rev $REV converged" || fail "$kind: phase $(field phase): $(field err.msg)"
 	PID=$(pid)
@@ -67,9 +67,13 @@ for kind in bytes inodes; do
 	kill -KILL "$PID"
 	lib_until 20 bash -c "p=\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' ps -o json | jq -r '.web.pid // empty'); [ -n \"\$p\" ] && [ \"\$p\" != $PID ]" &&
 		ok "$kind full after: an app that ends is started again" || fail "$kind: the app stays away"
+	apply web:2 1099511627776 # more than the machine has: a verdict that cannot be kept
+	named() { [ "$(field err.kind)" = no-space ] && field err.msg | grep -q 'disk is full'; }
+	lib_until 20 named && ok "$kind: the state names it: $(field err.msg)" || fail "$kind: err $(field err)"
 	free_space
+	lib_until 20 is err.kind rejected && ok "$kind freed: the verdict is kept" || fail "$kind: err $(field err)"
 	apply web:2 15000000
-	lib_until 40 converged $((REV + 2)) && ok "$kind: rev $((REV + 2)) converged" || fail "$kind: phase $(field phase): $(field err.msg)"
+	lib_until 40 converged $((REV + 3)) && ok "$kind: rev $((REV + 3)) converged" || fail "$kind: phase $(field phase): $(field err.msg)"
 	is cores 0 && ok "core was never started again" || fail "cores $(field cores)"
 	lib_agent_end $DEV
 	check "$kind: the state folder is whole" "$BUILD/bin/agentd-core" --check "$STATE" >>"$T/log/check"

@@ -289,6 +289,13 @@ def certificate(c, name, host):
     return key, crt
 
 
+def try_settings(c, port):
+    """A file of the settings that is not there is no fault of the source or of what was signed, and nothing goes on without it."""
+    for name in ("CA", "AUTH"):
+        kind, err, _, store = fetch(c, "no-" + name, "good", "http://127.0.0.1:%d/a/b" % port, env={name: c.path("nowhere")})
+        c.check(kind == "io" and "fetch.%s of the settings" % name.lower() in err and not held(store), "%s: %s %s" % (name, kind, err))
+
+
 def try_tls(c):
     right, wrong = certificate(c, "right", "IP:127.0.0.1"), certificate(c, "wrong", "DNS:other.example")
     if not right:
@@ -309,7 +316,7 @@ def try_tls(c):
 def main():
     with Case() as c:
         port = serve()
-        for part in (try_modes, try_ranges, try_next_source, try_stall, try_other_bytes, try_nearer, try_auth):
+        for part in (try_modes, try_ranges, try_next_source, try_stall, try_other_bytes, try_nearer, try_auth, try_settings):
             part(c, port)
         try_tls(c)
 

@@ -284,6 +284,14 @@ bool view_meant(const struct view *v, const struct view_device *d, const struct 
     return whose && strcmp(whose, t->device ? "" : t->group) == 0;
 }
 
+bool view_is_about(const struct view_device *d, const struct target *t)
+{
+    const char *source = d->state.node ? doc_str(&d->state.root, "source", "") : "";
+
+    return t->device ? strcmp(source, "device") == 0
+                     : strncmp(source, "group:", 6) == 0 && strcmp(source + 6, t->group) == 0;
+}
+
 uint64_t view_seen_s(const struct view_device *d)
 {
     uint64_t said = d->state.node ? doc_u64(&d->state.root, "ts") : 0;

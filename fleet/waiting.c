@@ -59,6 +59,16 @@ struct tally { /* kept up to date by each message about the one device that it i
     unsigned n[PLACE_COUNT_];
 };
 
+/* Its report can be about what was published: not the one before it of another topic. */
+static bool speaks_of_it(const struct waiting *w, const struct view_device *d)
+{
+    struct json_cur source;
+
+    if (!d->state.node || !w->rev || !doc_get(&d->state.root, "source", &source))
+        return d->state.node != NULL;
+    return view_is_about(d, &w->target);
+}
+
 static enum place place_of(const struct tally *t, struct view_device *d)
 {
     static const enum place of[] = {[VERDICT_OPEN] = PLACE_OPEN,
@@ -75,7 +85,7 @@ static enum place place_of(const struct tally *t, struct view_device *d)
         if (d->slot > t->slots)
             return PLACE_HELD;
     }
-    p = of[d->state.node ? wait_judge(&d->state.root, w->rev, w->want_phase) : VERDICT_OPEN];
+    p = of[speaks_of_it(w, d) ? wait_judge(&d->state.root, w->rev, w->want_phase) : VERDICT_OPEN];
     return p == PLACE_OPEN && d->online_known && !d->online ? PLACE_OFFLINE : p;
 }
 
@@ -124,7 +134,7 @@ static void describe_device(const struct waiting *w, const struct view_device *d
                             unsigned *ret_step)
 {
     const struct json_cur *s = &d->state.root, *p = &d->progress.root;
-    bool seen = d->state.node && doc_u64(s, "want") >= w->rev;
+    bool seen = speaks_of_it(w, d) && doc_u64(s, "want") >= w->rev;
     const char *phase = seen        ? doc_str(s, "phase", "?")
                         : d->online ? "sent"
                                     : "offline, acts when it is back";

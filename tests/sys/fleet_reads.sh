@@ -77,6 +77,7 @@ check "MQTT 3.1.1: the document is there" test "$(mosquitto_sub -p "$PLAIN" -t l
 check "control: it was refused with MQTT 5 first" grep -q 'level 5' "$T/log/old"
 check "MQTT 3.1.1: logs of a device that is not there" eval 'eleven logs dev-9/web --timeout 3s 2>/dev/null; [ $? = 5 ]'
 
+last() { mqtt_sub operator -t "limpet1/demo/$1/desired" -C 1 -W 5 | jq -r .payload | base64 -d | jq -c "$2"; }
 # --- waiting for a group: converged, failed, offline and held devices
 say() { # DEVICE PHASE REV [MORE]
 	mqtt_pub operator -q 1 -r -t "limpet1/demo/d/$1/state" -m "{\"v\":1,\"ts\":$(date +%s),\"rev\":$3,\"want\":$3,\"phase\":\"$2\",\"groups\":[\"crew\"],\"apps\":{}${4:-}}"
@@ -111,6 +112,16 @@ check "and it is said" grep -q '3 wait for their slot' "$T/held.err"
 check_rc 3 "a group that nobody is in" fleetctl apply -f "$T/empty.json" -g crwe --wait --timeout 30s 2>"$T/held.err"
 check "is told" grep -q 'warning: no device has reported that it is in group crwe' "$T/held.err"
 
+# A report about a group's document, with a higher revision, is none about the device's own.
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-2/state -m '{"v":1,"rev":9,"want":9,"phase":"converged","source":"group:crew","groups":["crew"],"apps":{}}'
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-2/online -m '{"v":1,"on":true,"conn":1}'
+fleetctl apply -f "$T/empty.json" -d dev-2 --wait --timeout 30s >"$T/own.out" 2>"$T/own.err" &
+W=$!
+LIB_PIDS+=("$W")
+lib_until 20 grep -q 'dev-2  sent' "$T/own.err" || fail "$(cat "$T/own.err")"
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-2/state -m "{\"v\":1,\"rev\":$(last d/dev-2 .rev),\"want\":$(last d/dev-2 .rev),\"phase\":\"converged\",\"source\":\"device\",\"groups\":[\"crew\"],\"apps\":{}}"
+wait $W && ok "it is waited for by its own revision" || fail "apply ended with $?: $(cat "$T/own.err")"
+
 # --- who follows which document
 plan() { fleetctl plan -f "$T/empty.json" "$@" -o json; }
 say one converged 3 ',"groups":["a","b"]'
@@ -143,7 +154,6 @@ check "after a rollback the device refuses the same" test "$(web does)" = refuse
 check "and why" test "$(web why)" = "rolled-back at rev 1: web: bad (apply --retry)"
 
 # --- --retry raises a number, which goes on in later documents
-last() { mqtt_sub operator -t "limpet1/demo/$1/desired" -C 1 -W 5 | jq -r .payload | base64 -d | jq -c "$2"; }
 fleetctl apply -f "$T/web.json" -d two --retry >>"$T/log/apply" 2>&1
 check "--retry: each app's retry is the new revision" test "$(last d/two '[.rev, .apps[0].retry]')" = '[2,2]'
 check "--retry: plan does not call it refused" test "$(fleetctl plan -f "$T/web.json" -d two --retry -o json | jq -r '.targets[0].does')" = acts

@@ -36,33 +36,12 @@ static int usage(FILE *f)
     return f == stdout ? CLI_OK : CLI_USAGE;
 }
 
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[16];
-    size_t n = strlen(b);
-    if (n > 14)
-        return 99;
-    for (unsigned k = 0; k <= n; k++)
-        row[k] = k;
-    for (unsigned i = 1; a[i - 1]; i++) {
-        unsigned before = row[0];
-        row[0] = i;
-        for (unsigned k = 1; k <= n; k++) {
-            unsigned cost = before + (a[i - 1] != b[k - 1]), least = row[k] + 1;
-            least = row[k - 1] + 1 < least ? row[k - 1] + 1 : least;
-            before = row[k];
-            row[k] = cost < least ? cost : least;
-        }
-    }
-    return row[n];
-}
-
 static int unknown(const char *name)
 {
     const char *near = NULL;
     unsigned best = 3;
     for (unsigned i = 0; i < COUNT_OF(verbs); i++) {
-        unsigned d = distance(name, verbs[i].name);
+        unsigned d = str_distance(name, verbs[i].name);
         if (d < best) {
             best = d;
             near = verbs[i].name;

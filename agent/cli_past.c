@@ -30,7 +30,7 @@ static int read_ledger(const struct cli *c, struct json_cur *ret, struct err *er
 int cli_history(const struct cli *c)
 {
     struct err err = ERR_INIT;
-    struct json_cur root, list;
+    struct json_cur root = {.node = NULL}, list;
     char when[24];
     if (read_ledger(c, &root, &err) < 0)
         return cli_fail(c, &err);

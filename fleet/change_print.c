@@ -3,6 +3,7 @@
 
 #include "fleet/change.h"
 #include "fleet/diff.h"
+#include "fleet/doclist.h"
 #include "fleet/reach.h"
 #include "fleet/relstore.h"
 #include "fleet/rollout.h"
@@ -79,6 +80,18 @@ static void warn_older(const char *name, const struct json_cur *was, const struc
                  (unsigned long long)doc_u64(&b, "counter"));
 }
 
+/* Signed by a key that counted once: devices refuse it now. */
+static void warn_retired(const struct ctx *c, const char *name, const struct json_cur *will)
+{
+    struct json_cur rel;
+
+    if (will && doc_get(will, "release", &rel) &&
+        !doclist_release_counts(c, doc_str(&rel, "name", ""), doc_u64(&rel, "counter")))
+        out_note("warning: %s: %s@%llu is signed by a key that is retired: devices refuse it; publish the "
+                 "image again",
+                 name, doc_str(&rel, "name", "?"), (unsigned long long)doc_u64(&rel, "counter"));
+}
+
 static void on_app(void *arg, enum diff_op op, const char *name, const struct json_cur *was,
                    const struct json_cur *will)
 {
@@ -97,6 +110,7 @@ static void on_app(void *arg, enum diff_op op, const char *name, const struct js
     const char *new_words = release_words(p, will, &r, after);
 
     warn_older(name, was, will);
+    warn_retired(p->ctx, name, will);
     p->bytes += r.packed_bytes * missing;
     if (p->json) {
         static const char *const words[DIFF_OP_COUNT_] = {"same", "add", "change", "remove"};

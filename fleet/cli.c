@@ -229,38 +229,13 @@ const struct verb *verb_find(const struct verb *verbs, unsigned n, const char *n
     return NULL;
 }
 
-/* Edit distance with swaps of neighbours, of words below 16 letters. */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned d[17][17], la = (unsigned)strlen(a), lb = (unsigned)strlen(b);
-
-    if (la > 16 || lb > 16)
-        return 99;
-    for (unsigned i = 0; i <= la; i++)
-        d[i][0] = i;
-    for (unsigned j = 0; j <= lb; j++)
-        d[0][j] = j;
-    for (unsigned i = 1; i <= la; i++)
-        for (unsigned j = 1; j <= lb; j++) {
-            unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            if (d[i - 1][j] + 1 < best)
-                best = d[i - 1][j] + 1;
-            if (d[i][j - 1] + 1 < best)
-                best = d[i][j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    return d[la][lb];
-}
-
 const char *verb_guess(const struct verb *verbs, unsigned n, const char *name)
 {
     const char *best = NULL;
     unsigned least = 3;
 
     for (unsigned i = 0; i < n; i++) {
-        unsigned d = distance(name, verbs[i].name);
+        unsigned d = str_distance(name, verbs[i].name);
         if (d < least && d < strlen(verbs[i].name)) {
             least = d;
             best = verbs[i].name;

@@ -89,8 +89,9 @@ static const struct verb verbs[] = {
      .max_pos = ARGS_MAX,
      .run = verb_wait},
     {.name = "get",
-     .usage = "get devices | apps | trust | releases [-g GROUP] [-o table|wide|json|name]",
-     .summary = "a table of what the fleet reports",
+     .usage = "get devices | apps | documents | manifest | trust | releases [-d ID|-g GROUP] [-o "
+              "table|wide|json|name]",
+     .summary = "a table of what the fleet reports, or was asked",
      .examples = "  fleetctl get devices\n  fleetctl get apps -g line-a -o wide\n  fleetctl get devices -o "
                  "json | jq .\n",
      .opts = TARGET,
@@ -105,10 +106,12 @@ static const struct verb verbs[] = {
      .max_pos = 1,
      .run = verb_describe},
     {.name = "events",
-     .usage = "events [-f] [-d ID] [--timeout TIME]",
+     .usage = "events [-f] [-d ID] [--past N] [--timeout TIME]",
      .summary = "what devices report as it happens: OOM, rollback, crash loop ...",
-     .examples = "  fleetctl events -f\n  fleetctl events -f -d gw-1 -o json\n",
-     .opts = OPT_BIT(OPT_FOLLOW) | OPT_BIT(OPT_DEVICE) | OPT_BIT(OPT_TIMEOUT) | OPT_BIT(OPT_LINES),
+     .examples =
+         "  fleetctl events -f\n  fleetctl events -f -d gw-1 -o json\n  fleetctl events -d gw-1 --past 20\n",
+     .opts = OPT_BIT(OPT_FOLLOW) | OPT_BIT(OPT_DEVICE) | OPT_BIT(OPT_TIMEOUT) | OPT_BIT(OPT_LINES) |
+             OPT_BIT(OPT_PAST),
      .run = verb_events},
     {.name = "logs",
      .usage = "logs ID/APP [-n LINES]",
@@ -191,6 +194,13 @@ int main(int argc, char **argv)
     char *rest[ARGS_MAX * 2];
 
     signal(SIGPIPE, SIG_DFL);
+    if (at + 1 < argc && strcmp(argv[at], "help") == 0) {
+        v = verb_find(verbs, N_VERBS, argv[at + 1]);
+        if (!v)
+            return unknown_verb(argv[at + 1]);
+        help_verb(v);
+        return EXIT_DONE;
+    }
     if (at >= argc || strcmp(argv[at], "-h") == 0 || strcmp(argv[at], "--help") == 0 ||
         strcmp(argv[at], "help") == 0) {
         help_all(verbs, N_VERBS);

@@ -82,6 +82,74 @@ void target_topic(const struct ctx *c, const struct target *t, char dst[200])
                   t->device ? t->device : t->group);
 }
 
+/* "64Mi", "64M", "5m" of the operator's file as the number that is signed. */
+static bool read_unit(const char *key, const char *text, uint64_t *ret)
+{
+    static const struct {
+        const char *unit;
+        uint64_t bytes;
+    } units[] = {{"K", 1ULL << 10},  {"M", 1ULL << 20},  {"G", 1ULL << 30}, {"Ki", 1ULL << 10},
+                 {"Mi", 1ULL << 20}, {"Gi", 1ULL << 30}, {"k", 1ULL << 10}};
+    size_t digits = strspn(text, "0123456789"), len = strlen(key);
+    char number[16];
+    uint64_t n, ms;
+
+    if (strstr(key, "bytes")) {
+        if (!digits || !str_fmt(number, sizeof(number), "%.*s", (int)digits, text) ||
+            !str_u64(number, 0, 1ULL << 40, &n))
+            return false;
+        for (unsigned i = 0; i < COUNT_OF(units); i++)
+            if (strcmp(text + digits, units[i].unit) == 0 && n <= (1ULL << 53) / units[i].bytes) {
+                *ret = n * units[i].bytes;
+                return true;
+            }
+        return false;
+    }
+    bool in_ms = len > 3 && strcmp(key + len - 3, "_ms") == 0,
+         in_s = len > 2 && strcmp(key + len - 2, "_s") == 0;
+    if ((!in_ms && !in_s) || !text[digits] || parse_duration_ms(text, &ms, NULL) < 0)
+        return false;
+    *ret = in_ms ? ms : ms / 1000;
+    return true;
+}
+
+static void copy_fields(const struct json_cur *from, const struct rule *rules, struct cJSON *to);
+
+/* One member, with units as numbers; what fits no rule goes as it is, the check will tell. */
+static void copy_field(const struct json_cur *from, const struct json_cur *m, const struct rule *rules,
+                       struct cJSON *to)
+{
+    const struct rule *r = rules ? schema_find(rules, m->key) : NULL;
+    struct json_cur list;
+    const char *text;
+    uint64_t n;
+
+    if (r && r->type == RULE_NUMBER && json_as_str(m, 32, &text, NULL) == 0 && read_unit(m->key, text, &n)) {
+        json_put_u64(to, m->key, n);
+    } else if (r && r->members && json_is_object(m, NULL) == 0) {
+        copy_fields(m, r->members, json_put(to, m->key, json_obj()));
+    } else if (r && r->members && json_get_array(from, m->key, JSON_OPTIONAL, UINT32_MAX, &list, NULL) > 0) {
+        struct cJSON *array = json_put(to, m->key, json_arr());
+        for (unsigned i = 0; i < json_len(&list); i++) {
+            struct json_cur e = json_at(&list, i);
+            if (json_is_object(&e, NULL) < 0)
+                json_push_copy(array, &e);
+            else
+                copy_fields(&e, r->members, json_push(array, json_obj()));
+        }
+    } else {
+        json_put_copy(to, m->key, m);
+    }
+}
+
+static void copy_fields(const struct json_cur *from, const struct rule *rules, struct cJSON *to)
+{
+    for (unsigned i = 0; i < json_len(from); i++) {
+        struct json_cur m = json_member(from, i);
+        copy_field(from, &m, rules, to);
+    }
+}
+
 static void put_release(struct cJSON *app, const struct rel *r)
 {
     struct cJSON *o = json_put(app, "release", json_obj());
@@ -114,8 +182,9 @@ static void put_retry(const struct json_cur *app, const struct fill *f, struct c
 }
 
 /* One app of the file; "release":"web:1.4.2" becomes what this folder knows of it. */
-static int fill_app(const struct ctx *c, const struct json_cur *app, const struct fill *f, struct cJSON *to,
-                    struct err *err)
+/* rules: of an app, or of the agent. */
+static int fill_app(const struct ctx *c, const struct json_cur *app, const struct rule *rules,
+                    const struct fill *f, struct cJSON *to, struct err *err)
 {
     struct json_cur sources;
     const char *ref = NULL;
@@ -131,7 +200,7 @@ static int fill_app(const struct ctx *c, const struct json_cur *app, const struc
         if (ref && strcmp(m.key, "release") == 0)
             put_release(to, &r);
         else if (!f->retry || strcmp(m.key, "retry") != 0)
-            json_put_copy(to, m.key, &m);
+            copy_field(app, &m, rules, to);
     }
     if (ref && !doc_get(app, "sources", &sources))
         json_push_str(json_put(to, "sources", json_arr()), r.source);
@@ -198,12 +267,13 @@ static int fill_doc(const struct ctx *c, const struct json_cur *root, const stru
     for (unsigned i = 0; has_apps && i < json_len(&apps); i++) {
         struct json_cur app = json_at(&apps, i);
         struct cJSON *to = json_push(list, json_obj());
-        if (fill_app(c, &app, f, to, err) < 0)
+        if (fill_app(c, &app, schema_find(schema_desired, "apps")->members, f, to, err) < 0)
             return -(int)err->kind;
         put_retry(&app, f, to);
     }
     if (doc_get(root, "agent", &agent) &&
-        fill_app(c, &agent, &(struct fill){.retry = false}, json_put(out, "agent", json_obj()), err) < 0)
+        fill_app(c, &agent, schema_find(schema_desired, "agent")->members, &(struct fill){.retry = false},
+                 json_put(out, "agent", json_obj()), err) < 0)
         return -(int)err->kind;
     if (doc_get(root, "os", &os) && fill_os(c, &os, json_put(out, "os", json_obj()), err) < 0)
         return -(int)err->kind;
@@ -213,7 +283,7 @@ static int fill_doc(const struct ctx *c, const struct json_cur *root, const stru
         for (unsigned k = 0; k < COUNT_OF(filled); k++)
             ours = ours || strcmp(m.key, filled[k]) == 0;
         if (!ours)
-            json_put_copy(out, m.key, &m);
+            copy_field(root, &m, schema_desired, out);
     }
     return 0;
 }

@@ -33,6 +33,7 @@ struct mqtt {
     uint64_t n_retained;      /* messages so far that were retained */
     uint64_t mark_sent, mark_seen;
     bool marked; /* our marks are subscribed to */
+    char tls_said[160];
 };
 
 static void on_connect(struct mosquitto *mosq, void *arg, int reason, int flags,
@@ -101,10 +102,47 @@ static void on_message(struct mosquitto *mosq, void *arg, const struct mosquitto
         m->fn(m->arg, &msg);
 }
 
+/* What OpenSSL or libmosquitto logged last about TLS: the return code alone says only that it went wrong. */
+static void on_log(struct mosquitto *mosq, void *arg, int level, const char *text)
+{
+    struct mqtt *m = arg;
+
+    (void)mosq, (void)level;
+    if (strstr(text, "OpenSSL Error") || strstr(text, "host name"))
+        (void)str_fmt(m->tls_said, sizeof(m->tls_said), "%.*s", (int)sizeof(m->tls_said) - 1, text);
+}
+
+static int tls_fail(struct err *err, const struct mqtt *m)
+{
+    static const struct {
+        const char *said, *means;
+    } known[] = {
+        {"host name verification", "its certificate does not name this address: one of the names it was made "
+                                   "for must be broker.host in "
+                                   "fleet.json, or fleetctl keys broker makes one for this name"},
+        {"certificate verify failed",
+         "its certificate is not of this fleet's CA (pki/ca.pem), does not hold now, or does not name this "
+         "address (fleetctl keys broker makes one that does)"},
+        {"wrong version number", "what answers there speaks no TLS: is this the right port?"},
+        {"unknown ca", "it does not take our certificate (pki/operator.pem): its CA is another one"},
+        {"unexpected eof", "it hung up during the handshake: is there TLS on this port, and does it take our "
+                           "certificate (pki/operator.pem)?"},
+        {"certificate expired", "our certificate (pki/operator.pem) has expired"},
+    };
+
+    for (unsigned i = 0; i < COUNT_OF(known); i++)
+        if (strstr(m->tls_said, known[i].said))
+            return err_set(err, ERR_NET, "broker %s:%u: %s", m->host, m->port, known[i].means);
+    return err_set(err, ERR_NET, "broker %s:%u: TLS: %s", m->host, m->port,
+                   m->tls_said[0] ? m->tls_said : "no reason was given");
+}
+
 static int mosq_fail(struct err *err, const char *what, const struct mqtt *m, int rc)
 {
     enum err_kind kind = rc == MOSQ_ERR_NOMEM ? ERR_NOMEM : ERR_NET;
 
+    if (rc == MOSQ_ERR_TLS)
+        return tls_fail(err, m);
     return err_set(err, kind, "%s %s:%u: %s", what, m->host, m->port,
                    rc == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(rc));
 }
@@ -187,6 +225,7 @@ static int set_up(struct mqtt *m, const struct ctx *c, struct err *err)
     mosquitto_publish_v5_callback_set(m->mosq, on_publish);
     mosquitto_subscribe_v5_callback_set(m->mosq, on_subscribe);
     mosquitto_message_v5_callback_set(m->mosq, on_message);
+    mosquitto_log_callback_set(m->mosq, on_log);
     (void)str_fmt(ca, sizeof(ca), "%s/pki/ca.pem", c->path);
     (void)str_fmt(cert, sizeof(cert), "%s/pki/operator.pem", c->path);
     (void)str_fmt(key, sizeof(key), "%s/pki/operator.key", c->path);

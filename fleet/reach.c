@@ -68,15 +68,6 @@ static bool ended_badly(const struct json_cur *state)
     return false;
 }
 
-/* Its report is about a document of this target. */
-static bool is_about(const struct view_device *d, const struct target *t)
-{
-    const char *source = d->state.node ? doc_str(&d->state.root, "source", "") : "";
-
-    return t->device ? strcmp(source, "device") == 0
-                     : strncmp(source, "group:", 6) == 0 && strcmp(source + 6, t->group) == 0;
-}
-
 static void say_failed(const struct view_device *d, unsigned changes, char why[160])
 {
     struct json_cur e;
@@ -102,12 +93,13 @@ struct reach reach_of(const struct view *v, const struct view_device *d, const s
     } else if (!rollout_open_at(next, d->id, &slot)) {
         r.act = REACH_HELD;
         (void)str_fmt(r.why, sizeof(r.why), "its slot is %u", slot);
-    } else if (is_about(d, t) && ended_badly(&d->state.root) && doc_u64(&d->state.root, "want") == old_rev) {
+    } else if (view_is_about(d, t) && ended_badly(&d->state.root) &&
+               doc_u64(&d->state.root, "want") == old_rev) {
         r.act = changes ? REACH_ACTS : REACH_REFUSES;
         say_failed(d, changes, r.why);
     } else if (!d->state.node) {
         (void)str_fmt(r.why, sizeof(r.why), "has not reported yet");
-    } else if (compare_apps(d, next, r.why) == 0 && !changes && is_about(d, t) &&
+    } else if (compare_apps(d, next, r.why) == 0 && !changes && view_is_about(d, t) &&
                doc_u64(&d->state.root, "rev") == old_rev) {
         r.act = REACH_SAME;
     }

@@ -126,12 +126,46 @@ static int check_member(const struct json_cur *o, const struct rule *r, struct e
     }
 }
 
+const struct rule *schema_find(const struct rule *rules, const char *key)
+{
+    const struct rule *r = rules;
+
+    while (r->key && strcmp(r->key, key) != 0)
+        r++;
+    return r->key ? r : NULL;
+}
+
+/* A field that there is none of, before one is missed that was written otherwise. */
+static int check_known(const struct json_cur *o, const struct rule *rules, struct err *err)
+{
+    for (unsigned i = 0; i < json_len(o); i++) {
+        struct json_cur m = json_member(o, i);
+        const char *near = NULL;
+        unsigned least = 3;
+        char list[200] = "";
+        if (schema_find(rules, m.key))
+            continue;
+        for (const struct rule *r = rules; r->key; r++) {
+            size_t len = strlen(list);
+            unsigned d = str_distance(m.key, r->key);
+            if (d < least && d < strlen(r->key)) {
+                least = d;
+                near = r->key;
+            }
+            (void)str_fmt(list + len, sizeof(list) - len, "%s%s", len ? ", " : "", r->key);
+        }
+        return near ? json_fail(&m, err, ERR_INVALID, "unknown field; did you mean \"%s\"?", near)
+                    : json_fail(&m, err, ERR_INVALID, "unknown field; there are: %s", list);
+    }
+    return 0;
+}
+
 int schema_check(const struct json_cur *root, const struct rule *rules, struct err *err)
 {
     unsigned chosen = 0;
     bool choice = false;
 
-    if (json_is_object(root, err) < 0)
+    if (json_is_object(root, err) < 0 || check_known(root, rules, err) < 0)
         return -(int)err->kind;
     for (const struct rule *r = rules; r->key; r++) {
         int rc = check_member(root, r, err);
@@ -149,7 +183,7 @@ int schema_check(const struct json_cur *root, const struct rule *rules, struct e
             }
         return json_fail(root, err, ERR_INVALID, "exactly one of %s is expected", list);
     }
-    return json_done(root, err);
+    return 0;
 }
 
 static uint64_t last_port(const struct json_cur *p)

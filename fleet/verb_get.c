@@ -1,6 +1,7 @@
 /* get, describe: what the broker and this folder know, as tables or JSON. */
 #include <string.h>
 
+#include "fleet/doclist.h"
 #include "fleet/keyring.h"
 #include "fleet/relstore.h"
 #include "fleet/verbs.h"
@@ -16,9 +17,29 @@ static const char *number(uint64_t n, char dst[CELL])
     return dst;
 }
 
-static const char *online_word(const struct view_device *d)
+static bool is_away(const struct view_device *d)
 {
-    return !d->online_known ? "?" : d->online ? "yes" : "no";
+    return d->online_known && !d->online;
+}
+
+/* "yes", or "no, 3m": since when it has not been heard of. */
+static const char *online_word(const struct view_device *d, char dst[CELL])
+{
+    char age[24];
+
+    if (is_away(d))
+        (void)str_fmt(dst, CELL, "no, %s", out_age(view_seen_s(d), clock_wall_s(), age));
+    else
+        (void)str_copy(dst, CELL, d->online_known ? "yes" : "?");
+    return dst;
+}
+
+/* Ages of what a device reports do not go on while nobody can see it. */
+static uint64_t now_of(const struct view_device *d)
+{
+    uint64_t now = clock_wall_s(), seen = view_seen_s(d);
+
+    return is_away(d) && seen && seen < now ? seen : now;
 }
 
 static void device_row(struct table *t, const struct view_device *d, bool wide)
@@ -26,7 +47,7 @@ static void device_row(struct table *t, const struct view_device *d, bool wide)
     static const struct json_cur none = {.node = NULL};
     const struct json_cur *s = d->state.node ? &d->state.root : &none;
     const char *phase = d->state.node ? doc_str(s, "phase", "?") : "no report";
-    char rev[CELL], since[24], trust[CELL], apps[CELL], msg[200] = "";
+    char rev[CELL], since[24], trust[CELL], apps[CELL], online[CELL], msg[200] = "";
     struct json_cur list, e;
     uint64_t has = d->state.node ? doc_u64(s, "rev") : 0, want = d->state.node ? doc_u64(s, "want") : 0;
 
@@ -38,9 +59,9 @@ static void device_row(struct table *t, const struct view_device *d, bool wide)
     if (d->state.node && doc_get(s, "err", &e) && json_is_object(&e, NULL) == 0)
         (void)str_fmt(msg, sizeof(msg), "%s%s%s", doc_str(&e, "app", ""), *doc_str(&e, "app", "") ? ": " : "",
                       doc_str(&e, "msg", ""));
-    (void)out_age(d->state.node ? doc_u64(s, "since") : 0, clock_wall_s(), since);
+    (void)out_age(d->state.node ? doc_u64(s, "since") : 0, now_of(d), since);
     (void)number(d->state.node ? doc_u64(s, "trust") : 0, trust);
-    const char *cells[] = {d->id, phase, rev, online_word(d),
+    const char *cells[] = {d->id, phase, rev, online_word(d, online),
                            since, apps,  msg, d->state.node ? doc_str(s, "agent", "?") : "-",
                            trust};
     const char *wide_cells[] = {cells[0], cells[1], cells[2], cells[3], cells[4],
@@ -55,6 +76,8 @@ static void put_device(struct cJSON *list, const struct view_device *d)
     json_put_str(o, "device", d->id);
     if (d->online_known)
         json_put_bool(o, "online", d->online);
+    if (view_seen_s(d))
+        json_put_u64(o, "last_seen", view_seen_s(d));
     if (d->state.node)
         json_put_copy(o, "state", &d->state.root);
 }
@@ -104,9 +127,9 @@ static const char *memory(const struct json_cur *app, char dst[CELL])
     return dst;
 }
 
-static void app_row(struct table *t, const char *device, const struct json_cur *app, bool wide)
+static void app_row(struct table *t, const struct view_device *d, const struct json_cur *app)
 {
-    char mem[CELL], peak[16], restarts[CELL], oom[CELL], since[24], exit_text[CELL] = "";
+    char mem[CELL], peak[16], restarts[CELL], oom[CELL], since[24], exit_text[CELL] = "", was[CELL];
     const char *state = doc_str(app, "state", "?"), *health = doc_str(app, "health", "none");
     bool bad = strcmp(health, "bad") == 0 || strcmp(state, "backoff") == 0 || strcmp(state, "held") == 0;
     struct json_cur last;
@@ -114,10 +137,11 @@ static void app_row(struct table *t, const char *device, const struct json_cur *
     if (doc_get(app, "last_exit", &last) && json_is_object(&last, NULL) == 0)
         (void)str_fmt(exit_text, sizeof(exit_text), "%llu %s", (unsigned long long)doc_u64(&last, "code"),
                       doc_str(&last, "reason", ""));
-    (void)out_age(doc_u64(app, "since"), clock_wall_s(), since);
-    const char *cells[] = {device,
+    (void)out_age(doc_u64(app, "since"), now_of(d), since);
+    (void)str_fmt(was, sizeof(was), "(%.40s)", state); /* so it was when it was heard of last */
+    const char *cells[] = {d->id,
                            app->key,
-                           state,
+                           is_away(d) ? was : state,
                            doc_str(app, "version", "-"),
                            memory(app, mem),
                            number(doc_u64(app, "restarts"), restarts),
@@ -127,7 +151,6 @@ static void app_row(struct table *t, const char *device, const struct json_cur *
                            out_size(doc_u64(app, "peak"), peak),
                            exit_text,
                            doc_str(app, "phase", "-")};
-    (void)wide;
     table_row(t, cells, bad ? TERM_BAD : strcmp(state, "running") == 0 ? TERM_NONE : TERM_BUSY);
 }
 
@@ -158,7 +181,7 @@ static int get_apps(struct ctx *c, const struct view *v, const struct target *t,
             } else if (c->output == OUT_NAME)
                 term_print(stdout, "%s/%s\n", d->id, app.key);
             else
-                app_row(table, d->id, &app, wide);
+                app_row(table, d, &app);
         }
     }
     return finish(c, list, table);
@@ -282,6 +305,40 @@ static int get_view(struct ctx *c, const struct args *a,
     return rc < 0 ? rc : shown;
 }
 
+static int get_documents(struct ctx *c, struct err *err)
+{
+    struct doclist l = {.n = 0};
+    int rc = doclist_read(c, NULL, &l, err);
+
+    if (rc == 0)
+        (void)doclist_print(c, &l, false);
+    doclist_done(&l);
+    return rc;
+}
+
+/* What a target was asked last, as it was signed. */
+static int get_manifest(struct ctx *c, const struct args *a, struct err *err)
+{
+    struct doclist l = {.n = 0};
+    struct target t;
+    int rc = target_parse(a, &t, err);
+
+    if (rc == 0)
+        rc = doclist_read(c, &t, &l, err);
+    if (rc == 0 && l.n == 0)
+        rc = err_set(err, ERR_NOTFOUND, "the broker holds no document for %s", t.device ? t.device : t.group);
+    if (rc == 0 && !l.list[0].doc.node)
+        rc = err_set(err, ERR_DENIED, "%s: %s", l.list[0].name, l.list[0].fault);
+    if (rc == 0) {
+        char AUTO_MEM *text = json_print(l.list[0].doc.node, true);
+        term_json(stdout, text);
+        if (l.list[0].fault[0])
+            out_note("warning: %s", l.list[0].fault);
+    }
+    doclist_done(&l);
+    return rc;
+}
+
 int verb_get(struct ctx *c, const struct args *a, struct err *err)
 {
     const char *what = a->pos[0];
@@ -294,7 +351,11 @@ int verb_get(struct ctx *c, const struct args *a, struct err *err)
         return get_trust(c, err);
     if (strcmp(what, "releases") == 0 || strcmp(what, "release") == 0)
         return get_releases(c, err);
-    return usage_fail(err, "'get %s': write devices, apps, trust or releases", what);
+    if (strcmp(what, "documents") == 0 || strcmp(what, "document") == 0)
+        return get_documents(c, err);
+    if (strcmp(what, "manifest") == 0)
+        return get_manifest(c, a, err);
+    return usage_fail(err, "'get %s': write devices, apps, documents, manifest, trust or releases", what);
 }
 
 static void describe_host(const struct json_cur *s)
@@ -326,14 +387,15 @@ static void describe_enforce(const struct json_cur *app)
     term_print(stdout, "\n");
 }
 
-static void describe_app(const struct json_cur *app)
+static void describe_app(const struct view_device *d, const struct json_cur *app)
 {
     char mem[CELL], peak[16], since[24];
     struct json_cur last;
 
-    term_print(stdout, "app       %s%s%s  %s  %s  health %s  up %s\n", out_color(TERM_NONE), app->key,
+    term_print(stdout, "app       %s%s%s  %s  %s  health %s  %s %s\n", out_color(TERM_NONE), app->key,
                out_plain(), doc_str(app, "version", "-"), doc_str(app, "state", "?"),
-               doc_str(app, "health", "none"), out_age(doc_u64(app, "since"), clock_wall_s(), since));
+               doc_str(app, "health", "none"), is_away(d) ? "was up" : "up",
+               out_age(doc_u64(app, "since"), now_of(d), since));
     term_print(stdout, "           memory %s peak %s  restarts %llu  oom %llu  pid %llu\n", memory(app, mem),
                out_size(doc_u64(app, "peak"), peak), (unsigned long long)doc_u64(app, "restarts"),
                (unsigned long long)doc_u64(app, "oom"), (unsigned long long)doc_u64(app, "pid"));
@@ -348,7 +410,7 @@ static int describe(struct ctx *c, const struct view *v, const struct target *t,
     const struct view_device *d = view_find(v, t->device);
     const struct json_cur *s;
     struct json_cur apps, e;
-    char age[24];
+    char age[24], online[CELL];
 
     if (!d)
         return err_set(err, ERR_NOTFOUND, "nothing is known of '%s': fleetctl get devices", t->device);
@@ -356,23 +418,23 @@ static int describe(struct ctx *c, const struct view *v, const struct target *t,
         return get_devices(c, v, t, err);
     s = &d->state.root;
     if (!d->state.node) {
-        term_print(stdout, "device    %s  online %s  no report\n", d->id, online_word(d));
+        term_print(stdout, "device    %s  online %s  no report\n", d->id, online_word(d, online));
         return EXIT_DONE;
     }
     term_print(stdout, "device    %s  %s%s%s  rev %llu of %llu  since %s\n", d->id,
                out_color(out_phase_color(doc_str(s, "phase", ""))), doc_str(s, "phase", "?"), out_plain(),
                (unsigned long long)doc_u64(s, "rev"), (unsigned long long)doc_u64(s, "want"),
-               out_age(doc_u64(s, "since"), clock_wall_s(), age));
+               out_age(doc_u64(s, "since"), now_of(d), age));
     term_print(stdout, "agent     %s  trust %llu  boot %llu  online %s\n", doc_str(s, "agent", "?"),
                (unsigned long long)doc_u64(s, "trust"), (unsigned long long)doc_u64(s, "boot"),
-               online_word(d));
+               online_word(d, online));
     describe_host(s);
     if (doc_get(s, "err", &e) && json_is_object(&e, NULL) == 0)
         term_print(stdout, "reason    %s: %s\n", doc_str(&e, "kind", "?"), doc_str(&e, "msg", "?"));
     for (unsigned i = 0; doc_get(s, "apps", &apps) && json_is_object(&apps, NULL) == 0 && i < json_len(&apps);
          i++) {
         struct json_cur app = json_member(&apps, i);
-        describe_app(&app);
+        describe_app(d, &app);
     }
     return EXIT_DONE;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "fleet/bundle.h"
+#include "fleet/doclist.h"
 #include "fleet/keyring.h"
 #include "fleet/mqtt.h"
 #include "fleet/verbs.h"
@@ -183,6 +184,20 @@ static int keys_push(struct ctx *c, const struct args *a, struct err *err)
     return push_trust(c, err);
 }
 
+/* What devices do not take any more: a new or reinstalled one would take nothing. */
+static int list_stale(const struct ctx *c, struct err *err)
+{
+    struct doclist l = {.n = 0};
+    int rc = doclist_read(c, NULL, &l, err);
+
+    if (rc == 0 && doclist_print(c, &l, true))
+        out_note("these must be signed again (fleetctl apply; first publish, where it is the release): "
+                 "devices that have "
+                 "them keep them, others do not take them");
+    doclist_done(&l);
+    return rc;
+}
+
 static int keys_rotate(struct ctx *c, const struct args *a, struct err *err)
 {
     struct trust_doc AUTO_MEM *old = mem_need_zero(sizeof(*old));
@@ -210,10 +225,12 @@ static int keys_rotate(struct ctx *c, const struct args *a, struct err *err)
     if (role == TRUST_RELEASE && !args_has(a, OPT_KEEP))
         out_note("releases signed by the old key are refused from now on: publish again what is in use");
     if (args_has(a, OPT_OFFLINE)) {
-        out_note("next: fleetctl keys push, before anything is signed with the new key");
+        out_note("next: fleetctl keys push, before anything is signed with the new key; then fleetctl get "
+                 "documents "
+                 "tells what must be signed again");
         return 0;
     }
-    return push_trust(c, err);
+    return push_trust(c, err) < 0 ? -(int)err->kind : list_stale(c, err);
 }
 
 static const struct verb key_verbs[] = {

@@ -5,6 +5,7 @@
 
 #include "fleet/keyring.h"
 
+#define POINTER       sizeof(void *)
 #define WITHDRAWN_MAX 8192 /* bytes of such an envelope: eight signatures and long names */
 
 /* What a device says of itself: larger than anything we sign. */
@@ -61,15 +62,15 @@ static struct view_device *find_or_add(struct view *v, const char *id)
         return d;
     if (v->n == v->cap) {
         unsigned cap = v->cap ? v->cap * 2 : 64;
-        struct view_device **more = mem_need(cap * sizeof(*more));
+        struct view_device **more = mem_need(cap * POINTER);
         if (v->n)
-            memcpy(more, v->devices, v->n * sizeof(*more));
+            memcpy(more, v->devices, v->n * POINTER);
         free(v->devices);
         v->devices = more;
         v->cap = cap;
     }
     at = lower_bound(v, id);
-    memmove(&v->devices[at + 1], &v->devices[at], (v->n - at) * sizeof(*v->devices));
+    memmove(&v->devices[at + 1], &v->devices[at], (v->n - at) * POINTER);
     v->n++;
     d = v->devices[at] = mem_need_zero(sizeof(*d));
     (void)str_copy(d->id, sizeof(d->id), id);
@@ -281,6 +282,17 @@ bool view_meant(const struct view *v, const struct view_device *d, const struct 
         return false;
     whose = view_follows(v, d, t);
     return whose && strcmp(whose, t->device ? "" : t->group) == 0;
+}
+
+bool view_is_about(const struct view_device *d, const struct target *t)
+{
+    struct json_cur any;
+    bool told =
+        d->state.node && doc_get(&d->state.root, "follows", &any); /* an older agent tells only "source" */
+    const char *source = d->state.node ? doc_str(&d->state.root, told ? "follows" : "source", "device") : "";
+
+    return t->device ? strcmp(source, "device") == 0
+                     : strncmp(source, "group:", 6) == 0 && strcmp(source + 6, t->group) == 0;
 }
 
 uint64_t view_seen_s(const struct view_device *d)

@@ -49,6 +49,8 @@ bool view_in_target(const struct view_device *d, const struct target *t);
 /* It is in the target, and follows its document. */
 bool view_meant(const struct view *v, const struct view_device *d, const struct target *t);
 
+/* Its report is about a document of this target: revisions of two topics say nothing of each other. */
+bool view_is_about(const struct view_device *d, const struct target *t);
 /* When it was heard of last, 0: never. */
 uint64_t view_seen_s(const struct view_device *d);
 

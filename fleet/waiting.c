@@ -61,16 +61,9 @@ struct tally { /* kept up to date by each message about the one device that it i
 };
 
 /* rev, want and phase are of the topic that the device follows: while that is another one, they say nothing of ours. */
-static bool speaks_of(const struct waiting *w, const struct json_cur *state)
+static bool speaks_of(const struct waiting *w, const struct view_device *d)
 {
-    const char *follows = doc_str(state, "follows", NULL);
-    char ours[LIM_NAME_BYTES + 8];
-
-    if (!follows || w->rev == 0) /* an older agent; whatever it was asked last */
-        return true;
-    (void)str_fmt(ours, sizeof(ours), "%s%s", w->target.group ? "group:" : "device",
-                  w->target.group ? w->target.group : "");
-    return strcmp(follows, ours) == 0;
+    return d->state.node && (w->rev == 0 || view_is_about(d, &w->target)); /* 0: whatever it was asked last */
 }
 
 /* A higher rev from before a trust document that the device has not taken yet may be of an epoch that it ends. */
@@ -97,7 +90,7 @@ static enum place place_of(const struct tally *t, struct view_device *d)
         if (d->slot > t->slots)
             return PLACE_HELD;
     }
-    p = of[d->state.node && speaks_of(w, &d->state.root) ? judge_epoch(w, &d->state.root) : VERDICT_OPEN];
+    p = of[speaks_of(w, d) ? judge_epoch(w, &d->state.root) : VERDICT_OPEN];
     return p == PLACE_OPEN && d->online_known && !d->online ? PLACE_OFFLINE : p;
 }
 
@@ -146,7 +139,7 @@ static void describe_device(const struct waiting *w, const struct view_device *d
                             unsigned *ret_step)
 {
     const struct json_cur *s = &d->state.root, *p = &d->progress.root;
-    bool seen = d->state.node && doc_u64(s, "want") >= w->rev;
+    bool seen = speaks_of_it(w, d) && doc_u64(s, "want") >= w->rev;
     const char *phase = seen        ? doc_str(s, "phase", "?")
                         : d->online ? "sent"
                                     : "offline, acts when it is back";

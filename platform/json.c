@@ -41,7 +41,7 @@ static size_t put_path(const struct json_cur *c, char *dst, size_t size)
 
 int(json_fail)(const struct json_cur *c, struct err *err, enum err_kind kind, const char *fmt, ...)
 {
-    char path[JSON_PATH_MAX], msg[ERR_MSG_BYTES - JSON_PATH_MAX];
+    char path[JSON_PATH_MAX], msg[ERR_MSG_BYTES];
     va_list ap;
     va_start(ap, fmt);
     (void)vsnprintf(msg, sizeof(msg), fmt, ap);
@@ -314,6 +314,11 @@ void json_put_decimal(struct cJSON *obj, const char *key, const char *text)
 void json_put_copy(struct cJSON *obj, const char *key, const struct json_cur *val)
 {
     (void)json_put(obj, key, cJSON_Duplicate(val->node, 1));
+}
+
+void json_push_copy(struct cJSON *arr, const struct json_cur *val)
+{
+    (void)json_push(arr, cJSON_Duplicate(val->node, 1));
 }
 
 char *json_print(const struct cJSON *node, bool pretty)

@@ -94,6 +94,7 @@ void json_push_u64(struct cJSON *arr, uint64_t val);
 void json_put_decimal(struct cJSON *obj, const char *key, const char *text);
 /* Graft a value read before (a deep copy) under key. */
 void json_put_copy(struct cJSON *obj, const char *key, const struct json_cur *val);
+void json_push_copy(struct cJSON *arr, const struct json_cur *val);
 /* malloc'd text, owner: caller. */
 /* Take every number of this name away, at any depth. */
 void json_drop_numbers(struct cJSON *node, const char *key);

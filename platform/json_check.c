@@ -351,6 +351,20 @@ static bool check_value(struct check *c)
     }
 }
 
+/* A document of many lines has lines and columns, one of one line bytes. */
+static int say_where(const struct check *c, struct err *err)
+{
+    size_t line = 1, begin = 0;
+    for (size_t i = 0; i < c->at && i < c->len; i++)
+        if (c->p[i] == '\n') {
+            line++;
+            begin = i + 1;
+        }
+    if (line == 1 && !memchr(c->p, '\n', c->len))
+        return err_set(err, ERR_INVALID, "JSON at byte %zu: %s", c->at, c->why);
+    return err_set(err, ERR_INVALID, "JSON at line %zu, column %zu: %s", line, c->at - begin + 1, c->why);
+}
+
 int json_check(struct buf text, const struct json_limits *lim, struct err *err)
 {
     if (text.len > lim->max_bytes)
@@ -363,5 +377,5 @@ int json_check(struct buf text, const struct json_limits *lim, struct err *err)
         ok = c.at == c.len || fail(&c, "more text after the end");
     }
     free(c.keys);
-    return ok ? 0 : err_set(err, ERR_INVALID, "JSON at byte %zu: %s", c.at, c.why);
+    return ok ? 0 : say_where(&c, err);
 }

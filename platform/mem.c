@@ -103,3 +103,27 @@ char *str_clean(char *s)
             *p = '?';
     return s;
 }
+
+unsigned str_distance(const char *a, const char *b)
+{
+    unsigned d[17][17], la = (unsigned)strlen(a), lb = (unsigned)strlen(b);
+
+    if (la > 16 || lb > 16)
+        return 99;
+    for (unsigned i = 0; i <= la; i++)
+        d[i][0] = i;
+    for (unsigned j = 0; j <= lb; j++)
+        d[0][j] = j;
+    for (unsigned i = 1; i <= la; i++)
+        for (unsigned j = 1; j <= lb; j++) {
+            unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (d[i - 1][j] + 1 < best)
+                best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best)
+                best = d[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[la][lb];
+}

@@ -85,6 +85,8 @@ bool str_copy(char *dst, size_t size, const char *src);
 char *str_clean(char *s);
 /* [a-z0-9][a-z0-9._-]{0,62}: names of devices, fleets, groups, apps, releases. */
 bool str_is_name(const char *s);
+/* Edit distance with swaps of neighbours, for words of at most 16 letters; 99 for longer ones. */
+unsigned str_distance(const char *a, const char *b);
 /* Decimal digits only, no sign, no blank, within [min,max]. True when *ret is set. */
 bool str_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 #endif

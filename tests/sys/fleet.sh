@@ -103,6 +103,18 @@ done
 echo '{"apps":[{"name":"web","release":"web@1","memory":{"max_byte":1}}]}' >"$T/bad.json"
 fleetctl apply -f "$T/bad.json" -d dev-1 2>"$T/why" || true
 check "with the field's path" grep -q 'apps\[0\].memory' "$T/why"
+check "and the field that is near" grep -q 'max_byte: unknown field; did you mean "max_bytes"?' "$T/why"
+why() { fleetctl apply -f "$T/bad.json" -d dev-1 2>&1 || true; }
+echo '{"apps":[{"name":"web","image":"web@1"}]}' >"$T/bad.json"
+check "what is written otherwise is told before what is missed" grep -q 'image: unknown field; there are: name, release' <(why)
+printf '{"apps": [\n  {"name": "web",\n   "release": oops}]}\n' >"$T/bad.json"
+check "a fault of JSON has its line and column" grep -q 'JSON at line 3, column 15' <(why)
+echo '{"apps":[{"name":"web","release":"web@1","capabilities":["NET"]}]}' >"$T/bad.json"
+check "a list of words is whole" grep -q 'AUDIT_WRITE, SETFCAP' <(why)
+echo '{"apps":[{"name":"web","release":"web@1","memory":{"max_bytes":"64Mi"},"health":{"tcp":{"port":80},"interval_ms":"5m"},"mounts":[{"type":"tmpfs","target":"/t","size_bytes":"16M"}]}],"update":{"probation_ms":"90s"}}' >"$T/unit.json"
+check "units become numbers" test "$(fleetctl apply -f "$T/unit.json" -d dev-1 --dry-run 2>/dev/null | jq -c '[.apps[0].memory.max_bytes, .apps[0].health.interval_ms, .apps[0].mounts[0].size_bytes, .update.probation_ms]')" = '[67108864,300000,16777216,90000]'
+sed 's/64Mi/64Xi/' "$T/unit.json" >"$T/bad.json"
+check_rc 1 "control: not every word is a unit" fleetctl apply -f "$T/bad.json" -d dev-1 --dry-run
 
 # a second operator who publishes between our write and our reading
 mqtt_sub operator -R -t limpet1/demo/d/dev-1/desired -C 1 -W 10 >/dev/null && mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -m '{}' &

@@ -77,6 +77,7 @@ check "MQTT 3.1.1: the document is there" test "$(mosquitto_sub -p "$PLAIN" -t l
 check "control: it was refused with MQTT 5 first" grep -q 'level 5' "$T/log/old"
 check "MQTT 3.1.1: logs of a device that is not there" eval 'eleven logs dev-9/web --timeout 3s 2>/dev/null; [ $? = 5 ]'
 
+last() { mqtt_sub operator -t "limpet1/demo/$1/desired" -C 1 -W 5 | jq -r .payload | base64 -d | jq -c "$2"; }
 # --- waiting for a group: converged, failed, offline and held devices
 say() { # DEVICE PHASE REV [MORE]
 	mqtt_pub operator -q 1 -r -t "limpet1/demo/d/$1/state" -m "{\"v\":1,\"ts\":$(date +%s),\"rev\":$3,\"want\":$3,\"phase\":\"$2\",\"groups\":[\"crew\"],\"apps\":{}${4:-}}"
@@ -111,6 +112,16 @@ check "and it is said" grep -q '3 wait for their slot' "$T/held.err"
 check_rc 3 "a group that nobody is in" fleetctl apply -f "$T/empty.json" -g crwe --wait --timeout 30s 2>"$T/held.err"
 check "is told" grep -q 'warning: no device has reported that it is in group crwe' "$T/held.err"
 
+# A report about a group's document, with a higher revision, is none about the device's own.
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-2/state -m '{"v":1,"rev":9,"want":9,"phase":"converged","source":"group:crew","groups":["crew"],"apps":{}}'
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-2/online -m '{"v":1,"on":true,"conn":1}'
+fleetctl apply -f "$T/empty.json" -d dev-2 --wait --timeout 30s >"$T/own.out" 2>"$T/own.err" &
+W=$!
+LIB_PIDS+=("$W")
+lib_until 20 grep -q 'dev-2  sent' "$T/own.err" || fail "$(cat "$T/own.err")"
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-2/state -m "{\"v\":1,\"rev\":$(last d/dev-2 .rev),\"want\":$(last d/dev-2 .rev),\"phase\":\"converged\",\"source\":\"device\",\"groups\":[\"crew\"],\"apps\":{}}"
+wait $W && ok "it is waited for by its own revision" || fail "apply ended with $?: $(cat "$T/own.err")"
+
 # --- who follows which document
 plan() { fleetctl plan -f "$T/empty.json" "$@" -o json; }
 say one converged 3 ',"groups":["a","b"]'
@@ -143,7 +154,6 @@ check "after a rollback the device refuses the same" test "$(web does)" = refuse
 check "and why" test "$(web why)" = "rolled-back at rev 1: web: bad (apply --retry)"
 
 # --- --retry raises a number, which goes on in later documents
-last() { mqtt_sub operator -t "limpet1/demo/$1/desired" -C 1 -W 5 | jq -r .payload | base64 -d | jq -c "$2"; }
 fleetctl apply -f "$T/web.json" -d two --retry >>"$T/log/apply" 2>&1
 check "--retry: each app's retry is the new revision" test "$(last d/two '[.rev, .apps[0].retry]')" = '[2,2]'
 check "--retry: plan does not call it refused" test "$(fleetctl plan -f "$T/web.json" -d two --retry -o json | jq -r '.targets[0].does')" = acts
@@ -168,3 +178,49 @@ mqtt_pub operator -q 1 -r -t limpet1/demo/d/one/online -m '{"v":1,"on":true,"con
 fleetctl forget -d one --confirm one >"$T/withdrawn" 2>&1
 check "a device that is online: its report stays" grep -qx one <(fleetctl get devices -o name)
 check "and its document is withdrawn" test "$(last d/one .withdrawn)" = true
+
+# --- why there is no TLS, in words
+wrong() { # NAME REGEX: of the folder $T/wrong
+	FLEETCTL_DIR=$T/wrong fleetctl get devices >"$T/wrong.out" 2>&1 && rc=0 || rc=$?
+	check "$1: ends with 5" test $rc = 5
+	check "$1: says why" grep -qE "$2" "$T/wrong.out"
+}
+cp -r "$FLEETCTL_DIR" "$T/wrong"
+sed -i 's/"localhost"/"127.1"/' "$T/wrong/fleet.json"
+wrong "a name that is not in the certificate" "does not name this address"
+sed -i "s/127.1/localhost/; s/$BROKER_PORT/$PLAIN/" "$T/wrong/fleet.json"
+wrong "a port without TLS" "TLS on this port|speaks no TLS"
+rm -rf "$T/wrong"
+FLEETCTL_DIR=$T/wrong fleetctl init --fleet demo --broker "localhost:$BROKER_PORT" >>"$T/log/init" 2>&1
+wrong "another CA" "not of this fleet's CA"
+
+# --- who is away is told at once, and its ages do not go on
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/two/state -m "{\"v\":1,\"ts\":$(($(date +%s) - 7200)),\"rev\":3,\"want\":3,\"phase\":\"converged\",\"since\":$(($(date +%s) - 7260)),\"apps\":{\"web\":{\"state\":\"running\",\"since\":$(($(date +%s) - 7260))}}}"
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/two/online -m "{\"v\":1,\"on\":false,\"conn\":2,\"ts\":$(($(date +%s) - 7200))}"
+check "get devices: since when" grep -qE '^two +converged +3 +no, 2h[0-9m]* +1m' <(fleetctl get devices)
+check "get apps: it was running when it was heard of last" grep -qE '^two +web +\(running\).* 1m' <(fleetctl get apps)
+check "describe: its age stands still" grep -q 'was up 1m' <(fleetctl describe two)
+check_rc 5 "logs: at once" timeout 8 "$BUILD/bin/fleetctl" logs two/web 2>"$T/away"
+check "with the time" grep -q 'two is offline, last seen 2h' "$T/away"
+check_rc 5 "logs of an id that never was" timeout 8 "$BUILD/bin/fleetctl" logs nobody/web 2>"$T/away"
+check "says so" grep -q 'no device nobody has ever reported' "$T/away"
+
+# --- what was asked, what happened before, what must be signed again
+check "get manifest" test "$(fleetctl get manifest -d two | jq -c '[.rev, .apps[0].name]')" = '[3,"web"]'
+check_rc 1 "of a target without one" fleetctl get manifest -d three 2>/dev/null
+check "get documents" grep -qE '^device +two +3 .* 1 ' <(fleetctl get documents)
+mqtt_pub operator -q 1 -r -t limpet1/demo/d/two/online -m '{"v":1,"on":true,"conn":3}'
+{ cmd=$(mqtt_sub operator -t limpet1/demo/d/two/cmd/events -C 1 -W 10) &&
+	mqtt_pub operator -q 1 -t "$(echo "$cmd" | jq -r .reply)" -m "{\"v\":1,\"id\":$(echo "$cmd" | jq .id),\"n\":0,\"more\":false,\"out\":\"{\\\"kind\\\":\\\"oom\\\",\\\"app\\\":\\\"web\\\",\\\"ts\\\":1785500000,\\\"msg\\\":\\\"one\\\"}\\n\"}"; } &
+LIB_PIDS+=($!)
+sleep 1
+check "events --past asks the device" grep -qE '^2026-.*two +oom +web: one' <(fleetctl events -d two --past 5)
+check_rc 2 "and only one device" fleetctl events --past 5 2>/dev/null
+check_not "control: no document is of a retired key" grep -q retired <(fleetctl get documents)
+fleetctl keys rotate fleet >"$T/rotate" 2>&1
+check "rotate lists what must be signed again" grep -qE '^device +two .*signed by a retired key' "$T/rotate"
+fleetctl apply -f "$T/web.json" -d two >>"$T/log/apply" 2>&1
+check_not "signed again it is off the list" grep -qE '^device +two .*retired' <(fleetctl get documents)
+check_rc 2 "-f is missing: usage" fleetctl plan -d two 2>/dev/null
+check_rc 2 "no target: usage" fleetctl plan -f "$T/web.json" 2>/dev/null
+check "help VERB" grep -q -- --expect-rev <(fleetctl help apply)

@@ -214,7 +214,8 @@ static int fill_os(const struct ctx *c, const struct json_cur *os, struct cJSON 
     const char *ref = doc_str(os, "release", NULL);
     struct rel r;
 
-    if (fill_app(c, os, &(struct fill){.retry = false}, to, err) < 0)
+    if (fill_app(c, os, schema_find(schema_desired, "os")->members, &(struct fill){.retry = false}, to, err) <
+        0)
         return -(int)err->kind;
     if (!ref)
         return 0;

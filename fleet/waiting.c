@@ -139,7 +139,7 @@ static void describe_device(const struct waiting *w, const struct view_device *d
                             unsigned *ret_step)
 {
     const struct json_cur *s = &d->state.root, *p = &d->progress.root;
-    bool seen = speaks_of_it(w, d) && doc_u64(s, "want") >= w->rev;
+    bool seen = speaks_of(w, d) && doc_u64(s, "want") >= w->rev;
     const char *phase = seen        ? doc_str(s, "phase", "?")
                         : d->online ? "sent"
                                     : "offline, acts when it is back";

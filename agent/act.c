@@ -54,10 +54,20 @@ void act_observe(struct core *c, struct observed *ret)
     ret->trial_boots = (unsigned)c->state.ledger.trial_boots;
 }
 
+/* What the program said last, for whoever has to mend it: "; its last line: ..." into dst; nothing when it said nothing. */
+static void last_words(const struct app *a, char *dst, size_t size)
+{
+    struct logring_line line;
+    uint64_t seq = a->log ? logring_tail(a->log, 1) : 0;
+    dst[0] = '\0';
+    if (a->log && logring_next(a->log, &seq, &line) == 1 && line.len > 0)
+        (void)str_fmt(dst, size, "; its last line: %.*s", (int)(line.len < 120 ? line.len : 120), line.text);
+}
+
 void act_blame(struct core *c, const struct step *s, char *dst, size_t size)
 {
     struct app *a = s->app ? app_find(c, s->app) : NULL;
-    char more[160] = "";
+    char more[160] = "", words[160] = "";
     if (s->why == WHY_FAULT)
         (void)str_fmt(more, sizeof(more), "%s%s%.140s", c->fault_app, c->fault_app[0] ? ": " : "",
                       c->fault_err.msg);
@@ -65,15 +75,17 @@ void act_blame(struct core *c, const struct step *s, char *dst, size_t size)
         (void)str_fmt(more, sizeof(more), "%.100s", a->seen.health.last);
     else if (a && s->why == WHY_CANNOT_START)
         (void)str_fmt(more, sizeof(more), "%.140s", c->fault_err.msg);
-    else if (a && a->seen.deaths.last.at_ms)
+    else if (a && a->seen.deaths.last.at_ms) {
         (void)str_fmt(more, sizeof(more), "%s %d%s", a->seen.deaths.last.signal ? "signal" : "status",
                       a->seen.deaths.last.signal ? a->seen.deaths.last.signal : a->seen.deaths.last.code,
                       a->seen.deaths.last.oom ? ", out of memory inside its ceiling" : "");
+        last_words(a, words, sizeof(words));
+    }
     if (s->why == WHY_FAULT)
         (void)str_fmt(dst, size, "%s", more);
     else
-        (void)str_fmt(dst, size, "%s%s%s%s%s", s->app ? s->app : "", s->app ? ": " : "", why_text(s->why),
-                      more[0] ? ": " : "", more);
+        (void)str_fmt(dst, size, "%s%s%s%s%s%s", s->app ? s->app : "", s->app ? ": " : "", why_text(s->why),
+                      more[0] ? ": " : "", more, words);
 }
 
 /* A rolled back manifest: what failed is remembered by release and settings, and not tried again. */
@@ -93,7 +105,7 @@ static void act_verdict(struct core *c, const struct step *s)
     static const enum verdict verdicts[STEP_KIND_COUNT_] = {[STEP_REJECT] = VERDICT_REJECTED,
                                                             [STEP_ROLLBACK] = VERDICT_ROLLED_BACK,
                                                             [STEP_FAIL] = VERDICT_FAILED};
-    char why[200];
+    char why[STATE_WHY];
     act_blame(c, s, why, sizeof(why));
     if (s->kind == STEP_ROLLBACK)
         mark_bad(c, s);

@@ -222,7 +222,8 @@ struct core {
     bool job_fetches; /* an install that downloads as it goes */
     char job_app[LIM_NAME_BYTES];
     uint64_t job_done, job_total, progress_at_ms;
-    bool has_garbage;
+    bool has_garbage,
+        kept_refused; /* the last collecting left the images of a set that failed: for the next try */
     struct scrub scrub;
     struct hot hot;
     struct loop_timer net_check;

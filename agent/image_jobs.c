@@ -426,8 +426,10 @@ int images_collect(struct core *c, struct err *err)
     struct work *k = work_new(c, "");
     bool refused = c->state.ledger.candidate_verdict == VERDICT_REJECTED ||
                    c->state.ledger.candidate_verdict == VERDICT_ROLLED_BACK;
-    if (!refused)
+    bool spare = refused && c->fault.kind != ERR_NOSPACE; /* its mended successor needs most of them again */
+    if (!refused || spare)
         keep_set(c, k, &c->candidate);
+    c->kept_refused = spare;
     keep_set(c, k, &c->good);
     keep_set(c, k, &c->previous);
     k->n_keep += os_keep(c, &k->keep[k->n_keep]);

@@ -236,5 +236,6 @@ void images_fault(struct core *c, const char *app, const struct err *err)
     c->fault_err = *err;
     (void)str_clean(c->fault_err.msg);
     (void)str_copy(c->fault_app, sizeof(c->fault_app), app);
+    c->has_garbage |= err->kind == ERR_NOSPACE && c->kept_refused;
     core_touch(c);
 }

@@ -38,7 +38,7 @@ terminal "run:$A exec -t web -- sh -c 'sleep 100 & echo left'" see:left end:0 &&
 seq 20000 | ctl exec web -- cat | cmp - <(seq 20000) && ok "pipes pass as they are" || fail "pipes"
 
 # --- a manifest of eight ordinary apps, pasted: its JSON is one line of more than 4095 bytes
-apps=$(for i in 1 2 3 4 5 6 7 8; do printf '%s{"name":"app-%s","release":"web:1","env":{"LISTEN":"%s","SITE":"a place with a longer name"},"memory":{"max_bytes":16777216},"restart":{"policy":"always","delay_ms":200}}' "$([ $i = 1 ] || echo ,)" $i "$((PORTS + i))"; done)
+apps=$(for i in 1 2 3 4 5 6 7 8; do printf '%s{"name":"app-%s","release":"web:1","env":{"LISTEN":"%s","SITE":"a place with a name that is longer"},"memory":{"max_bytes":16777216},"restart":{"policy":"always","delay_ms":200}}' "$([ $i = 1 ] || echo ,)" $i "$((PORTS + i))"; done)
 echo "{\"apps\":[$apps],\"update\":{\"probation_ms\":200}}" >"$T/eight.json"
 sign() { fleetctl sign -f "$T/eight.json" -d $DEV "$@" 2>>"$T/log/sign"; }
 sign --rev 2 -o "$T/eight" || die "sign"

@@ -129,7 +129,8 @@ struct os {
     unsigned in_row;               /* faults */
     uint64_t again_ms, healthy_ms; /* not before; since when it is healthy, 0: it is not */
     struct fetch_blob blobs[2];    /* the bundle, its release */
-    struct want want;              /* that release; its strings live in the candidate */
+    struct want want; /* that release, for a job that outlives the manifest: its strings are ours */
+    char release_name[LIM_NAME_BYTES];
     struct fetch_request fetch;
     uint64_t told; /* bytes over the network that were counted of this job */
     char program[300], group[128];

@@ -194,7 +194,7 @@ static int judge(const struct core *c, const struct desired *d, struct err *err)
     return rc;
 }
 
-static int authenticate(struct core *c, const struct envelope *e, struct err *err)
+static int check_trust(const struct core *c, struct err *err)
 {
     char now[NOW_TEXT];
     struct err why = ERR_INIT;
@@ -202,7 +202,13 @@ static int authenticate(struct core *c, const struct envelope *e, struct err *er
         return err_set(err, ERR_DENIED, "no trust document: nothing can be accepted (see fleetctl init)");
     if (trust_is_valid(&c->state.trust, core_now_s(c), &why) < 0)
         return err_set(err, why.kind, "%s; %s", why.msg, core_now_text(c, now));
-    return trust_verify(&c->state.trust, TRUST_FLEET, e, ENVELOPE_TYPE_DESIRED, err);
+    return 0;
+}
+
+static int authenticate(const struct core *c, const struct envelope *e, struct err *err)
+{
+    int rc = check_trust(c, err);
+    return rc < 0 ? rc : trust_verify(&c->state.trust, TRUST_FLEET, e, ENVELOPE_TYPE_DESIRED, err);
 }
 
 /* ---- what is followed ---- */
@@ -256,29 +262,36 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     return 0;
 }
 
-/* The document of a topic, as it was when it was taken. Its keys may have been revoked since, its bytes may have rotted: then
- * it is forgotten, and the broker's copy is looked at when it comes again. */
-static int load_doc(struct core *c, struct follow_doc *doc, struct envelope **ret, struct set *ret_set,
+/* The document of a topic, as it was when it was taken. */
+static int load_doc(const struct core *c, const struct follow_doc *doc, struct envelope **ret,
                     struct err *err)
 {
-    AUTO_FREE(envelope) struct envelope *e = NULL;
     struct digest digest;
-    int rc = state_doc_load(&c->state, doc->source, &e, err);
+    int rc = state_doc_load(&c->state, doc->source, ret, err);
     if (rc == 0)
-        rc = sha256(buf_of(e->payload, e->payload_len), &digest, err);
+        rc = sha256(buf_of((*ret)->payload, (*ret)->payload_len), &digest, err);
     if (rc == 0 && !digest_eq(&digest, &doc->digest))
         rc = err_set(err, ERR_INTEGRITY, "not the document that was saved");
     if (rc == 0)
-        rc = authenticate(c, e, err);
+        rc = trust_verify(&c->state.trust, TRUST_FLEET, *ret, ENVELOPE_TYPE_DESIRED, err);
+    return rc;
+}
+
+/* The same, ready to be judged. Its keys may have been revoked since, its bytes may have rotted: then it is forgotten, and the
+ * broker's copy is looked at when it comes again. A disk that fails and a trust that has expired get another chance. */
+static int take_doc(struct core *c, struct follow_doc *doc, struct envelope **ret, struct set *ret_set,
+                    struct err *err)
+{
+    int rc = load_doc(c, doc, ret, err);
     if (rc == 0)
-        rc = intake_parse(e, ret_set, err);
-    if (rc < 0) {
+        rc = intake_parse(*ret, ret_set, err);
+    if (rc < 0 && !err_may_retry(err->kind)) {
         state_doc_drop(&c->state, doc->source);
         doc->known = false;
-        return err_wrap(err, "%s rev %llu", doc->source, (unsigned long long)doc->rev);
     }
-    *ret = steal_ptr(&e);
-    return 0;
+    if (rc == 0 && (rc = check_trust(c, err)) < 0)
+        set_done(ret_set);
+    return rc < 0 ? err_wrap(err, "%s rev %llu", doc->source, (unsigned long long)doc->rev) : 0;
 }
 
 static void hold(struct core *c, const struct follow_choice *choice)
@@ -321,7 +334,7 @@ static int follow(struct core *c, struct err *err)
     hold(c, &choice);
     if (!choice.doc || choice.held || is_judged(c, choice.doc))
         return 0;
-    int rc = load_doc(c, choice.doc, &e, &s, err);
+    int rc = take_doc(c, choice.doc, &e, &s, err);
     if (rc < 0)
         return rc;
     rc = judge(c, &s.d, err) < 0 ? refuse(c, choice.doc->source, &s.d, &choice.doc->digest, err)
@@ -444,6 +457,19 @@ static int take_desired(struct core *c, const char *source, const struct envelop
     return rc;
 }
 
+/* For the report: a document that is not taken, and not judged either. */
+static void deny(struct core *c, const char *source, const struct err *why)
+{
+    char text[sizeof(c->denied_why)];
+    (void)str_fmt(text, sizeof(text), "%s: %s", source, why->msg);
+    (void)str_clean(text);
+    if (strcmp(text, c->denied_why) == 0)
+        return;
+    memcpy(c->denied_why, text, sizeof(text));
+    c->denied_at_s = core_now_s(c);
+    core_touch(c);
+}
+
 int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err)
 {
     struct digest digest;
@@ -460,10 +486,7 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
         rc = take_desired(c, source, e, &digest, err);
     if (rc < 0 && !was_refused(c, &digest)) {
         event_add(c, "denied", NULL, "%s: %s", source, err->msg);
-        (void)str_fmt(c->denied_why, sizeof(c->denied_why), "%s: %s", source, err->msg);
-        (void)str_clean(c->denied_why);
-        c->denied_at_s = core_now_s(c);
-        core_touch(c);
+        deny(c, source, err);
     } else if (rc == 0 && !trust) {
         c->denied_why[0] = '\0';
     }
@@ -491,7 +514,8 @@ void intake_turn(struct core *c)
     }
     if (c->trust_ahead)
         intake_trust_gap(c);
-    (void)follow(c, &err); /* what comes of it tells itself */
+    if (follow(c, &err) < 0 && !c->state.ledger.refused.rev)
+        deny(c, "kept", &err);
 }
 
 int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err)

@@ -445,7 +445,12 @@ static void act(struct core *c, const struct want_os *w, enum os_step step)
     if (w) {
         o->blobs[0] = (struct fetch_blob){w->bundle, w->bundle_bytes, false};
         o->blobs[1] = (struct fetch_blob){w->want.release, w->want.release_bytes, false};
-        o->want = w->want;
+        (void)str_copy(o->release_name, sizeof(o->release_name), w->want.release_name);
+        o->want = (struct want){.name = "os",
+                                .release_name = o->release_name,
+                                .counter = w->want.counter,
+                                .release = w->want.release,
+                                .release_bytes = w->want.release_bytes};
         if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* begun: what was before is over */
             o->memory = (struct os_memory){.phase = OS_NONE, .bundle = w->bundle};
             (void)str_fmt(o->memory.version, sizeof(o->memory.version), "%s", w->version);

@@ -222,6 +222,26 @@ TEST(an_old_document_of_a_key_that_stayed_is_no_replay)
     end();
 }
 
+/* The clock jumps while a document is held: it is neither taken nor forgotten. */
+TEST(a_held_document_outlives_a_wrong_clock)
+{
+    struct err err = ERR_INIT;
+    char more[128];
+    begin();
+    first_trust();
+    (void)str_fmt(more, sizeof(more), ",\"rollout\":{\"salt\":\"s\",\"slots\":10000,\"not_before\":%llu}",
+                  (unsigned long long)(start_s + 3 * DAY));
+    CHECK_OK(give((struct doc){"line-a", .rev = 5, .more = more}, &err), err);
+    set_clock((long long)(6 * YEAR), "synced");
+    intake_turn(&core);
+    CHECK(acts_on() == 0 && strstr(core.denied_why, "trust version 1 expired"));
+    CHECK(follow_find(&core.follow, "group:line-a")->known);
+    set_clock((long long)(4 * DAY), "synced");
+    intake_turn(&core);
+    CHECK(acts_on() == 5);
+    end();
+}
+
 TEST(a_held_document_of_a_key_that_left_never_comes)
 {
     struct err err = ERR_INIT;

@@ -260,7 +260,8 @@ struct core {
     uint64_t trust_ahead; /* the highest version that came before its turn; 0: none did */
     bool trust_waits;     /* ... and was there at the last look too */
     bool trust_hurt; /* there is a trust document and it cannot be read: no other takes its place by itself */
-    bool unsaved;    /* the ledger could not be written: again and again until it can */
+    bool ledger_dirty; /* changed in memory, within one call */
+    bool unsaved;      /* the ledger could not be written: again and again until it can */
     uint64_t cores_before, started_ms, report_at_ms;
     bool report_told;            /* on this connection ... */
     struct digest report_digest; /* ... this one */

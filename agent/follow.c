@@ -72,3 +72,11 @@ void follow_choose(struct follow *f, uint64_t now_s, struct follow_choice *ret)
                       (unsigned long long)ret->doc->rev,
                       clock_rfc3339(ret->doc->begins_s, when, sizeof(when)));
 }
+
+bool follow_unsaved(const struct follow *f)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        if (f->docs[i].unsaved)
+            return true;
+    return false;
+}

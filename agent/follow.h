@@ -41,6 +41,8 @@ struct follow_doc *follow_find(struct follow *f, const char *source);
 void follow_set(struct follow_doc *doc, const struct desired *d, const struct digest *digest,
                 const char *device, bool at_once);
 void follow_choose(struct follow *f, uint64_t now_s, struct follow_choice *ret);
+/* Is a document only in memory? */
+bool follow_unsaved(const struct follow *f);
 /* The topic that a document is for: "device" or "group:NAME", into dst[FOLLOW_SOURCE]; returns dst. */
 char *follow_source(const struct desired *d, char *dst);
 #endif

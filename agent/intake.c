@@ -45,6 +45,7 @@ void intake_save(struct core *c)
 {
     struct err err = ERR_INIT;
     bool again = c->unsaved;
+    c->ledger_dirty = false;
     c->unsaved = state_save(&c->state, &err) < 0;
     if (c->unsaved && !again) {
         log_error("%s", err.msg);
@@ -255,7 +256,7 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     intake_replace(c, &c->candidate, take_s);
     c->fault = (struct fault){0};
     c->fault_err = (struct err)ERR_INIT;
-    c->unsaved = false;
+    c->ledger_dirty = c->unsaved = false;
     event_add(c, "accepted", NULL, "rev %llu from %s, %u apps", (unsigned long long)c->candidate.d.rev,
               doc->source, c->candidate.d.n);
     intake_changed(c);
@@ -377,9 +378,9 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
     intake_time_seen(c, d->issued_s, from);
     if (d->withdrawn && counted)
         withdraw(c, doc->source, d);
-    c->unsaved = true; /* until the ledger is: by what is accepted or refused now, or here */
-    rc = follow(c, err);
-    if (c->unsaved)
+    c->ledger_dirty = true;
+    rc = follow(c, err); /* what is accepted or refused saves it */
+    if (c->ledger_dirty)
         intake_save(c);
     return rc;
 }

@@ -318,6 +318,9 @@ static void put_err(struct cJSON *root, struct core *c)
         msg = full ? "the disk is full: the agent's state cannot be saved"
                    : "the agent's state cannot be saved; its log says why";
         kind = err_kind_name(full ? ERR_NOSPACE : ERR_IO);
+    } else if (follow_unsaved(&c->follow)) {
+        msg = c->denied_why;
+        kind = err_kind_name(ERR_NOSPACE);
     } else if (l->refused.rev) {
         msg = l->refused.why;
         kind = "rejected";

@@ -91,7 +91,8 @@ struct app {
     struct logring *log;
     struct probe *probe;
     uint64_t ooms_seen;
-    struct { /* its program is over and something of the box is still there */
+    unsigned n_execs; /* of exec.c, in this app */
+    struct {          /* its program is over and something of the box is still there */
         bool pending;
         struct ending e;
         uint64_t until_ms, limit_bytes;

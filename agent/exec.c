@@ -34,6 +34,9 @@ static void free_if_gone(struct exec *e)
 {
     if (!e->helper_gone || (e->entry.pid > 0 && e->child_watched && !e->child_gone))
         return;
+    struct app *a = app_find(e->core, e->app);
+    if (a && a->n_execs > 0)
+        a->n_execs--;
     e->core->n_execs--;
     box_entry_done(&e->entry);
     free(e);
@@ -146,6 +149,8 @@ int exec_start(struct app *a, const char *const *args, struct box_exec *x, const
     struct core *c = a->core;
     if (c->n_execs >= LIM_EXECS)
         return err_set(err, ERR_CONFLICT, "%u programs in apps are not over yet", c->n_execs);
+    if (a->n_execs >= LIM_APP_EXECS)
+        return err_set(err, ERR_CONFLICT, "%s: %u programs in it are not over yet", a->seen.name, a->n_execs);
     struct exec *e = mem_need_zero(sizeof(*e));
     e->core = c;
     e->enter_ms = calls->enter_ms;
@@ -163,6 +168,7 @@ int exec_start(struct app *a, const char *const *args, struct box_exec *x, const
         return rc;
     }
     c->n_execs++;
+    a->n_execs++;
     *ret = e;
     return 0;
 }

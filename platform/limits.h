@@ -77,6 +77,7 @@
 #define LIM_MSG_FDS           8
 #define LIM_CTL_CLIENTS       8
 #define LIM_EXECS             64 /* programs in boxes that core started and that are not over: checks and execs */
+#define LIM_APP_EXECS         8 /* of these in one app: one that cannot be killed just now keeps its place */
 #define LIM_CTL_REQUEST_BYTES (96 * 1024)
 #define LIM_EVENTS            64             /* ring of unsent events */
 #define LIM_HISTORY           16             /* verdicts kept */

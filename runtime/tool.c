@@ -102,8 +102,7 @@ static int run(const struct tool *t, const struct files *f, int *ret_status, str
     if (sigaction(SIGCHLD, &before, NULL) != 0 || pid < 0)
         return err_errno(err, errno, "fork");
     return ended ? 0
-                 : err_set(err, ERR_TIMEOUT, "%s did not end within %llu ms", t->path,
-                           (unsigned long long)limit_ms);
+                 : err_set(err, ERR_TIMEOUT, "%s did not end within %g s", t->path, (double)limit_ms / 1000);
 }
 
 static int read_back(int fd, char **ret, size_t *ret_len, struct err *err)

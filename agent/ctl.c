@@ -246,18 +246,31 @@ static void observe_for(struct core *c, const struct desired *d, struct observed
     }
 }
 
+/* The steps, and why a newer document is not among them. */
+static void answer_plan(struct client *k)
+{
+    struct core *c = k->ctl->core;
+    const struct state_refused *no = &c->state.ledger.refused;
+    char AUTO_MEM *text = plan_text(&c->plan);
+    char AUTO_MEM *trouble = report_trouble(c);
+    char refused[STATE_WHY + 48] = "";
+    if (no->rev)
+        (void)str_fmt(refused, sizeof(refused), "rev %llu is rejected: %s\n", (unsigned long long)no->rev,
+                      no->why);
+    size_t size = strlen(text) + strlen(trouble) + sizeof(refused) + sizeof(c->held_why) + 16;
+    char AUTO_MEM *all = mem_need(size);
+    (void)str_fmt(all, size, "%s%s%s%s%s%s", text, trouble, refused, c->held_why[0] ? "held: " : "",
+                  c->held_why, c->held_why[0] ? "\n" : "");
+    answer_text(k, all[0] ? all : "nothing to do\n");
+}
+
 static int do_plan(struct client *k, const struct request *r, struct err *err)
 {
     struct core *c = k->ctl->core;
     struct set s = {.arena = NULL};
     AUTO_FREE(envelope) struct envelope *e = NULL;
     if (r->doc.len == 0) {
-        char AUTO_MEM *text = plan_text(&c->plan);
-        char AUTO_MEM *trouble = report_trouble(c);
-        size_t size = strlen(text) + strlen(trouble) + 1;
-        char AUTO_MEM *both = mem_need(size);
-        (void)str_fmt(both, size, "%s%s", text, trouble);
-        answer_text(k, both[0] ? both : "nothing to do\n");
+        answer_plan(k);
         return 0;
     }
     int rc = envelope_unpack(r->doc, &e, err);

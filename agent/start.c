@@ -169,6 +169,24 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
     return rc;
 }
 
+/* A terminal has a kind, unless the app says which: what engines say. NULL: the arena is full. */
+static const char *const *with_term(struct arena *arena, const char *const *env)
+{
+    unsigned n = 0;
+    bool has = false;
+    for (; env[n]; n++)
+        has |= strncmp(env[n], "TERM=", 5) == 0;
+    if (has)
+        return env;
+    const char **more = arena_get(arena, (n + 2) * sizeof(*more));
+    if (!more)
+        return NULL;
+    memcpy(more, env, n * sizeof(*more));
+    more[n] = "TERM=xterm";
+    more[n + 1] = NULL;
+    return more;
+}
+
 int start_exec(struct app *a, const char *const *args, struct box_exec *x, struct box_entry *ret,
                struct err *err)
 {
@@ -188,6 +206,8 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, struc
         box_spec_oom(&spec->process);
         spec->process.env = path_only;
     }
+    if (x->ctty && !(spec->process.env = with_term(arena, spec->process.env)))
+        return err_set(err, ERR_NOMEM, "too many variables for one process");
     spec->process.args = args;
     spec->process.caps = spec_caps_of(0);
     spec->process.seccomp_default = c->caps.seccomp && (!w || w->seccomp != ENFORCE_OFF);

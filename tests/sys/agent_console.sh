@@ -34,6 +34,7 @@ terminal "run:$A exec web -- sh -c '$inner'" 'type:first line\n' "see:got:first 
 [ "$(ctl exec web -- cat /tmp/had)" = nothing ] && ok "nor read what is typed there later" || fail "it read: $(ctl exec web -- cat /tmp/had)"
 terminal "run:$A exec web -- sh -c 'test -t 0 || test -t 1 || test -t 2 || echo no terminal'" "see:no terminal" end:0 && ok "there is no terminal in it" || fail "a terminal"
 terminal "run:$A exec -t web -- sh -c 'test -t 0 && read x && echo got:\$x'" 'type:into it\n' "see:got:into it" end:0 && ok "control: with -t there is one of its own" || fail "exec -t"
+terminal "run:$A exec -t web -- sh -c 'echo kind:\$TERM'" see:kind:xterm end:0 && ok "with a kind" || fail "exec -t: no TERM"
 terminal "run:$A exec -t web -- sh -c 'sleep 100 & echo left'" see:left end:0 && ok "and what stays behind in it does not hold the caller" || fail "exec -t is held"
 seq 20000 | ctl exec web -- cat | cmp - <(seq 20000) && ok "pipes pass as they are" || fail "pipes"
 

@@ -78,6 +78,7 @@ G=$(mqtt_sub operator -t "$F/g/$GROUP/desired" -C 1 -W 5 | jq -r .payload | base
 group() { jq -c "$1" <<<"$G" | "$SOURCE/tests/tool/forge.py" desired "$KEY" >"$T/g"; mqtt_pub operator -t "$F/g/$GROUP/desired" -q 1 -r -f "$T/g"; }
 group '.rev=5 | .apps[0].memory.max_bytes=20971520 | .rollout={"salt":"r-1","slots":0}'
 sleep 1.5
+agentctl $DEV plan | grep -q 'held: rev 5: slot .* of rollout r-1, open to 0' && is err.kind held && ok "and both plan and state say why" || fail "plan: $(agentctl $DEV plan), err: $(field err)"
 is rev "$(jq .rev <<<"$G")" && ok "a rollout that is closed holds the device: $(field phase)" || fail "rev $(field rev)"
 group '.rev=6 | .apps[0].memory.max_bytes=20971520 | .rollout={"salt":"r-1","slots":10000}'
 lib_until 20 is rev 6 && ok "opened, it acts" || fail "rev $(field rev): $(field err.msg)"

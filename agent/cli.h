@@ -34,7 +34,10 @@ int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char 
 int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds, int *ret_sock,
              struct err *err);
 int cli_receive(int sock, char **ret, struct err *err);
-/* The report: live, or the one that core saved last (*ret_saved). */
+/* JSON that core answers to a word, or what it saved last at path when it does not run or answer (*ret_saved). */
+int cli_ask_or_read(const struct cli *c, const char *word, const char *path, const struct json_limits *limits,
+                    struct json_cur *ret, bool *ret_saved, struct err *err);
+/* The report in this way. */
 int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err);
 int cli_fail(const struct cli *c, const struct err *err); /* prints, returns the exit code */
 

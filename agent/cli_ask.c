@@ -114,23 +114,29 @@ int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char 
     return rc < 0 ? rc : cli_receive(fd, ret, err);
 }
 
-int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err)
+int cli_ask_or_read(const struct cli *c, const char *word, const char *path, const struct json_limits *limits,
+                    struct json_cur *ret, bool *ret_saved, struct err *err)
 {
-    static const char *const words[] = {"status", NULL};
+    const char *const words[] = {word, NULL};
     char AUTO_MEM *live = NULL;
     uint8_t AUTO_MEM *saved = NULL;
     struct err why = ERR_INIT;
     size_t len;
-    char path[300];
     *ret_saved = false;
     int rc = cli_ask(c, words, buf_of(NULL, 0), &live, err);
     if (rc == 0)
-        return json_parse(buf_str(live), &json_limits_oci, ret, err);
+        return json_parse(buf_str(live), limits, ret, err);
     if (err->kind != ERR_NOTFOUND && err->kind != ERR_TIMEOUT && err->kind != ERR_IO)
         return rc;
-    (void)str_fmt(path, sizeof(path), "%s/state.json", c->run_dir);
-    if (fs_read(AT_FDCWD, path, LIM_OCI_JSON_BYTES, &saved, &len, &why) < 0)
+    if (fs_read(AT_FDCWD, path, limits->max_bytes, &saved, &len, &why) < 0)
         return rc;
     *ret_saved = true;
-    return json_parse(buf_of(saved, len), &json_limits_oci, ret, err);
+    return json_parse(buf_of(saved, len), limits, ret, err);
+}
+
+int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err)
+{
+    char path[300];
+    (void)str_fmt(path, sizeof(path), "%s/state.json", c->run_dir);
+    return cli_ask_or_read(c, "status", path, &json_limits_oci, ret, ret_saved, err);
 }

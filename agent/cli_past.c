@@ -12,19 +12,10 @@
 /* The ledger: live, or as core saved it last. */
 static int read_ledger(const struct cli *c, struct json_cur *ret, struct err *err)
 {
-    static const char *const words[] = {"history", NULL};
-    char AUTO_MEM *live = NULL;
-    uint8_t AUTO_MEM *saved = NULL;
-    struct err why = ERR_INIT;
-    size_t len;
     char path[300];
-    int rc = cli_ask(c, words, buf_of(NULL, 0), &live, err);
-    if (rc == 0)
-        return json_parse(buf_str(live), &json_limits_signed, ret, err);
+    bool saved;
     (void)str_fmt(path, sizeof(path), "%s/state/ledger", c->state_dir);
-    if (err->kind != ERR_NOTFOUND || fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &saved, &len, &why) < 0)
-        return rc;
-    return json_parse(buf_of(saved, len), &json_limits_signed, ret, err);
+    return cli_ask_or_read(c, "history", path, &json_limits_signed, ret, &saved, err);
 }
 
 int cli_history(const struct cli *c)

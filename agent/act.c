@@ -57,10 +57,15 @@ void act_observe(struct core *c, struct observed *ret)
 /* What the program said last, for whoever has to mend it: "; its last line: ..." into dst; nothing when it said nothing. */
 static void last_words(const struct app *a, char *dst, size_t size)
 {
+    AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
-    uint64_t seq = a->log ? logring_tail(a->log, 1) : 0;
+    char name[LIM_NAME_BYTES + 8];
     dst[0] = '\0';
-    if (a->log && logring_next(a->log, &seq, &line) == 1 && line.len > 0)
+    if (!str_fmt(name, sizeof(name), "%s.log", a->seen.name) ||
+        logring_open_read(a->core->app_fd, name, &ring, NULL) < 0)
+        return;
+    uint64_t seq = logring_tail(ring, 1);
+    if (logring_next(ring, &seq, &line) == 1 && line.len > 0)
         (void)str_fmt(dst, size, "; its last line: %.*s", (int)(line.len < 120 ? line.len : 120), line.text);
 }
 

@@ -1,10 +1,8 @@
 /* cli_past.c - history and why: what was, from what lies on disk, so that both work when the agent does not run. */
-#include <fcntl.h>
 #include <stdio.h>
 
 #include "agent/cli.h"
 #include "platform/clock.h"
-#include "platform/fs.h"
 #include "runtime/logring.h"
 
 #define EVENTS_ASKED 500

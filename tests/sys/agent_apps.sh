@@ -12,6 +12,7 @@ no_broker
 jq '.apps = {"memory_max_bytes": 268435456, "pids_max": 200}' "$FLEETCTL_DIR/devices/$DEV/agentd.json" >"$T/agentd.json" && cp "$T/agentd.json" "$FLEETCTL_DIR/devices/$DEV/agentd.json"
 fleetctl publish "dir:$T/img:1" --name web --version 1 >>"$T/log/publish"
 fleetctl publish "dir:$T/img:2" --name web --version 2 >>"$T/log/publish"
+fleetctl publish "dir:$T/img:3" --name web --version 3 >>"$T/log/publish"
 start_agent $DEV
 inside() { ctl exec "$1" -- sh -c "$2"; }
 is phase pending && field link | grep -q 'no broker' && ok "a device without a broker says so" || fail "phase $(field phase), link $(field link)"
@@ -174,16 +175,23 @@ ctl history | grep -q converged && ok "history" || fail "history: $(ctl history)
 ctl why tight | grep -q . && ok "why" || fail "why"
 
 # --- crashes and OOM, told and bounded; the neighbours do not notice
-APPS3="$(app crash ',"args":["/bin/sh","-c","exit 3"]' 2),$(app hog ',"memory":{"max_bytes":8388608,"enforce":"required"},"args":["/bin/sh","-c","x=a; while :; do x=$x$x; done"]' 2),$(app calm '' 2)"
+APPS3="$(app crash ',"args":["/bin/sh","-c","echo no frobnicator here; exit 3"]' 3),$(app hog ',"memory":{"max_bytes":8388608,"enforce":"required"},"args":["/bin/sh","-c","echo no frobnicator here; x=a; while :; do x=$x$x; done"]' 2),$(app calm '' 2)"
 ctl apply "$(desired 3 "$APPS3")" >/dev/null
 lib_until 30 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 40 | grep -q 'oom .*hog'" && ok "OOM is told: $(ctl events -n 40 | grep 'oom .*hog' | tail -1 | cut -c22-)" || fail "no OOM: $(ctl events -n 9)"
 ctl events -n 40 | grep -q 'hog: ended by signal 9' && fail "the OOM of a whole app is told as a signal" || ok "and as out of memory, not as signal 9"
 lib_until 30 is phase rolled-back && ok "rolled back: $(field err.msg | cut -c1-90)" || fail "phase $(field phase): $(field err.msg)"
 lib_until 20 bash -c "[ -n \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' ps -o json | jq -r '.tight.pid // empty')\" ]" && ok "the last good set runs again" || fail "it does not"
 
+grep -q 'its last line: no frobnicator here' <<<"$(field err.msg)" && ok "with the last line of its log" || fail "err: $(field err.msg)"
+IMAGE3=$T/$DEV/state/store/images/$(jq -r .payload "$FLEETCTL_DIR/releases/web/3.json" | base64 -d | jq -r '.platforms[0].manifest.digest' | cut -d: -f2)
+COLLECTS=$(grep -c 'core: collect' "$T/log/agent-$DEV")
+lib_until 20 bash -c "[ \$(grep -c 'core: collect' '$T/log/agent-$DEV') -ge $COLLECTS ]"
+[ -d "$IMAGE3" ] && ok "what it brought stays for a mended one" || fail "its image was collected"
+
 # --- the list is emptied: everything stops, nothing is left
 ctl apply "$(desired 4 "")" >/dev/null
 lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' status -o json | jq -r '.rev, .phase, (.apps | length)' | tr '\n' ' ')\" = '4 converged 0 ' ]" && ok "an empty list stops all" || fail "rev $(field rev) $(field phase) $(field apps)"
+lib_until 20 test ! -d "$IMAGE3" && ok "control: another set is good, and it goes" || fail "its image stays"
 curl -fsS -m 1 "http://127.0.0.1:$PORT/" >/dev/null 2>&1 && fail "the port answers still" || ok "its port is closed"
 WIDE=$(for v in status ps history "events -n 50" plan "why tight"; do
 	script -qec "stty cols 80; '$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' $v" /dev/null | tr -d '\r' || true # what is not as asked has another status

@@ -37,7 +37,7 @@ takes 1 1 "coaps://127.0.0.1:$COAP/img"
 takes 2 2 "layout+http://127.0.0.1:$WEB/img"
 agentctl $DEV apply "$(manifest 3 2 ftp://127.0.0.1/img)" >>"$T/log/apply" 2>&1 || true
 lib_until 10 grep -q 'sources.0.: source "ftp:.*not http' "$T/log/agent-$DEV" && ok "an unknown kind of source is refused by name" || fail "ftp: is not refused"
-is phase converged && is rev 2 || fail "phase $(field phase), rev $(field rev)"
+is phase rejected && is rev 2 && is want 3 || fail "phase $(field phase), rev $(field rev)"
 
 # a registry that is nowhere: who, why and when it is asked again, in state, status and plan; nothing of it stays for the next manifest
 agentctl $DEV apply "$(manifest 4 3 http://nowhere.invalid/demo/web)" >>"$T/log/apply" 2>&1

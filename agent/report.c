@@ -313,14 +313,12 @@ static void put_err(struct cJSON *root, struct core *c)
     uint64_t next_ms = 0, now_ms = clock_boot_ms();
     struct err trouble;
     struct statvfs v;
-    if (c->unsaved) {
+    if (c->unsaved || follow_unsaved(&c->follow)) {
         bool full = fstatvfs(c->state_fd, &v) == 0 && (v.f_bavail == 0 || (v.f_files && v.f_favail == 0));
-        msg = full ? "the disk is full: the agent's state cannot be saved"
-                   : "the agent's state cannot be saved; its log says why";
+        msg = full ? "the disk is full: the agent's state, or the newest manifest, cannot be saved; it is "
+                     "tried again"
+                   : "the agent's state, or the newest manifest, cannot be saved; its log says why";
         kind = err_kind_name(full ? ERR_NOSPACE : ERR_IO);
-    } else if (follow_unsaved(&c->follow)) {
-        msg = c->denied_why;
-        kind = err_kind_name(ERR_NOSPACE);
     } else if (l->refused.rev) {
         msg = l->refused.why;
         kind = "rejected";

@@ -45,7 +45,7 @@ void act_observe(struct core *c, struct observed *ret)
         put_cost(&c->good_image[i], &ret->good_cost[i]);
     }
     if (c->candidate.arena)
-        ret->window_ms = 1000 * manifest_window_s(&c->candidate.d.download, core_now_s(c));
+        ret->window_ms = 1000 * manifest_window_s(&c->candidate.d.download, clock_wall_s());
     ret->verdict = c->state.ledger.candidate_verdict;
     ret->has_garbage = c->has_garbage;
     ret->scrub_due = scrub_due(c);

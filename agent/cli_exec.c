@@ -14,7 +14,8 @@
 #include "agent/cli.h"
 #include "platform/fs.h"
 
-#define FLOWS 3
+#define FLOWS       3
+#define PIPE_PIECES 32 /* of 4 KiB: more than a pipe holds, so what floods it from behind does not hold us */
 
 /* Bytes on their way from one descriptor to another; from -1: none. */
 struct flow {
@@ -84,7 +85,7 @@ static void drain(struct session *s)
     for (unsigned i = 1; i < FLOWS; i++) {
         struct flow *f = &s->flows[i];
         struct pollfd p = {f->from, POLLIN, 0};
-        while (f->from >= 0 && poll(&p, 1, 0) > 0)
+        for (unsigned n = 0; n < PIPE_PIECES && f->from >= 0 && poll(&p, 1, 0) > 0; n++)
             flow_step(f);
     }
 }

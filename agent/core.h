@@ -260,6 +260,10 @@ struct core {
     bool bad_settings;    /* no use to start again before they are mended */
     uint64_t trust_ahead; /* the highest version that came before its turn; 0: none did */
     bool trust_waits;     /* ... and was there at the last look too */
+    bool
+        ask_again; /* a trust document was taken, or could not be saved: others may be judged otherwise now */
+    uint64_t follow_again_ms; /* a followed document could not be taken: not before */
+    unsigned follow_fails;
     bool trust_hurt; /* there is a trust document and it cannot be read: no other takes its place by itself */
     bool ledger_dirty; /* changed in memory, within one call */
     bool unsaved;      /* the ledger could not be written: again and again until it can */
@@ -308,8 +312,10 @@ int confine_capabilities(struct err *err); /* what is never needed goes, for chi
  * known already. */
 int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
 void intake_clear(struct core *c, const char *source); /* an empty message: told, and nothing else */
-void intake_turn(struct core *c);                 /* is something held whose time has come, or unsaved? */
-void intake_save(struct core *c);                 /* the ledger; a failure is told and tried again */
+void intake_turn(struct core *c); /* is something held whose time has come, or unsaved? */
+void intake_save(struct core *c); /* the ledger; a failure is told and tried again */
+/* The refusal that the state is about: of the followed topic, or one before it. NULL: none. */
+const struct state_refused *intake_refused(const struct core *c);
 int intake_load(struct core *c, struct err *err); /* at start: what was accepted before */
 /* The candidate ends: durable, told, and the next plan follows from it. */
 void intake_verdict(struct core *c, enum verdict v, const char *why);
@@ -502,7 +508,7 @@ int uplink_start(struct core *c, struct err *err);
 void uplink_stop(struct core *c);
 bool uplink_is_up(const struct core *c);
 bool uplink_is_gone(const struct core *c);
-void uplink_ask_trust(struct core *c);         /* the broker's trust documents once more */
+bool uplink_ask_again(struct core *c); /* for all that the broker retains for us, once more; false: not now */
 const char *uplink_text(const struct core *c); /* "online", "offline: ..." */
 /* topic: below F/d/DEV/. id: for the ack, 0 none. false: not sent. */
 bool uplink_publish(struct core *c, const char *topic, const char *json, unsigned qos, bool retain,

@@ -574,7 +574,8 @@ int main(int argc, char **argv)
     self_start(c);
     if (start(c, &err) < 0 || loop_run(c->loop, &err) < 0) {
         log_error("%s", err.msg);
-        return c->bad_settings ? KEEPER_BAD_SETTINGS : 1;
+        return c->bad_settings && !c->self.image_arg ? KEEPER_BAD_SETTINGS
+                                                     : 1; /* the base system's core may read them */
     }
     end(c);
     return 0;

@@ -232,7 +232,7 @@ static void observe_for(struct core *c, const struct desired *d, struct observed
     *was = *o;
     o->verdict = VERDICT_NONE;
     o->fault = (struct fault){0};
-    o->window_ms = 1000 * manifest_window_s(&d->download, core_now_s(c));
+    o->window_ms = 1000 * manifest_window_s(&d->download, clock_wall_s());
     for (unsigned i = 0; i < d->n; i++) {
         int now = find_release(candidate, &d->apps[i].release),
             before = find_release(good, &d->apps[i].release);
@@ -250,11 +250,11 @@ static void observe_for(struct core *c, const struct desired *d, struct observed
 static void answer_plan(struct client *k)
 {
     struct core *c = k->ctl->core;
-    const struct state_refused *no = &c->state.ledger.refused;
+    const struct state_refused *no = intake_refused(c);
     char AUTO_MEM *text = plan_text(&c->plan);
     char AUTO_MEM *trouble = report_trouble(c);
     char refused[STATE_WHY + 48] = "";
-    if (no->rev)
+    if (no)
         (void)str_fmt(refused, sizeof(refused), "rev %llu is rejected: %s\n", (unsigned long long)no->rev,
                       no->why);
     size_t size = strlen(text) + strlen(trouble) + sizeof(refused) + sizeof(c->held_why) + 16;

@@ -10,14 +10,6 @@
 
 #define EVENT_RING_BYTES (64 * 1024)
 
-int events_open(struct core *c, struct err *err)
-{
-    if (pipe2(c->event_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-        return err_set(err, ERR_NOSPACE, "pipe for events");
-    c->event_seq = c->state.ledger.boots * 1000000 + c->cores_before * 10000;
-    return logring_open(c->run_fd, "events", EVENT_RING_BYTES, &c->event_log, err);
-}
-
 static void drop_oldest(struct core *c)
 {
     free(c->events[0].json);
@@ -33,6 +25,31 @@ static void to_ring(struct core *c, const char *json)
         return;
     if (write(c->event_pipe[1], line, strlen(line)) > 0)
         (void)logring_pump(c->event_log, c->event_pipe[0], 'o', clock_wall_ms(), NULL);
+}
+
+/* What happened before the keeper told how many cores there were: it gets its number and its place in the ring now. */
+static void number(struct core *c, struct event *e)
+{
+    static const char key[] = "\"seq\":";
+    char *at = strstr(e->json, key), *rest = at ? strchr(at, ',') : NULL, *text = NULL;
+    e->seq = ++c->event_seq;
+    if (!rest || asprintf(&text, "%.*s%s%llu%s", (int)(at - e->json), e->json, key,
+                          (unsigned long long)e->seq, rest) < 0)
+        return;
+    free(e->json);
+    e->json = text;
+    to_ring(c, e->json);
+}
+
+int events_open(struct core *c, struct err *err)
+{
+    if (pipe2(c->event_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
+        return err_set(err, ERR_NOSPACE, "pipe for events");
+    int rc = logring_open(c->run_fd, "events", EVENT_RING_BYTES, &c->event_log, err);
+    c->event_seq = c->state.ledger.boots * 1000000 + c->cores_before * 10000;
+    for (unsigned i = 0; i < c->n_events; i++)
+        number(c, &c->events[i]);
+    return rc;
 }
 
 void event_add(struct core *c, const char *kind, const char *app, const char *fmt, ...)

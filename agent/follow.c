@@ -29,6 +29,15 @@ struct follow_doc *follow_find(struct follow *f, const char *source)
     return NULL;
 }
 
+unsigned follow_rank(const struct follow *f, const char *source)
+{
+    unsigned i = 0;
+
+    while (i < f->n && strcmp(f->docs[i].source, source) != 0)
+        i++;
+    return i;
+}
+
 char *follow_source(const struct desired *d, char *dst)
 {
     (void)str_fmt(dst, FOLLOW_SOURCE, "%s%s", d->group ? "group:" : "device", d->group ? d->group : "");

@@ -22,7 +22,9 @@ struct follow_doc {
     bool shut;            /* its rollout has not reached this device's slot ... */
     uint64_t begins_s;    /* ... or this is when the device's turn is; 0: at once */
     char closed[FOLLOW_WHY];
-    struct envelope *unsaved; /* the disk was full: it is only here */
+    struct envelope *unsaved; /* the disk was full: it is only here ... */
+    uint64_t unsaved_rev;
+    bool unsaved_local; /* ... and was given at the device */
 };
 struct follow {
     unsigned n;
@@ -37,6 +39,8 @@ struct follow_choice {
 /* The topics of this device, none of them known. */
 void follow_init(struct follow *f, const struct config *config);
 struct follow_doc *follow_find(struct follow *f, const char *source);
+/* Its place in the order, from 0; that of an unknown topic is behind all. */
+unsigned follow_rank(const struct follow *f, const char *source);
 /* The document's words into the topic's place; at_once: somebody at the device asked for it, its rollout does not count. */
 void follow_set(struct follow_doc *doc, const struct desired *d, const struct digest *digest,
                 const char *device, bool at_once);

@@ -94,17 +94,15 @@ void idrange_open(struct core *c)
         log_error("the list of id ranges is made anew: %s", err.msg);
 }
 
-static void save(struct core *c)
+static int save(struct core *c, struct err *err)
 {
     AUTO_JSON struct cJSON *o = json_obj();
-    struct err err = ERR_INIT;
     json_put_u64(o, "v", 1);
     struct cJSON *ranges = json_put(o, "ranges", json_obj());
     for (unsigned i = 0; i < c->ids.n; i++)
         json_put_u64(ranges, c->ids.list[i].app, c->ids.list[i].place);
     char AUTO_MEM *text = json_print(o, false);
-    if (fs_write_durable(c->state_fd, IDS_FILE, buf_str(text), 0600, &err) < 0)
-        log_error("%s", err.msg); /* this core knows it; with the next app it is tried again */
+    return fs_write_durable(c->state_fd, IDS_FILE, buf_str(text), 0600, err);
 }
 
 static bool is_known(struct core *c, const char *app)
@@ -140,8 +138,10 @@ int idrange_of(struct core *c, const char *app, uint32_t *ret_first, struct err 
             "%s: no range of ids: %u apps have volumes here; remove those that are not needed from "
             "%.100s/volumes",
             app, LIM_ID_RANGES, c->config.state_dir);
-    if (rc > 0)
-        save(c);
+    if (rc > 0 && save(c, err) < 0) {
+        c->ids.n--; /* not promised: another one may get it after a power cut */
+        return err_wrap(err, "%s: its range of ids", app);
+    }
     *ret_first = FIRST + place * SIZE;
     return 0;
 }

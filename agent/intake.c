@@ -22,10 +22,11 @@ void set_done(struct set *s)
     memset(&s->d, 0, sizeof(s->d));
 }
 
-int intake_parse(const struct envelope *e, struct set *ret, struct err *err)
+int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err)
 {
     struct set s = {.arena = arena_new(SET_ARENA_BYTES)};
-    int rc = manifest_parse(buf_of(e->payload, e->payload_len), s.arena, &s.d, err);
+    struct buf json = buf_of(e->payload, e->payload_len);
+    int rc = news ? manifest_parse(json, s.arena, &s.d, err) : manifest_parse_saved(json, s.arena, &s.d, err);
     if (rc < 0)
         set_done(&s);
     else
@@ -53,17 +54,32 @@ void intake_save(struct core *c)
     }
 }
 
-/* Retained documents come again at each connect: each refusal is told once. */
-static bool was_refused(struct core *c, const struct digest *digest)
+static bool is_refused(const struct core *c, const struct digest *digest)
 {
     for (unsigned i = 0; i < COUNT_OF(c->denied_seen); i++)
         if (digest_eq(&c->denied_seen[i], digest))
             return true;
+    return false;
+}
+
+/* Retained documents come again at each connect: each refusal is told once. */
+static bool was_refused(struct core *c, const struct digest *digest)
+{
+    if (is_refused(c, digest))
+        return true;
     c->denied_seen[c->denied_at++ % COUNT_OF(c->denied_seen)] = *digest;
     return false;
 }
 
 /* ---- verdicts ---- */
+
+const struct state_refused *intake_refused(const struct core *c)
+{
+    const struct state_refused *r = &c->state.ledger.refused;
+    bool counts = !c->follows || !c->follows[0] ||
+                  follow_rank(&c->follow, r->source) <= follow_rank(&c->follow, c->follows);
+    return r->rev && counts ? r : NULL;
+}
 
 static void remember(struct core *c, const struct desired *d, enum verdict v, const char *why)
 {
@@ -102,13 +118,17 @@ static int refuse(struct core *c, const char *source, const struct desired *d, c
 {
     struct ledger *l = &c->state.ledger;
     remember(c, d, VERDICT_REJECTED, why->msg);
+    event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)d->rev, l->history[0].why);
+    (void)was_refused(c, digest);
+    core_touch(c);
+    if (l->refused.rev && follow_rank(&c->follow, l->refused.source) < follow_rank(&c->follow, source)) {
+        intake_save(c); /* the verdict that counts is of a topic before this one */
+        return -(int)why->kind;
+    }
     l->refused = (struct state_refused){.rev = d->rev, .digest = *digest};
     (void)str_copy(l->refused.source, sizeof(l->refused.source), source);
     memcpy(l->refused.why, l->history[0].why, sizeof(l->refused.why));
     intake_save(c);
-    event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)d->rev, l->refused.why);
-    (void)was_refused(c, digest);
-    core_touch(c);
     return -(int)why->kind;
 }
 
@@ -283,15 +303,16 @@ static int load_doc(const struct core *c, const struct follow_doc *doc, struct e
 static int take_doc(struct core *c, struct follow_doc *doc, struct envelope **ret, struct set *ret_set,
                     struct err *err)
 {
-    int rc = load_doc(c, doc, ret, err);
+    int rc = check_trust(c, err);
+    if (rc < 0)
+        return err_wrap(err, "%s rev %llu", doc->source, (unsigned long long)doc->rev);
+    rc = load_doc(c, doc, ret, err);
     if (rc == 0)
-        rc = intake_parse(*ret, ret_set, err);
+        rc = intake_parse(*ret, false, ret_set, err);
     if (rc < 0 && !err_may_retry(err->kind)) {
         state_doc_drop(&c->state, doc->source);
         doc->known = false;
     }
-    if (rc == 0 && (rc = check_trust(c, err)) < 0)
-        set_done(ret_set);
     return rc < 0 ? err_wrap(err, "%s rev %llu", doc->source, (unsigned long long)doc->rev) : 0;
 }
 
@@ -311,23 +332,36 @@ static bool is_judged(const struct core *c, const struct follow_doc *doc)
            (c->candidate.arena && digest_eq(&l->saved[STATE_DESIRED], &doc->digest));
 }
 
+/* A rollout's turn is a matter of order, not of trust: a clock that runs counts, synchronised or not. */
+static uint64_t turn_s(const struct core *c)
+{
+    uint64_t now = core_now_s(c), wall = clock_wall_s();
+    return wall > now ? wall : now;
+}
+
 /* The newest rev that the device has been asked for: also of a document that it cannot read. */
 static uint64_t wanted_rev(const struct core *c, const struct follow_doc *doc)
 {
-    const struct state_refused *r = &c->state.ledger.refused;
+    const struct state_refused *r = intake_refused(c);
     uint64_t rev = doc ? doc->rev : c->state.ledger.candidate_rev;
-    return r->rev > rev && (!doc || strcmp(r->source, doc->source) == 0) ? r->rev : rev;
+    return r && r->rev > rev && (!doc || strcmp(r->source, doc->source) == 0) ? r->rev : rev;
+}
+
+static struct follow_choice choose(struct core *c)
+{
+    struct follow_choice choice;
+    follow_choose(&c->follow, turn_s(c), &choice);
+    c->follows = choice.doc ? choice.doc->source : "";
+    c->want_rev = wanted_rev(c, choice.doc);
+    return choice;
 }
 
 /* Which document is followed now? A new one is judged and accepted or refused. 0 when nothing is to be done. */
 static int follow(struct core *c, struct err *err)
 {
-    struct follow_choice choice;
     struct set s = {.arena = NULL};
     AUTO_FREE(envelope) struct envelope *e = NULL;
-    follow_choose(&c->follow, core_now_s(c), &choice);
-    c->want_rev = wanted_rev(c, choice.doc);
-    c->follows = choice.doc ? choice.doc->source : "";
+    struct follow_choice choice = choose(c);
     if (choice.doc && is_judged(c, choice.doc))
         choice.held = false;
     if (!choice.held)
@@ -363,12 +397,14 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
                 const struct envelope *e, const struct digest *digest, bool at_once, struct err *err)
 {
     char from[STATE_SOURCE + 32];
-    bool counted = d->rev > r->rev;
+    bool news = d->rev > r->rev || !doc->known || doc->rev < d->rev;
     doc->unsaved = envelope_free(doc->unsaved);
     int rc = state_doc_store(&c->state, doc->source, e, err);
     core_point(c, "document-saved");
     if (rc < 0) {
         doc->unsaved = envelope_copy(e); /* the broker does not send it again */
+        doc->unsaved_rev = d->rev;
+        doc->unsaved_local = at_once;
         return err_wrap(err, "keep rev %llu (tried again)", (unsigned long long)d->rev);
     }
     r->rev = d->rev;
@@ -376,7 +412,7 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
     follow_set(doc, d, digest, c->config.device, at_once);
     (void)str_fmt(from, sizeof(from), "rev %llu of %s", (unsigned long long)d->rev, doc->source);
     intake_time_seen(c, d->issued_s, from);
-    if (d->withdrawn && counted)
+    if (d->withdrawn && news)
         withdraw(c, doc->source, d);
     c->ledger_dirty = true;
     rc = follow(c, err); /* what is accepted or refused saves it */
@@ -389,7 +425,7 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
 static int tell_local(struct core *c, const struct follow_doc *doc, struct err *err)
 {
     struct follow_choice choice;
-    follow_choose(&c->follow, core_now_s(c), &choice);
+    follow_choose(&c->follow, turn_s(c), &choice);
     if (doc->withdrawn || !choice.doc || choice.doc == doc)
         return 0;
     return err_set(err, ERR_CONFLICT, "rev %llu of %s is kept but not followed: rev %llu of %s goes first",
@@ -400,7 +436,7 @@ static int tell_local(struct core *c, const struct follow_doc *doc, struct err *
 /* Signatures held, but the rest cannot be read: a newer fleetctl's, most likely. Its head says whose verdict it is. */
 static int parse(const struct envelope *e, struct set *ret, struct err *unreadable, struct err *err)
 {
-    int rc = intake_parse(e, ret, unreadable);
+    int rc = intake_parse(e, true, ret, unreadable);
     if (rc == 0)
         return 0;
     ret->arena = arena_new(SET_ARENA_BYTES);
@@ -426,18 +462,21 @@ static int take_parsed(struct core *c, const char *source, const struct envelope
     if (!doc || !r)
         return err_set(err, ERR_NOSPACE, "%s: too many topics", topic);
     rc = check_rev(r, &s->d, digest, err);
+    if (rc >= 0 && doc->unsaved && s->d.rev < doc->unsaved_rev)
+        rc = err_set(err, ERR_DENIED, "rev: %llu came before and waits for room on the disk",
+                     (unsigned long long)doc->unsaved_rev);
     if (rc < 0)
         return rc;
     if (unreadable->kind != ERR_NONE) {
-        if (rc == 1 && digest_eq(&c->state.ledger.refused.digest, digest))
+        if (rc == 1 && (digest_eq(&c->state.ledger.refused.digest, digest) || is_refused(c, digest)))
             return err_set(err, unreadable->kind, "%s", unreadable->msg);
         ledger_prove(&c->state.ledger, topic, s->d.rev, digest);
         *err = *unreadable;
         rc = refuse(c, topic, &s->d, digest, unreadable);
-        c->want_rev = wanted_rev(c, doc);
+        (void)choose(c);
         return rc;
     }
-    if (rc == 0 || !doc->known || (local && doc->closed[0]))
+    if (rc == 0 || !doc->known || doc->rev < s->d.rev || (local && doc->closed[0]))
         rc = keep(c, doc, r, &s->d, e, digest, local, err);
     else
         rc = follow(c, err); /* power may have gone before it was accepted */
@@ -511,19 +550,27 @@ void intake_turn(struct core *c)
         struct follow_doc *doc = &c->follow.docs[i];
         AUTO_FREE(envelope) struct envelope *e = steal_ptr(&doc->unsaved);
         if (e)
-            (void)intake_document(c, doc->source, e, &err);
+            (void)intake_document(c, doc->unsaved_local ? "local" : doc->source, e, &err);
     }
+    if (c->ask_again && uplink_ask_again(c))
+        c->ask_again = false;
     if (c->trust_ahead)
         intake_trust_gap(c);
-    if (follow(c, &err) < 0 && !c->state.ledger.refused.rev)
-        deny(c, "kept", &err);
+    if (clock_boot_ms() < c->follow_again_ms)
+        return;
+    if (follow(c, &err) == 0 || c->state.ledger.refused.rev) {
+        c->follow_fails = 0;
+        return;
+    }
+    deny(c, "kept", &err); /* a disk that fails again and again is not written to every few seconds */
+    c->follow_again_ms = clock_boot_ms() + plan_retry_delay_ms(++c->follow_fails);
 }
 
 int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err)
 {
     int rc = authenticate(c, e, err);
     if (rc == 0)
-        rc = intake_parse(e, ret, err);
+        rc = intake_parse(e, true, ret, err);
     if (rc < 0)
         return rc;
     rc = check_target(c, "local", &ret->d, err);

@@ -4,8 +4,9 @@
 #define AGENT_INTAKE_INT_H
 #include "agent/core.h"
 
-/* The payload as a set; the caller has checked its signatures. Owner: caller (set_done). Errors: of manifest_parse. */
-int intake_parse(const struct envelope *e, struct set *ret, struct err *err);
+/* The payload as a set; the caller has checked its signatures. news: else it was accepted before, perhaps by an older agent
+ * (manifest_parse_saved). Owner: caller (set_done). Errors: of manifest_parse. */
+int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err);
 /* Takes what take_from holds, which is empty afterwards; what `to` held goes. */
 void intake_replace(struct core *c, struct set *to, struct set *take_from);
 /* The sets or what may be trusted have changed: look at images and devices anew. */

@@ -33,7 +33,7 @@ static void load_set(struct core *c, enum state_slot slot, const char *name, str
     if (rc == 0 && !is_proven(c, e, ret_digest, &err))
         rc = err_wrap(&err, "it is not what was accepted");
     if (rc == 0)
-        rc = intake_parse(e, &s, &err);
+        rc = intake_parse(e, false, &s, &err);
     if (rc == 0) {
         intake_replace(c, to, &s);
         return;
@@ -58,15 +58,25 @@ static void load_doc(struct core *c, struct follow_doc *doc)
     if (rc == -(int)ERR_NOTFOUND)
         return;
     if (rc == 0)
-        rc = is_proven(c, e, &digest, &err) ? intake_parse(e, &s, &err) : -1;
+        rc = is_proven(c, e, &digest, &err) ? intake_parse(e, false, &s, &err) : -1;
     if (rc < 0) {
         log_error("state/doc.%s: %s", doc->source, err.msg);
         if (!err_may_retry(err.kind))
             state_doc_drop(&c->state, doc->source);
         return;
     }
-    follow_set(doc, &s.d, &digest, c->config.device, false);
-    ledger_prove(&c->state.ledger, doc->source, s.d.rev, &digest);
+    struct ledger *l = &c->state.ledger;
+    const struct state_rev *r = ledger_rev(l, doc->source);
+    if (!l->has_saved && !c->state.lost && r &&
+        r->rev > s.d.rev) { /* an older agent ran meanwhile: it knew a newer one */
+        state_doc_drop(&c->state, doc->source);
+    } else {
+        follow_set(doc, &s.d, &digest, c->config.device, false);
+        ledger_prove(l, doc->source, s.d.rev, &digest);
+        if (s.d.withdrawn &&
+            strcmp(l->source, doc->source) == 0) /* power went before that was written down */
+            l->source[0] = '\0';
+    }
     set_done(&s);
 }
 
@@ -103,8 +113,8 @@ static void prove(struct core *c)
         l->candidate_rev = c->candidate.d.rev;
         (void)str_copy(l->source, sizeof(l->source), follow_source(&c->candidate.d, source));
     }
-    if (c->state.has_trust)
-        l->time_floor_s = l->time_issued_s = c->state.trust.issued_s;
+    if (c->state.has_trust) /* fleet_since_s: nobody knows; at worst a manifest must be signed again */
+        l->time_floor_s = l->time_issued_s = l->fleet_since_s = c->state.trust.issued_s;
 }
 
 /* The good set cannot be used: the one before it takes its place. */
@@ -206,7 +216,7 @@ int intake_confirm(struct core *c, struct err *err)
         rc = state_store(&c->state, STATE_GOOD, e, err);
     core_point(c, "confirm-after-good");
     if (rc == 0)
-        rc = intake_parse(e, &copy, err);
+        rc = intake_parse(e, false, &copy, err);
     if (rc < 0)
         return err_wrap(err, "keep rev %llu as the last good", (unsigned long long)l->candidate_rev);
     for (unsigned i = 0; i < copy.d.n; i++)

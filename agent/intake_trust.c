@@ -120,8 +120,10 @@ int intake_trust(struct core *c, const char *source, const struct envelope *e, s
     if (rc == 0 && strcmp(next.fleet, c->config.fleet) != 0)
         rc = err_set(err, ERR_DENIED, "trust is for fleet \"%s\", this device is in \"%s\"", next.fleet,
                      c->config.fleet);
-    if (rc == 0)
+    if (rc == 0) {
         rc = take(c, &next, e, err);
+        c->ask_again = true; /* also when the disk was full: nobody else keeps it */
+    }
     if (rc < 0)
         return rc;
     const bool *roles = c->state.ledger.epoch.roles;
@@ -129,7 +131,5 @@ int intake_trust(struct core *c, const char *source, const struct envelope *e, s
               roles[TRUST_FLEET] ? "; revs count anew" : "",
               roles[TRUST_RELEASE] ? "; counters of releases count anew" : "");
     intake_changed(c);
-    if (c->trust_ahead > next.version) /* it was there before its turn */
-        uplink_ask_trust(c);
     return 0;
 }

@@ -139,27 +139,14 @@ static void publish_online(bool on)
     (void)mqtt_publish(k.mqtt, &p, NULL);
 }
 
-/* The broker sends the retained ones again, in whatever order it likes. */
-static void subscribe_trust(void)
+/* Trust first: what its keys sign comes after it. Asked again, the broker sends what it retains once more. */
+static void subscribe_documents(void)
 {
     char topic[256];
-    (void)str_fmt(topic, sizeof(topic), "%s/trust/+", k.root);
-    if (k.up)
+    if (str_fmt(topic, sizeof(topic), "%s/trust/+", k.root))
         (void)mqtt_subscribe(k.mqtt, topic, NULL);
-}
-
-static void mqtt_up(void *arg, int protocol)
-{
-    static const char *const own[] = {"desired", "cmd/+", "online"};
-    char topic[256], text[32];
-    (void)arg;
-    k.up = true;
-    loop_timer_set(k.loop, &k.stable, clock_boot_ms() + LINK_STABLE_MS);
-    publish_online(true); /* before we hear our own old "offline" */
-    subscribe_trust();
-    for (unsigned i = 0; i < COUNT_OF(own); i++)
-        if (str_fmt(topic, sizeof(topic), "%s/d/%s/%s", k.root, k.device, own[i]))
-            (void)mqtt_subscribe(k.mqtt, topic, NULL);
+    if (str_fmt(topic, sizeof(topic), "%s/d/%s/desired", k.root, k.device))
+        (void)mqtt_subscribe(k.mqtt, topic, NULL);
     if (str_fmt(topic, sizeof(topic), "%s/g/all/desired", k.root)) /* every device is in the group "all" */
         (void)mqtt_subscribe(k.mqtt, topic, NULL);
     for (unsigned i = 0; i < json_len(&k.groups); i++) {
@@ -169,6 +156,20 @@ static void mqtt_up(void *arg, int protocol)
             str_fmt(topic, sizeof(topic), "%s/g/%s/desired", k.root, name))
             (void)mqtt_subscribe(k.mqtt, topic, NULL);
     }
+}
+
+static void mqtt_up(void *arg, int protocol)
+{
+    static const char *const own[] = {"cmd/+", "online"};
+    char topic[256], text[32];
+    (void)arg;
+    k.up = true;
+    loop_timer_set(k.loop, &k.stable, clock_boot_ms() + LINK_STABLE_MS);
+    publish_online(true); /* before we hear our own old "offline" */
+    subscribe_documents();
+    for (unsigned i = 0; i < COUNT_OF(own); i++)
+        if (str_fmt(topic, sizeof(topic), "%s/d/%s/%s", k.root, k.device, own[i]))
+            (void)mqtt_subscribe(k.mqtt, topic, NULL);
     (void)str_fmt(text, sizeof(text), "up %d", protocol);
     outbox_state(&k.outbox, text);
 }
@@ -381,8 +382,8 @@ static void core_ready(struct loop_fd *w, uint32_t events)
             core_publishes(msg, buf_of(end, len - (size_t)(end - msg)));
         else if (strncmp(msg, "next ", 5) == 0)
             outbox_next(&k.outbox, msg + 5);
-        else if (strcmp(msg, "trust") == 0)
-            subscribe_trust();
+        else if (strcmp(msg, "again") == 0 && k.up)
+            subscribe_documents();
         else if (strcmp(msg, "stop") == 0)
             core_stops();
     }

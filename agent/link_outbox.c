@@ -127,6 +127,19 @@ static bool flush_dropped(struct outbox *o, const struct outbox_calls *calls)
     return true;
 }
 
+/* What the keys of a trust document sign is judged after it. */
+static bool waits_for_trust(struct outbox *o, const struct outbox_item *i)
+{
+    if (is_command(i->source) || strcmp(i->source, "trust") == 0)
+        return false;
+    if (place_of(o, "trust"))
+        return true;
+    for (const struct outbox_item *k = o->first_; k; k = k->next_)
+        if (strcmp(k->source, "trust") == 0)
+            return true;
+    return false;
+}
+
 bool outbox_flush(struct outbox *o, const struct outbox_calls *calls)
 {
     struct outbox_item **at = &o->first_;
@@ -135,7 +148,7 @@ bool outbox_flush(struct outbox *o, const struct outbox_calls *calls)
         return true;
     while (*at) {
         char *place = place_of(o, "");
-        if (place_of(o, (*at)->source) || !place) {
+        if (place_of(o, (*at)->source) || !place || waits_for_trust(o, *at)) {
             at = &(*at)->next_;
             continue;
         }

@@ -2,7 +2,7 @@
  *   core -> link   "config\n" JSON  + fds: CA, certificate, key     once, first; no fds: plain text
  *                  "pub ID QOS RETAIN EXPIRY_S TOPIC\n" payload     ID 0: no ack wanted
  *                  "next SOURCE"                                    the last message of SOURCE was taken
- *                  "trust"                                          ask the broker for the trust documents once more
+ *                  "again"                                          ask the broker for all documents once more
  *                  "stop"                                           say offline, disconnect, end
  *   link -> core   "up PROTOCOL"              connected and subscribed; 5 or 4
  *                  "down REASON TEXT"         not connected any more (or still not)

@@ -128,9 +128,9 @@ static int read_download(struct manifest_reader *r, const struct json_cur *updat
 
 static int read_os(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
-    struct json_cur o, b;
+    struct json_cur o, b, release;
     int rc = json_get_object(root, "os", JSON_OPTIONAL, &o, r->err);
-    if (rc <= 0)
+    if (rc <= 0 || (r->saved && json_get_object(&o, "release", JSON_OPTIONAL, &release, r->err) == 0))
         return rc;
     d->has_os = true;
     d->os.want = (struct want){.name = "os"};
@@ -197,9 +197,9 @@ static int read_desired(struct manifest_reader *r, const struct json_cur *root, 
     return rc < 0 ? rc : json_done(root, r->err);
 }
 
-int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err)
+static int parse(struct buf json, struct arena *arena, bool saved, struct desired *ret, struct err *err)
 {
-    struct manifest_reader r = {arena, err};
+    struct manifest_reader r = {arena, err, saved};
     struct json_cur root;
     struct desired d = {.n = 0};
     int rc = json_parse(json, &json_limits_signed, &root, err);
@@ -212,10 +212,20 @@ int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, st
     return rc < 0 ? rc : 0;
 }
 
+int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err)
+{
+    return parse(json, arena, false, ret, err);
+}
+
+int manifest_parse_saved(struct buf json, struct arena *arena, struct desired *ret, struct err *err)
+{
+    return parse(json, arena, true, ret, err);
+}
+
 bool manifest_head(struct buf json, struct arena *arena, struct desired *ret)
 {
     struct err err = ERR_INIT;
-    struct manifest_reader r = {arena, &err};
+    struct manifest_reader r = {arena, &err, false};
     struct json_cur root;
     struct desired d = {.n = 0};
     const char *schema = "";

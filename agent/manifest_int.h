@@ -8,6 +8,7 @@
 struct manifest_reader {
     struct arena *arena;
     struct err *err;
+    bool saved; /* accepted before, perhaps by an agent that asked for less */
 };
 
 /* A field of o: 1: it is there and in *ret (strings live in the arena), 0: it is not (optional ones), else -kind.

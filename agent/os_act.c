@@ -192,6 +192,18 @@ static int check_release(const struct core *c, struct err *err)
     return rc;
 }
 
+/* Other bytes than were signed are their source's fault: another one, or this one later, may have the right ones. */
+static int commit(const struct core *c, const struct digest *d, uint64_t bytes, struct err *err)
+{
+    int rc = store_partial_commit(c->store, d, bytes, err);
+
+    if (rc == -(int)ERR_INTEGRITY) {
+        err->kind = ERR_SOURCE;
+        rc = -(int)ERR_SOURCE;
+    }
+    return rc;
+}
+
 /* The bytes are there: are they the right ones? */
 static int take_bundle(const struct core *c, struct err *err)
 {
@@ -199,11 +211,11 @@ static int take_bundle(const struct core *c, struct err *err)
     int rc = crypto_init(err);
 
     if (rc == 0 && store_has_blob(c->store, &o->want.release) != 1)
-        rc = store_partial_commit(c->store, &o->want.release, o->want.release_bytes, err);
+        rc = commit(c, &o->want.release, o->want.release_bytes, err);
     if (rc == 0)
         rc = check_release(c, err);
     if (rc == 0)
-        rc = store_partial_commit(c->store, &o->blobs[0].digest, o->blobs[0].size_bytes, err);
+        rc = commit(c, &o->blobs[0].digest, o->blobs[0].size_bytes, err);
     return rc;
 }
 

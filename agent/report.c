@@ -81,7 +81,7 @@ static bool waits_for(const struct plan *p, enum why why)
 const char *report_phase(struct core *c)
 {
     enum verdict v = c->state.ledger.candidate_verdict;
-    if (c->state.ledger.refused.rev)
+    if (intake_refused(c))
         return "rejected";
     if (c->held_why[0] && (!c->candidate.arena || v == VERDICT_CONVERGED))
         return "pending";
@@ -319,7 +319,7 @@ static void put_err(struct cJSON *root, struct core *c)
                      "tried again"
                    : "the agent's state, or the newest manifest, cannot be saved; its log says why";
         kind = err_kind_name(full ? ERR_NOSPACE : ERR_IO);
-    } else if (l->refused.rev) {
+    } else if (intake_refused(c)) {
         msg = l->refused.why;
         kind = "rejected";
     } else if (c->held_why[0] && (!c->candidate.arena || l->candidate_verdict == VERDICT_CONVERGED)) {

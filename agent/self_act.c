@@ -284,7 +284,7 @@ void self_turn(struct core *c)
     if (c->job && step != SELF_CONFIRM && step != SELF_BACK)
         step = SELF_NOTHING;
     if ((step == SELF_FETCH || step == SELF_INSTALL) &&
-        (now < s->again_ms || manifest_window_s(&d->download, core_now_s(c)) > 0))
+        (now < s->again_ms || manifest_window_s(&d->download, clock_wall_s()) > 0))
         step = SELF_NOTHING; /* looked at again with each turn of the loop */
     s->step = step == SELF_NOTHING && c->job ? s->step : step;
     if (step == SELF_FETCH || step == SELF_INSTALL)

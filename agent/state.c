@@ -118,6 +118,33 @@ static void build_epoch(struct cJSON *o, const struct state_epoch *e)
     json_put_bool(o, "fleet", e->roles[TRUST_FLEET]);
 }
 
+/* An older agent takes 199 bytes of a reason, and one that comes back must be able to read this. */
+#define WHY_SHORT 199
+
+static void put_why(struct cJSON *o, const char *key, const char *more, const char *why)
+{
+    char head[WHY_SHORT + 1];
+
+    (void)str_fmt(head, sizeof(head), "%.*s", WHY_SHORT, why);
+    json_put_str(o, key, head);
+    if (strlen(why) > WHY_SHORT)
+        json_put_str(o, more, why + WHY_SHORT);
+}
+
+static int get_why(const struct json_cur *o, const char *key, const char *more, char dst[STATE_WHY],
+                   struct err *err)
+{
+    const char *rest = "";
+    int rc = json_get_copy(o, key, dst, STATE_WHY, err);
+
+    if (rc >= 0)
+        rc = json_get_str(o, more, JSON_OPTIONAL, STATE_WHY - 1, &rest, err);
+    size_t len = rc < 0 ? 0 : strlen(dst);
+    if (rc >= 0)
+        (void)str_fmt(dst + len, STATE_WHY - len, "%s", rest);
+    return rc;
+}
+
 struct cJSON *ledger_build(const struct ledger *l)
 {
     char hex[SHA256_TEXT];
@@ -133,7 +160,7 @@ struct cJSON *ledger_build(const struct ledger *l)
     json_put_str(o, "source", l->source);
     json_put_u64(o, "candidate_rev", l->candidate_rev);
     json_put_str(o, "candidate_verdict", verdict_name(l->candidate_verdict));
-    json_put_str(o, "candidate_why", l->candidate_why);
+    put_why(o, "candidate_why", "candidate_why_more", l->candidate_why);
     json_put_u64(o, "trial_boots", l->trial_boots);
     json_put_bool(o, "follow_previous", l->follow_previous);
     json_put_u64(o, "time_floor", l->time_floor_s);
@@ -157,7 +184,7 @@ struct cJSON *ledger_build(const struct ledger *l)
         json_put_u64(h, "at", l->history[i].at_s);
         json_put_str(h, "verdict", verdict_name(l->history[i].verdict));
         json_put_str(h, "id", l->history[i].id);
-        json_put_str(h, "why", l->history[i].why);
+        put_why(h, "why", "why_more", l->history[i].why);
     }
     struct cJSON *floors = json_put(o, "floors", json_obj());
     for (unsigned i = 0; i < l->n_floors; i++)
@@ -281,7 +308,7 @@ static int parse_lists(const struct json_cur *root, struct ledger *l, struct err
             json_get_u64(&h, "at", JSON_REQUIRED, 0, 1ULL << 53, &v->at_s, err) < 0 ||
             get_verdict(&h, "verdict", &v->verdict, err) < 0 ||
             json_get_copy(&h, "id", v->id, sizeof(v->id), err) < 0 ||
-            json_get_copy(&h, "why", v->why, sizeof(v->why), err) < 0)
+            get_why(&h, "why", "why_more", v->why, err) < 0)
             return -(int)ERR_INVALID;
     }
     if (json_get_object(root, "floors", JSON_REQUIRED, &o, err) < 0)
@@ -313,7 +340,7 @@ static int parse_root(const struct json_cur *root, struct ledger *l, struct err 
         json_get_copy(root, "source", l->source, sizeof(l->source), err) < 0 ||
         json_get_u64(root, "candidate_rev", JSON_REQUIRED, 0, max, &l->candidate_rev, err) < 0 ||
         get_verdict(root, "candidate_verdict", &l->candidate_verdict, err) < 0 ||
-        json_get_copy(root, "candidate_why", l->candidate_why, sizeof(l->candidate_why), err) < 0 ||
+        get_why(root, "candidate_why", "candidate_why_more", l->candidate_why, err) < 0 ||
         json_get_u64(root, "trial_boots", JSON_REQUIRED, 0, max, &l->trial_boots, err) < 0 ||
         json_get_bool(root, "follow_previous", JSON_REQUIRED, &l->follow_previous, err) < 0 ||
         json_get_u64(root, "time_floor", JSON_REQUIRED, 0, max, &l->time_floor_s, err) < 0 ||

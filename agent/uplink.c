@@ -93,10 +93,9 @@ bool uplink_publish(struct core *c, const char *topic, const char *json, unsigne
     return uplink_say(c->uplink, buf_of(msg, strlen(head) + len));
 }
 
-void uplink_ask_trust(struct core *c)
+bool uplink_ask_again(struct core *c)
 {
-    if (uplink_is_up(c))
-        (void)uplink_say(c->uplink, BUF_LIT("trust")); /* no room: at the next connect */
+    return uplink_is_up(c) && uplink_say(c->uplink, BUF_LIT("again"));
 }
 
 /* Ask for the next of each source whose time has come. A command's comes when the answer to the last one is out. */

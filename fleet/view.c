@@ -289,7 +289,7 @@ bool view_is_about(const struct view_device *d, const struct target *t)
     struct json_cur any;
     bool told =
         d->state.node && doc_get(&d->state.root, "follows", &any); /* an older agent tells only "source" */
-    const char *source = d->state.node ? doc_str(&d->state.root, told ? "follows" : "source", "device") : "";
+    const char *source = d->state.node ? doc_str(&d->state.root, told ? "follows" : "source", "") : "";
 
     return t->device ? strcmp(source, "device") == 0
                      : strncmp(source, "group:", 6) == 0 && strcmp(source + 6, t->group) == 0;

@@ -63,7 +63,12 @@ struct tally { /* kept up to date by each message about the one device that it i
 /* rev, want and phase are of the topic that the device follows: while that is another one, they say nothing of ours. */
 static bool speaks_of(const struct waiting *w, const struct view_device *d)
 {
-    return d->state.node && (w->rev == 0 || view_is_about(d, &w->target)); /* 0: whatever it was asked last */
+    struct json_cur any;
+
+    if (!d->state.node || w->rev == 0) /* 0: whatever it was asked last */
+        return d->state.node != NULL;
+    return view_is_about(d, &w->target) ||
+           (!doc_get(&d->state.root, "follows", &any) && !doc_get(&d->state.root, "source", &any));
 }
 
 /* A higher rev from before a trust document that the device has not taken yet may be of an epoch that it ends. */

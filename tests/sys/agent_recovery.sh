@@ -40,18 +40,29 @@ converges "its rotation makes revs count anew"
 thief '.rev = 9007199254740000 | .apps[0].memory.max_bytes = 34603008'
 lib_until 10 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 3 | grep -q 'denied.*signature'" && ok "what it signed counts no more" || fail "$(agentctl $DEV events -n 3)"
 
+# --- a device that was away while its keys changed: the trust documents come before what they sign
+lib_stop "${LIB_AGENT_PIDS[$DEV]}"
+rotate fleet
+rotate fleet
+web
+LIMPET_CLOCK=/nonexistent fleetctl apply -f "$T/web.json" -d $DEV >"$T/log/apply" 2>&1 || fail "apply: $(cat "$T/log/apply")"
+WANT=$(jq -r .payload "$FLEETCTL_DIR/desired/d-$DEV.json" | base64 -d | jq .rev)
+start_agent $DEV
+lib_until 20 is rev "$WANT" && lib_until 20 is phase converged && is denied null && ok "a device that was away takes them one by one, then the manifest" ||
+	fail "trust $(field trust), rev $(field rev) of $WANT, $(field denied)"
+
 # --- a time of the far future, on a device whose clock nobody sets
-cp "$FLEETCTL_DIR/keys/fleet-2.key" "$T/stolen.key"
-END=$(jq -r .payload "$FLEETCTL_DIR/trust/2.json" | base64 -d | jq .expires)
+cp "$FLEETCTL_DIR/keys/fleet-4.key" "$T/stolen.key"
+END=$(jq -r .payload "$FLEETCTL_DIR/trust/4.json" | base64 -d | jq .expires)
 thief ".rev = 500 | .issued = $((END + 5)) | .expires = $((END + YEAR))"
-lib_until 10 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 3 | grep -q 'after trust version 2 ends'" && ok "no time beyond the keys that signed it" || fail "$(agentctl $DEV events -n 3)"
+lib_until 10 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 3 | grep -q 'after trust version 4 ends'" && ok "no time beyond the keys that signed it" || fail "$(agentctl $DEV events -n 3)"
 thief ".rev = 501 | .issued = $((END - 5)) | .expires = $((END + YEAR))"
 lib_until 20 is rev 501 || fail "rev $(field rev): $(field err.msg)"
 apply && fail "it is not told" || ok "an ordinary apply is refused"
 grep -q 'here by its floor (rev 501 of device); its clock says 20' "$T/log/apply" && ok "with what the device takes for now, and why" || fail "$(cat "$T/log/apply")"
 { agentctl $DEV status || true; } | tr -d '\n' | grep -q 'here *by *its *floor' && ok "and so does agentctl status" || fail "$(agentctl $DEV status)"
 rotate fleet
-lib_until 20 is trust 3 || fail "trust $(field trust)"
+lib_until 20 is trust 5 || fail "trust $(field trust)"
 converges "the next trust document sets the time"
 
 # --- clocks
@@ -77,7 +88,7 @@ thief ".rev = 900 | .issued += $((3 * YEAR)) | .expires = $END"
 lib_until 10 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 3 | grep -q 'signature'" || true
 rev=$(field want)
 jq -r .payload "$FLEETCTL_DIR/desired/d-$DEV.json" | base64 -d | jq -c ".rev = $((rev + 1)) | .issued += $((3 * YEAR)) | .expires = $END" |
-	"$SOURCE/tests/tool/forge.py" desired "$FLEETCTL_DIR/keys/fleet-3.key" >"$T/ahead"
+	"$SOURCE/tests/tool/forge.py" desired "$FLEETCTL_DIR/keys/fleet-5.key" >"$T/ahead"
 mqtt_pub operator -t "$TOPIC" -q 1 -r -f "$T/ahead"
 lib_until 10 is phase rejected && ok "an operator's PC that is ahead: $(field err.msg)" || fail "phase $(field phase): $(field err)"
 converges "and nothing of it stays"

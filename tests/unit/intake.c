@@ -238,6 +238,9 @@ TEST(a_held_document_outlives_a_wrong_clock)
     CHECK(follow_find(&core.follow, "group:line-a")->known);
     set_clock((long long)(4 * DAY), "synced");
     intake_turn(&core);
+    CHECK(acts_on() == 0 && core.follow_again_ms > clock_boot_ms()); /* not every few seconds */
+    core.follow_again_ms = 0;
+    intake_turn(&core);
     CHECK(acts_on() == 5);
     end();
 }
@@ -492,6 +495,44 @@ TEST(every_signed_document_gets_a_verdict)
     end();
 }
 
+/* What an older agent could not read is taken by one that can, when the broker repeats it. */
+TEST(what_can_be_read_now_is_taken)
+{
+    struct err err = ERR_INIT;
+    begin();
+    first_trust();
+    CHECK_OK(give((struct doc){"device", .rev = 6}, &err), err);
+    struct digest six = core.state.ledger.revs[0].digest;
+    uint64_t then_s = start_s;
+    end();
+    begin();
+    start_s = then_s;
+    first_trust();
+    CHECK_OK(give((struct doc){"device", .rev = 5}, &err), err);
+    ledger_prove(&core.state.ledger, "device", 6, &six);
+    CHECK_OK(give((struct doc){"device", .rev = 6}, &err), err);
+    CHECK(acts_on() == 6);
+    end();
+}
+
+TEST(a_refusal_of_a_topic_that_is_not_followed_says_nothing_of_the_device)
+{
+    struct err err = ERR_INIT;
+    begin();
+    first_trust();
+    CHECK_OK(give((struct doc){"device", .rev = 3}, &err), err);
+    CHECK_ERR(give((struct doc){"line-a", .rev = 9, .more = ",\"colour\":\"red\""}, &err), ERR_INVALID, err);
+    CHECK(!intake_refused(&core) && core.want_rev == 3);
+    CHECK_ERR(give((struct doc){"device", .rev = 4, .more = ",\"colour\":\"red\""}, &err), ERR_INVALID, err);
+    CHECK(intake_refused(&core) && core.want_rev == 4);
+    CHECK_ERR(give((struct doc){"all", .rev = 2, .more = ",\"colour\":\"red\""}, &err), ERR_INVALID, err);
+    CHECK(core.state.ledger.refused.rev == 4); /* the one before it keeps its place */
+    unsigned n = core.state.ledger.n_history;
+    CHECK_ERR(give((struct doc){"line-a", .rev = 9, .more = ",\"colour\":\"red\""}, &err), ERR_INVALID, err);
+    CHECK(core.state.ledger.n_history == n);
+    end();
+}
+
 /* ---- disks ---- */
 
 static void edit(const char *name, const char *what, const char *into)
@@ -571,5 +612,62 @@ TEST(sets_of_an_agent_that_kept_no_digests_run_on)
     CHECK(acts_on() == 4 && core.good.arena && core.state.ledger.candidate_verdict == VERDICT_CONVERGED);
     CHECK(follow_find(&core.follow, "device")->known);
     end();
+}
+
+/* New, older, new again: what the older one accepted meanwhile counts. */
+TEST(what_an_older_agent_accepted_meanwhile_counts)
+{
+    struct err err = ERR_INIT;
+    AUTO_FREE(envelope) struct envelope *five = NULL;
+    begin();
+    first_trust();
+    CHECK_OK(give((struct doc){"device", .rev = 5}, &err), err);
+    CHECK_OK(state_doc_load(&core.state, "device", &five, &err), err);
+    CHECK_OK(give((struct doc){"device", .rev = 6}, &err), err);
+    CHECK_OK(state_doc_store(&core.state, "device", five, &err), err);
+    halt();
+    edit("ledger", "\"saved\"", "\"svaed\"");
+    boot();
+    CHECK(acts_on() == 6 && follow_find(&core.follow, "device")->rev == 6);
+    end();
+}
+
+TEST(a_saved_os_without_a_release_stops_no_app)
+{
+    struct err err = ERR_INIT;
+    struct desired d = {.n = 0};
+    struct arena *arena = arena_new(65536);
+    static const char text[] =
+        "{\"schema\":\"limpet.desired/1\",\"fleet\":\"demo\",\"target\":{\"device\":\"dev-1\"},\"rev\":4,"
+        "\"issued\":1,\"expires\":2,\"apps\":[],\"os\":{\"version\":\"2\",\"bundle\":{\"digest\":\"sha256:"
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\",\"size\":700},"
+        "\"sources\":[\"dir:/x\"]}}";
+    CHECK_ERR(manifest_parse(buf_str(text), arena, &d, &err), ERR_INVALID, err);
+    CHECK_MSG(err, "os.release: missing");
+    CHECK_OK(manifest_parse_saved(buf_str(text), arena, &d, &err), err);
+    CHECK(d.rev == 4 && !d.has_os);
+    (void)arena_free(arena);
+}
+
+/* The longest reason, in the form that an older agent can read. */
+TEST(a_long_reason_is_read_back_whole)
+{
+    struct err err = ERR_INIT;
+    struct ledger *l = mem_need_zero(sizeof(*l)), *back = mem_need_zero(sizeof(*l));
+    memset(l->candidate_why, 'x', STATE_WHY - 1);
+    struct state_verdict v = {.rev = 1, .verdict = VERDICT_REJECTED};
+    memset(v.why, 'y', STATE_WHY - 1);
+    ledger_add(l, &v);
+    struct cJSON *o = ledger_build(l);
+    char AUTO_MEM *text = json_print(o, false);
+    (void)json_free(o);
+    CHECK_OK(ledger_parse(buf_str(text), back, &err), err);
+    CHECK_STR(back->candidate_why, l->candidate_why);
+    CHECK_STR(back->history[0].why, v.why);
+    char run[STATE_WHY];
+    memset(run, 'x', sizeof(run));
+    run[200] = '\0';
+    CHECK(!strstr(text, run));
+    free(l), free(back);
 }
 TEST_MAIN

@@ -179,15 +179,20 @@ TEST(the_newest_of_each_topic_waits_for_core)
     put(&o, "trust", "trust/2", "t2");
     CHECK_STR(flushed(&o, 0, true), "");
     put(&o, "device", "d/desired", "2");
-    CHECK_STR(flushed(&o, 100, false), "device 2|trust t1|");
-    put(&o, "device", "d/desired", "3");
-    put(&o, "group:all", "g/all", "g");
-    put(&o, "device", "d/desired", "4");
-    CHECK_STR(flushed(&o, 100, false), "group:all g|"); /* nobody waits for another source */
+    put(&o, "cmd", "status", "s");
+    CHECK_STR(flushed(&o, 100, false),
+              "trust t1|cmd s|"); /* what is signed waits for all that says who signs */
     outbox_next(&o, "trust");
     outbox_next(&o, "nobody");
     outbox_next(&o, "");
     CHECK_STR(flushed(&o, 100, false), "trust t2|");
+    CHECK_STR(flushed(&o, 100, false), "");
+    outbox_next(&o, "trust");
+    CHECK_STR(flushed(&o, 100, false), "device 2|");
+    put(&o, "device", "d/desired", "3");
+    put(&o, "group:all", "g/all", "g");
+    put(&o, "device", "d/desired", "4");
+    CHECK_STR(flushed(&o, 100, false), "group:all g|"); /* else nobody waits for another source */
     outbox_next(&o, "device");
     CHECK_STR(flushed(&o, 0, true), "");
     CHECK_STR(flushed(&o, 100, false), "device 4|");

@@ -237,8 +237,6 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     int AUTO_FD from_fd = -1;
     struct stat st = {.st_mode = 0};
 
-    if (strcmp(e->link, e->path) == 0)
-        return bad(err, e->path, "a hard link to itself");
     int r = open_dir(l, dir, &from_fd, err);
     if (r == -ERR_NOTFOUND || (r == 0 && fstatat(from_fd, from, &st, AT_SYMLINK_NOFOLLOW) < 0))
         return bad(err, e->path, "a hard link to what the image does not have");
@@ -249,10 +247,28 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     return link_file(l, from_fd, from, dir_fd, base, err);
 }
 
+/* A file or link in the folder's place hides nothing: what the layer brings there replaces it. */
+static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err *err)
+{
+    const char *base;
+    int dir_fd = -1;
+    int r = parent_of(l, path, false, &dir_fd, &base, err);
+
+    if (r < 0)
+        return r;
+    int fd = openat(dir_fd, base[0] ? base : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+                   ? -ERR_NOTFOUND
+                   : err_errno(err, errno, "open folder %s", path);
+    *ret_fd = fd;
+    return 0;
+}
+
 static int empty_folder(struct lay *l, const char *path, struct err *err)
 {
     int fd = -1;
-    int r = open_dir(l, path, &fd, err);
+    int r = open_opaque(l, path, &fd, err);
 
     forget_parent(l);
     if (r == -ERR_NOTFOUND)

@@ -1,4 +1,8 @@
 /* Strict JSON: what must be refused, what must pass, cursors that know their path. */
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "platform/json.h"
 #include "tests/unit/check.h"
 
@@ -121,6 +125,42 @@ TEST(bounds_hold)
     CHECK_MSG(err, "too many values");
     /* as deep as allowed */
     CHECK_OK(json_check(BUF_LIT("[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]"), &json_limits_signed, &err), err);
+}
+
+enum { KEYS = 32760, CPU_S = 10 };
+
+static bool judges_many_keys(void)
+{
+    struct rlimit most = {CPU_S, CPU_S};
+    struct err err = ERR_INIT;
+    char AUTO_MEM *text = mem_need((size_t)KEYS * 20);
+    char *end = text;
+
+    if (setrlimit(RLIMIT_CPU, &most) < 0)
+        return false;
+    for (int i = 0; i < KEYS; i++)
+        end += sprintf(end, "%c\"key-%d\":1", i ? ',' : '{', i);
+    strcpy(end, "}");
+    if (json_check(buf_str(text), &json_limits_config, &err) < 0)
+        return false;
+    strcpy(end, ",\"key-0\":1}");
+    return json_check(buf_str(text), &json_limits_config, &err) < 0 && strstr(err.msg, "duplicate");
+}
+
+/* As many keys as a document may have, in a process that must not need long. */
+TEST(many_keys_are_little_work)
+{
+    struct rusage used;
+    int status = -1;
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0)
+        _exit(judges_many_keys() ? 0 : 1);
+    CHECK(wait4(pid, &status, 0, &used) == pid);
+    printf("%d keys: %ld ms of processor time\n", KEYS,
+           (long)(used.ru_utime.tv_sec * 1000 + used.ru_utime.tv_usec / 1000));
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 TEST(cursors_name_the_path)

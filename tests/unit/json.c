@@ -56,6 +56,54 @@ TEST(refuses_what_is_no_json_or_not_ours)
         {"[9007199254740993]", "2^53"},
         {"[99999999999999999999]", "2^53"},
         {"[-9007199254740993]", "2^53"},
+        {"[1,,2]", "value"},
+        {"[,1]", "value"},
+        {"[", "value"},
+        {"[1", "expected"},
+        {"[1]]", "after the end"},
+        {"[1;2]", "expected"},
+        {"[\"a\":1]", "expected"},
+        {"{\"a\"}", "':'"},
+        {"{\"a\":", "value"},
+        {"{\"a\":}", "value"},
+        {"{\"a\":1 \"b\":2}", "expected"},
+        {"{,}", "string"},
+        {"{1:1}", "string"},
+        {"{null:1}", "string"},
+        {"{}}", "after the end"},
+        {"[}", "value"},
+        {"{]", "string"},
+        {"[true fals]", "expected"},
+        {"TRUE", "value"},
+        {"truth", "value"},
+        {"nulls", "after the end"},
+        {"[0x1]", "expected"},
+        {"[-01]", "leading zero"},
+        {"[--1]", "value"},
+        {"[1 000]", "expected"},
+        {"[Infinity]", "value"},
+        {"\"", "closed"},
+        {"\"\\", "escape"},
+        {"\"\\\"", "closed"},
+        {"\"\\U0041\"", "escape"},
+        {"\"\\'\"", "escape"},
+        {"\"\\u{41}\"", "hex"},
+        {"\"\\u 041\"", "hex"},
+        {"\"\\udc00\\ud800\"", "surrogate"},
+        {"\"\\ud800\\ud800\"", "surrogate"},
+        {"\"\\ud800x\"", "surrogate"},
+        {"\"\xff\"", "UTF-8"},
+        {"\"\xc0\x80\"", "UTF-8"},
+        {"\"\xf0\x80\x80\x80\"", "UTF-8"},
+        {"\"\xf8\x88\x80\x80\x80\"", "UTF-8"},
+        {"\"\xed\xbf\xbf\"", "UTF-8"},
+        {"\"\xe2\x82x\"", "UTF-8"},
+        {"\xc2\xa0[]", "value"},
+        {"\f[]", "value"},
+        {"[\v]", "value"},
+        {"[]\xe2\x81\xa0", "after the end"},
+        {"/**/{}", "value"},
+        {"{}#", "after the end"},
         {"'a'", "value"},
         {"{a:1}", "string"},
         {"[1]//", "after the end"},
@@ -90,6 +138,12 @@ TEST(accepts_what_is_json)
         "{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}",
         "\"\xe2\x82\xac\xf0\x9f\x98\x80\"",
         "{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}",
+        "\"\xf4\x8f\xbf\xbf\xef\xbf\xbf\xe2\x80\xa8\"", /* the last character, one that is none, a line's end */
+        "\"\\u005C\\u0022\\uFFFF\\u0020/\"",
+        "\"\\udbff\\udfff\"",
+        "{\"\":0,\" \":{\"\":[]},\"a\":[[],[[]],{}]}",
+        " 1 ",
+        "[false,null , true]",
         "[[[[[[1]]]]]]",
         "{\"A\":1,\"a\":2}",
         "\t\r\n{\"a\" : [ 1 , 2 ] }\n",
@@ -100,6 +154,22 @@ TEST(accepts_what_is_json)
     }
     struct err err = ERR_INIT;
     CHECK_OK(json_check(BUF_LIT("[1.5,1e3,-0.1E-2,123456789012345678901]"), &json_limits_oci, &err), err);
+    CHECK_OK(json_check(BUF_LIT("[0e1,0E+1,-0.0,0.0e0,1e-02,1E400]"), &json_limits_oci, &err), err);
+}
+
+TEST(refuses_what_is_no_number)
+{
+    static const char *const bad[] = {"1.",    "1.e1", ".1",    "-.5",  "1e",    "1e+",         "1eE2",
+                                      "1e1.5", "0.",   "00",    "01.5", "-",     "-e1",         "1.5.2",
+                                      "1_0",   "1f",   "0x1p3", "+1",   "1e+-2", "\xef\xbc\x91"};
+
+    for (unsigned i = 0; i < COUNT_OF(bad); i++) {
+        struct err err = ERR_INIT;
+        int rc = json_check(buf_str(bad[i]), &json_limits_oci, &err);
+        if (rc != -ERR_INVALID)
+            printf("  %s: accepted\n", bad[i]);
+        CHECK(rc == -ERR_INVALID);
+    }
 }
 
 TEST(a_nul_byte_is_no_end)

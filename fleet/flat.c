@@ -261,11 +261,6 @@ static int hard_link(struct flat *f, const struct node *e, struct err *err)
     return 0;
 }
 
-static bool deletes(const struct node *e)
-{
-    return e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_OPAQUE;
-}
-
 static int take_away(struct flat *f, const struct node *e, struct err *err)
 {
     int r = walk_parents(f, e->path, false, err);
@@ -275,8 +270,22 @@ static int take_away(struct flat *f, const struct node *e, struct err *err)
     return r;
 }
 
+/* By now it is a folder, made by its own layer if the ones below have something else. */
+static int check_opaque(struct flat *f, const struct node *e, struct err *err)
+{
+    const struct node *n = find(f, e->path);
+
+    if (walk_parents(f, e->path, false, err) < 0)
+        return -(int)err->kind;
+    return n && n->kind != ENTRY_DIR ? refuse(err, e->path, "a link or file is in the way") : 0;
+}
+
 static int lay(struct flat *f, const struct node *e, struct err *err)
 {
+    if (e->kind == ENTRY_OPAQUE)
+        return check_opaque(f, e, err);
+    if (e->kind == ENTRY_WHITEOUT)
+        return 0;
     int r = walk_parents(f, e->path, true, err);
 
     if (r < 0 || e->kind == ENTRY_HARDLINK)
@@ -295,8 +304,10 @@ int flat_layer(struct flat *f, struct err *err)
     for (int deletions = 1; deletions >= 0; deletions--) /* they mean the layers below, wherever they stand */
         for (size_t i = 0; r == 0 && i < f->layer.n; i++) {
             const struct node *e = &f->layer.list[i];
-            if (deletes(e) == (deletions == 1))
-                r = deletions ? take_away(f, e, err) : lay(f, e, err);
+            if (!deletions)
+                r = lay(f, e, err);
+            else if (e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_OPAQUE)
+                r = take_away(f, e, err);
         }
     nodes_clear(&f->layer);
     return r;

@@ -2,6 +2,7 @@
 trees agree, or publish and the device refuse the image for one reason. What umoci makes of an image that ours refuse is not asked."""
 import base64
 import concurrent.futures
+import random
 import resource
 import threading
 
@@ -69,6 +70,9 @@ ODD = {
     "whiteout in the lowest layer": ([tar(f("a"), wh("b"))], None),
     "whiteout through a link of a lower layer": ([tar(d("usr"), d("usr/lib"), f("usr/lib/old"), link("lib", "usr/lib")), tar(wh("lib/old"))], WAY),
     "whiteout below a file": ([BASE, tar(wh("file/x"))], WAY),
+    "whiteout far below a file": ([BASE, tar(wh("file/x/y/z"))], WAY),
+    "opaque below a file": ([BASE, tar(opaque("file/x/y"))], WAY),
+    "a hard link to far below a file": ([BASE, tar(hard("h", "file/x/y"))], WAY),
     "whiteout below what the layer makes a folder of": ([BASE, tar(d("ln"), wh("ln/old"))], WAY),
     "whiteout below what the layer makes a file of": ([BASE, tar(wh("a/old"), f("a", b"a file"))], None),
     "opaque, new entries before": ([BASE, tar(f("a/new", b"n"), d("a/sub"), f("a/sub/n"), opaque("a"))], None),
@@ -77,6 +81,8 @@ ODD = {
     "opaque in the place of a link": ([BASE, tar(d("ln"), opaque("ln"), f("ln/n"))], None),
     "opaque in the place of a file": ([BASE, tar(d("file"), opaque("file"), f("file/n"))], None),
     "opaque of what is not there": ([BASE, tar(d("n"), opaque("n"), f("n/x"))], None),
+    "opaque, and what is there stays a link": ([BASE, tar(opaque("ln"))], WAY),
+    "opaque, and what is there stays a file": ([BASE, tar(f("n"), opaque("file"))], WAY),
     "opaque through a link": ([BASE, tar(opaque("ln/sub"))], WAY),
     "aufs' own names": ([BASE, tar(f(".wh..wh.aufs", b""), d(".wh..wh.plnk"), f(".wh..wh.plnk/1.2", b"x"), d(".wh..wh.orph"), f("n"))], None),
     # ---- hard links
@@ -351,6 +357,38 @@ def try_large(c, fleet):
     cpu_of(c, "install with %d labels" % n, [TOOL, store, "install", keys.digest], {"UNTAR": os.path.join(BUILD, "bin", "agentd-untar")})
 
 
+def some_layer(dice, entries):
+    """Entries of three names, at most three deep, which are in each other's way. Folders are as those that no entry makes: what becomes of the
+    mode of one that goes and comes again without an entry is nowhere said."""
+    def path():
+        return "/".join(dice.choice("abc") for _ in range(dice.randint(1, 3)))
+
+    def one():
+        make = dice.choice((lambda p: f(p, b"%d" % dice.randrange(3)), lambda p: f(p, b"x", mode=0o600), d, d,
+                            lambda p: link(p, dice.choice(("a", "b", "../a", "/c"))), lambda p: hard(p, path()), wh, wh, opaque))
+        return make(path())
+
+    return tar(*(one() for _ in range(entries)))
+
+
+def try_any(c, fleet):
+    """Layers by chance, the same each time: taken in each way, to the same tree, or refused in each."""
+    counts = {"taken": 0, "refused": 0}
+    for seed in range(40):
+        dice, name = random.Random(seed), "any%d" % seed
+        layout = Layout(c.path(name), [some_layer(dice, dice.randint(2, 6)) for _ in range(dice.randint(2, 3))])
+        publish = lambda *o: fleet.publish("dir:%s:t" % layout.path, *o)
+        kind, _, err = install(c.path(name + ".first"), layout)
+        counts["refused" if kind else "taken"] += 1
+        if kind:
+            said = publish("--no-packs")[0]
+            c.check(said != "", "%s: the device says %r, publish takes it" % (name, err))
+        else:
+            taken(c, name, layout, publish)
+    print("by chance: %s" % counts)
+    c.check(min(counts.values()) >= 5, "by chance: %s" % counts)
+
+
 def main():
     if not shutil.which("umoci"):
         skip("no umoci")
@@ -371,7 +409,7 @@ def main():
             jobs = [pool.submit(job, i, name, *odd) for i, (name, odd) in enumerate(ODD.items())]
         for j in jobs:
             j.result()
-        for part in (try_documents, try_archive, try_large):
+        for part in (try_any, try_documents, try_archive, try_large):
             part(c, parts)
 
 

@@ -15,25 +15,25 @@
 struct node {
     char *path, *link; /* heap, one block */
     enum entry_kind kind;
-    unsigned flags, layer; /* layer 0: deleted */
+    unsigned flags;
+    bool gone;
     uint32_t mode, uid, gid;
     uint64_t size;
     struct digest digest;
     uint32_t parent, child, next; /* index + 1: the folder, its newest name, the name before this one in it */
-    unsigned linked;              /* the layer that made a hard link to it */
-    unsigned replaced;            /* the layer that made a folder of something else */
+};
+struct nodes {
+    struct node *list;
+    size_t n, room;
 };
 struct flat {
     int objects_fd;
-    unsigned layer;
-    struct node *nodes;
-    size_t n, room;
-    uint32_t *slots; /* open addressing over paths: index + 1 */
-    bool lost_link;  /* a layer deleted what one of its hard links stands on */
-    uint32_t roots;  /* names at the top that came before the root folder had an entry: index + 1 */
+    struct nodes tree, layer; /* what was laid; the entries of the layer under way, in its order */
+    uint32_t *slots;          /* open addressing over the tree's paths: index + 1 */
     size_t n_slots;
+    uint32_t roots; /* names at the top that came before the root folder had an entry: index + 1 */
     /* the content under way */
-    size_t file; /* its node + 1; 0: none */
+    size_t file; /* its place in the layer + 1; 0: none */
     uint64_t left;
     struct sha256 *hash;
     int fd;
@@ -53,24 +53,42 @@ struct flat *flat_new(int objects_fd)
     return f;
 }
 
+static void nodes_clear(struct nodes *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->list[i].path);
+    l->n = 0;
+}
+
+/* One more, all zero. */
+static struct node *nodes_more(struct nodes *l)
+{
+    if (l->n == l->room) {
+        l->room = l->room ? 2 * l->room : 1024;
+        struct node *more = mem_need(l->room * sizeof(*more));
+        if (l->n)
+            memcpy(more, l->list, l->n * sizeof(*more));
+        free(l->list);
+        l->list = more;
+    }
+    l->list[l->n] = (struct node){.path = NULL};
+    return &l->list[l->n++];
+}
+
 struct flat *flat_free(struct flat *f)
 {
     if (!f)
         return NULL;
-    for (size_t i = 0; i < f->n; i++)
-        free(f->nodes[i].path);
-    free(f->nodes);
+    nodes_clear(&f->tree);
+    nodes_clear(&f->layer);
+    free(f->tree.list);
+    free(f->layer.list);
     free(f->slots);
     free(f->held);
     (void)sha256_free(f->hash);
     mem_auto_close_(&f->fd);
     free(f);
     return NULL;
-}
-
-void flat_layer(struct flat *f)
-{
-    f->layer++;
 }
 
 /* ---- nodes by path ---- */
@@ -88,7 +106,7 @@ static size_t slot_of(const struct flat *f, const char *path)
 {
     size_t i = hash_path(path) & (f->n_slots - 1);
 
-    while (f->slots[i] && strcmp(f->nodes[f->slots[i] - 1].path, path) != 0)
+    while (f->slots[i] && strcmp(f->tree.list[f->slots[i] - 1].path, path) != 0)
         i = (i + 1) & (f->n_slots - 1);
     return i;
 }
@@ -97,26 +115,18 @@ static struct node *find(const struct flat *f, const char *path)
 {
     uint32_t slot = f->slots[slot_of(f, path)];
 
-    return slot && f->nodes[slot - 1].layer ? &f->nodes[slot - 1] : NULL;
+    return slot && !f->tree.list[slot - 1].gone ? &f->tree.list[slot - 1] : NULL;
 }
 
-static void grow(struct flat *f)
+static void grow_slots(struct flat *f)
 {
-    if (f->n == f->room) {
-        f->room = f->room ? 2 * f->room : 1024;
-        struct node *more = mem_need_zero(f->room * sizeof(*more));
-        if (f->n)
-            memcpy(more, f->nodes, f->n * sizeof(*more));
-        free(f->nodes);
-        f->nodes = more;
-    }
-    if (2 * (f->n + 1) < f->n_slots)
+    if (2 * (f->tree.n + 1) < f->n_slots)
         return;
     free(f->slots);
     f->n_slots *= 2;
     f->slots = mem_need_zero(f->n_slots * sizeof(*f->slots));
-    for (size_t i = 0; i < f->n; i++)
-        f->slots[slot_of(f, f->nodes[i].path)] = (uint32_t)i + 1;
+    for (size_t i = 0; i < f->tree.n; i++)
+        f->slots[slot_of(f, f->tree.list[i].path)] = (uint32_t)i + 1;
 }
 
 /* The folder's place; 0: there is none (the root folder may have no entry). */
@@ -131,80 +141,69 @@ static uint32_t parent_of(const struct flat *f, const char *path)
     return f->slots[slot_of(f, dir)];
 }
 
-/* The place of this path, made when it is new; a deleted node keeps its place with layer 0. */
+/* The place of this path, made when it is new; what is gone keeps its place. */
 static struct node *place(struct flat *f, const char *path)
 {
-    grow(f);
+    grow_slots(f);
     size_t slot = slot_of(f, path);
     if (f->slots[slot])
-        return &f->nodes[f->slots[slot] - 1];
-    struct node *n = &f->nodes[f->n];
-    n->parent = parent_of(f, path);
-    f->slots[slot] = (uint32_t)++f->n;
+        return &f->tree.list[f->slots[slot] - 1];
+    uint32_t parent = parent_of(f, path);
+    struct node *n = nodes_more(&f->tree);
+    n->parent = parent;
+    f->slots[slot] = (uint32_t)f->tree.n;
     if (path[0] != '\0') {
-        uint32_t *first = n->parent ? &f->nodes[n->parent - 1].child : &f->roots;
+        uint32_t *first = parent ? &f->tree.list[parent - 1].child : &f->roots;
         n->next = *first;
         *first = f->slots[slot];
     }
     return n;
 }
 
-static struct node *put(struct flat *f, const struct entry *e, const struct digest *d)
+static void set_texts(struct node *n, const char *path, const char *link)
 {
-    struct node *n = place(f, e->path);
-    bool other = n->layer && n->kind != ENTRY_DIR && e->kind == ENTRY_DIR;
-    size_t path_len = strlen(e->path) + 1, link_len = strlen(e->link) + 1;
-    char *texts = mem_need(path_len + link_len);
-    memcpy(texts, e->path, path_len);
-    memcpy(texts + path_len, e->link, link_len);
-    free(n->path);
-    *n = (struct node){.path = texts,
-                       .link = texts + path_len,
-                       .kind = e->kind,
-                       .flags = e->flags,
-                       .layer = f->layer,
-                       .mode = e->mode,
-                       .uid = e->uid,
-                       .gid = e->gid,
-                       .size = e->size,
-                       .parent = n->parent,
-                       .child = n->child,
-                       .next = n->next,
-                       .replaced = other ? f->layer : 0};
-    if (d)
-        n->digest = *d;
-    return n;
+    size_t path_len = strlen(path) + 1, link_len = strlen(link) + 1;
+
+    n->path = mem_need(path_len + link_len);
+    n->link = n->path + path_len;
+    memcpy(n->path, path, path_len);
+    memcpy(n->link, link, link_len);
 }
 
-static void drop_one(struct flat *f, struct node *n, unsigned before)
+/* What stands at path now: as `like`, whose texts stay its own. */
+static void put(struct flat *f, const char *path, const struct node *like)
 {
-    if (!n->layer || n->layer >= before)
-        return;
-    f->lost_link |= before == f->layer && n->linked == f->layer;
-    n->layer = 0;
+    struct node *n = place(f, path), was = *n;
+
+    *n = *like;
+    set_texts(n, path, like->link);
+    n->gone = false;
+    n->parent = was.parent;
+    n->child = was.child;
+    n->next = was.next;
+    free(was.path);
 }
 
-/* All below the folder whose names begin at first, of layers before `before`. Folders are at most LIM_PATH_DEPTH deep. */
-static void drop_names(struct flat *f, uint32_t first, unsigned before)
+/* All below the folder whose names begin at first. Folders are at most LIM_PATH_DEPTH deep. */
+static void drop_names(struct flat *f, uint32_t first)
 {
-    for (uint32_t at = first; at; at = f->nodes[at - 1].next) {
-        drop_one(f, &f->nodes[at - 1], before);
-        drop_names(f, f->nodes[at - 1].child, before);
+    for (uint32_t at = first; at; at = f->tree.list[at - 1].next) {
+        f->tree.list[at - 1].gone = true;
+        drop_names(f, f->tree.list[at - 1].child);
     }
 }
 
-/* All below path, of layers before `before`; the path itself too when self. */
-static void drop(struct flat *f, const char *path, bool self, unsigned before)
+/* All below path; the path itself too when self. */
+static void drop(struct flat *f, const char *path, bool self)
 {
     uint32_t at = f->slots[slot_of(f, path)];
-    struct node *n = at ? &f->nodes[at - 1] : NULL;
 
-    if (n && self)
-        drop_one(f, n, before);
-    if (n)
-        drop_names(f, n->child, before);
+    if (at && self)
+        f->tree.list[at - 1].gone = true;
+    if (at)
+        drop_names(f, f->tree.list[at - 1].child);
     if (path[0] == '\0')
-        drop_names(f, f->roots, before);
+        drop_names(f, f->roots);
 }
 
 /* ---- entries ---- */
@@ -224,88 +223,110 @@ static void to_entry(const struct node *n, struct entry *ret)
     (void)str_copy(ret->link, sizeof(ret->link), n->link);
 }
 
-/* Each folder on the way to path: a folder, or made. */
-static int need_parents(struct flat *f, const char *path, struct err *err)
+/* Each folder on the way to path: a folder, or absent, and then made if that is wanted. */
+static int walk_parents(struct flat *f, const char *path, bool make, struct err *err)
 {
-    struct entry dir = {.kind = ENTRY_DIR, .mode = 0755};
+    static char none[] = "";
+    const struct node folder = {.kind = ENTRY_DIR, .mode = 0755, .link = none};
+    char dir[LIM_PATH_BYTES];
 
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-        memcpy(dir.path, path, (size_t)(slash - path));
-        dir.path[slash - path] = '\0';
-        const struct node *n = find(f, dir.path);
+        (void)str_fmt(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+        const struct node *n = find(f, dir);
         if (n && n->kind != ENTRY_DIR)
-            return refuse(err, dir.path, "a link or file is in the way");
-        if (!n)
-            (void)put(f, &dir, NULL);
+            return refuse(err, dir, "a link or file is in the way");
+        if (!n && make)
+            put(f, dir, &folder);
     }
     return 0;
-}
-
-static int no_target(struct err *err, const char *path)
-{
-    return refuse(err, path, "a hard link to what is not there, or to a folder");
 }
 
 /* A hard link is one more name for what stands at its target now. */
-static int hard_link(struct flat *f, const struct entry *e, struct err *err)
+static int hard_link(struct flat *f, const struct node *e, struct err *err)
 {
-    struct node *to = find(f, e->link);
-    struct entry copy;
+    const struct node *to = find(f, e->link);
 
-    if (!to || to->kind == ENTRY_DIR)
-        return no_target(err, e->path);
-    if (strcmp(e->path, e->link) == 0)
-        return refuse(err, e->path, "a hard link to itself");
-    to->linked = f->layer;
-    to_entry(to, &copy);
-    struct digest d = to->digest;
-    drop(f, e->path, true, UINT32_MAX);
-    (void)str_copy(copy.path, sizeof(copy.path), e->path);
-    (void)put(f, &copy, &d);
+    if (walk_parents(f, e->link, false, err) < 0)
+        return -(int)err->kind;
+    if (!to)
+        return refuse(err, e->path, "a hard link to what the image does not have");
+    if (to->kind == ENTRY_DIR)
+        return refuse(err, e->path, "a hard link to a folder");
+    struct node copy = *to;
+    char link[LIM_PATH_BYTES]; /* the tree may move */
+    (void)str_copy(link, sizeof(link), to->link);
+    copy.link = link;
+    drop(f, e->path, true);
+    put(f, e->path, &copy);
     return 0;
 }
 
-static int begin_file(struct flat *f, struct node *n, uint64_t size)
+static int take_away(struct flat *f, const struct node *e, struct err *err)
 {
-    if (size == 0 || f->objects_fd < 0)
-        return 0;
-    f->file = (size_t)(n - f->nodes) + 1;
-    f->left = size;
-    f->hash = sha256_new();
-    f->held_len = 0;
-    return 0;
+    int r = walk_parents(f, e->path, false, err);
+
+    if (r == 0)
+        drop(f, e->path, e->kind == ENTRY_WHITEOUT);
+    return r;
 }
 
-/* Deletions mean the layers below, and a device applies them before the rest of their layer. So what they pass through must
- * be a folder there, and what this layer links to must outlive them. */
-static int whiteout(struct flat *f, const struct entry *e, struct err *err)
+/* By now it is a folder, made by its own layer if the ones below have something else. */
+static int check_opaque(struct flat *f, const struct node *e, struct err *err)
 {
-    char dir[LIM_PATH_BYTES + 1];
+    const struct node *n = find(f, e->path);
 
-    for (const char *slash = strchr(e->path, '/'); slash; slash = strchr(slash + 1, '/')) {
-        (void)str_fmt(dir, sizeof(dir), "%.*s", (int)(slash - e->path), e->path);
-        const struct node *n = find(f, dir);
-        if (n && (n->kind != ENTRY_DIR || n->replaced == f->layer))
-            return refuse(err, dir, "a link or file is in the way");
-    }
-    drop(f, e->path, e->kind == ENTRY_WHITEOUT, f->layer);
-    return f->lost_link ? no_target(err, e->path) : 0;
+    if (walk_parents(f, e->path, false, err) < 0)
+        return -(int)err->kind;
+    return n && n->kind != ENTRY_DIR ? refuse(err, e->path, "a link or file is in the way") : 0;
 }
 
-int flat_entry(struct flat *f, const struct entry *e, struct err *err)
+static int lay(struct flat *f, const struct node *e, struct err *err)
 {
-    if (e->kind == ENTRY_SKIPPED || e->kind == ENTRY_END)
+    if (e->kind == ENTRY_OPAQUE)
+        return check_opaque(f, e, err);
+    if (e->kind == ENTRY_WHITEOUT)
         return 0;
-    if (e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_OPAQUE)
-        return whiteout(f, e, err);
-    int r = need_parents(f, e->path, err);
+    int r = walk_parents(f, e->path, true, err);
+
     if (r < 0 || e->kind == ENTRY_HARDLINK)
         return r < 0 ? r : hard_link(f, e, err);
     const struct node *was = find(f, e->path);
     if (was && !(was->kind == ENTRY_DIR && e->kind == ENTRY_DIR))
-        drop(f, e->path, true, UINT32_MAX);
-    struct node *n = put(f, e, NULL);
-    return e->kind == ENTRY_FILE ? begin_file(f, n, e->size) : 0;
+        drop(f, e->path, true);
+    put(f, e->path, e);
+    return 0;
+}
+
+int flat_layer(struct flat *f, struct err *err)
+{
+    int r = f->file ? err_set(err, ERR_INVALID, "a file ends early") : 0;
+
+    for (int deletions = 1; deletions >= 0; deletions--) /* they mean the layers below, wherever they stand */
+        for (size_t i = 0; r == 0 && i < f->layer.n; i++) {
+            const struct node *e = &f->layer.list[i];
+            if (!deletions)
+                r = lay(f, e, err);
+            else if (e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_OPAQUE)
+                r = take_away(f, e, err);
+        }
+    nodes_clear(&f->layer);
+    return r;
+}
+
+void flat_entry(struct flat *f, const struct entry *e)
+{
+    if (e->kind == ENTRY_SKIPPED || e->kind == ENTRY_END)
+        return;
+    struct node *n = nodes_more(&f->layer);
+    *n = (struct node){
+        .kind = e->kind, .flags = e->flags, .mode = e->mode, .uid = e->uid, .gid = e->gid, .size = e->size};
+    set_texts(n, e->path, e->link);
+    if (e->kind != ENTRY_FILE || e->size == 0 || f->objects_fd < 0)
+        return;
+    f->file = f->layer.n;
+    f->left = e->size;
+    f->hash = sha256_new();
+    f->held_len = 0;
 }
 
 /* ---- contents ---- */
@@ -322,7 +343,7 @@ static int spill(struct flat *f, struct buf bytes, struct err *err)
 
 static int end_file(struct flat *f, struct err *err)
 {
-    struct node *n = &f->nodes[f->file - 1];
+    struct node *n = &f->layer.list[f->file - 1];
     char hex[65];
     int r = sha256_end(f->hash, &n->digest, err);
 
@@ -413,17 +434,15 @@ int flat_end(struct flat *f, struct buf *ret_own, struct err *err)
     struct bytes o = {0};
     uint8_t wire[ENTRY_WIRE_BYTES];
 
-    if (f->file)
-        return err_set(err, ERR_INVALID, "a file ends early");
-    while (seen.room < 2 * f->n)
+    while (seen.room < 2 * f->tree.n)
         seen.room *= 2;
     seen.list = mem_need_zero(seen.room * sizeof(*seen.list));
-    if (f->n)
-        qsort(f->nodes, f->n, sizeof(*f->nodes), by_path); /* the slots are of no use after it */
+    if (f->tree.n)
+        qsort(f->tree.list, f->tree.n, sizeof(*f->tree.list), by_path); /* the slots are of no use after it */
     bytes_add(&o, TREE_MAGIC, sizeof(TREE_MAGIC) - 1);
-    for (size_t i = 0; i < f->n; i++)
-        if (f->nodes[i].layer)
-            put_node(&o, &f->nodes[i], &seen);
+    for (size_t i = 0; i < f->tree.n; i++)
+        if (!f->tree.list[i].gone)
+            put_node(&o, &f->tree.list[i], &seen);
     bytes_add(&o, wire, entry_encode(&end, wire));
     free(seen.list);
     if (o.len > LIM_TREE_BYTES) {

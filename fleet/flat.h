@@ -12,12 +12,12 @@ struct flat; /* opaque: one image */
 struct flat *flat_new(int objects_fd);
 struct flat *flat_free(struct flat *f);
 DEFINE_AUTO(flat)
-/* The next layer begins, lowest first. */
-void flat_layer(struct flat *f);
-/* Its next entry (checked by entry_check), then the content of a file in pieces. Errors: INVALID (a parent is no
- * folder ...), IO, NOSPACE. */
-int flat_entry(struct flat *f, const struct entry *e, struct err *err);
+/* The next entry of a layer (checked by entry_check), then the content of a file in pieces; layers come lowest first. Errors
+ * of the content: IO, NOSPACE. */
+void flat_entry(struct flat *f, const struct entry *e);
 int flat_bytes(struct flat *f, struct buf bytes, struct err *err);
+/* The layer is whole: it is laid, its deletions first, as on a device. Errors: INVALID (a parent is no folder ...). */
+int flat_layer(struct flat *f, struct err *err);
 /* All layers were given: the tree, owner: caller. */
 int flat_end(struct flat *f, struct buf *ret_own, struct err *err);
 

@@ -28,6 +28,15 @@ int repo_mem_sink(void *arg, struct buf bytes, struct err *err)
     return 0;
 }
 
+static int set_tag(const char *ref, const char *from, bool digest, char tag[140], struct err *err)
+{
+    if (!str_copy(tag, 140, from))
+        return err_set(err, ERR_INVALID, "'%s': tag too long", ref);
+    if (!digest && strpbrk(tag, "/:?#% "))
+        return err_set(err, ERR_INVALID, "'%s' is no tag", tag);
+    return 0;
+}
+
 /* Split "NAME:tag" or "NAME@sha256:..." at text+from; the tag is empty when there is none. */
 static int split_tag(const char *text, size_t from, size_t *ret_len, char tag[140], struct err *err)
 {
@@ -36,11 +45,7 @@ static int split_tag(const char *text, size_t from, size_t *ret_len, char tag[14
     const char *cut = at ? at : colon;
 
     *ret_len = cut ? (size_t)(cut - text) : strlen(text);
-    if (!str_copy(tag, 140, cut ? cut + 1 : ""))
-        return err_set(err, ERR_INVALID, "'%s': tag too long", text);
-    if (!at && tag[0] && strpbrk(tag, "/:?#% "))
-        return err_set(err, ERR_INVALID, "'%s' is no tag", tag);
-    return 0;
+    return set_tag(text, cut ? cut + 1 : "", at != NULL, tag, err);
 }
 
 static int open_layout(const char *ref, bool make, struct repo *r, struct err *err)
@@ -69,33 +74,38 @@ static int open_layout(const char *ref, bool make, struct repo *r, struct err *e
     return 0;
 }
 
-/* As podman and skopeo write it: "FILE:NAME:TAG"; the file is what there is. */
-static void split_name(char *file, struct repo *r)
+/* Where the file's name ends: at the first colon before which there is such a file; at the end when there is none. */
+static char *end_of_file(char *text)
 {
-    char *colon = strrchr(file, ':');
-
-    if (!colon || access(file, F_OK) == 0)
-        return;
-    *colon = '\0';
-    if (access(file, F_OK) == 0)
-        (void)str_copy(r->name, sizeof(r->name), colon + 1);
-    else
-        *colon = ':';
+    for (char *at = strpbrk(text, ":@"); at; at = strpbrk(at + 1, ":@")) {
+        char was = *at;
+        *at = '\0';
+        bool there = access(text, F_OK) == 0;
+        *at = was;
+        if (there)
+            return at;
+    }
+    return text + strlen(text);
 }
 
-/* "docker-archive:FILE" and "oci-archive:FILE", both with an optional tag. */
+/* "docker-archive:FILE" and "oci-archive:FILE", both with an optional ":TAG" or, as podman and skopeo write it, ":NAME:TAG". */
 static int open_archive(const char *ref, size_t from, struct repo *r, struct err *err)
 {
-    size_t len;
-    char file[600];
+    char text[600];
 
-    if (split_tag(ref, from, &len, r->tag, err) < 0)
-        return -(int)err->kind;
-    if (!str_fmt(r->source, sizeof(r->source), "%.*s", (int)len, ref) ||
-        !str_copy(file, sizeof(file), r->source + from))
+    if (!str_copy(text, sizeof(text), ref) || !str_copy(r->source, sizeof(r->source), ref))
         return err_set(err, ERR_INVALID, "'%s' is too long", ref);
-    split_name(file, r);
-    return repo_open_archive(file, r, err);
+    char *end = end_of_file(text + from);
+    char *rest = *end ? end + 1 : end, *colon = *end == ':' ? strrchr(rest, ':') : NULL;
+    const char *tag = colon ? colon + 1 : rest;
+    if (set_tag(ref, tag, *end == '@', r->tag, err) < 0)
+        return -(int)err->kind;
+    if (colon && !str_fmt(r->name, sizeof(r->name), "%.*s", (int)(colon - rest), rest))
+        return err_set(err, ERR_INVALID, "'%s' is too long", ref);
+    if (*tag)
+        r->source[tag - 1 - text] = '\0';
+    *end = '\0';
+    return repo_open_archive(text + from, r, err);
 }
 
 static int open_registry(const char *ref, const struct repo_opts *o, struct repo *r, struct err *err)

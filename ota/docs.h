@@ -60,7 +60,10 @@ int trust_verify(const struct trust *t, enum trust_role role, const struct envel
 
 #define RELEASE_PLATFORMS 8
 #define RELEASE_PACKS     12
-enum release_pack_kind { RELEASE_PACK_UNKNOWN, RELEASE_PACK_FULL, RELEASE_PACK_PATCH };
+enum release_pack_kind {
+    RELEASE_PACK_FULL,
+    RELEASE_PACK_PATCH
+}; /* others, of later versions, are not kept */
 struct release_blob {
     struct digest digest;
     uint64_t bytes; /* 0: there is none */

@@ -176,6 +176,9 @@ static const char *check_link(struct entry *e)
     const char *why = normalise(e->link);
     if (!why && e->link[0] == '\0')
         why = "a hard link to the root folder";
+    size_t len = strlen(e->path);
+    if (!why && strncmp(e->link, e->path, len) == 0 && (e->link[len] == '\0' || e->link[len] == '/'))
+        why = "a hard link to itself, or to what it would replace";
     return why;
 }
 

@@ -203,7 +203,9 @@ static int lay_one(struct install *i, const struct entry *e, bool from_record, s
         r = from_record ? take_recorded(i, e, &obj, err) : take_content(i, e, &obj, &d, err);
     else if (r == 0 && (e->kind == ENTRY_DIR || e->kind == ENTRY_SYMLINK || e->kind == ENTRY_FILE))
         r = store_take_space(i->s, 0, 1, err);
-    if (r == 0 && !deletes(e))
+    if (r == 0 && e->kind == ENTRY_OPAQUE)
+        r = lay_check_opaque(&i->lay, e->path, err);
+    else if (r == 0 && !deletes(e))
         r = lay_entry(&i->lay, e, content ? &obj : NULL, err);
     if (r == 0 && !from_record)
         r = record_add(i->record_fd, e, &d, err);

@@ -41,12 +41,24 @@ static const char *split(const char *path, char dir[LIM_PATH_BYTES])
     return slash + 1;
 }
 
-/* Absent, or something else than a folder? The kernel's answers differ with its age and way of opening. */
+/* Absent, or is something else than a folder in its place or on the way? The kernel's answers differ with its age and way of
+ * opening. */
 static bool is_absent(struct lay *l, const char *dir)
 {
-    int AUTO_FD fd = -1;
+    char part[LIM_PATH_BYTES];
+    struct stat st;
 
-    return fs_open_below(l->root_fd, dir, O_PATH | O_NOFOLLOW, 0, &fd, NULL) == -ERR_NOTFOUND;
+    for (const char *end = dir; *end; end += *end == '/') {
+        int AUTO_FD fd = -1;
+        end += strcspn(end, "/");
+        (void)str_fmt(part, sizeof(part), "%.*s", (int)(end - dir), dir);
+        int r = fs_open_below(l->root_fd, part, O_PATH | O_NOFOLLOW, 0, &fd, NULL);
+        if (r < 0)
+            return r == -ERR_NOTFOUND;
+        if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
+            return false;
+    }
+    return false;
 }
 
 static int open_dir(struct lay *l, const char *dir, int *ret_fd, struct err *err)
@@ -237,8 +249,6 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     int AUTO_FD from_fd = -1;
     struct stat st = {.st_mode = 0};
 
-    if (strcmp(e->link, e->path) == 0)
-        return bad(err, e->path, "a hard link to itself");
     int r = open_dir(l, dir, &from_fd, err);
     if (r == -ERR_NOTFOUND || (r == 0 && fstatat(from_fd, from, &st, AT_SYMLINK_NOFOLLOW) < 0))
         return bad(err, e->path, "a hard link to what the image does not have");
@@ -249,10 +259,28 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     return link_file(l, from_fd, from, dir_fd, base, err);
 }
 
+/* What the layers below have in the folder's place may be a file or link, which hides nothing: see lay_check_opaque. */
+static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err *err)
+{
+    const char *base;
+    int dir_fd = -1;
+    int r = parent_of(l, path, false, &dir_fd, &base, err);
+
+    if (r < 0)
+        return r;
+    int fd = openat(dir_fd, base[0] ? base : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+                   ? -ERR_NOTFOUND
+                   : err_errno(err, errno, "open folder %s", path);
+    *ret_fd = fd;
+    return 0;
+}
+
 static int empty_folder(struct lay *l, const char *path, struct err *err)
 {
     int fd = -1;
-    int r = open_dir(l, path, &fd, err);
+    int r = open_opaque(l, path, &fd, err);
 
     forget_parent(l);
     if (r == -ERR_NOTFOUND)
@@ -269,6 +297,14 @@ static int empty_folder(struct lay *l, const char *path, struct err *err)
             r = fs_remove_tree(dirfd(d), e->d_name, err);
     (void)closedir(d);
     return r < 0 ? r : 0;
+}
+
+int lay_check_opaque(struct lay *l, const char *path, struct err *err)
+{
+    int AUTO_FD fd = -1;
+    int r = open_dir(l, path, &fd, err);
+
+    return r == -ERR_NOTFOUND ? 0 : r;
 }
 
 static int white_out(struct lay *l, const char *path, struct err *err)

@@ -86,6 +86,7 @@ static int read_known_pack(const struct json_cur *at, struct release_pack *p, st
     return r >= 0 ? json_done(at, err) : r;
 }
 
+/* 1: it is there; 0: of a kind that a later version has, and of no use here. */
 static int read_pack(const struct json_cur *at, struct release_pack *p, struct err *err)
 {
     char kind[16], codec[24];
@@ -95,11 +96,13 @@ static int read_pack(const struct json_cur *at, struct release_pack *p, struct e
         r = field_word(at, "codec", false, codec, sizeof(codec), err);
     if (r < 0)
         return r;
-    p->kind = strcmp(kind, "full") == 0    ? RELEASE_PACK_FULL
-              : strcmp(kind, "patch") == 0 ? RELEASE_PACK_PATCH
-                                           : RELEASE_PACK_UNKNOWN;
+    bool full = strcmp(kind, "full") == 0;
+    if (!full && strcmp(kind, "patch") != 0)
+        return 0;
+    p->kind = full ? RELEASE_PACK_FULL : RELEASE_PACK_PATCH;
     p->codec = codec_parse(codec);
-    return p->kind == RELEASE_PACK_UNKNOWN ? 0 : read_known_pack(at, p, err); /* of a later version: unused */
+    r = read_known_pack(at, p, err);
+    return r < 0 ? r : 1;
 }
 
 static int read_packs(const struct json_cur *at, struct release_platform *p, struct err *err)
@@ -113,7 +116,8 @@ static int read_packs(const struct json_cur *at, struct release_platform *p, str
         return json_fail(&arr, err, ERR_INVALID, "packs of no tree");
     for (unsigned i = 0; r >= 0 && i < json_len(&arr); i++) {
         struct json_cur one = json_at(&arr, i);
-        r = read_pack(&one, &p->packs[p->n_packs++], err);
+        r = read_pack(&one, &p->packs[p->n_packs], err);
+        p->n_packs += r == 1;
     }
     return r;
 }

@@ -93,6 +93,8 @@ void lay_done(struct lay *l);
  * are (NULL: an empty file). WHITEOUT and OPAQUE delete. Errors: INVALID (parent is a link ...), NOSPACE, IO.
  */
 int lay_entry(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err);
+/* Behind the deletions: an opaque folder must be a folder by now, made by its own layer if the ones below have something else. */
+int lay_check_opaque(struct lay *l, const char *path, struct err *err);
 /* Folders and files that a box mounts over: made where they are missing. */
 int lay_mount_points(struct lay *l, struct err *err);
 

@@ -83,6 +83,13 @@ TEST(names_without_a_place_are_refused)
         e = named(ENTRY_HARDLINK, "fine", bad[i]);
         CHECK_ERR(entry_check(&e, &err), ERR_INVALID, err);
     }
+    struct entry self = named(ENTRY_HARDLINK, "a/b", "./a/b"), below = named(ENTRY_HARDLINK, "a/b", "a/b/c"),
+                 beside = named(ENTRY_HARDLINK, "a/b", "a/bc"), above = named(ENTRY_HARDLINK, "a/b", "a");
+    CHECK_ERR(entry_check(&self, &err), ERR_INVALID, err);
+    CHECK_ERR(entry_check(&below, &err), ERR_INVALID, err);
+    CHECK_MSG(err, "what it would replace");
+    CHECK_OK(entry_check(&beside, &err), err);
+    CHECK_OK(entry_check(&above, &err), err);
     for (int i = 0; i < LIM_PATH_DEPTH; i++)
         strcat(deep, "/a");
     struct entry e = named(ENTRY_DIR, deep, "");

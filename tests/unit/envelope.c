@@ -166,6 +166,105 @@ TEST(bad_signatures_beside_good_ones_do_not_hurt)
     CHECK_ERR(envelope_verify(e, TYPE, pub, 4, 2, &err), ERR_DENIED, err);
 }
 
+/* ---- signatures at the edges of the curve's order */
+
+#define HALF (P256_SIG_BYTES / 2)
+
+static const char order[] = "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
+/* RFC 6979, A.2.5 */
+static const char rfc_key[] = "0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6"
+                              "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
+static const char rfc_r[] = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716";
+static const char rfc_s[] = "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8";
+
+static void from_hex(const char *hex, uint8_t *dst)
+{
+    for (unsigned v; sscanf(hex, "%2x", &v) == 1; hex += 2)
+        *dst++ = (uint8_t)v;
+}
+
+/* a - b, big-endian */
+static void minus(const uint8_t *a, const uint8_t *b, uint8_t *dst)
+{
+    int borrow = 0;
+
+    for (int i = HALF - 1; i >= 0; i--) {
+        int v = a[i] - b[i] - borrow;
+        borrow = v < 0;
+        dst[i] = (uint8_t)(v & 0xff);
+    }
+}
+
+TEST(signatures_at_the_edges_are_judged)
+{
+    uint8_t n[HALF], values[8][HALF] = {{0}};
+    struct p256_pub key;
+    struct p256_sig good, bad;
+    struct err err = ERR_INIT;
+
+    keys();
+    from_hex(rfc_key, key.b);
+    from_hex(order, n);
+    from_hex(rfc_r, good.b);
+    from_hex(rfc_s, good.b + HALF);
+    CHECK_OK(p256_verify(&key, BUF_LIT("sample"), &good, &err), err);
+    CHECK_ERR(p256_verify(&key, BUF_LIT("test"), &good, &err), ERR_INTEGRITY, err);
+    values[1][HALF - 1] = 1; /* 0 and 1 */
+    memcpy(values[2], n, HALF);
+    minus(n, values[1], values[3]);
+    memcpy(values[4], n, HALF), values[4][HALF - 1]++;
+    memset(values[5], 0xff, HALF);
+    minus(n, good.b, values[6]); /* -r */
+    minus(good.b, n, values[7]); /* r - n, below 0: taken around */
+    for (unsigned half = 0; half < 2; half++)
+        for (unsigned i = 0; i < COUNT_OF(values); i++) {
+            bad = good;
+            memcpy(bad.b + half * HALF, values[i], HALF);
+            CHECK_ERR(p256_verify(&key, BUF_LIT("sample"), &bad, &err), ERR_INTEGRITY, err);
+            memcpy(bad.b + (1 - half) * HALF, values[i], HALF); /* both */
+            CHECK_ERR(p256_verify(&key, BUF_LIT("sample"), &bad, &err), ERR_INTEGRITY, err);
+        }
+    memcpy(bad.b, good.b + HALF, HALF);
+    memcpy(bad.b + HALF, good.b, HALF);
+    CHECK_ERR(p256_verify(&key, BUF_LIT("sample"), &bad, &err), ERR_INTEGRITY, err);
+}
+
+/* n - s is as right as s, for everybody: so signatures are no names, and keys are counted. */
+TEST(the_other_s_is_right_and_counts_once)
+{
+    AUTO_FREE(envelope) struct envelope *e = signed_by(2, BUF_LIT("x"));
+    struct err err = ERR_INIT;
+    uint8_t n[HALF];
+
+    from_hex(order, n);
+    e->sigs[1] = e->sigs[0];
+    minus(n, e->sigs[0].b + HALF, e->sigs[1].b + HALF);
+    CHECK(memcmp(&e->sigs[0], &e->sigs[1], sizeof(e->sigs[0])) != 0);
+    CHECK_OK(envelope_verify(e, TYPE, pub, 4, 1, &err), err);
+    CHECK_ERR(envelope_verify(e, TYPE, pub, 4, 2, &err), ERR_DENIED, err);
+    e->sigs[0] = e->sigs[1];
+    CHECK_OK(envelope_verify(e, TYPE, pub, 4, 1, &err), err);
+}
+
+TEST(keys_off_the_curve_are_no_points)
+{
+    struct p256_pub key, off;
+
+    keys();
+    from_hex(rfc_key, key.b);
+    CHECK(p256_is_point(&key));
+    off = key, off.b[P256_PUB_BYTES - 1] ^= 1;
+    CHECK(!p256_is_point(&off));
+    off = key, off.b[0] = 2; /* compressed, but as long as the other form */
+    CHECK(!p256_is_point(&off));
+    memset(off.b + 1, 0, P256_PUB_BYTES - 1);
+    CHECK(!p256_is_point(&off));
+    off.b[0] = 4; /* (0, 0) */
+    CHECK(!p256_is_point(&off));
+    memset(off.b + 1, 0xff, P256_PUB_BYTES - 1);
+    CHECK(!p256_is_point(&off));
+}
+
 TEST(another_type_of_document_does_not_count)
 {
     struct err err = ERR_INIT;

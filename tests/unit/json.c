@@ -1,4 +1,8 @@
 /* Strict JSON: what must be refused, what must pass, cursors that know their path. */
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "platform/json.h"
 #include "tests/unit/check.h"
 
@@ -52,6 +56,54 @@ TEST(refuses_what_is_no_json_or_not_ours)
         {"[9007199254740993]", "2^53"},
         {"[99999999999999999999]", "2^53"},
         {"[-9007199254740993]", "2^53"},
+        {"[1,,2]", "value"},
+        {"[,1]", "value"},
+        {"[", "value"},
+        {"[1", "expected"},
+        {"[1]]", "after the end"},
+        {"[1;2]", "expected"},
+        {"[\"a\":1]", "expected"},
+        {"{\"a\"}", "':'"},
+        {"{\"a\":", "value"},
+        {"{\"a\":}", "value"},
+        {"{\"a\":1 \"b\":2}", "expected"},
+        {"{,}", "string"},
+        {"{1:1}", "string"},
+        {"{null:1}", "string"},
+        {"{}}", "after the end"},
+        {"[}", "value"},
+        {"{]", "string"},
+        {"[true fals]", "expected"},
+        {"TRUE", "value"},
+        {"truth", "value"},
+        {"nulls", "after the end"},
+        {"[0x1]", "expected"},
+        {"[-01]", "leading zero"},
+        {"[--1]", "value"},
+        {"[1 000]", "expected"},
+        {"[Infinity]", "value"},
+        {"\"", "closed"},
+        {"\"\\", "escape"},
+        {"\"\\\"", "closed"},
+        {"\"\\U0041\"", "escape"},
+        {"\"\\'\"", "escape"},
+        {"\"\\u{41}\"", "hex"},
+        {"\"\\u 041\"", "hex"},
+        {"\"\\udc00\\ud800\"", "surrogate"},
+        {"\"\\ud800\\ud800\"", "surrogate"},
+        {"\"\\ud800x\"", "surrogate"},
+        {"\"\xff\"", "UTF-8"},
+        {"\"\xc0\x80\"", "UTF-8"},
+        {"\"\xf0\x80\x80\x80\"", "UTF-8"},
+        {"\"\xf8\x88\x80\x80\x80\"", "UTF-8"},
+        {"\"\xed\xbf\xbf\"", "UTF-8"},
+        {"\"\xe2\x82x\"", "UTF-8"},
+        {"\xc2\xa0[]", "value"},
+        {"\f[]", "value"},
+        {"[\v]", "value"},
+        {"[]\xe2\x81\xa0", "after the end"},
+        {"/**/{}", "value"},
+        {"{}#", "after the end"},
         {"'a'", "value"},
         {"{a:1}", "string"},
         {"[1]//", "after the end"},
@@ -86,6 +138,12 @@ TEST(accepts_what_is_json)
         "{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}",
         "\"\xe2\x82\xac\xf0\x9f\x98\x80\"",
         "{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}",
+        "\"\xf4\x8f\xbf\xbf\xef\xbf\xbf\xe2\x80\xa8\"", /* the last character, one that is none, a line's end */
+        "\"\\u005C\\u0022\\uFFFF\\u0020/\"",
+        "\"\\udbff\\udfff\"",
+        "{\"\":0,\" \":{\"\":[]},\"a\":[[],[[]],{}]}",
+        " 1 ",
+        "[false,null , true]",
         "[[[[[[1]]]]]]",
         "{\"A\":1,\"a\":2}",
         "\t\r\n{\"a\" : [ 1 , 2 ] }\n",
@@ -96,6 +154,22 @@ TEST(accepts_what_is_json)
     }
     struct err err = ERR_INIT;
     CHECK_OK(json_check(BUF_LIT("[1.5,1e3,-0.1E-2,123456789012345678901]"), &json_limits_oci, &err), err);
+    CHECK_OK(json_check(BUF_LIT("[0e1,0E+1,-0.0,0.0e0,1e-02,1E400]"), &json_limits_oci, &err), err);
+}
+
+TEST(refuses_what_is_no_number)
+{
+    static const char *const bad[] = {"1.",    "1.e1", ".1",    "-.5",  "1e",    "1e+",         "1eE2",
+                                      "1e1.5", "0.",   "00",    "01.5", "-",     "-e1",         "1.5.2",
+                                      "1_0",   "1f",   "0x1p3", "+1",   "1e+-2", "\xef\xbc\x91"};
+
+    for (unsigned i = 0; i < COUNT_OF(bad); i++) {
+        struct err err = ERR_INIT;
+        int rc = json_check(buf_str(bad[i]), &json_limits_oci, &err);
+        if (rc != -ERR_INVALID)
+            printf("  %s: accepted\n", bad[i]);
+        CHECK(rc == -ERR_INVALID);
+    }
 }
 
 TEST(a_nul_byte_is_no_end)
@@ -121,6 +195,42 @@ TEST(bounds_hold)
     CHECK_MSG(err, "too many values");
     /* as deep as allowed */
     CHECK_OK(json_check(BUF_LIT("[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]"), &json_limits_signed, &err), err);
+}
+
+enum { KEYS = 32760, CPU_S = 10 };
+
+static bool judges_many_keys(void)
+{
+    struct rlimit most = {CPU_S, CPU_S};
+    struct err err = ERR_INIT;
+    char AUTO_MEM *text = mem_need((size_t)KEYS * 20);
+    char *end = text;
+
+    if (setrlimit(RLIMIT_CPU, &most) < 0)
+        return false;
+    for (int i = 0; i < KEYS; i++)
+        end += sprintf(end, "%c\"key-%d\":1", i ? ',' : '{', i);
+    strcpy(end, "}");
+    if (json_check(buf_str(text), &json_limits_config, &err) < 0)
+        return false;
+    strcpy(end, ",\"key-0\":1}");
+    return json_check(buf_str(text), &json_limits_config, &err) < 0 && strstr(err.msg, "duplicate");
+}
+
+/* As many keys as a document may have, in a process that must not need long. */
+TEST(many_keys_are_little_work)
+{
+    struct rusage used;
+    int status = -1;
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0)
+        _exit(judges_many_keys() ? 0 : 1);
+    CHECK(wait4(pid, &status, 0, &used) == pid);
+    printf("%d keys: %ld ms of processor time\n", KEYS,
+           (long)(used.ru_utime.tv_sec * 1000 + used.ru_utime.tv_usec / 1000));
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 TEST(cursors_name_the_path)

@@ -169,9 +169,20 @@ static void read_location(struct http *h, char dst[1024])
     }
 }
 
+static bool goes_on(struct http *h)
+{
+    struct curl_header *found = NULL;
+
+    return curl_easy_header(h->curl, "Link", 0, CURLH_HEADER, -1, &found) == CURLHE_OK &&
+           strstr(found->value, "rel=\"next\"");
+}
+
 static int status_fail(const struct flight *f, long status, struct err *err)
 {
-    enum err_kind kind = status == 404 ? ERR_NOTFOUND : status == 401 || status == 403 ? ERR_DENIED : ERR_NET;
+    enum err_kind kind = status == 404                    ? ERR_NOTFOUND
+                         : status == 401 || status == 403 ? ERR_DENIED
+                         : status == 405 || status == 501 ? ERR_UNSUPPORTED
+                                                          : ERR_NET;
 
     for (const char *p = f->quote; *p; p++)
         if (*p < ' ' || *p > '~')
@@ -225,6 +236,7 @@ static int exchange(struct http *h, const struct http_ask *ask, enum credentials
     if (curl_easy_getinfo(h->curl, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
         (void)str_fmt(got.type, sizeof(got.type), "%.*s", (int)strcspn(type, "; "), type);
     read_location(h, got.location);
+    got.more = goes_on(h);
     if (ret)
         *ret = got;
     return 0;

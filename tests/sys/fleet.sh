@@ -32,6 +32,8 @@ done
 
 # --- publish ---
 check "publish from the registry" fleetctl publish "$REG/demo/web:1" --version 1.0.0
+cp -r "$FLEETCTL_DIR" "$T/second" # another operator's copy of the folder
+second() { FLEETCTL_DIR=$T/second fleetctl publish "$@" --no-packs -o json 2>"$T/second.said" | jq .counter; }
 fleetctl publish "$REG/demo/web:2" --version 1.1.0 -o json >"$T/pub.json"
 check "publish prints JSON" test "$(jq -r .counter "$T/pub.json")" = 2
 digest=$(jq -r .digest "$T/pub.json")
@@ -41,8 +43,26 @@ check "tied by an artifact manifest" test "$(curl -fsS -H 'Accept: application/v
 check_rc 4 "a counter is published once" fleetctl publish "$REG/demo/web:1" --counter 2
 check_rc 1 "a tag that is not there" fleetctl publish "$REG/demo/web:9"
 check_rc 5 "a registry that is not there" fleetctl publish "http://127.0.0.1:1/demo/web:1"
+# --- two operators who publish ---
+FLEETCTL_DIR=$T/stranger fleetctl init --fleet strange --broker localhost:1 >>"$T/log/init" 2>&1
+check "control: a stranger's release is put there" test "$(FLEETCTL_DIR=$T/stranger fleetctl publish "$REG/demo/web:1" --counter 90 --no-packs -o json | jq .counter)" = 90
+FLEETCTL_DIR=$T/second check_rc 4 "a counter that another folder has used" fleetctl publish "$REG/demo/web:1" --counter 2 --no-packs 2>"$T/second.said"
+check "the next free one is named" grep -q 'web@2 is published already, by another folder.*the next free counter is 3' "$T/second.said"
+check "the next one is above those of both folders, not of strangers" test "$(second "$REG/demo/web:1")" = 3
+check "control: another name counts for itself" test "$(second "$REG/demo/web:1" --name other)" = 1
+check_not "all was read" grep -q fleetctl: "$T/second.said"
+for list in pages no; do
+	PORT=$(free_port)
+	lib_run "list-$list" python3 -B "$SOURCE/tests/tool/token_registry.py" "$PORT" "$REG_PORT" "$T/list-$list" open=1 list=$list
+	lib_until 10 port_open "$PORT" || die "the registry's proxy does not start"
+	[ $list = no ] || { rm -r "$T/second/releases"; mkdir "$T/second/releases"; }
+	check "list of tags: $list" test "$(second "http://127.0.0.1:$PORT/demo/web:1")" = "$([ $list = no ] && echo 5 || echo 4)"
+done
+check "pages were followed" test "$(grep -c 'tags/list?last=' "$T/list-pages")" -ge 4
+check "and it is said, in one line" test "$(grep -c 'releases of other operators are not known.*405' "$T/second.said")" = 1
 check "publish from a folder" fleetctl publish "dir:$T/img:hog" --name hog --version 1 --counter 7
 check "its blob is in the layout" test -n "$(find "$T/img/blobs" -name "$(fleetctl get releases -o json | jq -r '.[]|select(.name=="hog").digest' | cut -c8-)")"
+check "in a folder too the other operator's counter is seen" test "$(second "dir:$T/img:hog" --name hog)" = 8
 check "umoci still reads the layout" umoci ls --layout "$T/img"
 
 # a layer with other bytes than its digest says

@@ -163,6 +163,31 @@ next=$((next + 1))
 { sleep 1; report $next converged; } &
 LIB_PIDS+=($!)
 check "--wait -o json is one document" test "$(fleetctl apply -f "$T/web.json" -d dev-1 --wait -o json --timeout 20s 2>/dev/null | jq -c '[.result, .devices[0].phase]')" = '["done","converged"]'
+# why it stands still, while it stands: each reason once, then the wait ends late
+next=$((next + 1))
+stuck() { report $next "$1" ",\"err\":{\"kind\":\"network\",\"app\":\"web\",\"msg\":\"$2\"}"; }
+fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 60s 2>"$T/why" &
+AP=$!
+LIB_PIDS+=("$AP")
+said() { grep -qF "$1" "$T/why"; }
+lib_until 10 said "sent" || fail "apply does not wait"
+mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/state -m "{\"v\":1,\"ts\":1,\"rev\":$((next - 1)),\"want\":$((next - 1)),\"phase\":\"converged\",\"source\":\"device\",\"err\":null,\"denied\":{\"at\":1785499000,\"msg\":\"desired: expired\"},
+	\"time\":{\"now\":1785499000,\"clock\":86400,\"synced\":false,\"floor\":1785499000,\"from\":\"rev 7 of device\"},\"apps\":{}}"
+check "a refusal shows while it waits" lib_until 10 said "dev-1: denied: desired: expired"
+check "get devices has it as the reason" grep -q 'dev-1.*denied: desired: expired' <(fleetctl get devices)
+fleetctl describe dev-1 >"$T/described"
+check "describe has it" grep -q '^denied .* ago: desired: expired' "$T/described"
+check "and a clock that nobody has set" grep -q '^time .*takes 2026-07-31T.* its clock is not synchronised and says 1970-01-02T00:00:00Z' "$T/described"
+check "and where the bound comes from" grep -q 'not before 2026-07-31T.*, by rev 7 of device' "$T/described"
+stuck downloading "lookup regstry.lan: no such host"
+check "the reason shows while it waits" lib_until 10 said "dev-1: web: lookup regstry.lan: no such host"
+stuck downloading "lookup regstry.lan: no such host"
+stuck applying "waits for /dev/ttyUSB0"
+check "the next one too" lib_until 10 said "dev-1: web: waits for /dev/ttyUSB0"
+check "each once" test "$(grep -c 'dev-1: ' "$T/why")" = 3
+report $next converged
+wait $AP || fail "apply --wait ends with $?"
+check_not "control: a clock that is right is not spoken of" grep -qE '^(time|denied) ' <(fleetctl describe dev-1)
 next=$((next + 1))
 { sleep 1; report $next rolled-back ',"err":{"kind":"timeout","msg":"health: /healthz answers 404","app":"web"}' $((next - 1)); } &
 LIB_PIDS+=($!)

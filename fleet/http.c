@@ -296,3 +296,44 @@ int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret,
     }
     return rc < 0 ? err_set(err, refused.kind, "%s", refused.msg) : 0;
 }
+
+static void read_names(CURL *curl, char dst[HTTP_NAMES_BYTES])
+{
+    static const char key[] = "X509v3 Subject Alternative Name:";
+    struct curl_certinfo *chain = NULL;
+
+    (void)str_copy(dst, HTTP_NAMES_BYTES, "no name");
+    if (curl_easy_getinfo(curl, CURLINFO_CERTINFO, &chain) != CURLE_OK || !chain || chain->num_of_certs < 1)
+        return;
+    for (const struct curl_slist *line = chain->certinfo[0]; line; line = line->next)
+        if (strncmp(line->data, key, sizeof(key) - 1) == 0)
+            (void)snprintf(dst, HTTP_NAMES_BYTES, "%s", line->data + sizeof(key) - 1);
+}
+
+int http_tls_names(const char *host, uint16_t port, const char *ca_file, char dst[HTTP_NAMES_BYTES],
+                   struct err *err)
+{
+    bool six = strchr(host, ':') != NULL;
+    AUTO_FREE(http) struct http *h = NULL;
+    char url[300];
+    CURLcode rc;
+
+    if (!str_fmt(url, sizeof(url), "https://%s%s%s:%u", six ? "[" : "", host, six ? "]" : "", port))
+        return err_set(err, ERR_INVALID, "address too long");
+    if (http_new(NULL, NULL, &h, err) < 0)
+        return -(int)err->kind;
+    curl_easy_setopt(h->curl, CURLOPT_URL, url);
+    curl_easy_setopt(h->curl, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(h->curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(h->curl, CURLOPT_TIMEOUT, CONNECT_S);
+    curl_easy_setopt(h->curl, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(h->curl, CURLOPT_CERTINFO, 1L);
+    curl_easy_setopt(h->curl, CURLOPT_CAINFO, ca_file);
+    curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, 0L); /* to learn the names, not to trust them */
+    rc = curl_easy_perform(h->curl);
+    if (rc != CURLE_OK)
+        return err_set(err, ERR_NET, "%s: %s", url, curl_easy_strerror(rc));
+    read_names(h->curl, dst);
+    return 0;
+}

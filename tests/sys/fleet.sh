@@ -293,7 +293,8 @@ check "and writes nothing" test "$(mqtt_sub operator -t $D/desired -C 1 -W 5 | s
 # --- keys ---
 check "rotate the fleet key" fleetctl keys rotate fleet
 check "trust 2 is on the broker" test "$(mqtt_sub operator -t limpet1/demo/trust/2 -C 1 -W 5 | jq -r .payloadType)" = application/vnd.limpet.trust.v1+json
-check_rc 0 "what the retired key signed is still read" fleetctl plan -f "$T/web.json" -d dev-1 --exit-code
+check_rc 0 "what the retired key signed is still read" fleetctl plan -f "$T/web.json" -d dev-1 --exit-code 2>"$T/lost"
+check_not "control: nothing is missed" grep -q "gave no document" "$T/lost"
 check "apply signs with the new key" fleetctl apply -f "$T/web.json" -d dev-1
 mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 >"$T/envelope"
 check "openssl says so" verify "$T/envelope" "$FLEETCTL_DIR/keys/fleet-2.key"
@@ -305,6 +306,8 @@ mv "$T/fleet-2.key" "$FLEETCTL_DIR/keys/"
 next=$(($(rev) + 1))
 mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -n
 mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/state -n
+fleetctl plan -f "$T/web.json" -d dev-1 >/dev/null 2>"$T/lost"
+check "a document that the broker lost is missed" grep -q "warning: the broker gave no document for dev-1, though this folder signed rev $((next - 1)) for it" "$T/lost"
 check "revisions rise though the broker forgot them" test "$(fleetctl plan -f "$T/web.json" -d dev-1 -o json | jq .rev)" = $next
 
 # --- the broker goes ---

@@ -35,13 +35,21 @@ static void read_last(const struct ctx *c, const struct target *t, struct view_d
         (void)desired_read(c, text, ret, &why);
 }
 
-static uint64_t last_signed(const struct ctx *c, const struct target *t)
+/* Its revision. A broker that lost what it kept, or dropped messages on the way here, has nothing to say of it. */
+static uint64_t last_signed(const struct ctx *c, const struct change *ch)
 {
+    const struct target *t = &ch->target;
     struct view_doc doc = {.node = NULL};
     uint64_t rev;
 
     read_last(c, t, &doc);
     rev = doc.node ? doc_u64(&doc.root, "rev") : 0;
+    if (doc.node && !doc_bool(&doc.root, "withdrawn") && !ch->view.desired.len)
+        out_note(
+            "warning: the broker gave no document for %s, though this folder signed rev %llu for it: it was "
+            "only signed "
+            "or was forgotten, else the broker lost it or dropped messages, and what it says may be a part",
+            t->device ? t->device : t->group, (unsigned long long)rev);
     json_free(doc.node);
     return rev;
 }
@@ -84,7 +92,7 @@ static void find_old(const struct ctx *c, struct change *ch)
 {
     struct err why = ERR_INIT;
     const struct view_device *d = ch->target.device ? view_find(&ch->view, ch->target.device) : NULL;
-    uint64_t more = last_signed(c, &ch->target);
+    uint64_t more = last_signed(c, ch);
 
     if (ch->view.desired.len && desired_read(c, ch->view.desired, &ch->old, &why) < 0)
         out_note("warning: what the broker holds for this target is not this fleet's: %s", why.msg);

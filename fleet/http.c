@@ -169,9 +169,20 @@ static void read_location(struct http *h, char dst[1024])
     }
 }
 
+static bool goes_on(struct http *h)
+{
+    struct curl_header *found = NULL;
+
+    return curl_easy_header(h->curl, "Link", 0, CURLH_HEADER, -1, &found) == CURLHE_OK &&
+           strstr(found->value, "rel=\"next\"");
+}
+
 static int status_fail(const struct flight *f, long status, struct err *err)
 {
-    enum err_kind kind = status == 404 ? ERR_NOTFOUND : status == 401 || status == 403 ? ERR_DENIED : ERR_NET;
+    enum err_kind kind = status == 404                    ? ERR_NOTFOUND
+                         : status == 401 || status == 403 ? ERR_DENIED
+                         : status == 405 || status == 501 ? ERR_UNSUPPORTED
+                                                          : ERR_NET;
 
     for (const char *p = f->quote; *p; p++)
         if (*p < ' ' || *p > '~')
@@ -225,6 +236,7 @@ static int exchange(struct http *h, const struct http_ask *ask, enum credentials
     if (curl_easy_getinfo(h->curl, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
         (void)str_fmt(got.type, sizeof(got.type), "%.*s", (int)strcspn(type, "; "), type);
     read_location(h, got.location);
+    got.more = goes_on(h);
     if (ret)
         *ret = got;
     return 0;
@@ -283,4 +295,45 @@ int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret,
         return rc < 0 ? rc : exchange(h, ask, TOKEN, ret, challenge, err);
     }
     return rc < 0 ? err_set(err, refused.kind, "%s", refused.msg) : 0;
+}
+
+static void read_names(CURL *curl, char dst[HTTP_NAMES_BYTES])
+{
+    static const char key[] = "X509v3 Subject Alternative Name:";
+    struct curl_certinfo *chain = NULL;
+
+    (void)str_copy(dst, HTTP_NAMES_BYTES, "no name");
+    if (curl_easy_getinfo(curl, CURLINFO_CERTINFO, &chain) != CURLE_OK || !chain || chain->num_of_certs < 1)
+        return;
+    for (const struct curl_slist *line = chain->certinfo[0]; line; line = line->next)
+        if (strncmp(line->data, key, sizeof(key) - 1) == 0)
+            (void)snprintf(dst, HTTP_NAMES_BYTES, "%s", line->data + sizeof(key) - 1);
+}
+
+int http_tls_names(const char *host, uint16_t port, const char *ca_file, char dst[HTTP_NAMES_BYTES],
+                   struct err *err)
+{
+    bool six = strchr(host, ':') != NULL;
+    AUTO_FREE(http) struct http *h = NULL;
+    char url[300];
+    CURLcode rc;
+
+    if (!str_fmt(url, sizeof(url), "https://%s%s%s:%u", six ? "[" : "", host, six ? "]" : "", port))
+        return err_set(err, ERR_INVALID, "address too long");
+    if (http_new(NULL, NULL, &h, err) < 0)
+        return -(int)err->kind;
+    curl_easy_setopt(h->curl, CURLOPT_URL, url);
+    curl_easy_setopt(h->curl, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(h->curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(h->curl, CURLOPT_TIMEOUT, CONNECT_S);
+    curl_easy_setopt(h->curl, CURLOPT_CONNECT_ONLY, 1L);
+    curl_easy_setopt(h->curl, CURLOPT_CERTINFO, 1L);
+    curl_easy_setopt(h->curl, CURLOPT_CAINFO, ca_file);
+    curl_easy_setopt(h->curl, CURLOPT_SSL_VERIFYHOST, 0L); /* to learn the names, not to trust them */
+    rc = curl_easy_perform(h->curl);
+    if (rc != CURLE_OK)
+        return err_set(err, ERR_NET, "%s: %s", url, curl_easy_strerror(rc));
+    read_names(h->curl, dst);
+    return 0;
 }

@@ -24,13 +24,19 @@ struct http_ask {
     http_sink sink;                    /* NULL: the answer's body is dropped */
     void *arg;
 };
+#define HTTP_NAMES_BYTES 160
 struct http_answer {
     long status;
     char type[128];      /* content type, without parameters */
     char location[1024]; /* absolute */
+    bool more;           /* a list goes on: Link with rel="next" */
 };
 /* One exchange. Redirects of GET are followed to http(s) only. Bodies of answers from 400 on do not reach the
- * sink; they are quoted in errors. Errors: NOTFOUND (404), DENIED (401, 403), NET (the rest from 400 on, no
+ * sink; they are quoted in errors. Errors: NOTFOUND (404), DENIED (401, 403), UNSUPPORTED (405, 501), NET (the rest from 400 on, no
  * connection, TLS), what sink returned. */
 int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret, struct err *err);
+/* The names in the certificate of whoever speaks TLS there, "DNS:a, IP Address:10.0.0.1", however they are called; nothing is
+ * sent to it. Errors: NET (no TLS, or a certificate that ca_file's authorities have not signed or that does not hold now). */
+int http_tls_names(const char *host, uint16_t port, const char *ca_file, char dst[HTTP_NAMES_BYTES],
+                   struct err *err);
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fleet/http.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
 
@@ -20,6 +21,7 @@
 struct mqtt {
     struct mosquitto *mosq;
     char client[40], host[256], mark[160]; /* mark: the topic of our own marks */
+    char ca[600];
     uint16_t port;
     int protocol;
     mqtt_fn fn;
@@ -117,19 +119,24 @@ static int tls_fail(struct err *err, const struct mqtt *m)
     static const struct {
         const char *said, *means;
     } known[] = {
-        {"host name verification", "its certificate does not name this address: one of the names it was made "
-                                   "for must be broker.host in "
-                                   "fleet.json, or fleetctl keys broker makes one for this name"},
         {"certificate verify failed",
-         "its certificate is not of this fleet's CA (pki/ca.pem), does not hold now, or does not name this "
-         "address (fleetctl keys broker makes one that does)"},
+         "its certificate is not of this fleet's CA (pki/ca.pem), or does not hold now"},
         {"wrong version number", "what answers there speaks no TLS: is this the right port?"},
         {"unknown ca", "it does not take our certificate (pki/operator.pem): its CA is another one"},
         {"unexpected eof", "it hung up during the handshake: is there TLS on this port, and does it take our "
                            "certificate (pki/operator.pem)?"},
         {"certificate expired", "our certificate (pki/operator.pem) has expired"},
     };
+    char names[HTTP_NAMES_BYTES];
+    struct err ignored = ERR_INIT;
 
+    if ((strstr(m->tls_said, "host name") || strstr(m->tls_said, "certificate verify failed")) &&
+        http_tls_names(m->host, m->port, m->ca, names, &ignored) == 0)
+        return err_set(
+            err, ERR_NET,
+            "broker %s:%u: its certificate names %.140s, and not \"%.64s\": put one of its names into "
+            "broker.host of fleet.json, or make one for this name (fleetctl keys broker)",
+            m->host, m->port, names, m->host);
     for (unsigned i = 0; i < COUNT_OF(known); i++)
         if (strstr(m->tls_said, known[i].said))
             return err_set(err, ERR_NET, "broker %s:%u: %s", m->host, m->port, known[i].means);
@@ -217,7 +224,7 @@ static int dial(struct mqtt *m, struct err *err)
 
 static int set_up(struct mqtt *m, const struct ctx *c, struct err *err)
 {
-    char ca[600], cert[600], key[600];
+    char cert[600], key[600];
     int rc;
 
     mosquitto_connect_v5_callback_set(m->mosq, on_connect);
@@ -226,10 +233,10 @@ static int set_up(struct mqtt *m, const struct ctx *c, struct err *err)
     mosquitto_subscribe_v5_callback_set(m->mosq, on_subscribe);
     mosquitto_message_v5_callback_set(m->mosq, on_message);
     mosquitto_log_callback_set(m->mosq, on_log);
-    (void)str_fmt(ca, sizeof(ca), "%s/pki/ca.pem", c->path);
+    (void)str_fmt(m->ca, sizeof(m->ca), "%s/pki/ca.pem", c->path);
     (void)str_fmt(cert, sizeof(cert), "%s/pki/operator.pem", c->path);
     (void)str_fmt(key, sizeof(key), "%s/pki/operator.key", c->path);
-    rc = mosquitto_tls_set(m->mosq, ca, NULL, cert, key, NULL);
+    rc = mosquitto_tls_set(m->mosq, m->ca, NULL, cert, key, NULL);
     if (rc == MOSQ_ERR_SUCCESS)
         rc = mosquitto_tls_opts_set(m->mosq, 1, "tlsv1.2", NULL);
     return rc == MOSQ_ERR_SUCCESS ? 0 : err_set(err, ERR_INVALID, "%s: %s", cert, mosquitto_strerror(rc));

@@ -293,3 +293,18 @@ int repo_put_manifest(struct repo *r, const char *tag, struct buf text, struct e
         return err_wrap(err, "%s: push %s", r->source, tag);
     return 0;
 }
+
+int repo_tags(struct repo *r, repo_tag_fn each, void *arg, struct err *err)
+{
+    if (r->kind->tags(r, each, arg, err) < 0)
+        return err_wrap(err, "%s: list of tags", r->source);
+    return 0;
+}
+
+const char *repo_release_tag(const struct digest *envelope, char dst[REPO_RELEASE_TAG_BYTES])
+{
+    char hex[65];
+
+    (void)str_fmt(dst, REPO_RELEASE_TAG_BYTES, "sha256-%.12s.release", digest_hex(envelope, hex));
+    return dst;
+}

@@ -9,6 +9,8 @@
 #define REPO_TYPE_MANIFEST "application/vnd.oci.image.manifest.v1+json"
 #define REPO_TYPE_INDEX    "application/vnd.oci.image.index.v1+json"
 
+#define REPO_TYPE_RELEASE "application/vnd.limpet.release.v1+json" /* of an artifact */
+
 struct repo; /* opaque */
 struct repo_opts {
     const char *ca_file, *auth_file; /* NULL or empty: none */
@@ -39,4 +41,10 @@ int repo_blob_read(struct repo *r, const struct digest *d, uint64_t size, struct
 /* Add a blob; a manifest under a tag. Putting what is there already is fine. */
 int repo_put_blob(struct repo *r, struct buf bytes, struct digest *ret, struct err *err);
 int repo_put_manifest(struct repo *r, const char *tag, struct buf text, struct err *err);
+/* All tags, to each(arg, tag). Errors: NOTFOUND, DENIED, UNSUPPORTED, INVALID (it cannot or will not list them), NET. */
+typedef void (*repo_tag_fn)(void *arg, const char *tag);
+int repo_tags(struct repo *r, repo_tag_fn each, void *arg, struct err *err);
+/* The tag under which a release lies beside its image. */
+#define REPO_RELEASE_TAG_BYTES 40
+const char *repo_release_tag(const struct digest *envelope, char dst[REPO_RELEASE_TAG_BYTES]);
 #endif

@@ -184,5 +184,32 @@ int repo_layout_make(int dir_fd, struct err *err)
                                     0644, err);
 }
 
-const struct repo_kind repo_layout = {
-    .manifest = lay_manifest, .blob = lay_blob, .put_blob = lay_put_blob, .put_manifest = lay_put_manifest};
+static int lay_tags(struct repo *r, repo_tag_fn each, void *arg, struct err *err)
+{
+    AUTO_BUF index = {NULL, 0};
+    struct json_cur root, list;
+    uint8_t *p = NULL;
+    size_t len = 0;
+    int rc;
+
+    if (fs_read(r->dir_fd, "index.json", LIM_OCI_JSON_BYTES, &p, &len, err) < 0)
+        return -(int)err->kind;
+    index = buf_of(p, len);
+    if (json_parse(index, &json_limits_oci, &root, err) < 0)
+        return err_wrap(err, "index.json");
+    rc = json_get_array(&root, "manifests", JSON_REQUIRED, 4096, &list, err);
+    for (unsigned i = 0; rc >= 0 && i < json_len(&list); i++) {
+        struct json_cur e = json_at(&list, i);
+        const char *name = entry_name(&e);
+        if (name)
+            each(arg, name);
+    }
+    json_free(root.node);
+    return rc < 0 ? rc : 0;
+}
+
+const struct repo_kind repo_layout = {.manifest = lay_manifest,
+                                      .blob = lay_blob,
+                                      .put_blob = lay_put_blob,
+                                      .put_manifest = lay_put_manifest,
+                                      .tags = lay_tags};

@@ -8,6 +8,7 @@ struct repo_kind {
     int (*blob)(struct repo *r, const char *digest, http_sink sink, void *arg, struct err *err);
     int (*put_blob)(struct repo *r, struct buf bytes, const char *digest, struct err *err);
     int (*put_manifest)(struct repo *r, const char *tag, struct buf text, struct err *err);
+    int (*tags)(struct repo *r, repo_tag_fn each, void *arg, struct err *err);
 };
 struct repo {
     const struct repo_kind *kind;

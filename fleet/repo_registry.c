@@ -1,7 +1,10 @@
 /* A registry, by the OCI distribution specification 1.0. */
 #include <string.h>
 
+#include "fleet/ctx.h"
+#include "fleet/doc.h"
 #include "fleet/repo_priv.h"
+#include "platform/json.h"
 #include "platform/limits.h"
 
 #define ACCEPT                                                                  \
@@ -78,5 +81,56 @@ static int reg_put_manifest(struct repo *r, const char *tag, struct buf text, st
     return http_do(r->http, &ask, NULL, err);
 }
 
-const struct repo_kind repo_registry = {
-    .manifest = reg_manifest, .blob = reg_blob, .put_blob = reg_put_blob, .put_manifest = reg_put_manifest};
+#define TAGS_PAGES 64
+static const struct json_limits tags_limits = {.max_bytes = 1 << 20, .max_depth = 4, .max_tokens = 65536};
+
+/* One page of the list; last: the tag that the page before ended with, then that of this one. */
+static int reg_tags_page(struct repo *r, repo_tag_fn each, void *arg, char last[140], bool *ret_more,
+                         struct err *err)
+{
+    struct repo_mem m = {.max = tags_limits.max_bytes};
+    char url[URL_BYTES];
+    struct http_ask ask = {.url = url, .sink = repo_mem_sink, .arg = &m};
+    struct http_answer got;
+    struct json_cur root, list;
+    const char *tag = "";
+    int rc;
+
+    if (!str_fmt(url, sizeof(url), "%s/v2/%s/tags/list%s%s", r->base, r->name, last[0] ? "?last=" : "", last))
+        return err_set(err, ERR_INVALID, "address too long");
+    rc = http_do(r->http, &ask, &got, err);
+    AUTO_BUF text = buf_of(m.p, m.len);
+    if (rc < 0)
+        return rc;
+    if (json_parse(text, &tags_limits, &root, err) < 0)
+        return -(int)err->kind;
+    rc = json_get_array(&root, "tags", JSON_REQUIRED, 65536, &list, err);
+    if (rc < 0 && doc_get(&root, "tags", &list) && json_is_null(&list))
+        rc = 0; /* there are none */
+    for (unsigned i = 0; rc >= 0 && !json_is_null(&list) && i < json_len(&list); i++) {
+        struct json_cur e = json_at(&list, i);
+        if (json_as_str(&e, 128, &tag, NULL) >= 0)
+            each(arg, tag);
+    }
+    *ret_more = got.more && tag[0] && strcmp(tag, last) != 0 && !strpbrk(tag, "/:?#&% ");
+    (void)str_copy(last, 140, tag);
+    json_free(root.node);
+    return rc < 0 ? rc : 0;
+}
+
+static int reg_tags(struct repo *r, repo_tag_fn each, void *arg, struct err *err)
+{
+    char last[140] = "";
+    bool more = true;
+
+    for (unsigned i = 0; i < TAGS_PAGES && more; i++)
+        if (reg_tags_page(r, each, arg, last, &more, err) < 0)
+            return -(int)err->kind;
+    return more ? err_set(err, ERR_UNSUPPORTED, "it has no end") : 0;
+}
+
+const struct repo_kind repo_registry = {.manifest = reg_manifest,
+                                        .blob = reg_blob,
+                                        .put_blob = reg_put_blob,
+                                        .put_manifest = reg_put_manifest,
+                                        .tags = reg_tags};

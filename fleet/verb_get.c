@@ -47,8 +47,8 @@ static void device_row(struct table *t, const struct view_device *d, bool wide)
     static const struct json_cur none = {.node = NULL};
     const struct json_cur *s = d->state.node ? &d->state.root : &none;
     const char *phase = d->state.node ? doc_str(s, "phase", "?") : "no report";
-    char rev[CELL], since[24], trust[CELL], apps[CELL], online[CELL], msg[200] = "";
-    struct json_cur list, e;
+    char rev[CELL], since[24], trust[CELL], apps[CELL], online[CELL], msg[VIEW_REASON_BYTES];
+    struct json_cur list;
     uint64_t has = d->state.node ? doc_u64(s, "rev") : 0, want = d->state.node ? doc_u64(s, "want") : 0;
 
     if (has == want)
@@ -56,9 +56,7 @@ static void device_row(struct table *t, const struct view_device *d, bool wide)
     else
         (void)str_fmt(rev, sizeof(rev), "%llu/%llu", (unsigned long long)has, (unsigned long long)want);
     (void)number(d->state.node && doc_get(s, "apps", &list) ? json_len(&list) : 0, apps);
-    if (d->state.node && doc_get(s, "err", &e) && json_is_object(&e, NULL) == 0)
-        (void)str_fmt(msg, sizeof(msg), "%s%s%s", doc_str(&e, "app", ""), *doc_str(&e, "app", "") ? ": " : "",
-                      doc_str(&e, "msg", ""));
+    (void)view_reason(d, true, msg);
     (void)out_age(d->state.node ? doc_u64(s, "since") : 0, now_of(d), since);
     (void)number(d->state.node ? doc_u64(s, "trust") : 0, trust);
     const char *cells[] = {d->id, phase, rev, online_word(d, online),
@@ -405,6 +403,21 @@ static void describe_app(const struct view_device *d, const struct json_cur *app
     describe_enforce(app);
 }
 
+/* A clock that nobody has set is why documents may look too old, or not yet valid. */
+static void describe_time(const struct json_cur *s)
+{
+    struct json_cur time;
+    char now[32], said[32];
+
+    if (!doc_get(s, "time", &time) || json_is_object(&time, NULL) < 0 || doc_bool(&time, "synced"))
+        return;
+    (void)clock_rfc3339(doc_u64(&time, "now"), now, sizeof(now));
+    (void)clock_rfc3339(doc_u64(&time, "clock"), said, sizeof(said));
+    term_print(stdout, "time      takes %s for now; its clock is not synchronised and says %s\n", now, said);
+    (void)clock_rfc3339(doc_u64(&time, "floor"), now, sizeof(now));
+    term_print(stdout, "          not before %s, by %s\n", now, doc_str(&time, "from", "?"));
+}
+
 static int describe(struct ctx *c, const struct view *v, const struct target *t, struct err *err)
 {
     const struct view_device *d = view_find(v, t->device);
@@ -431,6 +444,10 @@ static int describe(struct ctx *c, const struct view *v, const struct target *t,
     describe_host(s);
     if (doc_get(s, "err", &e) && json_is_object(&e, NULL) == 0)
         term_print(stdout, "reason    %s: %s\n", doc_str(&e, "kind", "?"), doc_str(&e, "msg", "?"));
+    if (doc_get(s, "denied", &e) && json_is_object(&e, NULL) == 0)
+        term_print(stdout, "denied    %s ago: %s\n", out_age(doc_u64(&e, "at"), now_of(d), age),
+                   doc_str(&e, "msg", "?"));
+    describe_time(s);
     for (unsigned i = 0; doc_get(s, "apps", &apps) && json_is_object(&apps, NULL) == 0 && i < json_len(&apps);
          i++) {
         struct json_cur app = json_member(&apps, i);

@@ -1,10 +1,12 @@
 /* publish: check an image, describe it in a release, sign that, and put it beside the image. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "fleet/beside.h"
 #include "fleet/copy.h"
 #include "fleet/doc.h"
 #include "fleet/image.h"
@@ -15,9 +17,8 @@
 #include "ota/codec.h"
 #include "platform/clock.h"
 
-#define TYPE_RELEASE "application/vnd.limpet.release.v1+json"
-#define TYPE_BUNDLE  "application/vnd.limpet.os.bundle.v1"
-#define TYPE_EMPTY   "application/vnd.oci.empty.v1+json"
+#define TYPE_BUNDLE "application/vnd.limpet.os.bundle.v1"
+#define TYPE_EMPTY  "application/vnd.oci.empty.v1+json"
 
 static void put_descriptor(struct cJSON *to, const char *type, const struct digest *d, size_t size)
 {
@@ -27,6 +28,8 @@ static void put_descriptor(struct cJSON *to, const char *type, const struct dige
     json_put_str(to, "digest", digest_text(d, text));
     json_put_u64(to, "size", size);
 }
+
+#define COUNTER_MAX (1ULL << 53)
 
 struct packs {
     struct packing_blob blobs[PACKING_BLOBS];
@@ -43,10 +46,10 @@ static char *print_artifact(const struct image *img, const struct digest *empty,
 
     json_put_u64(root, "schemaVersion", 2);
     json_put_str(root, "mediaType", REPO_TYPE_MANIFEST);
-    json_put_str(root, "artifactType", TYPE_RELEASE);
+    json_put_str(root, "artifactType", REPO_TYPE_RELEASE);
     put_descriptor(json_put(root, "config", json_obj()), TYPE_EMPTY, empty, 2);
     layers = json_put(root, "layers", json_arr());
-    put_descriptor(json_push(layers, json_obj()), TYPE_RELEASE, env, env_bytes);
+    put_descriptor(json_push(layers, json_obj()), REPO_TYPE_RELEASE, env, env_bytes);
     for (unsigned i = 0; i < packs->n; i++)
         put_descriptor(json_push(layers, json_obj()), packs->blobs[i].type, &packs->blobs[i].digest,
                        packs->blobs[i].bytes);
@@ -61,23 +64,64 @@ static int push_release(struct repo *r, const struct image *img, struct buf enve
 {
     char AUTO_MEM *artifact = NULL;
     struct digest empty;
-    char hex[65], tag[40];
+    char tag[REPO_RELEASE_TAG_BYTES];
 
     if (repo_put_blob(r, envelope, ret_env, err) < 0 || repo_put_blob(r, BUF_LIT("{}"), &empty, err) < 0)
         return -(int)err->kind;
     artifact = print_artifact(img, &empty, ret_env, envelope.len, packs);
-    (void)str_fmt(tag, sizeof(tag), "sha256-%.12s.release", digest_hex(ret_env, hex));
-    return repo_put_manifest(r, img ? tag : repo_tag(r), buf_str(artifact), err);
+    return repo_put_manifest(r, img ? repo_release_tag(ret_env, tag) : repo_tag(r), buf_str(artifact), err);
 }
 
-/* Name, version and counter, by the options or by what the reference and the folder say. */
-static int fill_release(const struct ctx *c, const struct args *a, const struct repo *r, struct release *rel,
+/* The counter after all that this folder and the repository know, or the one that was asked for if nobody has it. */
+static int choose_counter(const struct ctx *c, const struct args *a, struct repo *r, struct release *rel,
+                          struct err *err)
+{
+    struct rel AUTO_MEM *known = NULL;
+    struct beside AUTO_MEM *there = mem_need_zero(sizeof(*there));
+    struct err refused = ERR_INIT;
+    unsigned n = 0;
+    uint64_t top = 0;
+
+    if (relstore_load(c, rel->name, &known, &n, err) < 0)
+        return -(int)err->kind;
+    int rc = beside_look(c, r, rel->name, args_has(a, OPT_OS), known, n, there, &refused);
+    if (rc == -ERR_NET)
+        return err_set(err, ERR_NET, "%s", refused.msg);
+    if (rc < 0)
+        term_print(stderr, "fleetctl: releases of other operators are not known: %s\n", refused.msg);
+    if (there->unread)
+        term_print(stderr, "fleetctl: %s: %u releases could not be looked at; their counters are not known\n",
+                   repo_source(r), there->unread);
+    for (unsigned i = 0; i < n; i++)
+        top = known[i].counter > top ? known[i].counter : top;
+    for (unsigned i = 0; i < there->n; i++)
+        top = there->counters[i] > top ? there->counters[i] : top;
+    rel->counter = top + 1;
+    if (args_u64(a, OPT_COUNTER, 1, COUNTER_MAX, &rel->counter, err) < 0)
+        return -(int)err->kind;
+    if (rel->counter > COUNTER_MAX)
+        return err_set(err, ERR_CONFLICT, "%s has used up its counters: publish under another --name",
+                       rel->name);
+    for (unsigned i = 0; i < n; i++)
+        if (known[i].counter == rel->counter)
+            return err_set(err, ERR_CONFLICT, "%s@%" PRIu64 " is published already (version %s)", rel->name,
+                           rel->counter, known[i].version);
+    for (unsigned i = 0; i < there->n; i++)
+        if (there->counters[i] == rel->counter)
+            return err_set(err, ERR_CONFLICT,
+                           "%s@%" PRIu64
+                           " is published already, by another folder of this fleet to %s; the next free "
+                           "counter is %" PRIu64,
+                           rel->name, rel->counter, repo_source(r), top + 1);
+    return 0;
+}
+
+/* Name, version and counter, by the options or by what the reference, the folder and the repository say. */
+static int fill_release(const struct ctx *c, const struct args *a, struct repo *r, struct release *rel,
                         struct err *err)
 {
     const char *name = args_str(a, OPT_NAME, repo_short_name(r));
     const char *version = args_str(a, OPT_VERSION, repo_tag(r));
-    struct rel AUTO_MEM *known = NULL;
-    unsigned n = 0;
     char shown[LIM_NAME_BYTES];
 
     if (strncmp(version, "sha256:", 7) == 0) {
@@ -89,17 +133,8 @@ static int fill_release(const struct ctx *c, const struct args *a, const struct 
     if (!str_copy(rel->version, sizeof(rel->version), version) ||
         !str_copy(rel->name, sizeof(rel->name), name))
         return usage_fail(err, "--version: at most %d letters", LIM_NAME_BYTES - 1);
-    if (relstore_load(c, name, &known, &n, err) < 0)
-        return -(int)err->kind;
-    rel->counter = n ? known[n - 1].counter + 1 : 1;
-    if (args_u64(a, OPT_COUNTER, 1, 1ULL << 53, &rel->counter, err) < 0)
-        return -(int)err->kind;
-    for (unsigned i = 0; i < n; i++)
-        if (known[i].counter == rel->counter)
-            return err_set(err, ERR_CONFLICT, "%s@%llu is published already (version %s)", name,
-                           (unsigned long long)rel->counter, known[i].version);
     rel->issued_s = clock_wall_s();
-    return 0;
+    return choose_counter(c, a, r, rel, err);
 }
 
 static uint64_t largest(const struct release *rel)

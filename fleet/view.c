@@ -302,6 +302,24 @@ uint64_t view_seen_s(const struct view_device *d)
     return said > d->online_s ? said : d->online_s;
 }
 
+const char *view_reason(const struct view_device *d, bool about, char dst[VIEW_REASON_BYTES])
+{
+    const struct json_cur *s = &d->state.root;
+    struct json_cur e;
+    const char *app;
+
+    dst[0] = '\0';
+    if (!d->state.node)
+        return dst;
+    if (about && doc_get(s, "err", &e) && json_is_object(&e, NULL) == 0) {
+        app = doc_str(&e, "app", "");
+        (void)str_fmt(dst, VIEW_REASON_BYTES, "%.64s%s%.170s", app, *app ? ": " : "", doc_str(&e, "msg", ""));
+    }
+    if (!dst[0] && doc_get(s, "denied", &e) && json_is_object(&e, NULL) == 0)
+        (void)str_fmt(dst, VIEW_REASON_BYTES, "denied: %.200s", doc_str(&e, "msg", "no reason given"));
+    return dst;
+}
+
 int desired_read(const struct ctx *c, struct buf envelope, struct view_doc *ret, struct err *err)
 {
     AUTO_FREE(envelope) struct envelope *env = NULL;

@@ -17,7 +17,9 @@ struct view_device {
     uint64_t conn, online_s;
     unsigned slot; /* of the rollout asked for, and 1; 0: not reckoned yet (waiting.c, rollout.h) */
     int place;     /* waiting.c's */
+    uint32_t told; /* waiting.c's: of the reason that was shown last */
 };
+#define VIEW_REASON_BYTES 240
 struct view { /* zeroed to begin with */
     unsigned n, cap;
     struct view_device **devices;   /* by id */
@@ -51,6 +53,9 @@ bool view_meant(const struct view *v, const struct view_device *d, const struct 
 
 /* Its report is about a document of this target: revisions of two topics say nothing of each other. */
 bool view_is_about(const struct view_device *d, const struct target *t);
+/* Why it stands where it stands, "": it does not say. about: what it says of the document that it acts on; else, or when
+ * that is nothing, why it took the last one for none. */
+const char *view_reason(const struct view_device *d, bool about, char dst[VIEW_REASON_BYTES]);
 /* When it was heard of last, 0: never. */
 uint64_t view_seen_s(const struct view_device *d);
 

@@ -10,6 +10,7 @@
 #define POLL_MS     500
 #define SHOW_MS     1000
 #define REASONS_MAX 20
+#define TELL_MAX    20 /* reasons while waiting, of a group */
 #define BAR_CELLS   20
 
 enum verdict wait_judge(const struct json_cur *state, uint64_t rev, const char *want)
@@ -58,6 +59,8 @@ struct tally { /* kept up to date by each message about the one device that it i
     uint64_t slots;
     unsigned n_groups; /* of the view, when all were placed */
     unsigned n[PLACE_COUNT_];
+    bool tty;
+    unsigned told; /* reasons */
 };
 
 /* rev, want and phase are of the topic that the device follows: while that is another one, they say nothing of ours. */
@@ -99,6 +102,47 @@ static enum place place_of(const struct tally *t, struct view_device *d)
     return p == PLACE_OPEN && d->online_known && !d->online ? PLACE_OFFLINE : p;
 }
 
+/* It has seen what we wait for: its phase and err are about that. */
+static bool has_seen(const struct waiting *w, const struct view_device *d)
+{
+    return speaks_of(w, d) && doc_u64(&d->state.root, "want") >= w->rev;
+}
+
+static uint32_t text_hash(const char *text)
+{
+    uint32_t h = 2166136261U;
+
+    for (; *text; text++)
+        h = (h ^ (uint8_t)*text) * 16777619U;
+    return h;
+}
+
+/* Why a device stands still, each time that this changes: the wait may end long before it goes on. */
+static void tell_reason(struct tally *t, struct view_device *d)
+{
+    const struct waiting *w = t->w;
+    char msg[VIEW_REASON_BYTES];
+    uint32_t hash;
+
+    if (d->place != PLACE_OPEN || (w->target.group && t->told >= TELL_MAX))
+        return;
+    hash = text_hash(view_reason(d, has_seen(w, d), msg));
+    if (!msg[0] || hash == d->told)
+        return;
+    d->told = hash;
+    if (t->tty)
+        term_print(stderr, "\r\033[K"); /* the bar comes again below it */
+    out_note("%s: %s", d->id, msg);
+    if (++t->told == TELL_MAX && w->target.group)
+        out_note("further reasons: fleetctl get devices -g %s", w->target.group);
+}
+
+static void tell_all(struct tally *t)
+{
+    for (unsigned i = 0; i < t->w->view->n; i++)
+        tell_reason(t, t->w->view->devices[i]);
+}
+
 static void place_one(struct tally *t, struct view_device *d, bool placed)
 {
     if (placed)
@@ -122,9 +166,10 @@ static void on_message(void *arg, const struct mqtt_msg *msg)
     unsigned before = v->n;
 
     view_take(v, msg);
-    if (v->touched)
+    if (v->touched) {
         place_one(t, v->touched, v->n == before);
-    else if (v->n_groups != t->n_groups)
+        tell_reason(t, v->touched);
+    } else if (v->n_groups != t->n_groups)
         place_all(t); /* whom they follow has changed */
 }
 
@@ -144,7 +189,7 @@ static void describe_device(const struct waiting *w, const struct view_device *d
                             unsigned *ret_step)
 {
     const struct json_cur *s = &d->state.root, *p = &d->progress.root;
-    bool seen = speaks_of(w, d) && doc_u64(s, "want") >= w->rev;
+    bool seen = has_seen(w, d);
     const char *phase = seen        ? doc_str(s, "phase", "?")
                         : d->online ? "sent"
                                     : "offline, acts when it is back";
@@ -230,17 +275,15 @@ static void show_news(const struct tally *t, struct line *l)
 static void print_reason(const struct view_device *d, enum place place)
 {
     const struct json_cur *s = &d->state.root;
-    struct json_cur e;
-    const char *phase = d->state.node ? doc_str(s, "phase", "?") : "has not reported yet", *msg = NULL;
-    char age[24];
+    const char *phase = d->state.node ? doc_str(s, "phase", "?") : "has not reported yet";
+    char age[24], msg[VIEW_REASON_BYTES];
 
-    if (d->state.node && doc_get(s, "err", &e) && json_is_object(&e, NULL) == 0)
-        msg = doc_str(&e, "msg", NULL);
+    (void)view_reason(d, true, msg);
     if (place == PLACE_OFFLINE)
         out_note("%s: offline, last seen %s ago; acts when it is back", d->id,
                  out_age(view_seen_s(d), clock_wall_s(), age));
-    else if (place == PLACE_BAD || msg)
-        out_note("%s: %s: %s", d->id, phase, msg ? msg : "no reason given");
+    else if (place == PLACE_BAD || msg[0])
+        out_note("%s: %s: %s", d->id, phase, msg[0] ? msg : "no reason given");
     else
         out_note("%s: %s", d->id, phase);
 }
@@ -359,7 +402,7 @@ static int nobody_acts(const struct tally *t)
 int wait_all(const struct waiting *w, struct err *err)
 {
     struct line l = {.last = "", .tty = isatty(STDERR_FILENO), .changes = w->view->changes - 1};
-    struct tally t = {.w = w};
+    struct tally t = {.w = w, .tty = l.tty};
     struct json_cur clause;
 
     if (w->doc && doc_get(w->doc, "rollout", &clause)) {
@@ -367,6 +410,7 @@ int wait_all(const struct waiting *w, struct err *err)
         t.slots = doc_u64(&clause, "slots");
     }
     place_all(&t);
+    tell_all(&t);
     mqtt_on_message(w->mqtt, on_message, &t);
     for (;;) {
         int code = nobody_acts(&t);

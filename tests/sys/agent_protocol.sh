@@ -27,7 +27,12 @@ manifest() { # VERSION
 manifest 1
 fleetctl apply -f "$T/m.json" -d "$DEV" >>"$T/log/apply" 2>&1
 lib_until 20 grep -q '"kind":"oom"' "$T/log/heard" || fail "no OOM"
+many_lines() { [ "$(fleetctl logs "$DEV/web" -n 100 | wc -l)" -ge 4 ]; }
+lib_until 20 many_lines || fail "control: web says too little"
 fleetctl logs "$DEV/web" -n 2 >"$T/lines" || fail "no logs"
+check "logs -n 2 are two lines" test "$(wc -l <"$T/lines")" = 2
+check "logs -n 3 are three" test "$(fleetctl logs "$DEV/web" -n 3 | wc -l)" = 3
+check_rc 2 "logs of no app: usage" fleetctl logs "$DEV" 2>/dev/null
 fleetctl logs "$DEV/nobody" -n 2 >/dev/null 2>&1 && fail "control: logs of an app that is not there"
 manifest 2
 fleetctl apply -f "$T/m.json" -d "$DEV" >>"$T/log/apply" 2>&1

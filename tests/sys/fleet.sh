@@ -32,6 +32,8 @@ done
 
 # --- publish ---
 check "publish from the registry" fleetctl publish "$REG/demo/web:1" --version 1.0.0
+cp -r "$FLEETCTL_DIR" "$T/second" # another operator's copy of the folder
+second() { FLEETCTL_DIR=$T/second fleetctl publish "$@" --no-packs -o json 2>"$T/second.said" | jq .counter; }
 fleetctl publish "$REG/demo/web:2" --version 1.1.0 -o json >"$T/pub.json"
 check "publish prints JSON" test "$(jq -r .counter "$T/pub.json")" = 2
 digest=$(jq -r .digest "$T/pub.json")
@@ -41,8 +43,26 @@ check "tied by an artifact manifest" test "$(curl -fsS -H 'Accept: application/v
 check_rc 4 "a counter is published once" fleetctl publish "$REG/demo/web:1" --counter 2
 check_rc 1 "a tag that is not there" fleetctl publish "$REG/demo/web:9"
 check_rc 5 "a registry that is not there" fleetctl publish "http://127.0.0.1:1/demo/web:1"
+# --- two operators who publish ---
+FLEETCTL_DIR=$T/stranger fleetctl init --fleet strange --broker localhost:1 >>"$T/log/init" 2>&1
+check "control: a stranger's release is put there" test "$(FLEETCTL_DIR=$T/stranger fleetctl publish "$REG/demo/web:1" --counter 90 --no-packs -o json | jq .counter)" = 90
+FLEETCTL_DIR=$T/second check_rc 4 "a counter that another folder has used" fleetctl publish "$REG/demo/web:1" --counter 2 --no-packs 2>"$T/second.said"
+check "the next free one is named" grep -q 'web@2 is published already, by another folder.*the next free counter is 3' "$T/second.said"
+check "the next one is above those of both folders, not of strangers" test "$(second "$REG/demo/web:1")" = 3
+check "control: another name counts for itself" test "$(second "$REG/demo/web:1" --name other)" = 1
+check_not "all was read" grep -q fleetctl: "$T/second.said"
+for list in pages no; do
+	PORT=$(free_port)
+	lib_run "list-$list" python3 -B "$SOURCE/tests/tool/token_registry.py" "$PORT" "$REG_PORT" "$T/list-$list" open=1 list=$list
+	lib_until 10 port_open "$PORT" || die "the registry's proxy does not start"
+	[ $list = no ] || { rm -r "$T/second/releases"; mkdir "$T/second/releases"; }
+	check "list of tags: $list" test "$(second "http://127.0.0.1:$PORT/demo/web:1")" = "$([ $list = no ] && echo 5 || echo 4)"
+done
+check "pages were followed" test "$(grep -c 'tags/list?last=' "$T/list-pages")" -ge 4
+check "and it is said, in one line" test "$(grep -c 'releases of other operators are not known.*405' "$T/second.said")" = 1
 check "publish from a folder" fleetctl publish "dir:$T/img:hog" --name hog --version 1 --counter 7
 check "its blob is in the layout" test -n "$(find "$T/img/blobs" -name "$(fleetctl get releases -o json | jq -r '.[]|select(.name=="hog").digest' | cut -c8-)")"
+check "in a folder too the other operator's counter is seen" test "$(second "dir:$T/img:hog" --name hog)" = 8
 check "umoci still reads the layout" umoci ls --layout "$T/img"
 
 # a layer with other bytes than its digest says
@@ -143,6 +163,31 @@ next=$((next + 1))
 { sleep 1; report $next converged; } &
 LIB_PIDS+=($!)
 check "--wait -o json is one document" test "$(fleetctl apply -f "$T/web.json" -d dev-1 --wait -o json --timeout 20s 2>/dev/null | jq -c '[.result, .devices[0].phase]')" = '["done","converged"]'
+# why it stands still, while it stands: each reason once, then the wait ends late
+next=$((next + 1))
+stuck() { report $next "$1" ",\"err\":{\"kind\":\"network\",\"app\":\"web\",\"msg\":\"$2\"}"; }
+fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 60s 2>"$T/why" &
+AP=$!
+LIB_PIDS+=("$AP")
+said() { grep -qF "$1" "$T/why"; }
+lib_until 10 said "sent" || fail "apply does not wait"
+mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/state -m "{\"v\":1,\"ts\":1,\"rev\":$((next - 1)),\"want\":$((next - 1)),\"phase\":\"converged\",\"source\":\"device\",\"err\":null,\"denied\":{\"at\":1785499000,\"msg\":\"desired: expired\"},
+	\"time\":{\"now\":1785499000,\"clock\":86400,\"synced\":false,\"floor\":1785499000,\"from\":\"rev 7 of device\"},\"apps\":{}}"
+check "a refusal shows while it waits" lib_until 10 said "dev-1: denied: desired: expired"
+check "get devices has it as the reason" grep -q 'dev-1.*denied: desired: expired' <(fleetctl get devices)
+fleetctl describe dev-1 >"$T/described"
+check "describe has it" grep -q '^denied .* ago: desired: expired' "$T/described"
+check "and a clock that nobody has set" grep -q '^time .*takes 2026-07-31T.* its clock is not synchronised and says 1970-01-02T00:00:00Z' "$T/described"
+check "and where the bound comes from" grep -q 'not before 2026-07-31T.*, by rev 7 of device' "$T/described"
+stuck downloading "lookup regstry.lan: no such host"
+check "the reason shows while it waits" lib_until 10 said "dev-1: web: lookup regstry.lan: no such host"
+stuck downloading "lookup regstry.lan: no such host"
+stuck applying "waits for /dev/ttyUSB0"
+check "the next one too" lib_until 10 said "dev-1: web: waits for /dev/ttyUSB0"
+check "each once" test "$(grep -c 'dev-1: ' "$T/why")" = 3
+report $next converged
+wait $AP || fail "apply --wait ends with $?"
+check_not "control: a clock that is right is not spoken of" grep -qE '^(time|denied) ' <(fleetctl describe dev-1)
 next=$((next + 1))
 { sleep 1; report $next rolled-back ',"err":{"kind":"timeout","msg":"health: /healthz answers 404","app":"web"}' $((next - 1)); } &
 LIB_PIDS+=($!)
@@ -248,7 +293,8 @@ check "and writes nothing" test "$(mqtt_sub operator -t $D/desired -C 1 -W 5 | s
 # --- keys ---
 check "rotate the fleet key" fleetctl keys rotate fleet
 check "trust 2 is on the broker" test "$(mqtt_sub operator -t limpet1/demo/trust/2 -C 1 -W 5 | jq -r .payloadType)" = application/vnd.limpet.trust.v1+json
-check_rc 0 "what the retired key signed is still read" fleetctl plan -f "$T/web.json" -d dev-1 --exit-code
+check_rc 0 "what the retired key signed is still read" fleetctl plan -f "$T/web.json" -d dev-1 --exit-code 2>"$T/lost"
+check_not "control: nothing is missed" grep -q "gave no document" "$T/lost"
 check "apply signs with the new key" fleetctl apply -f "$T/web.json" -d dev-1
 mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 >"$T/envelope"
 check "openssl says so" verify "$T/envelope" "$FLEETCTL_DIR/keys/fleet-2.key"
@@ -260,6 +306,8 @@ mv "$T/fleet-2.key" "$FLEETCTL_DIR/keys/"
 next=$(($(rev) + 1))
 mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -n
 mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/state -n
+fleetctl plan -f "$T/web.json" -d dev-1 >/dev/null 2>"$T/lost"
+check "a document that the broker lost is missed" grep -q "warning: the broker gave no document for dev-1, though this folder signed rev $((next - 1)) for it" "$T/lost"
 check "revisions rise though the broker forgot them" test "$(fleetctl plan -f "$T/web.json" -d dev-1 -o json | jq .rev)" = $next
 
 # --- the broker goes ---

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A registry that wants tokens: a proxy before a real one, with its token server. A token holds for so many requests and for what its scope says.
-usage: token_registry.py PORT REGISTRY-PORT LOG [realm=URL] [location=HOST:PORT]    (realm: instead of our own; location: host of upload addresses)
+usage: token_registry.py PORT REGISTRY-PORT LOG [realm=URL] [location=HOST:PORT] [open=1] [list=no|pages]
+(realm: instead of our own; location: host of upload addresses; open: nobody needs a token; list: there is no list of tags, or one tag a page)
 Each request is a line of LOG: METHOD PATH CREDENTIALS STATUS."""
 import base64
 import http.client
@@ -51,16 +52,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
         entry[0] -= 1
         return True
 
+    def tags(self):
+        if how["list"] == "no":
+            return self.answer(405, b"no lists here")
+        url = urllib.parse.urlsplit(self.path)
+        c = http.client.HTTPConnection("127.0.0.1", behind)
+        c.request("GET", url.path)
+        last = urllib.parse.parse_qs(url.query).get("last", [""])[0]
+        left = sorted(t for t in json.loads(c.getresponse().read())["tags"] if t > last)
+        more = {"Link": '<%s?last=%s>; rel="next"' % (url.path, left[0])} if len(left) > 1 else {}
+        return self.answer(200, json.dumps({"tags": left[:1] or None}).encode(), **more)
+
     def any(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path.startswith("/token"):
             return self.token()
         elsewhere = "location" in how and self.headers.get("Host") == how["location"]
         needs = ["pull"] if self.command in ("GET", "HEAD") else ["pull", "push"]
-        if not elsewhere and not self.allowed(needs):
+        if not elsewhere and "open" not in how and not self.allowed(needs):
             scope = "repository:demo/web:" + ",".join(needs)
             realm = how.get("realm", "http://127.0.0.1:%d/token" % port)
             return self.answer(401, b"a token, please", WWW_Authenticate='Bearer realm="%s",service="the registry",scope="%s"' % (realm, scope))
+        if "list" in how and self.path.split("?")[0].endswith("/tags/list"):
+            return self.tags()
         c = http.client.HTTPConnection("127.0.0.1", behind)
         c.request(self.command, self.path, body, {k: v for k, v in self.headers.items() if k not in ("Authorization", "Content-Length", "Transfer-Encoding")})
         r = c.getresponse()

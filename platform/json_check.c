@@ -271,9 +271,10 @@ static int by_hash(const void *a, const void *b)
 static bool check_keys(struct check *c, unsigned first)
 {
     unsigned n = c->n_keys - first;
+    if (n < 2)
+        return true;
     struct check_key *keys = c->keys + first;
-    if (n > 1)
-        qsort(keys, n, sizeof(*keys), by_hash);
+    qsort(keys, n, sizeof(*keys), by_hash);
     for (unsigned i = 1; i < n; i++)
         if (keys[i].hash == keys[i - 1].hash) {
             c->at = keys[i].end;

@@ -23,7 +23,8 @@ if(NOT LIMPET_KERNEL_HEADERS)
   file(CREATE_LINK /usr/include/${multiarch}/asm ${kernel}/asm SYMBOLIC)
   string(APPEND CMAKE_C_FLAGS " -isystem ${kernel}") # not by target: seccomp_gen.sh asks the compiler too
 endif()
-add_link_options(-static -s)
+add_link_options(-static -s -Wl,--build-id=none)
+add_compile_options(-fno-asynchronous-unwind-tables -fno-unwind-tables) # nobody unwinds it
 
 # The whole program seen at once is some 8 KB smaller. Objects are whole without it too: an ar or ld that cannot goes on as ever.
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")

@@ -23,6 +23,7 @@ if(NOT LIMPET_KERNEL_HEADERS)
   file(CREATE_LINK /usr/include/${multiarch}/asm ${kernel}/asm SYMBOLIC)
   string(APPEND CMAKE_C_FLAGS " -isystem ${kernel}") # not by target: seccomp_gen.sh asks the compiler too
 endif()
+string(REPLACE "-Os" "-Oz" CMAKE_C_FLAGS_MINSIZEREL "${CMAKE_C_FLAGS_MINSIZEREL}") # smaller still, where it counts most
 add_link_options(-static -s -Wl,--build-id=none)
 add_compile_options(-fno-asynchronous-unwind-tables -fno-unwind-tables) # nobody unwinds it
 

@@ -70,17 +70,28 @@ bool doclist_release_counts(const struct ctx *c, const char *name, uint64_t coun
            fleet_verify(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, text, &env, &why) == 0;
 }
 
+static void judge_release(const struct ctx *c, const struct json_cur *of, struct doclist_entry *e)
+{
+    struct json_cur rel;
+
+    if (!e->fault[0] && doc_get(of, "release", &rel) &&
+        !doclist_release_counts(c, doc_str(&rel, "name", ""), doc_u64(&rel, "counter")))
+        (void)str_fmt(e->fault, sizeof(e->fault), "%s@%llu is signed by a retired key: publish it again",
+                      doc_str(&rel, "name", "?"), (unsigned long long)doc_u64(&rel, "counter"));
+}
+
 static void judge_releases(const struct ctx *c, struct doclist_entry *e)
 {
-    struct json_cur apps, rel;
+    static const char *const more[] = {"os", "agent"};
+    struct json_cur apps, other;
 
-    for (unsigned i = 0; doc_get(&e->doc.root, "apps", &apps) && i < json_len(&apps) && !e->fault[0]; i++) {
+    for (unsigned i = 0; doc_get(&e->doc.root, "apps", &apps) && i < json_len(&apps); i++) {
         struct json_cur app = json_at(&apps, i);
-        if (doc_get(&app, "release", &rel) &&
-            !doclist_release_counts(c, doc_str(&rel, "name", ""), doc_u64(&rel, "counter")))
-            (void)str_fmt(e->fault, sizeof(e->fault), "%s@%llu is signed by a retired key: publish it again",
-                          doc_str(&rel, "name", "?"), (unsigned long long)doc_u64(&rel, "counter"));
+        judge_release(c, &app, e);
     }
+    for (unsigned i = 0; i < COUNT_OF(more); i++)
+        if (doc_get(&e->doc.root, more[i], &other))
+            judge_release(c, &other, e);
 }
 
 static void judge(const struct ctx *c, struct doclist_entry *e)

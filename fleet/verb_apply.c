@@ -202,9 +202,10 @@ static int wait_one(struct waiting *w, const char *id, struct err *err)
         rc = view_watch(&v, w->mqtt, w->ctx, id, &w->target, err);
     if (rc == 0) {
         struct view_doc doc = {.node = NULL};
-        /* what it was asked, even when it has not seen it yet */
-        w->rev =
-            v.desired.len && desired_read(w->ctx, v.desired, &doc, err) == 0 ? doc_u64(&doc.root, "rev") : 0;
+        /* what it was asked, even when it has not seen it yet; after a withdrawal whatever it follows */
+        bool own = v.desired.len && desired_read(w->ctx, v.desired, &doc, err) == 0 &&
+                   !doc_bool(&doc.root, "withdrawn");
+        w->rev = own ? doc_u64(&doc.root, "rev") : 0;
         json_free(doc.node);
         rc = wait_all(w, err);
     }

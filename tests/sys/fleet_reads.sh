@@ -178,6 +178,8 @@ mqtt_pub operator -q 1 -r -t limpet1/demo/d/one/online -m '{"v":1,"on":true,"con
 fleetctl forget -d one --confirm one >"$T/withdrawn" 2>&1
 check "a device that is online: its report stays" grep -qx one <(fleetctl get devices -o name)
 check "and its document is withdrawn" test "$(last d/one .withdrawn)" = true
+say one converged 9 ',"source":"group:crew","follows":"group:crew"'
+check_rc 0 "wait after a withdrawal: for whatever it follows now" fleetctl wait one --timeout 8s >&2
 
 # --- why there is no TLS, in words
 wrong() { # NAME REGEX: of the folder $T/wrong

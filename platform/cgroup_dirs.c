@@ -65,20 +65,23 @@ static void enable_below(struct cgroup *c, const char *dir, unsigned ctls)
 }
 
 #define MADE_MARK "trusted.limpet.made"
+#define MADE_MODE 01755 /* of a parent until it is marked: who is killed in between leaves this */
 
 /* Parents that we made go when they are empty; others' stay. Kernels without such marks: as if we had. */
 static void mark_made(const char *dir)
 {
     if (setxattr(dir, MADE_MARK, "1", 1, 0) != 0 && errno == EPERM)
         (void)setxattr(dir, "user.limpet.made", "1", 1, 0);
+    (void)chmod(dir, 0755);
 }
 
 static bool is_made(const char *dir)
 {
+    struct stat st;
     char one;
 
-    return getxattr(dir, MADE_MARK, &one, 1) >= 0 || errno == ENOTSUP ||
-           getxattr(dir, "user.limpet.made", &one, 1) >= 0;
+    return (stat(dir, &st) == 0 && (st.st_mode & S_ISVTX)) || getxattr(dir, MADE_MARK, &one, 1) >= 0 ||
+           errno == ENOTSUP || getxattr(dir, "user.limpet.made", &one, 1) >= 0;
 }
 
 /* v1: a new group begins without processors and memory nodes, and takes no process so. */
@@ -130,7 +133,7 @@ int cgroup_make_dirs(struct cgroup *c, const char *base, enum cgroup_mode mode, 
         dir[at += n] = '\0';
         path += n;
         path += *path == '/';
-        ret->fresh = mkdir(dir, 0755) == 0;
+        ret->fresh = mkdir(dir, *path ? MADE_MODE : 0755) == 0;
         if (ret->fresh)
             dir_made(dir, mode, ctls, *path != '\0');
         else if (errno != EEXIST && access(dir, F_OK) != 0)

@@ -5,7 +5,7 @@ limpet=$BUILD/bin/limpet
 [ "$(id -u)" = 0 ] || { echo "skipped: needs root"; exit 77; }
 [ -x /bin/busybox ] || { echo "skipped: needs busybox-static"; exit 77; }
 # mounts are counted: those of others on this machine must not come and go meanwhile
-lib_own_mounts
+[ -n "${LIMPET_OWN_MOUNTS:-}" ] || LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0" "$@"
 dir=$(mktemp -d)
 chmod 755 "$dir"
 failed=0
@@ -146,6 +146,27 @@ while [ $n -lt 30 ]; do
     n=$((n + 1))
 done
 check "killed $n times under a path of its own, its group there $met times, nothing is left ($left)" test $left = 0 -a $met -gt 0
+
+# a parent whose maker was killed before it could mark it; control: one that somebody else made stays
+ctl=$(find /sys/fs/cgroup -maxdepth 1 -type d -name 'devices' | head -n 1)
+if [ -n "$ctl" ]; then
+    mkdir -m 1755 "$ctl/limpet-own-$$"
+    "$limpet" --root "$dir/state" run -b "$dir/b" "p$$" </dev/null >/dev/null 2>&1 &
+    victim=$!
+    for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$ctl/limpet-own-$$/deep" ] && break; sleep 0.1; done
+    kill -9 $victim 2>/dev/null
+    wait $victim 2>/dev/null
+    "$limpet" --root "$dir/state" delete --force "p$$"
+    check "a parent that nobody had time to mark goes too" test ! -d "$ctl/limpet-own-$$"
+    mkdir -m 0755 "$ctl/limpet-own-$$"
+    "$limpet" --root "$dir/state" run -b "$dir/b" "q$$" </dev/null >/dev/null 2>&1 &
+    victim=$!
+    for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$ctl/limpet-own-$$/deep" ] && break; sleep 0.1; done
+    kill -9 $victim 2>/dev/null
+    wait $victim 2>/dev/null
+    "$limpet" --root "$dir/state" delete --force "q$$"
+    check "control: one that somebody else made stays" rmdir "$ctl/limpet-own-$$"
+fi
 
 # --- a thousand lives
 count() {

@@ -71,10 +71,13 @@ void cgroup_sleep_ms(unsigned ms)
     (void)nanosleep(&t, NULL);
 }
 
-/* Where a hierarchy's groups of ours begin: the folder that we run in, or its top for "/...". */
-static bool base_dir(char *dst, size_t size, const char *mount, const char *self, const char *path)
+/* Where the group lies in a hierarchy; a path without '/' at its beginning is below the caller's own group. */
+static bool slot_dir(const struct cgroup *c, const char *mount, const char *self, char dst[CGROUP_DIR_BYTES])
 {
-    return str_fmt(dst, size, "%s%s", mount, path[0] == '/' ? "" : self);
+    bool is_whole = c->path[0] == '/';
+
+    return str_fmt(dst, CGROUP_DIR_BYTES, "%s%s%s%s", mount, is_whole ? "" : self, is_whole ? "" : "/",
+                   c->path);
 }
 
 /* Slot for a hierarchy: found, or made (make), or opened when its folder is there. 0 or -errno. */
@@ -82,16 +85,13 @@ static int slot_get(struct cgroup *c, enum cgroup_mode mode, const char *mount, 
                     unsigned ctls, bool make)
 {
     struct cgroup_slot *s = &c->slots[c->n_slots];
-    char base[CGROUP_DIR_BYTES];
     int r;
 
-    if (!base_dir(base, sizeof base, mount, self, c->path))
+    if (!slot_dir(c, mount, self, s->dir))
         return -ENAMETOOLONG;
-    for (int tries = 0; make && (r = cgroup_make_dirs(c, base, mode, ctls, s)) < 0; tries++)
+    for (int tries = 0; make && (r = cgroup_make_dirs(c, mode, ctls, s)) < 0; tries++)
         if (r != -ENOENT || tries == 3) /* somebody may remove an empty parent at this moment */
             return r;
-    if (!make && !str_fmt(s->dir, sizeof s->dir, "%s/%s", base, c->path + (c->path[0] == '/')))
-        return -ENAMETOOLONG;
     for (unsigned i = 0; i < c->n_slots; i++)
         if (strcmp(c->slots[i].dir, s->dir) == 0) {
             c->slots[i].ctls |= ctls;
@@ -234,6 +234,22 @@ static void open_slots(struct cgroup *c)
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++)
         if (h->ctl[i].mode == CGROUP_V1)
             (void)slot_get(c, CGROUP_V1, h->ctl[i].mount, h->ctl[i].self, CTL_BIT(i), false);
+}
+
+void cgroup_sweep(const struct cgroup_host *h, const char *path)
+{
+    struct cgroup_slot s = {.fd = -1};
+    struct cgroup *c;
+
+    if (strchr(path + (path[0] == '/'), '/') == NULL || group_new(h, path, &c, NULL) < 0)
+        return;
+    for (int i = -1; i < CGROUP_CTL_COUNT_; i++) { /* -1: v2's */
+        bool is_there = i < 0 ? h->v2_mount[0] != 0 : h->ctl[i].mode == CGROUP_V1;
+        if (is_there &&
+            slot_dir(c, i < 0 ? h->v2_mount : h->ctl[i].mount, i < 0 ? h->v2_self : h->ctl[i].self, s.dir))
+            cgroup_remove_parents(c, &s);
+    }
+    (void)cgroup_free(c);
 }
 
 int cgroup_open(const struct cgroup_host *h, const char *path, struct cgroup **ret, struct err *err)

@@ -233,6 +233,8 @@ void cgroup_detach(struct cgroup *c, pid_t pid);
 /* rmdir everywhere, children first, then parents of ours that are empty now; waits up to timeout_ms for
  * zombies to go. CONFLICT when still busy. */
 int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err);
+/* What a killed start made on the way to a group that it did not come to make: empty parents of ours go. */
+void cgroup_sweep(const struct cgroup_host *h, const char *path);
 /* rmdir it everywhere, but only where it has neither processes nor groups below it. */
 void cgroup_remove_if_unused(struct cgroup *c);
 #endif

@@ -113,33 +113,30 @@ static void dir_made(const char *dir, enum cgroup_mode mode, unsigned ctls, bool
     (void)cgroup_put(fd, "memory.use_hierarchy", "1"); /* before 5.11 children were not counted */
 }
 
-/* Make the group's folder below base with its parents, handing controllers (v2) or hierarchical accounting (v1) down.
- * 0 or -errno. */
-int cgroup_make_dirs(struct cgroup *c, const char *base, enum cgroup_mode mode, unsigned ctls,
-                     struct cgroup_slot *ret)
+size_t cgroup_slot_base(const struct cgroup *c, const struct cgroup_slot *s)
 {
-    char dir[CGROUP_DIR_BYTES];
-    size_t at = strlen(base);
+    return strlen(s->dir) - strlen(c->path) - (c->path[0] != '/');
+}
 
-    (void)str_copy(dir, sizeof dir, base);
-    for (const char *path = c->path + (c->path[0] == '/'); *path;) {
-        size_t n = strcspn(path, "/");
+int cgroup_make_dirs(struct cgroup *c, enum cgroup_mode mode, unsigned ctls, struct cgroup_slot *s)
+{
+    char dir[CGROUP_DIR_BYTES], *at = dir + cgroup_slot_base(c, s);
+
+    memcpy(dir, s->dir, sizeof dir);
+    for (bool is_parent = true; is_parent;) {
+        *at = '\0';
         if (mode == CGROUP_V2)
             enable_below(c, dir, ctls);
-        if (at + n + 2 > sizeof dir)
-            return -ENAMETOOLONG;
-        dir[at++] = '/';
-        memcpy(dir + at, path, n);
-        dir[at += n] = '\0';
-        path += n;
-        path += *path == '/';
-        ret->fresh = mkdir(dir, *path ? MADE_MODE : 0755) == 0;
-        if (ret->fresh)
-            dir_made(dir, mode, ctls, *path != '\0');
+        *at = '/';
+        at = strchrnul(at + 1, '/');
+        is_parent = *at != '\0';
+        *at = '\0';
+        s->fresh = mkdir(dir, is_parent ? MADE_MODE : 0755) == 0;
+        if (s->fresh)
+            dir_made(dir, mode, ctls, is_parent);
         else if (errno != EEXIST && access(dir, F_OK) != 0)
             return -errno;
     }
-    memcpy(ret->dir, dir, at + 1);
     return 0;
 }
 
@@ -162,24 +159,14 @@ static int remove_dir(const char *dir, unsigned depth)
     return rmdir(dir) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
-void cgroup_slot_base(const struct cgroup *c, const struct cgroup_slot *s, char dst[CGROUP_DIR_BYTES])
+void cgroup_remove_parents(const struct cgroup *c, const struct cgroup_slot *s)
 {
-    size_t own = strlen(c->path) + (c->path[0] != '/'), len = strlen(s->dir);
+    char dir[CGROUP_DIR_BYTES], *base = dir + cgroup_slot_base(c, s);
 
-    memcpy(dst, s->dir, CGROUP_DIR_BYTES);
-    dst[len > own ? len - own : 0] = '\0';
-}
-
-/* Parents that only held what is gone now go too; the first that is still needed ends it. */
-static void remove_parents(const struct cgroup *c, const struct cgroup_slot *s)
-{
-    char dir[CGROUP_DIR_BYTES], base[CGROUP_DIR_BYTES];
-
-    cgroup_slot_base(c, s, base);
     memcpy(dir, s->dir, sizeof dir);
-    for (char *cut = strrchr(dir, '/'); cut && strlen(dir) > strlen(base); cut = strrchr(dir, '/')) {
+    for (char *cut; (cut = strrchr(dir, '/')) > base;) {
         *cut = '\0';
-        if (strlen(dir) <= strlen(base) || !is_made(dir) || rmdir(dir) != 0)
+        if (!is_made(dir) || rmdir(dir) != 0)
             return;
     }
 }
@@ -190,7 +177,8 @@ void cgroup_detach(struct cgroup *c, pid_t pid)
 
     (void)snprintf(text, sizeof text, "%d", (int)pid);
     for (unsigned i = 0; i < c->n_slots; i++) {
-        cgroup_slot_base(c, &c->slots[i], base);
+        memcpy(base, c->slots[i].dir, sizeof base);
+        base[cgroup_slot_base(c, &c->slots[i])] = '\0';
         AUTO_FD int fd = openat(AT_FDCWD, base, O_PATH | O_DIRECTORY | O_CLOEXEC);
         AUTO_FD int leaf = openat(fd, SELF_LEAF, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0 && cgroup_put(fd, "cgroup.procs", text) < 0 && leaf >= 0)
@@ -213,7 +201,7 @@ int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err)
                 r = one;
                 busy = c->slots[i].dir;
             } else {
-                remove_parents(c, &c->slots[i]);
+                cgroup_remove_parents(c, &c->slots[i]);
             }
         }
         if (!busy)

@@ -86,6 +86,8 @@ static int cleanup(const struct cgroup_host *h, const struct box_id *b, unsigned
         r = cgroup_remove(c, limit_ms, err);
         (void)cgroup_free(c);
     }
+    if (r == 0)
+        cgroup_sweep(h, b->cgroup_path);
     if (r == -ERR_CONFLICT && limit_ms == 0)
         return r;
     net = net_detach(b->net, b->id, b->host_ip, r < 0 ? NULL : err);

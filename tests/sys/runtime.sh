@@ -150,22 +150,22 @@ check "killed $n times under a path of its own, its group there $met times, noth
 # a parent whose maker was killed before it could mark it; control: one that somebody else made stays
 ctl=$(find /sys/fs/cgroup -maxdepth 1 -type d -name 'devices' | head -n 1)
 if [ -n "$ctl" ]; then
-    mkdir -m 1755 "$ctl/limpet-own-$$"
-    "$limpet" --root "$dir/state" run -b "$dir/b" "p$$" </dev/null >/dev/null 2>&1 &
-    victim=$!
-    for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$ctl/limpet-own-$$/deep" ] && break; sleep 0.1; done
-    kill -9 $victim 2>/dev/null
-    wait $victim 2>/dev/null
-    "$limpet" --root "$dir/state" delete --force "p$$"
-    check "a parent that nobody had time to mark goes too" test ! -d "$ctl/limpet-own-$$"
-    mkdir -m 0755 "$ctl/limpet-own-$$"
-    "$limpet" --root "$dir/state" run -b "$dir/b" "q$$" </dev/null >/dev/null 2>&1 &
-    victim=$!
-    for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$ctl/limpet-own-$$/deep" ] && break; sleep 0.1; done
-    kill -9 $victim 2>/dev/null
-    wait $victim 2>/dev/null
-    "$limpet" --root "$dir/state" delete --force "q$$"
-    check "control: one that somebody else made stays" rmdir "$ctl/limpet-own-$$"
+    parent=$ctl/limpet-own-$$
+    with_parent() { # MODE ID: made before, a container below it, killed and deleted
+        mkdir -m "$1" "$parent"
+        "$limpet" --root "$dir/state" run -b "$dir/b" "$2" </dev/null >/dev/null 2>&1 &
+        victim=$!
+        n=0
+        while [ ! -d "$parent/deep" ] && [ $n -lt 200 ]; do n=$((n + 1)); sleep 0.1; done
+        kill -9 $victim 2>/dev/null
+        wait $victim 2>/dev/null
+        "$limpet" --root "$dir/state" delete --force "$2"
+    }
+    with_parent 1755 "p$$"
+    check "a parent that nobody had time to mark goes too" test ! -d "$parent"
+    [ ! -d "$parent" ] || rmdir "$parent"
+    with_parent 0755 "q$$"
+    check "control: one that somebody else made stays" rmdir "$parent"
 fi
 
 # --- a thousand lives

@@ -159,46 +159,54 @@ static int begin_fill(const struct ctx *c, const struct args *a, struct change *
     return 0;
 }
 
-int change_make(struct ctx *c, const struct args *a, struct change *ch, struct err *err)
+/* The file of -f and what is filled into it: what is wrong with either shows before the broker is asked. text: owner: caller. */
+static int begin_file(const struct ctx *c, const struct args *a, struct change *ch, struct fill *f,
+                      struct buf *text, struct err *err)
 {
     const char *file = args_str(a, OPT_FILE, NULL);
-    AUTO_BUF text = {NULL, 0};
-    struct fill fill;
 
     if (!file)
         return usage_fail(err, "-f FILE is needed");
-    if (begin_fill(c, a, ch, &fill, err) < 0 || manifest_read(file, &text, err) < 0)
+    if (begin_fill(c, a, ch, f, err) < 0 || manifest_read(file, text, err) < 0)
         return -(int)err->kind;
-    /* what is wrong with the file shows before the broker is asked */
-    if (fill_next(c, text, &fill, ch, err) < 0)
-        return err_wrap(err, "%s", file);
-    if (mqtt_new(c, &ch->mqtt, err) < 0 ||
+    return fill_next(c, *text, f, ch, err) < 0 ? err_wrap(err, "%s", file) : 0;
+}
+
+/* The same with the revision that it gets and the document before it. */
+static int end_file(const struct ctx *c, const struct args *a, struct change *ch, struct fill *f,
+                    struct buf text, struct err *err)
+{
+    ch->rev = f->rev;
+    f->old = ch->old.node ? &ch->old.root : NULL;
+    return fill_next(c, text, f, ch, err) < 0 ? err_wrap(err, "%s", args_str(a, OPT_FILE, "")) : 0;
+}
+
+int change_make(struct ctx *c, const struct args *a, struct change *ch, struct err *err)
+{
+    AUTO_BUF text = {NULL, 0};
+    struct fill fill;
+
+    if (begin_file(c, a, ch, &fill, &text, err) < 0 || mqtt_new(c, &ch->mqtt, err) < 0 ||
         view_watch(&ch->view, ch->mqtt, c, ch->target.device, &ch->target, err) < 0)
         return -(int)err->kind;
     find_old(c, ch);
-    fill.rev = ch->rev = ch->old_rev + 1;
-    fill.old = ch->old.node ? &ch->old.root : NULL;
-    return fill_next(c, text, &fill, ch, err) < 0 ? err_wrap(err, "%s", file) : 0;
+    fill.rev = ch->old_rev + 1;
+    return end_file(c, a, ch, &fill, text, err);
 }
 
 int change_make_alone(struct ctx *c, const struct args *a, struct change *ch, struct err *err)
 {
-    const char *file = args_str(a, OPT_FILE, NULL);
     AUTO_BUF text = {NULL, 0};
     struct fill fill;
 
-    if (!file)
-        return usage_fail(err, "-f FILE is needed");
-    if (begin_fill(c, a, ch, &fill, err) < 0 || manifest_read(file, &text, err) < 0)
+    if (begin_file(c, a, ch, &fill, &text, err) < 0)
         return -(int)err->kind;
     read_last(c, &ch->target, &ch->old);
     ch->old_rev = ch->old.node ? doc_u64(&ch->old.root, "rev") : 0;
     fill.rev = ch->old_rev + 1;
-    fill.old = ch->old.node ? &ch->old.root : NULL;
     if (args_u64(a, OPT_REV, 1, REV_ABSURD, &fill.rev, err) < 0)
         return -(int)err->kind;
-    ch->rev = fill.rev;
-    return fill_next(c, text, &fill, ch, err) < 0 ? err_wrap(err, "%s", file) : 0;
+    return end_file(c, a, ch, &fill, text, err);
 }
 
 int change_make_withdrawn(struct ctx *c, const struct args *a, struct change *ch, struct err *err)

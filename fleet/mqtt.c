@@ -154,7 +154,7 @@ static int mosq_fail(struct err *err, const char *what, const struct mqtt *m, in
                    rc == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(rc));
 }
 
-/* Turn the loop until *done is not `still`, at most ms. False: time is over or the line is lost. */
+/* One turn of the loop, at most ms of waiting. A MOSQ_ERR_ code. */
 static int turn(struct mqtt *m, int ms)
 {
     return mosquitto_loop(m->mosq, ms, 1);

@@ -6,7 +6,7 @@
 #include "fleet/keyring.h"
 
 #define POINTER       sizeof(void *)
-#define WITHDRAWN_MAX 8192 /* bytes of such an envelope: eight signatures and long names */
+#define WITHDRAWN_MAX 8192 /* bytes of such an envelope: its signatures and long names */
 
 /* What a device says of itself: larger than anything we sign. */
 static const struct json_limits report_limits = {.max_bytes = LIM_MQTT_PACKET_BYTES,

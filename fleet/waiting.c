@@ -384,19 +384,22 @@ static int nobody_acts(const struct tally *t)
 {
     const struct waiting *w = t->w;
     unsigned others = 0;
+    bool held;
 
     if (!w->target.group || meant_by(t))
         return -1;
     for (unsigned i = 0; i < w->view->n; i++)
         others += view_in_target(w->view->devices[i], &w->target);
+    held =
+        others > 0 && others == t->n[PLACE_HELD]; /* as the rollout says; else nobody does what was asked */
     if (w->ctx->output == OUT_JSON)
-        print_json(t, others ? "done" : "nobody");
+        print_json(t, held ? "held" : others ? "other" : "nobody");
     if (!others)
         out_note("no device has reported that it is in group %s", w->target.group);
     else
         out_note("no device of group %s acts on this: %u wait for their slot, %u follow another document",
                  w->target.group, t->n[PLACE_HELD], others - t->n[PLACE_HELD]);
-    return others ? EXIT_DONE : EXIT_UNREADY;
+    return held ? EXIT_DONE : EXIT_UNREADY;
 }
 
 int wait_all(const struct waiting *w, struct err *err)

@@ -109,6 +109,8 @@ check "one that is offline is not converged: 3" test $rc = 3
 echo '{"apps":[],"rollout":{"salt":"s","slots":0}}' >"$T/held.json"
 check_rc 0 "no slot is open: nothing to wait for" fleetctl apply -f "$T/held.json" -g crew --wait --timeout 30s 2>"$T/held.err"
 check "and it is said" grep -q '3 wait for their slot' "$T/held.err"
+fleetctl apply -f "$T/empty.json" -g all --wait --timeout 30s -o json >"$T/wait.json" 2>"$T/held.err" && rc=0 || rc=$?
+check "all of them follow another document: nobody does it, 3" test "$rc $(jq -r .result "$T/wait.json")" = "3 other"
 check_rc 3 "a group that nobody is in" fleetctl apply -f "$T/empty.json" -g crwe --wait --timeout 30s 2>"$T/held.err"
 check "is told" grep -q 'warning: no device has reported that it is in group crwe' "$T/held.err"
 

@@ -22,12 +22,10 @@ static uint64_t bound(const struct core *c)
 static struct spent *account(struct core *c)
 {
     struct spent *s = &c->spent;
-    const struct ledger *l = &c->state.ledger;
+    const struct digest *now = &c->state.ledger.saved[STATE_DESIRED];
 
-    if (s->rev != l->candidate_rev || strcmp(s->source, l->source) != 0) {
-        *s = (struct spent){.rev = l->candidate_rev};
-        (void)str_copy(s->source, sizeof(s->source), l->source);
-    }
+    if (!digest_eq(&s->manifest, now))
+        *s = (struct spent){.manifest = *now};
     return s;
 }
 
@@ -35,10 +33,10 @@ static void save(struct core *c, struct spent *s)
 {
     AUTO_JSON struct cJSON *o = json_obj();
     struct err err = ERR_INIT;
+    char text_of[SHA256_TEXT];
 
-    json_put_u64(o, "v", 1);
-    json_put_str(o, "source", s->source);
-    json_put_u64(o, "rev", s->rev);
+    json_put_u64(o, "v", 2);
+    json_put_str(o, "manifest", digest_text(&s->manifest, text_of));
     json_put_u64(o, "bytes", s->bytes);
     char AUTO_MEM *text = json_print(o, false);
     if (fs_write_durable(c->state.dir_fd, SPENT_FILE, buf_str(text), 0600, &err) < 0)
@@ -53,14 +51,15 @@ static int parse(struct buf text, struct spent *ret, struct err *err)
     struct json_cur root;
     struct spent s = {0};
     uint64_t version = 0;
+    const char *manifest = "";
 
     if (json_parse(text, &lim, &root, err) < 0)
         return -(int)err->kind;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    if (json_get_u64(&root, "v", JSON_REQUIRED, 1, 1, &version, err) < 0 ||
-        json_get_copy(&root, "source", s.source, sizeof(s.source), err) < 0 ||
-        json_get_u64(&root, "rev", JSON_REQUIRED, 0, 1ULL << 53, &s.rev, err) < 0 ||
+    if (json_get_u64(&root, "v", JSON_REQUIRED, 2, 2, &version, err) < 0 ||
+        json_get_str(&root, "manifest", JSON_REQUIRED, SHA256_TEXT, &manifest, err) < 0 ||
+        digest_parse(manifest, &s.manifest, err) < 0 ||
         json_get_u64(&root, "bytes", JSON_REQUIRED, 0, 1ULL << 53, &s.bytes, err) < 0 ||
         json_done(&root, err) < 0)
         return -(int)err->kind;

@@ -159,9 +159,8 @@ struct self {
 
 /* Bytes that came over the network for one manifest. */
 struct spent {
-    uint64_t rev;
-    char source[LIM_NAME_BYTES + 8]; /* as the ledger has it: two topics may count alike */
-    uint64_t bytes, saved;           /* in all; of them durable */
+    struct digest manifest; /* its payload's: revs of two topics, or of two epochs, may be alike */
+    uint64_t bytes, saved;  /* in all; of them durable */
 };
 
 /* Which devices of the host are meant, as of the last look; found: by set, app and device. */
@@ -224,8 +223,8 @@ struct core {
     bool job_fetches; /* an install that downloads as it goes */
     char job_app[LIM_NAME_BYTES];
     uint64_t job_done, job_total, progress_at_ms;
-    bool has_garbage,
-        kept_refused; /* the last collecting left the images of a set that failed: for the next try */
+    bool has_garbage;
+    bool kept_refused; /* the last collecting left the images of a set that failed, for the next try */
     struct scrub scrub;
     struct hot hot;
     struct loop_timer net_check;
@@ -233,12 +232,11 @@ struct core {
     struct self self;
     struct plan plan; /* the last one, for report and why */
 
-    struct follow follow;      /* the newest document of each topic */
-    char held_why[FOLLOW_WHY]; /* the followed one's time has not come; "": it has */
-    const char *follows;       /* the followed topic, of follow; "": none */
-    uint64_t want_rev;         /* of it, the newest seen */
-    char
-        denied_why[STATE_WHY + LIM_NAME_BYTES]; /* newest document that was not even authentic, new or ours */
+    struct follow follow;                        /* the newest document of each topic */
+    char held_why[FOLLOW_WHY];                   /* the followed one's time has not come; "": it has */
+    const char *follows;                         /* the followed topic, of follow; "": none */
+    uint64_t want_rev;                           /* of it, the newest seen */
+    char denied_why[STATE_WHY + LIM_NAME_BYTES]; /* of the newest document that was not even judged */
     uint64_t denied_at_s;
     struct digest denied_seen[16]; /* documents refused already: retained ones come again and again */
     unsigned denied_at;
@@ -260,8 +258,7 @@ struct core {
     bool bad_settings;    /* no use to start again before they are mended */
     uint64_t trust_ahead; /* the highest version that came before its turn; 0: none did */
     bool trust_waits;     /* ... and was there at the last look too */
-    bool
-        ask_again; /* a trust document was taken, or could not be saved: others may be judged otherwise now */
+    bool ask_again;       /* trust has changed, or could not be saved: documents may be judged otherwise */
     uint64_t follow_again_ms; /* a followed document could not be taken: not before */
     unsigned follow_fails;
     bool trust_hurt; /* there is a trust document and it cannot be read: no other takes its place by itself */

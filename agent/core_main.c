@@ -199,6 +199,7 @@ static void alive_fired(struct loop_timer *t)
     if (c->unsaved)
         intake_save(c);
     intake_turn(c);
+    events_send(c);  /* what link could not hand on then */
     mem_give_back(); /* what reports and questions since the last time needed */
     loop_timer_set(c->loop, t, clock_boot_ms() + KEEPER_ALIVE_MS);
 }

@@ -39,13 +39,22 @@ calm() { # WHAT: core answers, heals a neighbour, and is the same
 calm "checks that are stopped, starved and left hanging"
 [ "$(ctl exec neighbour -- echo in)" = in ] && ok "control: exec into an app that lets it" || fail "exec: $(ctl exec neighbour -- echo in 2>&1)"
 
-# exec into an app that stops it: told by its reason, while core goes on
-lib_run exec-1 timeout 60 "$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" exec stopper -- true; E1=$LIB_PID
-lib_run exec-2 timeout 60 "$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" exec stopper -- true; E2=$LIB_PID
-lib_run exec-3 timeout 60 "$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" exec starved -- true; E3=$LIB_PID
+# exec into an app that stops it: told by its reason, while core goes on. Whose program was in before it was stopped waits for it, as it does anywhere.
+EXECS=()
+for e in stopper:0.4241 stopper:0.4242 starved:0.4243; do
+	lib_run "exec-${e#*:}" "$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" exec "${e%:*}" -- sleep "${e#*:}"
+	EXECS+=("$LIB_PID")
+done
 calm "exec into those who do not let it"
-for e in $E1 $E2 $E3; do rc=0; wait "$e" || rc=$?; [ $rc != 124 ] || fail "an exec hangs: $(cat "$T"/log/exec-?)"; done
-ok "each exec ended ($(cat "$T"/log/exec-? | sort | uniq -c | tr -s ' \n' ' '))"
+inside() { pgrep -f "^sleep 0.424$1\$" >/dev/null; }
+over_or_in() { ! lib_alive "${EXECS[$1 - 1]}" || inside "$1"; }
+gone() { ! inside "$1"; }
+for i in 1 2 3; do
+	lib_until 60 over_or_in $i || fail "an exec hangs: $(cat "$T"/log/exec-*)"
+	lib_stop "${EXECS[$i - 1]}" KILL
+	lib_until 20 gone $i || fail "a program outlives its client"
+done
+ok "each exec ended ($(cat "$T"/log/exec-* | sort | uniq -c | tr -s ' \n' ' '))"
 
 # whoever is stopped on the way in holds nothing of core's
 held() { # what processes of this agent that stand still have open

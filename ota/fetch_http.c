@@ -85,10 +85,13 @@ static enum addr_reach reach_of(const char *ip)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    char bare[INET6_ADDRSTRLEN];
 
-    if (inet_pton(AF_INET, ip, &v4.sin_addr) == 1)
+    if (!str_fmt(bare, sizeof(bare), "%.*s", (int)strcspn(ip, "%"), ip)) /* "fe80::1%eth0" */
+        return ADDR_OTHER;
+    if (inet_pton(AF_INET, bare, &v4.sin_addr) == 1)
         return addr_reach((struct sockaddr *)&v4);
-    return inet_pton(AF_INET6, ip, &v6.sin6_addr) == 1 ? addr_reach((struct sockaddr *)&v6) : ADDR_OTHER;
+    return inet_pton(AF_INET6, bare, &v6.sin6_addr) == 1 ? addr_reach((struct sockaddr *)&v6) : ADDR_OTHER;
 }
 
 /* Not nearer than where the source itself answers from: a server far away does not send us to this machine or into its network. It is the

@@ -78,7 +78,6 @@ static int read_lists(const struct json_cur *root, struct fetch_job *j, struct e
     return r;
 }
 
-/* Files that only root may read are read now. */
 /* A fault of this device's settings is no manifest's: it may be mended, and the same try goes well then. */
 static int ours(const char *key, int r, struct err *err)
 {
@@ -89,6 +88,7 @@ static int ours(const char *key, int r, struct err *err)
     return -(int)ERR_IO;
 }
 
+/* Files that only root may read are read now. */
 static int read_file(const struct json_cur *root, const char *key, size_t most, char **ret, size_t *ret_len,
                      struct err *err)
 {

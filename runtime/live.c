@@ -421,8 +421,13 @@ static int go(struct task *t, int (*step)(struct task *, struct err *), struct e
     pid_t *pid = mmap(NULL, sizeof *pid, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int p[2], r;
 
-    if (pid == MAP_FAILED || pipe2(p, O_CLOEXEC) != 0)
-        return err_errno(err, errno, "pipe");
+    if (pid == MAP_FAILED)
+        return err_errno(err, errno, "memory to share");
+    if (pipe2(p, O_CLOEXEC) != 0) {
+        (void)err_errno(err, errno, "pipe");
+        (void)munmap(pid, sizeof *pid);
+        return -(int)err->kind;
+    }
     in = p[0];
     out = p[1];
     t->child.report_fd = out;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "agent/check.h"
-#include "ota/platform.h"
+#include "ota/doc/machine.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 
@@ -142,7 +142,7 @@ int check_state(struct core *c, const char *state_dir)
     struct check k = {.core = c};
     int store_fd = -1;
 
-    platform_words(c->arch, c->variant);
+    machine_words(c->arch, c->variant);
     int rc = crypto_init(&err);
     if (rc == 0)
         rc = open_all(c, state_dir, &store_fd, &err);

@@ -3,7 +3,7 @@
 
 #include "agent/cli.h"
 #include "agent/manifest.h"
-#include "ota/envelope.h"
+#include "ota/doc/envelope.h"
 #include "platform/fs.h"
 
 /* The lines of an answer as a JSON array. */

@@ -5,7 +5,7 @@
 #include "agent/cli.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
-#include "runtime/logring.h"
+#include "runtime/box/logring.h"
 
 static void print_line(const struct cli *c, const struct logring_line *l)
 {

@@ -3,7 +3,7 @@
 
 #include "agent/cli.h"
 #include "platform/clock.h"
-#include "runtime/logring.h"
+#include "runtime/box/logring.h"
 
 #define EVENTS_ASKED 500
 

@@ -7,7 +7,7 @@
 #include <termios.h>
 
 #include "agent/cli.h"
-#include "ota/envelope.h"
+#include "ota/doc/envelope.h"
 #include "platform/fs.h"
 #include "platform/paste.h"
 

@@ -28,11 +28,11 @@
 #include "agent/route.h"
 #include "agent/self_update.h"
 #include "agent/state.h"
-#include "ota/fetch.h"
-#include "ota/store.h"
+#include "ota/fetch/fetch.h"
+#include "ota/store/store.h"
 #include "platform/loop.h"
-#include "runtime/box.h"
-#include "runtime/logring.h"
+#include "runtime/box/box.h"
+#include "runtime/box/logring.h"
 
 /* A manifest that was read: the document and where its strings live. */
 struct set {

@@ -24,7 +24,7 @@
 #include "platform/log.h"
 #include "platform/msg.h"
 #include "platform/patience.h"
-#include "runtime/ours.h"
+#include "runtime/box/exe_guard.h"
 
 #define REPORT_EVERY_MS   500 /* a burst of changes is one report */
 #define DAY_MS            (24ULL * 3600 * 1000)
@@ -491,7 +491,7 @@ static int start(struct core *c, struct err *err)
     c->has_garbage = true;
     if (sysinfo(&si) == 0)
         c->memory_total_bytes = (uint64_t)si.totalram * si.mem_unit;
-    platform_words(c->arch, c->variant);
+    machine_words(c->arch, c->variant);
     int rc = config_read(c->config_path, &c->config, err);
     if (rc == 0)
         log_init("core", (enum log_level)c->config.log_level, getenv("JOURNAL_STREAM") != NULL);
@@ -551,7 +551,7 @@ int main(int argc, char **argv)
     static struct core core; /* one a process, half a megabyte of it images and plans: not for a stack */
     struct core *c = &core;
     struct err err = ERR_INIT;
-    ours_guard_self(argv); /* boxes are entered by children of ours */
+    exe_guard_self(argv); /* boxes are entered by children of ours */
     mem_stay_small();
     log_init("core", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
     (void)prctl(PR_SET_NAME, "agentd-core");

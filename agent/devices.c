@@ -11,7 +11,7 @@
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/log.h"
-#include "runtime/live.h"
+#include "runtime/box/live.h"
 
 #define SETTLE_MS 50   /* one plug is a handful of events */
 #define LINKS_MS  1000 /* udev makes its links after the kernel's word */

@@ -7,7 +7,7 @@
 #define AGENT_FOLLOW_H
 #include "agent/config.h"
 #include "agent/manifest.h"
-#include "ota/envelope.h"
+#include "ota/doc/envelope.h"
 
 #define FOLLOW_DOCS   (LIM_GROUPS + 2)
 #define FOLLOW_SOURCE (LIM_NAME_BYTES + 8)

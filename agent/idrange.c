@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "agent/core.h"
-#include "ota/field.h"
+#include "ota/doc/field.h"
 #include "platform/fs.h"
 #include "platform/log.h"
 

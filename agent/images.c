@@ -2,7 +2,7 @@
  * trust: the signed manifest names the release envelope by digest, its release key signature is checked, it
  * names the image manifest by digest, and so on down. */
 #include "agent/core.h"
-#include "ota/codec.h"
+#include "ota/pack/codec.h"
 #include "platform/clock.h"
 
 /* ---- where it stands ---- */

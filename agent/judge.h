@@ -3,7 +3,7 @@
 #define AGENT_JUDGE_H
 #include "agent/now.h"
 #include "agent/state.h"
-#include "runtime/box.h"
+#include "runtime/box/box.h"
 
 struct judge_facts {
     const struct box_caps *caps;

@@ -11,7 +11,7 @@
 #include "agent/link_outbox.h"
 #include "agent/link_pump.h"
 #include "agent/link_words.h"
-#include "ota/envelope.h"
+#include "ota/doc/envelope.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/json.h"

@@ -44,7 +44,7 @@
 #include "platform/arena.h"
 #include "platform/crypto.h"
 #include "platform/json.h"
-#include "runtime/spec.h"
+#include "runtime/spec/spec.h"
 
 enum policy_enforce { ENFORCE_BEST_EFFORT, ENFORCE_REQUIRED, ENFORCE_OFF };
 enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_ALWAYS };

@@ -4,7 +4,7 @@
 
 #include "agent/manifest_int.h"
 #include "agent/words.h"
-#include "platform/cgroup.h"
+#include "platform/cgroup/cgroup.h"
 
 static const char *const privileges_names[] = {"strip", "refuse"};
 static const char *const enforce_names[] = {"best-effort", "required", "off"};

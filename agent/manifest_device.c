@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "agent/manifest_int.h"
-#include "platform/cgroup.h"
+#include "platform/cgroup/cgroup.h"
 
 static const char *const access_names[] = {"rw", "r", "w"};
 static const unsigned access_masks[] = {CGROUP_DEV_READ | CGROUP_DEV_WRITE, CGROUP_DEV_READ,

@@ -1,5 +1,5 @@
 #include "agent/manifest_int.h"
-#include "ota/source.h"
+#include "ota/doc/source.h"
 
 int manifest_keep(struct manifest_reader *r, const char *text, const char **ret)
 {

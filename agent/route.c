@@ -1,6 +1,6 @@
 #include "agent/route.h"
 
-#include "ota/codec.h"
+#include "ota/pack/codec.h"
 
 #define LAYERS_MEMORY (1024 * 1024) /* gzip's window and the pipes of untar */
 

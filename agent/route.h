@@ -2,8 +2,8 @@
  * chunks of a full pack that no old file holds. Pure: what each would cost is known before the first byte. */
 #ifndef AGENT_ROUTE_H
 #define AGENT_ROUTE_H
-#include "ota/docs.h"
-#include "ota/store.h"
+#include "ota/doc/release.h"
+#include "ota/store/store.h"
 
 enum route_kind { ROUTE_LAYERS, ROUTE_PATCH, ROUTE_CHUNKS, ROUTE_HELD, ROUTE_KIND_COUNT_ };
 

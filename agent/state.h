@@ -10,7 +10,7 @@
 #define AGENT_STATE_H
 #include "agent/manifest.h"
 #include "agent/plan.h"
-#include "ota/docs.h"
+#include "ota/doc/trust.h"
 
 #define STATE_FLOORS 256 /* names of releases; a manifest that needs more is refused */
 #define STATE_REVS   32 /* topics, also those that the device listens to no more: their counters still count */
@@ -39,7 +39,7 @@ struct state_refused {
     uint64_t rev;
     struct digest digest;
 };
-/* What a trust document resets (ota/docs.h, trust_changes): noted before the document is saved and done after it, so that
+/* What a trust document resets (ota/doc/trust.h, trust_changes): noted before the document is saved and done after it, so that
  * power between the two neither loses a reset nor does one too early. */
 struct state_epoch {
     uint64_t trust; /* by which version; 0: none was ever noted */

@@ -3,7 +3,7 @@
  * program (exec). */
 #ifndef PLATFORM_JOB_H
 #define PLATFORM_JOB_H
-#include "platform/cgroup.h"
+#include "platform/cgroup/cgroup.h"
 #include "platform/loop.h"
 
 struct job;

@@ -29,5 +29,5 @@ add_compile_options(-fno-asynchronous-unwind-tables -fno-unwind-tables) # nobody
 
 # The whole program seen at once is some 8 KB smaller. Objects are whole without it too: an ar or ld that cannot goes on as ever.
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-  add_compile_options(-flto=auto -ffat-lto-objects)
+  add_compile_options(-flto=auto -ffat-lto-objects -fno-caller-saves -fno-move-loop-invariants)
 endif()

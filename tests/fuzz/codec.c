@@ -1,5 +1,5 @@
 /* A packed piece: codec, properties, steps, raw length, then the bytes; as a chunk and as a segment. */
-#include "fleet/codec_make.h"
+#include "fleet/pack/codec_make.h"
 #include "tests/fuzz/fuzz.h"
 
 static void as_segment(struct codec *c, struct buf in, size_t raw_len, size_t step)

@@ -1,5 +1,5 @@
 /* The head of a full pack with its chunk records, and the table of a patch pack. The first byte chooses. */
-#include "ota/pack.h"
+#include "ota/pack/pack.h"
 #include "tests/fuzz/fuzz.h"
 
 static void head(struct buf bytes)

@@ -2,7 +2,7 @@
  * stream, with its right hash, as a hostile maker of packs would have it. */
 #include <sys/mman.h>
 
-#include "fleet/patch_make.h"
+#include "fleet/pack/patch_make.h"
 #include "platform/crypto.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/elf_sample.h"

@@ -1,5 +1,5 @@
 /* A release document, which is built again from what was understood and must then be read the same. */
-#include "ota/docs.h"
+#include "ota/doc/release.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

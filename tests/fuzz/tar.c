@@ -1,5 +1,5 @@
 /* A tar archive, in steps whose length its last byte tells. */
-#include "ota/untar.h"
+#include "ota/layer/untar.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

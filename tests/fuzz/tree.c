@@ -1,5 +1,5 @@
 /* A tree document, and its entries by offset. */
-#include "ota/tree.h"
+#include "ota/pack/tree.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -28,17 +28,17 @@ wall() {
 }
 wall 'cjson/' platform/json.c
 wall 'psa/' platform/crypto.c
-wall 'mbedtls/' platform/crypto.c ota/cert.c agent/link_tls.c fleet/x509.c
-wall 'mosquitto.h|<mqtt_protocol' agent/link_mqtt.c fleet/mqtt.c
-wall 'curl/' ota/fetch_http.c fleet/http.c
-wall 'lz4' ota/codec.c fleet/codec_make.c
-wall 'lzma' ota/codec.c fleet/codec_make.c
-wall 'divsufsort' fleet/match.c
-wall 'coap' ota/fetch_coap_int.h
-wall 'ota/fetch_coap_int.h' ota/fetch_coap.c ota/fetch_coap_session.c
-wall 'seccomp\.h>' runtime/seccomp_tool.c
-wall 'zstd' ota/unzstd.c
-wall 'zlib.h' ota/gunzip.c fleet/measure.c
+wall 'mbedtls/' platform/crypto.c ota/fetch/cert.c agent/link_tls.c fleet/doc/x509.c
+wall 'mosquitto.h|<mqtt_protocol' agent/link_mqtt.c fleet/view/mqtt.c
+wall 'curl/' ota/fetch/fetch_http.c fleet/repo/http.c
+wall 'lz4' ota/pack/codec.c fleet/pack/codec_make.c
+wall 'lzma' ota/pack/codec.c fleet/pack/codec_make.c
+wall 'divsufsort' fleet/pack/cover_index.c
+wall 'coap' ota/fetch/fetch_coap_int.h
+wall 'ota/fetch/fetch_coap_int.h' ota/fetch/fetch_coap.c ota/fetch/fetch_coap_session.c
+wall 'seccomp\.h>' runtime/seccomp/seccomp_tool.c
+wall 'zstd' ota/layer/unzstd.c
+wall 'zlib.h' ota/layer/gunzip.c fleet/pack/measure.c
 
 # The daemons' core opens no network socket and starts no shell.
 grep -nE '\b(system|popen)\(' -r platform runtime ota agent fleet --include='*.c' && fail "system() or popen()"

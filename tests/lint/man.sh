@@ -43,8 +43,8 @@ for program in agentctl:1 limpet:1 fleetctl:1 agentd:8; do
 	done
 done
 # limpet's --help is short: all that its table of options knows stands in the page.
-known=$(sed -n '/^} options\[\]/,/^};/s/^    {"\([a-z-]*\)".*/\1/p' runtime/cli.c)
-[ "$(wc -w <<<"$known")" -gt 40 ] || fail "runtime/cli.c: has the table of options changed its form?"
+known=$(sed -n '/^} options\[\]/,/^};/s/^    {"\([a-z-]*\)".*/\1/p' runtime/limpet/limpet.c)
+[ "$(wc -w <<<"$known")" -gt 40 ] || fail "runtime/limpet/limpet.c: has the table of options changed its form?"
 for option in $known; do
 	text docs/man/limpet.1 | grep -qE -- "--$option([^a-z-]|\$)" || fail "docs/man/limpet.1: nothing about --$option"
 done

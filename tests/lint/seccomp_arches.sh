@@ -16,19 +16,19 @@ arch() { # NAME TARGET INCLUDE-FOLDER ARCHITECTURE-AS-THE-FILTER-SEES-IT
 	local name=$1 cc=(clang "--target=$2" -nostdinc -isystem "$3" -isystem "$BUILTIN") what
 	[ -e "$3/asm/unistd.h" ] || { echo "FAIL $name: no kernel headers in $3"; bad=1; return; }
 	[ "$3" != "$host" ] || cc+=(-isystem /usr/include)
-	runtime/seccomp_gen.sh runtime/seccomp.list "$W/runtime/seccomp.inc" "${cc[@]}" || { bad=1; return; }
+	runtime/seccomp/seccomp_gen.sh runtime/seccomp/seccomp.list "$W/runtime/seccomp.inc" "${cc[@]}" || { bad=1; return; }
 	# the list for our own sandboxed processes names calls that each architecture has
 	"${cc[@]}" -isystem /usr/include -fsyntax-only -Werror -Wall -D_GNU_SOURCE -I. platform/sandbox_calls.c || { echo "FAIL $name: platform/sandbox_calls.c"; bad=1; }
 	{
 		echo '#include <asm/unistd.h>'
 		for what in breakpoint cacheflush set_tls get_tls; do printf '#ifdef __ARM_NR_%s\n#define __NR_%s __ARM_NR_%s\n#endif\n' $what $what $what; done
-		awk '/^(allow|deny|check) / {sub(/^[?]/, "", $2); printf "#ifdef __NR_%s\nCALL %s (__NR_%s) \"%s\"\n#endif\n", $2, $1, $2, $2}' runtime/seccomp.list
+		awk '/^(allow|deny|check) / {sub(/^[?]/, "", $2); printf "#ifdef __NR_%s\nCALL %s (__NR_%s) \"%s\"\n#endif\n", $2, $1, $2, $2}' runtime/seccomp/seccomp.list
 	} >"$W/$name.c"
 	"${cc[@]}" -E -P "$W/$name.c" | grep ^CALL | while read -r _ what expr; do
 		echo "$what $((${expr%%\"*})) ${expr##*) }"
 	done | tr -d '"' >"$W/$name.calls"
 	# the file as this architecture's compiler sees it, run here: the filter itself is data
-	"${cc[@]}" -E -P -I. -I"$W" runtime/seccomp.c >"$W/filter.c" || { bad=1; return; }
+	"${cc[@]}" -E -P -I. -I"$W" runtime/seccomp/seccomp.c >"$W/filter.c" || { bad=1; return; }
 	clang -w -I. "-DTARGET_ARCH=$4" -o "$W/judge" -x c "$W/filter.c" tests/tool/seccomp_judge.c
 	if ! "$W/judge" <"$W/$name.calls" >"$W/$name"; then echo "FAIL $name"; bad=1; return; fi
 	if [ "$RENEW" = 1 ]; then cp "$W/$name" "$KEPT/$name"; fi

@@ -36,7 +36,7 @@ agent_image() { # VERSION COMMAND...: publishes agent:VERSION; the command may s
 script() { rm "$LIBEXEC/agentd-$1"; printf '#!/bin/sh\n%s\n' "$2" >"$LIBEXEC/agentd-$1"; chmod 0755 "$LIBEXEC/agentd-$1"; }
 pid() { agentctl $DEV ps -o json 2>/dev/null | jq -r '.web.pid // empty'; }
 said() { agentctl $DEV events -n 200 | grep -q "$1"; }
-# Its file: it runs from a detached mount of that (runtime/ours.h), where exe has no path.
+# Its file: it runs from a detached mount of that (runtime/box/exe_guard.h), where exe has no path.
 core() { tr '\0' '\n' <"/proc/$(pgrep -P "${LIB_AGENT_PIDS[$DEV]}" -f 'agentd: core')/environ" | sed -n 's/^LIMPET_EXE=//p'; }
 from_base() { [ "$(core)" = "$BUILD/bin/agentd-core" ]; }
 ended() { is agent_update.release "$1" && is agent_update.phase "$2"; }

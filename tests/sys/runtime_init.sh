@@ -1,5 +1,5 @@
 #!/bin/bash
-# limpet-init (runtime/init.c) by limpet run --init: reaps, passes signals on, ends as the program ends, needs no file of
+# limpet-init (runtime/box/init.c) by limpet run --init: reaps, passes signals on, ends as the program ends, needs no file of
 # the image, stays below 20 KB, builds for each architecture, cannot be overwritten from inside.
 . "${SOURCE:?}/tests/sys/lib.sh" || exit 1
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
@@ -116,7 +116,7 @@ emulated() { # TARGET
 if command -v clang >/dev/null && command -v ld.lld >/dev/null; then
 	for t in x86_64-linux-gnu aarch64-linux-gnu arm-linux-gnueabihf riscv64-linux-gnu; do
 		check "builds for $t" clang --target=$t -std=gnu11 -Wall -Wextra -Werror -Os -ffreestanding -nostdlib -static -fno-pie \
-			-fno-stack-protector -fuse-ld=lld -Wl,-s -I"$SOURCE" -o "$T/init.$t" "$SOURCE/runtime/init.c"
+			-fno-stack-protector -fuse-ld=lld -Wl,-s -I"$SOURCE" -o "$T/init.$t" "$SOURCE/runtime/box/init.c"
 		check "at most 20480 bytes for $t" test "$(stat -c %s "$T/init.$t")" -le 20480
 		emulated "$t"
 	done

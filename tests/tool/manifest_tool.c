@@ -2,8 +2,8 @@
 #include <stdio.h>
 
 #include "agent/manifest.h"
-#include "fleet/doc.h"
-#include "fleet/schema.h"
+#include "fleet/doc/doc.h"
+#include "fleet/doc/schema.h"
 #include "platform/crypto.h"
 
 static int by_agent(struct buf text, struct err *err)

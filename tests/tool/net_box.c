@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#include "platform/cgroup.h"
-#include "runtime/box.h"
-#include "runtime/cni.h"
+#include "platform/cgroup/cgroup.h"
+#include "runtime/box/box.h"
+#include "runtime/net/cni.h"
 
 static struct err err = ERR_INIT;
 

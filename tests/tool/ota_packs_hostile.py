@@ -1,7 +1,7 @@
 """Hostile packs: every byte of a pack is named by a signed digest, so they are what somebody with a stolen release key could publish. The most
 that they may do is to be refused: nothing outside of the store changes, no image has its name, nothing is left in tmp/, what is written, the
 memory and the time are bounded by what was signed, and the right pack goes into the same store afterwards.
-The generator shares no code with ours: trees, heads, tables, chunks and streams are written here by hand, from ota/pack.h and ota/patch.h."""
+The generator shares no code with ours: trees, heads, tables, chunks and streams are written here by hand, from ota/pack/pack.h and ota/pack/patch.h."""
 import itertools
 import lzma
 import random

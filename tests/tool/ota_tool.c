@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "ota/fetch.h"
-#include "ota/store.h"
+#include "ota/fetch/fetch.h"
+#include "ota/store/store.h"
 #include "platform/fs.h"
 
 static char *env_or(const char *name, char *otherwise)

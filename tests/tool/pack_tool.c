@@ -9,10 +9,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "ota/codec.h"
-#include "ota/docs.h"
-#include "ota/fetch.h"
-#include "ota/store.h"
+#include "ota/doc/release.h"
+#include "ota/fetch/fetch.h"
+#include "ota/pack/codec.h"
+#include "ota/store/store.h"
 #include "platform/fs.h"
 
 static char *env_or(const char *name, char *otherwise)

@@ -11,10 +11,10 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "fleet/patch_make.h"
-#include "fleet/similar.h"
-#include "ota/entry.h"
-#include "ota/patch.h"
+#include "fleet/pack/patch_make.h"
+#include "fleet/pack/similar.h"
+#include "ota/layer/entry.h"
+#include "ota/pack/patch.h"
 #include "platform/crypto.h"
 #include "platform/fs.h"
 

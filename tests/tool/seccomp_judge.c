@@ -1,4 +1,4 @@
-/* seccomp_judge.c - what a compiled default filter answers, call by call, as text. Linked with runtime/seccomp.c as another
+/* seccomp_judge.c - what a compiled default filter answers, call by call, as text. Linked with runtime/seccomp/seccomp.c as another
  * architecture has it; TARGET_ARCH: that one's number.
  *   seccomp-judge <CALLS    lines "allow|deny|check NUMBER NAME" of seccomp.list; fails when the filter says something else */
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* box: real containers from a busybox rootfs in a temporary folder. Needs root and /bin/busybox (static). */
-#include "runtime/box.h"
+#include "runtime/box/box.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

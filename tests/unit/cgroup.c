@@ -1,5 +1,5 @@
 /* cgroup: real groups on this machine, whatever mode it has. Needs root; every group made is removed. */
-#include "platform/cgroup.h"
+#include "platform/cgroup/cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* Name service of CNI networks: from the plugins' result to resolv.conf. */
-#include "runtime/cni.h"
+#include "runtime/net/cni.h"
 #include "check.h"
 
 TEST(the_dns_of_a_result_becomes_resolv_conf)

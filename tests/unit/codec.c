@@ -1,5 +1,5 @@
-#include "ota/codec.h"
-#include "fleet/codec_make.h"
+#include "ota/pack/codec.h"
+#include "fleet/pack/codec_make.h"
 #include "tests/unit/check.h"
 
 #define MOST ((size_t)LIM_SEGMENT_LZMA_RAW)

@@ -1,5 +1,6 @@
-#include "ota/docs.h"
-#include "ota/codec.h"
+#include "ota/doc/release.h"
+#include "ota/doc/trust.h"
+#include "ota/pack/codec.h"
 
 #include "tests/unit/check.h"
 
@@ -404,15 +405,15 @@ TEST(the_machine_has_words)
     char arch[16], variant[8];
 
     CHECK(setenv("LIMPET_PLATFORM", "linux/arm/v7", 1) == 0);
-    platform_words(arch, variant);
+    machine_words(arch, variant);
     CHECK_STR(arch, "arm");
     CHECK_STR(variant, "v7");
     CHECK(setenv("LIMPET_PLATFORM", "linux/riscv64", 1) == 0);
-    platform_words(arch, variant);
+    machine_words(arch, variant);
     CHECK_STR(arch, "riscv64");
     CHECK_STR(variant, "");
     CHECK(unsetenv("LIMPET_PLATFORM") == 0);
-    platform_words(arch, variant);
+    machine_words(arch, variant);
     CHECK(arch[0] != '\0');
 }
 

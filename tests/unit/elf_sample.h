@@ -4,7 +4,7 @@
 #define TESTS_ELF_SAMPLE_H
 #include <assert.h>
 
-#include "ota/predict_int.h"
+#include "ota/pack/predict_int.h"
 
 #define FUNCTIONS 200U
 #define SIZE      128U /* of a function */

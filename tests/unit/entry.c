@@ -1,4 +1,4 @@
-#include "ota/entry.h"
+#include "ota/layer/entry.h"
 
 #include "tests/unit/check.h"
 

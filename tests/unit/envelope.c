@@ -1,4 +1,4 @@
-#include "ota/envelope.h"
+#include "ota/doc/envelope.h"
 
 #include "tests/unit/check.h"
 

@@ -1,5 +1,5 @@
 /* Blocks over CoAP: what was asked, what came, what is missing. */
-#include "ota/fetch_coap_blocks.h"
+#include "ota/fetch/fetch_coap_blocks.h"
 #include "check.h"
 
 static uint8_t bytes[BLOCKS_BYTES];

@@ -1,7 +1,7 @@
 /* The command line: options, durations, brokers, near words, sizes. */
-#include "fleet/cli.h"
-#include "fleet/ctx.h"
-#include "fleet/out.h"
+#include "fleet/verbs/args.h"
+#include "fleet/view/ctx.h"
+#include "fleet/view/out.h"
 #include "tests/unit/check.h"
 
 static const struct verb verbs[] = {

@@ -1,12 +1,12 @@
 /* The operator's file: comments, the closed schema, what differs, what a report means. */
 #include "agent/manifest.h"
-#include "fleet/diff.h"
-#include "fleet/doc.h"
-#include "fleet/manifest.h"
-#include "fleet/rollout.h"
-#include "fleet/schema.h"
-#include "fleet/view.h"
-#include "fleet/waiting.h"
+#include "fleet/doc/desired.h"
+#include "fleet/doc/diff.h"
+#include "fleet/doc/doc.h"
+#include "fleet/doc/rollout.h"
+#include "fleet/doc/schema.h"
+#include "fleet/verbs/waiting.h"
+#include "fleet/view/view.h"
 #include "tests/unit/check.h"
 
 TEST(comments_go_texts_stay)
@@ -24,7 +24,7 @@ TEST(comments_go_texts_stay)
 
     for (unsigned i = 0; i < COUNT_OF(cases); i++) {
         CHECK(str_copy(text, sizeof(text), cases[i].in));
-        manifest_strip(text);
+        desired_strip(text);
         CHECK_STR(text, cases[i].out);
     }
 }

@@ -1,7 +1,7 @@
 /* What a layer holds, counted as a device will. */
 #include <zlib.h>
 
-#include "fleet/measure.h"
+#include "fleet/pack/measure.h"
 #include "platform/mem.h"
 #include "tests/unit/check.h"
 

@@ -1,5 +1,5 @@
 /* Keys and certificates. Chains are checked by openssl in tests/sys/fleet.sh. */
-#include "fleet/x509.h"
+#include "fleet/doc/x509.h"
 #include "platform/clock.h"
 #include "tests/unit/check.h"
 

@@ -1,6 +1,6 @@
 /* logring: lines, order, overwriting, sizes, and exactly once while the writer is killed at random instants.
  */
-#include "runtime/logring.h"
+#include "runtime/box/logring.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* ns_why: what a person is told when the kernel refuses a namespace. Pure: the real refusals are in sys.runtime_ns. */
-#include "runtime/ns_why.h"
+#include "runtime/box/ns_why.h"
 
 #include <errno.h>
 #include <sched.h>

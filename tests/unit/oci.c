@@ -1,6 +1,6 @@
-#include "ota/oci.h"
+#include "ota/doc/oci.h"
 
-#include "ota/layer.h"
+#include "ota/layer/layer.h"
 #include "tests/unit/check.h"
 
 #define D0              "sha256:0000000000000000000000000000000000000000000000000000000000000000"

@@ -9,7 +9,7 @@
 
 #include "bpf_run.h"
 #include "check.h"
-#include "runtime/box_priv.h"
+#include "runtime/box/box_int.h"
 
 static unsigned steps, worst;
 

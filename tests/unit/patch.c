@@ -1,7 +1,7 @@
 #include <sys/mman.h>
 
-#include "fleet/patch_make.h"
-#include "ota/patch.h"
+#include "fleet/pack/patch_make.h"
+#include "ota/pack/patch.h"
 #include "platform/crypto.h"
 #include "tests/unit/check.h"
 

@@ -1,6 +1,6 @@
 #include <sys/mman.h>
 
-#include "fleet/patch_make.h"
+#include "fleet/pack/patch_make.h"
 #include "platform/crypto.h"
 #include "tests/unit/check.h"
 #include "tests/unit/elf_sample.h"

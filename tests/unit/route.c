@@ -1,6 +1,6 @@
 /* The way to an image: cheapest first, consent, what failed before, memory and codecs. */
 #include "agent/route.h"
-#include "ota/codec.h"
+#include "ota/pack/codec.h"
 #include "tests/unit/check.h"
 
 static struct err err;

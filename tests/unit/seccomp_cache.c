@@ -1,6 +1,6 @@
 /* Profiles of other engines: what limpet-seccomp makes of them, run by a small interpreter of BPF and once by the kernel;
  * the cache, and what it must not take. */
-#include "runtime/seccomp_cache.h"
+#include "runtime/seccomp/seccomp_cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@
 #include "check.h"
 #include "platform/fs.h"
 #include "platform/limits.h"
-#include "runtime/seccomp_trim.h"
+#include "runtime/seccomp/seccomp_trim.h"
 
 #define NO_CACHE "/proc/none" /* a folder that nobody can make */
 

@@ -1,4 +1,4 @@
-#include "fleet/similar.h"
+#include "fleet/pack/similar.h"
 #include "tests/unit/check.h"
 
 #define FILES 6

@@ -1,7 +1,7 @@
 /* Sources of blobs as texts, and the list of chunks as bytes. */
-#include "ota/source.h"
+#include "ota/doc/source.h"
 #include "check.h"
-#include "ota/fetch.h"
+#include "ota/fetch/fetch.h"
 
 TEST(kinds_are_known)
 {

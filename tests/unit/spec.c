@@ -1,13 +1,13 @@
 /* spec and ops: defaults, the gate, config.json, and the list of steps as text. Pure: no root needed. */
-#include "runtime/spec.h"
+#include "runtime/spec/spec.h"
 
 #include <linux/filter.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
 #include "check.h"
-#include "runtime/box.h"
-#include "runtime/ops.h"
+#include "runtime/box/box.h"
+#include "runtime/box/ops.h"
 
 static struct err err;
 static struct spec_oci oci;

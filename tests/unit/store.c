@@ -1,10 +1,10 @@
-#include "ota/store.h"
+#include "ota/store/store.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "ota/pull.h"
+#include "ota/pull/pull.h"
 #include "platform/fs.h"
 #include "tests/unit/check.h"
 

@@ -1,8 +1,8 @@
 #include <stdarg.h>
 #include <zlib.h>
 
-#include "ota/gunzip.h"
-#include "ota/untar.h"
+#include "ota/layer/gunzip.h"
+#include "ota/layer/untar.h"
 #include "tests/unit/check.h"
 
 /* ---- a tar writer that can lie ---- */

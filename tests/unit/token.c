@@ -1,5 +1,5 @@
 /* What is asked of a token server, and who may see the password. */
-#include "ota/token.h"
+#include "ota/fetch/token.h"
 #include "tests/unit/check.h"
 
 #define REG "https://reg.example:5000/v2/a/b/manifests/1"

@@ -1,0 +1,190 @@
+/* fetch_run.c - which item from which source, and when to try again. */
+#include <errno.h>
+
+#include "ota/fetch/fetch_int.h"
+#include "platform/clock.h"
+
+#define BACKOFF_MS     1000
+#define BACKOFF_MAX_MS 60000
+#define MOVED_BYTES    4096 /* a line that breaks after so much is a bad line, not a bad source ... */
+#define MOVED_WAIT_MS  100  /* ... and is asked again soon */
+#define LAST_TRY_MS    200
+#define CHUNK_TRIES    6
+
+/* Nothing of it counts any more. */
+static int empty(struct fetch_item *it, struct err *err)
+{
+    if (ftruncate(it->fd, 0) < 0)
+        return err_errno(err, errno, "empty the partial file");
+    it->have = 0;
+    return 0;
+}
+
+/* Of a small document whose size nobody signed it cannot be known whether it is whole: it starts again. So does what one source alone
+ * is to give, after several together gave something wrong. */
+static int begin(struct fetch_item *it, unsigned index, struct err *err)
+{
+    bool again = (it->size == 0 || (it->unmixed && it->given_by != index + 1)) && !it->chunks;
+    int r = again && it->have > 0 ? empty(it, err) : 0;
+
+    it->given_by = it->have == 0 || it->given_by == index + 1 ? index + 1 : 0;
+    fetch_begin(it);
+    return r;
+}
+
+/* All bytes of a blob are here. The digest is root's to judge; it is asked here as well where another source could do better. */
+static int judge_digest(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
+{
+    struct digest got;
+    uint64_t len;
+
+    if (it->chunks || j->n_sources < 2)
+        return 0;
+    int r = sha256_fd(it->fd, &got, &len, err);
+    if (r < 0 || digest_eq(&got, &it->digest))
+        return r;
+    if (it->given_by)
+        it->bad[index] = true;
+    it->unmixed = true;
+    r = empty(it, err);
+    return r < 0 ? r : err_set(err, ERR_SOURCE, "other bytes than were signed");
+}
+
+static bool nothing_wanted(const struct fetch_item *it)
+{
+    struct fetch_span span;
+
+    return !fetch_next(it, &span);
+}
+
+static int ask(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
+{
+    switch (j->sources[index].kind) {
+    case SOURCE_REGISTRY:
+    case SOURCE_LAYOUT:
+        return http_get(j, it, index, err);
+    case SOURCE_FOLDER:
+        return dir_get(j, it, index, err);
+    case SOURCE_COAP:
+#ifdef LIMPET_COAP
+        return fetch_coap_get(j, it, index, err);
+#endif
+        break;
+    case SOURCE_STICK:
+        return usb_get(j, it, index, err);
+    }
+    return err_set(err, ERR_UNSUPPORTED, "this build has no such source");
+}
+
+/* What a source says for good is only its own word: nothing that was signed is wrong. */
+static const bool is_refusal[ERR_KIND_COUNT_] = {
+    [ERR_INVALID] = true, [ERR_INTEGRITY] = true, [ERR_DENIED] = true};
+
+static int get(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int r = begin(it, index, &why);
+
+    if (r == 0)
+        r = ask(j, it, index, &why);
+
+    if (nothing_wanted(it))
+        r = 0; /* all that was signed is here; whatever the source did then, the digest decides */
+    else if (r == 0 && it->size)
+        r = err_set(&why, ERR_NET, "ended early, %llu bytes are here", (unsigned long long)it->have);
+    if (r == 0)
+        r = judge_digest(j, it, index, &why);
+    it->complete = r == 0;
+    if (!j->ours && is_refusal[why.kind])
+        why.kind = ERR_SOURCE;
+    return r < 0 ? err_set(err, why.kind, "%s: %s", j->names[index], why.msg) : 0;
+}
+
+/* Of several failures the most hopeful is told, and of equals the first. */
+static unsigned hope_of(enum err_kind kind)
+{
+    return kind == ERR_NONE ? 0 : !err_may_retry(kind) ? 1 : kind == ERR_SOURCE ? 2 : 3;
+}
+
+/* What one round over all sources came to for one item. */
+struct round {
+    uint64_t moved; /* bytes that sources sent */
+    bool hope;      /* some source failed in a way that may pass */
+    struct err last;
+};
+
+static void try_sources(struct fetch_job *j, struct fetch_item *it, struct round *round)
+{
+    for (unsigned i = 0; i < j->n_sources && !it->complete; i++) {
+        if (it->bad[i])
+            continue;
+        uint64_t had = it->have + it->held;
+        struct err err = ERR_INIT;
+        int r = get(j, it, i, &err);
+        if (it->have + it->held > had)
+            round->moved += it->have + it->held - had;
+        if (r == 0)
+            return;
+        round->hope |= hope_of(err.kind) > 2 && j->sources[i].kind != SOURCE_STICK;
+        if (hope_of(err.kind) > hope_of(round->last.kind))
+            round->last = err;
+        if (j->ours) {
+            round->last = err;
+            return;
+        }
+    }
+}
+
+static uint64_t jitter_ms(unsigned tries, uint64_t moved)
+{
+    uint64_t most = tries < 6 ? (uint64_t)BACKOFF_MS << tries : BACKOFF_MAX_MS, random = 0;
+
+    if (moved >= MOVED_BYTES)
+        most = MOVED_WAIT_MS;
+    (void)crypto_random(&random, sizeof(random), NULL);
+    return random % (most + 1);
+}
+
+/* One item until it is complete, hopeless or too late. */
+static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
+{
+    unsigned tries = 0;
+
+    while (!it->complete) {
+        struct round round = {0};
+        char hex[65];
+        try_sources(j, it, &round);
+        if (it->complete)
+            break;
+        if (round.last.kind == ERR_NONE)
+            (void)err_set(&round.last, ERR_SOURCE, "every source gives other bytes than were signed");
+        uint64_t now = clock_boot_ms(), left = j->deadline_ms > now ? j->deadline_ms - now : 0;
+        tries = round.moved ? 0 : tries + 1;
+        /* who installs from chunks hears nothing of us but the end: core tells why, and tries again */
+        bool tired = it->chunks && tries >= CHUNK_TRIES;
+        if (!round.hope || j->ours || tired)
+            return err_set(err, round.last.kind, "sha256:%.12s: %s", digest_hex(&it->digest, hex),
+                           round.last.msg);
+        if (left < LAST_TRY_MS)
+            return err_set(err, ERR_TIMEOUT, "sha256:%.12s: deadline; last: %s", digest_hex(&it->digest, hex),
+                           round.last.msg);
+        uint64_t wait = jitter_ms(tries, round.moved);
+        if (wait > left / 2)
+            wait = left / 2; /* one more try fits in */
+        fetch_tell_trouble(&round.last, wait);
+        fetch_sleep(wait);
+    }
+    return 0;
+}
+
+int fetch_run(struct fetch_job *j, struct err *err)
+{
+    for (unsigned i = 0; i < j->n_items; i++) {
+        struct fetch_item *it = &j->items[i];
+        it->complete = nothing_wanted(it);
+        int r = get_item(j, it, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}

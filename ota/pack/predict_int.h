@@ -1,0 +1,145 @@
+/* predict_int.h - what the files of prediction share. Private to ota/predict*.c and fleet/pack/patch_anchor.c. */
+#ifndef OTA_PREDICT_INT_H
+#define OTA_PREDICT_INT_H
+#include "ota/pack/predict.h"
+
+/* ---- predict_elf.c: what is where in an ELF file ---- */
+
+#define ELF_LOADS    16
+#define ELF_SECTIONS 64
+#define ELF_HEAD     64 /* the ELF header; that of 32 bits is shorter */
+
+enum elf_machine { ELF_NONE, ELF_X64, ELF_A64, ELF_ARM, ELF_RISCV };
+enum elf_what {
+    ELF_CODE,
+    ELF_POINTERS, /* words that may be addresses */
+    ELF_RELA,     /* relocations, with or without addends */
+    ELF_REL,
+    ELF_SYMBOLS, /* .dynsym, .symtab */
+    ELF_UNWIND,  /* .eh_frame */
+    ELF_UNWIND_HDR,
+    ELF_TABLES,  /* .rodata: may hold offsets of jump tables */
+    ELF_HEADERS, /* the section header table itself */
+};
+struct elf_load {
+    uint64_t va, at, file_len, mem_len;
+};
+struct elf_section {
+    uint64_t va;      /* 0: not loaded */
+    uint32_t at, len; /* in the file */
+    uint16_t link;    /* index in sections[] of the symbols of a relocation, ELF_SECTIONS: none */
+    uint8_t what;
+    uint64_t link_va; /* of the symbols of relocations, of the strings of symbols */
+};
+struct elf {
+    uint8_t machine; /* ELF_NONE: not one that we know; then nothing else holds */
+    bool wide;       /* 64 bits */
+    bool fixed;      /* ET_EXEC: code may hold absolute addresses */
+    unsigned n_loads, n_sections;
+    uint64_t code_va, code_end; /* all code lies between them */
+    uint64_t bss_va, bss_len;   /* of the last load that has one */
+    struct elf_load loads[ELF_LOADS];
+    struct elf_section sections[ELF_SECTIONS]; /* in order of at */
+};
+/* The file at [at, at + size) of what read gives. What cannot be understood is ELF_NONE, no error; errors are
+ * read's. */
+int elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret, struct err *err);
+/* Only machine and loads, from the first bytes. False: not known or not whole. */
+bool elf_head(struct buf head, struct elf *ret);
+uint32_t elf_head_len(struct buf start);
+bool elf_va_to_at(const struct elf *e, uint64_t va, uint64_t *ret);
+bool elf_at_to_va(const struct elf *e, uint64_t at, uint64_t *ret);
+
+/* ---- predict_field.c: addresses in instructions and words ---- */
+
+enum field {
+    FIELD_ABS64, /* the address */
+    FIELD_ABS32,
+    FIELD_REL32,   /* address - (place + extra) */
+    FIELD_BACK32,  /* place - address */
+    FIELD_BASE32,  /* address - base */
+    FIELD_INDEX32, /* (address - base) / extra */
+    FIELD_A64_26,  /* B, BL */
+    FIELD_A64_19,  /* B.cond, CBZ, LDR literal */
+    FIELD_A64_14,  /* TBZ */
+    FIELD_A64_ADR,
+    FIELD_A64_PAGE, /* ADRP */
+    FIELD_A64_LOW,  /* ADD, LDR, STR: low 12 bits, shifted by extra */
+    FIELD_T32_24,   /* BL, BLX (extra 2: to A32), B.W */
+    FIELD_T32_20,   /* Bcond.W */
+    FIELD_T32_11,   /* B */
+    FIELD_T32_8,    /* Bcond */
+    FIELD_A32_24,   /* B, BL; BLX */
+    FIELD_RV_20,    /* JAL */
+    FIELD_RV_12,    /* branches */
+    FIELD_RV_C11,   /* C.J */
+    FIELD_RV_C8,    /* C.BEQZ, C.BNEZ */
+    FIELD_RV_HIGH,  /* AUIPC */
+    FIELD_RV_LOW,   /* ADDI, loads, JALR: low 12 bits of (address - AUIPC) */
+    FIELD_RV_LOW_S, /* stores */
+    FIELD_T32_MOV,  /* MOVW (extra 0), MOVT (extra 16) */
+    FIELD_FILE64,   /* an offset in the file; target is that offset, no address */
+    FIELD_COUNT_
+};
+struct site {
+    uint32_t at; /* in the window */
+    uint8_t field;
+    uint16_t back; /* RV_LOW: how far before it its AUIPC is; A64_LOW: its ADRP */
+    int32_t extra;
+    uint64_t target; /* old address */
+    uint64_t base;   /* BASE32, INDEX32: old address */
+};
+/* Bytes that the field's place takes. */
+unsigned field_bytes(enum field f);
+/* Write the field in p, which lies at va, so that it means target. False: it cannot; p is as it was. */
+bool field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, uint64_t base);
+/* What does the field in p mean? False: another kind of instruction stands there. like: the old instruction. */
+bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va, uint64_t base,
+               uint64_t *ret);
+
+/* For matching: put the low bits of v where the field is, whatever it would mean. */
+void field_fill(const struct site *s, uint8_t *p, uint64_t v);
+
+/* ---- predict_a64.c, _x64.c, _arm.c, _riscv.c, _data.c: where they are ---- */
+
+struct window {
+    const struct elf *elf; /* the old file */
+    const struct elf_section *section;
+    const uint8_t *p;
+    size_t len;
+    uint64_t va;   /* of p[0]; in a section that is not loaded: 0 */
+    size_t offset; /* of p[0] in its section */
+};
+typedef void site_fn(void *arg, const struct site *s);
+void sites_a64(const struct window *w, site_fn *fn, void *arg);
+void sites_x64(const struct window *w, site_fn *fn, void *arg);
+void sites_arm(const struct window *w, site_fn *fn, void *arg);
+void sites_riscv(const struct window *w, site_fn *fn, void *arg);
+void sites_data(const struct window *w, site_fn *fn, void *arg);
+/* Is it an address of the old file's memory? */
+bool window_has(const struct window *w, uint64_t va);
+void window_sites(const struct window *w, site_fn *fn, void *arg);
+
+/* ---- predict.c: for the encoder, which looks where addresses really went ---- */
+
+/* Call fn for each address of the old piece at old_at that was moved to new_at, len at most PREDICT_PIECE: its site, the
+ * old offset that it means (UINT64_MAX: none), the window, which of its bytes are the piece (from, to), and the old
+ * file's number. */
+#define PREDICT_PIECE 4096U
+struct predict_look {
+    const struct window *window;
+    uint64_t new_va, base_va; /* of window->p[0] after the move; of the site's base */
+    uint64_t old_key;
+    size_t from, to;
+    uint32_t new_at; /* of window->p[from] after the move */
+    unsigned image;
+};
+typedef void look_fn(void *arg, const struct predict_look *l, const struct site *s);
+int predict_look(struct predict *p, uint32_t old_at, uint32_t new_at, size_t len, look_fn *fn, void *arg,
+                 struct err *err);
+/* Old address to old offset, new address to new offset. */
+bool predict_old_key(const struct predict *p, unsigned image, uint64_t va, uint64_t *ret);
+bool predict_new_key(const struct predict *p, uint64_t va, uint64_t *ret);
+/* Where the map sends an old offset. */
+bool predict_map(const struct predict *p, uint64_t old_key, uint64_t *ret);
+#endif

@@ -1,0 +1,123 @@
+/* pull.c - what the store offers of packs (store.h): which route it is decides the caller. */
+#include <fcntl.h>
+
+#include "ota/pull/pull.h"
+
+int store_has_tree(struct store *s, const struct digest *tree)
+{
+    char hex[65];
+
+    return faccessat(s->layers_fd, digest_hex(tree, hex), F_OK, 0) == 0;
+}
+
+int store_tree_is_whole(struct store *s, const struct digest *tree)
+{
+    return store_has_tree(s, tree) && record_is_whole(s, tree, NULL);
+}
+
+static int read_head(struct store *s, const struct store_pack *pack, struct pack_head *ret, struct err *err)
+{
+    uint8_t AUTO_MEM *head = NULL;
+    size_t len = 0;
+    int r = store_read_blob(s, &pack->pack, LIM_PACK_HEAD_BYTES, &head, &len, err);
+
+    return r < 0 ? r : pull_head(pack, buf_of(head, len), ret, err);
+}
+
+int store_has_documents(struct store *s, const struct store_pack *pack)
+{
+    struct pack_head h;
+
+    return read_head(s, pack, &h, NULL) == 0 && store_has_blob(s, &h.tree.digest) &&
+           store_has_blob(s, &h.table.digest);
+}
+
+int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
+                         struct err *err)
+{
+    int r = pull_documents(s, pack, ret_fetched, err);
+
+    return r < 0 ? err_wrap(err, "full pack's documents") : 0;
+}
+
+/* A document that is held, mapped, its bytes compared with its name once more. */
+static int map_held(int dir_fd, const struct digest *d, struct buf *ret, struct err *err)
+{
+    struct digest got;
+    char hex[65];
+    int r = pull_map(dir_fd, digest_hex(d, hex), LIM_TREE_BYTES, ret, err);
+
+    if (r == 0)
+        r = sha256(*ret, &got, err);
+    if (r == 0 && !digest_eq(&got, d)) {
+        (void)unlinkat(dir_fd, hex, 0);
+        r = err_set(err, ERR_INTEGRITY, "document %.12s has gone bad on disk", hex);
+    }
+    return r;
+}
+
+int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
+              int line_fd, struct err *err)
+{
+    struct pack_head h;
+
+    *p = (struct pull){.s = s, .pack = pack, .stage = stage, .old_root_fd = -1, .line_fd = line_fd};
+    (void)store_open_rootfs(s, &pack->old_image, &p->old_root_fd, NULL);
+    if (pack->held)
+        return map_held(s->layers_fd, &pack->tree, &p->tree, err);
+    if (pack->patch)
+        return 0;
+    int r = read_head(s, pack, &h, err);
+    if (r == 0)
+        r = map_held(s->blobs_fd, &h.tree.digest, &p->tree, err);
+    if (r == 0)
+        p->table_is = h.table.digest;
+    return r < 0 ? r : map_held(s->blobs_fd, &p->table_is, &p->table, err);
+}
+
+int pull_judge_tree(const struct pull *p, struct err *err)
+{
+    struct tree_at AUTO_MEM *t = mem_need_zero(sizeof(*t));
+    struct entry AUTO_MEM *e = mem_need(sizeof(*e));
+    uint64_t bytes_left = p->max_bytes, inodes_left = p->max_inodes;
+    struct digest d;
+    int r;
+
+    while ((r = tree_next(p->tree, t, e, &d, err)) > 0) {
+        uint64_t size = tree_is_object(e) ? e->size : 0;
+        if (size > bytes_left || inodes_left == 0)
+            return err_set(err, ERR_INVALID,
+                           "the tree is more than the %llu bytes and %llu entries that were signed",
+                           (unsigned long long)p->max_bytes, (unsigned long long)p->max_inodes);
+        bytes_left -= size;
+        inodes_left--;
+    }
+    return r;
+}
+
+void pull_close(struct pull *p)
+{
+    pull_unmap(&p->tree);
+    pull_unmap(&p->table);
+    mem_auto_close_(&p->old_root_fd);
+    p->old_root_fd = -1;
+}
+
+int store_pack_cost(struct store *s, const struct digest *image, const struct store_pack *pack,
+                    struct store_cost *ret, struct err *err)
+{
+    struct stage g = {.dir_fd = -1, .fd = -1};
+    struct pull p;
+    char hex[65];
+    int r = stage_open(s, image, &g, err);
+
+    if (r == 0) {
+        r = pull_open(&p, s, pack, &g, -1, err);
+        if (r == 0)
+            r = pull_cost(&p, ret, err);
+        pull_close(&p);
+    }
+    stage_close(&g);
+    (void)unlinkat(s->staged_fd, digest_hex(image, hex), AT_REMOVEDIR); /* it stays when something is in it */
+    return r;
+}

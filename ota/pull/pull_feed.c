@@ -1,0 +1,163 @@
+/* pull_feed.c - chunks of a full pack's data: listed, asked for in one go, fetched by agentd-fetch and unpacked by
+ * agentd-unpack, which reads its pipe; the raw bytes are taken here. All three work at the same time. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "ota/pull/pull.h"
+
+void feed_init(struct feed *f, const struct store_pack *pack)
+{
+    *f = (struct feed){.pack = pack,
+                       .stream = FETCH_STREAM_NONE,
+                       .unpack = {.child = CHILD_NONE, .ask_fd = -1},
+                       .list_fd = -1};
+    f->raw = mem_need(PACK_RAW_MAX);
+}
+
+static int flush_list(struct feed *f, struct err *err)
+{
+    size_t n = f->lines_len;
+
+    f->lines_len = 0;
+    return n ? fs_write_full(f->list_fd, buf_of(f->lines, n), err) : 0;
+}
+
+int feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err)
+{
+    struct fetch_chunk line = {
+        .at = at, .len = c->packed_bytes, .aside = unpack_aside(c->codec, c->raw_bytes)};
+
+    if (f->list_fd < 0)
+        f->list_fd = memfd_create("chunks", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (f->list_fd < 0)
+        return err_errno(err, errno, "memfd");
+    memcpy(line.check, c->check, sizeof(line.check));
+    fetch_chunk_put(&line, f->lines + f->lines_len);
+    f->lines_len += FETCH_CHUNK_RECORD;
+    f->n++;
+    return f->lines_len == sizeof(f->lines) ? flush_list(f, err) : 0;
+}
+
+static void drop_list(struct feed *f)
+{
+    pull_unmap(&f->list);
+    mem_auto_close_(&f->list_fd);
+    f->list_fd = -1;
+    f->n = f->next = 0;
+    f->lines_len = 0;
+}
+
+/* The list, complete: nobody changes it any more. */
+static int close_list(struct feed *f, struct err *err)
+{
+    int r = flush_list(f, err);
+
+    if (r == 0 &&
+        fcntl(f->list_fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        r = err_errno(err, errno, "seal the list of chunks");
+    return r == 0 ? pull_map_fd(f->list_fd, f->n * FETCH_CHUNK_RECORD, &f->list, err) : r;
+}
+
+int feed_ask(struct feed *f, struct err *err)
+{
+    struct fetch_blob blob = {.digest = f->pack->data, .size_bytes = f->pack->data_bytes};
+    struct fetch_request request = *f->pack->fetch;
+
+    if (f->n == 0)
+        return 0;
+    if (request.budget_bytes) /* it is the whole job's, not each question's */
+        request.budget_bytes = request.budget_bytes > f->fetched ? request.budget_bytes - f->fetched : 1;
+    request.blobs = &blob;
+    request.n_blobs = 1;
+    int r = close_list(f, err);
+    if (r == 0)
+        r = fetch_stream_start(&request, f->list_fd, f->n, &f->stream, err);
+    if (r == 0 && !f->unpacking) {
+        r = unpack_start(f->pack->unpack_argv, &f->unpack, err);
+        f->unpacking = r == 0;
+    }
+    if (r < 0)
+        return r;
+    (void)unpack_chunks(&f->unpack, f->stream.fd, f->list_fd, f->n, NULL); /* gone? Then take_raw hears why */
+    mem_auto_close_(&f->stream.fd);
+    f->stream.fd = -1;
+    return 0;
+}
+
+/* The unpack program is gone too early. It says why, unless that is because its input ended: then the fetch program
+ * knows best. */
+static int judge_end(struct feed *f, struct err *err)
+{
+    struct err why = ERR_INIT;
+    int r = unpack_end(&f->unpack, err);
+
+    f->unpacking = false;
+    if (r < 0 && r != -ERR_IO)
+        return r;
+    int fetched = fetch_stream_end(&f->stream, NULL, &why);
+    if (fetched < 0 && (fetched != -ERR_IO || r == 0))
+        return err_set(err, why.kind, "%s", why.msg);
+    return r < 0 ? r : err_set(err, ERR_IO, "the unpack program gave less than was asked");
+}
+
+static int take_raw(struct feed *f, size_t len, struct err *err)
+{
+    memmove(f->raw, f->raw + f->raw_at, f->raw_len - f->raw_at);
+    f->raw_len -= f->raw_at;
+    f->raw_at = 0;
+    while (f->raw_len < len) {
+        ssize_t n = unpack_take(&f->unpack, f->raw + f->raw_len, PACK_RAW_MAX - f->raw_len, err);
+        if (n < 0)
+            return judge_end(f, err);
+        f->raw_len += (size_t)n;
+    }
+    return 0;
+}
+
+static int not_asked(struct err *err)
+{
+    return err_set(err, ERR_INVALID, "full pack: its tree names one content twice");
+}
+
+int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret, struct err *err)
+{
+    struct fetch_chunk line = {0};
+    int r = 0;
+
+    if (f->next < f->n)
+        fetch_chunk_get(f->list.p + f->next * FETCH_CHUNK_RECORD, &line);
+    if (line.len == 0 || line.at != at)
+        return not_asked(err);
+    if (f->raw_len - f->raw_at < c->raw_bytes)
+        r = take_raw(f, c->raw_bytes, err);
+    if (r < 0)
+        return r;
+    *ret = buf_of(f->raw + f->raw_at, c->raw_bytes);
+    f->raw_at += c->raw_bytes;
+    f->taken += c->packed_bytes;
+    f->next++;
+    return 0;
+}
+
+int feed_end(struct feed *f, struct err *err)
+{
+    uint64_t fetched = 0;
+    int r = f->next == f->n ? 0 : not_asked(err);
+
+    if (r == 0 && f->n > 0)
+        r = fetch_stream_end(&f->stream, &fetched, err);
+    f->fetched += r == 0 ? fetched : f->taken;
+    f->taken = 0;
+    drop_list(f);
+    return r;
+}
+
+void feed_done(struct feed *f)
+{
+    fetch_stream_done(&f->stream);
+    if (f->unpacking)
+        unpack_done(&f->unpack);
+    drop_list(f);
+    free(f->raw);
+}

@@ -1,0 +1,149 @@
+/* pull_tree.c - tree and table of a full pack. Both are cut by content, and the old image has kept its own: what did
+ * not change is copied from there, so that asking "what is new?" costs little even for ten thousand files. */
+#include <fcntl.h>
+
+#include "ota/pull/pull.h"
+
+bool pull_old_tree(struct store *s, const struct digest *image, struct digest *ret)
+{
+    struct store_meta AUTO_MEM *m = mem_need_zero(sizeof(*m));
+    char hex[65];
+
+    if (store_meta_read(s, digest_hex(image, hex), m, NULL) < 0 || m->n_layers != 1)
+        return false;
+    *ret = m->layers[0];
+    return faccessat(s->layers_fd, digest_hex(ret, hex), F_OK, 0) == 0;
+}
+
+/* What the old image has of the same kind of document; empty when it has none. */
+static void map_old(struct store *s, const struct store_pack *pack, bool tree, struct buf *ret)
+{
+    struct digest d;
+    char hex[65], path[80];
+
+    *ret = buf_of(NULL, 0);
+    if (tree && pull_old_tree(s, &pack->old_image, &d))
+        (void)pull_map(s->layers_fd, digest_hex(&d, hex), LIM_TREE_BYTES, ret, NULL);
+    (void)str_fmt(path, sizeof(path), "%s/table", digest_hex(&pack->old_image, hex));
+    if (!tree)
+        (void)pull_map(s->images_fd, path, LIM_TREE_BYTES, ret, NULL);
+}
+
+int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret, struct err *err)
+{
+    struct pack_head h;
+    int r = pack_head_decode(head, &h, err);
+
+    if (r == 0 && (!digest_eq(&h.tree.digest, &pack->tree) || !digest_eq(&h.data, &pack->data) ||
+                   h.tree.bytes != pack->tree_bytes || h.data_bytes != pack->data_bytes))
+        r = err_set(err, ERR_INTEGRITY,
+                    "full pack: its head is not of the tree and data that the release names");
+    if (r == 0)
+        *ret = h;
+    return r;
+}
+
+struct document {
+    struct store *s;
+    const struct pack_document *doc;
+    const uint8_t *records; /* n_chunks of them */
+    uint64_t data_at;       /* of the first chunk */
+    struct old_map old;
+    struct feed *feed;
+};
+
+static int chunk_of(const struct document *d, uint32_t i, struct pack_chunk *ret, struct err *err)
+{
+    return pack_chunk_decode(d->records + (size_t)i * PACK_CHUNK_BYTES, ret, err);
+}
+
+static int ask(struct document *d, struct err *err)
+{
+    uint64_t at = d->data_at, old_at;
+    struct pack_chunk c;
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < d->doc->n_chunks; i++) {
+        r = chunk_of(d, i, &c, err);
+        if (r == 0 && !old_map_find(&d->old, &c, &old_at))
+            r = feed_want(d->feed, at, &c, err);
+        at += r == 0 ? c.packed_bytes : 0;
+    }
+    return r == 0 ? feed_ask(d->feed, err) : r;
+}
+
+static int write_document(struct document *d, int fd, struct err *err)
+{
+    struct pack_chunk c;
+    struct buf bytes;
+    uint64_t at = d->data_at, old_at;
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < d->doc->n_chunks; i++) {
+        r = chunk_of(d, i, &c, err);
+        if (r < 0)
+            break;
+        if (old_map_find(&d->old, &c, &old_at))
+            bytes = buf_of(d->old.bytes.p + old_at, c.raw_bytes);
+        else
+            r = feed_next(d->feed, at, &c, &bytes, err);
+        if (r == 0)
+            r = fs_write_full(fd, bytes, err);
+        at += c.packed_bytes;
+    }
+    return r == 0 ? feed_end(d->feed, err) : r;
+}
+
+static int pull_document(struct document *d, struct err *err)
+{
+    int AUTO_FD fd = -1;
+    int r;
+
+    if (store_has_blob(d->s, &d->doc->digest))
+        return 0;
+    r = store_check_space(d->s, d->doc->bytes, 1, err);
+    if (r == 0)
+        r = store_partial_open(d->s, &d->doc->digest, d->doc->bytes, &fd, err);
+    if (r == 0 && ftruncate(fd, 0) < 0)
+        r = err_set(err, ERR_IO, "empty a partial document");
+    if (r == 0)
+        r = ask(d, err);
+    if (r == 0)
+        r = write_document(d, fd, err);
+    return r < 0 ? r : store_partial_commit(d->s, &d->doc->digest, d->doc->bytes, err);
+}
+
+int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched, struct err *err)
+{
+    uint8_t AUTO_MEM *head = NULL;
+    size_t head_len = 0;
+    struct pack_head h;
+    struct feed f;
+    int r = store_read_blob(s, &pack->pack, LIM_PACK_HEAD_BYTES, &head, &head_len, err);
+
+    if (r == 0)
+        r = pull_head(pack, buf_of(head, head_len), &h, err);
+    if (r < 0)
+        return r;
+    feed_init(&f, pack);
+    struct document d = {
+        .s = s, .doc = &h.tree, .records = head + PACK_HEAD_BYTES, .data_at = h.documents_at, .feed = &f};
+    for (unsigned i = 0; r == 0 && i < 2; i++) {
+        struct buf old = {NULL, 0};
+        map_old(s, pack, i == 0, &old);
+        old_map_make(old, &cdc_document, &d.old);
+        r = pull_document(&d, err);
+        old_map_done(&d.old);
+        pull_unmap(&old);
+        for (uint32_t n = 0; r == 0 && i == 0 && n < h.tree.n_chunks; n++) {
+            struct pack_chunk c;
+            r = chunk_of(&d, n, &c, err);
+            d.data_at += r == 0 ? c.packed_bytes : 0;
+        }
+        d.records += (size_t)h.tree.n_chunks * PACK_CHUNK_BYTES;
+        d.doc = &h.table;
+    }
+    *ret_fetched = f.fetched + f.taken;
+    feed_done(&f);
+    return r;
+}

@@ -1,0 +1,388 @@
+/* lay.c - putting entries into a rootfs under construction. Every path is opened below the rootfs' fd without
+ * following any link (fs_open_below), so an image cannot name a thing outside of itself. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+
+#include "ota/store/store_int.h"
+
+static const struct timespec epoch[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+
+static void forget_parent(struct lay *l)
+{
+    if (l->parent_fd >= 0)
+        (void)close(l->parent_fd);
+    l->parent_fd = -1;
+}
+
+void lay_done(struct lay *l)
+{
+    forget_parent(l);
+}
+
+static int bad(struct err *err, const char *path, const char *why)
+{
+    char shown[120];
+
+    return err_set(err, ERR_INVALID, "%s: %s", entry_printable(path, shown, sizeof(shown)), why);
+}
+
+/* Split "a/b/c" into its folder and its last part. */
+static const char *split(const char *path, char dir[LIM_PATH_BYTES])
+{
+    const char *slash = strrchr(path, '/');
+
+    if (!slash) {
+        dir[0] = '\0';
+        return path;
+    }
+    (void)str_fmt(dir, LIM_PATH_BYTES, "%.*s", (int)(slash - path), path);
+    return slash + 1;
+}
+
+/* Absent, or is something else than a folder in its place or on the way? The kernel's answers differ with its age and way of
+ * opening. */
+static bool is_absent(struct lay *l, const char *dir)
+{
+    char part[LIM_PATH_BYTES];
+    struct stat st;
+
+    for (const char *end = dir; *end; end += *end == '/') {
+        int AUTO_FD fd = -1;
+        end += strcspn(end, "/");
+        (void)str_fmt(part, sizeof(part), "%.*s", (int)(end - dir), dir);
+        int r = fs_open_below(l->root_fd, part, O_PATH | O_NOFOLLOW, 0, &fd, NULL);
+        if (r < 0)
+            return r == -ERR_NOTFOUND;
+        if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
+            return false;
+    }
+    return false;
+}
+
+static int open_dir(struct lay *l, const char *dir, int *ret_fd, struct err *err)
+{
+    struct err e = ERR_INIT;
+    int r = fs_open_below(l->root_fd, dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY, 0, ret_fd, &e);
+
+    if (r == -ERR_DENIED || (r == -ERR_NOTFOUND && !is_absent(l, dir)))
+        return bad(err, dir, "a link or file is in the way");
+    if (r < 0)
+        return err_set(err, e.kind, "%s", e.msg);
+    return 0;
+}
+
+/* Folders that the layer forgot to mention. */
+static int make_parents(struct lay *l, const char *dir, struct err *err)
+{
+    char part[LIM_PATH_BYTES];
+    int at = -1;
+
+    for (const char *end = dir; *end; end += *end == '/') {
+        int AUTO_FD up = steal_fd(&at);
+        const char *name = end;
+        end += strcspn(end, "/");
+        (void)str_fmt(part, sizeof(part), "%.*s", (int)(end - name), name);
+        int from = up < 0 ? l->root_fd : up;
+        if (mkdirat(from, part, 0755) == 0) {
+            if (fchmodat(from, part, 0755, 0) < 0) /* whatever the umask says */
+                return err_errno(err, errno, "chmod %s", part);
+        } else if (errno != EEXIST) {
+            return err_errno(err, errno, "make folder %s", part);
+        }
+        at = openat(from, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (at < 0)
+            return bad(err, dir, "a link or file is in the way");
+    }
+    if (at >= 0)
+        (void)close(at);
+    return 0;
+}
+
+/* The folder of path, open; borrowed until the next call. base: its last part. */
+static int parent_of(struct lay *l, const char *path, bool make, int *ret_fd, const char **ret_base,
+                     struct err *err)
+{
+    char dir[LIM_PATH_BYTES];
+    int fd = -1;
+
+    *ret_base = split(path, dir);
+    if (l->parent_fd < 0 || strcmp(l->parent, dir) != 0) {
+        forget_parent(l);
+        int r = open_dir(l, dir, &fd, err);
+        if (r == -ERR_NOTFOUND && make) {
+            r = make_parents(l, dir, err);
+            if (r >= 0)
+                r = open_dir(l, dir, &fd, err);
+        }
+        if (r < 0)
+            return r;
+        l->parent_fd = fd;
+        memcpy(l->parent, dir, strlen(dir) + 1); /* both LIM_PATH_BYTES */
+    }
+    *ret_fd = l->parent_fd;
+    return 0;
+}
+
+/* Take away what stands at base. keep_dir: a folder may stay. Returns 1 when one stayed. */
+static int clear(struct lay *l, int dir_fd, const char *base, bool keep_dir, struct err *err)
+{
+    struct stat st;
+
+    if (fstatat(dir_fd, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : err_errno(err, errno, "look at %s", base);
+    if (!S_ISDIR(st.st_mode))
+        return unlinkat(dir_fd, base, 0) < 0 ? err_errno(err, errno, "replace %s", base) : 0;
+    if (keep_dir)
+        return 1;
+    int r = fs_remove_tree(dir_fd, base, err);
+    (void)l;
+    return r;
+}
+
+static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct entry *e, struct err *err)
+{
+    mode_t mode = object_mode(e) | 0700;
+    int r = 0;
+
+    if (mkdirat(dir_fd, base, mode) < 0) { /* nearly always it is new: that is tried first */
+        r = errno == EEXIST ? clear(l, dir_fd, base, true, err)
+                            : err_errno(err, errno, "make folder %s", e->path);
+        if (r == 0 && mkdirat(dir_fd, base, mode) < 0)
+            r = err_errno(err, errno, "make folder %s", e->path);
+    }
+    if (r < 0)
+        return r;
+    int AUTO_FD fd = openat(dir_fd, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(err, errno, "open folder %s", e->path);
+    r = object_dress(fd, e, err);
+    if (r == 0 && str_copy(l->parent, sizeof(l->parent), e->path)) { /* what comes next mostly lies in it */
+        forget_parent(l);
+        l->parent_fd = steal_fd(&fd);
+    }
+    return r;
+}
+
+static int create(int dir_fd, const char *base, int *ret_fd, struct err *err)
+{
+    int fd = openat(dir_fd, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return err_errno(err, errno, "create %s", base);
+    *ret_fd = fd;
+    return 0;
+}
+
+static int lay_empty(int dir_fd, const char *base, const struct entry *e, struct err *err)
+{
+    int AUTO_FD fd = -1;
+    int r = create(dir_fd, base, &fd, err);
+
+    return r == 0 ? object_finish(fd, e, err) : r;
+}
+
+static int copy_bytes(int from, int to, off_t left, struct err *err)
+{
+    while (left > 0) {
+        ssize_t n = sendfile(to, from, NULL, (size_t)left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_errno(err, n < 0 ? errno : EIO, "copy");
+        left -= n;
+    }
+    return 0;
+}
+
+/* File systems bound the links of one inode (ext4: 65000). The file beyond it is a copy: correct, only not
+ * shared. */
+static int copy_file(int from_dir, const char *from, int dir_fd, const char *base, struct err *err)
+{
+    struct stat st;
+    int AUTO_FD to = -1;
+    int AUTO_FD in = openat(from_dir, from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (in < 0 || fstat(in, &st) < 0)
+        return err_errno(err, errno, "open %s", from);
+    int r = create(dir_fd, base, &to, err);
+    if (r == 0)
+        r = copy_bytes(in, to, st.st_size, err);
+    if (r == 0 && (fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 0777) < 0 ||
+                   futimens(to, epoch) < 0))
+        r = err_errno(err, errno, "owner and mode of %s", base);
+    return r;
+}
+
+/* In the place of whatever stands there; nearly always that is nothing, so it is looked at only then. */
+static int link_file(struct lay *l, int from_dir, const char *from, int dir_fd, const char *base,
+                     struct err *err)
+{
+    int no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
+
+    if (no == EEXIST || no == EMLINK) { /* which of the two is told is the kernel's affair */
+        int r = clear(l, dir_fd, base, false, err);
+        if (r < 0)
+            return r;
+        no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
+    }
+    if (no == EMLINK)
+        return copy_file(from_dir, from, dir_fd, base, err);
+    return no ? err_errno(err, no, "link %s", base) : 0;
+}
+
+static int lay_symlink(int dir_fd, const char *base, const struct entry *e, struct err *err)
+{
+    if (symlinkat(e->link, dir_fd, base) < 0)
+        return err_errno(err, errno, "make link %s", e->path);
+    if (fchownat(dir_fd, base, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_errno(err, errno, "owner of %s", e->path);
+    return 0;
+}
+
+/* The target is looked up before anything is taken away, as a file or link of this tree and nothing else. */
+static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struct entry *e, struct err *err)
+{
+    char dir[LIM_PATH_BYTES];
+    const char *from = split(e->link, dir);
+    int AUTO_FD from_fd = -1;
+    struct stat st = {.st_mode = 0};
+
+    int r = open_dir(l, dir, &from_fd, err);
+    if (r == -ERR_NOTFOUND || (r == 0 && fstatat(from_fd, from, &st, AT_SYMLINK_NOFOLLOW) < 0))
+        return bad(err, e->path, "a hard link to what the image does not have");
+    if (r < 0)
+        return r;
+    if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+        return bad(err, e->path, "a hard link to a folder");
+    return link_file(l, from_fd, from, dir_fd, base, err);
+}
+
+/* What the layers below have in the folder's place may be a file or link, which hides nothing: see lay_check_opaque. */
+static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err *err)
+{
+    const char *base;
+    int dir_fd = -1;
+    int r = parent_of(l, path, false, &dir_fd, &base, err);
+
+    if (r < 0)
+        return r;
+    int fd = openat(dir_fd, base[0] ? base : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+                   ? -ERR_NOTFOUND
+                   : err_errno(err, errno, "open folder %s", path);
+    *ret_fd = fd;
+    return 0;
+}
+
+static int empty_folder(struct lay *l, const char *path, struct err *err)
+{
+    int fd = -1;
+    int r = open_opaque(l, path, &fd, err);
+
+    forget_parent(l);
+    if (r == -ERR_NOTFOUND)
+        return 0; /* nothing below: nothing to hide */
+    if (r < 0)
+        return r;
+    DIR *d = fdopendir(fd);
+    if (!d) {
+        (void)close(fd);
+        return err_set(err, ERR_NOMEM, "list %s", path);
+    }
+    for (struct dirent *e; r >= 0 && (e = readdir(d)) != NULL;)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            r = fs_remove_tree(dirfd(d), e->d_name, err);
+    (void)closedir(d);
+    return r < 0 ? r : 0;
+}
+
+int lay_check_opaque(struct lay *l, const char *path, struct err *err)
+{
+    int AUTO_FD fd = -1;
+    int r = open_dir(l, path, &fd, err);
+
+    return r == -ERR_NOTFOUND ? 0 : r;
+}
+
+static int white_out(struct lay *l, const char *path, struct err *err)
+{
+    const char *base;
+    int dir_fd = -1;
+    int r = parent_of(l, path, false, &dir_fd, &base, err);
+
+    if (r == -ERR_NOTFOUND)
+        return 0;
+    if (r >= 0)
+        r = fs_remove_tree(dir_fd, base, err);
+    forget_parent(l); /* it may be what went */
+    return r < 0 ? r : 0;
+}
+
+static int lay_below(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err)
+{
+    const char *base;
+    int dir_fd = -1;
+    int r = parent_of(l, e->path, true, &dir_fd, &base, err);
+
+    if (r < 0)
+        return r;
+    if (e->kind == ENTRY_DIR)
+        return lay_dir(l, dir_fd, base, e, err);
+    if (e->kind == ENTRY_HARDLINK)
+        return lay_hardlink(l, dir_fd, base, e, err);
+    if (e->kind == ENTRY_FILE && obj)
+        return link_file(l, obj->dir_fd, obj->path, dir_fd, base, err);
+    r = clear(l, dir_fd, base, false, err);
+    if (r < 0)
+        return r;
+    return e->kind == ENTRY_SYMLINK ? lay_symlink(dir_fd, base, e, err) : lay_empty(dir_fd, base, e, err);
+}
+
+int lay_entry(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err)
+{
+    switch (e->kind) {
+    case ENTRY_WHITEOUT:
+        return white_out(l, e->path, err);
+    case ENTRY_OPAQUE:
+        return empty_folder(l, e->path, err);
+    case ENTRY_FILE:
+    case ENTRY_DIR:
+    case ENTRY_SYMLINK:
+    case ENTRY_HARDLINK:
+        if (e->path[0] == '\0')
+            return object_dress(l->root_fd, e, err);
+        return lay_below(l, e, obj, err);
+    default:
+        return 0;
+    }
+}
+
+int lay_mount_points(struct lay *l, struct err *err)
+{
+    static const struct {
+        const char *path;
+        enum entry_kind kind;
+        uint32_t mode;
+    } points[] = {
+        {"proc", ENTRY_DIR, 0555},          {"sys", ENTRY_DIR, 0555},
+        {"dev", ENTRY_DIR, 0755},           {"tmp", ENTRY_DIR, 01777},
+        {"run", ENTRY_DIR, 0755},           {"etc", ENTRY_DIR, 0755},
+        {"etc/hosts", ENTRY_FILE, 0644},    {"etc/resolv.conf", ENTRY_FILE, 0644},
+        {"etc/hostname", ENTRY_FILE, 0644},
+    };
+    for (size_t i = 0; i < COUNT_OF(points); i++) {
+        struct entry e = {.kind = points[i].kind, .mode = points[i].mode};
+        int AUTO_FD there = -1;
+        if (fs_open_below(l->root_fd, points[i].path, O_PATH | O_NOFOLLOW, 0, &there, NULL) != -ERR_NOTFOUND)
+            continue; /* anything at all stands there, or a link on the way */
+        (void)str_copy(e.path, sizeof(e.path), points[i].path);
+        struct err why = ERR_INIT;
+        int r = lay_entry(l, &e, NULL, &why);
+        if (r < 0 && r != -ERR_INVALID) /* /etc may be a link or a file: then the image does not want it */
+            return err_set(err, why.kind, "%s", why.msg);
+    }
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* mend.c - an image that was marked as damaged gets what it lacks, in place: boxes may be running from it,
+ * and what they have open goes on. The image was laid anew below tmp/ from whole objects; here each file that
+ * is another one there takes the place of the damaged one by one rename. A cut at any point leaves the mark,
+ * and the next install begins again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "ota/store/store_int.h"
+
+struct mend {
+    int from_fd, to_fd; /* the same folder of the tree under tmp/ and of the image */
+    unsigned depth;
+};
+
+static int move_over(const struct mend *m, const char *name, struct err *err)
+{
+    if (renameat(m->from_fd, name, m->to_fd, name) < 0)
+        return err_errno(err, errno, "mend %s", name);
+    return 0;
+}
+
+static int mend_entry(void *arg, const char *name, struct err *err);
+
+static int mend_folder(const struct mend *m, const char *name, struct err *err)
+{
+    int AUTO_FD from = openat(m->from_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int AUTO_FD to = openat(m->to_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (from < 0 || to < 0)
+        return err_errno(err, errno, "open folder %s", name);
+    if (m->depth > LIM_PATH_DEPTH)
+        return err_set(err, ERR_INVALID, "mend %s: too deep", name);
+    return store_each_entry(from, mend_entry, &(struct mend){from, to, m->depth + 1}, err);
+}
+
+/* Empty files are mount points of running boxes and hold nothing that could go bad: they stay. */
+static int mend_entry(void *arg, const char *name, struct err *err)
+{
+    const struct mend *m = arg;
+    struct stat now, had;
+
+    if (fstatat(m->from_fd, name, &now, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : err_errno(err, errno, "look at %s", name);
+    if (fstatat(m->to_fd, name, &had, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? move_over(m, name, err) : err_errno(err, errno, "look at %s", name);
+    if (S_ISDIR(now.st_mode) && S_ISDIR(had.st_mode))
+        return mend_folder(m, name, err);
+    if (S_ISREG(now.st_mode) && now.st_size > 0 && now.st_ino != had.st_ino)
+        return move_over(m, name, err);
+    return 0;
+}
+
+int mend_image(struct store *s, const char *image_name, struct err *err)
+{
+    int AUTO_FD from = -1;
+    int AUTO_FD to = -1;
+    int r = fs_open_dir(s->tmp_fd, image_name, false, 0, &from, err);
+
+    if (r == 0)
+        r = fs_open_dir(s->images_fd, image_name, false, 0, &to, err);
+    if (r == 0)
+        r = store_each_entry(from, mend_entry, &(struct mend){from, to, 0}, err);
+    if (r == 0)
+        r = fs_sync_all(to, err);
+    if (r == 0 && unlinkat(to, DAMAGED_FILE, 0) < 0)
+        r = err_errno(err, errno, "take the mark of damage away");
+    if (r == 0)
+        r = fs_sync_dir(to, err);
+    return r < 0 ? r : fs_remove_tree(s->tmp_fd, image_name, err);
+}

@@ -1,0 +1,34 @@
+/* box_int.h - what the library and the OCI command line share beyond box.h. Private to runtime/. */
+#ifndef RUNTIME_BOX_INT_H
+#define RUNTIME_BOX_INT_H
+#include <linux/filter.h>
+
+#include "runtime/box/box.h"
+
+/* How a box is launched, beyond its spec. */
+struct box_how {
+    bool exact;   /* what cannot be done as the spec says is an error, not a degraded field of the report */
+    bool pipes;   /* stdout and stderr go to new pipes (box_started.out_fd, err_fd), stdin is /dev/null */
+    int stdio[3]; /* else: borrowed descriptors, above 2 or i itself; -1: /dev/null */
+    int hold_fd;  /* OCI create: the program starts when one byte can be read here; -1: at once */
+    int console_fd, listener_fd; /* connected unix sockets, see child.h; -1 */
+    unsigned preserve_fds;       /* 3 .. 3+n-1 of ours go to the program */
+    bool no_pivot;
+    const char *bundle, *annotations; /* for hooks */
+};
+int box_launch(const struct cgroup_host *h, const struct spec *s, const struct box_how *how,
+               struct box_started *ret, struct err *err);
+/* The control group for a new box at path, made and filled; what lies there from before and is empty goes first. *ret_fresh:
+ * nothing did, or it went. Errors: CONFLICT (processes live there), and a resource of config.json that does not hold.
+ * *ret is set as soon as there is one: the caller frees it after an error too. */
+int box_make_group(const struct cgroup_host *h, const struct spec *s, const char *path, struct cgroup **ret,
+                   bool *ret_fresh, struct box_report *rep, struct err *err);
+/* The filter that a process asks for: ours or its own; none where the kernel has none. */
+struct spec_filter box_filter(const struct spec_process *p);
+/* Can this kernel filter system calls? */
+bool box_has_seccomp(void);
+
+/* Our own filter for this architecture, made at build time from seccomp.list. */
+extern const struct sock_filter seccomp_default[];
+extern const unsigned short seccomp_default_len;
+#endif

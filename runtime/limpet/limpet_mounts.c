@@ -1,0 +1,147 @@
+/* limpet_mounts.c - mounts come into a running container, and go. See limpet.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/fs.h"
+#include "runtime/box/live.h"
+#include "runtime/limpet/limpet.h"
+
+#define RECORD "mounts"
+
+/* The record of what was added, one line each: "NUMBER TARGET". Numbers are the kernel's: a name inside is the container's. */
+struct record {
+    int dir_fd;
+    uint8_t *text; /* NUL-terminated */
+    size_t len;
+};
+
+static int record_open(const struct limpet *c, struct record *ret, struct err *err)
+{
+    int r = limpet_dir(c, false, &ret->dir_fd, err);
+
+    if (r < 0)
+        return r;
+    r = fs_read(ret->dir_fd, RECORD, LIM_CONFIG_BYTES, &ret->text, &ret->len, err);
+    if (r != -ERR_NOTFOUND)
+        return r;
+    ret->text = mem_need_zero(1);
+    return 0;
+}
+
+static void record_done(struct record *rec)
+{
+    if (rec->dir_fd >= 0)
+        (void)close(rec->dir_fd);
+    free(rec->text);
+}
+
+/* Write it again without the line at drop (NULL: all stay), and with one more (NULL: none). */
+static int record_save(const struct record *rec, const char *drop, const char *more, struct err *err)
+{
+    const char *text = (const char *)rec->text;
+    size_t keep = drop ? (size_t)(drop - text) : rec->len, size = rec->len + (more ? strlen(more) : 0) + 1;
+    const char *rest = drop ? strchr(drop, '\n') : NULL;
+    AUTO_MEM char *all = mem_need(size);
+
+    (void)snprintf(all, size, "%.*s%s%s", (int)keep, text, rest ? rest + 1 : "", more ? more : "");
+    return fs_write_atomic(rec->dir_fd, RECORD, buf_str(all), 0600, err);
+}
+
+/* The last line with this target: the last is on top. NULL: none. */
+static const char *record_find(const struct record *rec, const char *target, uint64_t *ret_mount)
+{
+    const char *found = NULL, *line = (const char *)rec->text, *end;
+
+    for (; (end = strchr(line, '\n')); line = end + 1) {
+        const char *name = memchr(line, ' ', (size_t)(end - line));
+        size_t len = name ? (size_t)(end - name) - 1 : 0;
+        if (name && len == strlen(target) && memcmp(name + 1, target, len) == 0) {
+            found = line;
+            *ret_mount = strtoull(line, NULL, 10);
+        }
+    }
+    return found;
+}
+
+static int add(const struct box_id *b, const struct spec_mount *m, const struct record *rec, struct err *err)
+{
+    char line[LIM_PATH_BYTES + 32];
+    uint64_t mount = 0;
+    int r = strchr(m->target, '\n') ? err_set(err, ERR_INVALID, "mounts: a target with a line's end")
+                                    : live_mount_add(b, m, &mount, err);
+
+    if (r < 0)
+        return r;
+    (void)snprintf(line, sizeof line, "%llu %s\n", (unsigned long long)mount, m->target);
+    if ((r = record_save(rec, NULL, line, err)) < 0)
+        (void)live_mount_remove(b, m->target, mount, NULL);
+    return r;
+}
+
+static int take_away(const struct box_id *b, const struct spec_mount *m, const struct record *rec,
+                     struct err *err)
+{
+    uint64_t mount = 0;
+    const char *line = record_find(rec, m->target, &mount);
+    int r = line ? live_mount_remove(b, m->target, mount, err) : -ERR_NOTFOUND;
+
+    if (!line)
+        return err_set(err, ERR_NOTFOUND, "%s: nothing is mounted on %s that `mounts add` brought", b->id,
+                       m->target);
+    if (r < 0 && r != -ERR_NOTFOUND)
+        return r;
+    if (r < 0) { /* it has gone by itself */
+        (void)record_save(rec, line, NULL, NULL);
+        return r;
+    }
+    return record_save(rec, line, NULL, err);
+}
+
+static int change(const struct limpet *c, const struct box_id *b, const struct spec *s, bool more,
+                  struct err *err)
+{
+    int r = 0;
+
+    if (s->n_mounts == 0)
+        return err_set(err, ERR_INVALID, "mounts: the list is empty");
+    for (unsigned i = 0; r == 0 && i < s->n_mounts; i++) {
+        const struct spec_mount *m = &s->mounts[more ? i : s->n_mounts - 1 - i]; /* the last is on top */
+        struct record rec = {.dir_fd = -1};
+        if (more && m->kind == SPEC_MOUNT_BIND && m->source[0] != '/')
+            return err_set(err, ERR_INVALID, "mounts[%u].source: %s is not absolute", i, m->source);
+        r = record_open(c, &rec, err);
+        if (r == 0)
+            r = more ? add(b, m, &rec, err) : take_away(b, m, &rec, err);
+        record_done(&rec);
+    }
+    return r;
+}
+
+static int read_list(const char *file, struct arena *arena, struct spec *s, struct err *err)
+{
+    AUTO_MEM uint8_t *text = NULL;
+    size_t len = 0;
+    int r = limpet_read(file, LIM_CONFIG_BYTES, &text, &len, err);
+
+    return r < 0 ? r : spec_mounts_from_oci(buf_of(text, len), arena, s, err);
+}
+
+int limpet_mounts(struct limpet *c, struct err *err)
+{
+    bool more = c->n_args == 3 && strcmp(c->args[0], "add") == 0;
+    AUTO_FREE(arena) struct arena *arena = arena_new(LIM_CONFIG_BYTES * 2);
+    AUTO_MEM struct spec *s = mem_need_zero(sizeof *s);
+    struct limpet_state state;
+    int r;
+
+    if (c->n_args != 3 || (!more && strcmp(c->args[0], "remove") != 0))
+        return err_set(err, ERR_INVALID, "mounts: write \"mounts add ID FILE\" or \"mounts remove ID FILE\"");
+    c->id = c->args[1];
+    if ((r = read_list(c->args[2], arena, s, err)) < 0 || (r = limpet_load(c, &state, err)) < 0)
+        return r;
+    r = box_is_alive(&state.id) ? change(c, &state.id, s, more, err)
+                                : err_set(err, ERR_CONFLICT, "container `%s` does not run", c->id);
+    limpet_state_done(&state);
+    return r;
+}

@@ -1,6 +1,7 @@
 #include "platform/clock.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,13 +87,13 @@ char *clock_age(uint64_t ms, char *dst, unsigned size)
 {
     uint64_t s = ms / 1000, m = s / 60, h = m / 60, d = h / 24;
     if (d)
-        (void)snprintf(dst, size, "%llud%lluh", (unsigned long long)d, (unsigned long long)h % 24);
+        (void)snprintf(dst, size, "%" PRIu64 "d%" PRIu64 "h", d, h % 24);
     else if (h)
-        (void)snprintf(dst, size, "%lluh%llum", (unsigned long long)h, (unsigned long long)m % 60);
+        (void)snprintf(dst, size, "%" PRIu64 "h%" PRIu64 "m", h, m % 60);
     else if (m)
-        (void)snprintf(dst, size, "%llum%llus", (unsigned long long)m, (unsigned long long)s % 60);
+        (void)snprintf(dst, size, "%" PRIu64 "m%" PRIu64 "s", m, s % 60);
     else
-        (void)snprintf(dst, size, "%llus", (unsigned long long)s);
+        (void)snprintf(dst, size, "%" PRIu64 "s", s);
     return dst;
 }
 

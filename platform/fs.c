@@ -59,7 +59,7 @@ static int write_renamed(int dir_fd, const char *name, struct buf bytes, mode_t 
     char tmp[300];
     if (!str_fmt(tmp, sizeof(tmp), "%s.new~", name))
         return err_set(err, ERR_INVALID, "file name too long: %s", name);
-    int AUTO_FD fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    AUTO_FD int fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
     if (fd < 0)
         return err_errno(err, errno, "create %s", tmp);
     int rc = fs_write_full(fd, bytes, err);
@@ -88,7 +88,7 @@ int fs_write_atomic(int dir_fd, const char *name, struct buf bytes, mode_t mode,
 
 int fs_read(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_t *ret_len, struct err *err)
 {
-    int AUTO_FD fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(err, errno, "read %s", name);
@@ -110,7 +110,7 @@ int fs_read(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_
 
 ssize_t fs_read_text(int dir_fd, const char *name, char *dst, size_t size, struct err *err)
 {
-    int AUTO_FD fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "read %s", name);
     char text[4096];
@@ -126,7 +126,7 @@ ssize_t fs_read_text(int dir_fd, const char *name, char *dst, size_t size, struc
 
 int fs_write_text(int dir_fd, const char *name, const char *text, struct err *err)
 {
-    int AUTO_FD fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC);
+    AUTO_FD int fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "write %s", name);
     ssize_t n;
@@ -173,7 +173,7 @@ int fs_space(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *err)
 
 int fs_lock(int dir_fd, const char *name, int *ret_fd, struct err *err)
 {
-    int AUTO_FD fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    AUTO_FD int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return err_errno(err, errno, "open lock %s", name);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)

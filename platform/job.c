@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -111,8 +112,8 @@ static void judge(struct job *j, int status)
         (void)err_set(&j->verdict.err, ERR_TIMEOUT, "%s: %s", j->name, j->cancelled);
     else if (u.oom_kills != CGROUP_UNSET && u.oom_kills > 0)
         (void)err_set(&j->verdict.err, ERR_NOMEM,
-                      "%s: out of memory inside its ceiling of %llu bytes (files on a tmpfs count)", j->name,
-                      (unsigned long long)j->memory_max_bytes);
+                      "%s: out of memory inside its ceiling of %" PRIu64 " bytes (files on a tmpfs count)",
+                      j->name, j->memory_max_bytes);
     else if (j->has_verdict)
         return;
     else if (WIFSIGNALED(status))

@@ -1,6 +1,7 @@
 #include "platform/json.h"
 
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -114,15 +115,12 @@ int json_as_u64(const struct json_cur *c, uint64_t min, uint64_t max, uint64_t *
     double v = c->node->valuedouble;
     bool fits = cJSON_IsNumber(c->node) && v >= 0 && v <= (double)JSON_EXACT_MAX;
     if (!fits || v != (double)(uint64_t)v)
-        return json_fail(c, err, ERR_INVALID, "a whole number from %llu on is expected",
-                         (unsigned long long)min);
+        return json_fail(c, err, ERR_INVALID, "a whole number from %" PRIu64 " on is expected", min);
     uint64_t n = (uint64_t)v;
     if (n < min)
-        return json_fail(c, err, ERR_INVALID, "%llu is below %llu", (unsigned long long)n,
-                         (unsigned long long)min);
+        return json_fail(c, err, ERR_INVALID, "%" PRIu64 " is below %" PRIu64, n, min);
     if (n > max)
-        return json_fail(c, err, ERR_INVALID, "%llu is above %llu", (unsigned long long)n,
-                         (unsigned long long)max);
+        return json_fail(c, err, ERR_INVALID, "%" PRIu64 " is above %" PRIu64, n, max);
     *ret = n;
     return 0;
 }
@@ -267,7 +265,7 @@ void json_put_i64(struct cJSON *obj, const char *key, int64_t val)
 void json_put_u64(struct cJSON *obj, const char *key, uint64_t val)
 {
     char text[24];
-    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)val);
+    (void)snprintf(text, sizeof(text), "%" PRIu64, val);
     if (val <= JSON_EXACT_MAX)
         (void)json_put(obj, key, cJSON_CreateRaw(text));
     else
@@ -300,7 +298,7 @@ void json_push_str(struct cJSON *arr, const char *val)
 void json_push_u64(struct cJSON *arr, uint64_t val)
 {
     char text[24];
-    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)val);
+    (void)snprintf(text, sizeof(text), "%" PRIu64, val);
     (void)json_push(arr, cJSON_CreateRaw(text));
 }
 

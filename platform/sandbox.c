@@ -37,7 +37,7 @@
 static int allow_paths(int ruleset, const char *const *paths, uint64_t access)
 {
     for (; paths && *paths; paths++) {
-        int AUTO_FD fd = open(*paths, O_PATH | O_CLOEXEC);
+        AUTO_FD int fd = open(*paths, O_PATH | O_CLOEXEC);
         struct stat st;
         if (fd < 0 || fstat(fd, &st) < 0)
             continue; /* what is not there cannot be read either */
@@ -61,7 +61,7 @@ static int restrict_files(const struct sandbox *s)
     attr.files |= (abi >= 2 ? LL_REFER : 0) | (abi >= 3 ? LL_TRUNCATE : 0) | (abi >= 5 ? LL_IOCTL_DEV : 0);
     attr.network = abi >= 4 ? LL_BIND_TCP : 0;
     attr.scopes = abi >= 6 ? LL_ABSTRACT | LL_SIGNAL : 0;
-    int AUTO_FD ruleset = sys_landlock_create_ruleset(&attr, abi >= 6 ? 24 : abi >= 4 ? 16 : 8, 0);
+    AUTO_FD int ruleset = sys_landlock_create_ruleset(&attr, abi >= 6 ? 24 : abi >= 4 ? 16 : 8, 0);
     if (ruleset < 0)
         return -1;
     if (allow_paths(ruleset, s->read_paths, LL_READ | LANDLOCK_ACCESS_FS_EXECUTE) < 0 ||

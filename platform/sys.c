@@ -76,14 +76,14 @@ pid_t sys_clone3(struct sys_clone_args *a)
 {
     if (answer_enosys(SYS_CALL_CLONE3))
         return -1;
-    return (pid_t)syscall(SYS_clone3, a, sizeof *a);
+    return (pid_t)syscall(SYS_clone3, a, sizeof(*a));
 }
 
 int sys_openat2(int dir_fd, const char *path, const struct open_how *how)
 {
     if (answer_enosys(SYS_CALL_OPENAT2))
         return -1;
-    return (int)syscall(SYS_openat2, dir_fd, path, how, sizeof *how);
+    return (int)syscall(SYS_openat2, dir_fd, path, how, sizeof(*how));
 }
 
 int sys_close_range(unsigned first, unsigned last, unsigned flags)
@@ -125,7 +125,7 @@ int sys_mount_setattr(int dir_fd, const char *path, unsigned flags, const struct
 {
     if (answer_enosys(SYS_CALL_MOUNT_SETATTR))
         return -1;
-    return (int)syscall(SYS_mount_setattr, dir_fd, path, flags, a, sizeof *a);
+    return (int)syscall(SYS_mount_setattr, dir_fd, path, flags, a, sizeof(*a));
 }
 
 int sys_pivot_root(const char *new_root, const char *put_old)
@@ -162,9 +162,9 @@ int sys_landlock_restrict_self(int ruleset_fd)
 int sys_kill_fd(int pidfd, pid_t pid, int sig)
 {
     if (pidfd >= 0) {
-        int r = sys_pidfd_send_signal(pidfd, sig);
-        if (r == 0 || errno != ENOSYS)
-            return r;
+        int rc = sys_pidfd_send_signal(pidfd, sig);
+        if (rc == 0 || errno != ENOSYS)
+            return rc;
     }
     return kill(pid, sig);
 }
@@ -222,7 +222,7 @@ static int close_by_proc(int first, const int *keep, unsigned n)
     do { /* closing while listing may skip entries: again from the start until nothing is left */
         closed = 0;
         (void)lseek(dir, 0, SEEK_SET);
-        while ((len = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0)
+        while ((len = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0)
             closed += close_listed(buf, len, dir, first, keep, n);
     } while (closed > 0 && len == 0);
     (void)close(dir);
@@ -268,7 +268,7 @@ uint64_t sys_ignored_signals(int proc_fd)
 
     if (fd < 0)
         return UINT64_MAX;
-    len = read(fd, text, sizeof text - 1);
+    len = read(fd, text, sizeof(text) - 1);
     (void)close(fd);
     text[len < 0 ? 0 : len] = '\0';
     line =
@@ -283,11 +283,11 @@ uint64_t sys_proc_start(pid_t pid)
     ssize_t len;
     int fd;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
-    len = read(fd, text, sizeof text - 1);
+    len = read(fd, text, sizeof(text) - 1);
     (void)close(fd);
     if (len <= 0)
         return 0;
@@ -308,14 +308,14 @@ int sys_send_fd(int socket_fd, int fd, const char *text, size_t len)
     struct msghdr m = {.msg_iov = &iov,
                        .msg_iovlen = 1,
                        .msg_control = control.bytes,
-                       .msg_controllen = sizeof control.bytes};
+                       .msg_controllen = sizeof(control.bytes)};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     ssize_t n;
 
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    c->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
     do
         n = sendmsg(socket_fd, &m, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
@@ -329,11 +329,11 @@ int sys_recv_fd(int socket_fd)
         struct cmsghdr align;
     } control;
     char text[256];
-    struct iovec iov = {text, sizeof text};
+    struct iovec iov = {text, sizeof(text)};
     struct msghdr m = {.msg_iov = &iov,
                        .msg_iovlen = 1,
                        .msg_control = control.bytes,
-                       .msg_controllen = sizeof control.bytes};
+                       .msg_controllen = sizeof(control.bytes)};
     struct cmsghdr *c;
     ssize_t n;
     int fd;
@@ -345,11 +345,11 @@ int sys_recv_fd(int socket_fd)
         return -1;
     c = CMSG_FIRSTHDR(&m);
     if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
-        c->cmsg_len != CMSG_LEN(sizeof fd)) {
+        c->cmsg_len != CMSG_LEN(sizeof(fd))) {
         errno = EPROTO;
         return -1;
     }
-    memcpy(&fd, CMSG_DATA(c), sizeof fd);
+    memcpy(&fd, CMSG_DATA(c), sizeof(fd));
     return fd;
 }
 
@@ -362,7 +362,7 @@ void sys_oom_raise(int more, int least)
 
     if (!f)
         return;
-    now = fgets(text, sizeof text, f) ? strtol(text, NULL, 10) + more : least;
+    now = fgets(text, sizeof(text), f) ? strtol(text, NULL, 10) + more : least;
     (void)fclose(f);
     now = now < least ? least : now > 1000 ? 1000 : now;
     if ((f = fopen(name, "we")) != NULL) {

@@ -1,5 +1,6 @@
 #include "fleet/doc/change.h"
 
+#include <inttypes.h>
 #include <pwd.h>
 #include <string.h>
 
@@ -46,10 +47,11 @@ static uint64_t last_signed(const struct ctx *c, const struct change *ch)
     rev = doc.node ? doc_u64(&doc.root, "rev") : 0;
     if (doc.node && !doc_bool(&doc.root, "withdrawn") && !ch->view.desired.len)
         out_note(
-            "warning: the broker gave no document for %s, though this folder signed rev %llu for it: it was "
+            "warning: the broker gave no document for %s, though this folder signed rev %" PRIu64
+            " for it: it was "
             "only signed "
             "or was forgotten, else the broker lost it or dropped messages, and what it says may be a part",
-            t->device ? t->device : t->group, (unsigned long long)rev);
+            t->device ? t->device : t->group, rev);
     json_free(doc.node);
     return rev;
 }
@@ -99,8 +101,9 @@ static void find_old(const struct ctx *c, struct change *ch)
     if (ch->old.node)
         ch->old_rev = doc_u64(&ch->old.root, "rev");
     if (ch->old_rev >= REV_ABSURD && !is_signed_now(c, ch->view.desired)) {
-        out_note("warning: rev %llu on the broker was signed by a key that is retired: revisions count anew",
-                 (unsigned long long)ch->old_rev);
+        out_note("warning: rev %" PRIu64
+                 " on the broker was signed by a key that is retired: revisions count anew",
+                 ch->old_rev);
         ch->old.node = json_free(ch->old.node);
         ch->old_rev = more;
         return;

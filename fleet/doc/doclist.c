@@ -1,5 +1,6 @@
 #include "fleet/doc/doclist.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +66,7 @@ bool doclist_release_counts(const struct ctx *c, const char *name, uint64_t coun
     struct err why = ERR_INIT;
     char file[160];
 
-    (void)str_fmt(file, sizeof(file), "releases/%s/%llu.json", name, (unsigned long long)counter);
+    (void)str_fmt(file, sizeof(file), "releases/%s/%" PRIu64 ".json", name, counter);
     return ctx_read(c, file, LIM_ENVELOPE_BYTES, &text, &why) < 0 ||
            fleet_verify(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, text, &env, &why) == 0;
 }
@@ -76,8 +77,9 @@ static void judge_release(const struct ctx *c, const struct json_cur *of, struct
 
     if (!e->fault[0] && doc_get(of, "release", &rel) &&
         !doclist_release_counts(c, doc_str(&rel, "name", ""), doc_u64(&rel, "counter")))
-        (void)str_fmt(e->fault, sizeof(e->fault), "%s@%llu is signed by a retired key: publish it again",
-                      doc_str(&rel, "name", "?"), (unsigned long long)doc_u64(&rel, "counter"));
+        (void)str_fmt(e->fault, sizeof(e->fault),
+                      "%s@%" PRIu64 " is signed by a retired key: publish it again",
+                      doc_str(&rel, "name", "?"), doc_u64(&rel, "counter"));
 }
 
 static void judge_releases(const struct ctx *c, struct doclist_entry *e)
@@ -170,7 +172,7 @@ static void put_row(struct table *t, const struct doclist_entry *e)
     struct json_cur list;
 
     if (e->doc.node) {
-        (void)str_fmt(rev, sizeof(rev), "%llu", (unsigned long long)doc_u64(d, "rev"));
+        (void)str_fmt(rev, sizeof(rev), "%" PRIu64, doc_u64(d, "rev"));
         (void)out_age(doc_u64(d, "issued"), clock_wall_s(), age);
         (void)clock_rfc3339(doc_u64(d, "expires"), until, sizeof(until));
         until[10] = '\0';

@@ -1,5 +1,6 @@
 #include "fleet/doc/keyring.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/doc/x509.h"
@@ -77,7 +78,7 @@ int trust_read(const struct ctx *c, uint64_t version, struct buf *ret_own, struc
 {
     char name[40];
 
-    (void)str_fmt(name, sizeof(name), "trust/%llu.json", (unsigned long long)version);
+    (void)str_fmt(name, sizeof(name), "trust/%" PRIu64 ".json", version);
     return ctx_read(c, name, LIM_ENVELOPE_BYTES, ret_own, err);
 }
 
@@ -147,11 +148,11 @@ int trust_load(const struct ctx *c, uint64_t version, struct trust_doc *ret, str
 
     if (trust_read(c, version, &text, err) < 0 || envelope_parse(text, &env, err) < 0 ||
         json_parse(buf_of(env->payload, env->payload_len), &json_limits_signed, &root, err) < 0)
-        return err_wrap(err, "trust/%llu.json", (unsigned long long)version);
+        return err_wrap(err, "trust/%" PRIu64 ".json", version);
     rc = read_doc(&root, &t, err);
     json_free(root.node);
     if (rc < 0)
-        return err_wrap(err, "trust/%llu.json", (unsigned long long)version);
+        return err_wrap(err, "trust/%" PRIu64 ".json", version);
     *ret = t;
     return 0;
 }
@@ -302,8 +303,8 @@ int trust_save(const struct ctx *c, const struct trust_doc *t, const struct trus
         (prev && add_signers(c, prev, TRUST_ROOT, &s, err) < 0) ||
         sign_with(&s, ENVELOPE_TYPE_TRUST, buf_str(payload), &env, &text, err) < 0 ||
         check_step(c, env, prev, err) < 0)
-        return err_wrap(err, "trust version %llu", (unsigned long long)t->version);
-    (void)str_fmt(name, sizeof(name), "trust/%llu.json", (unsigned long long)t->version);
+        return err_wrap(err, "trust version %" PRIu64, t->version);
+    (void)str_fmt(name, sizeof(name), "trust/%" PRIu64 ".json", t->version);
     return ctx_create(c, name, buf_str(text), 0644, err);
 }
 
@@ -320,11 +321,11 @@ int fleet_sign(const struct ctx *c, enum trust_role role, const char *type, stru
         return -(int)err->kind;
     (void)clock_rfc3339(t->expires_s, when, sizeof(when));
     if (now >= t->expires_s)
-        return err_set(err, ERR_DENIED, "trust version %llu expired %s: fleetctl keys rotate root",
-                       (unsigned long long)t->version, when);
+        return err_set(err, ERR_DENIED, "trust version %" PRIu64 " expired %s: fleetctl keys rotate root",
+                       t->version, when);
     if (t->expires_s - now < SOON_S)
-        out_note("warning: trust version %llu expires %s: fleetctl keys rotate root",
-                 (unsigned long long)t->version, when);
+        out_note("warning: trust version %" PRIu64 " expires %s: fleetctl keys rotate root", t->version,
+                 when);
     if (add_signers(c, t, role, &s, err) < 0)
         return -(int)err->kind;
     return sign_with(&s, type, payload, &env, ret, err);

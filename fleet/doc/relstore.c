@@ -1,5 +1,6 @@
 #include "fleet/doc/relstore.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/doc/doc.h"
@@ -82,8 +83,8 @@ static int none(const struct ctx *c, const char *ref, const char *name, const st
                        name, name);
     for (unsigned i = n > 6 ? n - 6 : 0; i < n; i++) {
         size_t len = strlen(list);
-        (void)str_fmt(list + len, sizeof(list) - len, " %s@%llu (%s)", name,
-                      (unsigned long long)rels[i].counter, rels[i].version);
+        (void)str_fmt(list + len, sizeof(list) - len, " %s@%" PRIu64 " (%s)", name, rels[i].counter,
+                      rels[i].version);
     }
     return err_set(err, ERR_NOTFOUND, "no release '%s'; there is%s", ref, list);
 }
@@ -156,7 +157,7 @@ int relstore_add(const struct ctx *c, const struct rel *r, struct buf envelope, 
     unsigned n = 0;
     bool put = false;
 
-    (void)str_fmt(file, sizeof(file), "releases/%s/%llu.json", r->name, (unsigned long long)r->counter);
+    (void)str_fmt(file, sizeof(file), "releases/%s/%" PRIu64 ".json", r->name, r->counter);
     if (relstore_load(c, r->name, &rels, &n, err) < 0 || ctx_create(c, file, envelope, 0644, err) < 0)
         return -(int)err->kind;
     for (unsigned i = 0; i < n; i++) {

@@ -1,6 +1,7 @@
 #include "fleet/doc/schema.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,7 +61,7 @@ static int check_text(const struct json_cur *c, enum rule_type type, const struc
     if (type == RULE_SOURCE && source_parse(s, NULL, &why) < 0)
         return json_fail(c, err, ERR_INVALID, "%s", why.msg);
     if (type == RULE_TEXT && max && strlen(s) > max)
-        return json_fail(c, err, ERR_INVALID, "more than %llu bytes", (unsigned long long)max);
+        return json_fail(c, err, ERR_INVALID, "more than %" PRIu64 " bytes", max);
     return 0;
 }
 
@@ -71,8 +72,7 @@ static int check_map(const struct json_cur *c, const struct rule *r, struct err 
     if (json_is_object(c, err) < 0)
         return -(int)err->kind;
     if (json_len(c) > r->max)
-        return json_fail(c, err, ERR_INVALID, "%u entries, at most %llu", json_len(c),
-                         (unsigned long long)r->max);
+        return json_fail(c, err, ERR_INVALID, "%u entries, at most %" PRIu64, json_len(c), r->max);
     for (unsigned i = 0; i < json_len(c); i++) {
         struct json_cur m = json_member(c, i);
         if (json_as_str(&m, LIM_TEXT_BYTES, &s, err) < 0)
@@ -86,7 +86,7 @@ static int check_map(const struct json_cur *c, const struct rule *r, struct err 
 static int check_list(const struct json_cur *c, const struct rule *r, struct err *err)
 {
     if (json_len(c) < r->min)
-        return json_fail(c, err, ERR_INVALID, "at least %llu", (unsigned long long)r->min);
+        return json_fail(c, err, ERR_INVALID, "at least %" PRIu64, r->min);
     for (unsigned i = 0; i < json_len(c); i++) {
         struct json_cur e = json_at(c, i);
         int rc =
@@ -249,8 +249,8 @@ static int check_ports(const struct json_cur *apps, unsigned at, struct err *err
                 struct json_cur q = json_at(&oports, j);
                 if (doc_u64(&p, "host") <= last_port(&q) && doc_u64(&q, "host") <= last_port(&p) &&
                     strcmp(doc_str(&p, "protocol", "tcp"), doc_str(&q, "protocol", "tcp")) == 0)
-                    return json_fail(&p, err, ERR_INVALID, "host port %llu is %s's already",
-                                     (unsigned long long)doc_u64(&p, "host"), doc_str(&other, "name", "?"));
+                    return json_fail(&p, err, ERR_INVALID, "host port %" PRIu64 " is %s's already",
+                                     doc_u64(&p, "host"), doc_str(&other, "name", "?"));
             }
         }
     }
@@ -396,7 +396,7 @@ static void explain_type(const struct rule *r, char *dst, size_t size)
     size_t len;
 
     if (r->type == RULE_NUMBER) {
-        (void)str_fmt(dst, size, "%llu..%llu", (unsigned long long)r->min, (unsigned long long)r->max);
+        (void)str_fmt(dst, size, "%" PRIu64 "..%" PRIu64, r->min, r->max);
         return;
     }
     if (r->type != RULE_WORD) {

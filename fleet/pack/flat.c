@@ -263,11 +263,11 @@ static int hard_link(struct flat *f, const struct node *e, struct err *err)
 
 static int take_away(struct flat *f, const struct node *e, struct err *err)
 {
-    int r = walk_parents(f, e->path, false, err);
+    int rc = walk_parents(f, e->path, false, err);
 
-    if (r == 0)
+    if (rc == 0)
         drop(f, e->path, e->kind == ENTRY_WHITEOUT);
-    return r;
+    return rc;
 }
 
 /* By now it is a folder, made by its own layer if the ones below have something else. */
@@ -286,10 +286,10 @@ static int lay(struct flat *f, const struct node *e, struct err *err)
         return check_opaque(f, e, err);
     if (e->kind == ENTRY_WHITEOUT)
         return 0;
-    int r = walk_parents(f, e->path, true, err);
+    int rc = walk_parents(f, e->path, true, err);
 
-    if (r < 0 || e->kind == ENTRY_HARDLINK)
-        return r < 0 ? r : hard_link(f, e, err);
+    if (rc < 0 || e->kind == ENTRY_HARDLINK)
+        return rc < 0 ? rc : hard_link(f, e, err);
     const struct node *was = find(f, e->path);
     if (was && !(was->kind == ENTRY_DIR && e->kind == ENTRY_DIR))
         drop(f, e->path, true);
@@ -299,18 +299,18 @@ static int lay(struct flat *f, const struct node *e, struct err *err)
 
 int flat_layer(struct flat *f, struct err *err)
 {
-    int r = f->file ? err_set(err, ERR_INVALID, "a file ends early") : 0;
+    int rc = f->file ? err_set(err, ERR_INVALID, "a file ends early") : 0;
 
     for (int deletions = 1; deletions >= 0; deletions--) /* they mean the layers below, wherever they stand */
-        for (size_t i = 0; r == 0 && i < f->layer.n; i++) {
+        for (size_t i = 0; rc == 0 && i < f->layer.n; i++) {
             const struct node *e = &f->layer.list[i];
             if (!deletions)
-                r = lay(f, e, err);
+                rc = lay(f, e, err);
             else if (e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_OPAQUE)
-                r = take_away(f, e, err);
+                rc = take_away(f, e, err);
         }
     nodes_clear(&f->layer);
-    return r;
+    return rc;
 }
 
 void flat_entry(struct flat *f, const struct entry *e)
@@ -345,16 +345,16 @@ static int end_file(struct flat *f, struct err *err)
 {
     struct node *n = &f->layer.list[f->file - 1];
     char hex[65];
-    int r = sha256_end(f->hash, &n->digest, err);
+    int rc = sha256_end(f->hash, &n->digest, err);
 
     f->hash = sha256_free(f->hash);
     f->file = 0;
-    if (r < 0 || faccessat(f->objects_fd, digest_hex(&n->digest, hex), F_OK, 0) == 0)
-        return r; /* a spilled twin is overwritten by the next */
-    r = spill(f, buf_of(f->held, f->held_len), err);
-    if (r == 0 && renameat(f->objects_fd, NEW_OBJECT, f->objects_fd, hex) < 0)
-        r = err_errno(err, errno, "name an object");
-    return r;
+    if (rc < 0 || faccessat(f->objects_fd, digest_hex(&n->digest, hex), F_OK, 0) == 0)
+        return rc; /* a spilled twin is overwritten by the next */
+    rc = spill(f, buf_of(f->held, f->held_len), err);
+    if (rc == 0 && renameat(f->objects_fd, NEW_OBJECT, f->objects_fd, hex) < 0)
+        rc = err_errno(err, errno, "name an object");
+    return rc;
 }
 
 int flat_bytes(struct flat *f, struct buf bytes, struct err *err)
@@ -363,23 +363,23 @@ int flat_bytes(struct flat *f, struct buf bytes, struct err *err)
         return 0;
     if (f->file == 0 || bytes.len > f->left)
         return err_set(err, ERR_INVALID, "content without a file");
-    int r = sha256_add(f->hash, bytes, err);
+    int rc = sha256_add(f->hash, bytes, err);
     f->left -= bytes.len;
-    if (r == 0 && f->held_len + bytes.len > HELD_BYTES) {
-        r = spill(f, buf_of(f->held, f->held_len), err);
+    if (rc == 0 && f->held_len + bytes.len > HELD_BYTES) {
+        rc = spill(f, buf_of(f->held, f->held_len), err);
         f->held_len = 0;
     }
-    if (r == 0 && bytes.len > HELD_BYTES)
-        r = spill(f, bytes, err);
-    else if (r == 0) {
+    if (rc == 0 && bytes.len > HELD_BYTES)
+        rc = spill(f, bytes, err);
+    else if (rc == 0) {
         memcpy(f->held + f->held_len, bytes.p, bytes.len);
         f->held_len += bytes.len;
     }
-    if (r == 0 && f->left == 0)
-        r = end_file(f, err);
+    if (rc == 0 && f->left == 0)
+        rc = end_file(f, err);
     if (f->file == 0)
         mem_auto_close_(&f->fd), f->fd = -1;
-    return r;
+    return rc;
 }
 
 /* ---- the tree ---- */
@@ -462,9 +462,9 @@ int flat_list(struct buf tree, struct flat_objects *ret, struct err *err)
     struct bytes paths = {0}, list = {0};
     struct entry e;
     struct digest d;
-    int r;
+    int rc;
 
-    while ((r = tree_next(tree, t, &e, &d, err)) > 0) {
+    while ((rc = tree_next(tree, t, &e, &d, err)) > 0) {
         if (!tree_is_object(&e))
             continue;
         struct flat_object one = {.digest = d, .size = e.size, .at = t->entry_at};
@@ -475,9 +475,9 @@ int flat_list(struct buf tree, struct flat_objects *ret, struct err *err)
     }
     o.list = (struct flat_object *)(void *)list.p;
     o.paths = (char *)paths.p;
-    if (r < 0) {
+    if (rc < 0) {
         flat_list_done(&o);
-        return r;
+        return rc;
     }
     const char *p = o.paths;
     for (size_t i = 0; i < o.n; i++, p += strlen(p) + 1)
@@ -499,7 +499,7 @@ void flat_list_done(struct flat_objects *o)
 int flat_map(int objects_fd, const struct digest *d, uint64_t size, struct buf *ret, struct err *err)
 {
     char hex[65];
-    int AUTO_FD fd = openat(objects_fd, digest_hex(d, hex), O_RDONLY | O_CLOEXEC);
+    AUTO_FD int fd = openat(objects_fd, digest_hex(d, hex), O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return err_errno(err, errno, "open object %.12s", hex);

@@ -38,47 +38,47 @@ static int add_chunk(struct make *m, struct buf raw, enum pack_codec filter, boo
     struct buf best = raw;
     struct digest d;
     size_t len = 0;
-    int r = 0;
+    int rc = 0;
 
-    for (unsigned i = 0; r == 0 && i < COUNT_OF(codecs); i++) {
+    for (unsigned i = 0; rc == 0 && i < COUNT_OF(codecs); i++) {
         if (codecs[i] == PACK_RAW || (i > 0 && m->in->codec != PACK_LZMA))
             continue;
-        r = codec_make_chunk(codecs[i], raw, m->packed[i], m->room, &len, err);
-        if (r == 0 && len < best.len) {
+        rc = codec_make_chunk(codecs[i], raw, m->packed[i], m->room, &len, err);
+        if (rc == 0 && len < best.len) {
             best = buf_of(m->packed[i], len);
             c.codec = codecs[i];
         }
     }
     c.packed_bytes = (uint32_t)best.len;
-    if (r == 0)
-        r = sha256(best, &d, err);
+    if (rc == 0)
+        rc = sha256(best, &d, err);
     memcpy(c.check, d.b, sizeof(c.check));
-    if (r == 0 && !whole) {
-        r = sha256(raw, &d, err);
+    if (rc == 0 && !whole) {
+        rc = sha256(raw, &d, err);
         memcpy(c.raw, d.b, sizeof(c.raw));
     }
-    if (r == 0)
-        r = sha256_add(m->hash, best, err);
-    if (r == 0)
-        r = fs_write_full(m->in->data_fd, best, err);
+    if (rc == 0)
+        rc = sha256_add(m->hash, best, err);
+    if (rc == 0)
+        rc = fs_write_full(m->in->data_fd, best, err);
     m->data_bytes += best.len;
     *packed_bytes += best.len;
     pack_chunk_encode(&c, bytes_more(records, PACK_CHUNK_BYTES));
-    return r;
+    return rc;
 }
 
 /* Cut bytes and append the chunks; records gets a record for each. */
 static int add_cut(struct make *m, const struct cdc *cut, struct buf bytes, enum pack_codec filter,
                    struct bytes *records, uint64_t *packed_bytes, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && bytes.len > 0) {
+    while (rc == 0 && bytes.len > 0) {
         size_t len = cdc_cut(cut, bytes);
-        r = add_chunk(m, buf_of(bytes.p, len), filter, false, records, packed_bytes, err);
+        rc = add_chunk(m, buf_of(bytes.p, len), filter, false, records, packed_bytes, err);
         bytes = buf_of(bytes.p + len, bytes.len - len);
     }
-    return r;
+    return rc;
 }
 
 static int add_object(struct make *m, const struct flat_object *o, struct bytes *records, struct err *err)
@@ -86,18 +86,18 @@ static int add_object(struct make *m, const struct flat_object *o, struct bytes 
     struct buf bytes;
     uint64_t packed = 0;
     size_t before = records->len;
-    int r = flat_map(m->in->objects_fd, &o->digest, o->size, &bytes, err);
+    int rc = flat_map(m->in->objects_fd, &o->digest, o->size, &bytes, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (bytes.len <= PACK_WHOLE_BYTES)
-        r = add_chunk(m, bytes, filter_of(bytes), true, records, &packed, err);
+        rc = add_chunk(m, bytes, filter_of(bytes), true, records, &packed, err);
     else
-        r = add_cut(m, &cdc_object, bytes, filter_of(bytes), records, &packed, err);
+        rc = add_cut(m, &cdc_object, bytes, filter_of(bytes), records, &packed, err);
     flat_unmap(bytes);
-    if (r == 0 && m->in->each)
+    if (rc == 0 && m->in->each)
         m->in->each(m->in->each_arg, o, packed, (unsigned)((records->len - before) / PACK_CHUNK_BYTES));
-    return r;
+    return rc;
 }
 
 static int document(struct buf bytes, size_t records, struct pack_document *ret, struct err *err)
@@ -113,28 +113,28 @@ static int make(struct make *m, const struct flat_objects *objects, struct pack_
 {
     struct bytes table = {0};
     uint64_t done = 0, packed = 0;
-    int r = 0;
+    int rc = 0;
 
-    for (size_t i = 0; r == 0 && i < objects->n; i++) {
-        r = add_object(m, &objects->list[i], &table, err);
+    for (size_t i = 0; rc == 0 && i < objects->n; i++) {
+        rc = add_object(m, &objects->list[i], &table, err);
         done += objects->list[i].size;
         if (m->in->progress.fn)
             m->in->progress.fn(m->in->progress.arg, done, objects->bytes);
     }
     h->documents_at = m->data_bytes;
-    if (r == 0)
-        r = add_cut(m, &cdc_document, m->in->tree, PACK_RAW, records, &packed, err);
-    if (r == 0)
-        r = document(m->in->tree, records->len, &h->tree, err);
+    if (rc == 0)
+        rc = add_cut(m, &cdc_document, m->in->tree, PACK_RAW, records, &packed, err);
+    if (rc == 0)
+        rc = document(m->in->tree, records->len, &h->tree, err);
     size_t before = records->len;
-    if (r == 0)
-        r = add_cut(m, &cdc_document, buf_of(table.p, table.len), PACK_RAW, records, &packed, err);
-    if (r == 0)
-        r = document(buf_of(table.p, table.len), records->len - before, &h->table, err);
+    if (rc == 0)
+        rc = add_cut(m, &cdc_document, buf_of(table.p, table.len), PACK_RAW, records, &packed, err);
+    if (rc == 0)
+        rc = document(buf_of(table.p, table.len), records->len - before, &h->table, err);
     free(table.p);
     h->object_bytes = objects->bytes;
     h->data_bytes = m->data_bytes;
-    return r == 0 ? sha256_end(m->hash, &h->data, err) : r;
+    return rc == 0 ? sha256_end(m->hash, &h->data, err) : rc;
 }
 
 int pack_full_make(const struct pack_full *p, struct pack_head *ret, struct buf *ret_head, struct err *err)
@@ -143,16 +143,16 @@ int pack_full_make(const struct pack_full *p, struct pack_head *ret, struct buf 
     struct pack_head h = {.codec = p->codec, .properties = CODEC_PROPS};
     struct flat_objects objects = {0};
     struct bytes records = {0};
-    int r = flat_list(p->tree, &objects, err);
+    int rc = flat_list(p->tree, &objects, err);
 
     m.hash = sha256_new();
     for (unsigned i = 0; i < COUNT_OF(m.packed); i++)
         m.packed[i] = mem_need(m.room);
-    if (r == 0)
-        r = make(&m, &objects, &h, &records, err);
-    if (r == 0 && (h.tree.n_chunks > LIM_TREE_CHUNKS || h.table.n_chunks > LIM_TREE_CHUNKS))
-        r = err_set(err, ERR_NOSPACE, "full pack: the image has too many files");
-    if (r == 0) {
+    if (rc == 0)
+        rc = make(&m, &objects, &h, &records, err);
+    if (rc == 0 && (h.tree.n_chunks > LIM_TREE_CHUNKS || h.table.n_chunks > LIM_TREE_CHUNKS))
+        rc = err_set(err, ERR_NOSPACE, "full pack: the image has too many files");
+    if (rc == 0) {
         uint8_t *head = mem_need(pack_head_size(&h));
         pack_head_encode(&h, head);
         if (records.len)
@@ -165,5 +165,5 @@ int pack_full_make(const struct pack_full *p, struct pack_head *ret, struct buf 
         free(m.packed[i]);
     (void)sha256_free(m.hash);
     flat_list_done(&objects);
-    return r;
+    return rc;
 }

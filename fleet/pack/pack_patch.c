@@ -57,19 +57,19 @@ static const struct flat_object *object_of(const struct making *m, size_t file)
 static int load_files(struct making *m, struct err *err)
 {
     size_t all = m->n_work ? m->old.n + m->n_work : 0;
-    int r = 0;
+    int rc = 0;
 
     m->features = mem_need_zero((all + 1) * sizeof(*m->features));
     m->files = mem_need_zero((all + 1) * sizeof(*m->files));
-    for (; r == 0 && m->n_files < all; m->n_files += r == 0) {
+    for (; rc == 0 && m->n_files < all; m->n_files += rc == 0) {
         const struct flat_object *o = object_of(m, m->n_files);
         struct similar_file *f = &m->files[m->n_files];
         *f = (struct similar_file){.path = o->path, .features = &m->features[m->n_files]};
-        r = flat_map(m->in->objects_fd, &o->digest, o->size, &f->bytes, err);
-        if (r == 0)
+        rc = flat_map(m->in->objects_fd, &o->digest, o->size, &f->bytes, err);
+        if (rc == 0)
             similar_features(f->bytes, &m->features[m->n_files]);
     }
-    return r;
+    return rc;
 }
 
 static void unload_files(struct making *m)
@@ -112,8 +112,8 @@ static int put_table(const struct making *m, struct patch_make *make, struct err
         return err_set(err, ERR_NOSPACE, "patch: too many new files");
     for (unsigned i = 0; i < sizeof(size); i++)
         size[i] = (uint8_t)((uint64_t)len >> (8 * i));
-    int r = patch_make_object(make, NULL, 0, buf_of(size, sizeof(size)), NULL, err);
-    return r < 0 ? r : patch_make_object(make, NULL, 0, buf_of(table, len), NULL, err);
+    int rc = patch_make_object(make, NULL, 0, buf_of(size, sizeof(size)), NULL, err);
+    return rc < 0 ? rc : patch_make_object(make, NULL, 0, buf_of(table, len), NULL, err);
 }
 
 static void explain(const struct making *m, const struct work *w, const struct patch_cost *cost, bool gzip)
@@ -147,26 +147,26 @@ static int put_object(const struct making *m, size_t i, struct patch_make *make,
     bool gzip = flat_is_gzip(bytes);
     sum->gzips += gzip;
     sum->gzip_bytes += gzip ? bytes.len : 0;
-    int r = patch_make_object(make, bases, w->n_bases, bytes, &cost, err);
-    if (r == 0)
+    int rc = patch_make_object(make, bases, w->n_bases, bytes, &cost, err);
+    if (rc == 0)
         explain(m, w, &cost, gzip);
-    return r;
+    return rc;
 }
 
 static int make_stream(struct making *m, struct patch_make *make, struct pack_patch_sum *ret, struct err *err)
 {
     uint64_t done = 0;
-    int r = patch_make_object(make, &m->in->old_tree, 1, m->in->new_tree, NULL, err);
+    int rc = patch_make_object(make, &m->in->old_tree, 1, m->in->new_tree, NULL, err);
 
-    if (r == 0)
-        r = put_table(m, make, err);
-    for (size_t i = 0; r == 0 && i < m->n_work; i++) {
-        r = put_object(m, i, make, ret, err);
+    if (rc == 0)
+        rc = put_table(m, make, err);
+    for (size_t i = 0; rc == 0 && i < m->n_work; i++) {
+        rc = put_object(m, i, make, ret, err);
         done += m->work[i].object->size;
         if (m->in->progress.fn)
             m->in->progress.fn(m->in->progress.arg, done, m->object_bytes);
     }
-    return r < 0 ? r : patch_make_end(make, &ret->bytes, err);
+    return rc < 0 ? rc : patch_make_end(make, &ret->bytes, err);
 }
 
 static int read_memory(int fd, uint64_t *ret, struct err *err)
@@ -176,32 +176,32 @@ static int read_memory(int fd, uint64_t *ret, struct err *err)
 
     if (pread(fd, bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
         return err_set(err, ERR_IO, "read the patch back");
-    int r = patch_head_decode(bytes, &h, err);
-    if (r == 0)
+    int rc = patch_head_decode(bytes, &h, err);
+    if (rc == 0)
         *ret = h.memory;
-    return r;
+    return rc;
 }
 
 int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, struct err *err)
 {
     AUTO_FREE(patch_make) struct patch_make *make = NULL;
     struct making m = {.in = p};
-    int r = flat_list(p->old_tree, &m.old, err);
+    int rc = flat_list(p->old_tree, &m.old, err);
 
-    if (r == 0)
-        r = flat_list(p->new_tree, &m.new, err);
-    if (r == 0)
+    if (rc == 0)
+        rc = flat_list(p->new_tree, &m.new, err);
+    if (rc == 0)
         list_work(&m);
-    if (r == 0)
-        r = load_files(&m, err);
-    if (r == 0)
+    if (rc == 0)
+        rc = load_files(&m, err);
+    if (rc == 0)
         choose_bases(&m);
-    if (r == 0)
-        r = patch_make_new(p->codec, p->out_fd, &make, err);
-    if (r == 0)
-        r = make_stream(&m, make, ret, err);
-    if (r == 0)
-        r = read_memory(p->out_fd, &ret->memory_bytes, err);
+    if (rc == 0)
+        rc = patch_make_new(p->codec, p->out_fd, &make, err);
+    if (rc == 0)
+        rc = make_stream(&m, make, ret, err);
+    if (rc == 0)
+        rc = read_memory(p->out_fd, &ret->memory_bytes, err);
     ret->objects = (unsigned)m.n_work;
     ret->object_bytes = m.object_bytes;
     ret->changed_packed = m.changed_packed;
@@ -209,5 +209,5 @@ int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, stru
     free(m.work);
     flat_list_done(&m.old);
     flat_list_done(&m.new);
-    return r;
+    return rc;
 }

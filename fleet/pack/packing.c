@@ -28,16 +28,16 @@ int packing_new(struct packing **ret, struct err *err)
     p->dir_fd = p->objects_fd = -1;
     if (!str_fmt(p->path, sizeof(p->path), "%s/fleetctl.XXXXXX", tmp && *tmp ? tmp : "/tmp") ||
         !mkdtemp(p->path)) {
-        int r = err_errno(err, errno, "make a folder in %s", tmp && *tmp ? tmp : "/tmp");
+        int rc = err_errno(err, errno, "make a folder in %s", tmp && *tmp ? tmp : "/tmp");
         p->path[0] = '\0';
-        return r;
+        return rc;
     }
-    int r = fs_open_dir(AT_FDCWD, p->path, false, 0, &p->dir_fd, err);
-    if (r == 0)
-        r = fs_open_dir(p->dir_fd, "objects", true, 0700, &p->objects_fd, err);
-    if (r == 0)
+    int rc = fs_open_dir(AT_FDCWD, p->path, false, 0, &p->dir_fd, err);
+    if (rc == 0)
+        rc = fs_open_dir(p->dir_fd, "objects", true, 0700, &p->objects_fd, err);
+    if (rc == 0)
         *ret = steal_ptr(&p);
-    return r;
+    return rc;
 }
 
 struct packing *packing_free(struct packing *p)
@@ -85,10 +85,10 @@ struct making {
 static int put_bytes(struct making *m, const char *type, struct buf bytes, struct release_blob *ret,
                      struct err *err)
 {
-    int r = repo_put_blob(m->r, bytes, &ret->digest, err);
+    int rc = repo_put_blob(m->r, bytes, &ret->digest, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     ret->bytes = bytes.len;
     m->blobs[(*m->n_blobs)++] = (struct packing_blob){type, ret->digest, bytes.len};
     return 0;
@@ -105,9 +105,9 @@ static int put_file(struct making *m, const char *type, int fd, struct release_b
     void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (map == MAP_FAILED)
         return err_errno(err, errno, "map a pack");
-    int r = put_bytes(m, type, buf_of(map, (size_t)st.st_size), ret, err);
+    int rc = put_bytes(m, type, buf_of(map, (size_t)st.st_size), ret, err);
     (void)munmap(map, (size_t)st.st_size);
-    return r;
+    return rc;
 }
 
 static void tell(void *arg, uint64_t done, uint64_t total)
@@ -147,7 +147,7 @@ static int make_full(struct making *m, struct err *err)
 {
     struct release_pack *pack = &m->platform->packs[m->platform->n_packs];
     AUTO_BUF head = {NULL, 0};
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     struct pack_head h;
     struct pack_full full = {.objects_fd = m->p->objects_fd,
                              .tree = m->img->trees[m->index],
@@ -155,19 +155,19 @@ static int make_full(struct making *m, struct err *err)
                              .progress = {tell, m},
                              .each = note_packed,
                              .each_arg = m};
-    int r = work_file(m->p, &fd, err);
+    int rc = work_file(m->p, &fd, err);
 
     (void)str_fmt(m->label, sizeof(m->label), "full pack, %s", codec_name(m->codec));
     full.data_fd = fd;
-    if (r == 0)
-        r = pack_full_make(&full, &h, &head, err);
+    if (rc == 0)
+        rc = pack_full_make(&full, &h, &head, err);
     *pack = (struct release_pack){.kind = RELEASE_PACK_FULL, .codec = (int)m->codec};
-    if (r == 0)
-        r = put_bytes(m, PACKING_TYPE_HEAD, head, &pack->blob, err);
-    if (r == 0)
-        r = put_file(m, PACKING_TYPE_DATA, fd, &pack->data, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = put_bytes(m, PACKING_TYPE_HEAD, head, &pack->blob, err);
+    if (rc == 0)
+        rc = put_file(m, PACKING_TYPE_DATA, fd, &pack->data, err);
+    if (rc < 0)
+        return rc;
     pack->memory_bytes = codec_memory(m->codec) + 2 * PACK_RAW_MAX;
     m->platform->tree = (struct release_blob){h.tree.digest, h.tree.bytes};
     m->platform->object_bytes = h.object_bytes;
@@ -205,7 +205,7 @@ static void tell_gzip(const struct making *m, const struct pack_patch_sum *sum)
 static int make_patch(struct making *m, struct buf old_tree, struct err *err)
 {
     struct release_pack *pack = &m->platform->packs[m->platform->n_packs];
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     struct pack_patch_sum sum = {0};
     struct pack_patch patch = {.objects_fd = m->p->objects_fd,
                                .old_tree = old_tree,
@@ -216,14 +216,14 @@ static int make_patch(struct making *m, struct buf old_tree, struct err *err)
                                .explain = m->explained ? m->o->explain : NULL,
                                .explain_arg = m->o->explain_arg};
     char more[80], size[16];
-    int r = work_file(m->p, &fd, err);
+    int rc = work_file(m->p, &fd, err);
 
     (void)str_fmt(m->label, sizeof(m->label), "patch, %s", codec_name(m->codec));
     patch.out_fd = fd;
-    if (r == 0)
-        r = pack_patch_make(&patch, &sum, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = pack_patch_make(&patch, &sum, err);
+    if (rc < 0)
+        return rc;
     (void)str_fmt(more, sizeof(more), ", for %u new file%s of %s in the full pack", sum.objects,
                   sum.objects == 1 ? "" : "s", out_size(sum.changed_packed, size));
     if (m->explained)
@@ -237,21 +237,21 @@ static int make_patch(struct making *m, struct buf old_tree, struct err *err)
                                   .from = {.bytes = old_tree.len},
                                   .memory_bytes = sum.memory_bytes,
                                   .write_bytes = sum.object_bytes};
-    r = sha256(old_tree, &pack->from.digest, err);
-    if (r == 0)
-        r = put_file(m, PACKING_TYPE_PATCH, fd, &pack->blob, err);
-    if (r == 0) {
+    rc = sha256(old_tree, &pack->from.digest, err);
+    if (rc == 0)
+        rc = put_file(m, PACKING_TYPE_PATCH, fd, &pack->blob, err);
+    if (rc == 0) {
         m->platform->n_packs++;
         said(m, "patch pack", sum.bytes, more);
     }
-    return r;
+    return rc;
 }
 
 static int make_patches(struct making *m, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    for (unsigned i = 0; r == 0 && i < m->o->n_olds; i++) {
+    for (unsigned i = 0; rc == 0 && i < m->o->n_olds; i++) {
         unsigned index = 0;
         const struct image *old = same_platform(m, &m->o->olds[i], &index);
         if (!old || buf_eq(old->trees[index], m->img->trees[m->index]))
@@ -259,31 +259,31 @@ static int make_patches(struct making *m, struct err *err)
         if (m->platform->n_packs == RELEASE_PACKS)
             return err_set(err, ERR_NOSPACE, "more than %d packs for one platform: fewer --from or codecs",
                            RELEASE_PACKS);
-        r = make_patch(m, old->trees[index], err);
+        rc = make_patch(m, old->trees[index], err);
     }
-    return r;
+    return rc;
 }
 
 static int make_platform(struct making *m, struct err *err)
 {
     struct flat_objects objects = {0};
-    int r = flat_list(m->img->trees[m->index], &objects, err);
+    int rc = flat_list(m->img->trees[m->index], &objects, err);
 
     m->packed = mem_need_zero((objects.n + 1) * sizeof(*m->packed));
     flat_list_done(&objects);
-    for (unsigned i = 0; r == 0 && i < COUNT_OF(m->o->codecs); i++) {
+    for (unsigned i = 0; rc == 0 && i < COUNT_OF(m->o->codecs); i++) {
         if (!m->o->codecs[i])
             continue;
         m->codec = i == 0 ? PACK_LZ4 : PACK_LZMA;
         m->explained = i == 1 || !m->o->codecs[1];
         m->n_packed = 0;
-        r = make_full(m, err);
-        if (r == 0)
-            r = make_patches(m, err);
+        rc = make_full(m, err);
+        if (rc == 0)
+            rc = make_patches(m, err);
     }
     free(m->packed);
     m->packed = NULL;
-    return r;
+    return rc;
 }
 
 int packing_make(struct packing *p, struct repo *r, const struct image *img, const struct packing_opts *o,

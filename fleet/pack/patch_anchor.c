@@ -124,16 +124,16 @@ int patch_anchor_find(struct patch_object *o, size_t max, struct err *err)
 {
     struct predict AUTO_FREE(predict) *predict = predict_new(o->covers.n + 1);
     struct votes vs = {.o = o, .predict = predict};
-    int r = patch_object_predict(o, predict, err);
+    int rc = patch_object_predict(o, predict, err);
 
-    for (size_t i = 0; r == 0 && i < o->covers.n; i++) {
+    for (size_t i = 0; rc == 0 && i < o->covers.n; i++) {
         const struct cover *c = &o->covers.c[i];
-        for (uint32_t done = 0; r == 0 && done < c->len; done += PREDICT_PIECE) {
+        for (uint32_t done = 0; rc == 0 && done < c->len; done += PREDICT_PIECE) {
             uint32_t n = c->len - done < PREDICT_PIECE ? c->len - done : PREDICT_PIECE;
-            r = predict_look(predict, c->old_at + done, c->new_at + done, n, look, &vs, err);
+            rc = predict_look(predict, c->old_at + done, c->new_at + done, n, look, &vs, err);
         }
     }
-    if (r == 0 && vs.n > 0) {
+    if (rc == 0 && vs.n > 0) {
         struct found AUTO_MEM *f = mem_need(vs.n * sizeof(*f));
         qsort(vs.v, vs.n, sizeof(*vs.v), by_keys);
         size_t n = runs(&vs, f);
@@ -145,5 +145,5 @@ int patch_anchor_find(struct patch_object *o, size_t max, struct err *err)
         qsort(o->anchors.c, n, sizeof(struct cover), by_old);
     }
     free(vs.v);
-    return r;
+    return rc;
 }

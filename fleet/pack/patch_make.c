@@ -63,13 +63,13 @@ static int segment_close(struct patch_make *m, struct err *err)
 {
     size_t n = 0;
     struct digest d;
-    int r = codec_make_segment(m->codec, m->head.props, buf_of(m->raw.p, m->raw.len), m->room,
-                               codec_make_bound(m->segment_max), &n, err);
+    int rc = codec_make_segment(m->codec, m->head.props, buf_of(m->raw.p, m->raw.len), m->room,
+                                codec_make_bound(m->segment_max), &n, err);
 
-    if (r == 0)
-        r = sha256(buf_of(m->room, n), &d, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = sha256(buf_of(m->room, n), &d, err);
+    if (rc < 0)
+        return rc;
     put_u32(&m->table, (uint32_t)n);
     put_u32(&m->table, (uint32_t)m->raw.len);
     bytes_add(&m->table, d.b, sizeof(d.b));
@@ -82,32 +82,32 @@ static int segment_close(struct patch_make *m, struct err *err)
 
 static int stream_add(struct patch_make *m, struct buf bytes, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && bytes.len > 0) {
+    while (rc == 0 && bytes.len > 0) {
         size_t n = m->segment_max - m->raw.len < bytes.len ? m->segment_max - m->raw.len : bytes.len;
         bytes_add(&m->raw, bytes.p, n);
         bytes = buf_of(bytes.p + n, bytes.len - n);
         if (m->raw.len == m->segment_max)
-            r = segment_close(m, err);
+            rc = segment_close(m, err);
     }
-    return r;
+    return rc;
 }
 
 /* What a stream would be alone, packed. */
 static int packed_size(struct patch_make *m, struct buf stream, uint64_t *ret, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
     *ret = 0;
-    while (r == 0 && stream.len > 0) {
+    while (rc == 0 && stream.len > 0) {
         size_t n = stream.len < m->segment_max ? stream.len : m->segment_max, len = 0;
-        r = codec_make_segment(m->codec, m->head.props, buf_of(stream.p, n), m->room,
-                               codec_make_bound(m->segment_max), &len, err);
+        rc = codec_make_segment(m->codec, m->head.props, buf_of(stream.p, n), m->room,
+                                codec_make_bound(m->segment_max), &len, err);
         *ret += len;
         stream = buf_of(stream.p + n, stream.len - n);
     }
-    return r;
+    return rc;
 }
 
 /* ---- an object: try ways, keep the smallest ---- */
@@ -141,13 +141,13 @@ static int try_object(struct patch_make *m, const struct patch_object *o, struct
 {
     struct bytes stream = {NULL, 0, 0};
     uint64_t packed = 0;
-    int r = patch_object_build(o, &stream, err);
+    int rc = patch_object_build(o, &stream, err);
 
-    if (r == 0)
-        r = packed_size(m, buf_of(stream.p, stream.len), &packed, err);
-    if (r < 0 || (best->any && packed >= best->packed)) {
+    if (rc == 0)
+        rc = packed_size(m, buf_of(stream.p, stream.len), &packed, err);
+    if (rc < 0 || (best->any && packed >= best->packed)) {
         bytes_done(&stream);
-        return r;
+        return rc;
     }
     struct best now = {.stream = stream,
                        .packed = packed,
@@ -174,10 +174,10 @@ static int try_without_runs(struct patch_make *m, const struct patch_object *o, 
     as.runs = false;
     best->covers.c = copy_of(was.covers.c, was.covers.n);
     best->anchors.c = copy_of(was.anchors.c, was.anchors.n);
-    int r = try_object(m, &as, best, err);
+    int rc = try_object(m, &as, best, err);
     free(was.covers.c);
     free(was.anchors.c);
-    return r;
+    return rc;
 }
 
 static int find_anchors(struct patch_object *o, struct err *err)
@@ -203,21 +203,21 @@ static void drop_covers(struct patch_object *o)
 static int try_covers(struct patch_make *m, struct patch_object *o, bool plain, struct best *best,
                       struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
     cover_index_thin(&o->covers, LIM_PATCH_COVERS);
     o->run_min = 4;
     o->runs = true;
     o->predicted = false;
     if (plain)
-        r = try_object(m, o, best, err);
-    if (r < 0 || !can_predict(m, o))
-        return r;
+        rc = try_object(m, o, best, err);
+    if (rc < 0 || !can_predict(m, o))
+        return rc;
     o->predicted = true;
-    r = try_object(m, o, best, err);
-    if (r == 0)
-        r = find_anchors(o, err);
-    return r == 0 && o->anchors.n > 0 ? try_object(m, o, best, err) : r;
+    rc = try_object(m, o, best, err);
+    if (rc == 0)
+        rc = find_anchors(o, err);
+    return rc == 0 && o->anchors.n > 0 ? try_object(m, o, best, err) : rc;
 }
 
 /* Once more, with covers of bytes in which addresses are comparable. */
@@ -225,35 +225,35 @@ static int try_normal(struct patch_make *m, struct patch_object *o, struct best 
 {
     uint8_t AUTO_MEM *old = NULL, AUTO_MEM *fresh = NULL;
     struct cover_index AUTO_FREE(cover_index) *index = NULL;
-    int r = patch_normal(o, &old, &fresh, err);
+    int rc = patch_normal(o, &old, &fresh, err);
 
     drop_covers(o);
-    if (r == 0)
-        r = cover_index_new(buf_of(old, o->old.len), &index, err);
-    if (r == 0)
-        r = cover_index_make(index, buf_of(fresh, o->fresh.len), COVER_LIKE, &o->covers, err);
-    return r < 0 ? r : try_covers(m, o, false, best, err);
+    if (rc == 0)
+        rc = cover_index_new(buf_of(old, o->old.len), &index, err);
+    if (rc == 0)
+        rc = cover_index_make(index, buf_of(fresh, o->fresh.len), COVER_LIKE, &o->covers, err);
+    return rc < 0 ? rc : try_covers(m, o, false, best, err);
 }
 
 static int try_matches(struct patch_make *m, struct patch_object *o, struct best *best, struct err *err)
 {
     struct cover_index AUTO_FREE(cover_index) *index = NULL;
-    int r = cover_index_new(o->old, &index, err);
+    int rc = cover_index_new(o->old, &index, err);
 
-    if (r == 0)
-        r = cover_index_make(index, o->fresh, COVER_LIKE, &o->covers, err);
-    if (r == 0)
-        r = try_covers(m, o, true, best, err);
-    for (int pass = 0; r == 0 && can_predict(m, o) && pass < PASSES; pass++)
-        r = try_normal(m, o, best, err);
+    if (rc == 0)
+        rc = cover_index_make(index, o->fresh, COVER_LIKE, &o->covers, err);
+    if (rc == 0)
+        rc = try_covers(m, o, true, best, err);
+    for (int pass = 0; rc == 0 && can_predict(m, o) && pass < PASSES; pass++)
+        rc = try_normal(m, o, best, err);
     drop_covers(o);
-    if (r == 0 && !can_predict(m, o)) {
-        r = cover_index_make(index, o->fresh, COVER_EXACT, &o->covers, err);
-        if (r == 0)
-            r = try_covers(m, o, true, best, err);
+    if (rc == 0 && !can_predict(m, o)) {
+        rc = cover_index_make(index, o->fresh, COVER_EXACT, &o->covers, err);
+        if (rc == 0)
+            rc = try_covers(m, o, true, best, err);
         drop_covers(o);
     }
-    return r < 0 ? r : try_without_runs(m, o, best, err);
+    return rc < 0 ? rc : try_without_runs(m, o, best, err);
 }
 
 int patch_make_object(struct patch_make *m, const struct buf *bases, unsigned n_bases, struct buf new_bytes,
@@ -271,14 +271,14 @@ int patch_make_object(struct patch_make *m, const struct buf *bases, unsigned n_
     for (unsigned i = 0; n_bases > 1 && i < n_bases; i++)
         bytes_add(&joined, bases[i].p, bases[i].len);
     o.old = n_bases > 1 ? buf_of(joined.p, joined.len) : n_bases == 1 ? bases[0] : buf_of(NULL, 0);
-    int r = 0;
+    int rc = 0;
     if (o.old.len == 0 || o.old.len > COVER_OLD_MAX || new_bytes.len == 0)
-        r = try_object(m, &o, &best, err);
+        rc = try_object(m, &o, &best, err);
     else
-        r = try_matches(m, &o, &best, err);
-    if (r == 0)
-        r = stream_add(m, buf_of(best.stream.p, best.stream.len), err);
-    if (r == 0) {
+        rc = try_matches(m, &o, &best, err);
+    if (rc == 0)
+        rc = stream_add(m, buf_of(best.stream.p, best.stream.len), err);
+    if (rc == 0) {
         m->head.max_covers =
             best.covers.n > m->head.max_covers ? (uint32_t)best.covers.n : m->head.max_covers;
         m->head.max_pieces = best.pieces > m->head.max_pieces ? (uint32_t)best.pieces : m->head.max_pieces;
@@ -289,25 +289,25 @@ int patch_make_object(struct patch_make *m, const struct buf *bases, unsigned n_
     }
     best_done(&best);
     bytes_done(&joined);
-    return r;
+    return rc;
 }
 
 int patch_make_end(struct patch_make *m, uint64_t *ret_bytes, struct err *err)
 {
     uint8_t head[PATCH_HEAD_BYTES];
-    int r = m->raw.len > 0 ? segment_close(m, err) : 0;
+    int rc = m->raw.len > 0 ? segment_close(m, err) : 0;
 
     /* to the next 16 KiB: structures of another machine may be somewhat larger */
     size_t memory = patch_memory(m->codec, m->head.max_covers, m->head.max_pieces, m->head.predicted);
     m->head.memory = (uint32_t)((memory / 16384 + 1) * 16384);
     patch_head_encode(&m->head, head);
-    if (r == 0)
-        r = fs_write_full(m->fd, buf_of(head, sizeof(head)), err);
-    if (r == 0)
-        r = fs_write_full(m->fd, buf_of(m->table.p, m->table.len), err);
-    if (r == 0)
-        r = fs_write_full(m->fd, buf_of(m->packed.p, m->packed.len), err);
-    if (r == 0)
+    if (rc == 0)
+        rc = fs_write_full(m->fd, buf_of(head, sizeof(head)), err);
+    if (rc == 0)
+        rc = fs_write_full(m->fd, buf_of(m->table.p, m->table.len), err);
+    if (rc == 0)
+        rc = fs_write_full(m->fd, buf_of(m->packed.p, m->packed.len), err);
+    if (rc == 0)
         *ret_bytes = sizeof(head) + m->table.len + m->packed.len;
-    return r;
+    return rc;
 }

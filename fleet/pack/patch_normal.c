@@ -96,14 +96,14 @@ static int write_one(struct normal *k, struct buf file, uint8_t *to, struct err 
 {
     struct elf elf;
     struct predict_source src = {.n_bases = 1, .sizes = {file.len}, .read = read_bytes, .arg = &file};
-    int r = elf_read(&src, 0, file.len, &elf, err);
+    int rc = elf_read(&src, 0, file.len, &elf, err);
 
     k->elf = &elf;
     k->to = to;
-    if (r == 0 && elf.machine != ELF_NONE)
+    if (rc == 0 && elf.machine != ELF_NONE)
         write_file(k, file);
     k->elf = NULL;
-    return r;
+    return rc;
 }
 
 int patch_normal(const struct patch_object *o, uint8_t **ret_old, uint8_t **ret_new, struct err *err)
@@ -120,14 +120,14 @@ int patch_normal(const struct patch_object *o, uint8_t **ret_old, uint8_t **ret_
         memcpy(anchors, o->anchors.c, o->anchors.n * sizeof(*anchors));
         qsort(anchors, o->anchors.n, sizeof(*anchors), by_new);
     }
-    int r = patch_object_predict(o, predict, err);
-    for (; r == 0 && k.image < o->n_bases; at += o->bases[k.image++].len)
-        r = write_one(&k, o->bases[k.image], old + at, err);
+    int rc = patch_object_predict(o, predict, err);
+    for (; rc == 0 && k.image < o->n_bases; at += o->bases[k.image++].len)
+        rc = write_one(&k, o->bases[k.image], old + at, err);
     k.is_new = true;
-    if (r == 0)
-        r = write_one(&k, o->fresh, fresh, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = write_one(&k, o->fresh, fresh, err);
+    if (rc < 0)
+        return rc;
     *ret_old = steal_ptr(&old);
     *ret_new = steal_ptr(&fresh);
     return 0;

@@ -122,22 +122,22 @@ static int differences(struct build *b, uint64_t start, uint64_t end, struct err
 {
     const uint8_t *fresh = b->o->fresh.p;
     struct cover c;
-    int r = 0;
+    int rc = 0;
 
     memset(b->is_new, 1, end - start);
-    for (size_t i = b->first; r == 0 && part_of(b, i, start, end, &c); i++) {
+    for (size_t i = b->first; rc == 0 && part_of(b, i, start, end, &c); i++) {
         for (uint32_t k = 0; k < c.len; k++)
             b->plain[c.new_at - start + k] = (uint8_t)(fresh[c.new_at + k] - b->o->old.p[c.old_at + k]);
         memset(b->is_new + (c.new_at - start), 0, c.len);
-        for (uint32_t done = 0, n; r == 0 && b->predict && start >= b->head_len && done < c.len; done += n) {
+        for (uint32_t done = 0, n; rc == 0 && b->predict && start >= b->head_len && done < c.len; done += n) {
             size_t at = c.new_at + done - start, unit_end = (at / PATCH_UNIT + 1) * PATCH_UNIT;
             n = unit_end - at < c.len - done ? (uint32_t)(unit_end - at) : c.len - done;
-            r = predict_bytes(b->predict, c.old_at + done, c.new_at + done, b->diff + at, n, err);
+            rc = predict_bytes(b->predict, c.old_at + done, c.new_at + done, b->diff + at, n, err);
             for (uint32_t k = 0; k < n; k++)
                 b->diff[at + k] = (uint8_t)(fresh[c.new_at + done + k] - b->diff[at + k]);
         }
     }
-    return r;
+    return rc;
 }
 
 /* Per unit the better of both, in diff. Returns the bits of those not predicted. */
@@ -196,9 +196,9 @@ static int add_block(struct build *b, uint64_t start, uint64_t end, struct err *
 
     while (b->first < c->n && (uint64_t)c->c[b->first].new_at + c->c[b->first].len <= start)
         b->first++;
-    int r = differences(b, start, end, err);
-    if (r < 0)
-        return r;
+    int rc = differences(b, start, end, err);
+    if (rc < 0)
+        return rc;
     if (b->predict && start >= b->head_len) {
         uint8_t off = choose(b, len);
         bytes_add(b->out, &off, 1);
@@ -231,24 +231,24 @@ int patch_object_predict(const struct patch_object *o, struct predict *p, struct
 
     for (unsigned i = 0; i < o->n_bases; i++)
         src.sizes[i] = o->bases[i].len;
-    int r = predict_begin(p, &src, err);
-    if (r == 0)
-        r = predict_covers(p, o->covers.c, o->covers.n, err);
-    return r < 0 ? r : predict_head(p, buf_of(o->fresh.p, predict_head_len(o->fresh)), o->fresh.len, err);
+    int rc = predict_begin(p, &src, err);
+    if (rc == 0)
+        rc = predict_covers(p, o->covers.c, o->covers.n, err);
+    return rc < 0 ? rc : predict_head(p, buf_of(o->fresh.p, predict_head_len(o->fresh)), o->fresh.len, err);
 }
 
 static int start_prediction(struct build *b, struct err *err)
 {
     const struct patch_object *o = b->o;
-    int r = patch_object_predict(o, b->predict, err);
+    int rc = patch_object_predict(o, b->predict, err);
 
     b->head_len = predict_head_len(o->fresh);
     bytes_number(b->out, b->head_len);
     bytes_number(b->out, o->anchors.n);
     add_anchors(b->out, &o->anchors);
-    for (size_t i = 0; r == 0 && i < o->anchors.n; i++)
-        r = predict_anchor(b->predict, &o->anchors.c[i], err);
-    return r;
+    for (size_t i = 0; rc == 0 && i < o->anchors.n; i++)
+        rc = predict_anchor(b->predict, &o->anchors.c[i], err);
+    return rc;
 }
 
 int patch_object_build(const struct patch_object *o, struct bytes *ret, struct err *err)
@@ -256,7 +256,7 @@ int patch_object_build(const struct patch_object *o, struct bytes *ret, struct e
     struct predict AUTO_FREE(predict) *predict = o->predicted ? predict_new(patch_object_pieces(o)) : NULL;
     struct build AUTO_MEM *b = mem_need_zero(sizeof(*b));
     uint8_t flags = (uint8_t)((o->predicted ? PATCH_PREDICTED : 0) | (o->runs ? PATCH_RUNS : 0));
-    int r = 0;
+    int rc = 0;
 
     b->o = o;
     b->out = ret;
@@ -265,13 +265,13 @@ int patch_object_build(const struct patch_object *o, struct bytes *ret, struct e
     bytes_number(ret, o->covers.n);
     add_columns(ret, o->covers.c, o->covers.n);
     if (o->predicted)
-        r = start_prediction(b, err);
-    for (uint64_t at = 0; r == 0 && at < o->fresh.len;) {
+        rc = start_prediction(b, err);
+    for (uint64_t at = 0; rc == 0 && at < o->fresh.len;) {
         uint64_t end = at < b->head_len ? b->head_len : (at / PATCH_BLOCK + 1) * PATCH_BLOCK;
         if (end > o->fresh.len)
             end = o->fresh.len;
-        r = add_block(b, at, end, err);
+        rc = add_block(b, at, end, err);
         at = end;
     }
-    return r;
+    return rc;
 }

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/repo/repo_int.h"
@@ -246,8 +247,8 @@ int repo_blob_read(struct repo *r, const struct digest *d, uint64_t size, struct
     struct repo_mem m = {.max = LIM_OCI_JSON_BYTES};
 
     if (size > m.max)
-        return err_set(err, ERR_INVALID, "%s: a document of %llu bytes, at most %zu", r->source,
-                       (unsigned long long)size, m.max);
+        return err_set(err, ERR_INVALID, "%s: a document of %" PRIu64 " bytes, at most %zu", r->source, size,
+                       m.max);
     if (repo_blob(r, d, size, repo_mem_sink, &m, err) < 0) {
         free(m.p);
         return -(int)err->kind;

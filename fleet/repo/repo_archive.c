@@ -27,7 +27,7 @@ struct unpacking {
 /* The folder of a member, made step by step, never through a link. */
 static int make_folder(int from_fd, const char *path, int *ret_fd, struct err *err)
 {
-    int AUTO_FD at = fcntl(from_fd, F_DUPFD_CLOEXEC, 3);
+    AUTO_FD int at = fcntl(from_fd, F_DUPFD_CLOEXEC, 3);
     char part[LIM_PATH_BYTES];
 
     for (const char *p = path; *p; p += *p == '/') {
@@ -50,7 +50,7 @@ static int make_folder(int from_fd, const char *path, int *ret_fd, struct err *e
 static int take_entry(struct unpacking *u, struct err *err)
 {
     struct entry AUTO_MEM *e = mem_need(sizeof(*e));
-    int AUTO_FD dir = -1;
+    AUTO_FD int dir = -1;
     char folder[LIM_PATH_BYTES];
     char *slash;
 
@@ -80,11 +80,11 @@ static int take_entry(struct unpacking *u, struct err *err)
 static int take_tar(struct unpacking *u, struct buf in, struct err *err)
 {
     struct buf bytes;
-    int event, r = 0;
+    int event, rc = 0;
 
-    while (r >= 0 && (event = untar_step(u->tar, &in, &bytes, err)) != UNTAR_NEED)
-        r = event < 0 ? event : event == UNTAR_ENTRY ? take_entry(u, err) : fs_write_full(u->fd, bytes, err);
-    return r;
+    while (rc >= 0 && (event = untar_step(u->tar, &in, &bytes, err)) != UNTAR_NEED)
+        rc = event < 0 ? event : event == UNTAR_ENTRY ? take_entry(u, err) : fs_write_full(u->fd, bytes, err);
+    return rc;
 }
 
 static int unpack(const char *file, int dir_fd, struct err *err)
@@ -92,38 +92,38 @@ static int unpack(const char *file, int dir_fd, struct err *err)
     AUTO_FREE(untar) struct untar *tar = untar_new();
     struct unpacking u = {.tar = tar, .dir_fd = dir_fd, .fd = -1};
     uint8_t AUTO_MEM *piece = mem_need(PIECE);
-    int AUTO_FD fd = open(file, O_RDONLY | O_CLOEXEC);
-    int r = fd < 0 ? err_errno(err, errno, "open %s", file) : 0;
+    AUTO_FD int fd = open(file, O_RDONLY | O_CLOEXEC);
+    int rc = fd < 0 ? err_errno(err, errno, "open %s", file) : 0;
 
-    while (r == 0) {
+    while (rc == 0) {
         ssize_t n = fs_read_full(fd, piece, PIECE, err);
         if (n <= 0) {
-            r = n < 0 ? (int)n : untar_end(tar, err);
+            rc = n < 0 ? (int)n : untar_end(tar, err);
             break;
         }
-        r = take_tar(&u, buf_of(piece, (size_t)n), err);
+        rc = take_tar(&u, buf_of(piece, (size_t)n), err);
     }
     mem_auto_close_(&u.fd);
-    return r < 0 ? err_wrap(err, "%s", file) : 0;
+    return rc < 0 ? err_wrap(err, "%s", file) : 0;
 }
 
 /* ---- docker's own form into OCI's ---- */
 
 static int move_blob(int dir_fd, const char *path, const char *type, struct cJSON *to, struct err *err)
 {
-    int AUTO_FD blobs = -1;
+    AUTO_FD int blobs = -1;
     char text[SHA256_TEXT], hex[65];
     uint8_t magic[2] = {0, 0};
     struct digest d;
     uint64_t len = 0;
-    int AUTO_FD fd = -1;
-    int r = fs_open_in_root(dir_fd, path, O_RDONLY, 0, &fd, err);
+    AUTO_FD int fd = -1;
+    int rc = fs_open_in_root(dir_fd, path, O_RDONLY, 0, &fd, err);
 
-    if (r == 0)
-        r = sha256_fd(fd, &d, &len, err);
-    if (r == 0)
-        r = fs_open_dir(dir_fd, "blobs/sha256", true, 0700, &blobs, err);
-    if (r < 0)
+    if (rc == 0)
+        rc = sha256_fd(fd, &d, &len, err);
+    if (rc == 0)
+        rc = fs_open_dir(dir_fd, "blobs/sha256", true, 0700, &blobs, err);
+    if (rc < 0)
         return err_wrap(err, "%s", path);
     bool gzip = !type && pread(fd, magic, sizeof(magic), 0) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
     json_put_str(to, "mediaType", type ? type : gzip ? TYPE_GZIP : TYPE_TAR);
@@ -140,22 +140,22 @@ static int convert(int dir_fd, const struct json_cur *image, struct cJSON *manif
 {
     struct json_cur layers;
     const char *path;
-    int r = json_get_str(image, "Config", JSON_REQUIRED, 512, &path, err);
+    int rc = json_get_str(image, "Config", JSON_REQUIRED, 512, &path, err);
 
     json_put_u64(manifest, "schemaVersion", 2);
     json_put_str(manifest, "mediaType", REPO_TYPE_MANIFEST);
-    if (r >= 0)
-        r = move_blob(dir_fd, path, TYPE_CONF, json_put(manifest, "config", json_obj()), err);
-    if (r >= 0)
-        r = json_get_array(image, "Layers", JSON_REQUIRED, LIM_OCI_LAYERS, &layers, err);
+    if (rc >= 0)
+        rc = move_blob(dir_fd, path, TYPE_CONF, json_put(manifest, "config", json_obj()), err);
+    if (rc >= 0)
+        rc = json_get_array(image, "Layers", JSON_REQUIRED, LIM_OCI_LAYERS, &layers, err);
     struct cJSON *list = json_put(manifest, "layers", json_arr());
-    for (unsigned i = 0; r >= 0 && i < json_len(&layers); i++) {
+    for (unsigned i = 0; rc >= 0 && i < json_len(&layers); i++) {
         struct json_cur at = json_at(&layers, i);
-        r = json_as_str(&at, 512, &path, err);
-        if (r >= 0)
-            r = move_blob(dir_fd, path, NULL, json_push(list, json_obj()), err);
+        rc = json_as_str(&at, 512, &path, err);
+        if (rc >= 0)
+            rc = move_blob(dir_fd, path, NULL, json_push(list, json_obj()), err);
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 /* "docker.io/library/web:1" is "web:1", "library/web:1" and, when no name is asked for, "1". */

@@ -21,74 +21,74 @@ static int copy_blob(struct repo *from, struct repo *to, const struct oci_blob *
 {
     FILE *file = tmpfile();
     struct digest d;
-    int r = file ? repo_blob(from, &b->digest, b->size_bytes, to_file, file, err)
-                 : err_errno(err, errno, "make a temporary file");
+    int rc = file ? repo_blob(from, &b->digest, b->size_bytes, to_file, file, err)
+                  : err_errno(err, errno, "make a temporary file");
 
-    void *map = r == 0 && b->size_bytes
+    void *map = rc == 0 && b->size_bytes
                     ? mmap(NULL, (size_t)b->size_bytes, PROT_READ, MAP_PRIVATE, fileno(file), 0)
                     : NULL;
     if (map == MAP_FAILED)
-        r = err_errno(err, errno, "map a blob");
-    else if (r == 0)
-        r = repo_put_blob(to, buf_of(map, (size_t)b->size_bytes), &d, err);
+        rc = err_errno(err, errno, "map a blob");
+    else if (rc == 0)
+        rc = repo_put_blob(to, buf_of(map, (size_t)b->size_bytes), &d, err);
     if (map && map != MAP_FAILED)
         (void)munmap(map, (size_t)b->size_bytes);
     if (file)
         (void)fclose(file);
-    return r;
+    return rc;
 }
 
 static int copy_manifest(struct repo *from, struct repo *to, struct buf text, const char *name,
                          struct err *err)
 {
     struct oci_manifest AUTO_MEM *m = mem_need_zero(sizeof(*m));
-    int r = oci_manifest_parse(text, m, err);
+    int rc = oci_manifest_parse(text, m, err);
 
-    if (r == 0)
-        r = copy_blob(from, to, &m->config, err);
-    for (unsigned i = 0; r == 0 && i < m->n_layers; i++) {
+    if (rc == 0)
+        rc = copy_blob(from, to, &m->config, err);
+    for (unsigned i = 0; rc == 0 && i < m->n_layers; i++) {
         out_progress("copy", i, m->n_layers);
-        r = copy_blob(from, to, &m->layers[i], err);
+        rc = copy_blob(from, to, &m->layers[i], err);
     }
     out_progress(NULL, 0, 0);
-    return r < 0 ? r : repo_put_manifest(to, name, text, err);
+    return rc < 0 ? rc : repo_put_manifest(to, name, text, err);
 }
 
 static int copy_index(struct repo *from, struct repo *to, struct buf text, const char *name, struct err *err)
 {
     struct json_cur root, list;
     const char *digest;
-    int r = json_parse(text, &json_limits_oci, &root, err);
+    int rc = json_parse(text, &json_limits_oci, &root, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     AUTO_DOC *doc = root.node;
     (void)doc;
-    r = json_get_array(&root, "manifests", JSON_REQUIRED, 256, &list, err);
-    for (unsigned i = 0; r >= 0 && i < json_len(&list); i++) {
+    rc = json_get_array(&root, "manifests", JSON_REQUIRED, 256, &list, err);
+    for (unsigned i = 0; rc >= 0 && i < json_len(&list); i++) {
         struct json_cur e = json_at(&list, i);
         struct repo_doc one = {.text = {NULL, 0}};
-        r = json_get_str(&e, "digest", JSON_REQUIRED, SHA256_TEXT - 1, &digest, err);
-        if (r >= 0)
-            r = repo_manifest(from, digest, &one, err);
-        if (r >= 0)
-            r = copy_manifest(from, to, one.text, digest, err);
+        rc = json_get_str(&e, "digest", JSON_REQUIRED, SHA256_TEXT - 1, &digest, err);
+        if (rc >= 0)
+            rc = repo_manifest(from, digest, &one, err);
+        if (rc >= 0)
+            rc = copy_manifest(from, to, one.text, digest, err);
         free((void *)one.text.p);
     }
-    return r < 0 ? r : repo_put_manifest(to, name, text, err);
+    return rc < 0 ? rc : repo_put_manifest(to, name, text, err);
 }
 
 int repo_copy_image(struct repo *from, const char *tag, struct repo *to, struct err *err)
 {
     struct repo_doc doc = {.text = {NULL, 0}};
-    int r = repo_manifest(from, tag, &doc, err);
+    int rc = repo_manifest(from, tag, &doc, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     AUTO_BUF text = doc.text;
-    r = oci_is_index(text, err);
-    if (r >= 0)
-        r = r ? copy_index(from, to, text, repo_tag(to), err)
-              : copy_manifest(from, to, text, repo_tag(to), err);
-    return r < 0 ? err_wrap(err, "copy to %s", repo_source(to)) : 0;
+    rc = oci_is_index(text, err);
+    if (rc >= 0)
+        rc = rc ? copy_index(from, to, text, repo_tag(to), err)
+                : copy_manifest(from, to, text, repo_tag(to), err);
+    return rc < 0 ? err_wrap(err, "copy to %s", repo_source(to)) : 0;
 }

@@ -82,7 +82,7 @@ static int lay_manifest(struct repo *r, const char *tag, struct buf *ret_own, st
 
 static int lay_blob(struct repo *r, const char *digest, http_sink sink, void *arg, struct err *err)
 {
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     char path[96];
     char AUTO_MEM *chunk = mem_need(CHUNK);
     ssize_t n;
@@ -97,7 +97,7 @@ static int lay_blob(struct repo *r, const char *digest, http_sink sink, void *ar
 
 static int lay_put_blob(struct repo *r, struct buf bytes, const char *digest, struct err *err)
 {
-    int AUTO_FD dir = -1;
+    AUTO_FD int dir = -1;
     char path[96];
 
     if (blob_path(digest, path, err) < 0)
@@ -174,14 +174,14 @@ static int lay_put_manifest(struct repo *r, const char *tag, struct buf text, st
 
 int repo_layout_make(int dir_fd, struct err *err)
 {
-    int AUTO_FD blobs = -1;
-    int r = fs_open_dir(dir_fd, "blobs/sha256", true, 0755, &blobs, err);
+    AUTO_FD int blobs = -1;
+    int rc = fs_open_dir(dir_fd, "blobs/sha256", true, 0755, &blobs, err);
 
-    if (r == 0)
-        r = fs_write_durable(dir_fd, "oci-layout", BUF_LIT("{\"imageLayoutVersion\":\"1.0.0\"}"), 0644, err);
-    return r < 0 ? r
-                 : fs_write_durable(dir_fd, "index.json", BUF_LIT("{\"schemaVersion\":2,\"manifests\":[]}"),
-                                    0644, err);
+    if (rc == 0)
+        rc = fs_write_durable(dir_fd, "oci-layout", BUF_LIT("{\"imageLayoutVersion\":\"1.0.0\"}"), 0644, err);
+    return rc < 0 ? rc
+                  : fs_write_durable(dir_fd, "index.json", BUF_LIT("{\"schemaVersion\":2,\"manifests\":[]}"),
+                                     0644, err);
 }
 
 static int lay_tags(struct repo *r, repo_tag_fn each, void *arg, struct err *err)

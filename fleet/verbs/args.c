@@ -1,5 +1,6 @@
 #include "fleet/verbs/args.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -192,8 +193,8 @@ int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint6
     const char *text = args_str(a, o, NULL);
 
     if (text && !str_u64(text, min, max, ret))
-        return usage_fail(err, "--%s: '%s' is no number from %llu to %llu", opt_defs[o].name, text,
-                          (unsigned long long)min, (unsigned long long)max);
+        return usage_fail(err, "--%s: '%s' is no number from %" PRIu64 " to %" PRIu64, opt_defs[o].name, text,
+                          min, max);
     return 0;
 }
 

@@ -1,4 +1,5 @@
 /* change_print.c - what plan prints: apps and fields that change, and what each device will do. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/doc/change.h"
@@ -39,11 +40,10 @@ static const char *release_words(const struct printer *p, const struct json_cur 
     *r = (struct rel){.name = ""};
     if (!app || !doc_get(app, "release", &rel))
         return "-";
-    (void)str_fmt(dst, 160, "%s@%llu", doc_str(&rel, "name", "?"),
-                  (unsigned long long)doc_u64(&rel, "counter"));
+    (void)str_fmt(dst, 160, "%s@%" PRIu64, doc_str(&rel, "name", "?"), doc_u64(&rel, "counter"));
     if (digest_parse(doc_str(&rel, "digest", ""), &d, NULL) == 0 &&
         relstore_by_digest(p->ctx, &d, r, &why) == 0)
-        (void)str_fmt(dst, 160, "%s@%llu (%s)", r->name, (unsigned long long)r->counter, r->version);
+        (void)str_fmt(dst, 160, "%s@%" PRIu64 " (%s)", r->name, r->counter, r->version);
     return dst;
 }
 
@@ -74,10 +74,10 @@ static void warn_older(const char *name, const struct json_cur *was, const struc
     if (was && will && doc_get(was, "release", &a) && doc_get(will, "release", &b) &&
         strcmp(doc_str(&a, "name", ""), doc_str(&b, "name", "")) == 0 &&
         doc_u64(&b, "counter") < doc_u64(&a, "counter"))
-        out_note("warning: %s: devices that ran @%llu refuse the older @%llu: publish the old image again, "
+        out_note("warning: %s: devices that ran @%" PRIu64 " refuse the older @%" PRIu64
+                 ": publish the old image again, "
                  "with a new counter",
-                 name, (unsigned long long)doc_u64(&a, "counter"),
-                 (unsigned long long)doc_u64(&b, "counter"));
+                 name, doc_u64(&a, "counter"), doc_u64(&b, "counter"));
 }
 
 /* Signed by a key that counted once: devices refuse it now. */
@@ -87,9 +87,10 @@ static void warn_retired(const struct ctx *c, const char *name, const struct jso
 
     if (will && doc_get(will, "release", &rel) &&
         !doclist_release_counts(c, doc_str(&rel, "name", ""), doc_u64(&rel, "counter")))
-        out_note("warning: %s: %s@%llu is signed by a key that is retired: devices refuse it; publish the "
+        out_note("warning: %s: %s@%" PRIu64
+                 " is signed by a key that is retired: devices refuse it; publish the "
                  "image again",
-                 name, doc_str(&rel, "name", "?"), (unsigned long long)doc_u64(&rel, "counter"));
+                 name, doc_str(&rel, "name", "?"), doc_u64(&rel, "counter"));
 }
 
 static void on_app(void *arg, enum diff_op op, const char *name, const struct json_cur *was,
@@ -204,9 +205,9 @@ static void print_head(const struct change *ch, const struct reached *r, FILE *t
     char rev[32] = "new";
 
     if (ch->old_rev)
-        (void)str_fmt(rev, sizeof(rev), "%llu", (unsigned long long)ch->old_rev);
-    term_print(to, "Plan for %s %s, rev %s -> %llu: ", t->device ? "device" : "group",
-               t->device ? t->device : t->group, rev, (unsigned long long)ch->rev);
+        (void)str_fmt(rev, sizeof(rev), "%" PRIu64, ch->old_rev);
+    term_print(to, "Plan for %s %s, rev %s -> %" PRIu64 ": ", t->device ? "device" : "group",
+               t->device ? t->device : t->group, rev, ch->rev);
     if (t->device)
         term_print(to, "%s\n",
                    r->online ? "online"

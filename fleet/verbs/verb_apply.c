@@ -1,4 +1,5 @@
 /* plan, apply, wait, explain: changing what devices run. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/doc/change.h"
@@ -119,8 +120,8 @@ static int publish_on(struct ctx *c, struct publishing *p, struct change *ch, co
     if (confirm_ours(c, p, envelope, settle_ms, err) < 0)
         return err->kind == ERR_NET
                    ? err_set(err, ERR_TIMEOUT,
-                             "published rev %llu, then the broker was lost: fleetctl get manifest",
-                             (unsigned long long)ch->rev)
+                             "published rev %" PRIu64 ", then the broker was lost: fleetctl get manifest",
+                             ch->rev)
                    : -(int)err->kind;
     return 0;
 }
@@ -154,8 +155,9 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
         args_u64(a, OPT_EXPECT_REV, 0, 1ULL << 53, &expect, err) < 0)
         return -(int)err->kind;
     if (expect != ch->old_rev)
-        return err_set(err, ERR_CONFLICT, "the last revision is %llu, not %llu: somebody was there before",
-                       (unsigned long long)ch->old_rev, (unsigned long long)expect);
+        return err_set(err, ERR_CONFLICT,
+                       "the last revision is %" PRIu64 ", not %" PRIu64 ": somebody was there before",
+                       ch->old_rev, expect);
     if (args_has(a, OPT_DRY_RUN))
         return dry_run(ch);
     if (c->output != OUT_JSON)
@@ -166,9 +168,9 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
     ctx_unlock(c); /* who waits keeps nobody else from working */
     if (!args_has(a, OPT_WAIT)) {
         if (c->output == OUT_JSON)
-            term_print(stdout, "{\"rev\": %llu, \"result\": \"published\"}\n", (unsigned long long)ch->rev);
+            term_print(stdout, "{\"rev\": %" PRIu64 ", \"result\": \"published\"}\n", ch->rev);
         else
-            term_print(stdout, "published rev %llu\n", (unsigned long long)ch->rev);
+            term_print(stdout, "published rev %" PRIu64 "\n", ch->rev);
         return EXIT_DONE;
     }
     w.timeout_ms = timeout_ms;

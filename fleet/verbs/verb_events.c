@@ -1,4 +1,5 @@
 /* events, logs: what devices say as it happens, and what they are asked. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/verbs/verbs.h"
@@ -270,9 +271,10 @@ int verb_events(struct ctx *c, const struct args *a, struct err *err)
     if (mqtt_subscribe(m, list, 1, err) < 0)
         return -(int)err->kind;
     if (!args_has(a, OPT_FOLLOW))
-        out_note("events are not kept by the broker: listening for %llu s (-f goes on; -d ID --past N asks a "
+        out_note("events are not kept by the broker: listening for %" PRIu64
+                 " s (-f goes on; -d ID --past N asks a "
                  "device)",
-                 (unsigned long long)(left_ms / 1000));
+                 (left_ms / 1000));
     while (l.seen < l.stop_after && clock_boot_ms() - start < left_ms)
         if (mqtt_poll(m, 500, err) < 0)
             return -(int)err->kind;

@@ -1,4 +1,5 @@
 /* get, describe: what the broker and this folder know, as tables or JSON. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/doc/doclist.h"
@@ -13,7 +14,7 @@
 /* A number as text, "-" for 0 where that says nothing. */
 static const char *number(uint64_t n, char dst[CELL])
 {
-    (void)str_fmt(dst, CELL, "%llu", (unsigned long long)n);
+    (void)str_fmt(dst, CELL, "%" PRIu64, n);
     return dst;
 }
 
@@ -54,7 +55,7 @@ static void device_row(struct table *t, const struct view_device *d, bool wide)
     if (has == want)
         (void)number(has, rev);
     else
-        (void)str_fmt(rev, sizeof(rev), "%llu/%llu", (unsigned long long)has, (unsigned long long)want);
+        (void)str_fmt(rev, sizeof(rev), "%" PRIu64 "/%" PRIu64, has, want);
     (void)number(d->state.node && doc_get(s, "apps", &list) ? json_len(&list) : 0, apps);
     (void)view_reason(d, true, msg);
     (void)out_age(d->state.node ? doc_u64(s, "since") : 0, now_of(d), since);
@@ -133,7 +134,7 @@ static void app_row(struct table *t, const struct view_device *d, const struct j
     struct json_cur last;
 
     if (doc_get(app, "last_exit", &last) && json_is_object(&last, NULL) == 0)
-        (void)str_fmt(exit_text, sizeof(exit_text), "%llu %s", (unsigned long long)doc_u64(&last, "code"),
+        (void)str_fmt(exit_text, sizeof(exit_text), "%" PRIu64 " %s", doc_u64(&last, "code"),
                       doc_str(&last, "reason", ""));
     (void)out_age(doc_u64(app, "since"), now_of(d), since);
     (void)str_fmt(was, sizeof(was), "(%.40s)", state); /* so it was when it was heard of last */
@@ -249,7 +250,7 @@ static void release_row(struct ctx *c, struct table *t, struct cJSON *list, cons
         return;
     }
     if (c->output == OUT_NAME) {
-        term_print(stdout, "%s@%llu\n", r->name, (unsigned long long)r->counter);
+        term_print(stdout, "%s@%" PRIu64 "\n", r->name, r->counter);
         return;
     }
     table_row(t,
@@ -394,11 +395,12 @@ static void describe_app(const struct view_device *d, const struct json_cur *app
                out_plain(), doc_str(app, "version", "-"), doc_str(app, "state", "?"),
                doc_str(app, "health", "none"), is_away(d) ? "was up" : "up",
                out_age(doc_u64(app, "since"), now_of(d), since));
-    term_print(stdout, "           memory %s peak %s  restarts %llu  oom %llu  pid %llu\n", memory(app, mem),
-               out_size(doc_u64(app, "peak"), peak), (unsigned long long)doc_u64(app, "restarts"),
-               (unsigned long long)doc_u64(app, "oom"), (unsigned long long)doc_u64(app, "pid"));
+    term_print(stdout,
+               "           memory %s peak %s  restarts %" PRIu64 "  oom %" PRIu64 "  pid %" PRIu64 "\n",
+               memory(app, mem), out_size(doc_u64(app, "peak"), peak), doc_u64(app, "restarts"),
+               doc_u64(app, "oom"), doc_u64(app, "pid"));
     if (doc_get(app, "last_exit", &last) && json_is_object(&last, NULL) == 0)
-        term_print(stdout, "           last exit %llu %s\n", (unsigned long long)doc_u64(&last, "code"),
+        term_print(stdout, "           last exit %" PRIu64 " %s\n", doc_u64(&last, "code"),
                    doc_str(&last, "reason", ""));
     describe_enforce(app);
 }
@@ -434,13 +436,11 @@ static int describe(struct ctx *c, const struct view *v, const struct target *t,
         term_print(stdout, "device    %s  online %s  no report\n", d->id, online_word(d, online));
         return EXIT_DONE;
     }
-    term_print(stdout, "device    %s  %s%s%s  rev %llu of %llu  since %s\n", d->id,
+    term_print(stdout, "device    %s  %s%s%s  rev %" PRIu64 " of %" PRIu64 "  since %s\n", d->id,
                out_color(out_phase_color(doc_str(s, "phase", ""))), doc_str(s, "phase", "?"), out_plain(),
-               (unsigned long long)doc_u64(s, "rev"), (unsigned long long)doc_u64(s, "want"),
-               out_age(doc_u64(s, "since"), now_of(d), age));
-    term_print(stdout, "agent     %s  trust %llu  boot %llu  online %s\n", doc_str(s, "agent", "?"),
-               (unsigned long long)doc_u64(s, "trust"), (unsigned long long)doc_u64(s, "boot"),
-               online_word(d, online));
+               doc_u64(s, "rev"), doc_u64(s, "want"), out_age(doc_u64(s, "since"), now_of(d), age));
+    term_print(stdout, "agent     %s  trust %" PRIu64 "  boot %" PRIu64 "  online %s\n",
+               doc_str(s, "agent", "?"), doc_u64(s, "trust"), doc_u64(s, "boot"), online_word(d, online));
     describe_host(s);
     if (doc_get(s, "err", &e) && json_is_object(&e, NULL) == 0)
         term_print(stdout, "reason    %s: %s\n", doc_str(&e, "kind", "?"), doc_str(&e, "msg", "?"));

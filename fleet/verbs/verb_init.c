@@ -1,5 +1,6 @@
 /* init: keys, CA, broker and operator certificates, trust version 1, device bundles. Run again, it completes
  * what is missing. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/doc/bundle.h"
@@ -74,8 +75,7 @@ static int fill(const struct ctx *c, const struct args *a, struct err *err)
     trust = first_trust(c, valid_ms, err);
     if (trust < 0)
         return trust;
-    term_print(stdout, "%s  keys/, trust/%llu.json\n", trust ? "made" : "kept",
-               (unsigned long long)trust_last_version(c));
+    term_print(stdout, "%s  keys/, trust/%" PRIu64 ".json\n", trust ? "made" : "kept", trust_last_version(c));
     if (pki_ensure(c, &made, err) < 0 || (broker = broker_cert(c, a, err)) < 0)
         return -(int)err->kind;
     term_print(stdout, "%s  pki/\n", made || broker ? "made" : "kept");

@@ -1,4 +1,5 @@
 /* keys: what there is, certificates for devices and brokers, rotation of signing keys. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/doc/bundle.h"
@@ -70,7 +71,7 @@ static int list_signing(const struct ctx *c, struct table *t, struct cJSON *list
                           doc->roles[r].threshold, ctx_has(c, name) ? "key is here" : "no key here");
             put_line(t, list, &(struct key_line){"signing", doc->roles[r].ids[i], note, 0});
         }
-    (void)str_fmt(note, sizeof(note), "version %llu", (unsigned long long)doc->version);
+    (void)str_fmt(note, sizeof(note), "version %" PRIu64, doc->version);
     put_line(t, list, &(struct key_line){"trust", "trust", note, doc->expires_s});
     return 0;
 }
@@ -169,12 +170,12 @@ static int push_trust(struct ctx *c, struct err *err)
         return -(int)err->kind;
     for (uint64_t v = 1; v <= last; v++) {
         AUTO_BUF text = {NULL, 0};
-        (void)str_fmt(topic, sizeof(topic), MQTT_ROOT "/%s/trust/%llu", c->fleet, (unsigned long long)v);
+        (void)str_fmt(topic, sizeof(topic), MQTT_ROOT "/%s/trust/%" PRIu64, c->fleet, v);
         if (trust_read(c, v, &text, err) < 0 ||
             mqtt_publish(m, &(struct mqtt_msg){.topic = topic, .payload = text, .retain = true}, err) < 0)
             return -(int)err->kind;
     }
-    term_print(stdout, "published  trust versions 1 to %llu\n", (unsigned long long)last);
+    term_print(stdout, "published  trust versions 1 to %" PRIu64 "\n", last);
     return 0;
 }
 
@@ -212,8 +213,7 @@ static int keys_rotate(struct ctx *c, const struct args *a, struct err *err)
     if (role_parse(a->pos[1], &role, err) < 0 || args_ms(a, OPT_EXPIRES, &valid_ms, err) < 0 ||
         ctx_lock(c, err) < 0 || trust_load(c, trust_last_version(c), old, err) < 0)
         return -(int)err->kind;
-    (void)str_fmt(id, sizeof(id), "%s-%llu", role_names[role],
-                  (unsigned long long)last_key(c, role_names[role]) + 1);
+    (void)str_fmt(id, sizeof(id), "%s-%" PRIu64, role_names[role], last_key(c, role_names[role]) + 1);
     *next = *old;
     next->version++;
     next->issued_s = clock_wall_s();
@@ -221,7 +221,7 @@ static int keys_rotate(struct ctx *c, const struct args *a, struct err *err)
     if (key_ensure(c, id, &k, NULL, err) < 0 || trust_add(next, role, &k, !args_has(a, OPT_KEEP), err) < 0 ||
         trust_save(c, next, old, err) < 0)
         return -(int)err->kind;
-    term_print(stdout, "made  keys/%s.key, trust/%llu.json\n", id, (unsigned long long)next->version);
+    term_print(stdout, "made  keys/%s.key, trust/%" PRIu64 ".json\n", id, next->version);
     if (role == TRUST_RELEASE && !args_has(a, OPT_KEEP))
         out_note("releases signed by the old key are refused from now on: publish again what is in use");
     if (args_has(a, OPT_OFFLINE)) {

@@ -166,8 +166,8 @@ static void print_summary(const struct ctx *c, const struct rel *l, const struct
         out_json(o);
         return;
     }
-    term_print(stdout, "%s@%llu  version %s  release %.19s (%llu bytes)\n", l->name,
-               (unsigned long long)l->counter, l->version, digest, (unsigned long long)l->bytes);
+    term_print(stdout, "%s@%" PRIu64 "  version %s  release %.19s (%" PRIu64 " bytes)\n", l->name, l->counter,
+               l->version, digest, l->bytes);
     if (c->output == OUT_NAME)
         return;
     if (rel->bundle.bytes) {
@@ -180,7 +180,7 @@ static void print_summary(const struct ctx *c, const struct rel *l, const struct
         const struct release_platform *p = &rel->platforms[i];
         (void)str_fmt(plat, sizeof(plat), "%s/%s%s%s", p->os, p->architecture, p->variant[0] ? "/" : "",
                       p->variant);
-        (void)str_fmt(count, sizeof(count), "%llu", (unsigned long long)p->inodes);
+        (void)str_fmt(count, sizeof(count), "%" PRIu64, p->inodes);
         digest_text(&p->manifest, digest);
         digest[19] = 0;
         table_row(t,
@@ -306,7 +306,7 @@ static int publish_os(struct ctx *c, const struct args *a, const struct repo_opt
     struct packs AUTO_MEM *packs = mem_need_zero(sizeof(*packs));
     struct packing_blob *blob = &packs->blobs[packs->n++];
     struct stat st;
-    int AUTO_FD fd = open(file, O_RDONLY | O_CLOEXEC);
+    AUTO_FD int fd = open(file, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(err, errno, "open %s", file);

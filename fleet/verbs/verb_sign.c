@@ -1,5 +1,6 @@
 /* sign, forget: a signed document for a stick or a paste, and taking back what a target was given. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/doc/change.h"
@@ -15,7 +16,7 @@ static int write_out(const char *file, const char *text, struct err *err)
     }
     const char *slash = strrchr(file, '/');
     char dir[512];
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
 
     if (!str_fmt(dir, sizeof(dir), "%.*s", slash ? (int)(slash - file + 1) : 1, slash ? file : "."))
         return err_set(err, ERR_INVALID, "%s: path too long", file);
@@ -36,10 +37,11 @@ static int sign(struct ctx *c, const struct args *a, struct change *ch, struct e
     lines = paste_fold(buf_str(envelope));
     if (write_out(file, lines, err) < 0)
         return -(int)err->kind;
-    out_note("signed rev %llu for %s %s; the broker was not asked: a device takes it if it has seen none "
+    out_note("signed rev %" PRIu64
+             " for %s %s; the broker was not asked: a device takes it if it has seen none "
              "from that on. On "
              "the device: agentctl apply FILE, or agentctl apply - and paste",
-             (unsigned long long)ch->rev, ch->target.device ? "device" : "group",
+             ch->rev, ch->target.device ? "device" : "group",
              ch->target.device ? ch->target.device : ch->target.group);
     return EXIT_DONE;
 }
@@ -118,9 +120,10 @@ static int withdraw(struct ctx *c, struct change *ch, struct err *err)
     if (mqtt_publish(ch->mqtt, &msg, err) < 0)
         return -(int)err->kind;
     term_print(stdout,
-               "withdrawn  %s, rev %llu: devices follow the next document that is for them; without one, "
+               "withdrawn  %s, rev %" PRIu64
+               ": devices follow the next document that is for them; without one, "
                "what runs goes on\n",
-               ch->view.desired_topic, (unsigned long long)ch->rev);
+               ch->view.desired_topic, ch->rev);
     return EXIT_DONE;
 }
 

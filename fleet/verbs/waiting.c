@@ -1,5 +1,6 @@
 #include "fleet/verbs/waiting.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -370,7 +371,7 @@ static int conclude(const struct tally *t, bool late)
         out_note("%s: %s", w->target.group, group);
     }
     if (code == EXIT_CONFLICT)
-        out_note("%s: another revision came after %llu", name_of(w), (unsigned long long)w->rev);
+        out_note("%s: another revision came after %" PRIu64, name_of(w), w->rev);
     else if (late)
         out_note("fleetctl: not there after %s; the devices go on without us: fleetctl get devices", age);
     else if (code == EXIT_DONE && w->ctx->output != OUT_JSON)

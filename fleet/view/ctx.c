@@ -85,7 +85,7 @@ int ctx_read(const struct ctx *c, const char *name, size_t max, struct buf *ret_
 
 int ctx_replace(const struct ctx *c, const char *name, struct buf bytes, mode_t mode, struct err *err)
 {
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     const char *last;
 
     if (open_parent(c, name, true, &fd, &last, err) < 0 || fs_write_durable(fd, last, bytes, mode, err) < 0)

@@ -1,6 +1,7 @@
 #include "fleet/view/mqtt.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 #include <stdio.h>
@@ -383,7 +384,7 @@ static int round_trip(struct mqtt *m, struct err *err)
     uint64_t start;
     struct mqtt_msg msg = {.topic = m->mark};
 
-    (void)str_fmt(text, sizeof(text), "%llu", (unsigned long long)++m->mark_sent);
+    (void)str_fmt(text, sizeof(text), "%" PRIu64, ++m->mark_sent);
     msg.payload = buf_str(text);
     if (mqtt_publish(m, &msg, err) < 0)
         return err_wrap(err, "the end of a read cannot be told");

@@ -1,5 +1,6 @@
 #include "fleet/view/out.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +70,7 @@ char *out_size(uint64_t bytes, char dst[16])
     unsigned u = 0;
 
     if (bytes < 1000) {
-        (void)str_fmt(dst, 16, "%llu", (unsigned long long)bytes);
+        (void)str_fmt(dst, 16, "%" PRIu64, bytes);
         return dst;
     }
     for (v /= 1024; v >= 1000 && u < 4; u++)

@@ -1,5 +1,6 @@
 #include "fleet/view/reach.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "fleet/doc/rollout.h"
@@ -74,9 +75,8 @@ static void say_failed(const struct view_device *d, unsigned changes, char why[1
     const char *msg =
         doc_get(&d->state.root, "err", &e) && json_is_object(&e, NULL) == 0 ? doc_str(&e, "msg", "") : "";
 
-    (void)str_fmt(why, 160, "%s at rev %llu%s%.90s%s", doc_str(&d->state.root, "phase", "?"),
-                  (unsigned long long)doc_u64(&d->state.root, "want"), *msg ? ": " : "", msg,
-                  changes ? "" : " (apply --retry)");
+    (void)str_fmt(why, 160, "%s at rev %" PRIu64 "%s%.90s%s", doc_str(&d->state.root, "phase", "?"),
+                  doc_u64(&d->state.root, "want"), *msg ? ": " : "", msg, changes ? "" : " (apply --retry)");
 }
 
 struct reach reach_of(const struct view *v, const struct view_device *d, const struct target *t,

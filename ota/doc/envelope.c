@@ -40,13 +40,13 @@ static int parse_sig(const struct json_cur *at, struct p256_sig *ret, struct err
 {
     const char *text = NULL, *keyid = NULL;
     size_t len = 0;
-    int r = json_get_str(at, "keyid", JSON_OPTIONAL, KEYID_BYTES, &keyid, err);
+    int rc = json_get_str(at, "keyid", JSON_OPTIONAL, KEYID_BYTES, &keyid, err);
 
-    if (r < 0)
-        return r;
-    r = json_get_str(at, "sig", JSON_REQUIRED, SIG_TEXT_BYTES, &text, err);
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
+    rc = json_get_str(at, "sig", JSON_REQUIRED, SIG_TEXT_BYTES, &text, err);
+    if (rc < 0)
+        return rc;
     if (base64_decode(buf_str(text), ret->b, sizeof(ret->b), &len, NULL) < 0 || len != sizeof(ret->b))
         return json_fail(at, err, ERR_INVALID, "sig: not base64 of a 64-byte P-256 signature");
     return json_done(at, err);
@@ -56,9 +56,9 @@ static int parse_sigs(const struct json_cur *arr, struct envelope *e, struct err
 {
     for (unsigned i = 0; i < e->n_sigs; i++) {
         struct json_cur at = json_at(arr, i);
-        int r = parse_sig(&at, &e->sigs[i], err);
-        if (r < 0)
-            return r;
+        int rc = parse_sig(&at, &e->sigs[i], err);
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }
@@ -71,14 +71,14 @@ struct members {
 
 static int read_members(const struct json_cur *root, struct members *m, struct err *err)
 {
-    int r = json_get_str(root, "payloadType", JSON_REQUIRED, sizeof(((struct envelope *)0)->type) - 1,
-                         &m->type, err);
+    int rc = json_get_str(root, "payloadType", JSON_REQUIRED, sizeof(((struct envelope *)0)->type) - 1,
+                          &m->type, err);
 
-    if (r >= 0)
-        r = json_get_str(root, "payload", JSON_REQUIRED, LIM_ENVELOPE_BYTES, &m->payload, err);
-    if (r >= 0)
-        r = json_get_array(root, "signatures", JSON_REQUIRED, LIM_SIGNATURES, &m->sigs, err);
-    return r >= 0 ? json_done(root, err) : r;
+    if (rc >= 0)
+        rc = json_get_str(root, "payload", JSON_REQUIRED, LIM_ENVELOPE_BYTES, &m->payload, err);
+    if (rc >= 0)
+        rc = json_get_array(root, "signatures", JSON_REQUIRED, LIM_SIGNATURES, &m->sigs, err);
+    return rc >= 0 ? json_done(root, err) : rc;
 }
 
 int envelope_parse(struct buf json, struct envelope **ret, struct err *err)
@@ -88,22 +88,22 @@ int envelope_parse(struct buf json, struct envelope **ret, struct err *err)
 
     if (json.len > LIM_ENVELOPE_BYTES)
         return err_set(err, ERR_NOSPACE, "envelope of %zu bytes, at most %d", json.len, LIM_ENVELOPE_BYTES);
-    int r = json_parse(json, &json_limits_signed, &root, err);
-    if (r < 0)
-        return r;
+    int rc = json_parse(json, &json_limits_signed, &root, err);
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    r = read_members(&root, &m, err);
-    if (r < 0)
-        return r;
+    rc = read_members(&root, &m, err);
+    if (rc < 0)
+        return rc;
 
     size_t room = strlen(m.payload) / 4 * 3;
     AUTO_FREE(envelope) struct envelope *e = make(m.type, room, json_len(&m.sigs));
     if (base64_decode(buf_str(m.payload), e->payload, room, &e->payload_len, NULL) < 0)
         return err_set(err, ERR_INVALID, "payload: not base64");
-    r = parse_sigs(&m.sigs, e, err);
-    if (r < 0)
-        return r;
+    rc = parse_sigs(&m.sigs, e, err);
+    if (rc < 0)
+        return rc;
     *ret = steal_ptr(&e);
     return 0;
 }
@@ -260,9 +260,9 @@ int envelope_sign(const char *type, struct buf payload, const uint8_t (*privs)[P
         memcpy(e->payload, payload.p, payload.len);
     uint8_t AUTO_MEM *pae = envelope_pae(type, payload, &pae_len);
     for (unsigned i = 0; i < n_privs; i++) {
-        int r = p256_sign(privs[i], buf_of(pae, pae_len), &e->sigs[i], err);
-        if (r < 0)
-            return r;
+        int rc = p256_sign(privs[i], buf_of(pae, pae_len), &e->sigs[i], err);
+        if (rc < 0)
+            return rc;
     }
     *ret = steal_ptr(&e);
     return 0;

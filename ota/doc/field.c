@@ -4,13 +4,13 @@ int field_digest(const struct json_cur *obj, const char *key, struct digest *ret
 {
     struct json_cur at;
     const char *text = NULL;
-    int r = json_get(obj, key, JSON_REQUIRED, &at, err);
+    int rc = json_get(obj, key, JSON_REQUIRED, &at, err);
 
-    if (r < 0)
-        return r;
-    r = json_as_str(&at, SHA256_TEXT, &text, err);
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
+    rc = json_as_str(&at, SHA256_TEXT, &text, err);
+    if (rc < 0)
+        return rc;
     if (digest_parse(text, ret, NULL) < 0)
         return json_fail(&at, err, ERR_INVALID, "not \"sha256:\" and 64 lower-case hex digits");
     return 1;
@@ -25,10 +25,10 @@ int field_word(const struct json_cur *obj, const char *key, bool empty, char *ds
                struct err *err)
 {
     const char *text = "";
-    int r = json_get_str(obj, key, empty ? JSON_OPTIONAL : JSON_REQUIRED, size - 1, &text, err);
+    int rc = json_get_str(obj, key, empty ? JSON_OPTIONAL : JSON_REQUIRED, size - 1, &text, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     struct json_cur at = {.node = NULL, .up = obj, .key = key};
     if (!is_word(text))
         return json_fail(&at, err, ERR_INVALID, "only a-z, 0-9, '_', '.' and '-' make a word");
@@ -36,7 +36,7 @@ int field_word(const struct json_cur *obj, const char *key, bool empty, char *ds
         return json_fail(&at, err, ERR_INVALID, "empty");
     if (!str_copy(dst, size, text))
         return json_fail(&at, err, ERR_INVALID, "longer than %zu bytes", size - 1);
-    return r;
+    return rc;
 }
 
 bool field_is_null(const struct json_cur *obj, const char *key)
@@ -52,10 +52,10 @@ bool field_is_null(const struct json_cur *obj, const char *key)
 int field_schema(const struct json_cur *root, const char *want, struct err *err)
 {
     const char *schema = NULL;
-    int r = json_get_str(root, "schema", JSON_REQUIRED, LIM_NAME_BYTES, &schema, err);
+    int rc = json_get_str(root, "schema", JSON_REQUIRED, LIM_NAME_BYTES, &schema, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (strcmp(schema, want) != 0)
         return err_set(err, ERR_INVALID, "schema: not \"%s\"", want);
     return 0;
@@ -64,11 +64,11 @@ int field_schema(const struct json_cur *root, const char *want, struct err *err)
 int field_name(const struct json_cur *obj, const char *key, char dst[LIM_NAME_BYTES], struct err *err)
 {
     const char *text = NULL;
-    int r = json_get_str(obj, key, JSON_REQUIRED, LIM_NAME_BYTES - 1, &text, err);
+    int rc = json_get_str(obj, key, JSON_REQUIRED, LIM_NAME_BYTES - 1, &text, err);
     struct json_cur at = {.up = obj, .key = key};
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (!str_is_name(text) || !str_copy(dst, LIM_NAME_BYTES, text))
         return json_fail(&at, err, ERR_INVALID, "not a name ([a-z0-9][a-z0-9._-]{0,62})");
     return 0;

@@ -42,11 +42,11 @@ static int find_media(const char *media, enum kind kind)
 static int check_own_media(const struct json_cur *root, enum kind kind, struct err *err)
 {
     const char *media = NULL;
-    int r = json_get_str(root, "mediaType", JSON_OPTIONAL, MEDIA_BYTES, &media, err);
+    int rc = json_get_str(root, "mediaType", JSON_OPTIONAL, MEDIA_BYTES, &media, err);
 
-    if (r == 1 && find_media(media, kind) < 0)
+    if (rc == 1 && find_media(media, kind) < 0)
         return err_set(err, ERR_UNSUPPORTED, "mediaType: \"%s\" is not what is read here", media);
-    return r;
+    return rc;
 }
 
 /* What kind of document: an object with manifests, or one with config and layers, never both. */
@@ -54,26 +54,26 @@ static int kind_of(const struct json_cur *root, struct err *err)
 {
     struct json_cur at;
     uint64_t version = 0;
-    int r = json_get_u64(root, "schemaVersion", JSON_REQUIRED, 2, 2, &version, err);
+    int rc = json_get_u64(root, "schemaVersion", JSON_REQUIRED, 2, 2, &version, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     bool manifests = json_get(root, "manifests", JSON_OPTIONAL, &at, NULL) == 1;
     bool layers = json_get(root, "layers", JSON_OPTIONAL, &at, NULL) == 1;
     bool config = json_get(root, "config", JSON_OPTIONAL, &at, NULL) == 1;
     if (manifests == (layers || config))
         return err_set(err, ERR_INVALID, "%s", manifests ? "both an index and a manifest" : "no manifest");
-    r = check_own_media(root, manifests ? KIND_INDEX : KIND_MANIFEST, err);
-    return r < 0 ? r : manifests;
+    rc = check_own_media(root, manifests ? KIND_INDEX : KIND_MANIFEST, err);
+    return rc < 0 ? rc : manifests;
 }
 
 int oci_is_index(struct buf json, struct err *err)
 {
     struct json_cur root;
-    int r = json_parse(json, &json_limits_oci, &root, err);
+    int rc = json_parse(json, &json_limits_oci, &root, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
     return kind_of(&root, err);
@@ -83,19 +83,19 @@ static int read_descriptor(const struct json_cur *at, enum kind kind, uint64_t m
                            struct oci_blob *ret, struct err *err)
 {
     const char *media = NULL;
-    int r = json_get_str(at, "mediaType", JSON_REQUIRED, MEDIA_BYTES, &media, err);
+    int rc = json_get_str(at, "mediaType", JSON_REQUIRED, MEDIA_BYTES, &media, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     int row = find_media(media, kind);
     if (row < 0)
         return json_fail(at, err, ERR_UNSUPPORTED, "mediaType \"%s\" is not what is read here%s", media,
                          kind == KIND_LAYER ? " (tar, tar+gzip and tar+zstd are)" : "");
-    r = field_digest(at, "digest", &ret->digest, err);
-    if (r >= 0)
-        r = json_get_u64(at, "size", JSON_REQUIRED, 1, max_bytes, &ret->size_bytes, err);
+    rc = field_digest(at, "digest", &ret->digest, err);
+    if (rc >= 0)
+        rc = json_get_u64(at, "size", JSON_REQUIRED, 1, max_bytes, &ret->size_bytes, err);
     ret->codec = medias[row].codec;
-    return r;
+    return rc;
 }
 
 /* ---- index ---- */
@@ -121,32 +121,32 @@ static int read_entry_platform(const struct json_cur *entry, const char **os, co
                                const char **variant, struct err *err)
 {
     struct json_cur p;
-    int r = json_get_object(entry, "platform", JSON_OPTIONAL, &p, err);
+    int rc = json_get_object(entry, "platform", JSON_OPTIONAL, &p, err);
 
-    if (r <= 0)
-        return r;
-    r = json_get_str(&p, "os", JSON_REQUIRED, 32, os, err);
-    if (r >= 0)
-        r = json_get_str(&p, "architecture", JSON_REQUIRED, 32, arch, err);
-    if (r >= 0)
-        r = json_get_str(&p, "variant", JSON_OPTIONAL, 32, variant, err);
-    return r < 0 ? r : 1;
+    if (rc <= 0)
+        return rc;
+    rc = json_get_str(&p, "os", JSON_REQUIRED, 32, os, err);
+    if (rc >= 0)
+        rc = json_get_str(&p, "architecture", JSON_REQUIRED, 32, arch, err);
+    if (rc >= 0)
+        rc = json_get_str(&p, "variant", JSON_OPTIONAL, 32, variant, err);
+    return rc < 0 ? rc : 1;
 }
 
 static int judge_entry(const struct json_cur *entry, struct choice *c, struct err *err)
 {
     const char *media = NULL, *os = "", *arch = "", *variant = "";
     struct oci_blob blob;
-    int r = json_get_str(entry, "mediaType", JSON_REQUIRED, MEDIA_BYTES, &media, err);
+    int rc = json_get_str(entry, "mediaType", JSON_REQUIRED, MEDIA_BYTES, &media, err);
 
-    if (r < 0 || find_media(media, KIND_MANIFEST) < 0) /* artifacts and nested indexes are not for us */
-        return r;
-    r = read_descriptor(entry, KIND_MANIFEST, LIM_OCI_JSON_BYTES, &blob, err);
-    if (r >= 0)
-        r = read_entry_platform(entry, &os, &arch, &variant, err);
-    if (r < 0)
-        return r;
-    if (r == 0) {
+    if (rc < 0 || find_media(media, KIND_MANIFEST) < 0) /* artifacts and nested indexes are not for us */
+        return rc;
+    rc = read_descriptor(entry, KIND_MANIFEST, LIM_OCI_JSON_BYTES, &blob, err);
+    if (rc >= 0)
+        rc = read_entry_platform(entry, &os, &arch, &variant, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0) {
         c->n_without++;
         c->without = blob;
         return 0;
@@ -165,23 +165,23 @@ int oci_index_choose(struct buf json, const char *arch, const char *variant, str
 {
     struct json_cur root, arr;
     struct choice c = {.arch = arch, .variant = variant, .best_rank = -1};
-    int r = json_parse(json, &json_limits_oci, &root, err);
+    int rc = json_parse(json, &json_limits_oci, &root, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    r = kind_of(&root, err);
-    if (r == 0)
+    rc = kind_of(&root, err);
+    if (rc == 0)
         return err_set(err, ERR_INVALID, "a manifest, not an index");
-    if (r > 0)
-        r = json_get_array(&root, "manifests", JSON_REQUIRED, INDEX_ENTRIES_MAX, &arr, err);
-    for (unsigned i = 0; r >= 0 && i < json_len(&arr); i++) {
+    if (rc > 0)
+        rc = json_get_array(&root, "manifests", JSON_REQUIRED, INDEX_ENTRIES_MAX, &arr, err);
+    for (unsigned i = 0; rc >= 0 && i < json_len(&arr); i++) {
         struct json_cur at = json_at(&arr, i);
-        r = judge_entry(&at, &c, err);
+        rc = judge_entry(&at, &c, err);
     }
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (c.best_rank < 0 && c.n_without != 1)
         return err_set(err, ERR_NOTFOUND, "no image for linux/%s%s%s; there: %s", arch, variant[0] ? "/" : "",
                        variant, c.there[0] ? c.there : "none");
@@ -194,50 +194,50 @@ int oci_index_choose(struct buf json, const char *arch, const char *variant, str
 static int read_layers(const struct json_cur *root, struct oci_manifest *m, struct err *err)
 {
     struct json_cur arr;
-    int r = json_get_array(root, "layers", JSON_REQUIRED, LIM_OCI_LAYERS, &arr, err);
+    int rc = json_get_array(root, "layers", JSON_REQUIRED, LIM_OCI_LAYERS, &arr, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     m->n_layers = json_len(&arr);
     if (m->n_layers == 0)
         return json_fail(&arr, err, ERR_INVALID, "empty");
-    for (unsigned i = 0; r >= 0 && i < m->n_layers; i++) {
+    for (unsigned i = 0; rc >= 0 && i < m->n_layers; i++) {
         struct json_cur at = json_at(&arr, i);
-        r = read_descriptor(&at, KIND_LAYER, LIM_IMAGE_BYTES, &m->layers[i], err);
+        rc = read_descriptor(&at, KIND_LAYER, LIM_IMAGE_BYTES, &m->layers[i], err);
     }
-    return r;
+    return rc;
 }
 
 static int read_manifest(const struct json_cur *root, struct oci_manifest *m, struct err *err)
 {
     struct json_cur config;
-    int r = kind_of(root, err);
+    int rc = kind_of(root, err);
 
-    if (r == 1)
+    if (rc == 1)
         return err_set(err, ERR_INVALID, "an index, not a manifest");
-    if (r == 0)
-        r = json_get_object(root, "config", JSON_REQUIRED, &config, err);
-    if (r >= 0)
-        r = read_descriptor(&config, KIND_CONFIG, LIM_OCI_JSON_BYTES, &m->config, err);
-    if (r >= 0)
-        r = read_layers(root, m, err);
-    return r < 0 ? r : 0;
+    if (rc == 0)
+        rc = json_get_object(root, "config", JSON_REQUIRED, &config, err);
+    if (rc >= 0)
+        rc = read_descriptor(&config, KIND_CONFIG, LIM_OCI_JSON_BYTES, &m->config, err);
+    if (rc >= 0)
+        rc = read_layers(root, m, err);
+    return rc < 0 ? rc : 0;
 }
 
 int oci_manifest_parse(struct buf json, struct oci_manifest *ret, struct err *err)
 {
     struct json_cur root;
     struct oci_manifest m = {0};
-    int r = json_parse(json, &json_limits_oci, &root, err);
+    int rc = json_parse(json, &json_limits_oci, &root, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    r = read_manifest(&root, &m, err);
-    if (r == 0)
+    rc = read_manifest(&root, &m, err);
+    if (rc == 0)
         *ret = m;
-    return r;
+    return rc;
 }
 
 /* ---- config ---- */
@@ -260,9 +260,9 @@ static int read_text(const struct json_cur *obj, const char *key, struct arena *
 
     if (field_is_null(obj, key))
         return 0;
-    int r = json_get_str(obj, key, JSON_OPTIONAL, LIM_TEXT_BYTES, &text, err);
-    if (r <= 0 || text[0] == '\0')
-        return r;
+    int rc = json_get_str(obj, key, JSON_OPTIONAL, LIM_TEXT_BYTES, &text, err);
+    if (rc <= 0 || text[0] == '\0')
+        return rc;
     return keep_str(a, text, ret, err);
 }
 
@@ -273,20 +273,20 @@ static int read_list(const struct json_cur *obj, const char *key, unsigned max, 
 
     if (field_is_null(obj, key))
         return 0;
-    int r = json_get_array(obj, key, JSON_OPTIONAL, max, &arr, err);
-    if (r <= 0 || json_len(&arr) == 0)
-        return r;
+    int rc = json_get_array(obj, key, JSON_OPTIONAL, max, &arr, err);
+    if (rc <= 0 || json_len(&arr) == 0)
+        return rc;
     const char **list = arena_get(a, (json_len(&arr) + 1) * sizeof(*list));
     if (!list)
         return err_set(err, ERR_NOMEM, "image config is too large");
     for (unsigned i = 0; i < json_len(&arr); i++) {
         struct json_cur at = json_at(&arr, i);
         const char *text = NULL;
-        r = json_as_str(&at, LIM_TEXT_BYTES, &text, err);
-        if (r >= 0)
-            r = keep_str(a, text, &list[i], err);
-        if (r < 0)
-            return r;
+        rc = json_as_str(&at, LIM_TEXT_BYTES, &text, err);
+        if (rc >= 0)
+            rc = keep_str(a, text, &list[i], err);
+        if (rc < 0)
+            return rc;
     }
     *ret = list;
     return 0;
@@ -298,72 +298,72 @@ static int read_process(const struct json_cur *root, struct arena *a, struct oci
 
     if (field_is_null(root, "config"))
         return 0;
-    int r = json_get_object(root, "config", JSON_OPTIONAL, &obj, err);
-    if (r <= 0)
-        return r;
-    r = read_list(&obj, "Entrypoint", LIM_ARGS, a, &c->entrypoint, err);
-    if (r >= 0)
-        r = read_list(&obj, "Cmd", LIM_ARGS, a, &c->cmd, err);
-    if (r >= 0)
-        r = read_list(&obj, "Env", LIM_ENVS, a, &c->env, err);
-    if (r >= 0)
-        r = read_text(&obj, "User", a, &c->user, err);
-    if (r >= 0)
-        r = read_text(&obj, "WorkingDir", a, &c->working_dir, err);
-    return r < 0 ? r : read_text(&obj, "StopSignal", a, &c->stop_signal, err);
+    int rc = json_get_object(root, "config", JSON_OPTIONAL, &obj, err);
+    if (rc <= 0)
+        return rc;
+    rc = read_list(&obj, "Entrypoint", LIM_ARGS, a, &c->entrypoint, err);
+    if (rc >= 0)
+        rc = read_list(&obj, "Cmd", LIM_ARGS, a, &c->cmd, err);
+    if (rc >= 0)
+        rc = read_list(&obj, "Env", LIM_ENVS, a, &c->env, err);
+    if (rc >= 0)
+        rc = read_text(&obj, "User", a, &c->user, err);
+    if (rc >= 0)
+        rc = read_text(&obj, "WorkingDir", a, &c->working_dir, err);
+    return rc < 0 ? rc : read_text(&obj, "StopSignal", a, &c->stop_signal, err);
 }
 
 static int read_diff_ids(const struct json_cur *root, struct oci_config *c, struct err *err)
 {
     struct json_cur rootfs, arr;
     const char *type = NULL, *text = NULL;
-    int r = json_get_object(root, "rootfs", JSON_REQUIRED, &rootfs, err);
+    int rc = json_get_object(root, "rootfs", JSON_REQUIRED, &rootfs, err);
 
-    if (r >= 0)
-        r = json_get_str(&rootfs, "type", JSON_REQUIRED, 16, &type, err);
-    if (r >= 0 && strcmp(type, "layers") != 0)
+    if (rc >= 0)
+        rc = json_get_str(&rootfs, "type", JSON_REQUIRED, 16, &type, err);
+    if (rc >= 0 && strcmp(type, "layers") != 0)
         return json_fail(&rootfs, err, ERR_UNSUPPORTED, "type is not \"layers\"");
-    if (r >= 0)
-        r = json_get_array(&rootfs, "diff_ids", JSON_REQUIRED, LIM_OCI_LAYERS, &arr, err);
-    for (unsigned i = 0; r >= 0 && i < json_len(&arr); i++) {
+    if (rc >= 0)
+        rc = json_get_array(&rootfs, "diff_ids", JSON_REQUIRED, LIM_OCI_LAYERS, &arr, err);
+    for (unsigned i = 0; rc >= 0 && i < json_len(&arr); i++) {
         struct json_cur at = json_at(&arr, i);
-        r = json_as_str(&at, SHA256_TEXT, &text, err);
-        if (r >= 0 && digest_parse(text, &c->diff_ids[i], NULL) < 0)
-            r = json_fail(&at, err, ERR_INVALID, "not \"sha256:\" and 64 lower-case hex digits");
+        rc = json_as_str(&at, SHA256_TEXT, &text, err);
+        if (rc >= 0 && digest_parse(text, &c->diff_ids[i], NULL) < 0)
+            rc = json_fail(&at, err, ERR_INVALID, "not \"sha256:\" and 64 lower-case hex digits");
         c->n_diff_ids = i + 1;
     }
-    return r;
+    return rc;
 }
 
 static int read_config(const struct json_cur *root, struct arena *a, struct oci_config *c, struct err *err)
 {
-    int r = read_text(root, "architecture", a, &c->architecture, err);
+    int rc = read_text(root, "architecture", a, &c->architecture, err);
 
-    if (r >= 0)
-        r = read_text(root, "os", a, &c->os, err);
-    if (r >= 0)
-        r = read_text(root, "variant", a, &c->variant, err);
-    if (r >= 0 && (!c->architecture || !c->os))
+    if (rc >= 0)
+        rc = read_text(root, "os", a, &c->os, err);
+    if (rc >= 0)
+        rc = read_text(root, "variant", a, &c->variant, err);
+    if (rc >= 0 && (!c->architecture || !c->os))
         return err_set(err, ERR_INVALID, "%s: missing", c->os ? "architecture" : "os");
-    if (r >= 0)
-        r = read_process(root, a, c, err);
-    if (r >= 0)
-        r = read_diff_ids(root, c, err);
-    return r < 0 ? r : 0;
+    if (rc >= 0)
+        rc = read_process(root, a, c, err);
+    if (rc >= 0)
+        rc = read_diff_ids(root, c, err);
+    return rc < 0 ? rc : 0;
 }
 
 int oci_config_parse(struct buf json, struct arena *arena, struct oci_config *ret, struct err *err)
 {
     struct json_cur root;
     struct oci_config c = {0};
-    int r = json_parse(json, &json_limits_oci, &root, err);
+    int rc = json_parse(json, &json_limits_oci, &root, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    r = read_config(&root, arena, &c, err);
-    if (r == 0)
+    rc = read_config(&root, arena, &c, err);
+    if (rc == 0)
         *ret = c;
-    return r;
+    return rc;
 }

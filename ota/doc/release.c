@@ -7,10 +7,10 @@ static int read_version(const struct json_cur *root, char dst[LIM_NAME_BYTES], s
 {
     static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-";
     const char *text = NULL;
-    int r = json_get_str(root, "version", JSON_REQUIRED, LIM_NAME_BYTES - 1, &text, err);
+    int rc = json_get_str(root, "version", JSON_REQUIRED, LIM_NAME_BYTES - 1, &text, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (text[0] == '\0' || text[strspn(text, good)] != '\0' || !str_copy(dst, LIM_NAME_BYTES, text))
         return err_set(err, ERR_INVALID, "version: only letters, digits, '.', '_', '+' and '-'");
     return 0;
@@ -20,129 +20,129 @@ static int read_version(const struct json_cur *root, char dst[LIM_NAME_BYTES], s
 static int read_blob(const struct json_cur *at, const char *key, uint64_t max, struct release_blob *ret,
                      struct json_cur *ret_obj, struct err *err)
 {
-    int r = json_get_object(at, key, JSON_REQUIRED, ret_obj, err);
+    int rc = json_get_object(at, key, JSON_REQUIRED, ret_obj, err);
 
-    if (r >= 0)
-        r = field_digest(ret_obj, "digest", &ret->digest, err);
-    if (r >= 0)
-        r = json_get_u64(ret_obj, "size", JSON_REQUIRED, 1, max, &ret->bytes, err);
-    return r;
+    if (rc >= 0)
+        rc = field_digest(ret_obj, "digest", &ret->digest, err);
+    if (rc >= 0)
+        rc = json_get_u64(ret_obj, "size", JSON_REQUIRED, 1, max, &ret->bytes, err);
+    return rc;
 }
 
 static int read_manifest(const struct json_cur *at, struct release_platform *p, struct err *err)
 {
     struct release_blob blob = {.bytes = 0};
     struct json_cur obj;
-    int r = read_blob(at, "manifest", LIM_OCI_JSON_BYTES, &blob, &obj, err);
+    int rc = read_blob(at, "manifest", LIM_OCI_JSON_BYTES, &blob, &obj, err);
 
     p->manifest = blob.digest;
     p->manifest_bytes = blob.bytes;
-    return r >= 0 ? json_done(&obj, err) : r;
+    return rc >= 0 ? json_done(&obj, err) : rc;
 }
 
 static int read_tree(const struct json_cur *at, struct release_platform *p, struct err *err)
 {
     struct json_cur obj;
-    int r = json_get_object(at, "tree", JSON_OPTIONAL, &obj, err);
+    int rc = json_get_object(at, "tree", JSON_OPTIONAL, &obj, err);
 
-    if (r <= 0)
-        return r;
-    r = read_blob(at, "tree", LIM_TREE_BYTES, &p->tree, &obj, err);
-    if (r >= 0)
-        r = json_get_u64(&obj, "bytes", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &p->object_bytes, err);
-    return r >= 0 ? json_done(&obj, err) : r;
+    if (rc <= 0)
+        return rc;
+    rc = read_blob(at, "tree", LIM_TREE_BYTES, &p->tree, &obj, err);
+    if (rc >= 0)
+        rc = json_get_u64(&obj, "bytes", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &p->object_bytes, err);
+    return rc >= 0 ? json_done(&obj, err) : rc;
 }
 
 static int read_from(const struct json_cur *at, struct release_pack *p, struct err *err)
 {
     struct json_cur obj;
-    int r = json_get_object(at, "from", JSON_REQUIRED, &obj, err);
+    int rc = json_get_object(at, "from", JSON_REQUIRED, &obj, err);
 
-    if (r >= 0)
-        r = field_digest(&obj, "tree", &p->from.digest, err);
-    if (r >= 0)
-        r = json_get_u64(&obj, "size", JSON_REQUIRED, 1, LIM_TREE_BYTES, &p->from.bytes, err);
-    if (r >= 0)
-        r = json_done(&obj, err);
-    return r >= 0 ? json_get_u64(at, "writes", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &p->write_bytes, err) : r;
+    if (rc >= 0)
+        rc = field_digest(&obj, "tree", &p->from.digest, err);
+    if (rc >= 0)
+        rc = json_get_u64(&obj, "size", JSON_REQUIRED, 1, LIM_TREE_BYTES, &p->from.bytes, err);
+    if (rc >= 0)
+        rc = json_done(&obj, err);
+    return rc >= 0 ? json_get_u64(at, "writes", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &p->write_bytes, err) : rc;
 }
 
 static int read_known_pack(const struct json_cur *at, struct release_pack *p, struct err *err)
 {
     struct json_cur obj;
-    int r = field_digest(at, "digest", &p->blob.digest, err);
+    int rc = field_digest(at, "digest", &p->blob.digest, err);
 
-    if (r >= 0)
-        r = json_get_u64(at, "size", JSON_REQUIRED, 1, LIM_IMAGE_BYTES, &p->blob.bytes, err);
-    if (r >= 0)
-        r = json_get_u64(at, "memory", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &p->memory_bytes, err);
-    if (r >= 0 && p->kind == RELEASE_PACK_PATCH)
-        r = read_from(at, p, err);
-    if (r >= 0 && p->kind == RELEASE_PACK_FULL) {
-        r = read_blob(at, "data", LIM_IMAGE_BYTES, &p->data, &obj, err);
-        if (r >= 0)
-            r = json_done(&obj, err);
+    if (rc >= 0)
+        rc = json_get_u64(at, "size", JSON_REQUIRED, 1, LIM_IMAGE_BYTES, &p->blob.bytes, err);
+    if (rc >= 0)
+        rc = json_get_u64(at, "memory", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &p->memory_bytes, err);
+    if (rc >= 0 && p->kind == RELEASE_PACK_PATCH)
+        rc = read_from(at, p, err);
+    if (rc >= 0 && p->kind == RELEASE_PACK_FULL) {
+        rc = read_blob(at, "data", LIM_IMAGE_BYTES, &p->data, &obj, err);
+        if (rc >= 0)
+            rc = json_done(&obj, err);
     }
-    return r >= 0 ? json_done(at, err) : r;
+    return rc >= 0 ? json_done(at, err) : rc;
 }
 
 /* 1: it is there; 0: of a kind that a later version has, and of no use here. */
 static int read_pack(const struct json_cur *at, struct release_pack *p, struct err *err)
 {
     char kind[16], codec[24];
-    int r = field_word(at, "kind", false, kind, sizeof(kind), err);
+    int rc = field_word(at, "kind", false, kind, sizeof(kind), err);
 
-    if (r >= 0)
-        r = field_word(at, "codec", false, codec, sizeof(codec), err);
-    if (r < 0)
-        return r;
+    if (rc >= 0)
+        rc = field_word(at, "codec", false, codec, sizeof(codec), err);
+    if (rc < 0)
+        return rc;
     bool full = strcmp(kind, "full") == 0;
     if (!full && strcmp(kind, "patch") != 0)
         return 0;
     p->kind = full ? RELEASE_PACK_FULL : RELEASE_PACK_PATCH;
     p->codec = codec_parse(codec);
-    r = read_known_pack(at, p, err);
-    return r < 0 ? r : 1;
+    rc = read_known_pack(at, p, err);
+    return rc < 0 ? rc : 1;
 }
 
 static int read_packs(const struct json_cur *at, struct release_platform *p, struct err *err)
 {
     struct json_cur arr;
-    int r = json_get_array(at, "packs", JSON_OPTIONAL, RELEASE_PACKS, &arr, err);
+    int rc = json_get_array(at, "packs", JSON_OPTIONAL, RELEASE_PACKS, &arr, err);
 
-    if (r <= 0)
-        return r;
+    if (rc <= 0)
+        return rc;
     if (json_len(&arr) > 0 && p->tree.bytes == 0)
         return json_fail(&arr, err, ERR_INVALID, "packs of no tree");
-    for (unsigned i = 0; r >= 0 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc >= 0 && i < json_len(&arr); i++) {
         struct json_cur one = json_at(&arr, i);
-        r = read_pack(&one, &p->packs[p->n_packs], err);
-        p->n_packs += r == 1;
+        rc = read_pack(&one, &p->packs[p->n_packs], err);
+        p->n_packs += rc == 1;
     }
-    return r;
+    return rc;
 }
 
 static int read_platform(const struct json_cur *at, struct release_platform *p, struct err *err)
 {
-    int r = field_word(at, "os", false, p->os, sizeof(p->os), err);
+    int rc = field_word(at, "os", false, p->os, sizeof(p->os), err);
 
-    if (r >= 0)
-        r = field_word(at, "architecture", false, p->architecture, sizeof(p->architecture), err);
-    if (r >= 0)
-        r = field_word(at, "variant", true, p->variant, sizeof(p->variant), err);
-    if (r >= 0)
-        r = read_manifest(at, p, err);
-    if (r >= 0)
-        r = json_get_u64(at, "packed_bytes", JSON_REQUIRED, 1, LIM_IMAGE_BYTES, &p->packed_bytes, err);
-    if (r >= 0)
-        r = json_get_u64(at, "unpacked_bytes", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &p->unpacked_bytes, err);
-    if (r >= 0)
-        r = json_get_u64(at, "inodes", JSON_REQUIRED, 1, LIM_IMAGE_INODES, &p->inodes, err);
-    if (r >= 0)
-        r = read_tree(at, p, err);
-    if (r >= 0)
-        r = read_packs(at, p, err);
-    return r >= 0 ? json_done(at, err) : r;
+    if (rc >= 0)
+        rc = field_word(at, "architecture", false, p->architecture, sizeof(p->architecture), err);
+    if (rc >= 0)
+        rc = field_word(at, "variant", true, p->variant, sizeof(p->variant), err);
+    if (rc >= 0)
+        rc = read_manifest(at, p, err);
+    if (rc >= 0)
+        rc = json_get_u64(at, "packed_bytes", JSON_REQUIRED, 1, LIM_IMAGE_BYTES, &p->packed_bytes, err);
+    if (rc >= 0)
+        rc = json_get_u64(at, "unpacked_bytes", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &p->unpacked_bytes, err);
+    if (rc >= 0)
+        rc = json_get_u64(at, "inodes", JSON_REQUIRED, 1, LIM_IMAGE_INODES, &p->inodes, err);
+    if (rc >= 0)
+        rc = read_tree(at, p, err);
+    if (rc >= 0)
+        rc = read_packs(at, p, err);
+    return rc >= 0 ? json_done(at, err) : rc;
 }
 
 static bool same_platform(const struct release_platform *a, const struct release_platform *b)
@@ -154,17 +154,17 @@ static bool same_platform(const struct release_platform *a, const struct release
 static int read_platforms(const struct json_cur *root, struct release *rel, struct err *err)
 {
     struct json_cur arr;
-    int r = json_get_array(root, "platforms", JSON_REQUIRED, RELEASE_PLATFORMS, &arr, err);
+    int rc = json_get_array(root, "platforms", JSON_REQUIRED, RELEASE_PLATFORMS, &arr, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (json_len(&arr) == 0)
         return json_fail(&arr, err, ERR_INVALID, "empty");
     for (unsigned i = 0; i < json_len(&arr); i++) {
         struct json_cur at = json_at(&arr, i);
-        r = read_platform(&at, &rel->platforms[i], err);
-        if (r < 0)
-            return r;
+        rc = read_platform(&at, &rel->platforms[i], err);
+        if (rc < 0)
+            return rc;
         for (unsigned k = 0; k < i; k++)
             if (same_platform(&rel->platforms[k], &rel->platforms[i]))
                 return json_fail(&at, err, ERR_INVALID, "the same platform as platforms[%u]", k);
@@ -176,47 +176,47 @@ static int read_platforms(const struct json_cur *root, struct release *rel, stru
 static int read_bundle(const struct json_cur *root, struct release *rel, struct err *err)
 {
     struct json_cur obj;
-    int r = json_get_object(root, "bundle", JSON_OPTIONAL, &obj, err);
+    int rc = json_get_object(root, "bundle", JSON_OPTIONAL, &obj, err);
 
-    if (r <= 0)
-        return r;
-    r = read_blob(root, "bundle", LIM_IMAGE_BYTES, &rel->bundle, &obj, err);
-    return r >= 0 ? json_done(&obj, err) : r;
+    if (rc <= 0)
+        return rc;
+    rc = read_blob(root, "bundle", LIM_IMAGE_BYTES, &rel->bundle, &obj, err);
+    return rc >= 0 ? json_done(&obj, err) : rc;
 }
 
 static int read_release(const struct json_cur *root, struct release *rel, struct err *err)
 {
-    int r = field_schema(root, "limpet.release/1", err);
+    int rc = field_schema(root, "limpet.release/1", err);
 
-    if (r >= 0)
-        r = field_name(root, "name", rel->name, err);
-    if (r >= 0)
-        r = json_get_u64(root, "counter", JSON_REQUIRED, 1, FIELD_COUNTER_MAX, &rel->counter, err);
-    if (r >= 0)
-        r = read_version(root, rel->version, err);
-    if (r >= 0)
-        r = json_get_u64(root, "issued", JSON_REQUIRED, 0, FIELD_SECONDS_MAX, &rel->issued_s, err);
-    if (r >= 0)
-        r = read_bundle(root, rel, err);
-    if (r >= 0 && rel->bundle.bytes == 0)
-        r = read_platforms(root, rel, err);
-    return r >= 0 ? json_done(root, err) : r;
+    if (rc >= 0)
+        rc = field_name(root, "name", rel->name, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "counter", JSON_REQUIRED, 1, FIELD_COUNTER_MAX, &rel->counter, err);
+    if (rc >= 0)
+        rc = read_version(root, rel->version, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "issued", JSON_REQUIRED, 0, FIELD_SECONDS_MAX, &rel->issued_s, err);
+    if (rc >= 0)
+        rc = read_bundle(root, rel, err);
+    if (rc >= 0 && rel->bundle.bytes == 0)
+        rc = read_platforms(root, rel, err);
+    return rc >= 0 ? json_done(root, err) : rc;
 }
 
 int release_parse(struct buf json, struct release *ret, struct err *err)
 {
     struct json_cur root;
     struct release AUTO_MEM *rel = mem_need_zero(sizeof(*rel));
-    int r = json_parse(json, &json_limits_signed, &root, err);
+    int rc = json_parse(json, &json_limits_signed, &root, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    r = read_release(&root, rel, err);
-    if (r == 0)
+    rc = read_release(&root, rel, err);
+    if (rc == 0)
         *ret = *rel;
-    return r;
+    return rc;
 }
 
 static void put_blob(struct cJSON *to, const char *key, const struct release_blob *b)

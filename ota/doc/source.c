@@ -61,12 +61,12 @@ int source_parse(const char *text, struct source *ret, struct err *err)
         return err_set(
             err, ERR_INVALID,
             "source \"%.80s\": not http(s)://, layout+http(s)://, coap(s)://, dir:/, file:/ or usb:", text);
-    int r = 0;
+    int rc = 0;
     if (s.kind == SOURCE_STICK)
-        r = take_label(text, &s, err);
+        rc = take_label(text, &s, err);
     else if (s.kind != SOURCE_FOLDER)
-        r = check_url(text, &s, err);
-    if (r == 0 && ret)
+        rc = check_url(text, &s, err);
+    if (rc == 0 && ret)
         *ret = s;
-    return r;
+    return rc;
 }

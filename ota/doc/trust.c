@@ -1,7 +1,9 @@
 /* trust.c - who may sign what: the trust document. See trust.h. */
 #include "ota/doc/trust.h"
+
 #include "ota/doc/field.h"
 #include "platform/clock.h"
+#include <inttypes.h>
 
 #define KEY_TEXT_BYTES 88 /* base64 of 65 bytes */
 
@@ -33,14 +35,14 @@ static int read_key(const struct json_cur *at, struct key_list *l, struct err *e
     const char *text = NULL, *id = NULL;
     size_t len = 0;
     struct p256_pub *key = &l->keys[l->n];
-    int r = json_get_str(at, "id", JSON_REQUIRED, LIM_NAME_BYTES - 1, &id, err);
+    int rc = json_get_str(at, "id", JSON_REQUIRED, LIM_NAME_BYTES - 1, &id, err);
 
-    if (r >= 0)
-        r = json_get_str(at, "public", JSON_REQUIRED, KEY_TEXT_BYTES, &text, err);
-    if (r >= 0)
-        r = json_done(at, err);
-    if (r < 0)
-        return r;
+    if (rc >= 0)
+        rc = json_get_str(at, "public", JSON_REQUIRED, KEY_TEXT_BYTES, &text, err);
+    if (rc >= 0)
+        rc = json_done(at, err);
+    if (rc < 0)
+        return rc;
     if (base64_decode(buf_str(text), key->b, sizeof(key->b), &len, NULL) < 0 || len != sizeof(key->b) ||
         !p256_is_point(key))
         return json_fail(at, err, ERR_INVALID, "public: not base64 of an uncompressed P-256 point");
@@ -56,23 +58,23 @@ static int read_key(const struct json_cur *at, struct key_list *l, struct err *e
 static int read_keys(const struct json_cur *root, struct key_list *l, struct err *err)
 {
     struct json_cur arr;
-    int r = json_get_array(root, "keys", JSON_REQUIRED, LIM_KEYS, &arr, err);
+    int rc = json_get_array(root, "keys", JSON_REQUIRED, LIM_KEYS, &arr, err);
 
-    for (unsigned i = 0; r >= 0 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc >= 0 && i < json_len(&arr); i++) {
         struct json_cur at = json_at(&arr, i);
-        r = read_key(&at, l, err);
+        rc = read_key(&at, l, err);
     }
-    return r;
+    return rc;
 }
 
 static int read_role_key(const struct json_cur *at, enum trust_role role, struct key_list *l, struct trust *t,
                          struct err *err)
 {
     const char *id = NULL;
-    int r = json_as_str(at, LIM_NAME_BYTES - 1, &id, err);
+    int rc = json_as_str(at, LIM_NAME_BYTES - 1, &id, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     int k = find_key(l, id);
     if (k < 0)
         return json_fail(at, err, ERR_INVALID, "no such key in keys");
@@ -87,20 +89,20 @@ static int read_role(const struct json_cur *roles, enum trust_role role, struct 
 {
     struct json_cur obj, keys;
     uint64_t threshold = 0;
-    int r = json_get_object(roles, role_names[role], JSON_REQUIRED, &obj, err);
+    int rc = json_get_object(roles, role_names[role], JSON_REQUIRED, &obj, err);
 
-    if (r >= 0)
-        r = json_get_u64(&obj, "threshold", JSON_REQUIRED, 1, LIM_KEYS, &threshold, err);
-    if (r >= 0)
-        r = json_get_array(&obj, "keys", JSON_REQUIRED, LIM_KEYS, &keys, err);
-    if (r >= 0)
-        r = json_done(&obj, err);
-    for (unsigned i = 0; r >= 0 && i < json_len(&keys); i++) {
+    if (rc >= 0)
+        rc = json_get_u64(&obj, "threshold", JSON_REQUIRED, 1, LIM_KEYS, &threshold, err);
+    if (rc >= 0)
+        rc = json_get_array(&obj, "keys", JSON_REQUIRED, LIM_KEYS, &keys, err);
+    if (rc >= 0)
+        rc = json_done(&obj, err);
+    for (unsigned i = 0; rc >= 0 && i < json_len(&keys); i++) {
         struct json_cur at = json_at(&keys, i);
-        r = read_role_key(&at, role, l, t, err);
+        rc = read_role_key(&at, role, l, t, err);
     }
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (threshold > t->roles[role].n_keys || threshold > LIM_THRESHOLD)
         return json_fail(&obj, err, ERR_INVALID,
                          "threshold %u of %u keys can't be met; at most all keys of the role, and %d",
@@ -112,14 +114,14 @@ static int read_role(const struct json_cur *roles, enum trust_role role, struct 
 static int read_roles(const struct json_cur *root, struct key_list *l, struct trust *t, struct err *err)
 {
     struct json_cur roles;
-    int r = json_get_object(root, "roles", JSON_REQUIRED, &roles, err);
+    int rc = json_get_object(root, "roles", JSON_REQUIRED, &roles, err);
 
-    for (int i = 0; r >= 0 && i < TRUST_ROLE_COUNT_; i++)
-        r = read_role(&roles, (enum trust_role)i, l, t, err);
-    if (r >= 0)
-        r = json_done(&roles, err);
-    if (r < 0)
-        return r;
+    for (int i = 0; rc >= 0 && i < TRUST_ROLE_COUNT_; i++)
+        rc = read_role(&roles, (enum trust_role)i, l, t, err);
+    if (rc >= 0)
+        rc = json_done(&roles, err);
+    if (rc < 0)
+        return rc;
     for (unsigned i = 0; i < l->n; i++)
         if (l->used[i] == 0)
             return err_set(err, ERR_INVALID, "keys[%u]: \"%s\" has no role", i, l->ids[i]);
@@ -129,41 +131,41 @@ static int read_roles(const struct json_cur *root, struct key_list *l, struct tr
 static int read_trust(const struct json_cur *root, struct trust *t, struct err *err)
 {
     struct key_list l = {0};
-    int r = field_schema(root, "limpet.trust/1", err);
+    int rc = field_schema(root, "limpet.trust/1", err);
 
-    if (r >= 0)
-        r = field_name(root, "fleet", t->fleet, err);
-    if (r >= 0)
-        r = json_get_u64(root, "version", JSON_REQUIRED, 1, FIELD_COUNTER_MAX, &t->version, err);
-    if (r >= 0)
-        r = json_get_u64(root, "issued", JSON_REQUIRED, 0, FIELD_SECONDS_MAX, &t->issued_s, err);
-    if (r >= 0)
-        r = json_get_u64(root, "expires", JSON_REQUIRED, 1, FIELD_SECONDS_MAX, &t->expires_s, err);
-    if (r >= 0)
-        r = read_keys(root, &l, err);
-    if (r >= 0)
-        r = read_roles(root, &l, t, err);
-    if (r >= 0)
-        r = json_done(root, err);
-    if (r >= 0 && t->expires_s <= t->issued_s)
-        r = err_set(err, ERR_INVALID, "expires: not after issued");
-    return r < 0 ? r : 0;
+    if (rc >= 0)
+        rc = field_name(root, "fleet", t->fleet, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "version", JSON_REQUIRED, 1, FIELD_COUNTER_MAX, &t->version, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "issued", JSON_REQUIRED, 0, FIELD_SECONDS_MAX, &t->issued_s, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "expires", JSON_REQUIRED, 1, FIELD_SECONDS_MAX, &t->expires_s, err);
+    if (rc >= 0)
+        rc = read_keys(root, &l, err);
+    if (rc >= 0)
+        rc = read_roles(root, &l, t, err);
+    if (rc >= 0)
+        rc = json_done(root, err);
+    if (rc >= 0 && t->expires_s <= t->issued_s)
+        rc = err_set(err, ERR_INVALID, "expires: not after issued");
+    return rc < 0 ? rc : 0;
 }
 
 int trust_parse(struct buf json, struct trust *ret, struct err *err)
 {
     struct json_cur root;
     struct trust t = {0};
-    int r = json_parse(json, &json_limits_signed, &root, err);
+    int rc = json_parse(json, &json_limits_signed, &root, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    r = read_trust(&root, &t, err);
-    if (r == 0)
+    rc = read_trust(&root, &t, err);
+    if (rc == 0)
         *ret = t;
-    return r;
+    return rc;
 }
 
 char *trust_key_id(const struct p256_pub *key, char dst[17])
@@ -215,10 +217,10 @@ int trust_verify(const struct trust *t, enum trust_role role, const struct envel
     if (role != TRUST_ROOT && e->n_sigs > t->roles[role].n_keys) /* each would cost a check with each key */
         return err_set(err, ERR_DENIED, "%s keys: %u signatures, there are %u keys", role_names[role],
                        e->n_sigs, t->roles[role].n_keys);
-    int r =
+    int rc =
         envelope_verify(e, type, t->roles[role].keys, t->roles[role].n_keys, t->roles[role].threshold, err);
 
-    return r < 0 && err ? err_wrap(err, "%s keys", role_names[role]) : r;
+    return rc < 0 && err ? err_wrap(err, "%s keys", role_names[role]) : rc;
 }
 
 int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err)
@@ -227,7 +229,7 @@ int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err)
 
     if (now_s < t->expires_s)
         return 0;
-    return err_set(err, ERR_DENIED, "trust version %llu expired %s", (unsigned long long)t->version,
+    return err_set(err, ERR_DENIED, "trust version %" PRIu64 " expired %s", t->version,
                    clock_rfc3339(t->expires_s, when, sizeof(when)));
 }
 
@@ -241,10 +243,10 @@ static bool has_key(const struct trust *t, int role, const struct p256_pub *key)
 
 void trust_changes(const struct trust *cur, const struct trust *next, bool ret[TRUST_ROLE_COUNT_])
 {
-    for (int r = 0; r < TRUST_ROLE_COUNT_; r++) {
-        ret[r] = false;
-        for (unsigned i = 0; i < cur->roles[r].n_keys; i++)
-            ret[r] |= !has_key(next, r, &cur->roles[r].keys[i]);
+    for (int rc = 0; rc < TRUST_ROLE_COUNT_; rc++) {
+        ret[rc] = false;
+        for (unsigned i = 0; i < cur->roles[rc].n_keys; i++)
+            ret[rc] |= !has_key(next, rc, &cur->roles[rc].keys[i]);
     }
 }
 
@@ -253,23 +255,23 @@ static int check_succession(const struct trust *cur, const struct trust *next, s
     if (strcmp(cur->fleet, next->fleet) != 0)
         return err_set(err, ERR_DENIED, "trust for fleet \"%s\", not \"%s\"", next->fleet, cur->fleet);
     if (next->version != cur->version + 1)
-        return err_set(err, ERR_DENIED, "trust version %llu does not follow %llu",
-                       (unsigned long long)next->version, (unsigned long long)cur->version);
+        return err_set(err, ERR_DENIED, "trust version %" PRIu64 " does not follow %" PRIu64, next->version,
+                       cur->version);
     return 0;
 }
 
 int trust_step(const struct trust *cur, const struct envelope *next_env, struct trust *ret, struct err *err)
 {
     struct trust next;
-    int r = cur ? trust_verify(cur, TRUST_ROOT, next_env, ENVELOPE_TYPE_TRUST, err) : 0;
+    int rc = cur ? trust_verify(cur, TRUST_ROOT, next_env, ENVELOPE_TYPE_TRUST, err) : 0;
 
-    if (r == 0) /* now the bytes are the fleet's (or came with the device): they may be parsed */
-        r = trust_parse(buf_of(next_env->payload, next_env->payload_len), &next, err);
-    if (r == 0 && cur)
-        r = check_succession(cur, &next, err);
-    if (r == 0)
-        r = trust_verify(&next, TRUST_ROOT, next_env, ENVELOPE_TYPE_TRUST, err);
-    if (r == 0)
+    if (rc == 0) /* now the bytes are the fleet's (or came with the device): they may be parsed */
+        rc = trust_parse(buf_of(next_env->payload, next_env->payload_len), &next, err);
+    if (rc == 0 && cur)
+        rc = check_succession(cur, &next, err);
+    if (rc == 0)
+        rc = trust_verify(&next, TRUST_ROOT, next_env, ENVELOPE_TYPE_TRUST, err);
+    if (rc == 0)
         *ret = next;
-    return r;
+    return rc;
 }

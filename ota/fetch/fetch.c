@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sys/mman.h>
 
 #include "ota/doc/field.h"
@@ -67,7 +68,7 @@ static int request_fd(struct store *s, const struct fetch_request *r, uint64_t n
                       struct err *err)
 {
     char AUTO_MEM *text = build_request(s, r, n_chunks);
-    int AUTO_FD fd = memfd_create("fetch-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    AUTO_FD int fd = memfd_create("fetch-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
     if (fd < 0)
         return err_errno(err, errno, "memfd");
@@ -131,13 +132,12 @@ int fetch_stream_start(const struct fetch_request *r, int chunks_fd, uint64_t n_
 {
     char program[256], mode[] = "fetch";
     char *argv[] = {program, mode, NULL};
-    int AUTO_FD request = -1;
+    AUTO_FD int request = -1;
     struct sandboxed c;
     int rc = check_sources(r, err);
 
     if (rc == 0 && (r->n_blobs != 1 || r->blobs[0].size_bytes == 0 || n_chunks == 0 || n_chunks > LIM_CHUNKS))
-        rc = err_set(err, ERR_INVALID, "fetch: %llu chunks of %u blobs", (unsigned long long)n_chunks,
-                     r->n_blobs);
+        rc = err_set(err, ERR_INVALID, "fetch: %" PRIu64 " chunks of %u blobs", n_chunks, r->n_blobs);
     if (rc == 0 && !str_copy(program, sizeof(program), r->program))
         rc = err_set(err, ERR_INVALID, "path of the fetch program is too long");
     if (rc == 0)

@@ -4,7 +4,9 @@
  * bytes: then one question brings ten blocks; else Block2, some questions at a time. Runs in the sandbox; its bytes are
  * believed by nobody. */
 #include "ota/fetch/fetch_coap_int.h"
+
 #include "platform/clock.h"
+#include <inttypes.h>
 
 #define Q_BLOCK2 31  /* Debian 12's libcoap has no name for it */
 #define SEGMENTS 512 /* all of a path */
@@ -78,9 +80,9 @@ static int judge_size(const struct fetch_item *item, const coap_pdu_t *pdu, stru
     if (!o || !item->size)
         return 0;
     uint64_t size = coap_decode_var_bytes8(coap_opt_value(o), coap_opt_length(o));
-    return size == item->size ? 0
-                              : err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
-                                        (unsigned long long)size, (unsigned long long)item->size);
+    return size == item->size
+               ? 0
+               : err_set(err, ERR_INTEGRITY, "has %" PRIu64 " bytes, signed are %" PRIu64, size, item->size);
 }
 
 static size_t pdu_bytes(const coap_pdu_t *pdu, size_t data)
@@ -125,13 +127,13 @@ static bool refuses_sets(coap_pdu_code_t code)
 static int take_answer(struct coap_get *g, struct block_ask *a, const struct block_answer *w,
                        const coap_pdu_t *pdu, struct err *err)
 {
-    int r = judge_code(coap_pdu_get_code(pdu), err);
+    int rc = judge_code(coap_pdu_get_code(pdu), err);
 
-    if (r == 0)
-        r = judge_size(g->it, pdu, err);
-    if (r == 0)
-        r = judge_etag(g, pdu, err);
-    return r == 0 ? blocks_take(&g->b, a, w, g->it->size, clock_boot_ms(), err) : r;
+    if (rc == 0)
+        rc = judge_size(g->it, pdu, err);
+    if (rc == 0)
+        rc = judge_etag(g, pdu, err);
+    return rc == 0 ? blocks_take(&g->b, a, w, g->it->size, clock_boot_ms(), err) : rc;
 }
 
 /* The bytes of a try do not matter: the set that they are of comes whole. Nor do those of a block that is here. */
@@ -167,12 +169,12 @@ static int take_any(struct coap_get *g, const coap_pdu_t *pdu, bool *ret_ours, s
         return 0;
     size_t bytes = pdu_bytes(pdu, w.len);
     g->j->fetched += bytes - (is_other ? 0 : w.len);
-    int r = fetch_count(g->j, bytes, err);
-    if (r < 0 || is_other)
-        return r < 0 ? r : take_other(g, is_try, pdu, err);
-    r = take_answer(g, a, &w, pdu, err);
-    g->useful += r == 0 ? bytes : 0;
-    return r;
+    int rc = fetch_count(g->j, bytes, err);
+    if (rc < 0 || is_other)
+        return rc < 0 ? rc : take_other(g, is_try, pdu, err);
+    rc = take_answer(g, a, &w, pdu, err);
+    g->useful += rc == 0 ? bytes : 0;
+    return rc;
 }
 
 static struct coap *coap_of(coap_session_t *session)
@@ -330,10 +332,10 @@ static bool put_options(struct coap_get *g, coap_pdu_t *pdu, const struct block_
 static int send_question(struct coap *c, struct coap_get *g, uint8_t token[BLOCKS_TOKEN],
                          const struct block_ask *single, struct err *err)
 {
-    int r = crypto_random(token, BLOCKS_TOKEN, err);
+    int rc = crypto_random(token, BLOCKS_TOKEN, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     coap_pdu_t *pdu = coap_new_pdu(g->way == WAY_SETS ? COAP_MESSAGE_NON : COAP_MESSAGE_CON,
                                    COAP_REQUEST_CODE_GET, c->session);
     if (!pdu)
@@ -361,7 +363,7 @@ static bool next_block(const struct coap_get *g, uint64_t from, uint64_t *ret_at
 static int may_ask(const struct coap_get *g, uint64_t at, uint64_t bytes, struct err *err)
 {
     return at >> (g->b.szx + 4) >= 1 << 20
-               ? err_set(err, ERR_UNSUPPORTED, "CoAP has no block behind byte %llu", (unsigned long long)at)
+               ? err_set(err, ERR_UNSUPPORTED, "CoAP has no block behind byte %" PRIu64, at)
                : fetch_afford(g->j, g->it, (struct fetch_span){at, at + bytes}, err);
 }
 
@@ -369,17 +371,17 @@ static int ask_singles(struct coap *c, struct coap_get *g, struct err *err)
 {
     unsigned window = g->it->size ? g->b.window : 1;
     uint64_t at = 0;
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && g->b.n < window && next_block(g, g->b.next_at, &at)) {
-        r = may_ask(g, at, blocks_size(&g->b), err);
-        if (r < 0)
-            return r;
+    while (rc == 0 && g->b.n < window && next_block(g, g->b.next_at, &at)) {
+        rc = may_ask(g, at, blocks_size(&g->b), err);
+        if (rc < 0)
+            return rc;
         struct block_ask *a = blocks_add(&g->b, at);
         a->sent_ms = clock_boot_ms();
-        r = send_question(c, g, a->token, a, err);
+        rc = send_question(c, g, a->token, a, err);
     }
-    return r;
+    return rc;
 }
 
 static unsigned next_set(const struct coap_get *g, uint64_t at[BLOCKS_SET])
@@ -396,16 +398,16 @@ static int begin_set(struct coap_get *g, struct err *err)
 {
     uint64_t at[BLOCKS_SET], bytes = 0;
     unsigned n = next_set(g, at);
-    int r = 0;
+    int rc = 0;
 
     for (unsigned i = 0; i < n; i++)
         bytes += g->it->size - at[i] < blocks_size(&g->b) ? g->it->size - at[i] : blocks_size(&g->b);
     if (n > 0)
-        r = may_ask(g, at[n - 1], bytes, err);
-    for (unsigned i = 0; r == 0 && i < n; i++)
+        rc = may_ask(g, at[n - 1], bytes, err);
+    for (unsigned i = 0; rc == 0 && i < n; i++)
         (void)blocks_add(&g->b, at[i]);
     g->b.whole = blocks_is_start(g->it->size, g->b.szx, at, n);
-    return r;
+    return rc;
 }
 
 static int ask_set(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, struct err *err)
@@ -413,7 +415,7 @@ static int ask_set(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, str
     enum blocks_step step =
         g->b.n == 0 ? BLOCKS_AGAIN : blocks_step_decide(&g->b, clock_boot_ms(), ret_due_ms);
     uint8_t token[BLOCKS_TOKEN];
-    int r = 0;
+    int rc = 0;
 
     if (step == BLOCKS_DEAD)
         return err_set(err, ERR_TIMEOUT, "does not answer");
@@ -422,13 +424,13 @@ static int ask_set(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, str
     if (step != BLOCKS_AGAIN)
         return 0;
     if (g->b.n == 0)
-        r = begin_set(g, err);
-    if (r < 0 || g->b.n == 0)
-        return r;
-    r = send_question(c, g, token, NULL, err);
-    if (r == 0)
+        rc = begin_set(g, err);
+    if (rc < 0 || g->b.n == 0)
+        return rc;
+    rc = send_question(c, g, token, NULL, err);
+    if (rc == 0)
         blocks_asked(&g->b, token, clock_boot_ms());
-    return r;
+    return rc;
 }
 
 /* At the start, and when more is known of the peer. What is under way is asked for anew. */
@@ -445,17 +447,17 @@ static int choose_way(struct coap *c, struct coap_get *g, struct err *err)
         g->has_etag = false;
     if (g->way == WAY_SINGLES && c->spoke_sets)
         fetch_coap_forget(c);
-    int r = fetch_coap_session(g->j, g->source, err);
+    int rc = fetch_coap_session(g->j, g->source, err);
     c->spoke_sets |= g->way == WAY_SETS;
-    return r;
+    return rc;
 }
 
 static int ask(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, struct err *err)
 {
-    int r = g->new_way ? choose_way(c, g, err) : 0;
+    int rc = g->new_way ? choose_way(c, g, err) : 0;
 
-    if (r < 0 || g->way == WAY_SINGLES)
-        return r < 0 ? r : ask_singles(c, g, err);
+    if (rc < 0 || g->way == WAY_SINGLES)
+        return rc < 0 ? rc : ask_singles(c, g, err);
     if (g->way == WAY_SETS)
         return ask_set(c, g, ret_due_ms, err);
     if (g->trying)
@@ -468,14 +470,14 @@ static int ask(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, struct 
 static int take_ready(struct coap_get *g, struct err *err)
 {
     const struct block_ask *a;
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && (a = blocks_ready(&g->b)) != NULL) {
+    while (rc == 0 && (a = blocks_ready(&g->b)) != NULL) {
         g->b.ended |= a->last;
-        r = fetch_take(g->j, g->it, a->at, buf_of(a->data, a->len), err);
+        rc = fetch_take(g->j, g->it, a->at, buf_of(a->data, a->len), err);
         blocks_drop(&g->b);
     }
-    return r;
+    return rc;
 }
 
 /* Too slow for too long? */
@@ -511,22 +513,22 @@ static int get_blocks(struct coap *c, struct coap_get *g, struct err *err)
 {
     struct pace p = {clock_boot_ms(), 0};
     uint64_t at;
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && (g->b.n > 0 || next_block(g, g->b.next_at, &at))) {
+    while (rc == 0 && (g->b.n > 0 || next_block(g, g->b.next_at, &at))) {
         uint64_t brake = fetch_brake_ms(g->j), due = 0;
         if (brake == 0)
-            r = ask(c, g, &due, err);
-        if (r == 0 && coap_io_process(c->ctx, turn_ms(brake, due)) < 0)
-            r = err_set(err, ERR_NET, "the socket fails");
-        if (r == 0 && g->err.kind != ERR_NONE)
-            r = err_set(err, g->err.kind, "%s", g->err.msg);
-        if (r == 0)
-            r = take_ready(g, err);
-        if (r == 0)
-            r = keep_pace(g, &p, err);
+            rc = ask(c, g, &due, err);
+        if (rc == 0 && coap_io_process(c->ctx, turn_ms(brake, due)) < 0)
+            rc = err_set(err, ERR_NET, "the socket fails");
+        if (rc == 0 && g->err.kind != ERR_NONE)
+            rc = err_set(err, g->err.kind, "%s", g->err.msg);
+        if (rc == 0)
+            rc = take_ready(g, err);
+        if (rc == 0)
+            rc = keep_pace(g, &p, err);
     }
-    return r;
+    return rc;
 }
 
 int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
@@ -542,16 +544,16 @@ int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, 
                            .b.szx = BLOCKS_SZX};
     if (fetch_next(it, &span))
         g->b.next_at = span.from;
-    int r = split_path(g, g->source, err);
-    if (r == 0)
-        r = fetch_coap_session(j, g->source, err);
+    int rc = split_path(g, g->source, err);
+    if (rc == 0)
+        rc = fetch_coap_session(j, g->source, err);
     j->coap->get = g;
-    if (r == 0)
-        r = get_blocks(j->coap, g, err);
+    if (rc == 0)
+        rc = get_blocks(j->coap, g, err);
     j->coap->get = NULL;
-    if (r == -ERR_TIMEOUT && g->way != WAY_SINGLES && g->useful == 0)
+    if (rc == -ERR_TIMEOUT && g->way != WAY_SINGLES && g->useful == 0)
         *g->peer = PEER_SINGLES; /* who knows what drops it on the way: next time as everybody does it */
-    if (r < 0)                   /* what is still under way must not meet the next question */
+    if (rc < 0)                  /* what is still under way must not meet the next question */
         fetch_coap_forget(j->coap);
-    return r;
+    return rc;
 }

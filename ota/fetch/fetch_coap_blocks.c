@@ -1,5 +1,7 @@
 #include "ota/fetch/fetch_coap_blocks.h"
 
+#include <inttypes.h>
+
 struct block_ask *blocks_at(struct blocks *b, unsigned i)
 {
     return &b->asks[(b->first + i) % BLOCKS_SET];
@@ -83,8 +85,8 @@ static int judge(const struct block_ask *a, const struct block_answer *w, uint64
     if (w->more ? w->len != full : w->len > full)
         return err_set(err, ERR_NET, "answers with a block of %zu bytes", w->len);
     if (size && (a->at + w->len > size || !w->more != (a->at + w->len == size)))
-        return err_set(err, ERR_INTEGRITY, "ends at another byte than the %llu that were signed",
-                       (unsigned long long)size);
+        return err_set(err, ERR_INTEGRITY, "ends at another byte than the %" PRIu64 " that were signed",
+                       size);
     return 0;
 }
 
@@ -132,9 +134,9 @@ int blocks_take(struct blocks *b, struct block_ask *a, const struct block_answer
     }
     if (answer->len > BLOCKS_BYTES)
         return err_set(err, ERR_NET, "answers with a block of %zu bytes", answer->len);
-    int r = judge(a, &whole, size, err);
-    if (r < 0 || (whole.szx < a->szx && whole.more && !shrink(b, a, whole.szx, size)))
-        return r;
+    int rc = judge(a, &whole, size, err);
+    if (rc < 0 || (whole.szx < a->szx && whole.more && !shrink(b, a, whole.szx, size)))
+        return rc;
     if (answer->len)
         memcpy(a->data, answer->data, answer->len);
     a->len = (uint16_t)answer->len;

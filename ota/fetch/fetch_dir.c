@@ -1,6 +1,7 @@
 /* fetch_dir.c - an OCI image layout in a folder: a stick, a share. Nothing in it is followed out of it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 
 #include "ota/fetch/fetch_int.h"
 #include "platform/fs.h"
@@ -18,7 +19,7 @@ void dir_open(struct fetch_job *j)
     char path[96];
 
     for (unsigned s = 0; s < j->n_sources; s++) {
-        int AUTO_FD dir = -1;
+        AUTO_FD int dir = -1;
         bool is_dir = j->sources[s].kind == SOURCE_FOLDER &&
                       fs_open_dir(AT_FDCWD, j->sources[s].at, false, 0, &dir, NULL) == 0;
         for (unsigned i = 0; i < j->n_items; i++) {
@@ -40,9 +41,9 @@ static int copy(struct fetch_job *j, struct fetch_item *it, int fd, struct fetch
         ssize_t n = pread(fd, buf, want, (off_t)at);
         if (n <= 0)
             return n < 0 ? err_errno(err, errno, "read") : err_set(err, ERR_IO, "ended early");
-        int r = fetch_take(j, it, at, buf_of(buf, (size_t)n), err);
-        if (r < 0)
-            return r;
+        int rc = fetch_take(j, it, at, buf_of(buf, (size_t)n), err);
+        if (rc < 0)
+            return rc;
         at += (uint64_t)n;
     }
     return 0;
@@ -50,7 +51,7 @@ static int copy(struct fetch_job *j, struct fetch_item *it, int fd, struct fetch
 
 int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
 {
-    int fd = it->dir_fds[source], r = 0;
+    int fd = it->dir_fds[source], rc = 0;
     struct fetch_span span;
     struct stat st;
 
@@ -59,14 +60,14 @@ int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct 
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return err_set(err, ERR_INTEGRITY, "not a regular file");
     if (it->size && (uint64_t)st.st_size != it->size)
-        return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu", (unsigned long long)st.st_size,
-                       (unsigned long long)it->size);
-    while (r == 0 && fetch_next(it, &span)) {
+        return err_set(err, ERR_INTEGRITY, "has %" PRIu64 " bytes, signed are %" PRIu64, st.st_size,
+                       it->size);
+    while (rc == 0 && fetch_next(it, &span)) {
         if (span.to == 0)
             span.to = (uint64_t)st.st_size;
-        r = copy(j, it, fd, span, err);
+        rc = copy(j, it, fd, span, err);
         if (it->size == 0)
             break; /* no end was signed: that of the file is the end */
     }
-    return r;
+    return rc;
 }

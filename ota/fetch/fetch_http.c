@@ -3,6 +3,7 @@
  * Proxies of the environment are not used. */
 #include <arpa/inet.h>
 #include <curl/curl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -225,16 +226,16 @@ static int judge_head(struct xfer *x, struct err *err)
         return err_set(err, ERR_INTEGRITY, "answers with a content encoding");
     if (x->status == 200) { /* it knows no ranges: what comes before ours is read past */
         if (x->has_length && length_is_wrong(x, x->length))
-            return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
-                           (unsigned long long)x->length, (unsigned long long)it->size);
+            return err_set(err, ERR_INTEGRITY, "has %" PRIu64 " bytes, signed are %" PRIu64, x->length,
+                           it->size);
         return judge_etag(x, err);
     }
     if (!x->has_range || x->range_from != x->span.from || x->range_to < x->range_from ||
         (x->span.to && x->range_to != x->span.to - 1))
         return err_set(err, ERR_NET, "answers with another range than was asked");
     if (length_is_wrong(x, x->range_total) || x->range_to >= x->range_total)
-        return err_set(err, ERR_INTEGRITY, "has %llu bytes, signed are %llu",
-                       (unsigned long long)x->range_total, (unsigned long long)it->size);
+        return err_set(err, ERR_INTEGRITY, "has %" PRIu64 " bytes, signed are %" PRIu64, x->range_total,
+                       it->size);
     x->at = x->range_from;
     x->end = x->span.to;
     return judge_etag(x, err);
@@ -401,10 +402,9 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
     if (x->it && x->it->manifest)
         (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, j->http->accept);
     if (x->span.from > 0 || x->span.to > 0) {
-        (void)str_fmt(range, sizeof(range), "%llu-", (unsigned long long)x->span.from);
+        (void)str_fmt(range, sizeof(range), "%" PRIu64 "-", x->span.from);
         if (x->span.to)
-            (void)str_fmt(range, sizeof(range), "%llu-%llu", (unsigned long long)x->span.from,
-                          (unsigned long long)x->span.to - 1);
+            (void)str_fmt(range, sizeof(range), "%" PRIu64 "-%" PRIu64, x->span.from, x->span.to - 1);
         (void)curl_easy_setopt(c, CURLOPT_RANGE, range);
     }
     if (x->moved) {
@@ -429,26 +429,26 @@ static int get_token(struct fetch_job *j, const char *challenge, unsigned index,
     char url[TOKEN_URL_BYTES], *auth = j->auth;
     char AUTO_MEM *token = NULL;
     bool may; /* what fleetctl allows itself; here only the own host is asked with the password */
-    int r = token_url(challenge, source->at, false, url, &may, err);
+    int rc = token_url(challenge, source->at, false, url, &may, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     x->j = j;
     x->source = index;
     x->elsewhere = !is_same_host(url, source->at);
     if (!may || !is_same_host(url, source->at))
         j->auth = NULL;
-    r = ask(j, x, url, "", err);
+    rc = ask(j, x, url, "", err);
     j->auth = auth;
-    if (r == 0)
-        r = judge_status(x->status, err);
-    if (r == 0)
-        r = token_parse(buf_of(x->text, x->text_len), &token, err);
-    if (r == 0) {
+    if (rc == 0)
+        rc = judge_status(x->status, err);
+    if (rc == 0)
+        rc = token_parse(buf_of(x->text, x->text_len), &token, err);
+    if (rc == 0) {
         (void)str_copy(j->http->token, sizeof(j->http->token), token); /* it fits: both are TOKEN_BYTES */
         j->http->token_source = source;
     }
-    return r < 0 ? err_wrap(err, "token") : 0;
+    return rc < 0 ? err_wrap(err, "token") : 0;
 }
 
 /* Of a registry "http://host/a/b" -> "http://host/v2/a/b/blobs/sha256:...", of a layout
@@ -478,9 +478,9 @@ static int get_moved(struct fetch_job *j, struct xfer *x, struct fetch_span span
         return 0;
     *x = (struct xfer){
         .j = j, .it = x->it, .source = x->source, .span = span, .moved = true, .elsewhere = true};
-    int r = ask(j, x, h->moved, "", err);
-    if (j->ours || (r == 0 && (x->status == 200 || x->status == 206)))
-        return r < 0 ? r : 1;
+    int rc = ask(j, x, h->moved, "", err);
+    if (j->ours || (rc == 0 && (x->status == 200 || x->status == 206)))
+        return rc < 0 ? rc : 1;
     h->moved_item = NULL;
     fetch_begin(x->it);
     return 0;
@@ -502,28 +502,28 @@ static int get_span(struct fetch_job *j, struct xfer *x, struct fetch_span span,
                     struct err *err)
 {
     const struct source *s = &j->sources[x->source];
-    int r = fetch_afford(j, x->it, span, err);
+    int rc = fetch_afford(j, x->it, span, err);
 
-    if (r == 0)
-        r = get_moved(j, x, span, err);
-    if (r != 0 || !fetch_next(x->it, &span))
-        return r < 0 ? r : 0;
-    for (int tries = 0; r == 0 && tries < 2; tries++) {
+    if (rc == 0)
+        rc = get_moved(j, x, span, err);
+    if (rc != 0 || !fetch_next(x->it, &span))
+        return rc < 0 ? rc : 0;
+    for (int tries = 0; rc == 0 && tries < 2; tries++) {
         *x = (struct xfer){.j = j, .it = x->it, .source = x->source, .span = span};
-        r = ask(j, x, url, j->http->token_source == s ? j->http->token : "", err);
-        if (r < 0 || x->status != 401 || !x->challenge[0] || tries > 0)
+        rc = ask(j, x, url, j->http->token_source == s ? j->http->token : "", err);
+        if (rc < 0 || x->status != 401 || !x->challenge[0] || tries > 0)
             break;
-        r = get_token(j, x->challenge, x->source, err);
+        rc = get_token(j, x->challenge, x->source, err);
     }
-    if (r == 0)
-        r = judge_status(x->status, err);
+    if (rc == 0)
+        rc = judge_status(x->status, err);
     if (x->status == 401 && j->auth && !may_have_password(url))
         return err_set(
             err, ERR_DENIED,
             "status 401: the password in the settings is sent by https and on this machine, not by http");
-    if (r == 0)
+    if (rc == 0)
         note_moved(j, x, url);
-    return r;
+    return rc;
 }
 
 int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
@@ -531,15 +531,15 @@ int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct
     struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
     struct fetch_span span;
     char url[URL_BYTES];
-    int r = blob_url(&j->sources[source], it, url, err);
+    int rc = blob_url(&j->sources[source], it, url, err);
 
     x->it = it;
     x->source = source;
-    while (r == 0 && fetch_next(it, &span)) {
+    while (rc == 0 && fetch_next(it, &span)) {
         uint64_t had = it->have;
-        r = get_span(j, x, span, url, err);
+        rc = get_span(j, x, span, url, err);
         if (!it->chunks || it->have == had)
             break; /* the caller sees whether it was all */
     }
-    return r;
+    return rc;
 }

@@ -1,5 +1,6 @@
 /* fetch_item.c - which bytes of an item are wanted next, and what happens to those that came. */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -37,8 +38,8 @@ int fetch_list(struct fetch_item *it, int fd, uint64_t n, struct err *err)
     for (uint64_t i = 0; i < n; i++) {
         struct fetch_chunk c = chunk_at(it, i);
         if (c.len == 0 || c.len > LIM_CHUNK_BYTES || c.at < end || c.at > it->size || c.len > it->size - c.at)
-            return err_set(err, ERR_INVALID, "chunk %llu: %u bytes at %llu of %llu", (unsigned long long)i,
-                           c.len, (unsigned long long)c.at, (unsigned long long)it->size);
+            return err_set(err, ERR_INVALID, "chunk %" PRIu64 ": %u bytes at %" PRIu64 " of %" PRIu64, i,
+                           c.len, c.at, it->size);
         end = c.at + c.len;
         it->chunk_bytes += c.len;
         longest = c.len > longest ? c.len : longest;
@@ -90,11 +91,11 @@ static void pass_over(struct buf *bytes, uint64_t *at, uint64_t n)
 
 static int put(struct fetch_job *j, struct fetch_item *it, struct buf bytes, struct err *err)
 {
-    int r = fs_write_full(it->fd, bytes, err);
+    int rc = fs_write_full(it->fd, bytes, err);
 
-    if (r < 0) {
+    if (rc < 0) {
         j->ours = true;
-        return r;
+        return rc;
     }
     it->have += bytes.len;
     fetch_tell(j, false);
@@ -108,11 +109,10 @@ static int take_blob(struct fetch_job *j, struct fetch_item *it, struct buf byte
     bool more = bytes.len > most - it->have;
     if (more) /* what was signed is taken all the same: the digest decides over it */
         bytes.len = (size_t)(most - it->have);
-    int r = put(j, it, bytes, err);
-    if (r < 0)
-        return r;
-    return more ? err_set(err, ERR_INTEGRITY, "sends more than the %llu bytes that were signed",
-                          (unsigned long long)most)
+    int rc = put(j, it, bytes, err);
+    if (rc < 0)
+        return rc;
+    return more ? err_set(err, ERR_INTEGRITY, "sends more than the %" PRIu64 " bytes that were signed", most)
                 : 0;
 }
 
@@ -121,40 +121,40 @@ static int chunk_is_full(struct fetch_job *j, struct fetch_item *it, const struc
 {
     struct buf bytes = buf_of(it->hold, c->len);
     struct digest d;
-    int r = sha256(bytes, &d, err);
+    int rc = sha256(bytes, &d, err);
 
     bool mixed = it->mixed; /* then it is not known who lied, and the chunk is asked for anew as a whole */
     it->held = 0;
     it->mixed = false;
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (memcmp(d.b, c->check, FETCH_CHUNK_CHECK) != 0)
-        return err_set(err, mixed ? ERR_NET : ERR_INTEGRITY, "other bytes than the chunk at %llu should have",
-                       (unsigned long long)c->at);
-    r = put(j, it, bytes, err);
-    it->next += r == 0;
-    return r;
+        return err_set(err, mixed ? ERR_NET : ERR_INTEGRITY,
+                       "other bytes than the chunk at %" PRIu64 " should have", c->at);
+    rc = put(j, it, bytes, err);
+    it->next += rc == 0;
+    return rc;
 }
 
 static int take_chunks(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes,
                        struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && bytes.len > 0 && it->next < it->n_chunks) {
+    while (rc == 0 && bytes.len > 0 && it->next < it->n_chunks) {
         struct fetch_chunk c = chunk_at(it, it->next);
         uint64_t want = c.at + it->held;
         if (at > want)
-            return err_set(err, ERR_INTEGRITY, "leaves out bytes at %llu", (unsigned long long)want);
+            return err_set(err, ERR_INTEGRITY, "leaves out bytes at %" PRIu64, want);
         pass_over(&bytes, &at, want - at);
         size_t n = c.len - it->held < bytes.len ? c.len - it->held : bytes.len;
         memcpy(it->hold + it->held, bytes.p, n);
         it->held += (uint32_t)n;
         pass_over(&bytes, &at, n);
         if (it->held == c.len)
-            r = chunk_is_full(j, it, &c, err);
+            rc = chunk_is_full(j, it, &c, err);
     }
-    return r;
+    return rc;
 }
 
 int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes, struct err *err)
@@ -163,7 +163,7 @@ int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct b
     if (it->chunks)
         return take_chunks(j, it, at, bytes, err);
     if (at > it->have)
-        return err_set(err, ERR_INTEGRITY, "leaves out bytes at %llu", (unsigned long long)it->have);
+        return err_set(err, ERR_INTEGRITY, "leaves out bytes at %" PRIu64, it->have);
     pass_over(&bytes, &at, it->have - at);
     return take_blob(j, it, bytes, err);
 }
@@ -176,7 +176,7 @@ void fetch_begin(struct fetch_item *it)
 static int no_budget(struct fetch_job *j, struct err *err)
 {
     j->ours = true;
-    return err_set(err, ERR_DENIED, "byte budget of %llu does not suffice", (unsigned long long)j->budget);
+    return err_set(err, ERR_DENIED, "byte budget of %" PRIu64 " does not suffice", j->budget);
 }
 
 int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err)
@@ -223,7 +223,7 @@ void fetch_tell_trouble(const struct err *why, uint64_t wait_ms)
     char shown[ERR_MSG_BYTES];
 
     if (somebody_reads())
-        job_line(FETCH_LINE_FD, "trouble %llu %s %s", (unsigned long long)wait_ms, err_kind_name(why->kind),
+        job_line(FETCH_LINE_FD, "trouble %" PRIu64 " %s %s", wait_ms, err_kind_name(why->kind),
                  entry_printable(why->msg, shown, sizeof(shown)));
 }
 
@@ -239,6 +239,5 @@ void fetch_tell(struct fetch_job *j, bool always)
         done += it->have;
         total += it->chunks ? it->chunk_bytes : it->size ? it->size : it->have;
     }
-    job_line(FETCH_LINE_FD, "progress %llu %llu %llu", (unsigned long long)done, (unsigned long long)total,
-             (unsigned long long)j->from_network);
+    job_line(FETCH_LINE_FD, "progress %" PRIu64 " %" PRIu64 " %" PRIu64, done, total, j->from_network);
 }

@@ -2,6 +2,7 @@
  * and in its second mode the untar program. It gives up root, files and most system calls before the first
  * byte of a stranger arrives. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,36 +47,36 @@ static const char *const system_paths[] = {
 
 static int read_item(const struct json_cur *at, struct fetch_item *it, struct err *err)
 {
-    int r = field_digest(at, "digest", &it->digest, err);
+    int rc = field_digest(at, "digest", &it->digest, err);
 
-    if (r >= 0)
-        r = json_get_u64(at, "size", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &it->size, err);
-    if (r >= 0)
-        r = json_get_u64(at, "have", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &it->have, err);
-    if (r >= 0)
-        r = json_get_bool(at, "manifest", JSON_REQUIRED, &it->manifest, err);
-    return r >= 0 ? json_done(at, err) : r;
+    if (rc >= 0)
+        rc = json_get_u64(at, "size", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &it->size, err);
+    if (rc >= 0)
+        rc = json_get_u64(at, "have", JSON_REQUIRED, 0, LIM_IMAGE_BYTES, &it->have, err);
+    if (rc >= 0)
+        rc = json_get_bool(at, "manifest", JSON_REQUIRED, &it->manifest, err);
+    return rc >= 0 ? json_done(at, err) : rc;
 }
 
 static int read_lists(const struct json_cur *root, struct fetch_job *j, struct err *err)
 {
     struct json_cur arr;
-    int r = json_get_array(root, "sources", JSON_REQUIRED, LIM_SOURCES, &arr, err);
+    int rc = json_get_array(root, "sources", JSON_REQUIRED, LIM_SOURCES, &arr, err);
 
-    for (; r >= 0 && j->n_sources < json_len(&arr); j->n_sources++) {
+    for (; rc >= 0 && j->n_sources < json_len(&arr); j->n_sources++) {
         struct json_cur at = json_at(&arr, j->n_sources);
-        r = json_as_str(&at, SOURCE_BYTES, &j->names[j->n_sources], err);
-        if (r >= 0)
-            r = source_parse(j->names[j->n_sources], &j->sources[j->n_sources], err);
+        rc = json_as_str(&at, SOURCE_BYTES, &j->names[j->n_sources], err);
+        if (rc >= 0)
+            rc = source_parse(j->names[j->n_sources], &j->sources[j->n_sources], err);
     }
-    if (r >= 0)
-        r = json_get_array(root, "blobs", JSON_REQUIRED, FETCH_BLOBS_MAX, &arr, err);
-    for (; r >= 0 && j->n_items < json_len(&arr); j->n_items++) {
+    if (rc >= 0)
+        rc = json_get_array(root, "blobs", JSON_REQUIRED, FETCH_BLOBS_MAX, &arr, err);
+    for (; rc >= 0 && j->n_items < json_len(&arr); j->n_items++) {
         struct json_cur at = json_at(&arr, j->n_items);
         j->items[j->n_items].fd = FIRST_BLOB + (int)j->n_items;
-        r = read_item(&at, &j->items[j->n_items], err);
+        rc = read_item(&at, &j->items[j->n_items], err);
     }
-    return r;
+    return rc;
 }
 
 /* A fault of this device's settings is no manifest's: it may be mended, and the same try goes well then. */
@@ -93,36 +94,36 @@ static int read_file(const struct json_cur *root, const char *key, size_t most, 
                      struct err *err)
 {
     const char *path = NULL;
-    int r = json_get_str(root, key, JSON_OPTIONAL, PATH_BYTES, &path, err);
+    int rc = json_get_str(root, key, JSON_OPTIONAL, PATH_BYTES, &path, err);
 
-    return r <= 0 ? r : ours(key, fs_read(AT_FDCWD, path, most, (uint8_t **)ret, ret_len, err), err);
+    return rc <= 0 ? rc : ours(key, fs_read(AT_FDCWD, path, most, (uint8_t **)ret, ret_len, err), err);
 }
 
 static int read_numbers(const struct json_cur *root, struct fetch_job *j, struct err *err)
 {
     uint64_t uid = 0, gid = 0;
-    int r = json_get_u64(root, "min_rate", JSON_REQUIRED, 1, 1 << 30, &j->min_rate, err);
+    int rc = json_get_u64(root, "min_rate", JSON_REQUIRED, 1, 1 << 30, &j->min_rate, err);
 
-    if (r >= 0)
-        r = json_get_u64(root, "stall_s", JSON_REQUIRED, 1, 3600, &j->stall_s, err);
-    if (r >= 0)
-        r = json_get_u64(root, "chunks", JSON_REQUIRED, 0, LIM_CHUNKS, &j->n_chunks, err);
-    if (r >= 0)
-        r = json_get_u64(root, "rate", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->rate, err);
-    if (r >= 0)
-        r = json_get_u64(root, "budget", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->budget, err);
-    if (r >= 0)
-        r = json_get_u64(root, "deadline_ms", JSON_REQUIRED, 1, 1ULL << 40, &j->deadline_ms, err);
-    if (r >= 0)
-        r = json_get_u64(root, "uid", JSON_REQUIRED, 0, UINT32_MAX - 1, &uid, err);
-    if (r >= 0)
-        r = json_get_u64(root, "gid", JSON_REQUIRED, 0, UINT32_MAX - 1, &gid, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "stall_s", JSON_REQUIRED, 1, 3600, &j->stall_s, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "chunks", JSON_REQUIRED, 0, LIM_CHUNKS, &j->n_chunks, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "rate", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->rate, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "budget", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->budget, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "deadline_ms", JSON_REQUIRED, 1, 1ULL << 40, &j->deadline_ms, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "uid", JSON_REQUIRED, 0, UINT32_MAX - 1, &uid, err);
+    if (rc >= 0)
+        rc = json_get_u64(root, "gid", JSON_REQUIRED, 0, UINT32_MAX - 1, &gid, err);
     j->uid = (uint32_t)uid;
     j->gid = (uint32_t)gid;
     j->deadline_ms += clock_boot_ms();
     if (j->rate && j->min_rate > (j->rate + 1) / 2)
         j->min_rate = (j->rate + 1) / 2; /* a brake of our own is no stall */
-    return r;
+    return rc;
 }
 
 /* "psk IDENTITY HEXKEY" */
@@ -145,36 +146,36 @@ static int take_psk(struct fetch_job *j, char *line, struct err *err)
 static int split_auth(struct fetch_job *j, struct err *err)
 {
     char *rest = j->auth_text, *line;
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && rest && (line = strsep(&rest, "\n")) != NULL) {
+    while (rc == 0 && rest && (line = strsep(&rest, "\n")) != NULL) {
         line[strcspn(line, "\r")] = '\0';
         if (strncmp(line, "psk ", 4) == 0)
-            r = take_psk(j, line + 4, err);
+            rc = take_psk(j, line + 4, err);
         else if (line[0] && !j->auth)
             j->auth = line;
     }
-    return r;
+    return rc;
 }
 
 static int read_request(const struct json_cur *root, struct fetch_job *j, struct err *err)
 {
     size_t auth_len = 0;
-    int r = read_lists(root, j, err);
+    int rc = read_lists(root, j, err);
 
-    if (r >= 0)
-        r = read_numbers(root, j, err);
-    if (r >= 0)
-        r = read_file(root, "ca", CA_BYTES, &j->ca, &j->ca_len, err);
-    if (r >= 0)
-        r = json_get_str(root, "usb", JSON_OPTIONAL, PATH_BYTES, &j->usb_folder, err);
-    if (r >= 0)
-        r = json_get_str(root, "ca", JSON_OPTIONAL, PATH_BYTES, &j->ca_path, err);
-    if (r >= 0)
-        r = read_file(root, "auth", AUTH_BYTES, &j->auth_text, &auth_len, err);
-    if (r >= 0)
-        r = ours("auth", split_auth(j, err), err);
-    return r >= 0 ? json_done(root, err) : r;
+    if (rc >= 0)
+        rc = read_numbers(root, j, err);
+    if (rc >= 0)
+        rc = read_file(root, "ca", CA_BYTES, &j->ca, &j->ca_len, err);
+    if (rc >= 0)
+        rc = json_get_str(root, "usb", JSON_OPTIONAL, PATH_BYTES, &j->usb_folder, err);
+    if (rc >= 0)
+        rc = json_get_str(root, "ca", JSON_OPTIONAL, PATH_BYTES, &j->ca_path, err);
+    if (rc >= 0)
+        rc = read_file(root, "auth", AUTH_BYTES, &j->auth_text, &auth_len, err);
+    if (rc >= 0)
+        rc = ours("auth", split_auth(j, err), err);
+    return rc >= 0 ? json_done(root, err) : rc;
 }
 
 static int enter_sandbox(const struct fetch_job *j, struct err *err)
@@ -225,38 +226,38 @@ static int run(struct fetch_job *j, struct err *err)
     if (lseek(REQUEST_FD, 0, SEEK_SET) < 0)
         return err_set(err, ERR_IO, "no request");
     ssize_t n = fs_read_full(REQUEST_FD, text, sizeof(text), err);
-    int r = n < 0 ? (int)n : json_parse(buf_of(text, (size_t)n), &lim, &root, err);
-    if (r < 0)
-        return r;
+    int rc = n < 0 ? (int)n : json_parse(buf_of(text, (size_t)n), &lim, &root, err);
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    r = read_request(&root, j, err);
-    if (r >= 0)
-        r = crypto_init(err);
-    if (r >= 0 && j->n_chunks > 0)
-        r = j->n_items == 1 ? fetch_list(&j->items[0], LIST_FD, j->n_chunks, err)
-                            : err_set(err, ERR_INVALID, "chunks of %u blobs", j->n_items);
-    if (r >= 0)
+    rc = read_request(&root, j, err);
+    if (rc >= 0)
+        rc = crypto_init(err);
+    if (rc >= 0 && j->n_chunks > 0)
+        rc = j->n_items == 1 ? fetch_list(&j->items[0], LIST_FD, j->n_chunks, err)
+                             : err_set(err, ERR_INVALID, "chunks of %u blobs", j->n_items);
+    if (rc >= 0)
         dir_open(j);
-    if (r >= 0)
+    if (rc >= 0)
         usb_open(j);
-    if (r >= 0)
-        r = http_init(j, err);
+    if (rc >= 0)
+        rc = http_init(j, err);
 #ifdef LIMPET_COAP
-    if (r >= 0)
-        r = fetch_coap_init(j, err);
+    if (rc >= 0)
+        rc = fetch_coap_init(j, err);
 #endif
-    if (r >= 0)
-        r = enter_sandbox(j, err);
-    if (r >= 0)
-        r = follow_parent(j, err);
-    if (r >= 0)
-        r = fetch_run(j, err);
+    if (rc >= 0)
+        rc = enter_sandbox(j, err);
+    if (rc >= 0)
+        rc = follow_parent(j, err);
+    if (rc >= 0)
+        rc = fetch_run(j, err);
     http_done(j);
 #ifdef LIMPET_COAP
     fetch_coap_done(j);
 #endif
-    return r;
+    return rc;
 }
 
 int main(int argc, char **argv)
@@ -272,14 +273,14 @@ int main(int argc, char **argv)
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error to be told */
-    int r = run(&job, &err);
+    int rc = run(&job, &err);
     fetch_tell(&job, true); /* what came in counts, also when it was of no use */
-    if (r < 0)
+    if (rc < 0)
         job_line(FETCH_LINE_FD, "err %s %s", err_kind_name(err.kind),
                  entry_printable(err.msg, shown, sizeof(shown)));
     else
-        job_line(FETCH_LINE_FD, "ok %llu", (unsigned long long)job.fetched);
+        job_line(FETCH_LINE_FD, "ok %" PRIu64, job.fetched);
     free(job.ca);
     free(job.auth_text);
-    return r < 0;
+    return rc < 0;
 }

@@ -1,5 +1,6 @@
 /* fetch_run.c - which item from which source, and when to try again. */
 #include <errno.h>
+#include <inttypes.h>
 
 #include "ota/fetch/fetch_int.h"
 #include "platform/clock.h"
@@ -25,11 +26,11 @@ static int empty(struct fetch_item *it, struct err *err)
 static int begin(struct fetch_item *it, unsigned index, struct err *err)
 {
     bool again = (it->size == 0 || (it->unmixed && it->given_by != index + 1)) && !it->chunks;
-    int r = again && it->have > 0 ? empty(it, err) : 0;
+    int rc = again && it->have > 0 ? empty(it, err) : 0;
 
     it->given_by = it->have == 0 || it->given_by == index + 1 ? index + 1 : 0;
     fetch_begin(it);
-    return r;
+    return rc;
 }
 
 /* All bytes of a blob are here. The digest is root's to judge; it is asked here as well where another source could do better. */
@@ -40,14 +41,14 @@ static int judge_digest(struct fetch_job *j, struct fetch_item *it, unsigned ind
 
     if (it->chunks || j->n_sources < 2)
         return 0;
-    int r = sha256_fd(it->fd, &got, &len, err);
-    if (r < 0 || digest_eq(&got, &it->digest))
-        return r;
+    int rc = sha256_fd(it->fd, &got, &len, err);
+    if (rc < 0 || digest_eq(&got, &it->digest))
+        return rc;
     if (it->given_by)
         it->bad[index] = true;
     it->unmixed = true;
-    r = empty(it, err);
-    return r < 0 ? r : err_set(err, ERR_SOURCE, "other bytes than were signed");
+    rc = empty(it, err);
+    return rc < 0 ? rc : err_set(err, ERR_SOURCE, "other bytes than were signed");
 }
 
 static bool nothing_wanted(const struct fetch_item *it)
@@ -83,21 +84,21 @@ static const bool is_refusal[ERR_KIND_COUNT_] = {
 static int get(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
 {
     struct err why = ERR_INIT;
-    int r = begin(it, index, &why);
+    int rc = begin(it, index, &why);
 
-    if (r == 0)
-        r = ask(j, it, index, &why);
+    if (rc == 0)
+        rc = ask(j, it, index, &why);
 
     if (nothing_wanted(it))
-        r = 0; /* all that was signed is here; whatever the source did then, the digest decides */
-    else if (r == 0 && it->size)
-        r = err_set(&why, ERR_NET, "ended early, %llu bytes are here", (unsigned long long)it->have);
-    if (r == 0)
-        r = judge_digest(j, it, index, &why);
-    it->complete = r == 0;
+        rc = 0; /* all that was signed is here; whatever the source did then, the digest decides */
+    else if (rc == 0 && it->size)
+        rc = err_set(&why, ERR_NET, "ended early, %" PRIu64 " bytes are here", it->have);
+    if (rc == 0)
+        rc = judge_digest(j, it, index, &why);
+    it->complete = rc == 0;
     if (!j->ours && is_refusal[why.kind])
         why.kind = ERR_SOURCE;
-    return r < 0 ? err_set(err, why.kind, "%s: %s", j->names[index], why.msg) : 0;
+    return rc < 0 ? err_set(err, why.kind, "%s: %s", j->names[index], why.msg) : 0;
 }
 
 /* Of several failures the most hopeful is told, and of equals the first. */
@@ -120,10 +121,10 @@ static void try_sources(struct fetch_job *j, struct fetch_item *it, struct round
             continue;
         uint64_t had = it->have + it->held;
         struct err err = ERR_INIT;
-        int r = get(j, it, i, &err);
+        int rc = get(j, it, i, &err);
         if (it->have + it->held > had)
             round->moved += it->have + it->held - had;
-        if (r == 0)
+        if (rc == 0)
             return;
         round->hope |= hope_of(err.kind) > 2 && j->sources[i].kind != SOURCE_STICK;
         if (hope_of(err.kind) > hope_of(round->last.kind))
@@ -182,9 +183,9 @@ int fetch_run(struct fetch_job *j, struct err *err)
     for (unsigned i = 0; i < j->n_items; i++) {
         struct fetch_item *it = &j->items[i];
         it->complete = nothing_wanted(it);
-        int r = get_item(j, it, err);
-        if (r < 0)
-            return r;
+        int rc = get_item(j, it, err);
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }

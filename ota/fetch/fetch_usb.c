@@ -68,7 +68,7 @@ static bool anybody_wants(const struct fetch_job *j, const struct fslabel *fs)
 static void open_blobs(struct fetch_job *j, int stick, unsigned s)
 {
     const char *path = j->sources[s].at + strspn(j->sources[s].at, "/");
-    int AUTO_FD dir = -1;
+    AUTO_FD int dir = -1;
     char blob[96];
 
     if (fs_open_below(stick, path[0] ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &dir, NULL) < 0)
@@ -98,10 +98,10 @@ static int mount_stick(const char *device, const struct fslabel *fs, struct err 
 
 static int use_stick(struct fetch_job *j, const char *device, const struct fslabel *fs, struct err *err)
 {
-    int r = mount_stick(device, fs, err);
-    if (r < 0)
-        return r;
-    int AUTO_FD stick = open(MOUNT_POINT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = mount_stick(device, fs, err);
+    if (rc < 0)
+        return rc;
+    AUTO_FD int stick = open(MOUNT_POINT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int open_errno = errno;
     if (umount2(MOUNT_POINT, MNT_DETACH) < 0)
         return err_errno(err, errno, "let go");
@@ -121,13 +121,13 @@ static int try_device(struct fetch_job *j, const char *name, struct err *err)
 
     if (!str_fmt(path, sizeof(path), "%s/%s", j->usb_folder ? j->usb_folder : DEVICES, name))
         return err_set(err, ERR_INVALID, "too long a name");
-    int AUTO_FD fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    AUTO_FD int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(err, errno, "open");
     if (!S_ISBLK(st.st_mode))
         return err_set(err, ERR_INVALID, "no block device");
-    int r = fslabel_probe(fd, &fs, err);
-    return r == 0 && anybody_wants(j, &fs) ? use_stick(j, path, &fs, err) : r;
+    int rc = fslabel_probe(fd, &fs, err);
+    return rc == 0 && anybody_wants(j, &fs) ? use_stick(j, path, &fs, err) : rc;
 }
 
 void usb_open(struct fetch_job *j)
@@ -158,10 +158,10 @@ int usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct 
     if (*fd < 0)
         return err_set(err, ERR_IO, "on no stick that is here%s%s", j->usb_err.kind != ERR_NONE ? "; " : "",
                        j->usb_err.msg);
-    int r = dir_get(j, it, source, err);
-    if (r == -(int)ERR_IO && !j->ours) { /* carried away: only a new program finds it again */
+    int rc = dir_get(j, it, source, err);
+    if (rc == -(int)ERR_IO && !j->ours) { /* carried away: only a new program finds it again */
         (void)close(*fd);
         *fd = -1;
     }
-    return r;
+    return rc;
 }

@@ -92,17 +92,17 @@ int token_parse(struct buf answer, char **ret, struct err *err)
 {
     struct json_cur root;
     const char *token = NULL;
-    int r = json_parse(answer, &json_limits_oci, &root, err);
+    int rc = json_parse(answer, &json_limits_oci, &root, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    r = json_get_str(&root, "token", JSON_OPTIONAL, TOKEN_BYTES - 1, &token, err);
-    if (r == 0)
-        r = json_get_str(&root, "access_token", JSON_REQUIRED, TOKEN_BYTES - 1, &token, err);
-    if (r < 0)
-        return r;
+    rc = json_get_str(&root, "token", JSON_OPTIONAL, TOKEN_BYTES - 1, &token, err);
+    if (rc == 0)
+        rc = json_get_str(&root, "access_token", JSON_REQUIRED, TOKEN_BYTES - 1, &token, err);
+    if (rc < 0)
+        return rc;
     for (const char *p = token; *p; p++)
         if (*p <= ' ' || *p > '~')
             return err_set(err, ERR_INVALID, "the token is no token");

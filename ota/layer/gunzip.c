@@ -51,11 +51,11 @@ static int inflate_some(struct gunzip *g, struct buf *in, struct err *err)
 
 int gunzip_step(struct gunzip *g, struct buf *in, void *dst, size_t size, size_t *ret_len, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
     g->z.next_out = dst;
     g->z.avail_out = (uInt)size;
-    while (r == 0 && g->z.avail_out > 0) {
+    while (rc == 0 && g->z.avail_out > 0) {
         if (g->between && in->len > 0) {
             if (in->p[0] != 0x1f)
                 return err_set(err, ERR_INVALID, "gzip: garbage behind the end");
@@ -64,13 +64,13 @@ int gunzip_step(struct gunzip *g, struct buf *in, void *dst, size_t size, size_t
         }
         uInt room = g->z.avail_out;
         size_t had = in->len;
-        r = g->between ? 0 : inflate_some(g, in, err);
+        rc = g->between ? 0 : inflate_some(g, in, err);
         if (in->len == had && g->z.avail_out == room)
             break; /* nothing moves: more input is needed */
     }
-    if (r == 0)
+    if (rc == 0)
         *ret_len = size - g->z.avail_out;
-    return r;
+    return rc;
 }
 
 int gunzip_end(const struct gunzip *g, struct err *err)

@@ -1,6 +1,7 @@
 #include "ota/layer/layer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #include "ota/layer/gunzip.h"
 #include "ota/layer/untar.h"
@@ -35,8 +36,8 @@ static int take_tar(struct reader *r, struct buf in, struct err *err)
 {
     r->tar_bytes += in.len;
     if (r->tar_bytes > r->max_tar_bytes)
-        return err_set(err, ERR_INVALID, "the layer unpacks to more than %llu bytes",
-                       (unsigned long long)r->max_tar_bytes);
+        return err_set(err, ERR_INVALID, "the layer unpacks to more than %" PRIu64 " bytes",
+                       r->max_tar_bytes);
     int rc = sha256_add(r->hash, in, err);
     while (rc >= 0) {
         struct buf bytes = {0};

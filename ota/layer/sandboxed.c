@@ -40,10 +40,10 @@ int sandboxed_start(char *const *argv, const int *fds, unsigned n_fds, struct sa
         return err_set(err, ERR_INVALID, "%u descriptors for a program", n_fds);
     if (pipe2(line, O_CLOEXEC) < 0)
         return err_errno(err, errno, "pipe");
-    int AUTO_FD line_in = line[0], AUTO_FD line_out = line[1];
+    AUTO_FD int line_in = line[0], AUTO_FD line_out = line[1];
     if (pipe2(out, O_CLOEXEC) < 0)
         return err_errno(err, errno, "pipe");
-    int AUTO_FD out_in = out[0], AUTO_FD out_out = out[1];
+    AUTO_FD int out_in = out[0], AUTO_FD out_out = out[1];
     all[0] = line_out;
     all[1] = fds[0];
     all[2] = out_out;

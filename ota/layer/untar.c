@@ -1,5 +1,7 @@
 #include "ota/layer/untar.h"
 
+#include <inttypes.h>
+
 #define BLOCK     512
 #define SIZE_MAX_ ((uint64_t)1 << 62)
 
@@ -203,9 +205,9 @@ static int pax_next(struct buf *in, struct pending *x, struct err *err)
 static int pax_read(struct buf in, struct pending *x, struct err *err)
 {
     while (in.len > 0) {
-        int r = pax_next(&in, x, err);
-        if (r < 0)
-            return r;
+        int rc = pax_next(&in, x, err);
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }
@@ -214,11 +216,11 @@ static int pax_read(struct buf in, struct pending *x, struct err *err)
 static int pax_read_global(struct buf in, struct err *err)
 {
     struct pending x = {0};
-    int r = pax_read(in, &x, err);
+    int rc = pax_read(in, &x, err);
 
-    if (r == 0 && (x.has_path || x.has_link || x.has_size || x.has_uid || x.has_gid))
+    if (rc == 0 && (x.has_path || x.has_link || x.has_size || x.has_uid || x.has_gid))
         return err_set(err, ERR_UNSUPPORTED, "global pax header that renames or resizes");
-    return r;
+    return rc;
 }
 
 static int gnu_long(struct buf in, char *dst, bool *has, struct err *err)
@@ -275,8 +277,8 @@ static void header_path(const uint8_t *b, char *dst)
 static int begin_meta(struct untar *u, char type, uint64_t size, struct err *err)
 {
     if (size == 0 || size > UNTAR_META_BYTES)
-        return err_set(err, ERR_INVALID, "extension header of %llu bytes, at most %d",
-                       (unsigned long long)size, UNTAR_META_BYTES);
+        return err_set(err, ERR_INVALID, "extension header of %" PRIu64 " bytes, at most %d", size,
+                       UNTAR_META_BYTES);
     free(u->meta);
     u->meta = mem_need((size_t)size);
     u->meta_len = (size_t)size;
@@ -353,13 +355,13 @@ static int fill_entry(struct untar *u, uint64_t size, struct err *err)
 static int begin_entry(struct untar *u, char type, uint64_t size, struct err *err)
 {
     struct entry *e = &u->entry;
-    int r = fill_entry(u, size, err);
+    int rc = fill_entry(u, size, err);
 
-    if (r == 0)
-        r = kind_of(u, type, err);
-    if (r < 0)
-        return r;
-    e->kind = (enum entry_kind)r;
+    if (rc == 0)
+        rc = kind_of(u, type, err);
+    if (rc < 0)
+        return rc;
+    e->kind = (enum entry_kind)rc;
     u->next = (struct pending){0};
     if (e->kind != ENTRY_FILE && e->size != 0)
         return refuse(u, err, ERR_INVALID, "a size on something without content");
@@ -370,12 +372,12 @@ static int begin_entry(struct untar *u, char type, uint64_t size, struct err *er
     u->left = e->size;
     u->pad = (unsigned)((BLOCK - e->size % BLOCK) % BLOCK);
     u->state = DATA;
-    r = entry_classify(e, err);
-    if (r == 1) { /* its content, if any, is read past */
+    rc = entry_classify(e, err);
+    if (rc == 1) { /* its content, if any, is read past */
         e->kind = ENTRY_SKIPPED;
         e->size = 0;
     }
-    return r < 0 ? r : UNTAR_ENTRY;
+    return rc < 0 ? rc : UNTAR_ENTRY;
 }
 
 static int header(struct untar *u, struct err *err)
@@ -450,28 +452,28 @@ static int step_zeros(struct buf *in, struct err *err)
 
 int untar_step(struct untar *u, struct buf *in, struct buf *ret_bytes, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && (in->len > 0 || (u->state == DATA && u->left == 0) || (u->state == PAD && u->pad == 0)))
+    while (rc == 0 && (in->len > 0 || (u->state == DATA && u->left == 0) || (u->state == PAD && u->pad == 0)))
         switch (u->state) {
         case HEAD:
-            r = step_head(u, in, err);
+            rc = step_head(u, in, err);
             break;
         case META:
-            r = step_meta(u, in, err);
+            rc = step_meta(u, in, err);
             break;
         case DATA:
-            r = step_data(u, in, ret_bytes);
+            rc = step_data(u, in, ret_bytes);
             break;
         case PAD:
             u->pad -= (unsigned)take(in, u->pad).len;
             u->state = u->pad ? PAD : HEAD;
             break;
         case ZEROS:
-            r = step_zeros(in, err);
+            rc = step_zeros(in, err);
             break;
         }
-    return r;
+    return rc;
 }
 
 int untar_end(const struct untar *u, struct err *err)

@@ -24,10 +24,10 @@ struct out {
 
 static int flush(struct out *o, struct err *err)
 {
-    int r = fs_write_full(ENTRY_FD, buf_of(o->buf, o->len), err);
+    int rc = fs_write_full(ENTRY_FD, buf_of(o->buf, o->len), err);
 
     o->len = 0;
-    return r;
+    return rc;
 }
 
 static int on_entry(void *arg, const struct entry *e, struct err *err)
@@ -38,9 +38,9 @@ static int on_entry(void *arg, const struct entry *e, struct err *err)
     if (!o->pass)
         return 0;
     if (o->len > OUT_BYTES) {
-        int r = flush(o, err);
-        if (r < 0)
-            return r;
+        int rc = flush(o, err);
+        if (rc < 0)
+            return rc;
     }
     o->len += entry_encode(e, o->buf + o->len);
     return 0;
@@ -57,8 +57,8 @@ static int on_bytes(void *arg, struct buf bytes, struct err *err)
         o->len += bytes.len;
         return 0;
     }
-    int r = flush(o, err);
-    return r < 0 ? r : fs_write_full(ENTRY_FD, bytes, err);
+    int rc = flush(o, err);
+    return rc < 0 ? rc : fs_write_full(ENTRY_FD, bytes, err);
 }
 
 struct args {
@@ -87,28 +87,28 @@ static int run(const struct args *a, struct err *err)
     uint64_t tar_bytes = 0;
 
     o.whiteouts_only = a->whiteouts_only;
-    int r = layer_read(BLOB_FD, (enum oci_codec)a->codec, a->max_tar, &calls, &diff_id, &tar_bytes, err);
-    if (r < 0)
-        return r;
+    int rc = layer_read(BLOB_FD, (enum oci_codec)a->codec, a->max_tar, &calls, &diff_id, &tar_bytes, err);
+    if (rc < 0)
+        return rc;
     if (!digest_eq(&diff_id, &a->diff_id))
         return err_set(err, ERR_INTEGRITY, "the unpacked layer is not what the config's diff_id says");
     o.pass = o.whiteouts_only = false;
-    r = on_entry(&o, &end, err);
-    return r < 0 ? r : flush(&o, err);
+    rc = on_entry(&o, &end, err);
+    return rc < 0 ? rc : flush(&o, err);
 }
 
 int untar_main(int argc, char **argv)
 {
     struct args a = {0};
     struct err err = ERR_INIT;
-    int r = read_args(argc, argv, &a, &err);
+    int rc = read_args(argc, argv, &a, &err);
 
-    if (r == 0)
-        r = crypto_init(&err);
-    if (r == 0)
-        r = worker_enter(argv[2], argv[3], DATA_BYTES + (a.codec == OCI_TAR_ZSTD ? LIM_ZSTD_BYTES : 0),
-                         ENTRY_FD + 2, &err);
-    if (r == 0)
-        r = run(&a, &err);
-    return worker_verdict(r, &err);
+    if (rc == 0)
+        rc = crypto_init(&err);
+    if (rc == 0)
+        rc = worker_enter(argv[2], argv[3], DATA_BYTES + (a.codec == OCI_TAR_ZSTD ? LIM_ZSTD_BYTES : 0),
+                          ENTRY_FD + 2, &err);
+    if (rc == 0)
+        rc = run(&a, &err);
+    return worker_verdict(rc, &err);
 }

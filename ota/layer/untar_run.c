@@ -1,7 +1,9 @@
 /* untar_run.c - starting the sandboxed untar program and hearing its verdict. */
 #include "ota/layer/layer.h"
+
 #include "ota/layer/sandboxed.h"
 #include "ota/store/store_int.h"
+#include <inttypes.h>
 
 #define ARGS_MAX 16
 
@@ -19,16 +21,16 @@ int untar_run_start(char *const *argv, int blob_fd, enum oci_codec codec, const 
     }
     (void)str_copy(codec_text, sizeof(codec_text), layer_codec_name(codec));
     (void)digest_text(diff_id, diff);
-    (void)str_fmt(bytes, sizeof(bytes), "%llu", (unsigned long long)max_tar_bytes);
+    (void)str_fmt(bytes, sizeof(bytes), "%" PRIu64, max_tar_bytes);
     (void)str_copy(what, sizeof(what), whiteouts_only ? "whiteouts" : "all");
     all[n++] = codec_text;
     all[n++] = diff;
     all[n++] = bytes;
     all[n] = what;
-    int r = sandboxed_start(all, &blob_fd, 1, &c, err);
-    if (r == 0)
+    int rc = sandboxed_start(all, &blob_fd, 1, &c, err);
+    if (rc == 0)
         *ret = (struct untar_run){.pid = c.pid, .entry_fd = c.out_fd, .line_fd = c.line_fd};
-    return r;
+    return rc;
 }
 
 int untar_run_end(struct untar_run *r, struct err *err)

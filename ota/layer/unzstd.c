@@ -81,24 +81,24 @@ static int begin_frame(struct unzstd *z, struct buf *in, ZSTD_outBuffer *out, st
 int unzstd_step(struct unzstd *z, struct buf *in, void *dst, size_t size, size_t *ret_len, struct err *err)
 {
     ZSTD_outBuffer out = {dst, size, 0};
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && out.pos < size) {
+    while (rc == 0 && out.pos < size) {
         size_t had = in->len, room = out.pos;
         if (z->n_magic < MAGIC_BYTES) {
-            r = begin_frame(z, in, &out, err);
+            rc = begin_frame(z, in, &out, err);
         } else {
             ZSTD_inBuffer some = {in->p, in->len, 0};
-            r = decode(z, &some, &out, err);
+            rc = decode(z, &some, &out, err);
             in->p += some.pos;
             in->len -= some.pos;
         }
         if (in->len == had && out.pos == room)
             break; /* nothing moves: more input is needed */
     }
-    if (r == 0)
+    if (rc == 0)
         *ret_len = out.pos;
-    return r;
+    return rc;
 }
 
 int unzstd_end(const struct unzstd *z, struct err *err)

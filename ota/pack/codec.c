@@ -203,10 +203,10 @@ static int lzma_finish(struct codec *c, struct buf *in, struct err *err)
 {
     size_t more = 0;
     uint8_t beyond;
-    int r = c->ended ? 0 : lzma_some(c, in, &beyond, 1, &more, err);
+    int rc = c->ended ? 0 : lzma_some(c, in, &beyond, 1, &more, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     return c->ended && more == 0 ? 0 : damaged(err, c, more > 0 ? "more bytes than told" : "cut off");
 }
 
@@ -221,10 +221,10 @@ int codec_new(enum pack_codec codec, struct codec **ret, struct err *err)
     c->props = CODEC_PROPS;
     if (codec == PACK_LZ4)
         c->halves = mem_need(2 * HALF_BYTES);
-    int r = codec >= PACK_LZMA ? lzma_setup(c, err) : 0;
-    if (r == 0)
+    int rc = codec >= PACK_LZMA ? lzma_setup(c, err) : 0;
+    if (rc == 0)
         *ret = steal_ptr(&c);
-    return r;
+    return rc;
 }
 
 struct codec *codec_free(struct codec *c)
@@ -264,14 +264,14 @@ int codec_chunk(struct codec *c, struct buf packed, uint8_t *out, size_t raw_len
     }
     size_t n = 0;
     c->ended = false;
-    int r = lzma_start(c, err);
-    if (r == 0)
-        r = lzma_some(c, &packed, out, raw_len, &n, err);
-    if (r == 0 && n != raw_len)
+    int rc = lzma_start(c, err);
+    if (rc == 0)
+        rc = lzma_some(c, &packed, out, raw_len, &n, err);
+    if (rc == 0 && n != raw_len)
         return damaged(err, c, "damaged chunk");
-    if (r == 0)
-        r = lzma_finish(c, &packed, err);
-    return r == 0 && packed.len > 0 ? damaged(err, c, "bytes behind the end") : r;
+    if (rc == 0)
+        rc = lzma_finish(c, &packed, err);
+    return rc == 0 && packed.len > 0 ? damaged(err, c, "bytes behind the end") : rc;
 }
 
 /* ---- a segment ---- */
@@ -344,17 +344,17 @@ static int lz4_some(struct codec *c, struct buf *in, uint8_t *out, size_t room, 
 {
     while (c->block_len == 0 && in->len > 0 && c->done < c->raw_len) {
         if (c->in_want == 0) {
-            int r = block_head(c, in, err);
-            if (r < 0)
-                return r;
+            int rc = block_head(c, in, err);
+            if (rc < 0)
+                return rc;
             continue;
         }
         struct buf got = take(in, c->in_want - c->in_len);
         memcpy(block_in(c) + c->in_len, got.p, got.len);
         c->in_len += got.len;
-        int r = c->in_len == c->in_want ? block_open(c, err) : 0;
-        if (r < 0)
-            return r;
+        int rc = c->in_len == c->in_want ? block_open(c, err) : 0;
+        if (rc < 0)
+            return rc;
     }
     size_t n = c->block_len < room ? c->block_len : room;
     if (n > 0)
@@ -368,7 +368,7 @@ static int lz4_some(struct codec *c, struct buf *in, uint8_t *out, size_t room, 
 int codec_step(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_t *ret_len, struct err *err)
 {
     size_t n = 0;
-    int r = 0;
+    int rc = 0;
 
     if (room > c->raw_len - c->done)
         room = c->raw_len - c->done;
@@ -382,14 +382,14 @@ int codec_step(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_
             memcpy(out, got.p, got.len);
         n = got.len;
     } else if (c->id == PACK_LZ4) {
-        r = lz4_some(c, in, out, room, &n, err);
+        rc = lz4_some(c, in, out, room, &n, err);
     } else {
-        r = lzma_some(c, in, out, room, &n, err);
-        if (r == 0 && c->ended && c->done + n < c->raw_len)
+        rc = lzma_some(c, in, out, room, &n, err);
+        if (rc == 0 && c->ended && c->done + n < c->raw_len)
             return damaged(err, c, "fewer bytes than told");
     }
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     c->done += n;
     *ret_len = n;
     return 0;
@@ -397,11 +397,11 @@ int codec_step(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_
 
 int codec_end(struct codec *c, struct buf in, struct err *err)
 {
-    int r = c->done == c->raw_len ? 0 : damaged(err, c, "cut off");
+    int rc = c->done == c->raw_len ? 0 : damaged(err, c, "cut off");
 
-    if (r == 0 && c->id >= PACK_LZMA)
-        r = lzma_finish(c, &in, err);
-    if (r == 0 && (in.len > 0 || c->head_len > 0 || c->in_want > 0))
-        r = damaged(err, c, "bytes behind the end");
-    return r;
+    if (rc == 0 && c->id >= PACK_LZMA)
+        rc = lzma_finish(c, &in, err);
+    if (rc == 0 && (in.len > 0 || c->head_len > 0 || c->in_want > 0))
+        rc = damaged(err, c, "bytes behind the end");
+    return rc;
 }

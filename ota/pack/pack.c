@@ -1,5 +1,7 @@
 #include "ota/pack/pack.h"
 
+#include <inttypes.h>
+
 #include "ota/pack/cdc.h"
 
 #define MAGIC      "LPFULL01"
@@ -97,8 +99,7 @@ static int check_head(const struct pack_head *h, struct buf head, struct err *er
         h->documents_at > h->data_bytes)
         return err_set(err, ERR_INVALID, "full pack: larger than any image may be");
     if (h->table.bytes % PACK_CHUNK_BYTES != 0)
-        return err_set(err, ERR_INVALID, "full pack: a table of %llu bytes",
-                       (unsigned long long)h->table.bytes);
+        return err_set(err, ERR_INVALID, "full pack: a table of %" PRIu64 " bytes", h->table.bytes);
     if (h->tree.n_chunks > LIM_TREE_CHUNKS || h->table.n_chunks > LIM_TREE_CHUNKS ||
         head.len != pack_head_size(h))
         return err_set(err, ERR_INVALID, "full pack: a head of %zu bytes for %u and %u chunks", head.len,
@@ -115,21 +116,21 @@ static int check_chunks(const struct pack_document *d, const char *name, const u
     struct pack_chunk c;
 
     if (d->n_chunks > d->bytes / cdc_document.min + 1)
-        return err_set(err, ERR_INVALID, "full pack: %u chunks for a %s of %llu bytes", d->n_chunks, name,
-                       (unsigned long long)d->bytes);
+        return err_set(err, ERR_INVALID, "full pack: %u chunks for a %s of %" PRIu64 " bytes", d->n_chunks,
+                       name, d->bytes);
     for (uint32_t i = 0; i < d->n_chunks; i++) {
-        int r = pack_chunk_decode(records + (size_t)i * PACK_CHUNK_BYTES, &c, err);
-        if (r < 0)
-            return r;
+        int rc = pack_chunk_decode(records + (size_t)i * PACK_CHUNK_BYTES, &c, err);
+        if (rc < 0)
+            return rc;
         if (c.packed_bytes > *data_left)
             return err_set(err, ERR_INVALID, "full pack: its %s reaches behind the data", name);
         *data_left -= c.packed_bytes;
         raw += c.raw_bytes;
     }
-    return raw == d->bytes
-               ? 0
-               : err_set(err, ERR_INVALID, "full pack: chunks of %llu bytes for a %s of %llu bytes",
-                         (unsigned long long)raw, name, (unsigned long long)d->bytes);
+    return raw == d->bytes ? 0
+                           : err_set(err, ERR_INVALID,
+                                     "full pack: chunks of %" PRIu64 " bytes for a %s of %" PRIu64 " bytes",
+                                     raw, name, d->bytes);
 }
 
 int pack_head_decode(struct buf head, struct pack_head *ret, struct err *err)
@@ -150,16 +151,17 @@ int pack_head_decode(struct buf head, struct pack_head *ret, struct err *err)
     h.data_bytes = get_digest(&p, &h.data);
     h.object_bytes = get(&p, 8);
     h.documents_at = get(&p, 8);
-    int r = check_head(&h, head, err);
-    uint64_t left = r == 0 ? h.data_bytes - h.documents_at : 0;
+    int rc = check_head(&h, head, err);
+    uint64_t left = rc == 0 ? h.data_bytes - h.documents_at : 0;
     const uint8_t *records = head.p + PACK_HEAD_BYTES;
-    if (r == 0)
-        r = check_chunks(&h.tree, "tree", records, &left, err);
-    if (r == 0)
-        r = check_chunks(&h.table, "table", records + (size_t)h.tree.n_chunks * PACK_CHUNK_BYTES, &left, err);
-    if (r == 0)
+    if (rc == 0)
+        rc = check_chunks(&h.tree, "tree", records, &left, err);
+    if (rc == 0)
+        rc =
+            check_chunks(&h.table, "table", records + (size_t)h.tree.n_chunks * PACK_CHUNK_BYTES, &left, err);
+    if (rc == 0)
         *ret = h;
-    return r;
+    return rc;
 }
 
 /* ---- the table of a patch pack ---- */
@@ -211,10 +213,10 @@ int pack_patched_decode(struct pack_table *t, struct buf table, struct pack_patc
 {
     struct pack_patched p = {0};
     uint64_t v = 0;
-    int r = get_varint(table, &t->used, &v, err);
+    int rc = get_varint(table, &t->used, &v, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (v == 0)
         return t->used == table.len ? 0 : err_set(err, ERR_INVALID, "patch table: goes on behind its end");
     if (v > LIM_TREE_BYTES || t->used == table.len || table.p[t->used] > PACK_BASES_MAX)
@@ -222,9 +224,9 @@ int pack_patched_decode(struct pack_table *t, struct buf table, struct pack_patc
     p.at = t->at + v;
     p.n_bases = table.p[t->used++];
     for (unsigned i = 0; i < p.n_bases; i++) {
-        r = get_varint(table, &t->used, &v, err);
-        if (r < 0)
-            return r;
+        rc = get_varint(table, &t->used, &v, err);
+        if (rc < 0)
+            return rc;
         t->base += (v >> 1) ^ (0 - (v & 1));
         if (t->base > PACK_NEW(LIM_TREE_BYTES))
             return err_set(err, ERR_INVALID, "patch table: a base outside of any tree");

@@ -81,10 +81,10 @@ static int check_table(struct patch *p, struct err *err)
         const uint8_t *line = p->in_bytes + i % per_read * PATCH_SEGMENT_BYTES;
         if (i % per_read == 0) {
             uint64_t n = p->head.segments - i < per_read ? p->head.segments - i : per_read;
-            int r = read_at(p->fd, p->table_at + i * PATCH_SEGMENT_BYTES, p->in_bytes,
-                            (size_t)n * PATCH_SEGMENT_BYTES, "the pack's table", err);
-            if (r < 0)
-                return r;
+            int rc = read_at(p->fd, p->table_at + i * PATCH_SEGMENT_BYTES, p->in_bytes,
+                             (size_t)n * PATCH_SEGMENT_BYTES, "the pack's table", err);
+            if (rc < 0)
+                return rc;
         }
         uint32_t one_packed = u32_get(line), one_raw = u32_get(line + 4);
         if (one_packed == 0 || one_packed > 2 * max || one_raw == 0 || one_raw > max)
@@ -103,12 +103,12 @@ int patch_new(int pack_fd, struct patch **ret, struct err *err)
 {
     uint8_t head[PATCH_HEAD_BYTES];
     struct patch_head h = {.segments = 0};
-    int r = read_at(pack_fd, 0, head, sizeof(head), "the pack's head", err);
+    int rc = read_at(pack_fd, 0, head, sizeof(head), "the pack's head", err);
 
-    if (r == 0)
-        r = patch_head_decode(head, &h, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = patch_head_decode(head, &h, err);
+    if (rc < 0)
+        return rc;
     struct patch AUTO_FREE(patch) *p = mem_need_zero(sizeof(*p));
     p->fd = pack_fd;
     p->head = h;
@@ -119,14 +119,14 @@ int patch_new(int pack_fd, struct patch **ret, struct err *err)
         p->covers = mem_need(h.max_covers * sizeof(*p->covers));
     if (h.predicted)
         p->predict = predict_new(h.max_pieces);
-    r = check_table(p, err);
-    if (r == 0)
-        r = codec_new(h.codec, &p->codec, err);
-    if (r == 0 && h.codec == PACK_LZMA)
-        r = codec_set_props(p->codec, h.props, err);
-    if (r == 0)
+    rc = check_table(p, err);
+    if (rc == 0)
+        rc = codec_new(h.codec, &p->codec, err);
+    if (rc == 0 && h.codec == PACK_LZMA)
+        rc = codec_set_props(p->codec, h.props, err);
+    if (rc == 0)
         *ret = steal_ptr(&p);
-    return r;
+    return rc;
 }
 
 struct patch *patch_free(struct patch *p)
@@ -150,10 +150,10 @@ const struct patch_head *patch_head(const struct patch *p)
 static int in_more(struct patch *p, struct err *err)
 {
     size_t n = p->packed_left < IN_BYTES ? p->packed_left : IN_BYTES;
-    int r = read_at(p->fd, p->at, p->in_bytes, n, "the pack", err);
+    int rc = read_at(p->fd, p->at, p->in_bytes, n, "the pack", err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     p->at += n;
     p->packed_left -= (uint32_t)n;
     p->in = buf_of(p->in_bytes, n);
@@ -165,17 +165,17 @@ static int segment_hash(struct patch *p, struct digest *ret, struct err *err)
     struct sha256 AUTO_FREE(sha256) *h = sha256_new();
     uint64_t at = p->at;
     uint32_t left = p->packed_left;
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && p->packed_left > 0) {
-        r = in_more(p, err);
-        if (r == 0)
-            r = sha256_add(h, p->in, err);
+    while (rc == 0 && p->packed_left > 0) {
+        rc = in_more(p, err);
+        if (rc == 0)
+            rc = sha256_add(h, p->in, err);
     }
     p->at = at;
     p->packed_left = left;
     p->in.len = 0;
-    return r < 0 ? r : sha256_end(h, ret, err);
+    return rc < 0 ? rc : sha256_end(h, ret, err);
 }
 
 static int segment_open(struct patch *p, struct err *err)
@@ -185,21 +185,21 @@ static int segment_open(struct patch *p, struct err *err)
 
     if (p->segment == p->head.segments)
         return broken(err, "the stream ends too early");
-    int r = read_at(p->fd, p->table_at, line, sizeof(line), "the pack's table", err);
-    if (r < 0)
-        return r;
+    int rc = read_at(p->fd, p->table_at, line, sizeof(line), "the pack's table", err);
+    if (rc < 0)
+        return rc;
     p->packed_left = u32_get(line);
     uint32_t raw = u32_get(line + 4);
     memcpy(want.b, line + 8, sizeof(want.b));
-    r = segment_hash(p, &have, err);
-    if (r == 0 && !digest_eq(&want, &have))
+    rc = segment_hash(p, &have, err);
+    if (rc == 0 && !digest_eq(&want, &have))
         return err_set(err, ERR_INTEGRITY, "patch pack: segment %u has another hash", p->segment);
-    if (r == 0 && raw > p->raw_left)
+    if (rc == 0 && raw > p->raw_left)
         return broken(err, "the table has changed");
-    if (r == 0)
-        r = codec_begin(p->codec, raw, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = codec_begin(p->codec, raw, err);
+    if (rc < 0)
+        return rc;
     p->raw_of = raw;
     p->raw_left -= raw;
     p->segment++;
@@ -210,7 +210,7 @@ static int segment_open(struct patch *p, struct err *err)
 /* The open segment is unpacked: nothing may be left of it. */
 static int segment_close(struct patch *p, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
     if (p->packed_left > IN_BYTES) /* far more than an end marker */
         return broken(err, "a segment has bytes behind its end");
@@ -220,40 +220,40 @@ static int segment_close(struct patch *p, struct err *err)
         if (had + p->packed_left > sizeof(tail))
             return broken(err, "a segment has bytes behind its end");
         memcpy(tail, p->in.p, had);
-        r = read_at(p->fd, p->at, tail + had, p->packed_left, "the pack", err);
-        if (r == 0)
-            r = codec_end(p->codec, buf_of(tail, had + p->packed_left), err);
+        rc = read_at(p->fd, p->at, tail + had, p->packed_left, "the pack", err);
+        if (rc == 0)
+            rc = codec_end(p->codec, buf_of(tail, had + p->packed_left), err);
         p->at += p->packed_left;
         p->packed_left = 0;
     } else {
-        r = p->packed_left > 0 ? in_more(p, err) : 0;
-        if (r == 0)
-            r = codec_end(p->codec, p->in, err);
+        rc = p->packed_left > 0 ? in_more(p, err) : 0;
+        if (rc == 0)
+            rc = codec_end(p->codec, p->in, err);
     }
     p->in.len = 0;
-    return r;
+    return rc;
 }
 
 /* More bytes into raw, at least one. */
 static int raw_more(struct patch *p, struct err *err)
 {
     size_t n = 0;
-    int r = 0;
+    int rc = 0;
 
     p->raw_at = p->raw_len = 0;
     if (p->raw_of == 0)
-        r = segment_open(p, err);
-    while (r == 0 && n == 0) {
+        rc = segment_open(p, err);
+    while (rc == 0 && n == 0) {
         if (p->in.len == 0 && p->packed_left > 0)
-            r = in_more(p, err);
+            rc = in_more(p, err);
         size_t had = p->in.len;
-        if (r == 0)
-            r = codec_step(p->codec, &p->in, p->raw, RAW_BYTES, &n, err);
-        if (r == 0 && n == 0 && p->packed_left == 0 && (had == 0 || p->in.len == had))
+        if (rc == 0)
+            rc = codec_step(p->codec, &p->in, p->raw, RAW_BYTES, &n, err);
+        if (rc == 0 && n == 0 && p->packed_left == 0 && (had == 0 || p->in.len == had))
             return broken(err, "a segment is cut off");
     }
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     p->raw_len = n;
     p->raw_of -= (uint32_t)n;
     return p->raw_of == 0 ? segment_close(p, err) : 0;
@@ -263,9 +263,9 @@ static int get_bytes(struct patch *p, uint8_t *dst, size_t len, struct err *err)
 {
     while (len > 0) {
         if (p->raw_at == p->raw_len) {
-            int r = raw_more(p, err);
-            if (r < 0)
-                return r;
+            int rc = raw_more(p, err);
+            if (rc < 0)
+                return rc;
         }
         size_t n = p->raw_len - p->raw_at < len ? p->raw_len - p->raw_at : len;
         memcpy(dst, p->raw + p->raw_at, n);
@@ -282,9 +282,9 @@ static int get_number(struct patch *p, uint64_t max, uint64_t *ret, struct err *
 
     for (unsigned shift = 0;; shift += 7) {
         uint8_t b;
-        int r = get_bytes(p, &b, 1, err);
-        if (r < 0)
-            return r;
+        int rc = get_bytes(p, &b, 1, err);
+        if (rc < 0)
+            return rc;
         if (shift > 56)
             return broken(err, "a number is too long");
         v |= (uint64_t)(b & 0x7f) << shift;
@@ -304,41 +304,41 @@ static int get_covers(struct patch *p, struct cover *c, uint32_t n, uint64_t new
                       struct err *err)
 {
     uint64_t v, new_at = 0, old_at = 0;
-    int r = 0;
+    int rc = 0;
 
-    for (uint32_t i = 0; r == 0 && i < n; i++) {
-        r = get_number(p, new_end, &v, err);
-        if (r == 0)
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        rc = get_number(p, new_end, &v, err);
+        if (rc == 0)
             c[i].new_at = (uint32_t)v;
     }
-    for (uint32_t i = 0; r == 0 && i < n; i++) {
-        r = get_number(p, new_end, &v, err);
-        if (r < 0)
-            return r;
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        rc = get_number(p, new_end, &v, err);
+        if (rc < 0)
+            return rc;
         new_at += c[i].new_at;
         if (v == 0 || new_at + v > new_end)
             return broken(err, "a cover is out of range");
         c[i] = (struct cover){.new_at = (uint32_t)new_at, .len = (uint32_t)v};
         new_at += v;
     }
-    for (uint32_t i = 0; r == 0 && i < n; i++) {
-        r = get_number(p, 4 * PATCH_SIZE_MAX, &v, err);
-        if (r < 0)
-            return r;
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        rc = get_number(p, 4 * PATCH_SIZE_MAX, &v, err);
+        if (rc < 0)
+            return rc;
         old_at += (uint64_t)varint_signed(v);
         if (old_at > old_end || c[i].len > old_end - old_at)
             return broken(err, "a cover is outside of its bases");
         c[i].old_at = (uint32_t)old_at;
         old_at += c[i].len;
     }
-    return r;
+    return rc;
 }
 
 /* len bytes of base i. Covers are many and short, and mostly lie behind each other. */
 static int base_read_one(struct patch *p, unsigned i, uint64_t at, void *dst, size_t len, struct err *err)
 {
     uint64_t left = p->bases[i].size - at;
-    int r = 0;
+    int rc = 0;
 
     if (len > OLD_BYTES / 2)
         return read_at(p->bases[i].fd, at, dst, len, "an old file", err);
@@ -346,11 +346,11 @@ static int base_read_one(struct patch *p, unsigned i, uint64_t at, void *dst, si
         p->old_of = i;
         p->old_at = at;
         p->old_to = at + (left < OLD_BYTES ? left : OLD_BYTES);
-        r = read_at(p->bases[i].fd, at, p->old, (size_t)(p->old_to - at), "an old file", err);
+        rc = read_at(p->bases[i].fd, at, p->old, (size_t)(p->old_to - at), "an old file", err);
     }
-    if (r == 0)
+    if (rc == 0)
         memcpy(dst, p->old + (at - p->old_at), len);
-    return r;
+    return rc;
 }
 
 static int base_read(void *arg, uint64_t at, void *dst, size_t len, struct err *err)
@@ -364,9 +364,9 @@ static int base_read(void *arg, uint64_t at, void *dst, size_t len, struct err *
             continue;
         }
         size_t n = p->bases[i].size - at < len ? (size_t)(p->bases[i].size - at) : len;
-        int r = base_read_one(p, i, at, to, n, err);
-        if (r < 0)
-            return r;
+        int rc = base_read_one(p, i, at, to, n, err);
+        if (rc < 0)
+            return rc;
         to += n;
         len -= n;
         at = 0;
@@ -378,12 +378,12 @@ static int object_head(struct patch *p, struct err *err)
 {
     uint8_t flags;
     uint64_t n;
-    int r = get_bytes(p, &flags, 1, err);
+    int rc = get_bytes(p, &flags, 1, err);
 
-    if (r == 0)
-        r = get_number(p, p->head.max_covers, &n, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = get_number(p, p->head.max_covers, &n, err);
+    if (rc < 0)
+        return rc;
     p->predicted = flags & PATCH_PREDICTED;
     p->runs = flags & PATCH_RUNS;
     if (flags & ~(PATCH_PREDICTED | PATCH_RUNS) || (p->predicted && !p->predict))
@@ -415,23 +415,23 @@ static bool part_of(const struct patch *p, uint32_t i, uint64_t from, uint64_t t
 static int part_read(struct patch *p, const struct cover *c, uint64_t from, uint8_t off, struct err *err)
 {
     uint32_t done = 0;
-    int r = 0;
+    int rc = 0;
 
-    while (r == 0 && done < c->len) {
+    while (rc == 0 && done < c->len) {
         size_t at = c->new_at + done - from;
         size_t n = c->len - done;
         if (!p->predicted || off == 0xff) {
-            r = base_read(p, (uint64_t)c->old_at + done, p->out + at, n, err);
+            rc = base_read(p, (uint64_t)c->old_at + done, p->out + at, n, err);
         } else {
             size_t unit = at / PATCH_UNIT;
             n = (unit + 1) * PATCH_UNIT - at < n ? (unit + 1) * PATCH_UNIT - at : n;
-            r = off >> unit & 1
-                    ? base_read(p, (uint64_t)c->old_at + done, p->out + at, n, err)
-                    : predict_bytes(p->predict, c->old_at + done, c->new_at + done, p->out + at, n, err);
+            rc = off >> unit & 1
+                     ? base_read(p, (uint64_t)c->old_at + done, p->out + at, n, err)
+                     : predict_bytes(p->predict, c->old_at + done, c->new_at + done, p->out + at, n, err);
         }
         done += (uint32_t)n;
     }
-    return r;
+    return rc;
 }
 
 /* Which covered bytes of the block differ, as bits. */
@@ -444,11 +444,11 @@ static int get_runs(struct patch *p, uint64_t from, uint64_t to, uint64_t covere
     for (uint32_t i = p->first; part_of(p, i, from, to, &c); i++) {
         for (size_t at = c.new_at - from; c.len > 0;) {
             if (equal == 0 && differ == 0) {
-                int r = get_number(p, covered, &equal, err);
-                if (r == 0 && equal < covered)
-                    r = get_number(p, covered - equal, &differ, err);
-                if (r < 0)
-                    return r;
+                int rc = get_number(p, covered, &equal, err);
+                if (rc == 0 && equal < covered)
+                    rc = get_number(p, covered - equal, &differ, err);
+                if (rc < 0)
+                    return rc;
                 if (equal + differ == 0)
                     return broken(err, "an empty run");
                 covered -= equal + differ;
@@ -475,9 +475,9 @@ static int add_differences(struct patch *p, size_t at, size_t n, struct err *err
             continue;
         }
         if (p->raw_at == p->raw_len) {
-            int r = raw_more(p, err);
-            if (r < 0)
-                return r;
+            int rc = raw_more(p, err);
+            if (rc < 0)
+                return rc;
         }
         p->out[i] = (uint8_t)(p->out[i] + p->raw[p->raw_at++]);
     }
@@ -489,13 +489,13 @@ static int get_new(struct patch *p, uint64_t from, uint64_t to, struct err *err)
 {
     uint64_t at = from;
     struct cover c;
-    int r = 0;
+    int rc = 0;
 
-    for (uint32_t i = p->first; r == 0 && part_of(p, i, from, to, &c); i++) {
-        r = get_bytes(p, p->out + (at - from), (size_t)(c.new_at - at), err);
+    for (uint32_t i = p->first; rc == 0 && part_of(p, i, from, to, &c); i++) {
+        rc = get_bytes(p, p->out + (at - from), (size_t)(c.new_at - at), err);
         at = (uint64_t)c.new_at + c.len;
     }
-    return r < 0 ? r : get_bytes(p, p->out + (at - from), (size_t)(to - at), err);
+    return rc < 0 ? rc : get_bytes(p, p->out + (at - from), (size_t)(to - at), err);
 }
 
 static int block(struct patch *p, uint64_t from, uint64_t to, struct err *err)
@@ -503,61 +503,61 @@ static int block(struct patch *p, uint64_t from, uint64_t to, struct err *err)
     uint64_t covered = 0;
     uint8_t off = 0xff;
     struct cover c;
-    int r = 0;
+    int rc = 0;
 
     while (p->first < p->n_covers && (uint64_t)p->covers[p->first].new_at + p->covers[p->first].len <= from)
         p->first++;
     if (p->predicted && from >= p->head_len)
-        r = get_bytes(p, &off, 1, err);
-    for (uint32_t i = p->first; r == 0 && part_of(p, i, from, to, &c); i++) {
+        rc = get_bytes(p, &off, 1, err);
+    for (uint32_t i = p->first; rc == 0 && part_of(p, i, from, to, &c); i++) {
         covered += c.len;
-        r = part_read(p, &c, from, off, err);
+        rc = part_read(p, &c, from, off, err);
     }
-    if (r == 0 && p->runs && covered > 0)
-        r = get_runs(p, from, to, covered, err);
-    for (uint32_t i = p->first; r == 0 && part_of(p, i, from, to, &c); i++)
-        r = add_differences(p, c.new_at - from, c.len, err);
-    return r < 0 ? r : get_new(p, from, to, err);
+    if (rc == 0 && p->runs && covered > 0)
+        rc = get_runs(p, from, to, covered, err);
+    for (uint32_t i = p->first; rc == 0 && part_of(p, i, from, to, &c); i++)
+        rc = add_differences(p, c.new_at - from, c.len, err);
+    return rc < 0 ? rc : get_new(p, from, to, err);
 }
 
 /* What prediction needs beside the covers. */
 static int get_anchors(struct patch *p, struct predict_source *src, struct err *err)
 {
     uint64_t head_len = 0, n = 0;
-    int r = get_number(p, PREDICT_HEAD_MAX, &head_len, err);
+    int rc = get_number(p, PREDICT_HEAD_MAX, &head_len, err);
 
-    if (r == 0)
-        r = get_number(p, p->head.max_pieces, &n, err);
+    if (rc == 0)
+        rc = get_number(p, p->head.max_pieces, &n, err);
     *src = (struct predict_source){.n_bases = p->n_bases, .read = base_read, .arg = p};
     for (unsigned i = 0; i < p->n_bases; i++)
         src->sizes[i] = p->bases[i].size;
-    if (r == 0)
-        r = predict_begin(p->predict, src, err);
-    if (r == 0)
-        r = predict_covers(p->predict, p->covers, p->n_covers, err);
-    for (uint64_t i = 0, new_at = 0, old_at = 0; r == 0 && i < n; i++) {
+    if (rc == 0)
+        rc = predict_begin(p->predict, src, err);
+    if (rc == 0)
+        rc = predict_covers(p->predict, p->covers, p->n_covers, err);
+    for (uint64_t i = 0, new_at = 0, old_at = 0; rc == 0 && i < n; i++) {
         uint64_t gap = 0, len = 0, new_way = 0;
-        r = get_number(p, PATCH_SIZE_MAX, &gap, err);
-        if (r == 0)
-            r = get_number(p, PATCH_SIZE_MAX, &len, err);
-        if (r == 0)
-            r = get_number(p, 4 * PATCH_SIZE_MAX, &new_way, err);
-        if (r < 0)
-            return r;
+        rc = get_number(p, PATCH_SIZE_MAX, &gap, err);
+        if (rc == 0)
+            rc = get_number(p, PATCH_SIZE_MAX, &len, err);
+        if (rc == 0)
+            rc = get_number(p, 4 * PATCH_SIZE_MAX, &new_way, err);
+        if (rc < 0)
+            return rc;
         old_at += gap;
         new_at += (uint64_t)varint_signed(new_way);
         if (old_at > UINT32_MAX || len > UINT32_MAX - old_at || new_at > UINT32_MAX ||
             len > UINT32_MAX - new_at)
             return broken(err, "an anchor is out of range");
         struct cover c = {(uint32_t)new_at, (uint32_t)old_at, (uint32_t)len};
-        r = predict_anchor(p->predict, &c, err);
+        rc = predict_anchor(p->predict, &c, err);
         old_at += len;
         new_at += len;
     }
-    if (r == 0 && (head_len > p->new_size || (head_len == 0 && p->new_size > 0)))
+    if (rc == 0 && (head_len > p->new_size || (head_len == 0 && p->new_size > 0)))
         return broken(err, "a head is out of range");
     p->head_len = (uint32_t)head_len;
-    return r;
+    return rc;
 }
 
 int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bases, uint64_t new_size,
@@ -575,21 +575,21 @@ int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bas
         p->old_size += bases[i].size;
     }
     struct predict_source src;
-    int r = object_head(p, err);
-    if (r == 0 && p->predicted)
-        r = get_anchors(p, &src, err);
-    for (uint64_t at = 0; r == 0 && at < new_size;) {
+    int rc = object_head(p, err);
+    if (rc == 0 && p->predicted)
+        rc = get_anchors(p, &src, err);
+    for (uint64_t at = 0; rc == 0 && at < new_size;) {
         uint64_t to = at < p->head_len ? p->head_len : (at / PATCH_BLOCK + 1) * PATCH_BLOCK;
         if (to > new_size)
             to = new_size;
-        r = block(p, at, to, err);
-        if (r == 0 && at < p->head_len)
-            r = predict_head(p->predict, buf_of(p->out, p->head_len), new_size, err);
-        if (r == 0)
-            r = sink(arg, buf_of(p->out, (size_t)(to - at)), err);
+        rc = block(p, at, to, err);
+        if (rc == 0 && at < p->head_len)
+            rc = predict_head(p->predict, buf_of(p->out, p->head_len), new_size, err);
+        if (rc == 0)
+            rc = sink(arg, buf_of(p->out, (size_t)(to - at)), err);
         at = to;
     }
-    return r;
+    return rc;
 }
 
 int patch_end(struct patch *p, struct err *err)

@@ -54,23 +54,23 @@ uint32_t predict_head_len(struct buf start)
 int predict_begin(struct predict *p, const struct predict_source *src, struct err *err)
 {
     uint64_t at = 0;
-    int r = 0;
+    int rc = 0;
 
     p->n = p->n_anchors = 0;
     p->src = *src;
     p->n_images = src->n_bases;
-    for (unsigned i = 0; r == 0 && i < src->n_bases; i++) {
+    for (unsigned i = 0; rc == 0 && i < src->n_bases; i++) {
         struct image *m = &p->images[i];
         m->at = at;
         m->size = src->sizes[i];
         at += m->size;
-        r = elf_read(src, m->at, m->size, &m->elf, err);
+        rc = elf_read(src, m->at, m->size, &m->elf, err);
     }
     for (unsigned i = 0; i < p->n_images; i++) {
         p->images[i].bss_key = at;
         at += p->images[i].elf.bss_len;
     }
-    return r;
+    return rc;
 }
 
 int predict_head(struct predict *p, struct buf head, uint64_t new_size, struct err *err)
@@ -369,26 +369,26 @@ static void look_at(void *arg, const struct site *s)
 static int each_part(struct predict *p, uint32_t old_at, uint32_t new_at, uint8_t *dst, size_t len,
                      struct view *v, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    for (size_t done = 0; r == 0 && done < len;) {
+    for (size_t done = 0; rc == 0 && done < len;) {
         struct part t = part_of(p, old_at + (uint32_t)done, new_at + (uint32_t)done, len - done);
         bool use = false;
         if (t.len == 0)
             return err_set(err, ERR_INVALID, "a cover is outside of its bases");
         if (t.section)
-            r = view_open(v, &t, &use, err);
-        if (r == 0 && use && dst)
+            rc = view_open(v, &t, &use, err);
+        if (rc == 0 && use && dst)
             memcpy(p->out, p->old, v->w.len);
-        if (r == 0 && use)
+        if (rc == 0 && use)
             window_sites(&v->w, dst ? rewrite : look_at, v);
-        if (r == 0 && use && dst)
+        if (rc == 0 && use && dst)
             memcpy(dst + done, p->out + v->look.from, t.len);
-        else if (r == 0 && dst)
-            r = p->src.read(p->src.arg, old_at + done, dst + done, t.len, err);
+        else if (rc == 0 && dst)
+            rc = p->src.read(p->src.arg, old_at + done, dst + done, t.len, err);
         done += t.len;
     }
-    return r;
+    return rc;
 }
 
 int predict_bytes(struct predict *p, uint32_t old_at, uint32_t new_at, uint8_t *dst, size_t len,

@@ -1,5 +1,7 @@
 #include "ota/pack/tree.h"
 
+#include <inttypes.h>
+
 #define MAGIC_BYTES (sizeof(TREE_MAGIC) - 1)
 
 static int cut_off(struct err *err)
@@ -15,20 +17,20 @@ static int read_entry(struct buf tree, size_t *at, struct entry *e, struct diges
 
     if (left < ENTRY_HEAD_BYTES)
         return cut_off(err);
-    int r = entry_decode_head(p, e, &path_len, &link_len, err);
-    if (r < 0)
-        return r;
+    int rc = entry_decode_head(p, e, &path_len, &link_len, err);
+    if (rc < 0)
+        return rc;
     if (left - ENTRY_HEAD_BYTES < path_len + link_len)
         return cut_off(err);
-    r = entry_decode_names(p + ENTRY_HEAD_BYTES, path_len, link_len, e, err);
+    rc = entry_decode_names(p + ENTRY_HEAD_BYTES, path_len, link_len, e, err);
     size_t used = ENTRY_HEAD_BYTES + path_len + link_len;
-    bool content = r == 0 && e->kind == ENTRY_FILE && e->size > 0;
+    bool content = rc == 0 && e->kind == ENTRY_FILE && e->size > 0;
     if (content && left - used < SHA256_BYTES)
         return cut_off(err);
     if (content)
         memcpy(d->b, p + used, SHA256_BYTES);
     *at += used + (content ? SHA256_BYTES : 0);
-    return r;
+    return rc;
 }
 
 int tree_next(struct buf tree, struct tree_at *t, struct entry *e, struct digest *d, struct err *err)
@@ -39,18 +41,18 @@ int tree_next(struct buf tree, struct tree_at *t, struct entry *e, struct digest
         t->at = MAGIC_BYTES;
     }
     t->entry_at = t->at;
-    int r = read_entry(tree, &t->at, e, d, err);
-    if (r < 0)
-        return r;
+    int rc = read_entry(tree, &t->at, e, d, err);
+    if (rc < 0)
+        return rc;
     if (e->kind == ENTRY_END)
         return t->at == tree.len ? 0 : err_set(err, ERR_INVALID, "tree: goes on behind its end");
     if (e->kind != ENTRY_FILE && e->kind != ENTRY_DIR && e->kind != ENTRY_SYMLINK)
         return err_set(err, ERR_INVALID, "tree: an entry of kind %u", (unsigned)e->kind);
     if (e->flags & ~(unsigned)(ENTRY_HAD_XATTR | ENTRY_AGAIN))
         return err_set(err, ERR_INVALID, "tree: an entry with unknown flags %#x", e->flags);
-    r = entry_check(e, err);
-    if (r < 0)
-        return r;
+    rc = entry_check(e, err);
+    if (rc < 0)
+        return rc;
     bool first = t->entry_at == MAGIC_BYTES;
     if (!first && strcmp(e->path, t->before) <= 0)
         return err_set(err, ERR_INVALID, "tree: not sorted by path");
@@ -63,11 +65,11 @@ int tree_file_at(struct buf tree, uint64_t offset, struct entry *e, struct diges
     size_t at = (size_t)offset;
 
     if (offset < MAGIC_BYTES || offset >= tree.len)
-        return err_set(err, ERR_INVALID, "tree: no entry at %llu", (unsigned long long)offset);
-    int r = read_entry(tree, &at, e, d, err);
-    if (r == 0)
-        r = entry_check(e, err);
-    if (r == 0 && (e->kind != ENTRY_FILE || e->size == 0))
-        r = err_set(err, ERR_INVALID, "tree: no file at %llu", (unsigned long long)offset);
-    return r;
+        return err_set(err, ERR_INVALID, "tree: no entry at %" PRIu64, offset);
+    int rc = read_entry(tree, &at, e, d, err);
+    if (rc == 0)
+        rc = entry_check(e, err);
+    if (rc == 0 && (e->kind != ENTRY_FILE || e->size == 0))
+        rc = err_set(err, ERR_INVALID, "tree: no file at %" PRIu64, offset);
+    return rc;
 }

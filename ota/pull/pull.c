@@ -1,5 +1,6 @@
 /* pull.c - what the store offers of packs (store.h): which route it is decides the caller. */
 #include <fcntl.h>
+#include <inttypes.h>
 
 #include "ota/pull/pull.h"
 
@@ -19,9 +20,9 @@ static int read_head(struct store *s, const struct store_pack *pack, struct pack
 {
     uint8_t AUTO_MEM *head = NULL;
     size_t len = 0;
-    int r = store_read_blob(s, &pack->pack, LIM_PACK_HEAD_BYTES, &head, &len, err);
+    int rc = store_read_blob(s, &pack->pack, LIM_PACK_HEAD_BYTES, &head, &len, err);
 
-    return r < 0 ? r : pull_head(pack, buf_of(head, len), ret, err);
+    return rc < 0 ? rc : pull_head(pack, buf_of(head, len), ret, err);
 }
 
 int store_has_documents(struct store *s, const struct store_pack *pack)
@@ -35,9 +36,9 @@ int store_has_documents(struct store *s, const struct store_pack *pack)
 int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
                          struct err *err)
 {
-    int r = pull_documents(s, pack, ret_fetched, err);
+    int rc = pull_documents(s, pack, ret_fetched, err);
 
-    return r < 0 ? err_wrap(err, "full pack's documents") : 0;
+    return rc < 0 ? err_wrap(err, "full pack's documents") : 0;
 }
 
 /* A document that is held, mapped, its bytes compared with its name once more. */
@@ -45,15 +46,15 @@ static int map_held(int dir_fd, const struct digest *d, struct buf *ret, struct 
 {
     struct digest got;
     char hex[65];
-    int r = pull_map(dir_fd, digest_hex(d, hex), LIM_TREE_BYTES, ret, err);
+    int rc = pull_map(dir_fd, digest_hex(d, hex), LIM_TREE_BYTES, ret, err);
 
-    if (r == 0)
-        r = sha256(*ret, &got, err);
-    if (r == 0 && !digest_eq(&got, d)) {
+    if (rc == 0)
+        rc = sha256(*ret, &got, err);
+    if (rc == 0 && !digest_eq(&got, d)) {
         (void)unlinkat(dir_fd, hex, 0);
-        r = err_set(err, ERR_INTEGRITY, "document %.12s has gone bad on disk", hex);
+        rc = err_set(err, ERR_INTEGRITY, "document %.12s has gone bad on disk", hex);
     }
-    return r;
+    return rc;
 }
 
 int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
@@ -67,12 +68,12 @@ int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, st
         return map_held(s->layers_fd, &pack->tree, &p->tree, err);
     if (pack->patch)
         return 0;
-    int r = read_head(s, pack, &h, err);
-    if (r == 0)
-        r = map_held(s->blobs_fd, &h.tree.digest, &p->tree, err);
-    if (r == 0)
+    int rc = read_head(s, pack, &h, err);
+    if (rc == 0)
+        rc = map_held(s->blobs_fd, &h.tree.digest, &p->tree, err);
+    if (rc == 0)
         p->table_is = h.table.digest;
-    return r < 0 ? r : map_held(s->blobs_fd, &p->table_is, &p->table, err);
+    return rc < 0 ? rc : map_held(s->blobs_fd, &p->table_is, &p->table, err);
 }
 
 int pull_judge_tree(const struct pull *p, struct err *err)
@@ -81,18 +82,19 @@ int pull_judge_tree(const struct pull *p, struct err *err)
     struct entry AUTO_MEM *e = mem_need(sizeof(*e));
     uint64_t bytes_left = p->max_bytes, inodes_left = p->max_inodes;
     struct digest d;
-    int r;
+    int rc;
 
-    while ((r = tree_next(p->tree, t, e, &d, err)) > 0) {
+    while ((rc = tree_next(p->tree, t, e, &d, err)) > 0) {
         uint64_t size = tree_is_object(e) ? e->size : 0;
         if (size > bytes_left || inodes_left == 0)
             return err_set(err, ERR_INVALID,
-                           "the tree is more than the %llu bytes and %llu entries that were signed",
-                           (unsigned long long)p->max_bytes, (unsigned long long)p->max_inodes);
+                           "the tree is more than the %" PRIu64 " bytes and %" PRIu64
+                           " entries that were signed",
+                           p->max_bytes, p->max_inodes);
         bytes_left -= size;
         inodes_left--;
     }
-    return r;
+    return rc;
 }
 
 void pull_close(struct pull *p)
@@ -109,15 +111,15 @@ int store_pack_cost(struct store *s, const struct digest *image, const struct st
     struct stage g = {.dir_fd = -1, .fd = -1};
     struct pull p;
     char hex[65];
-    int r = stage_open(s, image, &g, err);
+    int rc = stage_open(s, image, &g, err);
 
-    if (r == 0) {
-        r = pull_open(&p, s, pack, &g, -1, err);
-        if (r == 0)
-            r = pull_cost(&p, ret, err);
+    if (rc == 0) {
+        rc = pull_open(&p, s, pack, &g, -1, err);
+        if (rc == 0)
+            rc = pull_cost(&p, ret, err);
         pull_close(&p);
     }
     stage_close(&g);
     (void)unlinkat(s->staged_fd, digest_hex(image, hex), AT_REMOVEDIR); /* it stays when something is in it */
-    return r;
+    return rc;
 }

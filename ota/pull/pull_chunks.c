@@ -2,6 +2,7 @@
  * file of the old image are copied, the rest is fetched by ranges. The walk over tree and table that says so is run
  * ahead to ask for a batch and again to take it, so that no list grows with the image. */
 #include <fcntl.h>
+#include <inttypes.h>
 
 #include "ota/pull/pull.h"
 #include "platform/clock.h"
@@ -17,8 +18,7 @@ void pull_tell(struct pull *p, uint64_t done, uint64_t total, uint64_t fetched)
     if (p->line_fd < 0 || now - p->told_ms < PROGRESS_MS)
         return;
     p->told_ms = now;
-    job_line(p->line_fd, "progress %llu %llu %llu", (unsigned long long)done, (unsigned long long)total,
-             (unsigned long long)fetched);
+    job_line(p->line_fd, "progress %" PRIu64 " %" PRIu64 " %" PRIu64, done, total, fetched);
 }
 
 /* ---- the walk ---- */
@@ -56,7 +56,7 @@ static void drop_old(struct walker *w)
 /* The chunks of the old image's file of this path, when it is large enough to have some. */
 static void look_at_old(struct walker *w, const struct walk *k)
 {
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
 
     if (w->old_for == k->at.entry_at)
         return;
@@ -85,7 +85,7 @@ static bool chunk_is(const struct pack_chunk *c, struct buf raw)
 /* How far a part file that an earlier try left is right. */
 static uint64_t judge_part(const struct pull *p, const struct walk *k)
 {
-    int AUTO_FD fd = k->e.size > PACK_WHOLE_BYTES ? stage_part_fd(p->stage, &k->e, &k->d) : -1;
+    AUTO_FD int fd = k->e.size > PACK_WHOLE_BYTES ? stage_part_fd(p->stage, &k->e, &k->d) : -1;
     uint8_t AUTO_MEM *raw = fd < 0 ? NULL : mem_need(PACK_RAW_MAX);
     uint64_t kept = 0;
     struct pack_chunk c;
@@ -104,13 +104,13 @@ static uint64_t judge_part(const struct pull *p, const struct walk *k)
 static int next_object(struct pull *p, struct walk *k, struct err *err)
 {
     struct object_at at;
-    int r;
+    int rc;
 
     do
-        r = tree_next(p->tree, &k->at, &k->e, &k->d, err);
-    while (r > 0 && !tree_is_object(&k->e));
-    if (r <= 0)
-        return r;
+        rc = tree_next(p->tree, &k->at, &k->e, &k->d, err);
+    while (rc > 0 && !tree_is_object(&k->e));
+    if (rc <= 0)
+        return rc;
     k->left = k->e.size;
     k->lacking = !stage_find(p->stage, &k->e, &k->d, &at) && !stage_has_content(p->stage, &k->d);
     k->kept = k->lacking ? judge_part(p, k) : 0;
@@ -121,15 +121,15 @@ static int next_object(struct pull *p, struct walk *k, struct err *err)
 static int next_chunk(struct walker *w, struct walk *k, struct err *err)
 {
     struct pull *p = w->p;
-    int r = 1;
+    int rc = 1;
 
     for (;;) {
-        if (k->left == 0 && (r = next_object(p, k, err)) <= 0)
+        if (k->left == 0 && (rc = next_object(p, k, err)) <= 0)
             break;
-        r = chunk_at(p, k->chunk, &k->c, err);
-        if (r == 0 && (k->c.raw_bytes > k->left || k->c.packed_bytes > p->pack->data_bytes - k->data_at))
-            r = err_set(err, ERR_INVALID, "full pack: a chunk reaches behind its object or the data");
-        if (r < 0)
+        rc = chunk_at(p, k->chunk, &k->c, err);
+        if (rc == 0 && (k->c.raw_bytes > k->left || k->c.packed_bytes > p->pack->data_bytes - k->data_at))
+            rc = err_set(err, ERR_INVALID, "full pack: a chunk reaches behind its object or the data");
+        if (rc < 0)
             break;
         k->at_data = k->data_at;
         k->raw_at = k->e.size - k->left;
@@ -144,9 +144,9 @@ static int next_chunk(struct walker *w, struct walk *k, struct err *err)
                                                                            : FROM_DATA;
         return 1;
     }
-    if (r == 0 && (k->chunk * PACK_CHUNK_BYTES != p->table.len))
-        r = err_set(err, ERR_INVALID, "full pack: its table has more chunks than its tree needs");
-    return r;
+    if (rc == 0 && (k->chunk * PACK_CHUNK_BYTES != p->table.len))
+        rc = err_set(err, ERR_INVALID, "full pack: its table has more chunks than its tree needs");
+    return rc;
 }
 
 /* ---- costs ---- */
@@ -156,18 +156,18 @@ int pull_cost(struct pull *p, struct store_cost *ret, struct err *err)
     struct walk AUTO_MEM *k = mem_need_zero(sizeof(*k));
     struct walker w = {.p = p};
     struct store_cost cost = {0};
-    int r;
+    int rc;
 
     stage_learn(p->stage);
-    while ((r = next_chunk(&w, k, err)) > 0) {
+    while ((rc = next_chunk(&w, k, err)) > 0) {
         cost.fetch_bytes += k->source == FROM_DATA ? k->c.packed_bytes : 0;
         cost.write_bytes += k->source == FROM_PART ? 0 : k->c.raw_bytes;
         cost.objects += k->left == 0;
     }
     drop_old(&w);
-    if (r == 0)
+    if (rc == 0)
         *ret = cost;
-    return r;
+    return rc;
 }
 
 /* ---- taking them ---- */
@@ -176,30 +176,30 @@ static int take(struct walker *w, struct walk *k, struct feed *f, struct err *er
 {
     struct stage *g = w->p->stage;
     struct buf bytes = {NULL, 0};
-    int r = 0;
+    int rc = 0;
 
     if (k->raw_at == 0)
-        r = stage_begin(g, &k->e, &k->d, k->kept, err);
-    if (r == 0 && k->source == FROM_DATA)
-        r = feed_next(f, k->at_data, &k->c, &bytes, err);
-    else if (r == 0 && k->source == FROM_OLD)
+        rc = stage_begin(g, &k->e, &k->d, k->kept, err);
+    if (rc == 0 && k->source == FROM_DATA)
+        rc = feed_next(f, k->at_data, &k->c, &bytes, err);
+    else if (rc == 0 && k->source == FROM_OLD)
         bytes = buf_of(w->old_bytes.p + k->old_at, k->c.raw_bytes);
-    if (r == 0 && bytes.len)
-        r = stage_add(g, bytes, err);
-    return r == 0 && k->left == 0 ? stage_end(g, err) : r;
+    if (rc == 0 && bytes.len)
+        rc = stage_add(g, bytes, err);
+    return rc == 0 && k->left == 0 ? stage_end(g, err) : rc;
 }
 
 /* Run ahead from *k until the batch is full; *ahead is where it stopped, then. */
 static int list_batch(struct walker *w, struct walk *ahead, struct feed *f, struct err *err)
 {
-    int r = 1;
+    int rc = 1;
 
-    while (r > 0 && f->n < BATCH) {
-        r = next_chunk(w, ahead, err);
-        int asked = r > 0 && ahead->source == FROM_DATA ? feed_want(f, ahead->at_data, &ahead->c, err) : 0;
-        r = asked < 0 ? asked : r;
+    while (rc > 0 && f->n < BATCH) {
+        rc = next_chunk(w, ahead, err);
+        int asked = rc > 0 && ahead->source == FROM_DATA ? feed_want(f, ahead->at_data, &ahead->c, err) : 0;
+        rc = asked < 0 ? asked : rc;
     }
-    return r;
+    return rc;
 }
 
 /* The walk must want what it wanted when it ran ahead (feed_next sees to it): it does not where a tree names one content
@@ -207,36 +207,36 @@ static int list_batch(struct walker *w, struct walk *ahead, struct feed *f, stru
 static int take_batch(struct walker *w, struct walk *k, const struct walk *until, struct feed *f,
                       struct err *err)
 {
-    int r = 1;
+    int rc = 1;
 
-    while (k->chunk < until->chunk && r > 0) {
-        r = next_chunk(w, k, err);
-        if (r > 0) {
+    while (k->chunk < until->chunk && rc > 0) {
+        rc = next_chunk(w, k, err);
+        if (rc > 0) {
             int took = take(w, k, f, err);
-            r = took < 0 ? took : r;
+            rc = took < 0 ? took : rc;
             pull_tell(w->p, k->data_at, w->p->pack->data_bytes, f->fetched + f->taken);
         }
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int pull_all(struct walker *w, struct feed *f, struct err *err)
 {
     struct walk AUTO_MEM *k = mem_need_zero(sizeof(*k)), AUTO_MEM *ahead = mem_need(sizeof(*ahead));
-    int r = 1;
+    int rc = 1;
 
-    while (r > 0) {
+    while (rc > 0) {
         *ahead = *k;
         int more = list_batch(w, ahead, f, err);
-        r = more < 0 ? more : feed_ask(f, err);
-        if (r == 0)
-            r = take_batch(w, k, ahead, f, err);
-        if (r == 0)
-            r = feed_end(f, err);
-        if (r == 0)
-            r = more;
+        rc = more < 0 ? more : feed_ask(f, err);
+        if (rc == 0)
+            rc = take_batch(w, k, ahead, f, err);
+        if (rc == 0)
+            rc = feed_end(f, err);
+        if (rc == 0)
+            rc = more;
     }
-    return r;
+    return rc;
 }
 
 int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err)
@@ -246,9 +246,9 @@ int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err)
 
     feed_init(&f, p->pack);
     stage_learn(p->stage);
-    int r = pull_all(&w, &f, err);
+    int rc = pull_all(&w, &f, err);
     *ret_fetched = f.fetched + f.taken;
     drop_old(&w);
     feed_done(&f);
-    return r;
+    return rc;
 }

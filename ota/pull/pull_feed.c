@@ -51,12 +51,12 @@ static void drop_list(struct feed *f)
 /* The list, complete: nobody changes it any more. */
 static int close_list(struct feed *f, struct err *err)
 {
-    int r = flush_list(f, err);
+    int rc = flush_list(f, err);
 
-    if (r == 0 &&
+    if (rc == 0 &&
         fcntl(f->list_fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-        r = err_errno(err, errno, "seal the list of chunks");
-    return r == 0 ? pull_map_fd(f->list_fd, f->n * FETCH_CHUNK_RECORD, &f->list, err) : r;
+        rc = err_errno(err, errno, "seal the list of chunks");
+    return rc == 0 ? pull_map_fd(f->list_fd, f->n * FETCH_CHUNK_RECORD, &f->list, err) : rc;
 }
 
 int feed_ask(struct feed *f, struct err *err)
@@ -70,15 +70,15 @@ int feed_ask(struct feed *f, struct err *err)
         request.budget_bytes = request.budget_bytes > f->fetched ? request.budget_bytes - f->fetched : 1;
     request.blobs = &blob;
     request.n_blobs = 1;
-    int r = close_list(f, err);
-    if (r == 0)
-        r = fetch_stream_start(&request, f->list_fd, f->n, &f->stream, err);
-    if (r == 0 && !f->unpacking) {
-        r = unpack_start(f->pack->unpack_argv, &f->unpack, err);
-        f->unpacking = r == 0;
+    int rc = close_list(f, err);
+    if (rc == 0)
+        rc = fetch_stream_start(&request, f->list_fd, f->n, &f->stream, err);
+    if (rc == 0 && !f->unpacking) {
+        rc = unpack_start(f->pack->unpack_argv, &f->unpack, err);
+        f->unpacking = rc == 0;
     }
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     (void)unpack_chunks(&f->unpack, f->stream.fd, f->list_fd, f->n, NULL); /* gone? Then take_raw hears why */
     mem_auto_close_(&f->stream.fd);
     f->stream.fd = -1;
@@ -90,15 +90,15 @@ int feed_ask(struct feed *f, struct err *err)
 static int judge_end(struct feed *f, struct err *err)
 {
     struct err why = ERR_INIT;
-    int r = unpack_end(&f->unpack, err);
+    int rc = unpack_end(&f->unpack, err);
 
     f->unpacking = false;
-    if (r < 0 && r != -ERR_IO)
-        return r;
+    if (rc < 0 && rc != -ERR_IO)
+        return rc;
     int fetched = fetch_stream_end(&f->stream, NULL, &why);
-    if (fetched < 0 && (fetched != -ERR_IO || r == 0))
+    if (fetched < 0 && (fetched != -ERR_IO || rc == 0))
         return err_set(err, why.kind, "%s", why.msg);
-    return r < 0 ? r : err_set(err, ERR_IO, "the unpack program gave less than was asked");
+    return rc < 0 ? rc : err_set(err, ERR_IO, "the unpack program gave less than was asked");
 }
 
 static int take_raw(struct feed *f, size_t len, struct err *err)
@@ -123,16 +123,16 @@ static int not_asked(struct err *err)
 int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret, struct err *err)
 {
     struct fetch_chunk line = {0};
-    int r = 0;
+    int rc = 0;
 
     if (f->next < f->n)
         fetch_chunk_get(f->list.p + f->next * FETCH_CHUNK_RECORD, &line);
     if (line.len == 0 || line.at != at)
         return not_asked(err);
     if (f->raw_len - f->raw_at < c->raw_bytes)
-        r = take_raw(f, c->raw_bytes, err);
-    if (r < 0)
-        return r;
+        rc = take_raw(f, c->raw_bytes, err);
+    if (rc < 0)
+        return rc;
     *ret = buf_of(f->raw + f->raw_at, c->raw_bytes);
     f->raw_at += c->raw_bytes;
     f->taken += c->packed_bytes;
@@ -143,14 +143,14 @@ int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct bu
 int feed_end(struct feed *f, struct err *err)
 {
     uint64_t fetched = 0;
-    int r = f->next == f->n ? 0 : not_asked(err);
+    int rc = f->next == f->n ? 0 : not_asked(err);
 
-    if (r == 0 && f->n > 0)
-        r = fetch_stream_end(&f->stream, &fetched, err);
-    f->fetched += r == 0 ? fetched : f->taken;
+    if (rc == 0 && f->n > 0)
+        rc = fetch_stream_end(&f->stream, &fetched, err);
+    f->fetched += rc == 0 ? fetched : f->taken;
     f->taken = 0;
     drop_list(f);
-    return r;
+    return rc;
 }
 
 void feed_done(struct feed *f)

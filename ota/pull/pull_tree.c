@@ -32,15 +32,15 @@ static void map_old(struct store *s, const struct store_pack *pack, bool tree, s
 int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret, struct err *err)
 {
     struct pack_head h;
-    int r = pack_head_decode(head, &h, err);
+    int rc = pack_head_decode(head, &h, err);
 
-    if (r == 0 && (!digest_eq(&h.tree.digest, &pack->tree) || !digest_eq(&h.data, &pack->data) ||
-                   h.tree.bytes != pack->tree_bytes || h.data_bytes != pack->data_bytes))
-        r = err_set(err, ERR_INTEGRITY,
-                    "full pack: its head is not of the tree and data that the release names");
-    if (r == 0)
+    if (rc == 0 && (!digest_eq(&h.tree.digest, &pack->tree) || !digest_eq(&h.data, &pack->data) ||
+                    h.tree.bytes != pack->tree_bytes || h.data_bytes != pack->data_bytes))
+        rc = err_set(err, ERR_INTEGRITY,
+                     "full pack: its head is not of the tree and data that the release names");
+    if (rc == 0)
         *ret = h;
-    return r;
+    return rc;
 }
 
 struct document {
@@ -61,15 +61,15 @@ static int ask(struct document *d, struct err *err)
 {
     uint64_t at = d->data_at, old_at;
     struct pack_chunk c;
-    int r = 0;
+    int rc = 0;
 
-    for (uint32_t i = 0; r == 0 && i < d->doc->n_chunks; i++) {
-        r = chunk_of(d, i, &c, err);
-        if (r == 0 && !old_map_find(&d->old, &c, &old_at))
-            r = feed_want(d->feed, at, &c, err);
-        at += r == 0 ? c.packed_bytes : 0;
+    for (uint32_t i = 0; rc == 0 && i < d->doc->n_chunks; i++) {
+        rc = chunk_of(d, i, &c, err);
+        if (rc == 0 && !old_map_find(&d->old, &c, &old_at))
+            rc = feed_want(d->feed, at, &c, err);
+        at += rc == 0 ? c.packed_bytes : 0;
     }
-    return r == 0 ? feed_ask(d->feed, err) : r;
+    return rc == 0 ? feed_ask(d->feed, err) : rc;
 }
 
 static int write_document(struct document *d, int fd, struct err *err)
@@ -77,40 +77,40 @@ static int write_document(struct document *d, int fd, struct err *err)
     struct pack_chunk c;
     struct buf bytes;
     uint64_t at = d->data_at, old_at;
-    int r = 0;
+    int rc = 0;
 
-    for (uint32_t i = 0; r == 0 && i < d->doc->n_chunks; i++) {
-        r = chunk_of(d, i, &c, err);
-        if (r < 0)
+    for (uint32_t i = 0; rc == 0 && i < d->doc->n_chunks; i++) {
+        rc = chunk_of(d, i, &c, err);
+        if (rc < 0)
             break;
         if (old_map_find(&d->old, &c, &old_at))
             bytes = buf_of(d->old.bytes.p + old_at, c.raw_bytes);
         else
-            r = feed_next(d->feed, at, &c, &bytes, err);
-        if (r == 0)
-            r = fs_write_full(fd, bytes, err);
+            rc = feed_next(d->feed, at, &c, &bytes, err);
+        if (rc == 0)
+            rc = fs_write_full(fd, bytes, err);
         at += c.packed_bytes;
     }
-    return r == 0 ? feed_end(d->feed, err) : r;
+    return rc == 0 ? feed_end(d->feed, err) : rc;
 }
 
 static int pull_document(struct document *d, struct err *err)
 {
-    int AUTO_FD fd = -1;
-    int r;
+    AUTO_FD int fd = -1;
+    int rc;
 
     if (store_has_blob(d->s, &d->doc->digest))
         return 0;
-    r = store_check_space(d->s, d->doc->bytes, 1, err);
-    if (r == 0)
-        r = store_partial_open(d->s, &d->doc->digest, d->doc->bytes, &fd, err);
-    if (r == 0 && ftruncate(fd, 0) < 0)
-        r = err_set(err, ERR_IO, "empty a partial document");
-    if (r == 0)
-        r = ask(d, err);
-    if (r == 0)
-        r = write_document(d, fd, err);
-    return r < 0 ? r : store_partial_commit(d->s, &d->doc->digest, d->doc->bytes, err);
+    rc = store_check_space(d->s, d->doc->bytes, 1, err);
+    if (rc == 0)
+        rc = store_partial_open(d->s, &d->doc->digest, d->doc->bytes, &fd, err);
+    if (rc == 0 && ftruncate(fd, 0) < 0)
+        rc = err_set(err, ERR_IO, "empty a partial document");
+    if (rc == 0)
+        rc = ask(d, err);
+    if (rc == 0)
+        rc = write_document(d, fd, err);
+    return rc < 0 ? rc : store_partial_commit(d->s, &d->doc->digest, d->doc->bytes, err);
 }
 
 int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched, struct err *err)
@@ -119,31 +119,31 @@ int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret
     size_t head_len = 0;
     struct pack_head h;
     struct feed f;
-    int r = store_read_blob(s, &pack->pack, LIM_PACK_HEAD_BYTES, &head, &head_len, err);
+    int rc = store_read_blob(s, &pack->pack, LIM_PACK_HEAD_BYTES, &head, &head_len, err);
 
-    if (r == 0)
-        r = pull_head(pack, buf_of(head, head_len), &h, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = pull_head(pack, buf_of(head, head_len), &h, err);
+    if (rc < 0)
+        return rc;
     feed_init(&f, pack);
     struct document d = {
         .s = s, .doc = &h.tree, .records = head + PACK_HEAD_BYTES, .data_at = h.documents_at, .feed = &f};
-    for (unsigned i = 0; r == 0 && i < 2; i++) {
+    for (unsigned i = 0; rc == 0 && i < 2; i++) {
         struct buf old = {NULL, 0};
         map_old(s, pack, i == 0, &old);
         old_map_make(old, &cdc_document, &d.old);
-        r = pull_document(&d, err);
+        rc = pull_document(&d, err);
         old_map_done(&d.old);
         pull_unmap(&old);
-        for (uint32_t n = 0; r == 0 && i == 0 && n < h.tree.n_chunks; n++) {
+        for (uint32_t n = 0; rc == 0 && i == 0 && n < h.tree.n_chunks; n++) {
             struct pack_chunk c;
-            r = chunk_of(&d, n, &c, err);
-            d.data_at += r == 0 ? c.packed_bytes : 0;
+            rc = chunk_of(&d, n, &c, err);
+            d.data_at += rc == 0 ? c.packed_bytes : 0;
         }
         d.records += (size_t)h.tree.n_chunks * PACK_CHUNK_BYTES;
         d.doc = &h.table;
     }
     *ret_fetched = f.fetched + f.taken;
     feed_done(&f);
-    return r;
+    return rc;
 }

@@ -1,6 +1,7 @@
 /* stage.c - objects on their way into the store; see pull.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -15,7 +16,7 @@ int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err)
     if (fstat(fd, &st) < 0)
         return err_errno(err, errno, "look at a file");
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > max)
-        return err_set(err, ERR_INVALID, "no file of at most %llu bytes", (unsigned long long)max);
+        return err_set(err, ERR_INVALID, "no file of at most %" PRIu64 " bytes", max);
     if (st.st_size == 0) {
         *ret = buf_of(NULL, 0);
         return 0;
@@ -29,7 +30,7 @@ int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err)
 
 int pull_map(int dir_fd, const char *name, uint64_t max, struct buf *ret, struct err *err)
 {
-    int AUTO_FD fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     return fd < 0 ? err_errno(err, errno, "open %s", name) : pull_map_fd(fd, max, ret, err);
 }
@@ -55,7 +56,7 @@ static int check_one(void *arg, const char *name, struct err *err)
         return 0;
     }
     if (str_fmt(text, sizeof(text), "sha256:%.64s", name) && digest_parse(text, &want, NULL) == 0) {
-        int AUTO_FD fd = openat(g->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        AUTO_FD int fd = openat(g->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0 && object_is_finished(fd, &want, name) && sha256_fd(fd, &got, &len, NULL) == 0 &&
             digest_eq(&got, &want))
             return 0;
@@ -66,13 +67,13 @@ static int check_one(void *arg, const char *name, struct err *err)
 int stage_open(struct store *s, const struct digest *image, struct stage *ret, struct err *err)
 {
     char hex[65];
-    int r;
+    int rc;
 
     *ret = (struct stage){.s = s, .dir_fd = -1, .fd = -1};
-    r = fs_open_dir(s->staged_fd, digest_hex(image, hex), true, 0700, &ret->dir_fd, err);
-    if (r == 0)
-        r = store_each_file(ret->dir_fd, check_one, ret, err);
-    return r < 0 ? r : 0;
+    rc = fs_open_dir(s->staged_fd, digest_hex(image, hex), true, 0700, &ret->dir_fd, err);
+    if (rc == 0)
+        rc = store_each_file(ret->dir_fd, check_one, ret, err);
+    return rc < 0 ? rc : 0;
 }
 
 static void forget(struct stage *g)
@@ -122,10 +123,10 @@ static int note_name(void *arg, const char *name, struct err *err)
 static int note_folder(void *arg, const char *name, struct err *err)
 {
     struct stage *g = arg;
-    int AUTO_FD fd = -1;
-    int r = fs_open_dir(g->s->objects_fd, name, false, 0, &fd, err);
+    AUTO_FD int fd = -1;
+    int rc = fs_open_dir(g->s->objects_fd, name, false, 0, &fd, err);
 
-    return r == 0 ? store_each_file(fd, note_name, g, err) : r;
+    return rc == 0 ? store_each_file(fd, note_name, g, err) : rc;
 }
 
 void stage_learn(struct stage *g)
@@ -183,17 +184,17 @@ int stage_part_fd(const struct stage *g, const struct entry *e, const struct dig
 static int hash_kept(struct stage *g, uint64_t kept, struct err *err)
 {
     uint8_t bytes[4096];
-    int r = 0;
+    int rc = 0;
 
-    for (uint64_t at = 0; r == 0 && at < kept;) {
+    for (uint64_t at = 0; rc == 0 && at < kept;) {
         size_t want = kept - at < sizeof(bytes) ? (size_t)(kept - at) : sizeof(bytes);
         ssize_t n = pread(g->fd, bytes, want, (off_t)at);
         if (n <= 0)
             return err_errno(err, n < 0 ? errno : EIO, "read a part");
-        r = sha256_add(g->hash, buf_of(bytes, (size_t)n), err);
+        rc = sha256_add(g->hash, buf_of(bytes, (size_t)n), err);
         at += (uint64_t)n;
     }
-    return r;
+    return rc;
 }
 
 /* Never the file that a cut has left there: it may have another name that is trusted. Nor is one cut to nothing, which
@@ -218,20 +219,21 @@ int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, 
 
     /* a tree may name one content for many owners, each of them a file more */
     if (kept > e->size || e->size - kept > g->max_bytes - g->written)
-        return err_set(err, ERR_INVALID, "the image's files are more than the %llu bytes that were signed",
-                       (unsigned long long)g->max_bytes);
-    int r = store_take_space(g->s, e->size - kept, 1, err);
-    if (r < 0)
-        return r;
+        return err_set(err, ERR_INVALID,
+                       "the image's files are more than the %" PRIu64 " bytes that were signed",
+                       g->max_bytes);
+    int rc = store_take_space(g->s, e->size - kept, 1, err);
+    if (rc < 0)
+        return rc;
     forget(g);
     part_of(e, d, part);
     if (kept == 0)
-        r = stage_create(g, part, object_mode(e) | 0600, &g->fd, err);
+        rc = stage_create(g, part, object_mode(e) | 0600, &g->fd, err);
     else if ((g->fd = openat(g->dir_fd, part, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
              ftruncate(g->fd, (off_t)kept) < 0 || lseek(g->fd, (off_t)kept, SEEK_SET) < 0)
-        r = err_errno(err, errno, "go on with an object");
-    if (r < 0)
-        return r;
+        rc = err_errno(err, errno, "go on with an object");
+    if (rc < 0)
+        return rc;
     g->entry = *e;
     g->digest = *d;
     g->left = e->size - kept;
@@ -245,32 +247,32 @@ int stage_add(struct stage *g, struct buf bytes, struct err *err)
         return err_set(err, ERR_INVALID, "more bytes than the tree says");
     g->left -= bytes.len;
     g->written += bytes.len;
-    int r = sha256_add(g->hash, bytes, err);
-    return r < 0 ? r : fs_write_full(g->fd, bytes, err);
+    int rc = sha256_add(g->hash, bytes, err);
+    return rc < 0 ? rc : fs_write_full(g->fd, bytes, err);
 }
 
 int stage_end(struct stage *g, struct err *err)
 {
     char part[OBJECT_NAME_BYTES + 8], name[OBJECT_NAME_BYTES], shown[120];
     struct digest got;
-    int r = g->left ? err_set(err, ERR_INVALID, "fewer bytes than the tree says")
-                    : sha256_end(g->hash, &got, err);
+    int rc = g->left ? err_set(err, ERR_INVALID, "fewer bytes than the tree says")
+                     : sha256_end(g->hash, &got, err);
 
     part_of(&g->entry, &g->digest, part);
-    if (r == 0 && !digest_eq(&got, &g->digest)) {
+    if (rc == 0 && !digest_eq(&got, &g->digest)) {
         (void)unlinkat(g->dir_fd, part, 0);
-        r = err_set(err, ERR_INTEGRITY, "%s: the bytes are not what the tree says",
-                    entry_printable(g->entry.path, shown, sizeof(shown)));
+        rc = err_set(err, ERR_INTEGRITY, "%s: the bytes are not what the tree says",
+                     entry_printable(g->entry.path, shown, sizeof(shown)));
     }
-    if (r == 0)
-        r = object_finish(g->fd, &g->entry, err);
+    if (rc == 0)
+        rc = object_finish(g->fd, &g->entry, err);
     (void)name_of(&g->entry, &g->digest, name);
-    if (r == 0 && strcmp(part, name) != 0 && renameat(g->dir_fd, part, g->dir_fd, name) < 0)
-        r = err_errno(err, errno, "keep object");
-    if (r == 0)
+    if (rc == 0 && strcmp(part, name) != 0 && renameat(g->dir_fd, part, g->dir_fd, name) < 0)
+        rc = err_errno(err, errno, "keep object");
+    if (rc == 0)
         note(g, &g->digest);
     forget(g);
-    return r;
+    return rc;
 }
 
 /* ---- the same content under another mode or owner ---- */
@@ -295,28 +297,28 @@ static int find_content(struct stage *g, const struct digest *d, int *ret_fd, st
 {
     char hex[65], folder[3];
     struct search s = {.hex = digest_hex(d, hex), .found = ""};
-    int AUTO_FD dir = -1;
-    int r = store_each_file(g->dir_fd, match, &s, err);
+    AUTO_FD int dir = -1;
+    int rc = store_each_file(g->dir_fd, match, &s, err);
 
-    if (r == 0 && s.found[0]) {
+    if (rc == 0 && s.found[0]) {
         *ret_fd = openat(g->dir_fd, s.found, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         return *ret_fd < 0 ? err_errno(err, errno, "open object") : 0;
     }
     (void)str_fmt(folder, sizeof(folder), "%.2s", hex);
-    if (r == 0 && fs_open_dir(g->s->objects_fd, folder, false, 0, &dir, NULL) == 0)
-        r = store_each_file(dir, match, &s, err);
-    if (r == 0 && !s.found[0])
-        r = err_set(err, ERR_NOTFOUND, "object %.12s is nowhere", hex);
-    if (r == 0)
+    if (rc == 0 && fs_open_dir(g->s->objects_fd, folder, false, 0, &dir, NULL) == 0)
+        rc = store_each_file(dir, match, &s, err);
+    if (rc == 0 && !s.found[0])
+        rc = err_set(err, ERR_NOTFOUND, "object %.12s is nowhere", hex);
+    if (rc == 0)
         *ret_fd = openat(dir, s.found, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    return r < 0 ? r : *ret_fd < 0 ? err_errno(err, errno, "open object") : 0;
+    return rc < 0 ? rc : *ret_fd < 0 ? err_errno(err, errno, "open object") : 0;
 }
 
 bool stage_has_content(const struct stage *g, const struct digest *d)
 {
     char hex[65], folder[3];
     struct search s = {.hex = digest_hex(d, hex), .found = ""};
-    int AUTO_FD dir = -1;
+    AUTO_FD int dir = -1;
 
     (void)str_fmt(folder, sizeof(folder), "%.2s", hex);
     return maybe_here(g, d) && fs_open_dir(g->s->objects_fd, folder, false, 0, &dir, NULL) == 0 &&
@@ -326,15 +328,15 @@ bool stage_has_content(const struct stage *g, const struct digest *d)
 int stage_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err)
 {
     uint8_t bytes[8192];
-    int AUTO_FD from = -1;
+    AUTO_FD int from = -1;
     ssize_t n = 1;
-    int r = find_content(g, d, &from, err);
+    int rc = find_content(g, d, &from, err);
 
-    if (r == 0)
-        r = stage_begin(g, e, d, 0, err);
-    while (r == 0 && n > 0) {
+    if (rc == 0)
+        rc = stage_begin(g, e, d, 0, err);
+    while (rc == 0 && n > 0) {
         n = fs_read_full(from, bytes, sizeof(bytes), err);
-        r = n < 0 ? (int)n : stage_add(g, buf_of(bytes, (size_t)n), err);
+        rc = n < 0 ? (int)n : stage_add(g, buf_of(bytes, (size_t)n), err);
     }
-    return r < 0 ? r : stage_end(g, err);
+    return rc < 0 ? rc : stage_end(g, err);
 }

@@ -76,15 +76,15 @@ static int put_raw(struct unpack *u, struct err *err)
 /* At least so many packed bytes at hand. What is done goes out before more is waited for. */
 static int take_packed(struct unpack *u, size_t len, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
     if (u->packed_len - u->packed_at >= len)
         return 0;
     memmove(u->packed, u->packed + u->packed_at, u->packed_len - u->packed_at);
     u->packed_len -= u->packed_at;
     u->packed_at = 0;
-    r = put_raw(u, err);
-    while (r == 0 && u->packed_len < len) {
+    rc = put_raw(u, err);
+    while (rc == 0 && u->packed_len < len) {
         ssize_t n = read(u->fds[0], u->packed + u->packed_len, PACK_RAW_MAX - u->packed_len);
         if (n < 0 && errno == EINTR)
             continue;
@@ -92,35 +92,35 @@ static int take_packed(struct unpack *u, size_t len, struct err *err)
             return err_set(err, ERR_IO, "the chunks end early");
         u->packed_len += (size_t)n;
     }
-    return r;
+    return rc;
 }
 
 static int chunk(struct unpack *u, const struct fetch_chunk *c, struct err *err)
 {
     uint32_t codec = c->aside >> 24, raw = c->aside & 0xffffff;
-    int r = 0;
+    int rc = 0;
 
     if (codec >= PACK_CODEC_COUNT_ || c->len > PACK_RAW_MAX || raw > PACK_RAW_MAX)
         return err_set(err, ERR_INVALID, "a chunk of codec %u with %u bytes", codec, c->len);
     if (!u->codecs[codec])
-        r = codec_new((enum pack_codec)codec, &u->codecs[codec], err);
-    if (r == 0)
-        r = take_packed(u, c->len, err);
-    if (r == 0 && raw > PACK_RAW_MAX - u->raw_len)
-        r = put_raw(u, err);
-    if (r == 0)
-        r = codec_chunk(u->codecs[codec], buf_of(u->packed + u->packed_at, c->len), u->raw + u->raw_len, raw,
-                        err);
+        rc = codec_new((enum pack_codec)codec, &u->codecs[codec], err);
+    if (rc == 0)
+        rc = take_packed(u, c->len, err);
+    if (rc == 0 && raw > PACK_RAW_MAX - u->raw_len)
+        rc = put_raw(u, err);
+    if (rc == 0)
+        rc = codec_chunk(u->codecs[codec], buf_of(u->packed + u->packed_at, c->len), u->raw + u->raw_len, raw,
+                         err);
     u->packed_at += c->len;
     u->raw_len += raw;
-    return r;
+    return rc;
 }
 
 static int chunks(struct unpack *u, const struct unpack_ask *ask, struct err *err)
 {
     uint8_t lines[64][FETCH_CHUNK_RECORD];
     struct fetch_chunk c;
-    int r = 0;
+    int rc = 0;
 
     if (u->n_fds != 2)
         return err_set(err, ERR_INVALID, "chunks without a pipe or a list");
@@ -129,16 +129,16 @@ static int chunks(struct unpack *u, const struct unpack_ask *ask, struct err *er
         u->raw = mem_need(PACK_RAW_MAX);
     }
     u->packed_at = u->packed_len = u->raw_len = 0;
-    for (uint32_t i = 0; r == 0 && i < ask->n; i++) {
+    for (uint32_t i = 0; rc == 0 && i < ask->n; i++) {
         size_t n = ask->n - i < COUNT_OF(lines) ? ask->n - i : COUNT_OF(lines);
         if (i % COUNT_OF(lines) == 0 &&
             pread(u->fds[1], lines, n * sizeof(lines[0]), (off_t)(i * sizeof(lines[0]))) !=
                 (ssize_t)(n * sizeof(lines[0])))
             return err_set(err, ERR_IO, "the list of chunks is too short");
         fetch_chunk_get(lines[i % COUNT_OF(lines)], &c);
-        r = chunk(u, &c, err);
+        rc = chunk(u, &c, err);
     }
-    return r == 0 ? put_raw(u, err) : r;
+    return rc == 0 ? put_raw(u, err) : rc;
 }
 
 /* ---- patches ---- */
@@ -172,26 +172,26 @@ static int object(struct unpack *u, const struct unpack_ask *ask, struct err *er
 static int serve(struct unpack *u, struct err *err)
 {
     struct unpack_ask ask;
-    int r;
+    int rc;
 
-    while ((r = next_ask(u, &ask, err)) > 0) {
+    while ((rc = next_ask(u, &ask, err)) > 0) {
         switch (ask.op) {
         case UNPACK_CHUNKS:
-            r = chunks(u, &ask, err);
+            rc = chunks(u, &ask, err);
             break;
         case UNPACK_PATCH:
-            r = begin_patch(u, err);
+            rc = begin_patch(u, err);
             break;
         case UNPACK_OBJECT:
-            r = object(u, &ask, err);
+            rc = object(u, &ask, err);
             break;
         default:
-            r = u->patch ? patch_end(u->patch, err) : 0;
+            rc = u->patch ? patch_end(u->patch, err) : 0;
         }
-        if (r < 0)
-            return r;
+        if (rc < 0)
+            return rc;
     }
-    return r;
+    return rc;
 }
 
 int main(int argc, char **argv)
@@ -201,10 +201,10 @@ int main(int argc, char **argv)
 
     if (argc != 4 || strcmp(argv[1], "unpack") != 0)
         return 2;
-    int r = crypto_init(&err);
-    if (r == 0)
-        r = worker_enter(argv[2], argv[3], DATA_BYTES, FILES, &err);
-    if (r == 0)
-        r = serve(&u, &err);
-    return worker_verdict(r, &err);
+    int rc = crypto_init(&err);
+    if (rc == 0)
+        rc = worker_enter(argv[2], argv[3], DATA_BYTES, FILES, &err);
+    if (rc == 0)
+        rc = serve(&u, &err);
+    return worker_verdict(rc, &err);
 }

@@ -11,13 +11,13 @@ int unpack_start(char *const *argv, struct unpack_run *ret, struct err *err)
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return err_errno(err, errno, "socket pair");
-    int r = sandboxed_start(argv, &ends[1], 1, &ret->child, err);
+    int rc = sandboxed_start(argv, &ends[1], 1, &ret->child, err);
     (void)close(ends[1]);
-    if (r < 0)
+    if (rc < 0)
         (void)close(ends[0]);
     else
         ret->ask_fd = ends[0];
-    return r;
+    return rc;
 }
 
 /* The ask with its descriptors; a stream socket of this size never splits it. */

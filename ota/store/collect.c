@@ -102,10 +102,10 @@ static int sweep_image(void *arg, const char *name, const struct digest *d, stru
             keep_add(c, &m.layers[i]);
         return 0;
     }
-    int r = fs_remove_tree(c->s->tmp_fd, name, err);
-    if (r >= 0 && renameat(c->s->images_fd, name, c->s->tmp_fd, name) < 0)
-        r = err_errno(err, errno, "remove image %s", name);
-    return r < 0 ? r : fs_remove_tree(c->s->tmp_fd, name, err);
+    int rc = fs_remove_tree(c->s->tmp_fd, name, err);
+    if (rc >= 0 && renameat(c->s->images_fd, name, c->s->tmp_fd, name) < 0)
+        rc = err_errno(err, errno, "remove image %s", name);
+    return rc < 0 ? rc : fs_remove_tree(c->s->tmp_fd, name, err);
 }
 
 static int sweep_blob(void *arg, const char *name, const struct digest *d, struct err *err)
@@ -152,8 +152,8 @@ static int sweep_layer(void *arg, const char *name, const struct digest *d, stru
         return remove_file(c, c->s->layers_fd, name, err);
     if (c->pressed)
         return 0;
-    int r = record_walk(c->s, d, note_hidden, c, &why);
-    if (r < 0 && err_may_retry(why.kind)) /* what is hidden is not known: nothing may go */
+    int rc = record_walk(c->s, d, note_hidden, c, &why);
+    if (rc < 0 && err_may_retry(why.kind)) /* what is hidden is not known: nothing may go */
         return err_set(err, why.kind, "%s", why.msg);
     return 0;
 }
@@ -183,42 +183,42 @@ static int sweep_object(void *arg, const char *name, struct err *err)
 static int sweep_folder(void *arg, const char *name, struct err *err)
 {
     struct collect *c = arg;
-    int AUTO_FD fd = -1;
-    int r = fs_open_dir(c->s->objects_fd, name, false, 0, &fd, err);
+    AUTO_FD int fd = -1;
+    int rc = fs_open_dir(c->s->objects_fd, name, false, 0, &fd, err);
 
-    if (r < 0)
-        return r;
-    r = store_each_file(fd, sweep_object, &(struct folder){c, fd}, err);
+    if (rc < 0)
+        return rc;
+    rc = store_each_file(fd, sweep_object, &(struct folder){c, fd}, err);
     (void)unlinkat(c->s->objects_fd, name, AT_REMOVEDIR); /* it goes when it is empty */
-    return r;
+    return rc;
 }
 
 int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_freed_bytes, struct err *err)
 {
     struct collect c = {.s = s, .pressed = keep->pressed};
-    int AUTO_FD lock_fd = -1;
-    int r = store_work_lock(s, &lock_fd, err);
+    AUTO_FD int lock_fd = -1;
+    int rc = store_work_lock(s, &lock_fd, err);
 
-    for (unsigned i = 0; r == 0 && i < keep->n; i++) {
+    for (unsigned i = 0; rc == 0 && i < keep->n; i++) {
         keep_add(&c, &keep->digests[i]);
         keep_parts(&c, &keep->digests[i]);
         keep_documents(&c, &keep->digests[i]);
     }
-    if (r == 0)
-        r = store_each(s->images_fd, sweep_image, &c, err);
-    if (r == 0)
-        r = store_each(s->blobs_fd, sweep_blob, &c, err);
-    if (r == 0)
-        r = store_each(s->partial_fd, sweep_partial, &c, err);
-    if (r == 0)
-        r = store_each(s->staged_fd, sweep_staged, &c, err);
-    if (r == 0)
-        r = store_each(s->layers_fd, sweep_layer, &c, err);
-    if (r == 0)
-        r = store_each_file(s->objects_fd, sweep_folder, &c, err);
+    if (rc == 0)
+        rc = store_each(s->images_fd, sweep_image, &c, err);
+    if (rc == 0)
+        rc = store_each(s->blobs_fd, sweep_blob, &c, err);
+    if (rc == 0)
+        rc = store_each(s->partial_fd, sweep_partial, &c, err);
+    if (rc == 0)
+        rc = store_each(s->staged_fd, sweep_staged, &c, err);
+    if (rc == 0)
+        rc = store_each(s->layers_fd, sweep_layer, &c, err);
+    if (rc == 0)
+        rc = store_each_file(s->objects_fd, sweep_folder, &c, err);
     free(c.keep);
     free(c.hidden);
-    if (r == 0)
+    if (rc == 0)
         *ret_freed_bytes = c.freed;
-    return r;
+    return rc;
 }

@@ -22,7 +22,7 @@
 
 int install_write(int dir_fd, const char *name, struct buf bytes, struct err *err)
 {
-    int AUTO_FD fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    AUTO_FD int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     return fd < 0 ? err_errno(err, errno, "create %s", name) : fs_write_full(fd, bytes, err);
 }
@@ -32,17 +32,17 @@ static int read_documents(struct install *i, uint8_t **ret_manifest, size_t *ret
 {
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_OCI_JSON_BYTES * 2);
     struct oci_config c = {.n_diff_ids = 0};
-    int r = store_read_blob(i->s, &i->in->manifest, LIM_OCI_JSON_BYTES, ret_manifest, ret_manifest_len, err);
+    int rc = store_read_blob(i->s, &i->in->manifest, LIM_OCI_JSON_BYTES, ret_manifest, ret_manifest_len, err);
 
-    if (r == 0)
-        r = oci_manifest_parse(buf_of(*ret_manifest, *ret_manifest_len), &i->manifest, err);
-    if (r == 0)
-        r = store_read_blob(i->s, &i->manifest.config.digest, LIM_OCI_JSON_BYTES, ret_config, ret_config_len,
-                            err);
-    if (r == 0)
-        r = oci_config_parse(buf_of(*ret_config, *ret_config_len), arena, &c, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = oci_manifest_parse(buf_of(*ret_manifest, *ret_manifest_len), &i->manifest, err);
+    if (rc == 0)
+        rc = store_read_blob(i->s, &i->manifest.config.digest, LIM_OCI_JSON_BYTES, ret_config, ret_config_len,
+                             err);
+    if (rc == 0)
+        rc = oci_config_parse(buf_of(*ret_config, *ret_config_len), arena, &c, err);
+    if (rc < 0)
+        return rc;
     if (c.n_diff_ids != i->manifest.n_layers)
         return err_set(err, ERR_INVALID, "rootfs.diff_ids: %u for %u layers", c.n_diff_ids,
                        i->manifest.n_layers);
@@ -76,22 +76,22 @@ static int check_room(struct install *i, struct err *err)
 
 static int open_work(struct install *i, const char *hex, struct err *err)
 {
-    int r = fs_remove_tree(i->s->tmp_fd, hex, err);
+    int rc = fs_remove_tree(i->s->tmp_fd, hex, err);
 
-    if (r >= 0)
-        r = fs_open_dir(i->s->tmp_fd, hex, true, 0700, &i->work_fd, err);
-    if (r >= 0 && i->in->pack) {
-        r = stage_open(i->s, &i->in->manifest, &i->stage, err);
-        i->obj_fd = r < 0 ? -1 : fcntl(i->stage.dir_fd, F_DUPFD_CLOEXEC, 3);
-    } else if (r >= 0) {
-        r = fs_open_dir(i->work_fd, "obj", true, 0700, &i->obj_fd, err);
+    if (rc >= 0)
+        rc = fs_open_dir(i->s->tmp_fd, hex, true, 0700, &i->work_fd, err);
+    if (rc >= 0 && i->in->pack) {
+        rc = stage_open(i->s, &i->in->manifest, &i->stage, err);
+        i->obj_fd = rc < 0 ? -1 : fcntl(i->stage.dir_fd, F_DUPFD_CLOEXEC, 3);
+    } else if (rc >= 0) {
+        rc = fs_open_dir(i->work_fd, "obj", true, 0700, &i->obj_fd, err);
     }
-    if (r >= 0)
-        r = fs_open_dir(i->work_fd, "rootfs", true, 0755, &i->root_fd, err);
-    if (r >= 0 && fchmod(i->root_fd, 0755) < 0)
-        r = err_errno(err, errno, "chmod rootfs");
+    if (rc >= 0)
+        rc = fs_open_dir(i->work_fd, "rootfs", true, 0755, &i->root_fd, err);
+    if (rc >= 0 && fchmod(i->root_fd, 0755) < 0)
+        rc = err_errno(err, errno, "chmod rootfs");
     i->lay.root_fd = i->root_fd;
-    return r;
+    return rc;
 }
 
 static int write_documents(struct install *i, struct buf manifest, struct buf config, struct err *err)
@@ -101,10 +101,10 @@ static int write_documents(struct install *i, struct buf manifest, struct buf co
     for (unsigned n = 0; n < m.n_layers; n++)
         m.layers[n] = i->manifest.layers[n].digest;
     char AUTO_MEM *meta = store_meta_build(&m);
-    int r = install_write(i->work_fd, "manifest", manifest, err);
-    if (r == 0)
-        r = install_write(i->work_fd, "config", config, err);
-    return r < 0 ? r : install_write(i->work_fd, "meta", buf_str(meta), err);
+    int rc = install_write(i->work_fd, "manifest", manifest, err);
+    if (rc == 0)
+        rc = install_write(i->work_fd, "config", config, err);
+    return rc < 0 ? rc : install_write(i->work_fd, "meta", buf_str(meta), err);
 }
 
 /* An object's bytes are durable: give it its name. */
@@ -116,16 +116,16 @@ static int name_object(void *arg, const char *name, struct err *err)
     if (strlen(name) < 64 || strncmp(name, "part~", 5) == 0) /* of an earlier try by another way */
         return unlinkat(i->obj_fd, name, 0) < 0 ? err_errno(err, errno, "remove %s", name) : 0;
     (void)object_path(name, path);
-    int r = renameat(i->obj_fd, name, i->s->objects_fd, path);
-    if (r < 0 && errno == ENOENT) { /* most folders are there */
+    int rc = renameat(i->obj_fd, name, i->s->objects_fd, path);
+    if (rc < 0 && errno == ENOENT) { /* most folders are there */
         if (mkdirat(i->s->objects_fd, folder, 0700) < 0 && errno != EEXIST)
             return err_errno(err, errno, "make objects/%s", folder);
-        r = renameat(i->obj_fd, name, i->s->objects_fd, path);
+        rc = renameat(i->obj_fd, name, i->s->objects_fd, path);
     }
-    if (r < 0)
+    if (rc < 0)
         return err_errno(err, errno, "name object");
     if (!i->no_verity) { /* a bonus: the digest in its name and scrubbing are what holds everywhere */
-        int AUTO_FD fd = openat(i->s->objects_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        AUTO_FD int fd = openat(i->s->objects_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         i->no_verity = fd >= 0 && !fs_verity_enable(fd);
     }
     return 0;
@@ -151,19 +151,19 @@ static int name_all(struct install *i, const char *hex, struct err *err)
 {
     if (unlinkat(i->obj_fd, INSTALL_NEW_OBJECT, 0) < 0 && errno != ENOENT)
         return err_errno(err, errno, "remove %s", INSTALL_NEW_OBJECT);
-    int r = fs_sync_all(i->work_fd, err);
-    if (r == 0)
-        r = store_each_file(i->obj_fd, name_object, i, err);
-    if (r == 0 && (i->in->pack ? unlinkat(i->s->staged_fd, hex, AT_REMOVEDIR)
-                               : unlinkat(i->work_fd, "obj", AT_REMOVEDIR)) < 0)
-        r = err_errno(err, errno, "remove the objects' folder");
-    if (r == 0)
-        r = name_records(i, err);
-    if (r == 0 && faccessat(i->s->images_fd, hex, F_OK, 0) == 0) /* it is there, but marked as damaged */
+    int rc = fs_sync_all(i->work_fd, err);
+    if (rc == 0)
+        rc = store_each_file(i->obj_fd, name_object, i, err);
+    if (rc == 0 && (i->in->pack ? unlinkat(i->s->staged_fd, hex, AT_REMOVEDIR)
+                                : unlinkat(i->work_fd, "obj", AT_REMOVEDIR)) < 0)
+        rc = err_errno(err, errno, "remove the objects' folder");
+    if (rc == 0)
+        rc = name_records(i, err);
+    if (rc == 0 && faccessat(i->s->images_fd, hex, F_OK, 0) == 0) /* it is there, but marked as damaged */
         return mend_image(i->s, hex, err);
-    if (r == 0 && renameat(i->s->tmp_fd, hex, i->s->images_fd, hex) < 0)
-        r = err_errno(err, errno, "name image");
-    return r < 0 ? r : fs_sync_all(i->s->images_fd, err);
+    if (rc == 0 && renameat(i->s->tmp_fd, hex, i->s->images_fd, hex) < 0)
+        rc = err_errno(err, errno, "name image");
+    return rc < 0 ? rc : fs_sync_all(i->s->images_fd, err);
 }
 
 static void drop_pack(struct install *i)
@@ -200,17 +200,17 @@ static int build(struct install *i, const char *hex, struct err *err)
     uint8_t AUTO_MEM *manifest = NULL;
     uint8_t AUTO_MEM *config = NULL;
     size_t manifest_len = 0, config_len = 0;
-    int r = read_documents(i, &manifest, &manifest_len, &config, &config_len, err);
+    int rc = read_documents(i, &manifest, &manifest_len, &config, &config_len, err);
 
-    if (r == 0)
-        r = check_room(i, err);
-    if (r == 0)
-        r = open_work(i, hex, err);
-    if (r == 0)
-        r = i->in->pack ? install_pack(i, err) : install_layers(i, err);
-    if (r == 0)
-        r = write_documents(i, buf_of(manifest, manifest_len), buf_of(config, config_len), err);
-    return r < 0 ? r : name_all(i, hex, err);
+    if (rc == 0)
+        rc = check_room(i, err);
+    if (rc == 0)
+        rc = open_work(i, hex, err);
+    if (rc == 0)
+        rc = i->in->pack ? install_pack(i, err) : install_layers(i, err);
+    if (rc == 0)
+        rc = write_documents(i, buf_of(manifest, manifest_len), buf_of(config, config_len), err);
+    return rc < 0 ? rc : name_all(i, hex, err);
 }
 
 static void close_all(struct install *i)
@@ -226,7 +226,7 @@ static void close_all(struct install *i)
 int store_install(struct store *s, struct store_install *in, int line_fd, struct err *err)
 {
     char hex[65];
-    int AUTO_FD lock_fd = -1;
+    AUTO_FD int lock_fd = -1;
     struct install AUTO_MEM *i = mem_need_zero(sizeof(*i));
     struct stream AUTO_MEM *stream = mem_need(sizeof(*stream));
     uint8_t AUTO_MEM *small = mem_need(INSTALL_SMALL_BYTES);
@@ -236,9 +236,9 @@ int store_install(struct store *s, struct store_install *in, int line_fd, struct
     in->fetched_bytes = in->written_bytes = 0;
     if (store_has_image(s, &in->manifest))
         return 0;
-    int r = store_work_lock(s, &lock_fd, err);
-    if (r < 0)
-        return r;
+    int rc = store_work_lock(s, &lock_fd, err);
+    if (rc < 0)
+        return rc;
     *i = (struct install){.s = s,
                           .in = in,
                           .line_fd = line_fd,
@@ -253,11 +253,11 @@ int store_install(struct store *s, struct store_install *in, int line_fd, struct
                           .max_bytes = in->max_bytes ? in->max_bytes : LIM_IMAGE_BYTES,
                           .max_inodes = in->max_inodes ? in->max_inodes : LIM_IMAGE_INODES};
     (void)digest_hex(&in->manifest, hex);
-    r = build(i, hex, err);
+    rc = build(i, hex, err);
     close_all(i);
-    if (r == 0)
+    if (rc == 0)
         drop_layers(i);
     else
         (void)fs_remove_tree(s->tmp_fd, hex, NULL);
-    return r < 0 && err ? err_wrap(err, "install sha256:%.12s", hex) : r;
+    return rc < 0 && err ? err_wrap(err, "install sha256:%.12s", hex) : rc;
 }

@@ -2,6 +2,7 @@
  * the store or is one already, the object is linked. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -32,51 +33,50 @@ static void tell_progress(struct install *i)
     if (i->line_fd < 0 || now - i->told_ms < PROGRESS_MS)
         return;
     i->told_ms = now;
-    job_line(i->line_fd, "progress %llu %llu", (unsigned long long)i->bytes,
-             (unsigned long long)i->max_bytes);
+    job_line(i->line_fd, "progress %" PRIu64 " %" PRIu64, i->bytes, i->max_bytes);
 }
 
 /* ---- files ---- */
 
 static int write_new(struct install *i, struct buf bytes, int *ret_fd, struct err *err)
 {
-    int r = store_take_space(i->s, bytes.len, 1, err);
-    int AUTO_FD fd = -1;
+    int rc = store_take_space(i->s, bytes.len, 1, err);
+    AUTO_FD int fd = -1;
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     fd = openat(i->obj_fd, INSTALL_NEW_OBJECT, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_errno(err, errno, "create object");
-    r = fs_write_full(fd, bytes, err);
-    if (r == 0)
+    rc = fs_write_full(fd, bytes, err);
+    if (rc == 0)
         *ret_fd = steal_fd(&fd);
-    return r;
+    return rc;
 }
 
 /* All bytes of a large file from the stream into INSTALL_NEW_OBJECT. */
 static int spool(struct install *i, uint64_t left, struct digest *ret, int *ret_fd, struct err *err)
 {
     AUTO_FREE(sha256) struct sha256 *hash = sha256_new();
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     struct buf got;
-    int r = store_check_space(i->s, left, 1, err);
+    int rc = store_check_space(i->s, left, 1, err);
 
-    if (r == 0)
-        r = write_new(i, buf_of(NULL, 0), &fd, err);
-    while (r == 0 && left > 0) {
-        r = stream_some(i->stream, left, &got, err);
-        if (r == 0)
-            r = sha256_add(hash, got, err);
-        if (r == 0)
-            r = fs_write_full(fd, got, err);
-        left -= r == 0 ? got.len : 0;
+    if (rc == 0)
+        rc = write_new(i, buf_of(NULL, 0), &fd, err);
+    while (rc == 0 && left > 0) {
+        rc = stream_some(i->stream, left, &got, err);
+        if (rc == 0)
+            rc = sha256_add(hash, got, err);
+        if (rc == 0)
+            rc = fs_write_full(fd, got, err);
+        left -= rc == 0 ? got.len : 0;
     }
-    if (r == 0)
-        r = sha256_end(hash, ret, err);
-    if (r == 0)
+    if (rc == 0)
+        rc = sha256_end(hash, ret, err);
+    if (rc == 0)
         *ret_fd = steal_fd(&fd);
-    return r;
+    return rc;
 }
 
 /* Is this object in the store, or new in this image? */
@@ -94,11 +94,11 @@ static bool find_object(struct install *i, const char *name, uint64_t size, stru
 static int keep_new(struct install *i, int fd, const struct entry *e, const struct object_at *obj,
                     struct err *err)
 {
-    int r = object_finish(fd, e, err);
+    int rc = object_finish(fd, e, err);
 
-    if (r == 0 && renameat(i->obj_fd, INSTALL_NEW_OBJECT, i->obj_fd, obj->path) < 0)
-        r = err_errno(err, errno, "keep object");
-    return r;
+    if (rc == 0 && renameat(i->obj_fd, INSTALL_NEW_OBJECT, i->obj_fd, obj->path) < 0)
+        rc = err_errno(err, errno, "keep object");
+    return rc;
 }
 
 /* Content from the stream becomes an object, unless it is one already. */
@@ -107,20 +107,20 @@ static int take_content(struct install *i, const struct entry *e, struct object_
 {
     char name[OBJECT_NAME_BYTES];
     bool small = e->size <= INSTALL_SMALL_BYTES;
-    int AUTO_FD fd = -1;
-    int r = small ? stream_get(i->stream, i->small, (size_t)e->size, err) : 0;
+    AUTO_FD int fd = -1;
+    int rc = small ? stream_get(i->stream, i->small, (size_t)e->size, err) : 0;
 
-    if (r == 0)
-        r = small ? sha256(buf_of(i->small, (size_t)e->size), ret_d, err)
-                  : spool(i, e->size, ret_d, &fd, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = small ? sha256(buf_of(i->small, (size_t)e->size), ret_d, err)
+                   : spool(i, e->size, ret_d, &fd, err);
+    if (rc < 0)
+        return rc;
     (void)object_name(ret_d, object_mode(e), e->uid, e->gid, name);
     if (find_object(i, name, e->size, ret))
         return 0; /* a spooled twin is overwritten by the next file and goes with tmp */
     if (small)
-        r = write_new(i, buf_of(i->small, (size_t)e->size), &fd, err);
-    return r < 0 ? r : keep_new(i, fd, e, ret, err);
+        rc = write_new(i, buf_of(i->small, (size_t)e->size), &fd, err);
+    return rc < 0 ? rc : keep_new(i, fd, e, ret, err);
 }
 
 /* The digest from the record; the object must be there: record_is_whole said so. Of a pack each content is, but it may
@@ -129,18 +129,18 @@ static int take_recorded(struct install *i, const struct entry *e, struct object
 {
     char name[OBJECT_NAME_BYTES];
     struct digest d;
-    int r = stream_get(i->stream, d.b, sizeof(d.b), err);
+    int rc = stream_get(i->stream, d.b, sizeof(d.b), err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     (void)object_name(&d, object_mode(e), e->uid, e->gid, name);
     if (find_object(i, name, e->size, ret))
         return 0;
     if (i->in->pack)
-        r = stage_variant(&i->stage, e, &d, err);
-    if (r == 0 && !find_object(i, name, e->size, ret))
-        r = err_set(err, ERR_NOTFOUND, "object %s is gone", name);
-    return r;
+        rc = stage_variant(&i->stage, e, &d, err);
+    if (rc == 0 && !find_object(i, name, e->size, ret))
+        rc = err_set(err, ERR_NOTFOUND, "object %s is gone", name);
+    return rc;
 }
 
 /* ---- entries ---- */
@@ -150,11 +150,11 @@ static int count(struct install *i, const struct entry *e, struct err *err)
     uint64_t size = e->flags & ENTRY_AGAIN ? 0 : e->size; /* in a tree, a hard link is a file once more */
 
     if (size > i->max_bytes - i->bytes)
-        return err_set(err, ERR_INVALID, "the image holds more than the %llu bytes that were signed",
-                       (unsigned long long)i->max_bytes);
+        return err_set(err, ERR_INVALID, "the image holds more than the %" PRIu64 " bytes that were signed",
+                       i->max_bytes);
     if (i->inodes == i->max_inodes)
-        return err_set(err, ERR_INVALID, "the image holds more than the %llu entries that were signed",
-                       (unsigned long long)i->max_inodes);
+        return err_set(err, ERR_INVALID, "the image holds more than the %" PRIu64 " entries that were signed",
+                       i->max_inodes);
     i->bytes += size;
     i->inodes++;
     return 0;
@@ -195,22 +195,22 @@ static int lay_one(struct install *i, const struct entry *e, bool from_record, s
     struct object_at obj;
     struct digest d = {{0}};
     bool content = e->kind == ENTRY_FILE && e->size > 0;
-    int r = count(i, e, err);
+    int rc = count(i, e, err);
 
-    if (r == 0)
-        r = strip(i, e, err);
-    if (r == 0 && content)
-        r = from_record ? take_recorded(i, e, &obj, err) : take_content(i, e, &obj, &d, err);
-    else if (r == 0 && (e->kind == ENTRY_DIR || e->kind == ENTRY_SYMLINK || e->kind == ENTRY_FILE))
-        r = store_take_space(i->s, 0, 1, err);
-    if (r == 0 && e->kind == ENTRY_OPAQUE)
-        r = lay_check_opaque(&i->lay, e->path, err);
-    else if (r == 0 && !deletes(e))
-        r = lay_entry(&i->lay, e, content ? &obj : NULL, err);
-    if (r == 0 && !from_record)
-        r = record_add(i->record_fd, e, &d, err);
+    if (rc == 0)
+        rc = strip(i, e, err);
+    if (rc == 0 && content)
+        rc = from_record ? take_recorded(i, e, &obj, err) : take_content(i, e, &obj, &d, err);
+    else if (rc == 0 && (e->kind == ENTRY_DIR || e->kind == ENTRY_SYMLINK || e->kind == ENTRY_FILE))
+        rc = store_take_space(i->s, 0, 1, err);
+    if (rc == 0 && e->kind == ENTRY_OPAQUE)
+        rc = lay_check_opaque(&i->lay, e->path, err);
+    else if (rc == 0 && !deletes(e))
+        rc = lay_entry(&i->lay, e, content ? &obj : NULL, err);
+    if (rc == 0 && !from_record)
+        rc = record_add(i->record_fd, e, &d, err);
     tell_progress(i);
-    return r;
+    return rc;
 }
 
 int install_entries(struct install *i, int fd, bool whiteouts, bool from_record, struct err *err)
@@ -223,20 +223,20 @@ int install_entries(struct install *i, int fd, bool whiteouts, bool from_record,
     i->stream->at = i->stream->len = 0;
     i->stream->ended = false;
     for (;;) {
-        int r = stream_entry(i->stream, &e, err);
-        if (r < 0 || e.kind == ENTRY_END)
-            return r < 0 || whiteouts || from_record ? r : record_add(i->record_fd, &e, NULL, err);
+        int rc = stream_entry(i->stream, &e, err);
+        if (rc < 0 || e.kind == ENTRY_END)
+            return rc < 0 || whiteouts || from_record ? rc : record_add(i->record_fd, &e, NULL, err);
         if (!whiteouts)
-            r = lay_one(i, &e, from_record, err);
+            rc = lay_one(i, &e, from_record, err);
         else if (deletes(&e))
-            r = lay_entry(&i->lay, &e, NULL, err);
+            rc = lay_entry(&i->lay, &e, NULL, err);
         else if (from_record && e.kind == ENTRY_FILE && e.size > 0)
-            r = stream_get(i->stream, digest, sizeof(digest), err);
+            rc = stream_get(i->stream, digest, sizeof(digest), err);
         else if (!from_record)
-            r = err_set(err, ERR_INVALID, "the untar program sent what was not asked for");
-        if (r == 0 && ++n > i->max_inodes)
-            r = err_set(err, ERR_INVALID, "more entries than were signed");
-        if (r < 0)
-            return r;
+            rc = err_set(err, ERR_INVALID, "the untar program sent what was not asked for");
+        if (rc == 0 && ++n > i->max_inodes)
+            rc = err_set(err, ERR_INVALID, "more entries than were signed");
+        if (rc < 0)
+            return rc;
     }
 }

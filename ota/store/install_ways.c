@@ -14,23 +14,23 @@ static int pass_from_blob(struct install *i, unsigned layer, int blob_fd, bool w
 
     if (lseek(blob_fd, 0, SEEK_SET) < 0)
         return err_errno(err, errno, "layer");
-    int r = untar_run_start(i->in->untar_argv, blob_fd, i->manifest.layers[layer].codec, &i->diff_ids[layer],
-                            layer_max_tar(i->max_bytes, i->max_inodes), whiteouts, &run, err);
-    if (r < 0)
-        return r;
-    r = install_entries(i, run.entry_fd, whiteouts, false, &own);
-    bool cut = r < 0 && i->stream->ended;
-    if (r == 0 || cut) { /* it knows best why it stopped */
+    int rc = untar_run_start(i->in->untar_argv, blob_fd, i->manifest.layers[layer].codec, &i->diff_ids[layer],
+                             layer_max_tar(i->max_bytes, i->max_inodes), whiteouts, &run, err);
+    if (rc < 0)
+        return rc;
+    rc = install_entries(i, run.entry_fd, whiteouts, false, &own);
+    bool cut = rc < 0 && i->stream->ended;
+    if (rc == 0 || cut) { /* it knows best why it stopped */
         int verdict = untar_run_end(&run, &said);
         if (verdict < 0)
-            r = err_set(err, said.kind, "layer %u: %s", layer, said.msg);
+            rc = err_set(err, said.kind, "layer %u: %s", layer, said.msg);
         else if (cut)
-            r = err_set(err, own.kind, "layer %u: %s", layer, own.msg);
+            rc = err_set(err, own.kind, "layer %u: %s", layer, own.msg);
     } else {
-        r = err_set(err, own.kind, "layer %u: %s", layer, own.msg);
+        rc = err_set(err, own.kind, "layer %u: %s", layer, own.msg);
     }
     untar_run_done(&run);
-    return r;
+    return rc;
 }
 
 /* What runs through the untar program is what was just hashed: the same open file, and nobody else may write
@@ -40,13 +40,13 @@ static int open_layer(struct install *i, const struct digest *d, int *ret_fd, st
     struct digest got;
     uint64_t len = 0;
     char hex[65];
-    int AUTO_FD fd = openat(i->s->blobs_fd, digest_hex(d, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int fd = openat(i->s->blobs_fd, digest_hex(d, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return err_errno(err, errno, "open layer %s", hex);
-    int r = sha256_fd(fd, &got, &len, err);
-    if (r < 0)
-        return r;
+    int rc = sha256_fd(fd, &got, &len, err);
+    if (rc < 0)
+        return rc;
     if (!digest_eq(&got, d)) {
         (void)unlinkat(i->s->blobs_fd, hex, 0);
         return err_set(err, ERR_INTEGRITY, "layer %s has gone bad on disk", hex);
@@ -58,45 +58,45 @@ static int open_layer(struct install *i, const struct digest *d, int *ret_fd, st
 static int from_blob(struct install *i, unsigned layer, struct err *err)
 {
     char name[24];
-    int AUTO_FD blob_fd = -1;
-    int AUTO_FD record_fd = -1;
-    int r = open_layer(i, &i->manifest.layers[layer].digest, &blob_fd, err);
+    AUTO_FD int blob_fd = -1;
+    AUTO_FD int record_fd = -1;
+    int rc = open_layer(i, &i->manifest.layers[layer].digest, &blob_fd, err);
 
     (void)str_fmt(name, sizeof(name), INSTALL_RECORD, layer);
-    if (r == 0)
-        r = record_begin(i->work_fd, name, &record_fd, err);
-    if (r == 0 && layer > 0) /* deletions mean the layers below, wherever in the archive they stand */
-        r = pass_from_blob(i, layer, blob_fd, true, err);
+    if (rc == 0)
+        rc = record_begin(i->work_fd, name, &record_fd, err);
+    if (rc == 0 && layer > 0) /* deletions mean the layers below, wherever in the archive they stand */
+        rc = pass_from_blob(i, layer, blob_fd, true, err);
     i->record_fd = record_fd;
-    return r < 0 ? r : pass_from_blob(i, layer, blob_fd, false, err);
+    return rc < 0 ? rc : pass_from_blob(i, layer, blob_fd, false, err);
 }
 
 static int from_record(struct install *i, unsigned layer, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    for (int whiteouts = layer > 0; r == 0 && whiteouts >= 0; whiteouts--) {
-        int AUTO_FD fd = -1;
-        r = record_open(i->s, &i->manifest.layers[layer].digest, &fd, err);
-        if (r == 0)
-            r = install_entries(i, fd, whiteouts, true, err);
+    for (int whiteouts = layer > 0; rc == 0 && whiteouts >= 0; whiteouts--) {
+        AUTO_FD int fd = -1;
+        rc = record_open(i->s, &i->manifest.layers[layer].digest, &fd, err);
+        if (rc == 0)
+            rc = install_entries(i, fd, whiteouts, true, err);
     }
     i->recorded[layer] = true;
-    return r;
+    return rc;
 }
 
 int install_layers(struct install *i, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    for (unsigned n = 0; r == 0 && n < i->manifest.n_layers; n++) {
+    for (unsigned n = 0; rc == 0 && n < i->manifest.n_layers; n++) {
         const struct digest *d = &i->manifest.layers[n].digest;
         if (record_is_whole(i->s, d, NULL))
-            r = from_record(i, n, err);
+            rc = from_record(i, n, err);
         else
-            r = from_blob(i, n, err);
+            rc = from_blob(i, n, err);
     }
-    return r < 0 ? r : lay_mount_points(&i->lay, err);
+    return rc < 0 ? rc : lay_mount_points(&i->lay, err);
 }
 
 /* ---- by a pack ---- */
@@ -111,16 +111,16 @@ static int keep_documents(struct install *i, const struct pull *p, struct err *e
 {
     const struct store_pack *pack = p->pack;
     char hex[65];
-    int r;
+    int rc;
 
     if (pack->patch && !pack->held)
-        r = link_in(i, i->stage.dir_fd, PULL_TREE_FILE, "record0", err);
+        rc = link_in(i, i->stage.dir_fd, PULL_TREE_FILE, "record0", err);
     else
-        r = link_in(i, pack->held ? i->s->layers_fd : i->s->blobs_fd, digest_hex(&pack->tree, hex), "record0",
-                    err);
-    if (r == 0 && p->table.len)
-        r = link_in(i, i->s->blobs_fd, digest_hex(&p->table_is, hex), "table", err);
-    return r;
+        rc = link_in(i, pack->held ? i->s->layers_fd : i->s->blobs_fd, digest_hex(&pack->tree, hex),
+                     "record0", err);
+    if (rc == 0 && p->table.len)
+        rc = link_in(i, i->s->blobs_fd, digest_hex(&p->table_is, hex), "table", err);
+    return rc;
 }
 
 /* Bring all objects into staged/ and the tree into record0. */
@@ -129,40 +129,40 @@ static int gather(struct install *i, struct err *err)
     const struct store_pack *pack = i->in->pack;
     struct store_cost cost = {.write_bytes = pack->write_bytes};
     struct pull p;
-    int r = pull_open(&p, i->s, pack, &i->stage, i->line_fd, err);
+    int rc = pull_open(&p, i->s, pack, &i->stage, i->line_fd, err);
 
     p.max_bytes = i->stage.max_bytes = i->max_bytes;
     p.max_inodes = i->max_inodes;
-    if (r == 0 && !pack->patch)
-        r = pull_judge_tree(&p, err);
-    if (r == 0 && !pack->patch && !pack->held)
-        r = pull_cost(&p, &cost, err);
-    if (r == 0)
-        r = store_check_space(i->s, cost.write_bytes, i->max_inodes, err);
-    if (r == 0 && !pack->held)
-        r = pack->patch ? pull_patch(&p, err) : pull_chunks(&p, &i->in->fetched_bytes, err);
-    if (r == 0)
-        r = keep_documents(i, &p, err);
+    if (rc == 0 && !pack->patch)
+        rc = pull_judge_tree(&p, err);
+    if (rc == 0 && !pack->patch && !pack->held)
+        rc = pull_cost(&p, &cost, err);
+    if (rc == 0)
+        rc = store_check_space(i->s, cost.write_bytes, i->max_inodes, err);
+    if (rc == 0 && !pack->held)
+        rc = pack->patch ? pull_patch(&p, err) : pull_chunks(&p, &i->in->fetched_bytes, err);
+    if (rc == 0)
+        rc = keep_documents(i, &p, err);
     pull_close(&p);
-    return r;
+    return rc;
 }
 
 static int lay_tree(struct install *i, struct err *err)
 {
-    int AUTO_FD fd = openat(i->work_fd, "record0", O_RDONLY | O_CLOEXEC);
+    AUTO_FD int fd = openat(i->work_fd, "record0", O_RDONLY | O_CLOEXEC);
 
     if (fd < 0 || lseek(fd, sizeof(TREE_MAGIC) - 1, SEEK_SET) < 0)
         return err_errno(err, errno, "open the tree");
-    int r = install_entries(i, fd, false, true, err);
-    return r < 0 ? r : lay_mount_points(&i->lay, err);
+    int rc = install_entries(i, fd, false, true, err);
+    return rc < 0 ? rc : lay_mount_points(&i->lay, err);
 }
 
 int install_pack(struct install *i, struct err *err)
 {
-    int r = gather(i, err);
+    int rc = gather(i, err);
 
-    if (r == 0)
-        r = lay_tree(i, err);
+    if (rc == 0)
+        rc = lay_tree(i, err);
     i->in->written_bytes = i->stage.written;
-    return r;
+    return rc;
 }

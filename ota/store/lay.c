@@ -49,12 +49,12 @@ static bool is_absent(struct lay *l, const char *dir)
     struct stat st;
 
     for (const char *end = dir; *end; end += *end == '/') {
-        int AUTO_FD fd = -1;
+        AUTO_FD int fd = -1;
         end += strcspn(end, "/");
         (void)str_fmt(part, sizeof(part), "%.*s", (int)(end - dir), dir);
-        int r = fs_open_below(l->root_fd, part, O_PATH | O_NOFOLLOW, 0, &fd, NULL);
-        if (r < 0)
-            return r == -ERR_NOTFOUND;
+        int rc = fs_open_below(l->root_fd, part, O_PATH | O_NOFOLLOW, 0, &fd, NULL);
+        if (rc < 0)
+            return rc == -ERR_NOTFOUND;
         if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
             return false;
     }
@@ -64,11 +64,11 @@ static bool is_absent(struct lay *l, const char *dir)
 static int open_dir(struct lay *l, const char *dir, int *ret_fd, struct err *err)
 {
     struct err e = ERR_INIT;
-    int r = fs_open_below(l->root_fd, dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY, 0, ret_fd, &e);
+    int rc = fs_open_below(l->root_fd, dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY, 0, ret_fd, &e);
 
-    if (r == -ERR_DENIED || (r == -ERR_NOTFOUND && !is_absent(l, dir)))
+    if (rc == -ERR_DENIED || (rc == -ERR_NOTFOUND && !is_absent(l, dir)))
         return bad(err, dir, "a link or file is in the way");
-    if (r < 0)
+    if (rc < 0)
         return err_set(err, e.kind, "%s", e.msg);
     return 0;
 }
@@ -80,7 +80,7 @@ static int make_parents(struct lay *l, const char *dir, struct err *err)
     int at = -1;
 
     for (const char *end = dir; *end; end += *end == '/') {
-        int AUTO_FD up = steal_fd(&at);
+        AUTO_FD int up = steal_fd(&at);
         const char *name = end;
         end += strcspn(end, "/");
         (void)str_fmt(part, sizeof(part), "%.*s", (int)(end - name), name);
@@ -110,14 +110,14 @@ static int parent_of(struct lay *l, const char *path, bool make, int *ret_fd, co
     *ret_base = split(path, dir);
     if (l->parent_fd < 0 || strcmp(l->parent, dir) != 0) {
         forget_parent(l);
-        int r = open_dir(l, dir, &fd, err);
-        if (r == -ERR_NOTFOUND && make) {
-            r = make_parents(l, dir, err);
-            if (r >= 0)
-                r = open_dir(l, dir, &fd, err);
+        int rc = open_dir(l, dir, &fd, err);
+        if (rc == -ERR_NOTFOUND && make) {
+            rc = make_parents(l, dir, err);
+            if (rc >= 0)
+                rc = open_dir(l, dir, &fd, err);
         }
-        if (r < 0)
-            return r;
+        if (rc < 0)
+            return rc;
         l->parent_fd = fd;
         memcpy(l->parent, dir, strlen(dir) + 1); /* both LIM_PATH_BYTES */
     }
@@ -136,33 +136,33 @@ static int clear(struct lay *l, int dir_fd, const char *base, bool keep_dir, str
         return unlinkat(dir_fd, base, 0) < 0 ? err_errno(err, errno, "replace %s", base) : 0;
     if (keep_dir)
         return 1;
-    int r = fs_remove_tree(dir_fd, base, err);
+    int rc = fs_remove_tree(dir_fd, base, err);
     (void)l;
-    return r;
+    return rc;
 }
 
 static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct entry *e, struct err *err)
 {
     mode_t mode = object_mode(e) | 0700;
-    int r = 0;
+    int rc = 0;
 
     if (mkdirat(dir_fd, base, mode) < 0) { /* nearly always it is new: that is tried first */
-        r = errno == EEXIST ? clear(l, dir_fd, base, true, err)
-                            : err_errno(err, errno, "make folder %s", e->path);
-        if (r == 0 && mkdirat(dir_fd, base, mode) < 0)
-            r = err_errno(err, errno, "make folder %s", e->path);
+        rc = errno == EEXIST ? clear(l, dir_fd, base, true, err)
+                             : err_errno(err, errno, "make folder %s", e->path);
+        if (rc == 0 && mkdirat(dir_fd, base, mode) < 0)
+            rc = err_errno(err, errno, "make folder %s", e->path);
     }
-    if (r < 0)
-        return r;
-    int AUTO_FD fd = openat(dir_fd, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (rc < 0)
+        return rc;
+    AUTO_FD int fd = openat(dir_fd, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "open folder %s", e->path);
-    r = object_dress(fd, e, err);
-    if (r == 0 && str_copy(l->parent, sizeof(l->parent), e->path)) { /* what comes next mostly lies in it */
+    rc = object_dress(fd, e, err);
+    if (rc == 0 && str_copy(l->parent, sizeof(l->parent), e->path)) { /* what comes next mostly lies in it */
         forget_parent(l);
         l->parent_fd = steal_fd(&fd);
     }
-    return r;
+    return rc;
 }
 
 static int create(int dir_fd, const char *base, int *ret_fd, struct err *err)
@@ -177,10 +177,10 @@ static int create(int dir_fd, const char *base, int *ret_fd, struct err *err)
 
 static int lay_empty(int dir_fd, const char *base, const struct entry *e, struct err *err)
 {
-    int AUTO_FD fd = -1;
-    int r = create(dir_fd, base, &fd, err);
+    AUTO_FD int fd = -1;
+    int rc = create(dir_fd, base, &fd, err);
 
-    return r == 0 ? object_finish(fd, e, err) : r;
+    return rc == 0 ? object_finish(fd, e, err) : rc;
 }
 
 static int copy_bytes(int from, int to, off_t left, struct err *err)
@@ -201,18 +201,18 @@ static int copy_bytes(int from, int to, off_t left, struct err *err)
 static int copy_file(int from_dir, const char *from, int dir_fd, const char *base, struct err *err)
 {
     struct stat st;
-    int AUTO_FD to = -1;
-    int AUTO_FD in = openat(from_dir, from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int to = -1;
+    AUTO_FD int in = openat(from_dir, from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (in < 0 || fstat(in, &st) < 0)
         return err_errno(err, errno, "open %s", from);
-    int r = create(dir_fd, base, &to, err);
-    if (r == 0)
-        r = copy_bytes(in, to, st.st_size, err);
-    if (r == 0 && (fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 0777) < 0 ||
-                   futimens(to, epoch) < 0))
-        r = err_errno(err, errno, "owner and mode of %s", base);
-    return r;
+    int rc = create(dir_fd, base, &to, err);
+    if (rc == 0)
+        rc = copy_bytes(in, to, st.st_size, err);
+    if (rc == 0 && (fchown(to, st.st_uid, st.st_gid) < 0 || fchmod(to, st.st_mode & 0777) < 0 ||
+                    futimens(to, epoch) < 0))
+        rc = err_errno(err, errno, "owner and mode of %s", base);
+    return rc;
 }
 
 /* In the place of whatever stands there; nearly always that is nothing, so it is looked at only then. */
@@ -222,9 +222,9 @@ static int link_file(struct lay *l, int from_dir, const char *from, int dir_fd, 
     int no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
 
     if (no == EEXIST || no == EMLINK) { /* which of the two is told is the kernel's affair */
-        int r = clear(l, dir_fd, base, false, err);
-        if (r < 0)
-            return r;
+        int rc = clear(l, dir_fd, base, false, err);
+        if (rc < 0)
+            return rc;
         no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
     }
     if (no == EMLINK)
@@ -246,14 +246,14 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
 {
     char dir[LIM_PATH_BYTES];
     const char *from = split(e->link, dir);
-    int AUTO_FD from_fd = -1;
+    AUTO_FD int from_fd = -1;
     struct stat st = {.st_mode = 0};
 
-    int r = open_dir(l, dir, &from_fd, err);
-    if (r == -ERR_NOTFOUND || (r == 0 && fstatat(from_fd, from, &st, AT_SYMLINK_NOFOLLOW) < 0))
+    int rc = open_dir(l, dir, &from_fd, err);
+    if (rc == -ERR_NOTFOUND || (rc == 0 && fstatat(from_fd, from, &st, AT_SYMLINK_NOFOLLOW) < 0))
         return bad(err, e->path, "a hard link to what the image does not have");
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
         return bad(err, e->path, "a hard link to a folder");
     return link_file(l, from_fd, from, dir_fd, base, err);
@@ -264,10 +264,10 @@ static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err 
 {
     const char *base;
     int dir_fd = -1;
-    int r = parent_of(l, path, false, &dir_fd, &base, err);
+    int rc = parent_of(l, path, false, &dir_fd, &base, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     int fd = openat(dir_fd, base[0] ? base : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
@@ -280,64 +280,64 @@ static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err 
 static int empty_folder(struct lay *l, const char *path, struct err *err)
 {
     int fd = -1;
-    int r = open_opaque(l, path, &fd, err);
+    int rc = open_opaque(l, path, &fd, err);
 
     forget_parent(l);
-    if (r == -ERR_NOTFOUND)
+    if (rc == -ERR_NOTFOUND)
         return 0; /* nothing below: nothing to hide */
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     DIR *d = fdopendir(fd);
     if (!d) {
         (void)close(fd);
         return err_set(err, ERR_NOMEM, "list %s", path);
     }
-    for (struct dirent *e; r >= 0 && (e = readdir(d)) != NULL;)
+    for (struct dirent *e; rc >= 0 && (e = readdir(d)) != NULL;)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            r = fs_remove_tree(dirfd(d), e->d_name, err);
+            rc = fs_remove_tree(dirfd(d), e->d_name, err);
     (void)closedir(d);
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 int lay_check_opaque(struct lay *l, const char *path, struct err *err)
 {
-    int AUTO_FD fd = -1;
-    int r = open_dir(l, path, &fd, err);
+    AUTO_FD int fd = -1;
+    int rc = open_dir(l, path, &fd, err);
 
-    return r == -ERR_NOTFOUND ? 0 : r;
+    return rc == -ERR_NOTFOUND ? 0 : rc;
 }
 
 static int white_out(struct lay *l, const char *path, struct err *err)
 {
     const char *base;
     int dir_fd = -1;
-    int r = parent_of(l, path, false, &dir_fd, &base, err);
+    int rc = parent_of(l, path, false, &dir_fd, &base, err);
 
-    if (r == -ERR_NOTFOUND)
+    if (rc == -ERR_NOTFOUND)
         return 0;
-    if (r >= 0)
-        r = fs_remove_tree(dir_fd, base, err);
+    if (rc >= 0)
+        rc = fs_remove_tree(dir_fd, base, err);
     forget_parent(l); /* it may be what went */
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int lay_below(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err)
 {
     const char *base;
     int dir_fd = -1;
-    int r = parent_of(l, e->path, true, &dir_fd, &base, err);
+    int rc = parent_of(l, e->path, true, &dir_fd, &base, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (e->kind == ENTRY_DIR)
         return lay_dir(l, dir_fd, base, e, err);
     if (e->kind == ENTRY_HARDLINK)
         return lay_hardlink(l, dir_fd, base, e, err);
     if (e->kind == ENTRY_FILE && obj)
         return link_file(l, obj->dir_fd, obj->path, dir_fd, base, err);
-    r = clear(l, dir_fd, base, false, err);
-    if (r < 0)
-        return r;
+    rc = clear(l, dir_fd, base, false, err);
+    if (rc < 0)
+        return rc;
     return e->kind == ENTRY_SYMLINK ? lay_symlink(dir_fd, base, e, err) : lay_empty(dir_fd, base, e, err);
 }
 
@@ -375,13 +375,13 @@ int lay_mount_points(struct lay *l, struct err *err)
     };
     for (size_t i = 0; i < COUNT_OF(points); i++) {
         struct entry e = {.kind = points[i].kind, .mode = points[i].mode};
-        int AUTO_FD there = -1;
+        AUTO_FD int there = -1;
         if (fs_open_below(l->root_fd, points[i].path, O_PATH | O_NOFOLLOW, 0, &there, NULL) != -ERR_NOTFOUND)
             continue; /* anything at all stands there, or a link on the way */
         (void)str_copy(e.path, sizeof(e.path), points[i].path);
         struct err why = ERR_INIT;
-        int r = lay_entry(l, &e, NULL, &why);
-        if (r < 0 && r != -ERR_INVALID) /* /etc may be a link or a file: then the image does not want it */
+        int rc = lay_entry(l, &e, NULL, &why);
+        if (rc < 0 && rc != -ERR_INVALID) /* /etc may be a link or a file: then the image does not want it */
             return err_set(err, why.kind, "%s", why.msg);
     }
     return 0;

@@ -24,8 +24,8 @@ static int mend_entry(void *arg, const char *name, struct err *err);
 
 static int mend_folder(const struct mend *m, const char *name, struct err *err)
 {
-    int AUTO_FD from = openat(m->from_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int AUTO_FD to = openat(m->to_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int from = openat(m->from_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int to = openat(m->to_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (from < 0 || to < 0)
         return err_errno(err, errno, "open folder %s", name);
@@ -53,19 +53,19 @@ static int mend_entry(void *arg, const char *name, struct err *err)
 
 int mend_image(struct store *s, const char *image_name, struct err *err)
 {
-    int AUTO_FD from = -1;
-    int AUTO_FD to = -1;
-    int r = fs_open_dir(s->tmp_fd, image_name, false, 0, &from, err);
+    AUTO_FD int from = -1;
+    AUTO_FD int to = -1;
+    int rc = fs_open_dir(s->tmp_fd, image_name, false, 0, &from, err);
 
-    if (r == 0)
-        r = fs_open_dir(s->images_fd, image_name, false, 0, &to, err);
-    if (r == 0)
-        r = store_each_entry(from, mend_entry, &(struct mend){from, to, 0}, err);
-    if (r == 0)
-        r = fs_sync_all(to, err);
-    if (r == 0 && unlinkat(to, DAMAGED_FILE, 0) < 0)
-        r = err_errno(err, errno, "take the mark of damage away");
-    if (r == 0)
-        r = fs_sync_dir(to, err);
-    return r < 0 ? r : fs_remove_tree(s->tmp_fd, image_name, err);
+    if (rc == 0)
+        rc = fs_open_dir(s->images_fd, image_name, false, 0, &to, err);
+    if (rc == 0)
+        rc = store_each_entry(from, mend_entry, &(struct mend){from, to, 0}, err);
+    if (rc == 0)
+        rc = fs_sync_all(to, err);
+    if (rc == 0 && unlinkat(to, DAMAGED_FILE, 0) < 0)
+        rc = err_errno(err, errno, "take the mark of damage away");
+    if (rc == 0)
+        rc = fs_sync_dir(to, err);
+    return rc < 0 ? rc : fs_remove_tree(s->tmp_fd, image_name, err);
 }

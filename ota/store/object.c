@@ -30,15 +30,15 @@ int object_dress(int fd, const struct entry *e, struct err *err)
 {
     struct stat st;
     bool ours = false;
-    int r = fstat(fd, &st);
+    int rc = fstat(fd, &st);
 
-    if (r == 0)
+    if (rc == 0)
         ours = st.st_uid == e->uid && st.st_gid == e->gid;
-    if (r == 0 && !ours)
-        r = fchown(fd, e->uid, e->gid);
-    if (r == 0 && (!ours || (st.st_mode & 07777) != object_mode(e)))
-        r = fchmod(fd, object_mode(e));
-    return r < 0 ? err_errno(err, errno, "owner and mode of %s", e->path) : 0;
+    if (rc == 0 && !ours)
+        rc = fchown(fd, e->uid, e->gid);
+    if (rc == 0 && (!ours || (st.st_mode & 07777) != object_mode(e)))
+        rc = fchmod(fd, object_mode(e));
+    return rc < 0 ? err_errno(err, errno, "owner and mode of %s", e->path) : 0;
 }
 
 #define OBJECT_TIME_S 1
@@ -46,9 +46,9 @@ int object_dress(int fd, const struct entry *e, struct err *err)
 int object_finish(int fd, const struct entry *e, struct err *err)
 {
     static const struct timespec epoch[2] = {{.tv_sec = OBJECT_TIME_S}, {.tv_sec = OBJECT_TIME_S}};
-    int r = object_dress(fd, e, err);
+    int rc = object_dress(fd, e, err);
 
-    return r == 0 && futimens(fd, epoch) < 0 ? err_errno(err, errno, "time of %s", e->path) : r;
+    return rc == 0 && futimens(fd, epoch) < 0 ? err_errno(err, errno, "time of %s", e->path) : rc;
 }
 
 bool object_is_finished(int fd, const struct digest *d, const char *name)

@@ -11,14 +11,14 @@
 
 int record_begin(int dir_fd, const char *name, int *ret_fd, struct err *err)
 {
-    int AUTO_FD fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    AUTO_FD int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return err_errno(err, errno, "create layer record");
-    int r = fs_write_full(fd, BUF_LIT(RECORD_MAGIC), err);
-    if (r == 0)
+    int rc = fs_write_full(fd, BUF_LIT(RECORD_MAGIC), err);
+    if (rc == 0)
         *ret_fd = steal_fd(&fd);
-    return r;
+    return rc;
 }
 
 int record_add(int fd, const struct entry *e, const struct digest *d, struct err *err)
@@ -36,7 +36,7 @@ int record_add(int fd, const struct entry *e, const struct digest *d, struct err
 int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err *err)
 {
     char hex[65], magic[sizeof(RECORD_MAGIC) - 1];
-    int AUTO_FD fd = openat(s->layers_fd, digest_hex(d, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int fd = openat(s->layers_fd, digest_hex(d, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return err_errno(err, errno, "open layer record %s", hex);
@@ -54,11 +54,11 @@ static int next_object(struct stream *st, const struct entry *e, struct digest *
                        char path[OBJECT_NAME_BYTES + 3], struct err *err)
 {
     char name[OBJECT_NAME_BYTES];
-    int r = stream_get(st, ret_d->b, sizeof(ret_d->b), err);
+    int rc = stream_get(st, ret_d->b, sizeof(ret_d->b), err);
 
-    if (r == 0)
+    if (rc == 0)
         (void)object_path(object_name(ret_d, object_mode(e), e->uid, e->gid, name), path);
-    return r;
+    return rc;
 }
 
 int record_walk(struct store *s, const struct digest *d,
@@ -68,19 +68,19 @@ int record_walk(struct store *s, const struct digest *d,
     char path[OBJECT_NAME_BYTES + 3];
     struct entry e;
     struct digest object;
-    int AUTO_FD fd = -1;
-    int r = record_open(s, d, &fd, err);
+    AUTO_FD int fd = -1;
+    int rc = record_open(s, d, &fd, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     struct stream AUTO_MEM *st = mem_need_zero(sizeof(*st));
     st->fd = fd;
     do {
-        bool content = (r = stream_entry(st, &e, err)) == 0 && e.kind == ENTRY_FILE && e.size > 0;
+        bool content = (rc = stream_entry(st, &e, err)) == 0 && e.kind == ENTRY_FILE && e.size > 0;
         if (content)
-            r = next_object(st, &e, &object, path, err);
-        if (r < 0)
-            return r;
+            rc = next_object(st, &e, &object, path, err);
+        if (rc < 0)
+            return rc;
         if (content && !fn(arg, &object, path, e.size))
             return err_set(err, ERR_CONFLICT, "stopped");
     } while (e.kind != ENTRY_END);

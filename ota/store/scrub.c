@@ -60,7 +60,7 @@ static int search_entry(void *arg, const char *name, struct err *err)
     f->search->found = st.st_ino == f->search->ino && st.st_dev == f->search->dev;
     if (!S_ISDIR(st.st_mode) || f->depth > LIM_PATH_DEPTH)
         return 0;
-    int AUTO_FD fd = openat(f->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int fd = openat(f->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return 0;
     return store_each_entry(fd, search_entry, &(struct folder_at){f->search, fd, f->depth + 1}, err);
@@ -73,7 +73,7 @@ static void keep_document(struct store *s, int image_fd, const char *file, const
     struct digest got;
     uint64_t len = 0;
     char hex[65];
-    int AUTO_FD fd = openat(image_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int fd = openat(image_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd >= 0 && sha256_fd(fd, &got, &len, NULL) == 0 && digest_eq(&got, want) &&
         linkat(image_fd, file, s->blobs_fd, digest_hex(want, hex), 0) < 0)
@@ -98,11 +98,11 @@ static void keep_documents(struct store *s, int image_fd, const char *image_name
 
 int store_mark_damaged(struct store *s, const char *image_name, struct err *err)
 {
-    int AUTO_FD fd = -1;
-    int r = fs_open_dir(s->images_fd, image_name, false, 0, &fd, err);
+    AUTO_FD int fd = -1;
+    int rc = fs_open_dir(s->images_fd, image_name, false, 0, &fd, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     keep_documents(s, fd, image_name);
     return fs_write_durable(fd, DAMAGED_FILE, BUF_LIT("1\n"), 0600, err);
 }
@@ -115,13 +115,13 @@ struct marking {
 static int mark_user(void *arg, const char *name, const struct digest *d, struct err *err)
 {
     struct marking *m = arg;
-    int AUTO_FD fd = openat(m->r->s->images_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int fd = openat(m->r->s->images_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     (void)d;
     m->search.found = false;
-    int r = fd < 0 ? 0 : store_each_entry(fd, search_entry, &(struct folder_at){&m->search, fd, 0}, err);
-    if (r < 0 || !m->search.found)
-        return r;
+    int rc = fd < 0 ? 0 : store_each_entry(fd, search_entry, &(struct folder_at){&m->search, fd, 0}, err);
+    if (rc < 0 || !m->search.found)
+        return rc;
     m->r->sc->images++;
     return store_mark_damaged(m->r->s, name, err);
 }
@@ -147,7 +147,7 @@ static int hash_file(struct round *r, const char *name, struct stat *ret_st, boo
     uint64_t len = 0;
     char hex[65];
     struct err why = ERR_INIT;
-    int AUTO_FD fd = openat(r->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    AUTO_FD int fd = openat(r->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
     if (fd < 0 || fstat(fd, ret_st) < 0)
         return err_errno(err, errno, "scrub %s", name);
@@ -348,7 +348,7 @@ int store_scrub(struct store *s, struct store_scrub *sc, struct err *err)
     struct round r = {.s = s, .sc = sc};
     char start[sizeof(sc->cursor)], folder[16];
     const char *after;
-    int AUTO_FD lock_fd = -1;
+    AUTO_FD int lock_fd = -1;
     int rc = store_work_lock(s, &lock_fd, err);
 
     sc->bytes = sc->files = sc->bad = sc->images = 0;

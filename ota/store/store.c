@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "ota/doc/field.h"
@@ -40,11 +41,11 @@ static int check_layout(int dir_fd, struct err *err)
 
 static int open_folders(struct store *s, struct err *err)
 {
-    int r = fs_remove_tree(s->dir_fd, "tmp", err); /* what had no name yet when power went */
+    int rc = fs_remove_tree(s->dir_fd, "tmp", err); /* what had no name yet when power went */
 
-    for (size_t i = 0; r >= 0 && i < COUNT_OF(folders); i++)
-        r = fs_open_dir(s->dir_fd, folders[i].name, true, 0700, folder_fd(s, i), err);
-    return r < 0 ? r : 0;
+    for (size_t i = 0; rc >= 0 && i < COUNT_OF(folders); i++)
+        rc = fs_open_dir(s->dir_fd, folders[i].name, true, 0700, folder_fd(s, i), err);
+    return rc < 0 ? rc : 0;
 }
 
 int store_new(int dir_fd, struct store **ret, struct err *err)
@@ -55,13 +56,13 @@ int store_new(int dir_fd, struct store **ret, struct err *err)
     s->lock_fd = -1;
     for (size_t i = 0; i < COUNT_OF(folders); i++)
         *folder_fd(s, i) = -1;
-    int r = fs_lock(dir_fd, "lock", &s->lock_fd, err);
-    if (r == 0)
-        r = check_layout(dir_fd, err);
-    if (r == 0)
-        r = open_folders(s, err);
-    if (r < 0)
-        return err ? err_wrap(err, "store") : r;
+    int rc = fs_lock(dir_fd, "lock", &s->lock_fd, err);
+    if (rc == 0)
+        rc = check_layout(dir_fd, err);
+    if (rc == 0)
+        rc = open_folders(s, err);
+    if (rc < 0)
+        return err ? err_wrap(err, "store") : rc;
     *ret = steal_ptr(&s);
     return 0;
 }
@@ -87,19 +88,19 @@ int store_work_lock(struct store *s, int *ret_fd, struct err *err)
 int store_check_space(struct store *s, uint64_t need_bytes, uint64_t need_inodes, struct err *err)
 {
     uint64_t bytes = 0, inodes = 0;
-    int r = fs_space(s->dir_fd, &bytes, &inodes, err);
+    int rc = fs_space(s->dir_fd, &bytes, &inodes, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     bytes = bytes > LIM_RESERVE_BYTES ? bytes - LIM_RESERVE_BYTES : 0;
     if (inodes != UINT64_MAX)
         inodes = inodes > LIM_RESERVE_INODES ? inodes - LIM_RESERVE_INODES : 0;
     if (need_bytes > bytes)
-        return err_set(err, ERR_NOSPACE, "needs %llu bytes, there are %llu beside the reserve",
-                       (unsigned long long)need_bytes, (unsigned long long)bytes);
+        return err_set(err, ERR_NOSPACE, "needs %" PRIu64 " bytes, there are %" PRIu64 " beside the reserve",
+                       need_bytes, bytes);
     if (need_inodes > inodes)
-        return err_set(err, ERR_NOSPACE, "needs %llu inodes, there are %llu beside the reserve",
-                       (unsigned long long)need_inodes, (unsigned long long)inodes);
+        return err_set(err, ERR_NOSPACE, "needs %" PRIu64 " inodes, there are %" PRIu64 " beside the reserve",
+                       need_inodes, inodes);
     return 0;
 }
 
@@ -131,21 +132,21 @@ static int each_name(int dir_fd, bool hidden, int (*fn)(void *arg, const char *n
 {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    int r = 0;
+    int rc = 0;
 
     if (!dir) {
-        r = err_errno(err, errno, "list folder");
+        rc = err_errno(err, errno, "list folder");
         if (fd >= 0)
             (void)close(fd);
-        return r;
+        return rc;
     }
-    for (struct dirent *e; r >= 0 && (errno = 0, e = readdir(dir)) != NULL;)
+    for (struct dirent *e; rc >= 0 && (errno = 0, e = readdir(dir)) != NULL;)
         if (e->d_name[0] != '.' || (hidden && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0))
-            r = fn(arg, e->d_name, err);
-    if (r >= 0 && errno) /* half a listing is none */
-        r = err_errno(err, errno, "list folder");
+            rc = fn(arg, e->d_name, err);
+    if (rc >= 0 && errno) /* half a listing is none */
+        rc = err_errno(err, errno, "list folder");
     (void)closedir(dir);
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
@@ -202,12 +203,12 @@ int store_read_blob(struct store *s, const struct digest *d, size_t max_bytes, u
     uint8_t AUTO_MEM *bytes = NULL;
     size_t len = 0;
     struct digest got;
-    int r = fs_read(s->blobs_fd, digest_hex(d, hex), max_bytes, &bytes, &len, err);
+    int rc = fs_read(s->blobs_fd, digest_hex(d, hex), max_bytes, &bytes, &len, err);
 
-    if (r >= 0)
-        r = sha256(buf_of(bytes, len), &got, err);
-    if (r < 0)
-        return r;
+    if (rc >= 0)
+        rc = sha256(buf_of(bytes, len), &got, err);
+    if (rc < 0)
+        return rc;
     if (!digest_eq(&got, d))
         return err_set(err, ERR_INTEGRITY, "blob sha256:%s holds something else", hex);
     *ret = steal_ptr(&bytes);
@@ -231,7 +232,7 @@ int store_partial_open(struct store *s, const struct digest *d, uint64_t size_by
     uint64_t most = size_bytes ? size_bytes : LIM_ENVELOPE_BYTES;
     struct stat st;
     char hex[65];
-    int AUTO_FD fd =
+    AUTO_FD int fd =
         openat(s->partial_fd, digest_hex(d, hex), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     if (fd < 0 || fstat(fd, &st) < 0)
@@ -258,17 +259,17 @@ int store_partial_commit(struct store *s, const struct digest *d, uint64_t size_
     struct digest got;
     uint64_t len = 0;
     char hex[65];
-    int AUTO_FD fd = openat(s->partial_fd, digest_hex(d, hex), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int fd = openat(s->partial_fd, digest_hex(d, hex), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
         return errno == ENOENT && store_has_blob(s, d) ? 0 : err_errno(err, errno, "open partial %s", hex);
-    int r = sha256_fd(fd, &got, &len, err);
-    if (r < 0)
-        return r;
+    int rc = sha256_fd(fd, &got, &len, err);
+    if (rc < 0)
+        return rc;
     if (!digest_eq(&got, d) || (size_bytes && len != size_bytes)) {
         (void)unlinkat(s->partial_fd, hex, 0);
-        return err_set(err, ERR_INTEGRITY, "what was fetched as sha256:%s (%llu bytes) is something else",
-                       hex, (unsigned long long)len);
+        return err_set(err, ERR_INTEGRITY,
+                       "what was fetched as sha256:%s (%" PRIu64 " bytes) is something else", hex, len);
     }
     return name_blob(s, fd, hex, err);
 }
@@ -320,19 +321,19 @@ static int read_meta(const struct json_cur *root, struct store_meta *m, struct e
 {
     struct json_cur arr;
     const char *text = NULL;
-    int r = json_get_u64(root, "bytes", JSON_REQUIRED, 0, 1ULL << 53, &m->bytes, err);
+    int rc = json_get_u64(root, "bytes", JSON_REQUIRED, 0, 1ULL << 53, &m->bytes, err);
 
-    if (r >= 0)
-        r = json_get_u64(root, "inodes", JSON_REQUIRED, 0, 1ULL << 53, &m->inodes, err);
-    if (r >= 0)
-        r = json_get_array(root, "layers", JSON_REQUIRED, LIM_OCI_LAYERS, &arr, err);
-    for (unsigned i = 0; r >= 0 && i < json_len(&arr); i++) {
+    if (rc >= 0)
+        rc = json_get_u64(root, "inodes", JSON_REQUIRED, 0, 1ULL << 53, &m->inodes, err);
+    if (rc >= 0)
+        rc = json_get_array(root, "layers", JSON_REQUIRED, LIM_OCI_LAYERS, &arr, err);
+    for (unsigned i = 0; rc >= 0 && i < json_len(&arr); i++) {
         struct json_cur at = json_at(&arr, i);
-        r = json_as_str(&at, SHA256_TEXT, &text, err);
-        if (r >= 0)
-            r = digest_parse(text, &m->layers[m->n_layers++], err);
+        rc = json_as_str(&at, SHA256_TEXT, &text, err);
+        if (rc >= 0)
+            rc = digest_parse(text, &m->layers[m->n_layers++], err);
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 int store_meta_read(struct store *s, const char *image_name, struct store_meta *ret, struct err *err)
@@ -345,17 +346,17 @@ int store_meta_read(struct store *s, const char *image_name, struct store_meta *
 
     if (!str_fmt(path, sizeof(path), "%s/meta", image_name))
         return err_set(err, ERR_INVALID, "image name");
-    int r = fs_read(s->images_fd, path, META_BYTES, &text, &len, err);
-    if (r >= 0)
-        r = json_parse(buf_of(text, len), &json_limits_oci, &root, err);
-    if (r < 0)
-        return r;
+    int rc = fs_read(s->images_fd, path, META_BYTES, &text, &len, err);
+    if (rc >= 0)
+        rc = json_parse(buf_of(text, len), &json_limits_oci, &root, err);
+    if (rc < 0)
+        return rc;
     AUTO_JSON struct cJSON *doc = root.node;
     (void)doc;
-    r = read_meta(&root, &m, err);
-    if (r == 0)
+    rc = read_meta(&root, &m, err);
+    if (rc == 0)
         *ret = m;
-    return r;
+    return rc;
 }
 
 char *store_meta_build(const struct store_meta *m)

@@ -25,10 +25,10 @@ static int fill(struct stream *st, struct err *err)
 
 int stream_some(struct stream *st, uint64_t max, struct buf *ret, struct err *err)
 {
-    int r = fill(st, err);
+    int rc = fill(st, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     size_t n = st->len - st->at;
     if (n > max)
         n = (size_t)max;
@@ -43,9 +43,9 @@ int stream_get(struct stream *st, void *dst, size_t len, struct err *err)
     struct buf got;
 
     while (len > 0) {
-        int r = stream_some(st, len, &got, err);
-        if (r < 0)
-            return r;
+        int rc = stream_some(st, len, &got, err);
+        if (rc < 0)
+            return rc;
         memcpy(to, got.p, got.len);
         to += got.len;
         len -= got.len;
@@ -57,15 +57,15 @@ int stream_entry(struct stream *st, struct entry *ret, struct err *err)
 {
     uint8_t head[ENTRY_HEAD_BYTES], names[2 * LIM_PATH_BYTES];
     size_t path_len = 0, link_len = 0;
-    int r = stream_get(st, head, sizeof(head), err);
+    int rc = stream_get(st, head, sizeof(head), err);
 
-    if (r >= 0)
-        r = entry_decode_head(head, ret, &path_len, &link_len, err);
-    if (r >= 0)
-        r = stream_get(st, names, path_len + link_len, err);
-    if (r >= 0)
-        r = entry_decode_names(names, path_len, link_len, ret, err);
-    if (r < 0 || ret->kind == ENTRY_END || ret->kind == ENTRY_SKIPPED)
-        return r < 0 ? r : 0;
+    if (rc >= 0)
+        rc = entry_decode_head(head, ret, &path_len, &link_len, err);
+    if (rc >= 0)
+        rc = stream_get(st, names, path_len + link_len, err);
+    if (rc >= 0)
+        rc = entry_decode_names(names, path_len, link_len, ret, err);
+    if (rc < 0 || ret->kind == ENTRY_END || ret->kind == ENTRY_SKIPPED)
+        return rc < 0 ? rc : 0;
     return entry_check(ret, err);
 }

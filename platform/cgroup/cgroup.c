@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -85,13 +86,13 @@ static int slot_get(struct cgroup *c, enum cgroup_mode mode, const char *mount, 
                     unsigned ctls, bool make)
 {
     struct cgroup_slot *s = &c->slots[c->n_slots];
-    int r;
+    int rc;
 
     if (!slot_dir(c, mount, self, s->dir))
         return -ENAMETOOLONG;
-    for (int tries = 0; make && (r = cgroup_make_dirs(c, mode, ctls, s)) < 0; tries++)
-        if (r != -ENOENT || tries == 3) /* somebody may remove an empty parent at this moment */
-            return r;
+    for (int tries = 0; make && (rc = cgroup_make_dirs(c, mode, ctls, s)) < 0; tries++)
+        if (rc != -ENOENT || tries == 3) /* somebody may remove an empty parent at this moment */
+            return rc;
     for (unsigned i = 0; i < c->n_slots; i++)
         if (strcmp(c->slots[i].dir, s->dir) == 0) {
             c->slots[i].ctls |= ctls;
@@ -127,28 +128,28 @@ static bool is_refusal(int r)
 
 static int make_v1_slot(struct cgroup *c, enum cgroup_ctl ctl, struct err *err)
 {
-    int r = slot_get(c, CGROUP_V1, c->host.ctl[ctl].mount, c->host.ctl[ctl].self, CTL_BIT(ctl), true);
+    int rc = slot_get(c, CGROUP_V1, c->host.ctl[ctl].mount, c->host.ctl[ctl].self, CTL_BIT(ctl), true);
 
-    if (r == 0)
+    if (rc == 0)
         return 0;
-    if (!is_refusal(r))
-        return err_errno(err, -r, "make cgroup %s in %s", c->path, c->host.ctl[ctl].mount);
-    (void)snprintf(c->refused[ctl], sizeof c->refused[ctl], "hierarchy: %s", strerror(-r));
+    if (!is_refusal(rc))
+        return err_errno(err, -rc, "make cgroup %s in %s", c->path, c->host.ctl[ctl].mount);
+    (void)snprintf(c->refused[ctl], sizeof(c->refused[ctl]), "hierarchy: %s", strerror(-rc));
     return 0;
 }
 
 static int make_v2_slot(struct cgroup *c, unsigned ctls, struct err *err)
 {
     const struct cgroup_host *h = &c->host;
-    int r = slot_get(c, CGROUP_V2, h->v2_mount, h->v2_self, ctls, true);
+    int rc = slot_get(c, CGROUP_V2, h->v2_mount, h->v2_self, ctls, true);
 
-    if (r == 0)
+    if (rc == 0)
         return 0;
-    if (!is_refusal(r))
-        return err_errno(err, -r, "make cgroup %s in %s", c->path, h->v2_mount);
+    if (!is_refusal(rc))
+        return err_errno(err, -rc, "make cgroup %s in %s", c->path, h->v2_mount);
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++)
         if (h->ctl[i].mode == CGROUP_V2)
-            (void)snprintf(c->refused[i], sizeof c->refused[i], "hierarchy: %s", strerror(-r));
+            (void)snprintf(c->refused[i], sizeof(c->refused[i]), "hierarchy: %s", strerror(-rc));
     return 0;
 }
 
@@ -156,18 +157,18 @@ static int make_v2_slot(struct cgroup *c, unsigned ctls, struct err *err)
 static int make_slots(struct cgroup *c, unsigned ctls, struct err *err)
 {
     const struct cgroup_host *h = &c->host;
-    int r;
+    int rc;
 
     if (h->v2_mount[0] &&
-        (r = make_v2_slot(c, v2_part(h, ctls | CTL_BIT(CGROUP_FREEZER) | CTL_BIT(CGROUP_CORE)), err)) < 0)
-        return r;
+        (rc = make_v2_slot(c, v2_part(h, ctls | CTL_BIT(CGROUP_FREEZER) | CTL_BIT(CGROUP_CORE)), err)) < 0)
+        return rc;
     if (!cgroup_v2_slot(c))
         ctls |= CTL_BIT(CGROUP_CPUACCT);
     if (!cgroup_v2_slot(c) || faccessat(cgroup_v2_slot(c)->fd, "cgroup.freeze", F_OK, 0) != 0)
         ctls |= CTL_BIT(CGROUP_FREEZER);
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++)
-        if ((ctls & CTL_BIT(i)) && h->ctl[i].mode == CGROUP_V1 && (r = make_v1_slot(c, i, err)) < 0)
-            return r;
+        if ((ctls & CTL_BIT(i)) && h->ctl[i].mode == CGROUP_V1 && (rc = make_v1_slot(c, i, err)) < 0)
+            return rc;
     return 0;
 }
 
@@ -177,9 +178,9 @@ static int group_new(const struct cgroup_host *h, const char *path, struct cgrou
 
     if (!path_is_good(path))
         return err_set(err, ERR_INVALID, "cgroup path \"%.60s\" is not usable", path);
-    c = mem_need_zero(sizeof *c);
+    c = mem_need_zero(sizeof(*c));
     c->host = *h;
-    (void)str_copy(c->path, sizeof c->path, path);
+    (void)str_copy(c->path, sizeof(c->path), path);
     *ret = c;
     return 0;
 }
@@ -196,15 +197,15 @@ int cgroup_make_list(const struct cgroup_host *h, const char *path, struct cgrou
                      struct cgroup **ret, struct err *err)
 {
     struct cgroup *c;
-    int r = group_new(h, path, &c, err);
+    int rc = group_new(h, path, &c, err);
 
-    if (r < 0)
-        return r;
-    r = make_slots(c, cgroup_list_needs(h, list), err);
-    if (r < 0) {
+    if (rc < 0)
+        return rc;
+    rc = make_slots(c, cgroup_list_needs(h, list), err);
+    if (rc < 0) {
         (void)cgroup_remove(c, 0, NULL);
         (void)cgroup_free(c);
-        return r;
+        return rc;
     }
     apply(c, list);
     *ret = c;
@@ -214,12 +215,12 @@ int cgroup_make_list(const struct cgroup_host *h, const char *path, struct cgrou
 int cgroup_make(const struct cgroup_host *h, const char *path, const struct cgroup_limits *lim,
                 struct cgroup **ret, struct cgroup_report *ret_report, struct err *err)
 {
-    AUTO_MEM struct cgroup_list *list = mem_need(sizeof *list);
-    int r;
+    AUTO_MEM struct cgroup_list *list = mem_need(sizeof(*list));
+    int rc;
 
     cgroup_list_of_limits(lim, list);
-    if ((r = cgroup_make_list(h, path, list, ret, err)) < 0)
-        return r;
+    if ((rc = cgroup_make_list(h, path, list, ret, err)) < 0)
+        return rc;
     cgroup_list_report(list, ret_report);
     return 0;
 }
@@ -255,10 +256,10 @@ void cgroup_sweep(const struct cgroup_host *h, const char *path)
 int cgroup_open(const struct cgroup_host *h, const char *path, struct cgroup **ret, struct err *err)
 {
     struct cgroup *c;
-    int r = group_new(h, path, &c, err);
+    int rc = group_new(h, path, &c, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     open_slots(c);
     if (c->n_slots == 0) {
         (void)cgroup_free(c);
@@ -286,8 +287,9 @@ static int check_memory(const struct cgroup *c, const struct cgroup_list *list, 
     if (now == CGROUP_UNSET || now <= list->memory_bytes)
         return 0;
     return err_set(err, ERR_INVALID,
-                   "linux.resources.memory.limit: %llu bytes are in use, more than the new limit %llu",
-                   (unsigned long long)now, (unsigned long long)list->memory_bytes);
+                   "linux.resources.memory.limit: %" PRIu64
+                   " bytes are in use, more than the new limit %" PRIu64,
+                   now, list->memory_bytes);
 }
 
 int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err)
@@ -295,14 +297,14 @@ int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err)
     pid_t pids[CGROUP_MAX_PIDS];
     unsigned before = c->n_slots, n = (unsigned)cgroup_pids(c, pids, CGROUP_MAX_PIDS);
     char text[32];
-    int r = check_memory(c, list, err);
+    int rc = check_memory(c, list, err);
 
-    if (r < 0 || (r = make_slots(c, cgroup_list_needs(&c->host, list), err)) < 0)
-        return r;
+    if (rc < 0 || (rc = make_slots(c, cgroup_list_needs(&c->host, list), err)) < 0)
+        return rc;
     for (unsigned s = before; s < c->n_slots;
          s++) /* a hierarchy that it was not in: take the processes along */
         for (unsigned i = 0; i < n; i++) {
-            (void)snprintf(text, sizeof text, "%d", (int)pids[i]);
+            (void)snprintf(text, sizeof(text), "%d", (int)pids[i]);
             (void)cgroup_put(c->slots[s].fd, "cgroup.procs", text);
         }
     apply(c, list);
@@ -312,12 +314,12 @@ int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err)
 int cgroup_set(struct cgroup *c, const struct cgroup_limits *lim, struct cgroup_report *ret_report,
                struct err *err)
 {
-    AUTO_MEM struct cgroup_list *list = mem_need(sizeof *list);
-    int r;
+    AUTO_MEM struct cgroup_list *list = mem_need(sizeof(*list));
+    int rc;
 
     cgroup_list_of_limits(lim, list);
-    if ((r = cgroup_set_list(c, list, err)) < 0)
-        return r;
+    if ((rc = cgroup_set_list(c, list, err)) < 0)
+        return rc;
     cgroup_list_report(list, ret_report);
     return 0;
 }
@@ -333,14 +335,14 @@ int cgroup_attach_self(const struct cgroup *c, bool in_v2_already)
 {
     for (unsigned i = 0; i < c->n_slots; i++) {
         const struct cgroup_slot *s = &c->slots[i];
-        int r;
+        int rc;
         if (s->mode == CGROUP_V2 && in_v2_already)
             continue;
         /* v1: a thread that moves itself needs no lock over all forks of the machine; a new process has one
          * thread */
-        r = cgroup_put(s->fd, s->mode == CGROUP_V1 ? "tasks" : "cgroup.procs", "0");
-        if (r < 0)
-            return r;
+        rc = cgroup_put(s->fd, s->mode == CGROUP_V1 ? "tasks" : "cgroup.procs", "0");
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }
@@ -349,11 +351,11 @@ int cgroup_attach(struct cgroup *c, pid_t pid, struct err *err)
 {
     char text[32];
 
-    (void)snprintf(text, sizeof text, "%d", (int)pid);
+    (void)snprintf(text, sizeof(text), "%d", (int)pid);
     for (unsigned i = 0; i < c->n_slots; i++) {
-        int r = cgroup_put(c->slots[i].fd, "cgroup.procs", text);
-        if (r < 0)
-            return err_errno(err, -r, "move %d into %s", (int)pid, c->slots[i].dir);
+        int rc = cgroup_put(c->slots[i].fd, "cgroup.procs", text);
+        if (rc < 0)
+            return err_errno(err, -rc, "move %d into %s", (int)pid, c->slots[i].dir);
     }
     return 0;
 }

@@ -99,7 +99,7 @@ static void assemble(struct code *c, const struct cgroup_device *rules, unsigned
 
 static int call(int cmd, union bpf_attr *a)
 {
-    long r = syscall(SYS_bpf, cmd, a, sizeof *a);
+    long r = syscall(SYS_bpf, cmd, a, sizeof(*a));
 
     return r < 0 ? -errno : (int)r;
 }
@@ -110,39 +110,39 @@ static int load_again(union bpf_attr *a)
 {
     static const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
     struct rlimit old, most;
-    int r = -EPERM;
+    int rc = -EPERM;
 
     if (getrlimit(RLIMIT_MEMLOCK, &old) != 0)
         return -EPERM;
     most = (struct rlimit){old.rlim_max, old.rlim_max};
     if (setrlimit(RLIMIT_MEMLOCK, &none) != 0)
         (void)setrlimit(RLIMIT_MEMLOCK, &most);
-    for (int i = 0; r == -EPERM && i < RETRIES; i++) {
+    for (int i = 0; rc == -EPERM && i < RETRIES; i++) {
         if (i > 0)
             cgroup_sleep_ms(10);
-        r = call(BPF_PROG_LOAD, a);
+        rc = call(BPF_PROG_LOAD, a);
     }
     (void)setrlimit(RLIMIT_MEMLOCK, &old);
-    return r;
+    return rc;
 }
 
 static int load(const struct code *c)
 {
     union bpf_attr a;
-    int r;
+    int rc;
 
-    memset(&a, 0, sizeof a);
+    memset(&a, 0, sizeof(a));
     a.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
     a.insn_cnt = c->n;
     a.insns = (uint64_t)(uintptr_t)c->insn;
     a.license = (uint64_t)(uintptr_t) "";
-    memcpy(a.prog_name, "limpet_devices", sizeof "limpet_devices");
-    r = call(BPF_PROG_LOAD, &a);
-    if (r == -EINVAL || r == -E2BIG) { /* before 4.15 programs have no name */
-        memset(a.prog_name, 0, sizeof a.prog_name);
-        r = call(BPF_PROG_LOAD, &a);
+    memcpy(a.prog_name, "limpet_devices", sizeof("limpet_devices"));
+    rc = call(BPF_PROG_LOAD, &a);
+    if (rc == -EINVAL || rc == -E2BIG) { /* before 4.15 programs have no name */
+        memset(a.prog_name, 0, sizeof(a.prog_name));
+        rc = call(BPF_PROG_LOAD, &a);
     }
-    return r == -EPERM && geteuid() == 0 ? load_again(&a) : r;
+    return rc == -EPERM && geteuid() == 0 ? load_again(&a) : rc;
 }
 
 /* Descriptors of the device programs on the group itself: how many. */
@@ -152,7 +152,7 @@ static unsigned attached(int dir_fd, int fds[MAX_PROGS])
     union bpf_attr a;
     unsigned n = 0;
 
-    memset(&a, 0, sizeof a);
+    memset(&a, 0, sizeof(a));
     a.query.target_fd = (uint32_t)dir_fd;
     a.query.attach_type = BPF_CGROUP_DEVICE;
     a.query.prog_ids = (uint64_t)(uintptr_t)ids;
@@ -162,7 +162,7 @@ static unsigned attached(int dir_fd, int fds[MAX_PROGS])
     for (uint32_t i = 0; i < a.query.prog_cnt && i < MAX_PROGS; i++) {
         union bpf_attr by_id;
         int fd;
-        memset(&by_id, 0, sizeof by_id);
+        memset(&by_id, 0, sizeof(by_id));
         by_id.prog_id = ids[i];
         fd = call(BPF_PROG_GET_FD_BY_ID, &by_id);
         if (fd >= 0)
@@ -175,7 +175,7 @@ static int attach(int dir_fd, int prog, int replace)
 {
     union bpf_attr a;
 
-    memset(&a, 0, sizeof a);
+    memset(&a, 0, sizeof(a));
     a.target_fd = (uint32_t)dir_fd;
     a.attach_bpf_fd = (uint32_t)prog;
     a.attach_type = BPF_CGROUP_DEVICE;
@@ -191,7 +191,7 @@ static void detach(int dir_fd, int prog)
 {
     union bpf_attr a;
 
-    memset(&a, 0, sizeof a);
+    memset(&a, 0, sizeof(a));
     a.target_fd = (uint32_t)dir_fd;
     a.attach_bpf_fd = (uint32_t)prog;
     a.attach_type = BPF_CGROUP_DEVICE;
@@ -202,7 +202,7 @@ static void detach(int dir_fd, int prog)
  * come: less is allowed in between, never more. */
 int cgroup_bpf_set(int dir_fd, const struct cgroup_device *rules, unsigned n)
 {
-    AUTO_MEM struct code *c = mem_need(sizeof *c);
+    AUTO_MEM struct code *c = mem_need(sizeof(*c));
     AUTO_FD int prog = -1;
     int old[MAX_PROGS], r;
     unsigned n_old;

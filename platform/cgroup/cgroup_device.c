@@ -174,22 +174,22 @@ static int put_missing(int dir_fd, const char *file, const struct exceptions *a,
 /* Only the differences: a device that was and stays allowed is never refused in between, nor the other way. */
 static int set_v1(int fd, const struct cgroup_device *rules, unsigned n, bool *ret_exact)
 {
-    AUTO_MEM struct exceptions *have = mem_need(sizeof *have);
-    AUTO_MEM struct exceptions *want = mem_need(sizeof *want);
+    AUTO_MEM struct exceptions *have = mem_need(sizeof(*have));
+    AUTO_MEM struct exceptions *want = mem_need(sizeof(*want));
     const char *more = "devices.allow", *less = "devices.deny";
-    int r = 0, r2;
+    int rc = 0, r2;
 
     *ret_exact = flatten(rules, n, want);
     read_list(fd, have);
     if (have->all != want->all || want->all) { /* a change of the default drops the exceptions */
-        r = cgroup_put(fd, want->all ? more : less, "a");
+        rc = cgroup_put(fd, want->all ? more : less, "a");
         have->n = 0;
     }
-    if (r < 0)
-        return r;
-    r = put_missing(fd, want->all ? more : less, have, want);
+    if (rc < 0)
+        return rc;
+    rc = put_missing(fd, want->all ? more : less, have, want);
     r2 = put_missing(fd, want->all ? less : more, want, have);
-    return r < 0 ? r : r2;
+    return rc < 0 ? rc : r2;
 }
 
 /* ---- v2 ---- */
@@ -229,11 +229,11 @@ static int note_read(int fd, struct cgroup_device *rules)
 
 static int set_v2(int fd, const struct cgroup_device *rules, unsigned n)
 {
-    int r = cgroup_bpf_set(fd, rules, n);
+    int rc = cgroup_bpf_set(fd, rules, n);
 
-    if (r == 0)
+    if (rc == 0)
         note_write(fd, rules, n);
-    return r;
+    return rc;
 }
 
 /* ---- both ---- */
@@ -242,7 +242,7 @@ static void field(struct cgroup_field *f, enum cgroup_state state, const char *w
 {
     f->state = state;
     f->value = state == CGROUP_ENFORCED ? 1 : 0;
-    (void)snprintf(f->why, sizeof f->why, "%s", why);
+    (void)snprintf(f->why, sizeof(f->why), "%s", why);
 }
 
 void cgroup_devices_set(struct cgroup *c, const struct cgroup_device *rules, unsigned n,
@@ -250,7 +250,7 @@ void cgroup_devices_set(struct cgroup *c, const struct cgroup_device *rules, uns
 {
     const struct cgroup_slot *v1 = cgroup_slot_of(c, CGROUP_DEVICES), *v2 = cgroup_v2_slot(c);
     bool exact = true;
-    int r;
+    int rc;
 
     if (!v1 && !v2) {
         field(ret, CGROUP_DEGRADED,
@@ -258,16 +258,16 @@ void cgroup_devices_set(struct cgroup *c, const struct cgroup_device *rules, uns
                                             : "no devices controller (CONFIG_CGROUP_DEVICE)");
         return;
     }
-    r = v1 ? set_v1(v1->fd, rules, n, &exact) : set_v2(v2->fd, rules, n);
-    if (r == 0 && exact)
+    rc = v1 ? set_v1(v1->fd, rules, n, &exact) : set_v2(v2->fd, rules, n);
+    if (rc == 0 && exact)
         field(ret, CGROUP_ENFORCED, "");
-    else if (r == 0)
+    else if (rc == 0)
         field(ret, CGROUP_DEGRADED, "cgroup v1 cannot except one device of many");
     else if (v1)
-        field(ret, CGROUP_DEGRADED, r == -EPERM ? "the group above us allows less" : strerror(-r));
+        field(ret, CGROUP_DEGRADED, rc == -EPERM ? "the group above us allows less" : strerror(-rc));
     else
         field(ret, CGROUP_DEGRADED,
-              r == -EINVAL || r == -ENOSYS ? "kernel without CONFIG_CGROUP_BPF" : strerror(-r));
+              rc == -EINVAL || rc == -ENOSYS ? "kernel without CONFIG_CGROUP_BPF" : strerror(-rc));
 }
 
 static int add_rule(struct cgroup *c, const struct cgroup_device *rule, struct err *err)
@@ -275,12 +275,12 @@ static int add_rule(struct cgroup *c, const struct cgroup_device *rule, struct e
     const struct cgroup_slot *v1 = cgroup_slot_of(c, CGROUP_DEVICES), *v2 = cgroup_v2_slot(c);
     struct cgroup_device rules[CGROUP_DEVICES_MAX] = {{.allow = false}};
     char line[LINE_BYTES];
-    int r, n, kept = 0;
+    int rc, n, kept = 0;
 
     (void)rule_text(rule, rule->access, line);
     if (v1) {
-        r = cgroup_put(v1->fd, rule->allow ? "devices.allow" : "devices.deny", line);
-        return r < 0 ? err_errno(err, -r, "%s: device %s", c->path, line) : 0;
+        rc = cgroup_put(v1->fd, rule->allow ? "devices.allow" : "devices.deny", line);
+        return rc < 0 ? err_errno(err, -rc, "%s: device %s", c->path, line) : 0;
     }
     n = v2 ? note_read(v2->fd, rules) : -ENODATA;
     if (n < 0)
@@ -292,8 +292,8 @@ static int add_rule(struct cgroup *c, const struct cgroup_device *rule, struct e
     if (kept == CGROUP_DEVICES_MAX)
         return err_set(err, ERR_NOSPACE, "%.100s: more than %d device rules", c->path, CGROUP_DEVICES_MAX);
     rules[kept++] = *rule;
-    r = set_v2(v2->fd, rules, (unsigned)kept);
-    return r < 0 ? err_errno(err, -r, "%s: device %s", c->path, line) : 0;
+    rc = set_v2(v2->fd, rules, (unsigned)kept);
+    return rc < 0 ? err_errno(err, -rc, "%s: device %s", c->path, line) : 0;
 }
 
 int cgroup_device_allow(struct cgroup *c, char type, int64_t major, int64_t minor, unsigned access,

@@ -25,7 +25,7 @@ static int move_into_leaf(const char *dir)
     FILE *f;
     int pid, procs;
 
-    if (!str_fmt(leaf, sizeof leaf, "%s/%s", dir, SELF_LEAF) || (mkdir(leaf, 0755) != 0 && errno != EEXIST))
+    if (!str_fmt(leaf, sizeof(leaf), "%s/%s", dir, SELF_LEAF) || (mkdir(leaf, 0755) != 0 && errno != EEXIST))
         return -EBUSY;
     fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     leaf_fd = openat(AT_FDCWD, leaf, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -34,7 +34,7 @@ static int move_into_leaf(const char *dir)
     if (!f)
         return -EBUSY;
     while (fscanf(f, "%d", &pid) == 1) {
-        (void)snprintf(text, sizeof text, "%d", pid);
+        (void)snprintf(text, sizeof(text), "%d", pid);
         (void)cgroup_put(leaf_fd, "cgroup.procs", text);
     }
     (void)fclose(f);
@@ -47,20 +47,20 @@ static void enable_below(struct cgroup *c, const char *dir, unsigned ctls)
     AUTO_FD int fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     char own[CGROUP_DIR_BYTES], text[24];
     /* only what was given to us: strangers' groups keep their processes where they are */
-    bool may_move = !c->host.stay && str_fmt(own, sizeof own, "%s%s", c->host.v2_mount, c->host.v2_self) &&
+    bool may_move = !c->host.stay && str_fmt(own, sizeof(own), "%s%s", c->host.v2_mount, c->host.v2_self) &&
                     strcmp(own, dir) == 0;
 
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++) {
-        int r;
+        int rc;
         if (!(ctls & CTL_BIT(i)) || !cgroup_ctl_name(i, CGROUP_V2))
             continue;
-        (void)snprintf(text, sizeof text, "+%s", cgroup_ctl_name(i, CGROUP_V2));
-        r = cgroup_put(fd, "cgroup.subtree_control", text);
-        if (r == -EBUSY && may_move && move_into_leaf(dir) == 0)
-            r = cgroup_put(fd, "cgroup.subtree_control", text);
-        if (r < 0)
-            (void)snprintf(c->refused[i], sizeof c->refused[i], "%.40s: %s", dir + strlen(c->host.v2_mount),
-                           r == -EBUSY ? "holds processes" : strerror(-r));
+        (void)snprintf(text, sizeof(text), "+%s", cgroup_ctl_name(i, CGROUP_V2));
+        rc = cgroup_put(fd, "cgroup.subtree_control", text);
+        if (rc == -EBUSY && may_move && move_into_leaf(dir) == 0)
+            rc = cgroup_put(fd, "cgroup.subtree_control", text);
+        if (rc < 0)
+            (void)snprintf(c->refused[i], sizeof(c->refused[i]), "%.40s: %s", dir + strlen(c->host.v2_mount),
+                           rc == -EBUSY ? "holds processes" : strerror(-rc));
     }
 }
 
@@ -92,8 +92,8 @@ static void inherit_cpuset(const char *dir)
     char name[32], text[512];
 
     for (size_t i = 0; i < COUNT_OF(files); i++) {
-        (void)snprintf(name, sizeof name, "../%s", files[i]);
-        if (cgroup_get_text(fd, name, text, sizeof text) > 1)
+        (void)snprintf(name, sizeof(name), "../%s", files[i]);
+        if (cgroup_get_text(fd, name, text, sizeof(text)) > 1)
             (void)cgroup_put(fd, files[i], text);
     }
 }
@@ -122,7 +122,7 @@ int cgroup_make_dirs(struct cgroup *c, enum cgroup_mode mode, unsigned ctls, str
 {
     char dir[CGROUP_DIR_BYTES], *at = dir + cgroup_slot_base(c, s);
 
-    memcpy(dir, s->dir, sizeof dir);
+    memcpy(dir, s->dir, sizeof(dir));
     for (bool is_parent = true; is_parent;) {
         *at = '\0';
         if (mode == CGROUP_V2)
@@ -152,7 +152,7 @@ static int remove_dir(const char *dir, unsigned depth)
         return -errno;
     d = opendir(dir);
     for (struct dirent *e; d && (e = readdir(d));)
-        if (e->d_type == DT_DIR && e->d_name[0] != '.' && str_fmt(sub, sizeof sub, "%s/%s", dir, e->d_name))
+        if (e->d_type == DT_DIR && e->d_name[0] != '.' && str_fmt(sub, sizeof(sub), "%s/%s", dir, e->d_name))
             (void)remove_dir(sub, depth - 1);
     if (d)
         (void)closedir(d);
@@ -163,7 +163,7 @@ void cgroup_remove_parents(const struct cgroup *c, const struct cgroup_slot *s)
 {
     char dir[CGROUP_DIR_BYTES], *base = dir + cgroup_slot_base(c, s);
 
-    memcpy(dir, s->dir, sizeof dir);
+    memcpy(dir, s->dir, sizeof(dir));
     for (char *cut; (cut = strrchr(dir, '/')) > base;) {
         *cut = '\0';
         if (!is_made(dir) || rmdir(dir) != 0)
@@ -175,9 +175,9 @@ void cgroup_detach(struct cgroup *c, pid_t pid)
 {
     char base[CGROUP_DIR_BYTES], text[32];
 
-    (void)snprintf(text, sizeof text, "%d", (int)pid);
+    (void)snprintf(text, sizeof(text), "%d", (int)pid);
     for (unsigned i = 0; i < c->n_slots; i++) {
-        memcpy(base, c->slots[i].dir, sizeof base);
+        memcpy(base, c->slots[i].dir, sizeof(base));
         base[cgroup_slot_base(c, &c->slots[i])] = '\0';
         AUTO_FD int fd = openat(AT_FDCWD, base, O_PATH | O_DIRECTORY | O_CLOEXEC);
         AUTO_FD int leaf = openat(fd, SELF_LEAF, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -190,7 +190,7 @@ int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err)
 {
     unsigned waited = 0, pause_ms = 1;
     char who[160];
-    int r = 0;
+    int rc = 0;
 
     timeout_ms = (unsigned)patience_ms(timeout_ms);
     for (;;) {
@@ -198,7 +198,7 @@ int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err)
         for (unsigned i = 0; i < c->n_slots; i++) {
             int one = remove_dir(c->slots[i].dir, CGROUP_DEPTH);
             if (one < 0) {
-                r = one;
+                rc = one;
                 busy = c->slots[i].dir;
             } else {
                 cgroup_remove_parents(c, &c->slots[i]);
@@ -206,11 +206,11 @@ int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err)
         }
         if (!busy)
             return 0;
-        if (r != -EBUSY)
-            return err_errno(err, -r, "remove %s", busy);
+        if (rc != -EBUSY)
+            return err_errno(err, -rc, "remove %s", busy);
         if (waited >= timeout_ms)
             return err_set(err, ERR_CONFLICT, "remove %.160s: still busy after %u ms: %s", busy, waited,
-                           cgroup_who(c, who, sizeof who));
+                           cgroup_who(c, who, sizeof(who)));
         cgroup_sleep_ms(pause_ms);
         waited += pause_ms;
         pause_ms = pause_ms < 20 ? pause_ms * 2 : 20;

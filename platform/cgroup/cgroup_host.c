@@ -81,8 +81,8 @@ static void take_mount(struct cgroup_host *h, struct roots *roots, const struct 
 {
     if (strcmp(m->type, "cgroup2") == 0) {
         if (h->v2_mount[0] == '\0' && is_visible(m->point, CGROUP2_SUPER_MAGIC) &&
-            str_copy(h->v2_mount, sizeof h->v2_mount, m->point))
-            (void)str_copy(roots->v2, sizeof roots->v2, m->root);
+            str_copy(h->v2_mount, sizeof(h->v2_mount), m->point))
+            (void)str_copy(roots->v2, sizeof(roots->v2), m->root);
         return;
     }
     if (strcmp(m->type, "cgroup") != 0 || !is_visible(m->point, CGROUP_SUPER_MAGIC))
@@ -91,9 +91,9 @@ static void take_mount(struct cgroup_host *h, struct roots *roots, const struct 
         if (h->ctl[i].mode != CGROUP_NONE || !ctl_names[i][CGROUP_V1] ||
             !list_has(m->options, ",", ctl_names[i][CGROUP_V1]))
             continue;
-        if (!str_copy(h->ctl[i].mount, sizeof h->ctl[i].mount, m->point))
+        if (!str_copy(h->ctl[i].mount, sizeof(h->ctl[i].mount), m->point))
             continue;
-        (void)str_copy(roots->ctl[i], sizeof roots->ctl[i], m->root);
+        (void)str_copy(roots->ctl[i], sizeof(roots->ctl[i]), m->root);
         h->ctl[i].mode = CGROUP_V1;
     }
 }
@@ -112,7 +112,7 @@ static void set_self(char *self, size_t size, const char *mount, const char *roo
     path += skip;
     if (strcmp(path, "/") == 0 || strstr(path, ".."))
         return;
-    if (str_fmt(dir, sizeof dir, "%s%s", mount, path) && stat(dir, &st) == 0)
+    if (str_fmt(dir, sizeof(dir), "%s%s", mount, path) && stat(dir, &st) == 0)
         (void)str_copy(self, size, path);
 }
 
@@ -125,10 +125,10 @@ static void take_group(struct cgroup_host *h, const struct roots *roots, char *l
     *names++ = *path++ = '\0';
     path[strcspn(path, "\n")] = '\0';
     if (*names == '\0')
-        set_self(h->v2_self, sizeof h->v2_self, h->v2_mount, roots->v2, path);
+        set_self(h->v2_self, sizeof(h->v2_self), h->v2_mount, roots->v2, path);
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++)
         if (h->ctl[i].mode == CGROUP_V1 && list_has(names, ",", ctl_names[i][CGROUP_V1]))
-            set_self(h->ctl[i].self, sizeof h->ctl[i].self, h->ctl[i].mount, roots->ctl[i], path);
+            set_self(h->ctl[i].self, sizeof(h->ctl[i].self), h->ctl[i].mount, roots->ctl[i], path);
 }
 
 /* What every group of cgroup2 has: its own files, and the freezer (5.2). */
@@ -145,18 +145,18 @@ static void take_v2_controllers(struct cgroup_host *h)
     ssize_t len;
 
     if (h->v2_mount[0] == '\0' ||
-        !str_fmt(name, sizeof name, "%s%s/cgroup.controllers", h->v2_mount, h->v2_self))
+        !str_fmt(name, sizeof(name), "%s%s/cgroup.controllers", h->v2_mount, h->v2_self))
         return;
     fd = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
-    len = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    len = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
     text[len < 0 ? 0 : len] = '\0';
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++) {
         const char *name_v2 = ctl_names[i][CGROUP_V2];
         if (h->ctl[i].mode != CGROUP_NONE || !(is_core(i) || (name_v2 && list_has(text, " \n", name_v2))))
             continue;
         h->ctl[i].mode = CGROUP_V2;
-        (void)str_copy(h->ctl[i].mount, sizeof h->ctl[i].mount, h->v2_mount);
-        (void)str_copy(h->ctl[i].self, sizeof h->ctl[i].self, h->v2_self);
+        (void)str_copy(h->ctl[i].mount, sizeof(h->ctl[i].mount), h->v2_mount);
+        (void)str_copy(h->ctl[i].self, sizeof(h->ctl[i].self), h->v2_self);
     }
 }
 
@@ -166,7 +166,7 @@ static void name_mode(struct cgroup_host *h)
 
     for (int i = 0; i < CGROUP_CTL_COUNT_; i++)
         v1 = v1 || h->ctl[i].mode == CGROUP_V1;
-    (void)str_copy(h->name, sizeof h->name, v1 && v2 ? "hybrid" : v1 ? "v1" : v2 ? "v2" : "none");
+    (void)str_copy(h->name, sizeof(h->name), v1 && v2 ? "hybrid" : v1 ? "v1" : v2 ? "v2" : "none");
 }
 
 /* Lines of a file of procfs, by a buffer of our own: stdio costs more than the reading. A line that does not fit is
@@ -180,7 +180,7 @@ static int each_line(const char *file, void (*fn)(void *arg, char *line), void *
 
     if (fd < 0)
         return err_errno(err, errno, "open %s", file);
-    while ((n = read(fd, text + have, sizeof text - 1 - have)) > 0) {
+    while ((n = read(fd, text + have, sizeof(text) - 1 - have)) > 0) {
         char *line = text, *end;
         have += (size_t)n;
         text[have] = '\0';
@@ -191,7 +191,7 @@ static int each_line(const char *file, void (*fn)(void *arg, char *line), void *
         }
         have -= (size_t)(line - text);
         memmove(text, line, have);
-        if (have == sizeof text - 1)
+        if (have == sizeof(text) - 1)
             have = 0;
     }
     return 0;
@@ -221,10 +221,10 @@ static void on_group(void *arg, char *line)
 int cgroup_detect(struct cgroup_host *ret, struct err *err)
 {
     struct detect d = {0};
-    int r = each_line("/proc/self/mountinfo", on_mount, &d, err);
+    int rc = each_line("/proc/self/mountinfo", on_mount, &d, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (each_line("/proc/self/cgroup", on_group, &d, NULL) < 0)
         d.host = (struct cgroup_host){0}; /* a kernel without CONFIG_CGROUPS: run without limits, say so */
     take_v2_controllers(&d.host);
@@ -252,9 +252,9 @@ static bool put_slice(char *dst, size_t size, const char *slice, size_t len)
     static const char end[] = ".slice";
 
     dst[0] = '\0';
-    if (len <= sizeof end - 1 || memcmp(slice + len - (sizeof end - 1), end, sizeof end - 1) != 0)
+    if (len <= sizeof(end) - 1 || memcmp(slice + len - (sizeof(end) - 1), end, sizeof(end) - 1) != 0)
         return false;
-    len -= sizeof end - 1;
+    len -= sizeof(end) - 1;
     if (len == 1 && slice[0] == '-')
         return true;
     for (size_t i = 0; i <= len; i++) {
@@ -275,7 +275,7 @@ bool cgroup_path_read(const char *oci, char *dst, size_t size)
 
     if (oci[0] == '/' || !b || strchr(b + 1, ':') || memchr(oci, '/', strlen(oci)))
         return str_copy(dst, size, oci);
-    if (!put_slice(dst, size, len ? oci : system_slice, len ? len : sizeof system_slice - 1))
+    if (!put_slice(dst, size, len ? oci : system_slice, len ? len : sizeof(system_slice) - 1))
         return false;
     at = strlen(dst);
     n = strlen(b + 1);

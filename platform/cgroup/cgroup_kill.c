@@ -23,7 +23,7 @@ static bool wait_frozen(int fd, unsigned limit_ms)
 
     limit_ms = (unsigned)patience_ms(limit_ms);
     for (unsigned ms = 0; ms < limit_ms; ms++) {
-        if (cgroup_get_text(fd, "freezer.state", text, sizeof text) > 0 && strcmp(text, "FROZEN\n") == 0)
+        if (cgroup_get_text(fd, "freezer.state", text, sizeof(text)) > 0 && strcmp(text, "FROZEN\n") == 0)
             return true;
         if (ms % NUDGE_MS == NUDGE_MS - 1)
             (void)cgroup_put(fd, "freezer.state", "FROZEN");
@@ -47,36 +47,36 @@ static bool wait_frozen_v2(int fd, unsigned limit_ms)
 static int freeze(const struct cgroup *c, bool frozen, unsigned limit_ms, bool *ret_still)
 {
     const struct cgroup_slot *v2 = cgroup_v2_slot(c), *v1 = cgroup_slot_of(c, CGROUP_FREEZER);
-    int r = -ENOENT;
+    int rc = -ENOENT;
 
     *ret_still = false;
     if (v2)
-        r = cgroup_put(v2->fd, "cgroup.freeze", frozen ? "1" : "0");
-    if (r == 0) {
+        rc = cgroup_put(v2->fd, "cgroup.freeze", frozen ? "1" : "0");
+    if (rc == 0) {
         *ret_still = frozen && wait_frozen_v2(v2->fd, limit_ms);
         return 0;
     }
     if (!v1 || v1->mode != CGROUP_V1)
-        return r;
-    r = cgroup_put(v1->fd, "freezer.state", frozen ? "FROZEN" : "THAWED");
-    *ret_still = r == 0 && frozen && wait_frozen(v1->fd, limit_ms);
-    return r;
+        return rc;
+    rc = cgroup_put(v1->fd, "freezer.state", frozen ? "FROZEN" : "THAWED");
+    *ret_still = rc == 0 && frozen && wait_frozen(v1->fd, limit_ms);
+    return rc;
 }
 
 int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err)
 {
     char who[160];
     bool still;
-    int r = freeze(c, frozen, PAUSE_MS, &still);
+    int rc = freeze(c, frozen, PAUSE_MS, &still);
 
-    if (r == -ENOENT)
+    if (rc == -ENOENT)
         return err_set(err, ERR_UNSUPPORTED,
                        "this kernel has no freezer (CONFIG_CGROUP_FREEZER, or Linux 5.2)");
-    if (r < 0)
-        return err_errno(err, -r, "%s %s", frozen ? "freeze" : "thaw", c->path);
+    if (rc < 0)
+        return err_errno(err, -rc, "%s %s", frozen ? "freeze" : "thaw", c->path);
     if (!frozen || still || cgroup_is_empty(c))
         return 0;
-    (void)cgroup_who(c, who, sizeof who);
+    (void)cgroup_who(c, who, sizeof(who));
     (void)freeze(c, false, 0, &still);
     return err_set(err, ERR_TIMEOUT, "freeze %.100s: does not stop within %d ms: %s", c->path, PAUSE_MS, who);
 }
@@ -86,7 +86,7 @@ bool cgroup_may_exist(const struct cgroup_host *h, const char *path)
     char name[CGROUP_DIR_BYTES];
 
     return !h->v2_mount[0] ||
-           !str_fmt(name, sizeof name, "%s%s/%s", h->v2_mount, path[0] == '/' ? "" : h->v2_self,
+           !str_fmt(name, sizeof(name), "%s%s/%s", h->v2_mount, path[0] == '/' ? "" : h->v2_self,
                     path + (path[0] == '/')) ||
            access(name, F_OK) == 0;
 }
@@ -111,7 +111,7 @@ bool cgroup_file_is_frozen(const char *file)
 {
     char text[16];
 
-    return cgroup_get_text(AT_FDCWD, file, text, sizeof text) > 0 &&
+    return cgroup_get_text(AT_FDCWD, file, text, sizeof(text)) > 0 &&
            (text[0] == '1' || text[0] == 'F'); /* FROZEN, FREEZING */
 }
 
@@ -119,7 +119,7 @@ bool cgroup_is_frozen(const struct cgroup_host *h, const char *path)
 {
     char file[CGROUP_DIR_BYTES];
 
-    return cgroup_freezer_file(h, path, file, sizeof file) && cgroup_file_is_frozen(file);
+    return cgroup_freezer_file(h, path, file, sizeof(file)) && cgroup_file_is_frozen(file);
 }
 
 /* One round: stop, signal all, let them die. True when nothing can have escaped. */
@@ -156,7 +156,7 @@ int cgroup_kill(struct cgroup *c, struct err *err)
         cgroup_sleep_ms(2);
     }
     return err_set(err, ERR_CONFLICT, "cgroup %.100s: still alive after %d rounds of kills: %s", c->path,
-                   KILL_ROUNDS, cgroup_who(c, who, sizeof who));
+                   KILL_ROUNDS, cgroup_who(c, who, sizeof(who)));
 }
 
 /* "1234 sh (D in nfs_wait)"; false when it has gone. */
@@ -165,13 +165,13 @@ static bool who_is(pid_t pid, char *dst, size_t size)
     char name[40], text[256], wait[48];
     char *open_at, *close_at;
 
-    (void)snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-    if (cgroup_get_text(-1, name, text, sizeof text) <= 0 || !(open_at = strchr(text, '(')) ||
+    (void)snprintf(name, sizeof(name), "/proc/%d/stat", (int)pid);
+    if (cgroup_get_text(-1, name, text, sizeof(text)) <= 0 || !(open_at = strchr(text, '(')) ||
         !(close_at = strrchr(text, ')')) || close_at[1] == '\0')
         return false;
-    (void)snprintf(name, sizeof name, "/proc/%d/wchan", (int)pid);
-    if (cgroup_get_text(-1, name, wait, sizeof wait) <= 0 || wait[0] == '0')
-        (void)str_copy(wait, sizeof wait, "?");
+    (void)snprintf(name, sizeof(name), "/proc/%d/wchan", (int)pid);
+    if (cgroup_get_text(-1, name, wait, sizeof(wait)) <= 0 || wait[0] == '0')
+        (void)str_copy(wait, sizeof(wait), "?");
     (void)snprintf(dst, size, "%d %.*s (%c in %s) ", (int)pid, (int)(close_at - open_at - 1), open_at + 1,
                    close_at[2], wait);
     (void)str_clean(dst);
@@ -189,7 +189,7 @@ char *cgroup_who(const struct cgroup *c, char *dst, size_t size)
     for (unsigned s = 0; s < c->n_slots && n == 0; s++)
         n = cgroup_pids_below(c->slots[s].fd, pids, COUNT_OF(pids), CGROUP_DEPTH);
     for (unsigned i = 0; i < n; i++)
-        if (who_is(pids[i], one, sizeof one) && str_fmt(dst + at, size - at, "%s", one))
+        if (who_is(pids[i], one, sizeof(one)) && str_fmt(dst + at, size - at, "%s", one))
             at += strlen(one);
         else
             dst[at] = '\0';

@@ -35,7 +35,7 @@ void cgroup_list_init(struct cgroup_list *l)
 const char *cgroup_list_text(struct cgroup_list *l, const char *fmt, ...)
 {
     char *at = l->text + l->used;
-    size_t room = sizeof l->text - l->used;
+    size_t room = sizeof(l->text) - l->used;
     va_list ap;
     int len;
 
@@ -56,7 +56,7 @@ struct cgroup_setting *cgroup_list_add(struct cgroup_list *l, enum cgroup_ctl ct
     if (l->n == CGROUP_SETTINGS_MAX)
         return NULL;
     s = &l->list[l->n++];
-    memset(s, 0, sizeof *s);
+    memset(s, 0, sizeof(*s));
     s->ctl = ctl;
     s->field = field;
     s->option = option;
@@ -202,13 +202,13 @@ unsigned cgroup_list_needs(const struct cgroup_host *h, const struct cgroup_list
 static int write_setting(const struct cgroup_slot *slot, const struct cgroup_setting *s)
 {
     const struct cgroup_place *p = places_of(s, slot->mode);
-    int r = -ENOENT;
+    int rc = -ENOENT;
 
     if (s->lift && (slot->fresh || (p->file && cgroup_get_u64(slot->fd, p->file) == CGROUP_UNSET)))
         return 0;
-    for (int i = 0; i < 2 && p[i].file && r == -ENOENT; i++)
-        r = cgroup_put(slot->fd, p[i].file, p[i].text);
-    return r;
+    for (int i = 0; i < 2 && p[i].file && rc == -ENOENT; i++)
+        rc = cgroup_put(slot->fd, p[i].file, p[i].text);
+    return rc;
 }
 
 static bool is_near(uint64_t a, uint64_t b, enum cgroup_ctl ctl)
@@ -256,9 +256,8 @@ static const char *short_of_budget(const struct cgroup_slot *slot, const struct 
     if (slot->mode != CGROUP_V1 || s->result != -EINVAL || !s->v1[0].file ||
         strcmp(s->v1[0].file, file + 3) != 0 || above == CGROUP_UNSET)
         return NULL;
-    return cgroup_list_text(l,
-                            "the group above has %llu us for all below it: raise its cpu.rt_runtime_us first",
-                            (unsigned long long)above);
+    return cgroup_list_text(
+        l, "the group above has %" PRIu64 " us for all below it: raise its cpu.rt_runtime_us first", above);
 }
 
 void cgroup_list_apply(const struct cgroup *c, struct cgroup_list *l)
@@ -313,7 +312,7 @@ static void report_field(const struct cgroup_list *l, const char *field, struct 
     ret->state = s->state;
     ret->value = s->got;
     if (s->state != CGROUP_ENFORCED)
-        why_not(s, ret->why, sizeof ret->why);
+        why_not(s, ret->why, sizeof(ret->why));
 }
 
 void cgroup_list_report(const struct cgroup_list *l, struct cgroup_report *ret)
@@ -350,9 +349,9 @@ int cgroup_list_judge(const struct cgroup_list *l, struct err *err)
         char why[128];
         if (!is_failure(s))
             continue;
-        why_not(s, why, sizeof why);
+        why_not(s, why, sizeof(why));
         if (s->v2_only && s->result == -ENODEV)
-            (void)snprintf(why, sizeof why,
+            (void)snprintf(why, sizeof(why),
                            "its controller is not on cgroup v2 here: use the field's own name");
         return err_set(
             err, s->result == -EBUSY ? ERR_CONFLICT : ERR_UNSUPPORTED,
@@ -375,7 +374,7 @@ bool cgroup_list_warning(const struct cgroup_list *l, unsigned i, char *dst, siz
     }
     if (s->quiet || s->state == CGROUP_ENFORCED || s->state == CGROUP_NOT_ASKED)
         return false;
-    why_not(s, why, sizeof why);
+    why_not(s, why, sizeof(why));
     (void)snprintf(dst, size, "linux.resources.%s: not enforced: %s", s->field, why);
     return true;
 }

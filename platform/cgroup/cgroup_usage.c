@@ -26,7 +26,7 @@ uint64_t cgroup_get_u64(int dir_fd, const char *name)
     char text[64], *end;
     uint64_t v;
 
-    if (cgroup_get_text(dir_fd, name, text, sizeof text) <= 0 || text[0] < '0' || text[0] > '9')
+    if (cgroup_get_text(dir_fd, name, text, sizeof(text)) <= 0 || text[0] < '0' || text[0] > '9')
         return CGROUP_UNSET; /* "max", "-1", nothing */
     v = strtoull(text, &end, 10);
     return v >= V1_NO_LIMIT ? CGROUP_UNSET : v;
@@ -37,7 +37,7 @@ uint64_t cgroup_get_key(int dir_fd, const char *name, const char *key)
     char text[2048];
     size_t len = strlen(key);
 
-    if (cgroup_get_text(dir_fd, name, text, sizeof text) <= 0)
+    if (cgroup_get_text(dir_fd, name, text, sizeof(text)) <= 0)
         return CGROUP_UNSET;
     for (const char *line = text; line; line = strchr(line, '\n')) {
         line += *line == '\n';
@@ -131,7 +131,7 @@ static int oom_fd_v1(int dir_fd)
     AUTO_FD int control = openat(dir_fd, "memory.oom_control", O_RDONLY | O_CLOEXEC);
     char text[32];
 
-    (void)snprintf(text, sizeof text, "%d %d", event, control);
+    (void)snprintf(text, sizeof(text), "%d %d", event, control);
     if (event < 0 || control < 0 || cgroup_put(dir_fd, "cgroup.event_control", text) < 0)
         return -1;
     return steal_fd(&event);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -60,7 +61,7 @@ static void field(struct cgroup_field *f, enum cgroup_state state, const char *w
 {
     f->state = state;
     f->value = state == CGROUP_ENFORCED ? 1 : 0;
-    (void)snprintf(f->why, sizeof f->why, "%.95s", why);
+    (void)snprintf(f->why, sizeof(f->why), "%.95s", why);
 }
 
 static void close_pair(int pair[2])
@@ -113,14 +114,14 @@ static int make_pipes(struct launch *l, struct err *err)
     bool shifted = s->ns[SPEC_NS_USER].own;
     uid_t uid = shifted ? spec_outer_id(&s->uid_maps, s->process.uid) : s->process.uid;
     gid_t gid = shifted ? spec_outer_id(&s->gid_maps, s->process.gid) : s->process.gid;
-    int r;
+    int rc;
 
     for (int i = 0; i < 3; i++)
         l->child.stdio[i] = l->how->pipes ? -1 : l->how->stdio[i];
     if (!l->how->pipes)
         return 0;
-    if ((r = high_pipe(l->out, err)) < 0 || (r = high_pipe(l->err, err)) < 0)
-        return r;
+    if ((rc = high_pipe(l->out, err)) < 0 || (rc = high_pipe(l->err, err)) < 0)
+        return rc;
     /* programs reopen /dev/stdout by its path, as their own user */
     if (fchown(l->out[1], uid, gid) != 0 || fchown(l->err[1], uid, gid) != 0)
         return err_errno(err, errno, "give the pipes to the user");
@@ -189,14 +190,14 @@ static int set_oom(struct launch *l, struct err *err)
 
     if (!p->oom_score_adj_set)
         return 0;
-    (void)snprintf(name, sizeof name, "/proc/%d/oom_score_adj", (int)l->pid);
-    (void)snprintf(text, sizeof text, "%d", p->oom_score_adj);
+    (void)snprintf(name, sizeof(name), "/proc/%d/oom_score_adj", (int)l->pid);
+    (void)snprintf(text, sizeof(text), "%d", p->oom_score_adj);
     if (fs_write_text(AT_FDCWD, name, text, &refused) < 0 && !p->oom_score_adj_soft)
         return err_set(err, refused.kind, "process.oomScoreAdj: %s", refused.msg);
-    if (fs_read_text(AT_FDCWD, name, text, sizeof text, NULL) <= 0)
+    if (fs_read_text(AT_FDCWD, name, text, sizeof(text), NULL) <= 0)
         return 0; /* it has ended: found out elsewhere */
     got = strtol(text, NULL, 10);
-    (void)snprintf(why, sizeof why, "it stays %ld, where the agent is: lower needs CAP_SYS_RESOURCE", got);
+    (void)snprintf(why, sizeof(why), "it stays %ld, where the agent is: lower needs CAP_SYS_RESOURCE", got);
     field(&l->rep.oom, got == p->oom_score_adj ? CGROUP_ENFORCED : CGROUP_DEGRADED,
           got == p->oom_score_adj ? "" : why);
     l->rep.oom.value = got < 0 ? CGROUP_UNSET : (uint64_t)got;
@@ -222,30 +223,30 @@ static int set_ids(struct launch *l, struct err *err)
 {
     AUTO_FD int ns = -1;
     char name[40];
-    int r;
+    int rc;
 
     if (l->spec.ns[SPEC_NS_USER].own) {
-        if ((r = idmap_write(l->pid, &l->spec.uid_maps, &l->spec.gid_maps, err)) < 0)
-            return r;
-        (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)l->pid);
+        if ((rc = idmap_write(l->pid, &l->spec.uid_maps, &l->spec.gid_maps, err)) < 0)
+            return rc;
+        (void)snprintf(name, sizeof(name), "/proc/%d/ns/user", (int)l->pid);
         if ((ns = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC)) < 0)
             return err_errno(err, errno, "%s", name);
     }
     return idmap_shift(&l->spec, &l->child.trees, ns >= 0 ? ns : l->enter.ns[SPEC_NS_USER], l->rep.userns.why,
-                       sizeof l->rep.userns.why, err);
+                       sizeof(l->rep.userns.why), err);
 }
 
 /* The child waits: what only the host can do for it. 1: without user namespace, please. */
 static int prepare_child(struct launch *l, struct err *err)
 {
-    int r;
+    int rc;
 
     raise_limits(l);
-    if ((r = set_ids(l, err)) != 0 || (r = set_oom(l, err)) < 0)
-        return r;
+    if ((rc = set_ids(l, err)) != 0 || (rc = set_oom(l, err)) < 0)
+        return rc;
     l->net.nat = l->rep.network;
-    if ((r = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
-        return r;
+    if ((rc = net_attach(l->pid, &l->spec, &l->net, err)) < 0)
+        return rc;
     l->has_net = true;
     l->rep.network = l->net.nat;
     return netdev_attach(l->pid, &l->spec, &l->devices, err);
@@ -260,11 +261,11 @@ static int run_hooks(struct launch *l, struct err *err)
                             .bundle = l->how->bundle,
                             .annotations = l->how->annotations,
                             .pid = l->pid};
-    int r;
+    int rc;
 
-    if ((r = hooks_run(&h[SPEC_HOOK_PRESTART], "prestart", &s, false, err)) < 0 ||
-        (r = hooks_run(&h[SPEC_HOOK_CREATE_RUNTIME], "createRuntime", &s, false, err)) < 0)
-        return r;
+    if ((rc = hooks_run(&h[SPEC_HOOK_PRESTART], "prestart", &s, false, err)) < 0 ||
+        (rc = hooks_run(&h[SPEC_HOOK_CREATE_RUNTIME], "createRuntime", &s, false, err)) < 0)
+        return rc;
     return write(l->go[1], "h", 1) == 1 ? 0 : err_errno(err, errno, "release the child");
 }
 
@@ -277,31 +278,31 @@ static ssize_t next_report(struct launch *l, struct child_report *ret, struct er
     ssize_t n;
 
     for (;;) {
-        int r = poll(&p, 1, limit_ms);
-        if (r == 0)
+        int rc = poll(&p, 1, limit_ms);
+        if (rc == 0)
             return err_set(err, ERR_TIMEOUT, "set-up hangs: nothing came of it within %d ms", limit_ms);
-        if (r < 0 && errno == EINTR)
+        if (rc < 0 && errno == EINTR)
             continue;
-        n = read(l->report[0], ret, sizeof *ret);
+        n = read(l->report[0], ret, sizeof(*ret));
         if (n >= 0 || errno != EINTR)
             break;
     }
-    return n == 0 || n == sizeof *ret ? n : err_set(err, ERR_IO, "the child's report is cut");
+    return n == 0 || n == sizeof(*ret) ? n : err_set(err, ERR_IO, "the child's report is cut");
 }
 
 static int wait_report(struct launch *l, struct err *err)
 {
     struct child_report rep;
     ssize_t n;
-    int r;
+    int rc;
 
     (void)close(steal_fd(&l->report[1]));
     while ((n = next_report(l, &rep, err)) > 0 && rep.stage == CHILD_HOOKS)
-        if ((r = run_hooks(l, err)) < 0)
-            return r;
+        if ((rc = run_hooks(l, err)) < 0)
+            return rc;
     if (n <= 0 || rep.stage == CHILD_READY)
         return (int)n < 0 ? (int)n : 0;
-    rep.err.msg[sizeof rep.err.msg - 1] = '\0';
+    rep.err.msg[sizeof(rep.err.msg) - 1] = '\0';
     return err_set(err, rep.err.kind, "%s", rep.err.msg);
 }
 
@@ -317,8 +318,8 @@ static int check_alive(struct launch *l, struct err *err)
         return 0;
     cgroup_usage(l->cgroup, &u);
     if (u.oom_kills != CGROUP_UNSET && u.oom_kills > 0)
-        return err_set(err, ERR_NOMEM, "out of memory inside its ceiling of %llu bytes during start",
-                       (unsigned long long)u.memory_limit_bytes);
+        return err_set(err, ERR_NOMEM, "out of memory inside its ceiling of %" PRIu64 " bytes during start",
+                       u.memory_limit_bytes);
     return 0; /* the program itself ran and was killed: the caller sees its status */
 }
 
@@ -350,19 +351,19 @@ static void undo(struct launch *l)
 
 static int spawn_child(struct launch *l, struct err *err)
 {
-    int r;
+    int rc;
 
     if (joins(&l->spec)) {
-        if ((r = enter_open_spec(&l->enter, &l->spec, err)) < 0)
-            return r;
+        if ((rc = enter_open_spec(&l->enter, &l->spec, err)) < 0)
+            return rc;
         l->enter.clone_flags = clone_flags(&l->spec);
         l->enter.cgroup = l->cgroup;
         l->enter.time = l->spec.ns[SPEC_NS_TIME].own ? &l->spec : NULL;
         l->child.in_cgroup = true;
-        r = enter_spawn(&l->enter, &l->child, child_run, l->report[0], &l->pid, err);
-        if (r == 0)
+        rc = enter_spawn(&l->enter, &l->child, child_run, l->report[0], &l->pid, err);
+        if (rc == 0)
             l->pidfd = sys_pidfd_open(l->pid);
-        return r;
+        return rc;
     }
     l->pid = clone_box(l);
     if (l->pid == 0)
@@ -377,23 +378,23 @@ static int spawn_child(struct launch *l, struct err *err)
 static int start_child(struct launch *l, struct err *err)
 {
     bool userns = l->spec.ns[SPEC_NS_USER].own;
-    int r;
+    int rc;
 
-    if ((r = mount_clone_open(&l->spec, l->rootfs_fd, &l->child.trees, err)) < 0)
-        return r;
-    l->child.modern = r == 1;
+    if ((rc = mount_clone_open(&l->spec, l->rootfs_fd, &l->child.trees, err)) < 0)
+        return rc;
+    l->child.modern = rc == 1;
     if (userns && l->spec.rootfs_idmap && !l->child.modern) {
         (void)err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts here");
         return 1;
     }
     ops_make(&l->spec, l->how->hold_fd >= 0, &l->ops);
-    if ((r = high_pipe(l->go, err)) < 0 || (r = high_pipe(l->report, err)) < 0)
-        return r;
+    if ((rc = high_pipe(l->go, err)) < 0 || (rc = high_pipe(l->report, err)) < 0)
+        return rc;
     l->child.go_fd = l->go[0];
     l->child.parent_fd = l->go[1];
     l->child.report_fd = l->report[1];
-    if ((r = spawn_child(l, err)) < 0)
-        return userns && !l->how->exact ? 1 : r;
+    if ((rc = spawn_child(l, err)) < 0)
+        return userns && !l->how->exact ? 1 : rc;
     return prepare_child(l, err);
 }
 
@@ -401,16 +402,16 @@ static int start_child(struct launch *l, struct err *err)
 static int release_child(struct launch *l, struct err *err)
 {
     struct child_go go = {.pid = l->pid};
-    int r;
+    int rc;
 
     if (l->spec.net == SPEC_NET_BRIDGE) { /* plugins have given theirs already */
-        memcpy(go.address, l->net.address, sizeof go.address);
-        memcpy(go.address6, l->net.address6, sizeof go.address6);
+        memcpy(go.address, l->net.address, sizeof(go.address));
+        memcpy(go.address6, l->net.address6, sizeof(go.address6));
     }
-    if (write(l->go[1], &go, sizeof go) != sizeof go)
+    if (write(l->go[1], &go, sizeof(go)) != sizeof(go))
         return err_errno(err, errno, "release the child");
-    r = wait_report(l, err);
-    return r < 0 ? r : check_alive(l, err);
+    rc = wait_report(l, err);
+    return rc < 0 ? rc : check_alive(l, err);
 }
 
 static void init_fds(struct launch *l)
@@ -424,7 +425,7 @@ static void init_fds(struct launch *l)
 
 static int try_start(struct launch *l, struct err *err)
 {
-    int r;
+    int rc;
 
     init_fds(l);
     degrade(l);
@@ -437,14 +438,14 @@ static int try_start(struct launch *l, struct err *err)
     l->child.plain = geteuid() != 0 && l->spec.ns[SPEC_NS_USER].own;
     l->child.bundle = l->how->bundle;
     l->child.annotations = l->how->annotations;
-    r = l->spec.init ? exe_guard_open_init(&l->child.init_fd, err) : 0;
-    if (r == 0)
-        r = make_pipes(l, err);
-    if (r == 0)
-        r = start_child(l, err);
-    if (r == 0)
-        r = release_child(l, err);
-    if (r != 0) {
+    rc = l->spec.init ? exe_guard_open_init(&l->child.init_fd, err) : 0;
+    if (rc == 0)
+        rc = make_pipes(l, err);
+    if (rc == 0)
+        rc = start_child(l, err);
+    if (rc == 0)
+        rc = release_child(l, err);
+    if (rc != 0) {
         undo(l);
         close_pair(l->out);
         close_pair(l->err);
@@ -457,17 +458,17 @@ static int try_start(struct launch *l, struct err *err)
     close_pair(l->report);
     close_pair((int[2]){steal_fd(&l->out[1]), steal_fd(&l->err[1])});
     close_pair((int[2]){steal_fd(&l->child.init_fd), -1});
-    return r;
+    return rc;
 }
 
 static void hand_over(struct launch *l, const char *cgroup_path, struct box_started *ret)
 {
     struct box_started b = {.pidfd = l->pidfd, .out_fd = l->out[0], .err_fd = l->err[0], .report = l->rep};
 
-    (void)str_copy(b.id.id, sizeof b.id.id, l->spec.id);
-    (void)str_copy(b.id.cgroup_path, sizeof b.id.cgroup_path, cgroup_path);
-    (void)str_copy(b.id.host_ip, sizeof b.id.host_ip, l->net.address);
-    (void)str_copy(b.id.host_ip6, sizeof b.id.host_ip6, l->net.address6);
+    (void)str_copy(b.id.id, sizeof(b.id.id), l->spec.id);
+    (void)str_copy(b.id.cgroup_path, sizeof(b.id.cgroup_path), cgroup_path);
+    (void)str_copy(b.id.host_ip, sizeof(b.id.host_ip), l->net.address);
+    (void)str_copy(b.id.host_ip6, sizeof(b.id.host_ip6), l->net.address6);
     b.id.pid = l->pid;
     b.id.start_ticks = sys_proc_start(l->pid);
     b.id.net = l->spec.net;
@@ -479,7 +480,7 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
     static const char no_idmap[] = "no id-mapped mounts on this file system";
     struct err why = ERR_INIT;
     AUTO_FD int root = -1;
-    int r;
+    int rc;
 
     l->rootfs_fd = l->spec.rootfs_fd;
     if (l->rootfs_fd < 0) {
@@ -488,19 +489,19 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
             return err_errno(err, errno, "rootfs %s", l->spec.rootfs_path);
         l->spec.rootfs_fd = root;
     }
-    if ((r = box_make_group(l->host, &l->spec, cgroup_path, &l->cgroup, &l->fresh_group, &l->rep, err)) < 0)
-        return r;
-    r = try_start(l, &why);
-    if (r == 1 && !l->how->exact) {
+    if ((rc = box_make_group(l->host, &l->spec, cgroup_path, &l->cgroup, &l->fresh_group, &l->rep, err)) < 0)
+        return rc;
+    rc = try_start(l, &why);
+    if (rc == 1 && !l->how->exact) {
         l->spec.ns[SPEC_NS_USER].own = l->spec.rootfs_idmap = false;
         field(&l->rep.userns, CGROUP_DEGRADED, why.kind ? why.msg : no_idmap);
-        r = try_start(l, err);
-    } else if (r != 0) {
-        r = err_set(err, why.kind ? why.kind : ERR_UNSUPPORTED, "%s", why.kind ? why.msg : no_idmap);
+        rc = try_start(l, err);
+    } else if (rc != 0) {
+        rc = err_set(err, why.kind ? why.kind : ERR_UNSUPPORTED, "%s", why.kind ? why.msg : no_idmap);
     }
-    if (r != 0)
+    if (rc != 0)
         (void)cgroup_remove(l->cgroup, 1000, NULL);
-    return r;
+    return rc;
 }
 
 /* A user namespace without mappings: our own range, a plain user's own id. */
@@ -521,27 +522,27 @@ int box_launch(const struct cgroup_host *h, const struct spec *s, const struct b
 {
     struct launch *l;
     char path[CGROUP_PATH_BYTES];
-    int r = spec_check(s, err);
+    int rc = spec_check(s, err);
 
-    if (r < 0)
-        return r;
-    if (!str_fmt(path, sizeof path, "%s%s", s->cgroup_path ? s->cgroup_path : "limpet/",
+    if (rc < 0)
+        return rc;
+    if (!str_fmt(path, sizeof(path), "%s%s", s->cgroup_path ? s->cgroup_path : "limpet/",
                  s->cgroup_path ? "" : s->id))
         return err_set(err, ERR_INVALID, "cgroup path too long");
-    l = mem_need_zero(sizeof *l);
+    l = mem_need_zero(sizeof(*l));
     l->host = h;
     l->how = how;
     l->spec = *s;
     default_maps(&l->spec);
     field(&l->rep.network, s->net == SPEC_NET_HOST ? CGROUP_NOT_ASKED : CGROUP_ENFORCED, "");
-    r = launch_in(l, path, err);
-    if (r == 0)
+    rc = launch_in(l, path, err);
+    if (rc == 0)
         hand_over(l, path, ret);
     else
         (void)err_wrap(err, "%s", s->id);
     (void)cgroup_free(l->cgroup);
     free(l);
-    return r;
+    return rc;
 }
 
 int box_start(const struct cgroup_host *h, const struct spec *s, struct box_started *ret, struct err *err)

@@ -28,7 +28,7 @@ static int lift(int fd)
 /* Only the process counts: of the spec around it what its steps look at. */
 static struct spec *spec_around(const struct box_id *b, const struct spec_process *p)
 {
-    struct spec *s = mem_need_zero(sizeof *s);
+    struct spec *s = mem_need_zero(sizeof(*s));
 
     s->id = b->id;
     s->process = *p;
@@ -40,17 +40,17 @@ static struct spec *spec_around(const struct box_id *b, const struct spec_proces
 static int open_cgroup(const struct cgroup_host *h, const struct box_id *b, const char *sub,
                        struct cgroup **ret, struct err *err)
 {
-    char path[sizeof b->cgroup_path + LIM_PATH_BYTES];
-    int r;
+    char path[sizeof(b->cgroup_path) + LIM_PATH_BYTES];
+    int rc;
 
     if (!b->cgroup_path[0])
         return 0;
     if (sub && (sub[0] == '\0' || strstr(sub, "..")))
         return err_set(err, ERR_INVALID, "cgroup %s is none below the container's", sub);
-    if (!str_fmt(path, sizeof path, "%s%s%s", b->cgroup_path, sub ? "/" : "", sub ? sub : ""))
+    if (!str_fmt(path, sizeof(path), "%s%s%s", b->cgroup_path, sub ? "/" : "", sub ? sub : ""))
         return err_set(err, ERR_INVALID, "cgroup path too long");
-    r = cgroup_open(h, path, ret, err);
-    return r == -ERR_NOTFOUND && !sub ? 0 : r; /* a machine without cgroups */
+    rc = cgroup_open(h, path, ret, err);
+    return rc == -ERR_NOTFOUND && !sub ? 0 : rc; /* a machine without cgroups */
 }
 
 /* The pipes between us and the process: its reports, and the byte that says that it is in its control group. */
@@ -82,10 +82,10 @@ static int begin_in(struct enter *in, const struct box_exec *x, struct spec *s, 
     AUTO_FD int proc = -1;
     struct child c;
     int *const theirs[] = {&c.report_fd, &c.join_fd};
-    int r = child_open_proc(&proc, err);
+    int rc = child_open_proc(&proc, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     child_init(&c, s, &ops);
     c.console_fd = x->console_fd;
     c.stdio[0] = fd_in;
@@ -96,14 +96,14 @@ static int begin_in(struct enter *in, const struct box_exec *x, struct spec *s, 
     c.proc_fd = proc;
     c.filter = box_filter(&s->process);
     ops_make_exec(s, &ops);
-    r = make_pipes(e, &c, err);
-    if (r == 0)
-        r = enter_begin(in, &c, child_run_exec, e->report_fd, &e->helper, err);
+    rc = make_pipes(e, &c, err);
+    if (rc == 0)
+        rc = enter_begin(in, &c, child_run_exec, e->report_fd, &e->helper, err);
     for (unsigned i = 0; i < COUNT_OF(theirs); i++)
         if (*theirs[i] >= 0)
             (void)close(*theirs[i]);
     ops_done(&ops);
-    return r;
+    return rc;
 }
 
 /* Where it belongs: the box's group, or one of its own below that, which is made. */
@@ -112,12 +112,12 @@ static int open_groups(const struct cgroup_host *h, const struct box_id *b, cons
 {
     const struct cgroup_limits none = CGROUP_LIMITS_NONE;
     struct cgroup_report ignored;
-    char path[sizeof b->cgroup_path + 64];
-    int r = open_cgroup(h, b, x->sub_cgroup, &e->cgroup, err);
+    char path[sizeof(b->cgroup_path) + 64];
+    int rc = open_cgroup(h, b, x->sub_cgroup, &e->cgroup, err);
 
-    if (r < 0 || !x->own_group || !e->cgroup)
-        return r;
-    if (!str_fmt(path, sizeof path, "%s/%s", b->cgroup_path, x->own_group))
+    if (rc < 0 || !x->own_group || !e->cgroup)
+        return rc;
+    if (!str_fmt(path, sizeof(path), "%s/%s", b->cgroup_path, x->own_group))
         return err_set(err, ERR_INVALID, "cgroup path too long");
     return cgroup_make(h, path, &none, &e->own, &ignored, err);
 }
@@ -128,11 +128,11 @@ int box_exec_begin(const struct cgroup_host *h, const struct box_id *b, const st
     struct box_entry e = {.report_fd = -1, .join_fd = -1, .cpus_final = x->process->cpus_final};
     struct enter in;
     struct spec *s;
-    int r = spec_process_check(x->process, err);
+    int rc = spec_process_check(x->process, err);
 
-    if (r < 0)
+    if (rc < 0)
         return err_wrap(err, "%s", b->id);
-    e.shared = mmap(NULL, sizeof *e.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    e.shared = mmap(NULL, sizeof(*e.shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (e.shared == MAP_FAILED)
         return err_errno(err, errno, "%s: memory", b->id);
     enter_init(&in);
@@ -143,17 +143,17 @@ int box_exec_begin(const struct cgroup_host *h, const struct box_id *b, const st
     in.oom_score_adj_soft = x->process->oom_score_adj_soft;
     in.cpus_initial = x->process->cpus_initial;
     s = spec_around(b, x->process);
-    r = enter_open_process(&in, b->pid, err);
+    rc = enter_open_process(&in, b->pid, err);
     /* asked after they were opened: they are those of this box and of no later process with its number */
     if (!box_is_alive(b))
-        r = err_set(err, ERR_NOTFOUND, "container does not run");
-    if (r == 0)
-        r = open_groups(h, b, x, &e, err);
-    if (r == 0)
-        r = begin_in(&in, x, s, &e, err);
+        rc = err_set(err, ERR_NOTFOUND, "container does not run");
+    if (rc == 0)
+        rc = open_groups(h, b, x, &e, err);
+    if (rc == 0)
+        rc = begin_in(&in, x, s, &e, err);
     enter_done(&in);
     free(s);
-    if (r < 0) {
+    if (rc < 0) {
         box_entry_done(&e);
         return err_wrap(err, "%s", b->id);
     }
@@ -165,34 +165,34 @@ int box_exec_begin(const struct cgroup_host *h, const struct box_id *b, const st
 static int let_join(struct box_entry *e, struct err *err)
 {
     struct cgroup *const groups[] = {e->cgroup, e->own};
-    int r = 0;
+    int rc = 0;
 
-    for (unsigned i = 0; r == 0 && i < COUNT_OF(groups); i++)
-        r = groups[i] ? cgroup_attach(groups[i], e->pid, err) : 0;
-    if (r == 0)
-        r = child_set_cpus(e->pid, e->cpus_final, "final", err);
-    if (r == 0 && write(e->join_fd, "j", 1) != 1)
-        r = err_errno(err, errno, "release it");
-    return r;
+    for (unsigned i = 0; rc == 0 && i < COUNT_OF(groups); i++)
+        rc = groups[i] ? cgroup_attach(groups[i], e->pid, err) : 0;
+    if (rc == 0)
+        rc = child_set_cpus(e->pid, e->cpus_final, "final", err);
+    if (rc == 0 && write(e->join_fd, "j", 1) != 1)
+        rc = err_errno(err, errno, "release it");
+    return rc;
 }
 
 int box_entry_step(struct box_entry *e, struct err *err)
 {
     struct child_report rep;
-    ssize_t n = read(e->report_fd, &rep, sizeof rep);
+    ssize_t n = read(e->report_fd, &rep, sizeof(rep));
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 1;
     e->pid = *e->shared;
     if (n == 0) /* exec went well, or it was killed on the way: its status says so */
         return e->pid > 0 ? 0 : err_set(err, ERR_IO, "the helper that enters namespaces died");
-    if (n != sizeof rep)
+    if (n != sizeof(rep))
         return err_set(err, ERR_IO, "the report of the process inside is cut");
     if (rep.stage == CHILD_JOIN) {
-        int r = e->pid > 0 ? let_join(e, err) : 0; /* 0: it has ended meanwhile */
-        return r < 0 ? r : 1;
+        int rc = e->pid > 0 ? let_join(e, err) : 0; /* 0: it has ended meanwhile */
+        return rc < 0 ? rc : 1;
     }
-    rep.err.msg[sizeof rep.err.msg - 1] = '\0';
+    rep.err.msg[sizeof(rep.err.msg) - 1] = '\0';
     return err_set(err, rep.err.kind, "%s", rep.err.msg);
 }
 
@@ -232,7 +232,7 @@ void box_entry_done(struct box_entry *e)
     e->own = cgroup_free(e->own);
     e->cgroup = cgroup_free(e->cgroup);
     if (e->shared)
-        (void)munmap(e->shared, sizeof *e->shared);
+        (void)munmap(e->shared, sizeof(*e->shared));
     e->shared = NULL;
 }
 
@@ -247,25 +247,25 @@ int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const st
 {
     struct box_entry e;
     struct pollfd p = {.events = POLLIN};
-    int r = box_exec_begin(h, b, x, &e, err);
+    int rc = box_exec_begin(h, b, x, &e, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     p.fd = e.report_fd;
     do
         (void)poll(&p, 1, -1);
-    while ((r = box_entry_step(&e, err)) > 0);
-    if (r < 0)
+    while ((rc = box_entry_step(&e, err)) > 0);
+    if (rc < 0)
         box_entry_kill(&e);
     reap(e.helper);
-    if (r < 0) {
+    if (rc < 0) {
         box_entry_helper_ended(&e);
         if (e.pid > 0)
             (void)kill(e.pid, SIGKILL);
         reap(e.pid);
     }
     box_entry_done(&e);
-    if (r < 0)
+    if (rc < 0)
         return err_wrap(err, "%s", b->id);
     *ret_pid = e.pid;
     *ret_pidfd = sys_pidfd_open(e.pid);
@@ -277,17 +277,17 @@ int box_tcp_connect(const struct box_id *b, uint16_t port, int *ret_fd, struct e
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
     AUTO_FD int theirs = -1;
     AUTO_FD int fd = -1;
-    int r;
+    int rc;
 
-    if ((r = enter_open_one(b->pid, SPEC_NS_NET, &theirs, err)) < 0)
-        return r;
+    if ((rc = enter_open_one(b->pid, SPEC_NS_NET, &theirs, err)) < 0)
+        return rc;
     if (!box_is_alive(b))
         return err_set(err, ERR_NOTFOUND, "%s does not run", b->id);
     fd = enter_socket(theirs, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return err_errno(err, -fd, "%s: socket in its network namespace", b->id);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS)
+    if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno != EINPROGRESS)
         return err_errno(err, errno, "%s: connect to port %u", b->id, port);
     *ret_fd = steal_fd(&fd);
     return 0;

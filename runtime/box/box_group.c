@@ -7,21 +7,21 @@ static int fill_group(const struct cgroup_host *h, const struct spec *s, const c
 {
     AUTO_MEM struct cgroup_list *own = NULL;
     struct cgroup_list *list = s->resources;
-    int r;
+    int rc;
 
     if (!list) {
-        list = own = mem_need(sizeof *own);
+        list = own = mem_need(sizeof(*own));
         cgroup_list_of_limits(&s->limits, own);
         cgroup_list_standard_devices(own);
     }
-    if ((r = cgroup_make_list(h, path, list, ret, err)) < 0)
-        return r;
+    if ((rc = cgroup_make_list(h, path, list, ret, err)) < 0)
+        return rc;
     cgroup_list_report(list, &rep->cgroup);
     rep->devices = list->device_state;
-    if (own || (r = cgroup_list_judge(list, err)) == 0)
+    if (own || (rc = cgroup_list_judge(list, err)) == 0)
         return 0;
     (void)cgroup_remove(*ret, 1000, NULL);
-    return r;
+    return rc;
 }
 
 int box_make_group(const struct cgroup_host *h, const struct spec *s, const char *path, struct cgroup **ret,

@@ -18,8 +18,8 @@ static char state_of(pid_t pid)
     char name[32], text[512];
     const char *end;
 
-    (void)snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
-    if (fs_read_text(AT_FDCWD, name, text, sizeof text, NULL) < 0)
+    (void)snprintf(name, sizeof(name), "/proc/%d/stat", (int)pid);
+    if (fs_read_text(AT_FDCWD, name, text, sizeof(text), NULL) < 0)
         return 0;
     end = strrchr(text, ')');
     return end && end[1] == ' ' ? end[2] : 0;
@@ -51,23 +51,23 @@ int box_signal(const struct box_id *b, int pidfd, int sig, struct err *err)
 int box_kill(const struct cgroup_host *h, const struct box_id *b, struct err *err)
 {
     struct cgroup *c = NULL;
-    int r = b->cgroup_path[0] ? cgroup_open(h, b->cgroup_path, &c, err) : -ERR_NOTFOUND;
+    int rc = b->cgroup_path[0] ? cgroup_open(h, b->cgroup_path, &c, err) : -ERR_NOTFOUND;
 
-    if (r == 0) {
-        r = cgroup_kill(c, err);
+    if (rc == 0) {
+        rc = cgroup_kill(c, err);
         (void)cgroup_free(c);
     }
     /* no group on this machine: its first process takes the pid namespace along */
     if (box_is_alive(b))
         (void)box_signal(b, -1, SIGKILL, NULL);
-    return r == -ERR_NOTFOUND ? 0 : r;
+    return rc == -ERR_NOTFOUND ? 0 : rc;
 }
 
 void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgroup_usage *ret)
 {
     struct cgroup *c = NULL;
 
-    memset(ret, 0xff, sizeof *ret); /* all CGROUP_UNSET */
+    memset(ret, 0xff, sizeof(*ret)); /* all CGROUP_UNSET */
     if (cgroup_open(h, b->cgroup_path, &c, NULL) < 0)
         return;
     cgroup_usage(c, ret);
@@ -77,21 +77,21 @@ void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgrou
 static int cleanup(const struct cgroup_host *h, const struct box_id *b, unsigned limit_ms, struct err *err)
 {
     struct cgroup *c = NULL;
-    int r = 0, net;
+    int rc = 0, net;
 
     if (box_is_alive(b))
         return err_set(err, ERR_CONFLICT, "%s still runs", b->id);
     if (b->cgroup_path[0] && cgroup_open(h, b->cgroup_path, &c, NULL) == 0) {
         (void)cgroup_kill(c, NULL); /* what it left behind, if it had no pid namespace of its own */
-        r = cgroup_remove(c, limit_ms, err);
+        rc = cgroup_remove(c, limit_ms, err);
         (void)cgroup_free(c);
     }
-    if (r == 0)
+    if (rc == 0)
         cgroup_sweep(h, b->cgroup_path);
-    if (r == -ERR_CONFLICT && limit_ms == 0)
-        return r;
-    net = net_detach(b->net, b->id, b->host_ip, r < 0 ? NULL : err);
-    return r < 0 ? r : net;
+    if (rc == -ERR_CONFLICT && limit_ms == 0)
+        return rc;
+    net = net_detach(b->net, b->id, b->host_ip, rc < 0 ? NULL : err);
+    return rc < 0 ? rc : net;
 }
 
 int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err)

@@ -22,13 +22,13 @@ static bool can_idmap(pid_t pid, const char *dir)
     AUTO_FD int ns = -1;
     char name[40];
 
-    (void)snprintf(name, sizeof name, "/proc/%d/uid_map", (int)pid);
+    (void)snprintf(name, sizeof(name), "/proc/%d/uid_map", (int)pid);
     if (fs_write_text(AT_FDCWD, name, "0 1000000 65536\n", NULL) < 0)
         return false;
-    (void)snprintf(name, sizeof name, "/proc/%d/gid_map", (int)pid);
+    (void)snprintf(name, sizeof(name), "/proc/%d/gid_map", (int)pid);
     if (fs_write_text(AT_FDCWD, name, "0 1000000 65536\n", NULL) < 0)
         return false;
-    (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)pid);
+    (void)snprintf(name, sizeof(name), "/proc/%d/ns/user", (int)pid);
     ns = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC);
     tree = sys_open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (ns < 0 || tree < 0)
@@ -64,7 +64,7 @@ static void probe_cgroups(const struct cgroup_host *h, struct box_caps *c, struc
     lim.swap_max_bytes = 0;
     lim.cpu_quota_us = 50000;
     lim.pids_max = 64;
-    (void)snprintf(path, sizeof path, "limpet/probe-%d", (int)getpid());
+    (void)snprintf(path, sizeof(path), "limpet/probe-%d", (int)getpid());
     if (cgroup_make(h, path, &lim, &g, &rep, err) < 0)
         return;
     c->cgroup_memory = rep.memory.state == CGROUP_ENFORCED;
@@ -83,7 +83,7 @@ int box_probe(const struct cgroup_host *h, const char *images_dir, struct box_ca
     probe_cgroups(h, &c, err);
     c.bridge = net_has_bridge();
     c.nat = net_has_nat();
-    (void)str_copy(c.cgroup_mode, sizeof c.cgroup_mode, h->name);
+    (void)str_copy(c.cgroup_mode, sizeof(c.cgroup_mode), h->name);
     *ret = c;
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/keyctl.h>
 #include <linux/mount.h>
 #include <net/if.h>
@@ -39,16 +40,16 @@ static int op_hide(struct child *c, const struct op *op, struct err *err)
 
 static int op_cgroup(struct child *c, const struct op *op, struct err *err)
 {
-    int r = c->in_cgroup ? 0 : cgroup_attach_self(c->cgroup, c->in_v2);
+    int rc = c->in_cgroup ? 0 : cgroup_attach_self(c->cgroup, c->in_v2);
 
     (void)op;
-    return r < 0 ? err_errno(err, -r, "attach") : 0;
+    return rc < 0 ? err_errno(err, -rc, "attach") : 0;
 }
 
 static int op_wait(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
-    if (read(c->go_fd, &c->go, sizeof c->go) != sizeof c->go)
+    if (read(c->go_fd, &c->go, sizeof(c->go)) != sizeof(c->go))
         return err_set(err, ERR_IO, "the parent has gone");
     if (c->plain && prctl(PR_SET_DUMPABLE, 0) != 0) /* still nothing of the image has run */
         return err_errno(err, errno, "prctl");
@@ -97,7 +98,7 @@ static int op_sysctl(struct child *c, const struct op *op, struct err *err)
     const struct spec_sysctl *s = &c->spec->sysctls[op->index];
     char path[256];
 
-    if (!str_fmt(path, sizeof path, "sys/%s", s->path))
+    if (!str_fmt(path, sizeof(path), "sys/%s", s->path))
         return err_set(err, ERR_INVALID, "name too long");
     return fs_write_text(c->proc_fd, path, s->value, err);
 }
@@ -124,8 +125,7 @@ static int op_rlimit(struct child *c, const struct op *op, struct err *err)
     struct rlimit r = {l->soft, l->hard};
 
     if (setrlimit(l->resource, &r) != 0)
-        return err_errno(err, errno, "rlimit %d to %llu:%llu", l->resource, (unsigned long long)l->soft,
-                         (unsigned long long)l->hard);
+        return err_errno(err, errno, "rlimit %d to %" PRIu64 ":%" PRIu64, l->resource, l->soft, l->hard);
     return 0;
 }
 
@@ -165,7 +165,7 @@ static void report(struct child *c, enum child_stage stage)
 {
     struct child_report rep = {.stage = stage};
 
-    (void)!write(c->report_fd, &rep, sizeof rep);
+    (void)!write(c->report_fd, &rep, sizeof(rep));
 }
 
 /* What is done last: from here on the program's ceilings count for us too, and its neighbours' load. */
@@ -198,7 +198,7 @@ void child_close_others(const struct child *c, const int *more, unsigned n_more)
         if (fd >= 3 + (int)c->preserve_fds)
             keep[n++] = fd;
     }
-    qsort(keep, n, sizeof *keep, compare);
+    qsort(keep, n, sizeof(*keep), compare);
     sys_close_from(3 + (int)c->preserve_fds, keep, n);
 }
 
@@ -390,7 +390,7 @@ static void walk(struct child *c)
             continue;
         (void)err_wrap(&rep.err, "%s", ops_text(c->spec, op, text, 120));
         if (c->report_fd >= 0)
-            (void)!write(c->report_fd, &rep, sizeof rep);
+            (void)!write(c->report_fd, &rep, sizeof(rep));
         else
             (void)dprintf(2, "limpet: %s: %s\n", c->spec->id, rep.err.msg);
         break;

@@ -13,7 +13,7 @@ static int copy_bytes(int from, int to, struct err *err)
     uint8_t block[16384];
 
     for (;;) {
-        ssize_t n = fs_read_full(from, block, sizeof block, err);
+        ssize_t n = fs_read_full(from, block, sizeof(block), err);
         if (n <= 0)
             return (int)n;
         if (fs_write_full(to, buf_of(block, (size_t)n), err) < 0)
@@ -39,7 +39,7 @@ static int copy_file(int from_dir, int to_dir, const char *name, const struct st
 static int copy_link(int from_dir, int to_dir, const char *name, const struct stat *st, struct err *err)
 {
     char text[LIM_PATH_BYTES];
-    ssize_t n = readlinkat(from_dir, name, text, sizeof text - 1);
+    ssize_t n = readlinkat(from_dir, name, text, sizeof(text) - 1);
 
     if (n <= 0)
         return err_errno(err, n < 0 ? errno : EINVAL, "copy %s", name);

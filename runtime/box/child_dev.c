@@ -89,18 +89,18 @@ int child_op_devices(struct child *c, const struct op *op, struct err *err)
 {
     AUTO_FD int dev = -1;
     struct stat st;
-    int r = fs_open_below(c->root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
+    int rc = fs_open_below(c->root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
 
     (void)op;
-    if (r == -ERR_NOTFOUND)
+    if (rc == -ERR_NOTFOUND)
         return 0; /* an image without, and no mount there: nothing to put them into */
-    for (unsigned i = 0; r >= 0 && i < COUNT_OF(nodes); i++)
-        r = make_node(c, dev, nodes[i].path + 5, &nodes[i], err);
-    for (unsigned i = 0; r >= 0 && i < COUNT_OF(links); i++)
+    for (unsigned i = 0; rc >= 0 && i < COUNT_OF(nodes); i++)
+        rc = make_node(c, dev, nodes[i].path + 5, &nodes[i], err);
+    for (unsigned i = 0; rc >= 0 && i < COUNT_OF(links); i++)
         if (symlinkat(links[i][0], dev, links[i][1]) != 0 && errno != EEXIST)
-            r = err_errno(err, errno, "/dev/%s", links[i][1]);
-    if (r < 0)
-        return r;
+            rc = err_errno(err, errno, "/dev/%s", links[i][1]);
+    if (rc < 0)
+        return rc;
     c->null_fd = openat(dev, "null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (c->null_fd < 0 || fstat(c->null_fd, &st) != 0 || !is_device(&st, &nodes[0]))
         return err_set(err, ERR_IO, "/dev/null is not the null device");
@@ -112,13 +112,13 @@ int child_op_device(struct child *c, const struct op *op, struct err *err)
     const struct spec_device *d = &c->spec->devices[op->index];
     AUTO_FD int parent = -1;
     const char *last = d->path;
-    int r;
+    int rc;
 
     if (is_link_of_ours(d->path))
         return 0;
-    r = child_make_parents(c->root_fd, d->path, &parent, &last, err);
-    if (r < 0)
-        return r;
+    rc = child_make_parents(c->root_fd, d->path, &parent, &last, err);
+    if (rc < 0)
+        return rc;
     if (*last == '\0' || strchr(last, '/'))
         return err_set(err, ERR_INVALID, "linux.devices[%u].path: %s is no file's name", op->index, d->path);
     return make_node(c, parent, last, d, err);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
 #include <stdio.h>
@@ -52,13 +53,13 @@ static bool hears_host(const struct spec *s)
 
 int child_op_private(struct child *c, const struct op *op, struct err *err)
 {
-    int r;
+    int rc;
 
     (void)op;
     if (mount(NULL, "/", NULL, MS_REC | (hears_host(c->spec) ? MS_SLAVE : MS_PRIVATE), NULL) != 0)
         return err_errno(err, errno, "mount");
-    if ((r = child_open_proc(&c->proc_fd, err)) < 0)
-        return r;
+    if ((rc = child_open_proc(&c->proc_fd, err)) < 0)
+        return rc;
     return fchdir(c->proc_fd) == 0 ? 0 : err_errno(err, errno, "/proc");
 }
 
@@ -70,7 +71,7 @@ static int reopen_here(int fd, const char *path, int *ret_fd, struct err *err)
     AUTO_FD int here = -1;
 
     if (fd >= 0) {
-        ssize_t n = readlink(child_fd_text(fd, link), name, sizeof name - 1);
+        ssize_t n = readlink(child_fd_text(fd, link), name, sizeof(name) - 1);
         if (n <= 0)
             return err_errno(err, n < 0 ? errno : ENOENT, "descriptor %d", fd);
         name[n] = '\0';
@@ -114,7 +115,7 @@ int child_remount(int fd, unsigned long add, unsigned long clear, struct err *er
 int child_op_root(struct child *c, const struct op *op, struct err *err)
 {
     char link[CHILD_FD_TEXT];
-    int fd = -1, r;
+    int fd = -1, rc;
 
     (void)op;
     if (c->trees.root >= 0) {
@@ -127,9 +128,9 @@ int child_op_root(struct child *c, const struct op *op, struct err *err)
     child_fd_text(c->place_fd, link);
     if (mount(link, link, NULL, MS_BIND | MS_REC, NULL) != 0)
         return err_errno(err, errno, "bind");
-    r = reopen_here(c->spec->rootfs_fd, c->spec->rootfs_path, &fd, err); /* now the top of the new mount */
-    if (r < 0)
-        return r;
+    rc = reopen_here(c->spec->rootfs_fd, c->spec->rootfs_path, &fd, err); /* now the top of the new mount */
+    if (rc < 0)
+        return rc;
     c->root_fd = fd;
     return c->spec->rootfs_no_dev ? child_remount(fd, MS_NODEV, 0, err) : 0;
 }
@@ -143,18 +144,18 @@ int child_make_parents(int root_fd, const char *path, int *ret_fd, const char **
 {
     char part[LIM_PATH_BYTES];
     const char *slash;
-    int at = root_fd, next, r;
+    int at = root_fd, next, rc;
 
     for (path = below(path); (slash = strchr(path, '/')) && *below(slash); path = below(slash)) {
-        (void)snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
-        r = fs_open_in_root(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, &next, err);
-        if (r == -ERR_NOTFOUND) {
+        (void)snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+        rc = fs_open_in_root(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, &next, err);
+        if (rc == -ERR_NOTFOUND) {
             if (mkdirat(at, part, 0755) != 0 && errno != EEXIST)
                 return err_errno(err, errno, "make mount point %s", part);
-            r = fs_open_in_root(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, &next, err);
+            rc = fs_open_in_root(at, part, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, &next, err);
         }
-        if (r < 0)
-            return r;
+        if (rc < 0)
+            return rc;
         at = next;
     }
     *ret_fd = at;
@@ -168,11 +169,11 @@ static int make_target(int root_fd, const char *target, bool is_dir, struct err 
     int parent = -1;
     const char *last = target;
     char name[256];
-    int r = child_make_parents(root_fd, target, &parent, &last, err);
+    int rc = child_make_parents(root_fd, target, &parent, &last, err);
 
-    if (r < 0)
-        return r;
-    if (!str_fmt(name, sizeof name, "%.*s", (int)strcspn(last, "/"), last))
+    if (rc < 0)
+        return rc;
+    if (!str_fmt(name, sizeof(name), "%.*s", (int)strcspn(last, "/"), last))
         return err_set(err, ERR_INVALID, "name too long");
     if (is_dir)
         return mkdirat(parent, name, 0755) == 0 || errno == EEXIST
@@ -191,31 +192,31 @@ static bool is_strict(const struct spec_mount *m)
 
 static int open_target(struct child *c, const struct spec_mount *m, bool is_dir, int *ret_fd, struct err *err)
 {
-    int flags = O_PATH | (is_dir ? O_DIRECTORY : 0), r;
+    int flags = O_PATH | (is_dir ? O_DIRECTORY : 0), rc;
     const char *path = below(m->target);
 
     for (int tries = 0;; tries++) {
-        r = is_strict(m) ? fs_open_below(c->root_fd, path, flags, 0, ret_fd, err)
-                         : fs_open_in_root(c->root_fd, path, flags, 0, ret_fd, err);
-        if (r != -ERR_NOTFOUND || tries > 0 || !m->make_target)
+        rc = is_strict(m) ? fs_open_below(c->root_fd, path, flags, 0, ret_fd, err)
+                          : fs_open_in_root(c->root_fd, path, flags, 0, ret_fd, err);
+        if (rc != -ERR_NOTFOUND || tries > 0 || !m->make_target)
             break;
-        if ((r = make_target(c->root_fd, m->target, is_dir, err)) < 0)
-            return r;
+        if ((rc = make_target(c->root_fd, m->target, is_dir, err)) < 0)
+            return rc;
     }
-    if (r == -ERR_NOTFOUND)
+    if (rc == -ERR_NOTFOUND)
         return err_set(err, ERR_NOTFOUND, "the image has no mount point %s", m->target);
-    return r;
+    return rc;
 }
 
 static int bind_tree(struct child *c, const struct spec_mount *m, int tree, struct err *err)
 {
     struct stat st;
-    int target = -1, r;
+    int target = -1, rc;
 
     if (fstat(tree, &st) != 0)
         return err_errno(err, errno, "source");
-    if ((r = open_target(c, m, S_ISDIR(st.st_mode), &target, err)) < 0)
-        return r;
+    if ((rc = open_target(c, m, S_ISDIR(st.st_mode), &target, err)) < 0)
+        return rc;
     if (sys_move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
         return err_errno(err, errno, "move");
     return 0;
@@ -228,21 +229,21 @@ static int bind_path(struct child *c, const struct spec_mount *m, struct err *er
     AUTO_FD int top = -1;
     char from[CHILD_FD_TEXT], to[CHILD_FD_TEXT];
     struct stat st;
-    int r = reopen_here(m->source_fd, m->source, &source, err);
+    int rc = reopen_here(m->source_fd, m->source, &source, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (fstat(source, &st) != 0)
         return err_errno(err, errno, "source");
-    if ((r = open_target(c, m, S_ISDIR(st.st_mode), &target, err)) < 0)
-        return r;
+    if ((rc = open_target(c, m, S_ISDIR(st.st_mode), &target, err)) < 0)
+        return rc;
     if (mount(child_fd_text(source, from), child_fd_text(target, to), NULL,
               MS_BIND | (m->recursive ? MS_REC : 0), NULL) != 0)
         return err_errno(err, errno, "bind");
-    if ((r = open_target(c, m, S_ISDIR(st.st_mode), &top, err)) < 0)
-        return r;
-    if ((r = child_remount(top, ops_mount_flags(m), m->clear, err)) < 0)
-        return r;
+    if ((rc = open_target(c, m, S_ISDIR(st.st_mode), &top, err)) < 0)
+        return rc;
+    if ((rc = child_remount(top, ops_mount_flags(m), m->clear, err)) < 0)
+        return rc;
     return child_finish_mount(m, top, err);
 }
 
@@ -257,7 +258,7 @@ static bool mount_data(const struct child *c, const struct spec_mount *m, char *
     if (m->mode)
         at += (size_t)snprintf(dst + at, size - at, "mode=%04o,", m->mode);
     if (m->size_bytes)
-        at += (size_t)snprintf(dst + at, size - at, "size=%llu,", (unsigned long long)m->size_bytes);
+        at += (size_t)snprintf(dst + at, size - at, "size=%" PRIu64 ",", m->size_bytes);
     if (m->data)
         at += (size_t)snprintf(dst + at, size - at, "%s,", m->data);
     if (at < size && labels)
@@ -276,10 +277,10 @@ static int show_group(int place, int group, const char *name, unsigned long flag
     AUTO_FD int target = -1;
     AUTO_FD int top = -1;
     char from[CHILD_FD_TEXT], to[CHILD_FD_TEXT], part[32];
-    int r = reopen_here(group, NULL, &here, err);
+    int rc = reopen_here(group, NULL, &here, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (mkdirat(place, name, 0755) != 0 ||
         fs_open_below(place, name, O_PATH | O_DIRECTORY, 0, &target, err) < 0 ||
         mount(child_fd_text(here, from), child_fd_text(target, to), NULL, MS_BIND, NULL) != 0)
@@ -288,7 +289,7 @@ static int show_group(int place, int group, const char *name, unsigned long flag
         child_remount(top, flags, 0, err) < 0)
         return -(int)err->kind;
     for (const char *at = name; strchr(name, ',') && *at; at += strcspn(at, ","), at += *at == ',')
-        if (str_fmt(part, sizeof part, "%.*s", (int)strcspn(at, ","), at))
+        if (str_fmt(part, sizeof(part), "%.*s", (int)strcspn(at, ","), at))
             (void)!symlinkat(name, place, part);
     return 0;
 }
@@ -362,33 +363,33 @@ static int mount_new(struct child *c, const struct spec_mount *m, struct err *er
     char at[CHILD_FD_TEXT], data[LIM_TEXT_BYTES];
     int place = -1, top = -1;
     bool late; /* read-only when it is filled */
-    int r = open_target(c, m, true, &place, err);
+    int rc = open_target(c, m, true, &place, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     child_fd_text(place, at);
     if (m->kind == SPEC_MOUNT_CGROUP)
         return mount_cgroup(c, m, at, err);
-    if (!mount_data(c, m, data, sizeof data))
+    if (!mount_data(c, m, data, sizeof(data)))
         return err_set(err, ERR_INVALID, "options too long");
-    r = 0;
+    rc = 0;
     late = m->copy_up || ops_seals_dev(m);
     if (mount(m->source ? m->source : type, at, type, ops_mount_flags(m) & ~(late ? MS_RDONLY : 0UL),
               data[0] ? data : NULL) != 0)
-        r = mount_again(m, at, errno, err);
-    if (r < 0 || (r == 0 && !m->copy_up && !m->propagation && !(m->all_set | m->all_clear)))
-        return r;
+        rc = mount_again(m, at, errno, err);
+    if (rc < 0 || (rc == 0 && !m->copy_up && !m->propagation && !(m->all_set | m->all_clear)))
+        return rc;
     if (open_target(c, m, true, &top, err) < 0)
         return -(int)err->kind;
-    if (r == 1 && m->kind == SPEC_MOUNT_SYSFS && hide_below_sysfs(top, err) < 0)
+    if (rc == 1 && m->kind == SPEC_MOUNT_SYSFS && hide_below_sysfs(top, err) < 0)
         return -(int)err->kind;
     if (m->copy_up) {
-        if ((r = child_copy_up(place, top, err)) < 0)
-            return r;
-        r = m->flags & MS_RDONLY ? 1 : 0;
+        if ((rc = child_copy_up(place, top, err)) < 0)
+            return rc;
+        rc = m->flags & MS_RDONLY ? 1 : 0;
     }
-    if (r == 1 && (r = child_remount(top, ops_mount_flags(m), 0, err)) < 0)
-        return r;
+    if (rc == 1 && (rc = child_remount(top, ops_mount_flags(m), 0, err)) < 0)
+        return rc;
     return child_finish_mount(m, top, err);
 }
 
@@ -420,10 +421,10 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
     int fd = -1, tree = -1;
     char at[CHILD_FD_TEXT];
-    int r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
+    int rc = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
 
-    if (r < 0)
-        return r == -ERR_NOTFOUND ? 0 : r;
+    if (rc < 0)
+        return rc == -ERR_NOTFOUND ? 0 : rc;
     if (c->modern) {
         tree = sys_open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE_);
         if (tree < 0 || sys_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attr) != 0 ||
@@ -433,8 +434,8 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
     }
     if (mount(child_fd_text(fd, at), at, NULL, MS_BIND | MS_REC, NULL) != 0)
         return err_errno(err, errno, "bind");
-    if ((r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &tree, err)) < 0)
-        return r;
+    if ((rc = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &tree, err)) < 0)
+        return rc;
     return child_remount(tree, MS_RDONLY, 0, err);
 }
 
@@ -453,22 +454,22 @@ int child_op_mask(struct child *c, const struct op *op, struct err *err)
     char at[CHILD_FD_TEXT], from[CHILD_FD_TEXT];
     struct stat st;
     int fd = -1;
-    int r = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
+    int rc = fs_open_in_root(c->root_fd, below(op->path), O_PATH, 0, &fd, err);
 
-    if (r < 0)
-        return r == -ERR_NOTFOUND ? 0 : r;
+    if (rc < 0)
+        return rc == -ERR_NOTFOUND ? 0 : rc;
     if (fstat(fd, &st) != 0)
         return err_errno(err, errno, "stat");
     child_fd_text(fd, at);
     if (S_ISDIR(st.st_mode) && c->empty_fd >= 0)
-        r = mount(child_fd_text(c->empty_fd, from), at, NULL, MS_BIND, NULL);
+        rc = mount(child_fd_text(c->empty_fd, from), at, NULL, MS_BIND, NULL);
     else if (S_ISDIR(st.st_mode))
         return mount_empty(c, at, op->path, err);
     else if (c->null_fd < 0 && child_open_null(&c->null_fd, err) < 0)
         return -(int)err->kind;
     else /* our own null device, checked: never a path of the image */
-        r = mount(child_fd_text(c->null_fd, from), at, NULL, MS_BIND, NULL);
-    return r == 0 ? 0 : err_errno(err, errno, "mount");
+        rc = mount(child_fd_text(c->null_fd, from), at, NULL, MS_BIND, NULL);
+    return rc == 0 ? 0 : err_errno(err, errno, "mount");
 }
 
 int child_op_seal_root(struct child *c, const struct op *op, struct err *err)
@@ -486,10 +487,10 @@ int child_op_seal_root(struct child *c, const struct op *op, struct err *err)
 int child_op_seal_dev(struct child *c, const struct op *op, struct err *err)
 {
     AUTO_FD int dev = -1;
-    int r = fs_open_below(c->root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
+    int rc = fs_open_below(c->root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
 
     (void)op;
-    return r < 0 ? r : child_remount(dev, MS_RDONLY, 0, err);
+    return rc < 0 ? rc : child_remount(dev, MS_RDONLY, 0, err);
 }
 
 int child_op_pivot(struct child *c, const struct op *op, struct err *err)

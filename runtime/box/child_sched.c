@@ -22,7 +22,7 @@ struct sched_attr_ { /* sched_setattr(2), first version; glibc has it only since
 
 bool child_parse_cpus(const char *list, unsigned long *mask, size_t words)
 {
-    memset(mask, 0, words * sizeof *mask);
+    memset(mask, 0, words * sizeof(*mask));
     while (*list) {
         char *end;
         unsigned long from = strtoul(list, &end, 10), to = from;
@@ -52,7 +52,7 @@ int child_set_cpus(pid_t pid, const char *list, const char *which, struct err *e
     if (!child_parse_cpus(list, mask, COUNT_OF(mask)))
         return err_set(err, ERR_INVALID, "process.execCPUAffinity.%s: %s is no list like \"0-3,7\"", which,
                        list);
-    if (sched_setaffinity(pid, sizeof mask, (const cpu_set_t *)(const void *)mask) != 0)
+    if (sched_setaffinity(pid, sizeof(mask), (const cpu_set_t *)(const void *)mask) != 0)
         return err_errno(err, errno, "process.execCPUAffinity.%s: %s", which, list);
     return 0;
 }
@@ -61,7 +61,7 @@ int child_op_scheduler(struct child *c, const struct op *op, struct err *err)
 {
     const struct spec_process *p = &c->spec->process;
     const struct spec_scheduler *s = &p->scheduler;
-    struct sched_attr_ a = {sizeof a,    s->policy,     s->flags,       s->nice,
+    struct sched_attr_ a = {sizeof(a),   s->policy,     s->flags,       s->nice,
                             s->priority, s->runtime_ns, s->deadline_ns, s->period_ns};
     unsigned long nodes[16] = {0};
 

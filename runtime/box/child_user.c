@@ -110,7 +110,7 @@ static int send_listener(struct child *c, int fd, struct err *err)
     struct hooks_state hs = {.id = c->spec->id, .status = "creating", .bundle = c->bundle, .pid = c->go.pid};
     struct cJSON *o = json_obj(), *fds = json_put(o, "fds", json_arr());
     AUTO_MEM char *text = NULL;
-    int r;
+    int rc;
 
     json_put_str(o, "ociVersion", SPEC_OCI_VERSION);
     json_push_str(fds, "seccompFd");
@@ -120,9 +120,9 @@ static int send_listener(struct child *c, int fd, struct err *err)
     (void)json_put(o, "state", hooks_state_json(&hs));
     text = json_print(o, false);
     (void)json_free(o);
-    r = sys_send_fd(c->listener_fd, fd, text, strlen(text));
+    rc = sys_send_fd(c->listener_fd, fd, text, strlen(text));
     (void)close(fd);
-    return r == 0 ? 0 : err_errno(err, errno, "linux.seccomp.listenerPath %s", c->filter.listener);
+    return rc == 0 ? 0 : err_errno(err, errno, "linux.seccomp.listenerPath %s", c->filter.listener);
 }
 
 int child_op_seccomp(struct child *c, const struct op *op, struct err *err)
@@ -150,7 +150,7 @@ int child_chdir(const char *cwd, struct err *err)
     if (chdir(cwd) != 0)
         return err_errno(err, errno, "process.cwd %s", cwd);
     /* a folder outside of the root (a descriptor that leaked) shows as "(unreachable)..." */
-    if (syscall(SYS_getcwd, now, sizeof now) < 0 || now[0] != '/')
+    if (syscall(SYS_getcwd, now, sizeof(now)) < 0 || now[0] != '/')
         return err_set(err, ERR_DENIED, "process.cwd %s lies outside of the container", cwd);
     return 0;
 }
@@ -205,7 +205,7 @@ int child_op_program(struct child *c, const struct op *op, struct err *err)
     const struct spec_process *p = &c->spec->process;
 
     (void)op;
-    return find_program(p->args[0], p->env, c->program, sizeof c->program, err);
+    return find_program(p->args[0], p->env, c->program, sizeof(c->program), err);
 }
 
 /* The label that the next exec takes on. Where the kernel keeps several such modules each has a folder of its own. */
@@ -219,7 +219,7 @@ int child_op_label(struct child *c, const struct op *op, struct err *err)
         return err_wrap(err, "process.selinuxLabel %s (is SELinux on?)", p->selinux);
     if (!p->apparmor)
         return 0;
-    (void)snprintf(text, sizeof text, "exec %s", p->apparmor);
+    (void)snprintf(text, sizeof(text), "exec %s", p->apparmor);
     if (fs_write_text(c->proc_fd, "thread-self/attr/apparmor/exec", text, NULL) < 0 &&
         fs_write_text(c->proc_fd, "thread-self/attr/exec", text, err) < 0)
         return err_wrap(err, "process.apparmorProfile %s (is AppArmor on, the profile loaded?)", p->apparmor);

@@ -26,12 +26,12 @@ static int open_master(struct child *c, int *ret_fd, struct err *err)
     AUTO_FD int fd = -1;
     struct statfs fs;
     struct stat st;
-    int r = c->root_fd >= 0 ? fs_open_below(c->root_fd, "dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, &fd, err) : 0;
+    int rc = c->root_fd >= 0 ? fs_open_below(c->root_fd, "dev/pts/ptmx", O_RDWR | O_NOCTTY, 0, &fd, err) : 0;
 
     if (c->root_fd < 0 &&
         (fd = openat(AT_FDCWD, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-        r = err_errno(err, errno, "open");
-    if (r < 0)
+        rc = err_errno(err, errno, "open");
+    if (rc < 0)
         return err_wrap(err, "process.terminal: /dev/pts/ptmx (mounts: a devpts at /dev/pts?)");
     if (fstatfs(fd, &fs) != 0 || fs.f_type != DEVPTS_SUPER_MAGIC || fstat(fd, &st) != 0 ||
         !S_ISCHR(st.st_mode) || st.st_rdev != makedev(5, 2))
@@ -50,11 +50,11 @@ static int open_peer(struct child *c, int master, int *ret_fd, struct err *err)
         return err_errno(err, errno, "unlock terminal");
     fd = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 && ioctl(master, TIOCGPTN, &n) == 0) {
-        (void)snprintf(name, sizeof name, "dev/pts/%d", n);
+        (void)snprintf(name, sizeof(name), "dev/pts/%d", n);
         if (c->root_fd >= 0)
             (void)fs_open_below(c->root_fd, name, O_RDWR | O_NOCTTY, 0, &fd, NULL);
         else {
-            (void)snprintf(name, sizeof name, "/dev/pts/%d", n);
+            (void)snprintf(name, sizeof(name), "/dev/pts/%d", n);
             fd = openat(AT_FDCWD, name, O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
         }
     }
@@ -80,8 +80,8 @@ static int bind_console(struct child *c, int peer, struct err *err)
     place = openat(dev, "console", O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (place < 0)
         return errno == EEXIST ? 0 : err_errno(err, errno, "/dev/console");
-    (void)snprintf(from, sizeof from, "self/fd/%d", peer);
-    (void)snprintf(to, sizeof to, "self/fd/%d", place);
+    (void)snprintf(from, sizeof(from), "self/fd/%d", peer);
+    (void)snprintf(to, sizeof(to), "self/fd/%d", place);
     return mount(from, to, NULL, MS_BIND, NULL) == 0 ? 0 : err_errno(err, errno, "/dev/console");
 }
 
@@ -90,17 +90,17 @@ int child_op_console(struct child *c, const struct op *op, struct err *err)
     const struct spec_process *p = &c->spec->process;
     struct winsize size = {.ws_row = p->rows, .ws_col = p->columns};
     AUTO_FD int master = -1;
-    int peer = -1, r;
+    int peer = -1, rc;
 
     (void)op;
-    if ((r = open_master(c, &master, err)) < 0 || (r = open_peer(c, master, &peer, err)) < 0)
-        return r;
+    if ((rc = open_master(c, &master, err)) < 0 || (rc = open_peer(c, master, &peer, err)) < 0)
+        return rc;
     if ((p->rows || p->columns) && ioctl(master, TIOCSWINSZ, &size) != 0)
         return err_errno(err, errno, "process.consoleSize");
     if (fchown(peer, p->uid, (gid_t)-1) != 0 && errno != EPERM) /* its group stays the devpts's "gid=" */
         return err_errno(err, errno, "give the terminal to user %u", p->uid);
-    if (c->root_fd >= 0 && (r = bind_console(c, peer, err)) < 0)
-        return r;
+    if (c->root_fd >= 0 && (rc = bind_console(c, peer, err)) < 0)
+        return rc;
     if (sys_send_fd(c->console_fd, master, "/dev/ptmx", 9) != 0)
         return err_errno(err, errno, "send the terminal to the console socket");
     for (int i = 0; i < 3; i++)

@@ -50,7 +50,7 @@ static int keep_other(int fd, const char *name, int *ret_fd, struct err *err)
     char own[32];
     struct stat theirs, ours;
 
-    (void)snprintf(own, sizeof own, "/proc/self/ns/%s", name);
+    (void)snprintf(own, sizeof(own), "/proc/self/ns/%s", name);
     if (fstat(fd, &theirs) != 0 || stat(own, &ours) != 0) {
         int saved = errno;
         (void)close(fd);
@@ -68,7 +68,7 @@ int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *e
     char path[48];
     int fd;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, ns_kinds[kind].file);
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, ns_kinds[kind].file);
     fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
         return keep_other(fd, ns_kinds[kind].file, ret_fd, err);
@@ -95,11 +95,11 @@ int enter_socket(int ns_fd, int domain, int type, int protocol)
 
 int enter_open_process(struct enter *e, pid_t pid, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    for (int i = 0; r == 0 && i < SPEC_NS_COUNT_; i++)
-        r = enter_open_one(pid, (enum spec_ns_kind)i, &e->ns[i], err);
-    return r;
+    for (int i = 0; rc == 0 && i < SPEC_NS_COUNT_; i++)
+        rc = enter_open_one(pid, (enum spec_ns_kind)i, &e->ns[i], err);
+    return rc;
 }
 
 /* A file of nsfs, of the kind wanted: a name in config.json may be anything. */
@@ -123,9 +123,9 @@ static int open_joined(const char *path, enum spec_ns_kind kind, int *ret_fd, st
 int enter_open_spec(struct enter *e, const struct spec *s, struct err *err)
 {
     for (int i = 0; i < SPEC_NS_COUNT_; i++) {
-        int r = s->ns[i].join ? open_joined(s->ns[i].join, (enum spec_ns_kind)i, &e->ns[i], err) : 0;
-        if (r < 0)
-            return r;
+        int rc = s->ns[i].join ? open_joined(s->ns[i].join, (enum spec_ns_kind)i, &e->ns[i], err) : 0;
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }
@@ -138,7 +138,7 @@ static int set_time(const struct spec *s, struct err *err)
         return 0;
     if (unshare(CLONE_NEWTIME) != 0)
         return ns_why_kind(SPEC_NS_TIME, errno, err);
-    (void)snprintf(text, sizeof text, "monotonic %lld %u\nboottime %lld %u\n",
+    (void)snprintf(text, sizeof(text), "monotonic %lld %u\nboottime %lld %u\n",
                    (long long)s->monotonic_offset_s, s->monotonic_offset_ns, (long long)s->boot_offset_s,
                    s->boot_offset_ns);
     return fs_write_text(AT_FDCWD, "/proc/self/timens_offsets", text, err) < 0
@@ -152,7 +152,7 @@ static int set_time(const struct spec *s, struct err *err)
 static int go_through(const struct enter *e, struct err *err)
 {
     bool in[SPEC_NS_COUNT_];
-    int r;
+    int rc;
 
     for (int i = 0; i < SPEC_NS_COUNT_; i++)
         in[i] = e->ns[i] < 0 ||
@@ -162,8 +162,8 @@ static int go_through(const struct enter *e, struct err *err)
             continue;
         if (setns(e->ns[i], ns_kinds[i].flag) != 0)
             return err_errno(err, errno, "enter %s namespace", ns_kinds[i].file);
-        if (i == SPEC_NS_USER && (r = child_be_root(err)) < 0)
-            return r;
+        if (i == SPEC_NS_USER && (rc = child_be_root(err)) < 0)
+            return rc;
     }
     return 0;
 }
@@ -172,18 +172,18 @@ static int go_through(const struct enter *e, struct err *err)
 static int go_in(const struct enter *e, struct err *err)
 {
     char text[16];
-    int r = child_set_cpus(0, e->cpus_initial, "initial", err);
+    int rc = child_set_cpus(0, e->cpus_initial, "initial", err);
 
-    if (r < 0)
-        return r;
-    if (e->cgroup && (r = cgroup_attach_self(e->cgroup, false)) < 0)
-        return err_errno(err, -r, "join cgroup");
-    (void)snprintf(text, sizeof text, "%d", e->oom_score_adj);
-    if (e->oom_score_adj_set && (r = fs_write_text(AT_FDCWD, "/proc/self/oom_score_adj", text, err)) < 0 &&
+    if (rc < 0)
+        return rc;
+    if (e->cgroup && (rc = cgroup_attach_self(e->cgroup, false)) < 0)
+        return err_errno(err, -rc, "join cgroup");
+    (void)snprintf(text, sizeof(text), "%d", e->oom_score_adj);
+    if (e->oom_score_adj_set && (rc = fs_write_text(AT_FDCWD, "/proc/self/oom_score_adj", text, err)) < 0 &&
         !e->oom_score_adj_soft)
-        return r;
-    r = set_time(e->time, err);
-    return r < 0 ? r : go_through(e, err);
+        return rc;
+    rc = set_time(e->time, err);
+    return rc < 0 ? rc : go_through(e, err);
 }
 
 /* Whoever gets hold of us inside (a signal that stops us is enough) holds no lock, no socket, no folder of the caller's. */
@@ -220,7 +220,7 @@ static void help(const struct enter *e, struct child *c, void (*run)(struct chil
             (void)ns_why(e->clone_flags, errno, &rep.err);
     }
     if (rep.stage == CHILD_FAILED || !e->shared_pid)
-        (void)!write(c->report_fd, &rep, sizeof rep);
+        (void)!write(c->report_fd, &rep, sizeof(rep));
     _exit(0);
 }
 
@@ -229,23 +229,23 @@ static int read_pid(int report_fd, pid_t *ret_pid, struct err *err)
 {
     struct pollfd p = {.fd = report_fd, .events = POLLIN};
     struct child_report rep;
-    int r = 0;
+    int rc = 0;
     pid_t pid = 0;
 
-    while (pid == 0 && poll(&p, 1, 0) > 0 && read(report_fd, &rep, sizeof rep) == sizeof rep) {
-        rep.err.msg[sizeof rep.err.msg - 1] = '\0';
+    while (pid == 0 && poll(&p, 1, 0) > 0 && read(report_fd, &rep, sizeof(rep)) == sizeof(rep)) {
+        rep.err.msg[sizeof(rep.err.msg) - 1] = '\0';
         if (rep.stage == CHILD_PID)
             pid = rep.pid;
         else
-            r = err_set(err, rep.err.kind, "%s", rep.err.msg);
-        if (r < 0 && rep.pid < 0)
+            rc = err_set(err, rep.err.kind, "%s", rep.err.msg);
+        if (rc < 0 && rep.pid < 0)
             break; /* clone itself failed: there is no child */
     }
-    if (r < 0 && pid > 0)
+    if (rc < 0 && pid > 0)
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (pid == 0)
         return err_set(err, ERR_IO, "the helper that enters namespaces died");
     *ret_pid = pid;
@@ -271,10 +271,10 @@ int enter_spawn(const struct enter *e, struct child *c, void (*run)(struct child
                 pid_t *ret_pid, struct err *err)
 {
     pid_t helper = 0;
-    int r = enter_begin(e, c, run, report_fd, &helper, err);
+    int rc = enter_begin(e, c, run, report_fd, &helper, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     while (waitpid(helper, NULL, 0) < 0 && errno == EINTR)
         ;
     return read_pid(report_fd, ret_pid, err);

@@ -25,13 +25,13 @@ bool exe_guard_path(const char *name, char *dst, size_t size)
 {
     const char *guarded = getenv("LIMPET_EXE"); /* see exe_guard_self */
     char own[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
+    ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
     char *slash;
 
     if (str_fmt(dst, size, "%s/%s", LIMPET_LIBEXECDIR, name) && access(dst, X_OK) == 0)
         return true;
     own[n > 0 ? n : 0] = '\0';
-    if (guarded && guarded[0] == '/' && !str_copy(own, sizeof own, guarded))
+    if (guarded && guarded[0] == '/' && !str_copy(own, sizeof(own), guarded))
         return false;
     slash = strrchr(own, '/');
     return slash && str_fmt(dst, size, "%.*s/%s", (int)(slash - own), own, name) && access(dst, X_OK) == 0;
@@ -94,7 +94,7 @@ int exe_guard_open_init(int *ret_fd, struct err *err)
     bool safe = false;
     int fd;
 
-    if (exe_guard_path("limpet-init", path, sizeof path))
+    if (exe_guard_path("limpet-init", path, sizeof(path)))
         exe = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (exe < 0)
         return err_set(err, ERR_NOTFOUND,

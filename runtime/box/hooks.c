@@ -33,26 +33,26 @@ static int run_one(const struct spec_hook *h, const char *kind, const char *stat
                      .timeout_s = h->timeout_s};
     AUTO_TOOL_RESULT did = {0};
     char how[40];
-    int r = tool_run(&t, &did, err);
+    int rc = tool_run(&t, &did, err);
 
-    if (r < 0)
+    if (rc < 0)
         return err_wrap(err, "hooks.%s", kind);
     if (tool_is_well(&did))
         return 0;
-    tool_describe(&did, how, sizeof how);
+    tool_describe(&did, how, sizeof(how));
     return err_set(err, ERR_IO, "hooks.%s: %s %s", kind, h->path, how);
 }
 
 static int run_all(const struct spec_hooks *h, const char *kind, const char *state, bool go_on,
                    struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
-    for (unsigned i = 0; i < h->n && (r == 0 || go_on); i++) {
-        int one = run_one(&h->list[i], kind, state, r == 0 ? err : NULL);
-        r = r == 0 ? one : r;
+    for (unsigned i = 0; i < h->n && (rc == 0 || go_on); i++) {
+        int one = run_one(&h->list[i], kind, state, rc == 0 ? err : NULL);
+        rc = rc == 0 ? one : rc;
     }
-    return r;
+    return rc;
 }
 
 int hooks_run(const struct spec_hooks *h, const char *kind, const struct hooks_state *s, bool go_on,

@@ -38,19 +38,19 @@ static int ask_program(const char *program, pid_t pid, const struct spec_id_maps
     struct tool t = {.path = path, .args = args, .env = env};
     AUTO_TOOL_RESULT did = {0};
     unsigned n = 0;
-    int r;
+    int rc;
 
-    (void)snprintf(path, sizeof path, "/usr/bin/%s", program);
-    (void)snprintf(numbers[n++], sizeof *numbers, "%d", (int)pid);
+    (void)snprintf(path, sizeof(path), "/usr/bin/%s", program);
+    (void)snprintf(numbers[n++], sizeof(*numbers), "%d", (int)pid);
     for (unsigned i = 0; i < m->n; i++) {
-        (void)snprintf(numbers[n++], sizeof *numbers, "%u", m->list[i].inner);
-        (void)snprintf(numbers[n++], sizeof *numbers, "%u", m->list[i].outer);
-        (void)snprintf(numbers[n++], sizeof *numbers, "%u", m->list[i].count);
+        (void)snprintf(numbers[n++], sizeof(*numbers), "%u", m->list[i].inner);
+        (void)snprintf(numbers[n++], sizeof(*numbers), "%u", m->list[i].outer);
+        (void)snprintf(numbers[n++], sizeof(*numbers), "%u", m->list[i].count);
     }
     for (unsigned i = 0; i < n; i++)
         args[1 + i] = numbers[i];
-    if ((r = tool_run(&t, &did, err)) < 0 || tool_is_well(&did))
-        return r;
+    if ((rc = tool_run(&t, &did, err)) < 0 || tool_is_well(&did))
+        return rc;
     return err_set(err, ERR_DENIED,
                    "these id mappings need root, or %s and ranges for this user in /etc/subuid and "
                    "/etc/subgid (%.*s)",
@@ -61,26 +61,26 @@ static int write_one(pid_t pid, const char *file, const char *program, const str
                      struct err *err)
 {
     char name[48], text[SPEC_ID_MAPS * 34];
-    int r;
+    int rc;
 
-    (void)snprintf(name, sizeof name, "/proc/%d/%s", (int)pid, file);
-    text_of(m, text, sizeof text);
-    r = fs_write_text(AT_FDCWD, name, text, err);
-    return r < 0 && geteuid() != 0 ? ask_program(program, pid, m, err) : r;
+    (void)snprintf(name, sizeof(name), "/proc/%d/%s", (int)pid, file);
+    text_of(m, text, sizeof(text));
+    rc = fs_write_text(AT_FDCWD, name, text, err);
+    return rc < 0 && geteuid() != 0 ? ask_program(program, pid, m, err) : rc;
 }
 
 int idmap_write(pid_t pid, const struct spec_id_maps *uids, const struct spec_id_maps *gids, struct err *err)
 {
     char name[48];
-    int r = write_one(pid, "uid_map", "newuidmap", uids, err);
+    int rc = write_one(pid, "uid_map", "newuidmap", uids, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (geteuid() != 0 && gids->n == 1 &&
         gids->list[0].count == 1) { /* else groups could be shed to gain access */
-        (void)snprintf(name, sizeof name, "/proc/%d/setgroups", (int)pid);
-        if ((r = fs_write_text(AT_FDCWD, name, "deny", err)) < 0)
-            return r;
+        (void)snprintf(name, sizeof(name), "/proc/%d/setgroups", (int)pid);
+        if ((rc = fs_write_text(AT_FDCWD, name, "deny", err)) < 0)
+            return rc;
     }
     return write_one(pid, "gid_map", "newgidmap", gids, err);
 }
@@ -88,7 +88,7 @@ int idmap_write(pid_t pid, const struct spec_id_maps *uids, const struct spec_id
 int idmap_open(const struct spec_id_maps *uids, const struct spec_id_maps *gids, int *ret_fd, struct err *err)
 {
     char name[40];
-    int fd = -1, r;
+    int fd = -1, rc;
     pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWUSER | SIGCHLD), 0UL, 0UL, 0UL, 0UL);
 
     if (pid < 0)
@@ -96,25 +96,25 @@ int idmap_open(const struct spec_id_maps *uids, const struct spec_id_maps *gids,
     if (pid == 0)
         for (;;)
             (void)pause();
-    r = idmap_write(pid, uids, gids, err);
-    (void)snprintf(name, sizeof name, "/proc/%d/ns/user", (int)pid);
-    if (r == 0 && (fd = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC)) < 0)
-        r = err_errno(err, errno, "%s", name);
+    rc = idmap_write(pid, uids, gids, err);
+    (void)snprintf(name, sizeof(name), "/proc/%d/ns/user", (int)pid);
+    if (rc == 0 && (fd = openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC)) < 0)
+        rc = err_errno(err, errno, "%s", name);
     (void)kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    if (r == 0)
+    if (rc == 0)
         *ret_fd = fd;
-    return r;
+    return rc;
 }
 
 static int shift_mount(const struct spec_mount *m, unsigned index, int tree, int ns_fd, struct err *err)
 {
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};
     AUTO_FD int own = -1;
-    int r = m->uid_maps ? idmap_open(m->uid_maps, m->gid_maps, &own, err) : 0;
+    int rc = m->uid_maps ? idmap_open(m->uid_maps, m->gid_maps, &own, err) : 0;
 
-    if (r < 0)
+    if (rc < 0)
         return err_wrap(err, "mounts[%u] (%s)", index, m->target);
     attr.userns_fd = (uint64_t)(own >= 0 ? own : ns_fd);
     if (sys_mount_setattr(tree, "", AT_EMPTY_PATH | (m->idmap_all ? AT_RECURSIVE_ : 0), &attr) != 0)
@@ -133,12 +133,12 @@ int idmap_shift(const struct spec *s, const struct child_trees *t, int ns_fd, ch
         return 1;
     for (unsigned i = 0; i < s->n_mounts; i++) {
         const struct spec_mount *m = &s->mounts[i];
-        int r;
+        int rc;
         if (m->idmap && t->mounts[i] < 0)
             return err_set(err, ERR_UNSUPPORTED, "mounts[%u] (%s): id-mapped mounts need root and Linux 5.12",
                            i, m->target);
-        if (m->idmap && (r = shift_mount(m, i, t->mounts[i], ns_fd, err)) < 0)
-            return r;
+        if (m->idmap && (rc = shift_mount(m, i, t->mounts[i], ns_fd, err)) < 0)
+            return rc;
         if (!m->idmap && s->rootfs_idmap && ns_fd >= 0 && t->mounts[i] >= 0 &&
             sys_mount_setattr(t->mounts[i], "", AT_EMPTY_PATH, &attr) != 0 && note && !(m->flags & MS_RDONLY))
             (void)snprintf(note, note_size, "%.40s: its file system cannot shift ids: all is nobody's there",

@@ -62,19 +62,19 @@ static void run_inside(struct child *c)
 {
     struct task *t = (struct task *)(void *)c;
     struct child_report rep = {.stage = CHILD_FAILED};
-    int r = 0;
+    int rc = 0;
 
     (void)prctl(PR_SET_DUMPABLE, 0);
     (void)umask(0);
     c->root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (c->root_fd < 0 || fchdir(c->proc_fd) != 0)
-        r = err_errno(&rep.err, errno, "the container's /");
-    if (r == 0)
-        r = t->step(t, &rep.err);
+        rc = err_errno(&rep.err, errno, "the container's /");
+    if (rc == 0)
+        rc = t->step(t, &rep.err);
     rep.mount = t->mount;
-    rep.stage = r < 0 ? CHILD_FAILED : CHILD_READY;
-    (void)!write(c->report_fd, &rep, sizeof rep);
-    _exit(r < 0);
+    rep.stage = rc < 0 ? CHILD_FAILED : CHILD_READY;
+    (void)!write(c->report_fd, &rep, sizeof(rep));
+    _exit(rc < 0);
 }
 
 /* The number of the mount that a descriptor is on; 0: unknown. */
@@ -83,8 +83,8 @@ static uint64_t mount_of(const struct task *t, int fd)
     char name[48], text[512];
     const char *at;
 
-    (void)snprintf(name, sizeof name, "self/fdinfo/%d", fd);
-    if (fs_read_text(t->child.proc_fd, name, text, sizeof text, NULL) < 0 || !(at = strstr(text, "mnt_id:")))
+    (void)snprintf(name, sizeof(name), "self/fdinfo/%d", fd);
+    if (fs_read_text(t->child.proc_fd, name, text, sizeof(text), NULL) < 0 || !(at = strstr(text, "mnt_id:")))
         return 0;
     return strtoull(at + 7, NULL, 10);
 }
@@ -110,7 +110,7 @@ static bool next_mount(FILE *f, struct place *ret)
     from = strtok_r(line, " ", &save);
     for (int i = 0; from && i < 4; i++)
         from = strtok_r(NULL, " ", &save);
-    for (to = ret->path; from && *from && to < ret->path + sizeof ret->path - 1; to++)
+    for (to = ret->path; from && *from && to < ret->path + sizeof(ret->path) - 1; to++)
         if (from[0] == '\\' && strspn(from + 1, "01234567") >= 3) {
             *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
             from += 4;
@@ -132,15 +132,15 @@ static int open_mounts(const struct task *t, FILE **ret, struct err *err)
 /* Call fn for each mount of the box until it says so. */
 static int each_mount(struct task *t, bool (*fn)(struct task *t, const struct place *p), struct err *err)
 {
-    AUTO_MEM struct place *p = mem_need(sizeof *p);
+    AUTO_MEM struct place *p = mem_need(sizeof(*p));
     FILE *f = NULL;
-    int r = open_mounts(t, &f, err);
+    int rc = open_mounts(t, &f, err);
 
-    while (r == 0 && next_mount(f, p) && !fn(t, p))
+    while (rc == 0 && next_mount(f, p) && !fn(t, p))
         ;
     if (f)
         (void)fclose(f);
-    return r;
+    return rc;
 }
 
 static bool note_mount(struct task *t, const struct place *p)
@@ -171,16 +171,16 @@ static bool find_ours(struct task *t, const struct place *p)
 static int add_mount(struct task *t, struct err *err)
 {
     static const struct op first = {.kind = OP_MOUNT, .index = 0};
-    int r = each_mount(t, note_mount, err);
+    int rc = each_mount(t, note_mount, err);
 
-    if (r == 0 && t->n_before == COUNT_OF(t->before))
-        r = err_set(err, ERR_NOSPACE, "it has %u mounts and more", MOUNTS);
-    if (r == 0)
-        r = child_op_mount(&t->child, &first, err);
-    if (r == 0)
-        r = each_mount(t, find_new, err);
+    if (rc == 0 && t->n_before == COUNT_OF(t->before))
+        rc = err_set(err, ERR_NOSPACE, "it has %u mounts and more", MOUNTS);
+    if (rc == 0)
+        rc = child_op_mount(&t->child, &first, err);
+    if (rc == 0)
+        rc = each_mount(t, find_new, err);
     t->mount = t->place.mount;
-    return r;
+    return rc;
 }
 
 /* The mount that add_mount brought, wherever the box has moved the folders above it: a name is only good until the box
@@ -189,11 +189,11 @@ static int open_ours(struct task *t, int *ret_fd, struct err *err)
 {
     for (unsigned i = 0; i < TRIES; i++) {
         AUTO_FD int fd = -1;
-        int r;
+        int rc;
 
         t->place.mount = 0;
-        if ((r = each_mount(t, find_ours, err)) < 0)
-            return r;
+        if ((rc = each_mount(t, find_ours, err)) < 0)
+            return rc;
         if (t->place.mount == 0)
             return err_set(err, ERR_NOTFOUND, "nothing is mounted on %s that was added", t->path);
         if (fs_open_below(t->child.root_fd, below(t->place.path), O_PATH | O_NOFOLLOW, 0, &fd, NULL) == 0 &&
@@ -209,9 +209,9 @@ static int open_ours(struct task *t, int *ret_fd, struct err *err)
 static int take_off(struct task *t, struct err *err)
 {
     AUTO_FD int fd = -1;
-    int r = open_ours(t, &fd, err);
+    int rc = open_ours(t, &fd, err);
 
-    return r < 0 ? r : unmount(fd, t->path, err);
+    return rc < 0 ? rc : unmount(fd, t->path, err);
 }
 
 static bool is_any_device(mode_t mode)
@@ -229,15 +229,15 @@ static bool is_device(const struct stat *st, const struct live_device *d)
 static int open_own_dev(int *ret_fd, struct err *err)
 {
     AUTO_FD int dev = -1;
-    int r;
+    int rc;
 
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return err_errno(err, errno, "mounts of our own");
     dev = open("/dev", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dev < 0)
         return err_errno(err, errno, "/dev");
-    if ((r = child_remount(dev, 0, MS_RDONLY, err)) < 0)
-        return r;
+    if ((rc = child_remount(dev, 0, MS_RDONLY, err)) < 0)
+        return rc;
     *ret_fd = steal_fd(&dev);
     return 0;
 }
@@ -249,10 +249,10 @@ static int open_dev(struct task *t, int *ret_fd, struct err *err)
     AUTO_FD int dev = -1;
     AUTO_FD int tree = -1;
     struct statvfs st;
-    int r = fs_open_below(t->child.root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
+    int rc = fs_open_below(t->child.root_fd, "dev", O_PATH | O_DIRECTORY, 0, &dev, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (fstatvfs(dev, &st) == 0 && !(st.f_flag & ST_RDONLY)) {
         *ret_fd = steal_fd(&dev);
         return 0;
@@ -267,12 +267,12 @@ static int open_dev(struct task *t, int *ret_fd, struct err *err)
 /* Folder and name of the device, below a /dev that can be written to. This process ends soon: so do descriptors. */
 static int open_place(struct task *t, int *ret_dir, const char **ret_name, struct err *err)
 {
-    int dev = -1, r;
+    int dev = -1, rc;
 
     if (strncmp(t->path, "/dev/", 5) != 0)
         return err_set(err, ERR_INVALID, "%s is not below /dev", t->path);
-    r = open_dev(t, &dev, err);
-    return r < 0 ? r : child_make_parents(dev, t->path + 5, ret_dir, ret_name, err);
+    rc = open_dev(t, &dev, err);
+    return rc < 0 ? rc : child_make_parents(dev, t->path + 5, ret_dir, ret_name, err);
 }
 
 /* What we bound there goes, and what carried it. No link is followed; what is no device of ours stays. any: whatever device it
@@ -281,13 +281,13 @@ static int clear_device(struct task *t, bool any, int *ret_dir, const char **ret
 {
     AUTO_FD int fd = -1;
     struct stat st;
-    int r = fs_open_below(t->child.root_fd, below(t->path), O_PATH | O_NOFOLLOW, 0, &fd, NULL);
+    int rc = fs_open_below(t->child.root_fd, below(t->path), O_PATH | O_NOFOLLOW, 0, &fd, NULL);
 
-    if (r == 0 && fstat(fd, &st) == 0 && (is_device(&st, t->device) || (any && is_any_device(st.st_mode))) &&
+    if (rc == 0 && fstat(fd, &st) == 0 && (is_device(&st, t->device) || (any && is_any_device(st.st_mode))) &&
         unmount(fd, t->path, err) < 0 && errno != EINVAL) /* a node of its own is no mount */
         return -(int)err->kind;
-    if ((r = open_place(t, ret_dir, ret_name, err)) < 0)
-        return r;
+    if ((rc = open_place(t, ret_dir, ret_name, err)) < 0)
+        return rc;
     if (unlinkat(*ret_dir, *ret_name, 0) != 0 && errno != ENOENT)
         return err_errno(err, errno, "remove %s", t->path);
     return 0;
@@ -312,10 +312,10 @@ static int make_node(int dir_fd, const char *name, const struct live_device *d, 
                      struct err *err)
 {
     mode_t before = umask(0); /* and no chmod, which would follow a link */
-    int r = mknodat(dir_fd, name, mode_of(d), makedev(d->major, d->minor));
+    int rc = mknodat(dir_fd, name, mode_of(d), makedev(d->major, d->minor));
 
     (void)umask(before);
-    if (r != 0 || fchownat(dir_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+    if (rc != 0 || fchownat(dir_fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
         return err_errno(err, errno, "node %s for %s", name, d->path);
     return 0;
 }
@@ -325,9 +325,9 @@ static int add_node(struct task *t, struct err *err)
 {
     const char *name = "";
     int dir = -1;
-    int r = clear_device(t, true, &dir, &name, err);
+    int rc = clear_device(t, true, &dir, &name, err);
 
-    return r < 0 ? r : make_node(dir, name, t->device, 0, 0, err);
+    return rc < 0 ? rc : make_node(dir, name, t->device, 0, 0, err);
 }
 
 /* With one: the host's node, bound over an empty file. */
@@ -338,15 +338,15 @@ static int add_bound(struct task *t, struct err *err)
     struct stat made, seen;
     const char *name = "";
     int dir = -1;
-    int r = clear_device(t, true, &dir, &name, err);
+    int rc = clear_device(t, true, &dir, &name, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     place = openat(dir, name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
     if (place < 0)
         return err_errno(err, errno, "place for %s", t->path);
-    if ((r = fs_open_below(t->child.root_fd, below(t->path), O_PATH | O_NOFOLLOW, 0, &target, err)) < 0)
-        return r;
+    if ((rc = fs_open_below(t->child.root_fd, below(t->path), O_PATH | O_NOFOLLOW, 0, &target, err)) < 0)
+        return rc;
     if (fstat(place, &made) != 0 || fstat(target, &seen) != 0 || made.st_dev != seen.st_dev ||
         made.st_ino != seen.st_ino)
         return err_set(err, ERR_CONFLICT, "%s is not what it was", t->path);
@@ -364,7 +364,7 @@ static int wait_inside(struct task *t, pid_t pid, int report_fd, struct err *err
     struct child_report rep;
     int limit_ms = (int)patience_ms(INSIDE_MS);
     bool late = poll(&p, 1, limit_ms) == 0;
-    ssize_t n = late ? 0 : read(report_fd, &rep, sizeof rep);
+    ssize_t n = late ? 0 : read(report_fd, &rep, sizeof(rep));
 
     if (pid > 0)
         (void)kill(pid, SIGKILL); /* it has nothing more to do */
@@ -372,10 +372,10 @@ static int wait_inside(struct task *t, pid_t pid, int report_fd, struct err *err
         ;
     if (late)
         return err_set(err, ERR_TIMEOUT, "the process inside did not end within %d ms", limit_ms);
-    if (n != sizeof rep)
+    if (n != sizeof(rep))
         return err_set(err, ERR_IO, "the process inside was ended");
     t->mount = rep.mount;
-    rep.err.msg[sizeof rep.err.msg - 1] = '\0';
+    rep.err.msg[sizeof(rep.err.msg) - 1] = '\0';
     return rep.stage == CHILD_READY ? 0 : err_set(err, rep.err.kind, "%s", rep.err.msg);
 }
 
@@ -395,17 +395,17 @@ DEFINE_AUTO(task)
 /* The door to a box: of its namespaces only those that make a place in its tree. */
 static int open_task(const struct box_id *b, struct task **ret, struct err *err)
 {
-    struct task *t = mem_need_zero(sizeof *t);
-    int r;
+    struct task *t = mem_need_zero(sizeof(*t));
+    int rc;
 
     *ret = t;
     enter_init(&t->enter);
     child_init(&t->child, &t->spec, NULL);
     t->spec.id = b->id;
-    if ((r = child_open_proc(&t->child.proc_fd, err)) < 0 ||
-        (r = enter_open_one(b->pid, SPEC_NS_USER, &t->enter.ns[SPEC_NS_USER], err)) < 0 ||
-        (r = enter_open_one(b->pid, SPEC_NS_MOUNT, &t->enter.ns[SPEC_NS_MOUNT], err)) < 0)
-        return r;
+    if ((rc = child_open_proc(&t->child.proc_fd, err)) < 0 ||
+        (rc = enter_open_one(b->pid, SPEC_NS_USER, &t->enter.ns[SPEC_NS_USER], err)) < 0 ||
+        (rc = enter_open_one(b->pid, SPEC_NS_MOUNT, &t->enter.ns[SPEC_NS_MOUNT], err)) < 0)
+        return rc;
     if (!box_is_alive(b)) /* asked after: they are its own and no later process's */
         return err_set(err, ERR_NOTFOUND, "container does not run");
     if (t->enter.ns[SPEC_NS_MOUNT] < 0)
@@ -418,14 +418,14 @@ static int go(struct task *t, int (*step)(struct task *, struct err *), struct e
     AUTO_FD int in = -1;
     AUTO_FD int out = -1;
     pid_t helper = 0;
-    pid_t *pid = mmap(NULL, sizeof *pid, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t *pid = mmap(NULL, sizeof(*pid), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int p[2], r;
 
     if (pid == MAP_FAILED)
         return err_errno(err, errno, "memory to share");
     if (pipe2(p, O_CLOEXEC) != 0) {
         (void)err_errno(err, errno, "pipe");
-        (void)munmap(pid, sizeof *pid);
+        (void)munmap(pid, sizeof(*pid));
         return -(int)err->kind;
     }
     in = p[0];
@@ -440,7 +440,7 @@ static int go(struct task *t, int (*step)(struct task *, struct err *), struct e
         ;
     if (r == 0)
         r = wait_inside(t, *pid, in, err);
-    (void)munmap(pid, sizeof *pid);
+    (void)munmap(pid, sizeof(*pid));
     return r;
 }
 
@@ -464,15 +464,15 @@ static int take_source(struct task *t, const struct spec_mount *m, struct err *e
 int live_mount_add(const struct box_id *b, const struct spec_mount *m, uint64_t *ret_mount, struct err *err)
 {
     AUTO_FREE(task) struct task *t = NULL;
-    int r = m->kind == SPEC_MOUNT_CGROUP
-                ? err_set(err, ERR_UNSUPPORTED, "a cgroup mount can only be there from the start")
-                : open_task(b, &t, err);
+    int rc = m->kind == SPEC_MOUNT_CGROUP
+                 ? err_set(err, ERR_UNSUPPORTED, "a cgroup mount can only be there from the start")
+                 : open_task(b, &t, err);
 
-    if (r == 0)
-        r = take_source(t, m, err);
-    if (r == 0)
-        r = go(t, add_mount, err);
-    if (r < 0)
+    if (rc == 0)
+        rc = take_source(t, m, err);
+    if (rc == 0)
+        rc = go(t, add_mount, err);
+    if (rc < 0)
         return err_wrap(err, "%s: mount %s", b->id, m->target);
     *ret_mount = t->mount;
     return 0;
@@ -481,14 +481,14 @@ int live_mount_add(const struct box_id *b, const struct spec_mount *m, uint64_t 
 int live_mount_remove(const struct box_id *b, const char *target, uint64_t mount, struct err *err)
 {
     AUTO_FREE(task) struct task *t = NULL;
-    int r = open_task(b, &t, err);
+    int rc = open_task(b, &t, err);
 
-    if (r == 0) {
+    if (rc == 0) {
         t->path = target;
         t->mount = mount;
-        r = go(t, take_off, err);
+        rc = go(t, take_off, err);
     }
-    return r < 0 ? err_wrap(err, "%s", b->id) : 0;
+    return rc < 0 ? err_wrap(err, "%s", b->id) : 0;
 }
 
 /* A detached mount of a node of ours, on which devices work wherever it was made. The name must stay until it is in its
@@ -499,11 +499,11 @@ static int node_tree(const struct live_device *d, uint32_t uid, uint32_t gid, in
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
                                   .attr_clr = MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY};
     AUTO_FD int tree = -1;
-    int r;
+    int rc;
 
     (void)unlinkat(work_fd, NODE, 0);
-    if ((r = make_node(work_fd, NODE, d, uid, gid, err)) < 0)
-        return r;
+    if ((rc = make_node(work_fd, NODE, d, uid, gid, err)) < 0)
+        return rc;
     tree = sys_open_tree(work_fd, NODE, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0 || sys_mount_setattr(tree, "", AT_EMPTY_PATH, &attr) != 0)
         return err_set(err, ERR_UNSUPPORTED,
@@ -517,20 +517,20 @@ static int put_rule(const struct cgroup_host *h, const struct box_id *b, const s
                     bool allow, struct cgroup_field *ret, struct err *err)
 {
     struct cgroup *g = NULL;
-    int r = b->cgroup_path[0] ? cgroup_open(h, b->cgroup_path, &g, err) : -ERR_NOTFOUND;
+    int rc = b->cgroup_path[0] ? cgroup_open(h, b->cgroup_path, &g, err) : -ERR_NOTFOUND;
     struct err why = ERR_INIT;
 
-    if (r == 0)
-        r = allow ? cgroup_device_allow(g, d->type, d->major, d->minor, d->access, &why)
-                  : cgroup_device_deny(g, d->type, d->major, d->minor, CGROUP_DEV_ALL, &why);
+    if (rc == 0)
+        rc = allow ? cgroup_device_allow(g, d->type, d->major, d->minor, d->access, &why)
+                   : cgroup_device_deny(g, d->type, d->major, d->minor, CGROUP_DEV_ALL, &why);
     (void)cgroup_free(g);
     if (ret)
-        *ret = (struct cgroup_field){.state = r < 0 ? CGROUP_DEGRADED : CGROUP_ENFORCED, .value = r == 0};
-    if (ret && r < 0)
-        (void)snprintf(ret->why, sizeof ret->why, "%.90s", why.msg[0] ? why.msg : "no cgroup");
-    if (r == -ERR_UNSUPPORTED || r == -ERR_NOTFOUND) /* no rules here: what has a node can be used */
+        *ret = (struct cgroup_field){.state = rc < 0 ? CGROUP_DEGRADED : CGROUP_ENFORCED, .value = rc == 0};
+    if (ret && rc < 0)
+        (void)snprintf(ret->why, sizeof(ret->why), "%.90s", why.msg[0] ? why.msg : "no cgroup");
+    if (rc == -ERR_UNSUPPORTED || rc == -ERR_NOTFOUND) /* no rules here: what has a node can be used */
         return 0;
-    return r < 0 ? err_set(err, why.kind, "%s", why.msg) : 0;
+    return rc < 0 ? err_set(err, why.kind, "%s", why.msg) : 0;
 }
 
 int live_device_add(const struct cgroup_host *h, const struct box_id *b, const struct live_device *d,
@@ -539,23 +539,23 @@ int live_device_add(const struct cgroup_host *h, const struct box_id *b, const s
 {
     AUTO_FREE(task) struct task *t = NULL;
     struct cgroup_field rule = {.state = CGROUP_NOT_ASKED};
-    int r = open_task(b, &t, err);
+    int rc = open_task(b, &t, err);
 
-    if (r == 0) {
+    if (rc == 0) {
         t->path = d->path;
         t->device = d;
     }
-    if (r == 0 && uid_maps)
-        r = node_tree(d, spec_outer_id(uid_maps, 0), spec_outer_id(gid_maps, 0), work_fd,
-                      &t->child.trees.mounts[0], err);
-    if (r == 0) /* the rule first: with the node it can be used */
-        r = put_rule(h, b, d, true, &rule, err);
-    if (r == 0 && (r = go(t, uid_maps ? add_bound : add_node, err)) < 0) {
+    if (rc == 0 && uid_maps)
+        rc = node_tree(d, spec_outer_id(uid_maps, 0), spec_outer_id(gid_maps, 0), work_fd,
+                       &t->child.trees.mounts[0], err);
+    if (rc == 0) /* the rule first: with the node it can be used */
+        rc = put_rule(h, b, d, true, &rule, err);
+    if (rc == 0 && (rc = go(t, uid_maps ? add_bound : add_node, err)) < 0) {
         (void)put_rule(h, b, d, false, NULL, NULL);
         (void)go(t, remove_device, NULL);
     }
     (void)unlinkat(work_fd, NODE, 0);
-    if (r < 0)
+    if (rc < 0)
         return err_wrap(err, "%s: device %s", b->id, d->path);
     *ret_rule = rule;
     return 0;
@@ -566,19 +566,19 @@ int live_device_remove(const struct cgroup_host *h, const struct box_id *b, cons
 {
     AUTO_FREE(task) struct task *t = NULL;
     struct err later = ERR_INIT;
-    int r, rule;
+    int rc, rule;
 
     if (!box_is_alive(b))
         return 0;
     rule = put_rule(h, b, d, false, NULL, &later); /* also when the node cannot be taken away */
-    if ((r = open_task(b, &t, err)) == 0) {
+    if ((rc = open_task(b, &t, err)) == 0) {
         t->path = d->path;
         t->device = d;
-        r = go(t, remove_device, err);
+        rc = go(t, remove_device, err);
     }
-    if (r == 0 && rule < 0)
-        r = err_set(err, later.kind, "%s", later.msg);
-    if (r < 0 && !box_is_alive(b))
+    if (rc == 0 && rule < 0)
+        rc = err_set(err, later.kind, "%s", later.msg);
+    if (rc < 0 && !box_is_alive(b))
         return 0;
-    return r < 0 ? err_wrap(err, "%s: device %s", b->id, d->path) : 0;
+    return rc < 0 ? err_wrap(err, "%s: device %s", b->id, d->path) : 0;
 }

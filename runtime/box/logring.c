@@ -120,8 +120,8 @@ static bool is_text(const struct logring *r, uint32_t pos)
 {
     const struct record *rec = record_at(r, pos);
 
-    return r->cap - (pos & (r->cap - 1)) >= sizeof *rec / UNIT && rec->stream != 0 &&
-           rec->len <= (rec->units * UNIT) - sizeof *rec && rec->len <= PAGE;
+    return r->cap - (pos & (r->cap - 1)) >= sizeof(*rec) / UNIT && rec->stream != 0 &&
+           rec->len <= (rec->units * UNIT) - sizeof(*rec) && rec->len <= PAGE;
 }
 
 /* ---- writing ---- */
@@ -159,7 +159,7 @@ static void append(struct logring *r, struct batch *b, char stream, uint64_t wal
     struct record *rec;
 
     make_room(r, b->head, filler + units);
-    if (filler >= sizeof *rec / UNIT)
+    if (filler >= sizeof(*rec) / UNIT)
         *record_at(r, b->head) = (struct record){.units = filler};
     b->head = (b->head + filler) & POS_MASK;
     rec = record_at(r, b->head);
@@ -291,7 +291,7 @@ static int map_file(int fd, uint32_t ring_bytes, bool write, struct logring **re
 
     if (map == MAP_FAILED)
         return err_errno(err, errno, "map log");
-    r = mem_need_zero(sizeof *r);
+    r = mem_need_zero(sizeof(*r));
     r->map = map;
     r->map_bytes = bytes;
     r->cap = ring_bytes / UNIT;
@@ -305,7 +305,7 @@ static uint32_t size_in_file(int fd)
     struct head_page p;
     struct stat st;
 
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || pread(fd, &p, sizeof p, 0) != sizeof p ||
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || pread(fd, &p, sizeof(p), 0) != sizeof(p) ||
         p.magic != MAGIC)
         return 0;
     if (p.ring_bytes != round_size(p.ring_bytes) || st.st_size != (off_t)(RING_AT + (size_t)p.ring_bytes))
@@ -317,17 +317,17 @@ static uint32_t size_in_file(int fd)
 static int make_file(int dir_fd, const char *name, uint32_t ring_bytes, struct logring **ret, struct err *err)
 {
     AUTO_FD int fd = -1;
-    int r;
+    int rc;
 
     (void)unlinkat(dir_fd, name, 0);
     fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (fd < 0)
         return err_errno(err, errno, "make log %s", name);
-    r = posix_fallocate(fd, 0, (off_t)(RING_AT + (size_t)ring_bytes));
-    if (r != 0)
-        return err_errno(err, r, "make log %s", name);
-    if ((r = map_file(fd, ring_bytes, true, ret, err)) < 0)
-        return r;
+    rc = posix_fallocate(fd, 0, (off_t)(RING_AT + (size_t)ring_bytes));
+    if (rc != 0)
+        return err_errno(err, rc, "make log %s", name);
+    if ((rc = map_file(fd, ring_bytes, true, ret, err)) < 0)
+        return rc;
     memset((*ret)->map + PAGE, NO_BYTE, RING_AT - PAGE);
     page_of(*ret)->ring_bytes = ring_bytes;
     page_of(*ret)->next_seq = 1;
@@ -368,12 +368,12 @@ static int replace_file(int dir_fd, const char *name, int old_fd, uint32_t old_b
     AUTO_FREE(logring) struct logring *fresh = NULL;
     AUTO_FREE(logring) struct logring *old = NULL;
     char temp[256];
-    int r;
+    int rc;
 
-    if (!str_fmt(temp, sizeof temp, "%s.new", name))
+    if (!str_fmt(temp, sizeof(temp), "%s.new", name))
         return err_set(err, ERR_INVALID, "log name too long");
-    if ((r = make_file(dir_fd, temp, ring_bytes, &fresh, err)) < 0)
-        return r;
+    if ((rc = make_file(dir_fd, temp, ring_bytes, &fresh, err)) < 0)
+        return rc;
     fresh->next_seq = 1;
     if (old_bytes != 0 && map_file(old_fd, old_bytes, false, &old, NULL) == 0)
         copy_ring(old, fresh);
@@ -433,7 +433,7 @@ static bool copy_record(struct logring *r, uint32_t pos, struct record *ret)
     uint32_t tail;
 
     *ret = *record_at(r, pos);
-    if (ret->len > PAGE || (size_t)(r->cap - (pos & (r->cap - 1))) * UNIT < sizeof *ret + ret->len)
+    if (ret->len > PAGE || (size_t)(r->cap - (pos & (r->cap - 1))) * UNIT < sizeof(*ret) + ret->len)
         return false;
     if (!r->copy)
         r->copy = mem_need(PAGE);

@@ -57,7 +57,7 @@ static int64_t read_sysctl(const char *path)
     char text[32];
     uint64_t n;
 
-    if (fs_read_text(AT_FDCWD, path, text, sizeof text, NULL) < 0)
+    if (fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL) < 0)
         return -1;
     text[strcspn(text, "\n")] = '\0';
     return str_u64(text, 0, INT32_MAX, &n) ? (int64_t)n : -1;
@@ -70,7 +70,7 @@ int ns_why_kind(enum spec_ns_kind kind, int error, struct err *err)
         .unprivileged = geteuid() == 0 ? -1 : read_sysctl("/proc/sys/kernel/unprivileged_userns_clone"),
         .apparmor_restrict = read_sysctl("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")};
 
-    (void)snprintf(path, sizeof path, "/proc/sys/user/max_%s_namespaces", ns_kinds[kind].file);
+    (void)snprintf(path, sizeof(path), "/proc/sys/user/max_%s_namespaces", ns_kinds[kind].file);
     f.limit = read_sysctl(path);
     return ns_why_text(kind, error, &f, err);
 }

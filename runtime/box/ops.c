@@ -2,6 +2,7 @@
 #include "runtime/box/ops.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -87,7 +88,7 @@ static void init(const struct spec *s, struct ops *o)
         n++;
     for (const char *const *p = s->read_only_paths; p && *p; p++)
         n++;
-    *o = (struct ops){.size = (unsigned)n, .list = mem_need(n * sizeof *o->list)};
+    *o = (struct ops){.size = (unsigned)n, .list = mem_need(n * sizeof(*o->list))};
 }
 
 static void add(struct ops *o, enum op_kind kind, unsigned index, const char *path)
@@ -246,8 +247,7 @@ static void text_mount(const struct spec_mount *m, char *dst, size_t size)
     char extra[48] = "";
 
     if (m->kind == SPEC_MOUNT_TMPFS)
-        (void)snprintf(extra, sizeof extra, ",size=%llu,mode=%04o", (unsigned long long)m->size_bytes,
-                       m->mode);
+        (void)snprintf(extra, sizeof(extra), ",size=%" PRIu64 ",mode=%04o", m->size_bytes, m->mode);
     (void)snprintf(dst, size, "mount %s %s%s%s %s%s%s%s%s%s%s",
                    m->kind == SPEC_MOUNT_FS ? m->type : ops_mount_type(m->kind),
                    m->kind != SPEC_MOUNT_BIND ? "" : (m->source ? m->source : "(fd)"),
@@ -263,8 +263,8 @@ static void text_user(const struct spec_process *s, char *dst, size_t size)
     for (unsigned i = 0; i < s->n_groups && at < size; i++)
         at += (size_t)snprintf(dst + at, size - at, " %u", s->groups[i]);
     if (at < size)
-        (void)snprintf(dst + at, size - at, "%s caps %llx", s->n_groups ? "" : " none",
-                       (unsigned long long)s->caps.effective);
+        (void)snprintf(dst + at, size - at, "%s caps %" PRIx64, s->n_groups ? "" : " none",
+                       s->caps.effective);
 }
 
 char *ops_text(const struct spec *s, const struct op *op, char *dst, size_t size)
@@ -285,9 +285,8 @@ char *ops_text(const struct spec *s, const struct op *op, char *dst, size_t size
         (void)snprintf(dst, size, "%s %s", name, op->path);
         break;
     case OP_RLIMIT:
-        (void)snprintf(dst, size, "%s %d %llu %llu", name, s->process.rlimits[op->index].resource,
-                       (unsigned long long)s->process.rlimits[op->index].soft,
-                       (unsigned long long)s->process.rlimits[op->index].hard);
+        (void)snprintf(dst, size, "%s %d %" PRIu64 " %" PRIu64, name, s->process.rlimits[op->index].resource,
+                       s->process.rlimits[op->index].soft, s->process.rlimits[op->index].hard);
         break;
     case OP_HOSTNAME:
         (void)snprintf(dst, size, "%s %s", name, s->hostname ? s->hostname : s->id);
@@ -316,7 +315,7 @@ char *box_describe(const struct spec *s)
     struct ops o;
 
     ops_make(s, false, &o);
-    size = (o.n + 1) * sizeof line;
+    size = (o.n + 1) * sizeof(line);
     text = mem_need(size);
     at = (size_t)snprintf(text, size, "namespaces");
     for (size_t i = 0; i < COUNT_OF(spaces); i++)
@@ -325,7 +324,7 @@ char *box_describe(const struct spec *s)
                                    s->ns[i].join ? s->ns[i].join : "");
     at += (size_t)snprintf(text + at, size - at, "\n");
     for (unsigned i = 0; i < o.n && at < size; i++)
-        at += (size_t)snprintf(text + at, size - at, "%s\n", ops_text(s, &o.list[i], line, sizeof line));
+        at += (size_t)snprintf(text + at, size - at, "%s\n", ops_text(s, &o.list[i], line, sizeof(line)));
     ops_done(&o);
     return text;
 }

@@ -125,18 +125,18 @@ static int read_back(int fd, char **ret, size_t *ret_len, struct err *err)
 static int run_with(const struct tool *t, struct files *f, struct tool_result *res, struct err *err)
 {
     size_t ignored;
-    int r;
+    int rc;
 
     for (int i = 0; i < (t->inherit ? 1 : 3); i++)
-        if ((r = new_file(&f->fd[i], err)) < 0)
-            return r;
-    if ((r = fs_write_full(f->fd[0], t->input, err)) < 0)
-        return r;
+        if ((rc = new_file(&f->fd[i], err)) < 0)
+            return rc;
+    if ((rc = fs_write_full(f->fd[0], t->input, err)) < 0)
+        return rc;
     if (lseek(f->fd[0], 0, SEEK_SET) != 0)
         return err_errno(err, errno, "input");
-    if ((r = run(t, f, &res->status, err)) < 0 ||
-        (r = read_back(f->fd[1], &res->out, &res->out_len, err)) < 0)
-        return r;
+    if ((rc = run(t, f, &res->status, err)) < 0 ||
+        (rc = read_back(f->fd[1], &res->out, &res->out_len, err)) < 0)
+        return rc;
     return read_back(f->fd[2], &res->complaint, &ignored, err);
 }
 
@@ -144,11 +144,11 @@ int tool_run(const struct tool *t, struct tool_result *ret, struct err *err)
 {
     AUTO_TOOL_RESULT res = {0};
     struct files f = {{-1, -1, -1}};
-    int r = run_with(t, &f, &res, err);
+    int rc = run_with(t, &f, &res, err);
 
     files_done(&f);
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     *ret = res;
     res = (struct tool_result){0};
     return 0;

@@ -204,9 +204,9 @@ static int parse(struct limpet *c, int argc, char **argv, const struct verb **re
     for (int i = 1; i < argc; i++) {
         bool known = !verb || !verb->rest || !c->id || find_option(argv[i], strcspn(argv[i], "="));
         if (argv[i][0] == '-' && argv[i][1] != '\0' && strcmp(argv[i], "--") != 0 && known) {
-            int r = take_option(c, verb, argv, argc, &i, err);
-            if (r < 0)
-                return r;
+            int rc = take_option(c, verb, argv, argc, &i, err);
+            if (rc < 0)
+                return rc;
         } else if (!verb) {
             for (size_t v = 0; v < COUNT_OF(verbs); v++)
                 if (strcmp(argv[i], verbs[v].name) == 0)
@@ -262,7 +262,7 @@ static void log_line(const struct limpet *c, const char *level, const char *text
         AUTO_MEM char *line = NULL;
         json_put_str(o, "level", level);
         json_put_str(o, "msg", text);
-        json_put_str(o, "time", clock_rfc3339(clock_wall_s(), now, sizeof now));
+        json_put_str(o, "time", clock_rfc3339(clock_wall_s(), now, sizeof(now)));
         line = json_print(o, false);
         (void)json_free(o);
         (void)fprintf(f, "%s\n", line);
@@ -310,7 +310,7 @@ static int find_root(struct limpet *c, struct err *err)
         return err_set(
             err, ERR_INVALID,
             "no place for the records of a plain user's containers: set XDG_RUNTIME_DIR, or say --root DIR");
-    if (!str_fmt(own, sizeof own, "%s/limpet", run))
+    if (!str_fmt(own, sizeof(own), "%s/limpet", run))
         return err_set(err, ERR_INVALID, "XDG_RUNTIME_DIR: too long; say --root DIR");
     c->root = own;
     return 0;
@@ -321,7 +321,7 @@ int main(int argc, char **argv)
     static struct limpet c; /* zeroed pages cost nothing until they are used */
     const struct verb *verb = NULL;
     struct err err = ERR_INIT;
-    int r;
+    int rc;
 
     fill_stdio();
     c.bundle = ".";
@@ -333,17 +333,17 @@ int main(int argc, char **argv)
             return usage(stdout), 0;
         i += takes_next(argv[i]);
     }
-    r = parse(&c, argc, argv, &verb, &err);
-    if (r == 0 && verb->fn != limpet_spec && verb->fn != limpet_features)
-        r = find_root(&c, &err);
-    if (r == 0 && (verb->fn == limpet_run || verb->fn == limpet_create || verb->fn == limpet_exec))
+    rc = parse(&c, argc, argv, &verb, &err);
+    if (rc == 0 && verb->fn != limpet_spec && verb->fn != limpet_features)
+        rc = find_root(&c, &err);
+    if (rc == 0 && (verb->fn == limpet_run || verb->fn == limpet_create || verb->fn == limpet_exec))
         exe_guard_self(argv);
-    if (r == 0)
-        r = verb->blind ? 0 : find_groups(&c, &err);
-    if (r == 0)
-        r = verb->fn(&c, &err);
-    if (r >= 0)
-        return r;
+    if (rc == 0)
+        rc = verb->blind ? 0 : find_groups(&c, &err);
+    if (rc == 0)
+        rc = verb->fn(&c, &err);
+    if (rc >= 0)
+        return rc;
     log_line(&c, "error", err.msg);
     (void)fprintf(stderr, "limpet: %s\n", err.msg);
     return err.kind == ERR_NOTFOUND && verb && (verb->fn == limpet_exec || verb->fn == limpet_run) ? 127 : 1;

@@ -38,15 +38,15 @@ int limpet_bundle_read(const struct limpet *c, int dir_fd, const char *name, str
                        struct err *err)
 {
     struct limpet_bundle b = {.arena = arena_new(LIM_CONFIG_BYTES * 8)};
-    int r = fs_read(dir_fd, name, LIM_CONFIG_BYTES, &b.text, &b.len, err);
+    int rc = fs_read(dir_fd, name, LIM_CONFIG_BYTES, &b.text, &b.len, err);
 
-    if (r == 0)
-        r = spec_from_oci(buf_of(b.text, b.len), b.arena, &b.spec, &b.oci, err);
-    if (r == 0)
-        r = load_filter(&b, err);
-    if (r < 0) {
+    if (rc == 0)
+        rc = spec_from_oci(buf_of(b.text, b.len), b.arena, &b.spec, &b.oci, err);
+    if (rc == 0)
+        rc = load_filter(&b, err);
+    if (rc < 0) {
         limpet_bundle_done(&b);
-        return r;
+        return rc;
     }
     for (unsigned i = 0; i < b.oci.n_notes; i++)
         limpet_warn(c, b.oci.notes[i]);
@@ -82,9 +82,9 @@ int limpet_connect(const char *path, const char *what, int *ret_fd, struct err *
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (!str_copy(a.sun_path, sizeof a.sun_path, path))
-        return err_set(err, ERR_INVALID, "%s %s: longer than %zu bytes", what, path, sizeof a.sun_path - 1);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0)
+    if (!str_copy(a.sun_path, sizeof(a.sun_path), path))
+        return err_set(err, ERR_INVALID, "%s %s: longer than %zu bytes", what, path, sizeof(a.sun_path) - 1);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0)
         return err_errno(err, errno, "%s %s", what, path);
     *ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return *ret_fd >= 0 ? 0 : err_errno(err, errno, "%s", what);

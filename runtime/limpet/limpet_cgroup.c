@@ -1,5 +1,6 @@
 /* limpet_cgroup.c - pause, resume, update: what changes the control groups of a container that runs. See limpet.h. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,36 +20,36 @@ void limpet_cgroup_path(const struct limpet *c, char dst[CGROUP_PATH_BYTES])
 int limpet_open_running(const struct limpet *c, struct limpet_state *ret, struct cgroup **ret_group,
                         struct err *err)
 {
-    int r = limpet_load(c, ret, err);
+    int rc = limpet_load(c, ret, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     limpet_state_done(ret); /* who asks for the group needs none of it */
     if (!box_is_alive(&ret->id))
         return err_set(err, ERR_CONFLICT, "container `%s` is not running", c->id);
     if (!ret->id.cgroup_path[0])
         return err_set(err, ERR_UNSUPPORTED, "container `%s` has no control group", c->id);
-    r = cgroup_open(&c->host, ret->id.cgroup_path, ret_group, err);
-    return r == -ERR_NOTFOUND
+    rc = cgroup_open(&c->host, ret->id.cgroup_path, ret_group, err);
+    return rc == -ERR_NOTFOUND
                ? err_set(err, ERR_UNSUPPORTED, "container `%s` has no control group on this machine", c->id)
-               : r;
+               : rc;
 }
 
 static int freeze(const struct limpet *c, bool frozen, struct err *err)
 {
     struct cgroup *g = NULL;
     struct limpet_state s;
-    int r = limpet_open_running(c, &s, &g, err);
+    int rc = limpet_open_running(c, &s, &g, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (cgroup_is_frozen(&c->host, s.id.cgroup_path) == frozen)
-        r = err_set(err, ERR_CONFLICT,
-                    frozen ? "container `%s` is paused already" : "container `%s` is not paused", c->id);
+        rc = err_set(err, ERR_CONFLICT,
+                     frozen ? "container `%s` is paused already" : "container `%s` is not paused", c->id);
     else
-        r = cgroup_freeze(g, frozen, err);
+        rc = cgroup_freeze(g, frozen, err);
     (void)cgroup_free(g);
-    return r;
+    return rc;
 }
 
 int limpet_pause(struct limpet *c, struct err *err)
@@ -107,7 +108,7 @@ static int parse_value(enum value kind, const char *text, int64_t *ret, struct e
     uint64_t v;
     char number[24];
 
-    if (!str_fmt(number, sizeof number, "%.*s", (int)digits, text + minus) ||
+    if (!str_fmt(number, sizeof(number), "%.*s", (int)digits, text + minus) ||
         !str_u64(number, 0, 1ULL << 53, &v) || (*unit && (!at || unit[1])) ||
         (at && v > (1ULL << 53) >> (10 * (at - units))))
         return err_set(err, ERR_INVALID, "\"%.40s\" is no number%s", text,
@@ -124,9 +125,9 @@ static int options_document(const struct limpet *c, struct json_cur *ret, struct
     struct cJSON *root = json_obj(), *objects[LIMPET_LIMIT_COUNT_] = {NULL};
     const char *names[LIMPET_LIMIT_COUNT_];
     AUTO_MEM char *text = NULL;
-    int n = 0, r = 0;
+    int n = 0, rc = 0;
 
-    for (int i = 0; r == 0 && i < LIMPET_LIMIT_COUNT_; i++) {
+    for (int i = 0; rc == 0 && i < LIMPET_LIMIT_COUNT_; i++) {
         int64_t v = 0;
         int k = 0;
         if (!c->limit[i])
@@ -139,37 +140,37 @@ static int options_document(const struct limpet *c, struct json_cur *ret, struct
         }
         if (members[i].kind == TEXT_)
             json_put_str(objects[k], members[i].member, c->limit[i]);
-        else if ((r = parse_value(members[i].kind, c->limit[i], &v, err)) == 0)
+        else if ((rc = parse_value(members[i].kind, c->limit[i], &v, err)) == 0)
             json_put_i64(objects[k], members[i].member, v);
     }
     text = json_print(root, false);
     (void)json_free(root);
-    return r < 0 ? r : json_parse(buf_str(text), &json_limits_oci, ret, err);
+    return rc < 0 ? rc : json_parse(buf_str(text), &json_limits_oci, ret, err);
 }
 
 static int read_resources(const struct limpet *c, struct json_cur *ret, struct err *err)
 {
     AUTO_MEM uint8_t *text = NULL;
     size_t len = 0;
-    int r = limpet_read(c->resources, LIM_OCI_JSON_BYTES, &text, &len, err);
+    int rc = limpet_read(c->resources, LIM_OCI_JSON_BYTES, &text, &len, err);
 
-    return r < 0 ? r : json_parse(buf_of(text, len), &json_limits_oci, ret, err);
+    return rc < 0 ? rc : json_parse(buf_of(text, len), &json_limits_oci, ret, err);
 }
 
 /* After the file: single options win. */
 static int make_list(const struct limpet *c, struct cgroup_list *list, struct err *err)
 {
     struct json_cur doc = {.node = NULL}, options = {.node = NULL};
-    int r = c->resources ? read_resources(c, &doc, err) : 0;
+    int rc = c->resources ? read_resources(c, &doc, err) : 0;
 
     cgroup_list_init(list);
-    if (r == 0 && c->resources)
-        r = spec_resources(&doc, list, err);
-    if (r == 0 && (r = options_document(c, &options, err)) == 0)
-        r = spec_resources(&options, list, err);
+    if (rc == 0 && c->resources)
+        rc = spec_resources(&doc, list, err);
+    if (rc == 0 && (rc = options_document(c, &options, err)) == 0)
+        rc = spec_resources(&options, list, err);
     (void)json_free(doc.node);
     (void)json_free(options.node);
-    return r;
+    return rc;
 }
 
 /* --memory-swap alone: it counts the memory that is allowed now. */
@@ -181,7 +182,7 @@ static void keep_memory(struct limpet *c, const struct cgroup *g, char text[24])
         now = cgroup_read_u64(g, CGROUP_MEMORY, "memory.limit_in_bytes", "memory.max", NULL);
     if (now == CGROUP_UNSET)
         return;
-    (void)snprintf(text, 24, "%llu", (unsigned long long)now);
+    (void)snprintf(text, 24, "%" PRIu64, now);
     c->limit[LIMPET_MEMORY] = text;
 }
 
@@ -192,7 +193,7 @@ static void keep_quota(const struct cgroup *g, struct cgroup_list *list)
     char now[64];
 
     if (!p || cgroup_list_find(list, "cpu.quota") ||
-        cgroup_read(g, CGROUP_CPU, NULL, "cpu.max", now, sizeof now) <= 0)
+        cgroup_read(g, CGROUP_CPU, NULL, "cpu.max", now, sizeof(now)) <= 0)
         return;
     now[strcspn(now, " \n")] = '\0';
     for (unsigned i = 0; i < list->n; i++)
@@ -215,13 +216,13 @@ static void warn_plain(const struct limpet *c, const struct cgroup_list *list)
 
     for (unsigned i = 0; i < list->n; i++) {
         size_t at = strlen(text);
-        if (cgroup_list_warning(list, i, one, sizeof one))
-            (void)str_fmt(text + at, sizeof text - at, "%s%s", at ? ", " : "", list->list[i].field);
+        if (cgroup_list_warning(list, i, one, sizeof(one)))
+            (void)str_fmt(text + at, sizeof(text) - at, "%s%s", at ? ", " : "", list->list[i].field);
     }
     if (!text[0])
         return;
     (void)str_fmt(
-        all, sizeof all,
+        all, sizeof(all),
         "%s: not enforced, this user may make no control group for them. One that is delegated would do: "
         "systemd-run --user --scope -p Delegate=yes limpet ...",
         text);
@@ -237,32 +238,32 @@ void limpet_warn_limits(const struct limpet *c, const struct cgroup_list *list)
         return;
     }
     for (unsigned i = 0; list && i <= list->n; i++)
-        if (cgroup_list_warning(list, i, text, sizeof text))
+        if (cgroup_list_warning(list, i, text, sizeof(text)))
             limpet_warn(c, text);
 }
 
 int limpet_update(struct limpet *c, struct err *err)
 {
-    AUTO_MEM struct cgroup_list *list = mem_need(sizeof *list);
+    AUTO_MEM struct cgroup_list *list = mem_need(sizeof(*list));
     struct cgroup *g = NULL;
     struct limpet_state s;
     char memory[24];
-    int r;
+    int rc;
 
     if (!limpet_limits_given(c))
         return err_set(err, ERR_INVALID,
                        "update: nothing to change (--resources FILE, --memory, --pids-limit ...)");
-    if ((r = limpet_open_running(c, &s, &g, err)) < 0)
-        return r;
+    if ((rc = limpet_open_running(c, &s, &g, err)) < 0)
+        return rc;
     keep_memory(c, g, memory);
-    r = make_list(c, list, err);
-    if (r == 0) {
+    rc = make_list(c, list, err);
+    if (rc == 0) {
         keep_quota(g, list);
         keep_devices(list);
-        r = cgroup_set_list(g, list, err);
+        rc = cgroup_set_list(g, list, err);
     }
-    if (r == 0 && (r = cgroup_list_judge(list, err)) == 0)
+    if (rc == 0 && (rc = cgroup_list_judge(list, err)) == 0)
         limpet_warn_limits(c, list);
     (void)cgroup_free(g);
-    return r < 0 ? err_wrap(err, "update") : 0;
+    return rc < 0 ? err_wrap(err, "update") : 0;
 }

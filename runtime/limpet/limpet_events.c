@@ -18,7 +18,7 @@ static void put_count(struct cJSON *o, const char *key, uint64_t v)
 {
     char text[24];
 
-    (void)snprintf(text, sizeof text, "%" PRIu64, v);
+    (void)snprintf(text, sizeof(text), "%" PRIu64, v);
     json_put_decimal(o, key, text);
 }
 
@@ -49,7 +49,7 @@ static void put_percpu(const struct cgroup *g, struct cJSON *usage)
     char text[TEXT_BYTES];
 
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        if (cgroup_read(g, CGROUP_CPUACCT, rows[i].file, NULL, text, sizeof text) > 0)
+        if (cgroup_read(g, CGROUP_CPUACCT, rows[i].file, NULL, text, sizeof(text)) > 0)
             put_numbers(usage, rows[i].key, text);
 }
 
@@ -91,7 +91,7 @@ static void put_flat(const struct cgroup *g, enum cgroup_ctl ctl, const char *fi
     char text[TEXT_BYTES], *save = NULL, key[64];
     uint64_t v;
 
-    if (cgroup_read(g, ctl, file, file, text, sizeof text) <= 0)
+    if (cgroup_read(g, ctl, file, file, text, sizeof(text)) <= 0)
         return;
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         if (sscanf(line, "%63s %" SCNu64, key, &v) == 2)
@@ -157,7 +157,7 @@ static void put_io_v1(const struct cgroup *g, struct cJSON *io, const char *key,
     unsigned major, minor;
     uint64_t v;
 
-    if (cgroup_read(g, CGROUP_IO, file, NULL, text, sizeof text) <= 0)
+    if (cgroup_read(g, CGROUP_IO, file, NULL, text, sizeof(text)) <= 0)
         return;
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         if (sscanf(line, "%u:%u %15s %" SCNu64, &major, &minor, op, &v) == 4)
@@ -179,7 +179,7 @@ static void put_io_v2(const struct cgroup *g, struct cJSON *io)
     char text[TEXT_BYTES], *save = NULL;
     unsigned major, minor;
 
-    if (cgroup_read(g, CGROUP_IO, NULL, "io.stat", text, sizeof text) <= 0)
+    if (cgroup_read(g, CGROUP_IO, NULL, "io.stat", text, sizeof(text)) <= 0)
         return;
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         for (size_t i = 0; sscanf(line, "%u:%u", &major, &minor) == 2 && i < COUNT_OF(rows); i++) {
@@ -225,10 +225,10 @@ static void put_hugetlb(const struct cgroup *g, struct cJSON *data)
         char now[64], now2[64], max[64], fails[64];
         struct cJSON *o;
         uint64_t v;
-        (void)snprintf(now, sizeof now, "hugetlb.%s.usage_in_bytes", sizes[i]);
-        (void)snprintf(now2, sizeof now2, "hugetlb.%s.current", sizes[i]);
-        (void)snprintf(max, sizeof max, "hugetlb.%s.max_usage_in_bytes", sizes[i]);
-        (void)snprintf(fails, sizeof fails, "hugetlb.%s.failcnt", sizes[i]);
+        (void)snprintf(now, sizeof(now), "hugetlb.%s.usage_in_bytes", sizes[i]);
+        (void)snprintf(now2, sizeof(now2), "hugetlb.%s.current", sizes[i]);
+        (void)snprintf(max, sizeof(max), "hugetlb.%s.max_usage_in_bytes", sizes[i]);
+        (void)snprintf(fails, sizeof(fails), "hugetlb.%s.failcnt", sizes[i]);
         v = cgroup_read_u64(g, CGROUP_HUGETLB, now, now2, NULL);
         if (v == CGROUP_UNSET)
             continue;
@@ -245,7 +245,7 @@ static void put_pressure(const struct cgroup *g, enum cgroup_ctl ctl, const char
     char text[256], *save = NULL, kind[8], avg[3][16];
     uint64_t total;
 
-    if (cgroup_read(g, ctl, NULL, file, text, sizeof text) <= 0)
+    if (cgroup_read(g, ctl, NULL, file, text, sizeof(text)) <= 0)
         return;
     part = json_put(part, "psi", json_obj());
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
@@ -308,15 +308,15 @@ static int follow(const struct limpet *c, const struct limpet_state *s, struct c
 
     p.events = events == EPOLLIN ? POLLIN : POLLPRI;
     (void)is_oom(g, &ooms);
-    for (int r = 0; r == 0 && box_is_alive(&s->id);) {
+    for (int rc = 0; rc == 0 && box_is_alive(&s->id);) {
         int n = poll(&p, 1, (int)interval_s * 1000);
         uint64_t skip;
-        if (n > 0 && events == EPOLLIN && read(p.fd, &skip, sizeof skip) < 0)
+        if (n > 0 && events == EPOLLIN && read(p.fd, &skip, sizeof(skip)) < 0)
             return 0;
         if (n > 0 && is_oom(g, &ooms))
-            r = print(event("oom", c->id));
+            rc = print(event("oom", c->id));
         if (n == 0)
-            r = print_stats(g, c->id);
+            rc = print_stats(g, c->id);
     }
     return 0;
 }
@@ -342,12 +342,12 @@ int limpet_events(struct limpet *c, struct err *err)
     struct cgroup *g = NULL;
     struct limpet_state s;
     unsigned interval_s;
-    int r;
+    int rc;
 
-    if ((r = parse_interval(c->interval, &interval_s, err)) < 0 ||
-        (r = limpet_open_running(c, &s, &g, err)) < 0)
-        return r;
-    r = c->stats ? print_stats(g, c->id) : follow(c, &s, g, interval_s);
+    if ((rc = parse_interval(c->interval, &interval_s, err)) < 0 ||
+        (rc = limpet_open_running(c, &s, &g, err)) < 0)
+        return rc;
+    rc = c->stats ? print_stats(g, c->id) : follow(c, &s, g, interval_s);
     (void)cgroup_free(g);
-    return r;
+    return rc;
 }

@@ -15,7 +15,7 @@ static int parse_user(const char *text, struct spec_process *p, struct err *err)
     const char *colon = strchr(text, ':');
     uint64_t u, g = 0;
 
-    if (!str_fmt(first, sizeof first, "%.*s", (int)(colon ? (size_t)(colon - text) : strlen(text)), text) ||
+    if (!str_fmt(first, sizeof(first), "%.*s", (int)(colon ? (size_t)(colon - text) : strlen(text)), text) ||
         !str_u64(first, 0, UINT32_MAX - 1, &u) || (colon && !str_u64(colon + 1, 0, UINT32_MAX - 1, &g)))
         return err_set(err, ERR_INVALID, "--user %s: not UID[:GID] in numbers", text);
     p->uid = (uint32_t)u;
@@ -57,7 +57,7 @@ static const char *const *join_env(struct arena *arena, const char *const *base,
 
     while (base && base[n])
         n++;
-    list = arena_get(arena, (n + n_more + 1) * sizeof *list);
+    list = arena_get(arena, (n + n_more + 1) * sizeof(*list));
     for (unsigned i = 0; list && i < n; i++) {
         size_t len = strcspn(base[i], "=");
         bool replaced = false;
@@ -76,13 +76,13 @@ static int fill(const struct limpet *c, struct limpet_bundle *b, struct spec_pro
 {
     AUTO_MEM uint8_t *text = NULL;
     size_t len;
-    int r;
+    int rc;
 
     if (c->process) {
         struct spec_process bare = {.umask = 022, .cwd = "/", .seccomp = p->seccomp};
-        if ((r = fs_read(AT_FDCWD, c->process, LIM_CONFIG_BYTES, &text, &len, err)) < 0 ||
-            (r = spec_process_from_oci(buf_of(text, len), b->arena, &bare, err)) < 0)
-            return r;
+        if ((rc = fs_read(AT_FDCWD, c->process, LIM_CONFIG_BYTES, &text, &len, err)) < 0 ||
+            (rc = spec_process_from_oci(buf_of(text, len), b->arena, &bare, err)) < 0)
+            return rc;
         *p = bare;
         p->terminal = p->terminal || c->tty;
         return 0;
@@ -96,9 +96,9 @@ static int fill(const struct limpet *c, struct limpet_bundle *b, struct spec_pro
     p->no_new_privs = p->no_new_privs || c->no_new_privs;
     p->apparmor = c->apparmor ? c->apparmor : p->apparmor;
     p->selinux = c->label ? c->label : p->selinux;
-    if (c->user && (r = parse_user(c->user, p, err)) < 0)
-        return r;
-    return (r = add_groups(c, p, err)) < 0 ? r : add_caps(c, p, err);
+    if (c->user && (rc = parse_user(c->user, p, err)) < 0)
+        return rc;
+    return (rc = add_groups(c, p, err)) < 0 ? rc : add_caps(c, p, err);
 }
 
 static int start(const struct limpet *c, const struct limpet_state *s, const struct spec_process *p,
@@ -111,56 +111,56 @@ static int start(const struct limpet *c, const struct limpet_state *s, const str
                          .stderr_fd = 2,
                          .preserve_fds = c->preserve_fds,
                          .sub_cgroup = c->sub_cgroup};
-    int r = 0;
+    int rc = 0;
 
     if (p->terminal && c->console_socket)
-        r = limpet_connect(c->console_socket, "--console-socket", &console, err);
+        rc = limpet_connect(c->console_socket, "--console-socket", &console, err);
     else if (p->terminal && c->detach)
-        r = err_set(err, ERR_INVALID, "exec: a terminal without a foreground needs --console-socket");
-    else if (p->terminal && (r = limpet_tty_open(tty, err)) == 0)
+        rc = err_set(err, ERR_INVALID, "exec: a terminal without a foreground needs --console-socket");
+    else if (p->terminal && (rc = limpet_tty_open(tty, err)) == 0)
         console = fcntl(tty->pair[1], F_DUPFD_CLOEXEC, 3);
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     x.console_fd = console;
-    r = box_exec_start(&c->host, &s->id, &x, ret_pid, ret_pidfd, err);
-    return r < 0 ? r : limpet_write_pid(c, *ret_pid, err);
+    rc = box_exec_start(&c->host, &s->id, &x, ret_pid, ret_pidfd, err);
+    return rc < 0 ? rc : limpet_write_pid(c, *ret_pid, err);
 }
 
 static int exec_in(struct limpet *c, const struct limpet_state *s, int dir, struct err *err)
 {
     struct limpet_tty tty = {{-1, -1}};
-    struct limpet_bundle *b = mem_need_zero(sizeof *b);
-    int pidfd = -1, r = limpet_bundle_read(c, dir, "config.json", b, err);
+    struct limpet_bundle *b = mem_need_zero(sizeof(*b));
+    int pidfd = -1, rc = limpet_bundle_read(c, dir, "config.json", b, err);
     pid_t pid = 0;
     sigset_t all;
 
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, NULL); /* a signal before we wait must not be lost */
-    if (r == 0 && (r = fill(c, b, &b->spec.process, err)) == 0)
-        r = start(c, s, &b->spec.process, &tty, &pid, &pidfd, err);
+    if (rc == 0 && (rc = fill(c, b, &b->spec.process, err)) == 0)
+        rc = start(c, s, &b->spec.process, &tty, &pid, &pidfd, err);
     limpet_bundle_done(b);
     free(b);
-    if (r == 0 && !c->detach)
-        r = tty.pair[0] >= 0 ? limpet_tty_run(&tty, pid, pidfd, err) : limpet_wait(NULL, pid, pidfd);
+    if (rc == 0 && !c->detach)
+        rc = tty.pair[0] >= 0 ? limpet_tty_run(&tty, pid, pidfd, err) : limpet_wait(NULL, pid, pidfd);
     limpet_tty_close(&tty);
-    return r;
+    return rc;
 }
 
 int limpet_exec(struct limpet *c, struct err *err)
 {
     AUTO_FD int dir = -1;
     struct limpet_state s;
-    int r = limpet_load(c, &s, err);
+    int rc = limpet_load(c, &s, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (!box_is_alive(&s.id))
-        r = err_set(err, ERR_CONFLICT, "cannot exec in a stopped container: `%s` does not run", c->id);
+        rc = err_set(err, ERR_CONFLICT, "cannot exec in a stopped container: `%s` does not run", c->id);
     else if (!c->ignore_paused && s.freezer[0] && cgroup_file_is_frozen(s.freezer))
-        r = err_set(err, ERR_CONFLICT,
-                    "cannot exec in a paused container: `%s` (--ignore-paused waits for resume)", c->id);
-    else if ((r = limpet_dir(c, false, &dir, err)) == 0)
-        r = exec_in(c, &s, dir, err);
+        rc = err_set(err, ERR_CONFLICT,
+                     "cannot exec in a paused container: `%s` (--ignore-paused waits for resume)", c->id);
+    else if ((rc = limpet_dir(c, false, &dir, err)) == 0)
+        rc = exec_in(c, &s, dir, err);
     limpet_state_done(&s);
-    return r;
+    return rc;
 }

@@ -44,14 +44,14 @@ int limpet_state_verb(struct limpet *c, struct err *err)
 {
     AUTO_FD int dir = -1;
     struct limpet_state s;
-    int r = limpet_load(c, &s, err);
+    int rc = limpet_load(c, &s, err);
 
-    if (r < 0)
-        return r;
-    if ((r = limpet_dir(c, false, &dir, err)) == 0)
-        r = limpet_print(describe(dir, &s));
+    if (rc < 0)
+        return rc;
+    if ((rc = limpet_dir(c, false, &dir, err)) == 0)
+        rc = limpet_print(describe(dir, &s));
     limpet_state_done(&s);
-    return r;
+    return rc;
 }
 
 static void owner_name(uint32_t uid, char *dst, size_t size)
@@ -66,7 +66,7 @@ static void list_one(const struct limpet *c, int dir, const struct limpet_state 
 {
     char owner[16];
 
-    owner_name(s->owner, owner, sizeof owner);
+    owner_name(s->owner, owner, sizeof(owner));
     if (all) {
         struct cJSON *o = json_push(all, describe(dir, s));
         json_put_str(o, "owner", owner);
@@ -129,12 +129,12 @@ static int signal_all(const struct limpet *c, const struct box_id *b, int sig, s
 {
     struct cgroup *g = NULL;
     pid_t pids[4096];
-    int r, n;
+    int rc, n;
 
     if (sig == SIGKILL)
         return box_kill(&c->host, b, err);
-    if ((r = cgroup_open(&c->host, b->cgroup_path, &g, err)) < 0)
-        return r;
+    if ((rc = cgroup_open(&c->host, b->cgroup_path, &g, err)) < 0)
+        return rc;
     n = cgroup_pids(g, pids, COUNT_OF(pids));
     for (int i = 0; i < n && i < (int)COUNT_OF(pids); i++)
         (void)kill(pids[i], sig);
@@ -165,16 +165,16 @@ static int delete_one(struct limpet *c, struct err *err)
 {
     AUTO_FD int dir = -1;
     struct limpet_state s;
-    int r = limpet_load(c, &s, err);
+    int rc = limpet_load(c, &s, err);
 
-    if (r == -ERR_NOTFOUND && c->force)
+    if (rc == -ERR_NOTFOUND && c->force)
         return 0;
-    if (r < 0)
-        return r;
-    if ((r = limpet_dir(c, false, &dir, err)) == 0) /* one that was never started may go without force */
-        r = limpet_forget(c, &s, c->force || strcmp(limpet_status(dir, &s), "created") == 0, err);
+    if (rc < 0)
+        return rc;
+    if ((rc = limpet_dir(c, false, &dir, err)) == 0) /* one that was never started may go without force */
+        rc = limpet_forget(c, &s, c->force || strcmp(limpet_status(dir, &s), "created") == 0, err);
     limpet_state_done(&s);
-    return r;
+    return rc;
 }
 
 /* All whose id the expression matches; the first failure is told, the others go nevertheless. */
@@ -182,9 +182,9 @@ static int delete_matching(struct limpet *c, struct err *err)
 {
     DIR *d = opendir(c->root);
     struct regex m;
-    int r = regex_compile(&m, c->id, err);
+    int rc = regex_compile(&m, c->id, err);
 
-    if (r < 0) {
+    if (rc < 0) {
         if (d)
             (void)closedir(d);
         return err_wrap(err, "--regex");
@@ -192,13 +192,13 @@ static int delete_matching(struct limpet *c, struct err *err)
     for (struct dirent *e; d && (e = readdir(d));) {
         c->id = e->d_name;
         if (e->d_name[0] != '.' && regex_text(&m, e->d_name)) {
-            int one = delete_one(c, r == 0 ? err : NULL);
-            r = r == 0 ? one : r;
+            int one = delete_one(c, rc == 0 ? err : NULL);
+            rc = rc == 0 ? one : rc;
         }
     }
     if (d)
         (void)closedir(d);
-    return r;
+    return rc;
 }
 
 int limpet_delete(struct limpet *c, struct err *err)

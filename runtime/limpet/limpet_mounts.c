@@ -1,4 +1,5 @@
 /* limpet_mounts.c - mounts come into a running container, and go. See limpet.h. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +19,13 @@ struct record {
 
 static int record_open(const struct limpet *c, struct record *ret, struct err *err)
 {
-    int r = limpet_dir(c, false, &ret->dir_fd, err);
+    int rc = limpet_dir(c, false, &ret->dir_fd, err);
 
-    if (r < 0)
-        return r;
-    r = fs_read(ret->dir_fd, RECORD, LIM_CONFIG_BYTES, &ret->text, &ret->len, err);
-    if (r != -ERR_NOTFOUND)
-        return r;
+    if (rc < 0)
+        return rc;
+    rc = fs_read(ret->dir_fd, RECORD, LIM_CONFIG_BYTES, &ret->text, &ret->len, err);
+    if (rc != -ERR_NOTFOUND)
+        return rc;
     ret->text = mem_need_zero(1);
     return 0;
 }
@@ -68,15 +69,15 @@ static int add(const struct box_id *b, const struct spec_mount *m, const struct 
 {
     char line[LIM_PATH_BYTES + 32];
     uint64_t mount = 0;
-    int r = strchr(m->target, '\n') ? err_set(err, ERR_INVALID, "mounts: a target with a line's end")
-                                    : live_mount_add(b, m, &mount, err);
+    int rc = strchr(m->target, '\n') ? err_set(err, ERR_INVALID, "mounts: a target with a line's end")
+                                     : live_mount_add(b, m, &mount, err);
 
-    if (r < 0)
-        return r;
-    (void)snprintf(line, sizeof line, "%llu %s\n", (unsigned long long)mount, m->target);
-    if ((r = record_save(rec, NULL, line, err)) < 0)
+    if (rc < 0)
+        return rc;
+    (void)snprintf(line, sizeof(line), "%" PRIu64 " %s\n", mount, m->target);
+    if ((rc = record_save(rec, NULL, line, err)) < 0)
         (void)live_mount_remove(b, m->target, mount, NULL);
-    return r;
+    return rc;
 }
 
 static int take_away(const struct box_id *b, const struct spec_mount *m, const struct record *rec,
@@ -84,16 +85,16 @@ static int take_away(const struct box_id *b, const struct spec_mount *m, const s
 {
     uint64_t mount = 0;
     const char *line = record_find(rec, m->target, &mount);
-    int r = line ? live_mount_remove(b, m->target, mount, err) : -ERR_NOTFOUND;
+    int rc = line ? live_mount_remove(b, m->target, mount, err) : -ERR_NOTFOUND;
 
     if (!line)
         return err_set(err, ERR_NOTFOUND, "%s: nothing is mounted on %s that `mounts add` brought", b->id,
                        m->target);
-    if (r < 0 && r != -ERR_NOTFOUND)
-        return r;
-    if (r < 0) { /* it has gone by itself */
+    if (rc < 0 && rc != -ERR_NOTFOUND)
+        return rc;
+    if (rc < 0) { /* it has gone by itself */
         (void)record_save(rec, line, NULL, NULL);
-        return r;
+        return rc;
     }
     return record_save(rec, line, NULL, err);
 }
@@ -101,47 +102,47 @@ static int take_away(const struct box_id *b, const struct spec_mount *m, const s
 static int change(const struct limpet *c, const struct box_id *b, const struct spec *s, bool more,
                   struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
     if (s->n_mounts == 0)
         return err_set(err, ERR_INVALID, "mounts: the list is empty");
-    for (unsigned i = 0; r == 0 && i < s->n_mounts; i++) {
+    for (unsigned i = 0; rc == 0 && i < s->n_mounts; i++) {
         const struct spec_mount *m = &s->mounts[more ? i : s->n_mounts - 1 - i]; /* the last is on top */
         struct record rec = {.dir_fd = -1};
         if (more && m->kind == SPEC_MOUNT_BIND && m->source[0] != '/')
             return err_set(err, ERR_INVALID, "mounts[%u].source: %s is not absolute", i, m->source);
-        r = record_open(c, &rec, err);
-        if (r == 0)
-            r = more ? add(b, m, &rec, err) : take_away(b, m, &rec, err);
+        rc = record_open(c, &rec, err);
+        if (rc == 0)
+            rc = more ? add(b, m, &rec, err) : take_away(b, m, &rec, err);
         record_done(&rec);
     }
-    return r;
+    return rc;
 }
 
 static int read_list(const char *file, struct arena *arena, struct spec *s, struct err *err)
 {
     AUTO_MEM uint8_t *text = NULL;
     size_t len = 0;
-    int r = limpet_read(file, LIM_CONFIG_BYTES, &text, &len, err);
+    int rc = limpet_read(file, LIM_CONFIG_BYTES, &text, &len, err);
 
-    return r < 0 ? r : spec_mounts_from_oci(buf_of(text, len), arena, s, err);
+    return rc < 0 ? rc : spec_mounts_from_oci(buf_of(text, len), arena, s, err);
 }
 
 int limpet_mounts(struct limpet *c, struct err *err)
 {
     bool more = c->n_args == 3 && strcmp(c->args[0], "add") == 0;
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_CONFIG_BYTES * 2);
-    AUTO_MEM struct spec *s = mem_need_zero(sizeof *s);
+    AUTO_MEM struct spec *s = mem_need_zero(sizeof(*s));
     struct limpet_state state;
-    int r;
+    int rc;
 
     if (c->n_args != 3 || (!more && strcmp(c->args[0], "remove") != 0))
         return err_set(err, ERR_INVALID, "mounts: write \"mounts add ID FILE\" or \"mounts remove ID FILE\"");
     c->id = c->args[1];
-    if ((r = read_list(c->args[2], arena, s, err)) < 0 || (r = limpet_load(c, &state, err)) < 0)
-        return r;
-    r = box_is_alive(&state.id) ? change(c, &state.id, s, more, err)
-                                : err_set(err, ERR_CONFLICT, "container `%s` does not run", c->id);
+    if ((rc = read_list(c->args[2], arena, s, err)) < 0 || (rc = limpet_load(c, &state, err)) < 0)
+        return rc;
+    rc = box_is_alive(&state.id) ? change(c, &state.id, s, more, err)
+                                 : err_set(err, ERR_CONFLICT, "container `%s` does not run", c->id);
     limpet_state_done(&state);
-    return r;
+    return rc;
 }

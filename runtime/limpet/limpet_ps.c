@@ -28,15 +28,15 @@ static void read_command(int pid, struct row *ret)
     AUTO_FD int fd = -1;
     ssize_t n;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/cmdline", pid);
+    (void)snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
     fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    n = fd < 0 ? 0 : read(fd, ret->command, sizeof ret->command - 1);
+    n = fd < 0 ? 0 : read(fd, ret->command, sizeof(ret->command) - 1);
     ret->command[n < 0 ? 0 : n] = '\0';
     for (ssize_t i = 0; i + 1 < n; i++)
         if (ret->command[i] == '\0')
             ret->command[i] = ' ';
     if (n <= 0)
-        (void)snprintf(ret->command, sizeof ret->command, "[%s]", ret->name);
+        (void)snprintf(ret->command, sizeof(ret->command), "[%s]", ret->name);
     (void)str_clean(ret->command);
 }
 
@@ -48,8 +48,8 @@ static bool read_row(int pid, struct row *ret)
     unsigned tty;
     struct stat st;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (stat(path, &st) != 0 || fs_read_text(AT_FDCWD, path, text, sizeof text, NULL) <= 0)
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    if (stat(path, &st) != 0 || fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL) <= 0)
         return false;
     open_at = strchr(text, '(');
     close_at = strrchr(text, ')');
@@ -61,11 +61,11 @@ static bool read_row(int pid, struct row *ret)
     ret->uid = st.st_uid;
     ret->pid = pid;
     ret->ticks = user + system;
-    (void)snprintf(ret->name, sizeof ret->name, "%.*s", (int)(close_at - open_at - 1), open_at + 1);
+    (void)snprintf(ret->name, sizeof(ret->name), "%.*s", (int)(close_at - open_at - 1), open_at + 1);
     if (tty >> 8 >= 136 && tty >> 8 < 144)
-        (void)snprintf(ret->tty, sizeof ret->tty, "pts/%u", (tty & 0xff) | (tty >> 12 & 0xfff00));
+        (void)snprintf(ret->tty, sizeof(ret->tty), "pts/%u", (tty & 0xff) | (tty >> 12 & 0xfff00));
     else
-        (void)str_copy(ret->tty, sizeof ret->tty, "?");
+        (void)str_copy(ret->tty, sizeof(ret->tty), "?");
     read_command(pid, ret);
     return true;
 }
@@ -80,8 +80,8 @@ static void print_row(const struct row *r, double uptime_s, time_t now)
     char uid[16],
         when[32]; /* "2026-11-22T07:05:00Z": the day for old ones, the hour (UTC, as all our times) for others */
 
-    (void)snprintf(uid, sizeof uid, "%u", r->uid);
-    (void)clock_rfc3339((uint64_t)begun, when, sizeof when);
+    (void)snprintf(uid, sizeof(uid), "%u", r->uid);
+    (void)clock_rfc3339((uint64_t)begun, when, sizeof(when));
     (void)printf("%-8.8s %7d %7d %2u %5.5s %-8s %02llu:%02llu:%02llu %s\n", pw ? pw->pw_name : uid, r->pid,
                  r->ppid, age < 1 ? 0 : (unsigned)((double)used * 100 / age), when + (age < 86400 ? 11 : 5),
                  r->tty, used / 3600, used / 60 % 60, used % 60, r->command);
@@ -117,13 +117,13 @@ static int find_by_namespace(pid_t first, pid_t *pids, int max)
     struct dirent *e;
     int n = 0;
 
-    (void)snprintf(path, sizeof path, "/proc/%d/ns/pid", (int)first);
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int)first);
     if (d && stat(path, &want) == 0)
         while (n < max && (e = readdir(d)) != NULL) {
             uint64_t pid;
-            if (!str_copy(name, sizeof name, e->d_name) || !str_u64(name, 1, INT32_MAX, &pid))
+            if (!str_copy(name, sizeof(name), e->d_name) || !str_u64(name, 1, INT32_MAX, &pid))
                 continue;
-            (void)snprintf(path, sizeof path, "/proc/%u/ns/pid", (unsigned)pid);
+            (void)snprintf(path, sizeof(path), "/proc/%u/ns/pid", (unsigned)pid);
             if (stat(path, &got) == 0 && got.st_ino == want.st_ino && got.st_dev == want.st_dev)
                 pids[n++] = (pid_t)pid;
         }
@@ -137,12 +137,12 @@ static int find_pids(const struct limpet *c, pid_t *pids, int max, struct err *e
 {
     struct cgroup *g = NULL;
     struct limpet_state s;
-    int n, r = limpet_open_running(c, &s, &g, err);
+    int n, rc = limpet_open_running(c, &s, &g, err);
 
-    if (r == -ERR_UNSUPPORTED && geteuid() != 0)
+    if (rc == -ERR_UNSUPPORTED && geteuid() != 0)
         return find_by_namespace(s.id.pid, pids, max);
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     n = cgroup_pids(g, pids, (unsigned)max);
     (void)cgroup_free(g);
     return n;
@@ -150,7 +150,7 @@ static int find_pids(const struct limpet *c, pid_t *pids, int max, struct err *e
 
 int limpet_ps(struct limpet *c, struct err *err)
 {
-    AUTO_MEM pid_t *pids = mem_need(MAX_SHOWN * sizeof *pids);
+    AUTO_MEM pid_t *pids = mem_need(MAX_SHOWN * sizeof(*pids));
     bool json = c->format && strcmp(c->format, "json") == 0;
     int n;
 
@@ -158,7 +158,7 @@ int limpet_ps(struct limpet *c, struct err *err)
         return err_set(err, ERR_INVALID, "--format %.20s: neither table nor json", c->format);
     if ((n = find_pids(c, pids, MAX_SHOWN, err)) < 0)
         return n;
-    qsort(pids, (size_t)n, sizeof *pids, compare);
+    qsort(pids, (size_t)n, sizeof(*pids), compare);
     if (c->n_args > 0)
         limpet_warn(c, "ps: options for ps(1) are not used: the table is made from /proc");
     if (!json) {

@@ -20,7 +20,7 @@ int limpet_write_pid(const struct limpet *c, pid_t pid, struct err *err)
 
     if (!c->pid_file)
         return 0;
-    (void)snprintf(text, sizeof text, "%d", (int)pid);
+    (void)snprintf(text, sizeof(text), "%d", (int)pid);
     return fs_write_atomic(AT_FDCWD, c->pid_file, buf_str(text), 0644, err);
 }
 
@@ -50,7 +50,7 @@ static int open_rootfs(const struct limpet *c, int dir, struct limpet_bundle *b,
     const char *path = b->spec.rootfs_path;
     char full[PATH_MAX];
 
-    if (!realpath(c->bundle, full) || !str_copy(s->bundle, sizeof s->bundle, full))
+    if (!realpath(c->bundle, full) || !str_copy(s->bundle, sizeof(s->bundle), full))
         return err_errno(err, errno, "bundle %s", c->bundle);
     *ret_root = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*ret_root < 0)
@@ -58,7 +58,7 @@ static int open_rootfs(const struct limpet *c, int dir, struct limpet_bundle *b,
     b->spec.rootfs_fd = *ret_root;
     b->spec.id = c->id;
     b->spec.init = c->init;
-    if (!str_fmt(s->rootfs, sizeof s->rootfs, "%s%s%s", path[0] == '/' ? "" : s->bundle,
+    if (!str_fmt(s->rootfs, sizeof(s->rootfs), "%s%s%s", path[0] == '/' ? "" : s->bundle,
                  path[0] == '/' ? "" : "/", path))
         return err_set(err, ERR_INVALID, "root.path: too long");
     return find_sources(b, s->bundle, err);
@@ -85,21 +85,21 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
 static int save_early(const struct limpet *c, int dir, const struct limpet_bundle *b, struct limpet_state *s,
                       struct err *err)
 {
-    int r = fs_write_atomic(dir, "config.json", buf_of(b->text, b->len), 0600, err);
+    int rc = fs_write_atomic(dir, "config.json", buf_of(b->text, b->len), 0600, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (b->spec.hooks[SPEC_HOOK_POSTSTART].n + b->spec.hooks[SPEC_HOOK_POSTSTOP].n > 0 &&
-        (r = fs_write_atomic(dir, "hooks", buf_str(""), 0600, err)) < 0)
-        return r;
-    (void)clock_rfc3339(clock_wall_s(), s->created, sizeof s->created);
+        (rc = fs_write_atomic(dir, "hooks", buf_str(""), 0600, err)) < 0)
+        return rc;
+    (void)clock_rfc3339(clock_wall_s(), s->created, sizeof(s->created));
     s->owner = geteuid();
     s->annotations = b->oci.annotations ? mem_need_str(b->oci.annotations) : NULL;
-    (void)str_copy(s->id.id, sizeof s->id.id, b->spec.id);
+    (void)str_copy(s->id.id, sizeof(s->id.id), b->spec.id);
     limpet_cgroup_path(c, s->id.cgroup_path);
     if (strcmp(s->id.cgroup_path, b->spec.cgroup_path) == 0)
         return 0; /* who finds no record looks there */
-    if (!str_copy(s->id.cgroup_path, sizeof s->id.cgroup_path, b->spec.cgroup_path))
+    if (!str_copy(s->id.cgroup_path, sizeof(s->id.cgroup_path), b->spec.cgroup_path))
         return err_set(err, ERR_INVALID, "linux.cgroupsPath: too long");
     return limpet_save(dir, s, err);
 }
@@ -135,7 +135,7 @@ static int launch(struct limpet *c, int dir, struct limpet_bundle *b, bool hold,
                           .annotations = b->oci.annotations};
     const char *agent = b->spec.process.seccomp.listener;
     struct box_started box;
-    int r;
+    int rc;
 
     if (!b->spec.cgroup_path) {
         limpet_cgroup_path(c, s->id.cgroup_path);
@@ -143,26 +143,27 @@ static int launch(struct limpet *c, int dir, struct limpet_bundle *b, bool hold,
         if (!b->spec.cgroup_path)
             return err_set(err, ERR_NOMEM, "config.json: too large");
     }
-    if ((hold && (r = make_gate(dir, &gate, err)) < 0) || (r = open_console(c, b, tty, &console, err)) < 0 ||
-        (agent && (r = limpet_connect(agent, "linux.seccomp.listenerPath", &listener, err)) < 0) ||
-        (r = save_early(c, dir, b, s, err)) < 0)
-        return r;
+    if ((hold && (rc = make_gate(dir, &gate, err)) < 0) ||
+        (rc = open_console(c, b, tty, &console, err)) < 0 ||
+        (agent && (rc = limpet_connect(agent, "linux.seccomp.listenerPath", &listener, err)) < 0) ||
+        (rc = save_early(c, dir, b, s, err)) < 0)
+        return rc;
     how.hold_fd = hold ? gate : -1;
     how.console_fd = console;
     how.listener_fd = listener;
     for (int i = 0; i < 3; i++)
         how.stdio[i] = i; /* open: see main */
-    r = box_launch(&c->host, &b->spec, &how, &box, err);
-    if (r < 0)
-        return r;
+    rc = box_launch(&c->host, &b->spec, &how, &box, err);
+    if (rc < 0)
+        return rc;
     limpet_warn_limits(c, b->spec.resources);
     s->id = box.id;
-    if (!cgroup_freezer_file(&c->host, s->id.cgroup_path, s->freezer, sizeof s->freezer))
+    if (!cgroup_freezer_file(&c->host, s->id.cgroup_path, s->freezer, sizeof(s->freezer)))
         s->freezer[0] = '\0';
     *ret_pidfd = box.pidfd;
-    if ((r = limpet_save(dir, s, err)) < 0 || (r = limpet_write_pid(c, box.id.pid, err)) < 0)
+    if ((rc = limpet_save(dir, s, err)) < 0 || (rc = limpet_write_pid(c, box.id.pid, err)) < 0)
         (void)box_kill(&c->host, &box.id, NULL);
-    return r;
+    return rc;
 }
 
 static int make_in(struct limpet *c, int dir, bool hold, struct limpet_tty *tty, struct limpet_state *s,
@@ -170,19 +171,19 @@ static int make_in(struct limpet *c, int dir, bool hold, struct limpet_tty *tty,
 {
     AUTO_FD int bundle = openat(AT_FDCWD, c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     AUTO_FD int root = -1;
-    struct limpet_bundle *b = mem_need_zero(sizeof *b);
-    int r = bundle < 0 ? err_errno(err, errno, "bundle %s", c->bundle)
-                       : limpet_bundle_read(c, bundle, c->config, b, err);
+    struct limpet_bundle *b = mem_need_zero(sizeof(*b));
+    int rc = bundle < 0 ? err_errno(err, errno, "bundle %s", c->bundle)
+                        : limpet_bundle_read(c, bundle, c->config, b, err);
 
-    if (r == 0)
-        r = open_rootfs(c, bundle, b, s, &root, err);
-    if (r == 0)
-        r = launch(c, dir, b, hold, tty, s, ret_pidfd, err);
-    if (r < 0 && s->id.id[0]) /* it was begun: the end of its life is told */
+    if (rc == 0)
+        rc = open_rootfs(c, bundle, b, s, &root, err);
+    if (rc == 0)
+        rc = launch(c, dir, b, hold, tty, s, ret_pidfd, err);
+    if (rc < 0 && s->id.id[0]) /* it was begun: the end of its life is told */
         limpet_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
     limpet_bundle_done(b);
     free(b);
-    return r;
+    return rc;
 }
 
 static int make(struct limpet *c, bool hold, struct limpet_tty *tty, struct limpet_state *s, int *ret_pidfd,
@@ -190,25 +191,25 @@ static int make(struct limpet *c, bool hold, struct limpet_tty *tty, struct limp
 {
     AUTO_FD int dir = -1;
     AUTO_FD int root = -1;
-    int r = limpet_dir(c, true, &dir, err);
+    int rc = limpet_dir(c, true, &dir, err);
 
-    if (r < 0)
-        return r;
-    r = make_in(c, dir, hold, tty, s, ret_pidfd, err);
-    if (r < 0 && fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, NULL) == 0)
+    if (rc < 0)
+        return rc;
+    rc = make_in(c, dir, hold, tty, s, ret_pidfd, err);
+    if (rc < 0 && fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, NULL) == 0)
         (void)fs_remove_tree(root, c->id, NULL);
-    else if (r == 0 && !hold)
+    else if (rc == 0 && !hold)
         limpet_late_hooks(c, dir, s, SPEC_HOOK_POSTSTART);
-    return r;
+    return rc;
 }
 
 int limpet_create(struct limpet *c, struct err *err)
 {
     struct limpet_state s = {0};
-    int pidfd = -1, r = make(c, true, NULL, &s, &pidfd, err);
+    int pidfd = -1, rc = make(c, true, NULL, &s, &pidfd, err);
 
     limpet_state_done(&s);
-    return r;
+    return rc;
 }
 
 static int release(const struct limpet *c, int dir, const struct limpet_state *s, struct err *err)
@@ -229,14 +230,14 @@ int limpet_start(struct limpet *c, struct err *err)
 {
     AUTO_FD int dir = -1;
     struct limpet_state s;
-    int r = limpet_load(c, &s, err);
+    int rc = limpet_load(c, &s, err);
 
-    if (r < 0)
-        return r;
-    if ((r = limpet_dir(c, false, &dir, err)) == 0 && (r = release(c, dir, &s, err)) == 0)
+    if (rc < 0)
+        return rc;
+    if ((rc = limpet_dir(c, false, &dir, err)) == 0 && (rc = release(c, dir, &s, err)) == 0)
         limpet_late_hooks(c, dir, &s, SPEC_HOOK_POSTSTART);
     limpet_state_done(&s);
-    return r;
+    return rc;
 }
 
 int limpet_wait(const struct box_id *b, pid_t pid, int pidfd)
@@ -263,21 +264,21 @@ int limpet_run(struct limpet *c, struct err *err)
     struct limpet_tty tty = {{-1, -1}};
     struct limpet_state s = {0};
     sigset_t all;
-    int pidfd = -1, code, r;
+    int pidfd = -1, code, rc;
 
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all,
                       NULL); /* a signal before we wait must not be lost; the child resets its own */
-    r = make(c, false, c->detach ? NULL : &tty, &s, &pidfd, err);
-    if (r < 0 || c->detach) {
+    rc = make(c, false, c->detach ? NULL : &tty, &s, &pidfd, err);
+    if (rc < 0 || c->detach) {
         limpet_tty_close(&tty);
         limpet_state_done(&s);
-        return r;
+        return rc;
     }
     code =
         tty.pair[0] >= 0 ? limpet_tty_run(&tty, s.id.pid, pidfd, err) : limpet_wait(&s.id, s.id.pid, pidfd);
     limpet_tty_close(&tty);
-    r = c->keep ? 0 : limpet_forget(c, &s, true, err);
+    rc = c->keep ? 0 : limpet_forget(c, &s, true, err);
     limpet_state_done(&s);
-    return r < 0 ? r : code;
+    return rc < 0 ? rc : code;
 }

@@ -69,13 +69,13 @@ int limpet_spec(struct limpet *c, struct err *err)
     const struct part *p = &parts[c->rootless];
     AUTO_FD int dir = openat(AT_FDCWD, c->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     AUTO_FD int fd = dir < 0 ? -1 : openat(dir, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    char text[sizeof spec_text + 512], maps[sizeof maps_text + 32] = "";
+    char text[sizeof(spec_text) + 512], maps[sizeof(maps_text) + 32] = "";
 
     if (fd < 0)
         return err_errno(err, errno, "make %s/config.json", c->bundle);
     if (c->rootless)
-        (void)snprintf(maps, sizeof maps, maps_text, (unsigned)geteuid(), (unsigned)getegid());
-    (void)snprintf(text, sizeof text, spec_text, p->gid, p->sys, p->sys_option, p->network, p->user, maps);
+        (void)snprintf(maps, sizeof(maps), maps_text, (unsigned)geteuid(), (unsigned)getegid());
+    (void)snprintf(text, sizeof(text), spec_text, p->gid, p->sys, p->sys_option, p->network, p->user, maps);
     return fs_write_full(fd, buf_str(text), err);
 }
 
@@ -147,10 +147,10 @@ int limpet_features(struct limpet *c, struct err *err)
                                         "startContainer", "poststart",     "poststop"};
     struct box_caps caps;
     struct cJSON *o, *options;
-    int r = box_probe(&c->host, NULL, &caps, err);
+    int rc = box_probe(&c->host, NULL, &caps, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     o = json_obj();
     json_put_str(o, "ociVersionMin", "1.0.0");
     json_put_str(o, "ociVersionMax", SPEC_OCI_VERSION);

@@ -19,13 +19,13 @@ static bool is_id(const char *id)
 int limpet_dir(const struct limpet *c, bool make, int *ret_fd, struct err *err)
 {
     AUTO_FD int root = -1;
-    int r;
+    int rc;
 
     if (!is_id(c->id))
         return err_set(err, ERR_INVALID, "container id: not 1 to %d of [A-Za-z0-9+_.-]", LIM_ID_BYTES - 1);
-    if ((r = fs_open_dir(AT_FDCWD, c->root, make, 0711, &root, err)) <
+    if ((rc = fs_open_dir(AT_FDCWD, c->root, make, 0711, &root, err)) <
         0) /* the agent's link passes through */
-        return r == -ERR_NOTFOUND ? err_set(err, ERR_NOTFOUND, "container `%s` does not exist", c->id) : r;
+        return rc == -ERR_NOTFOUND ? err_set(err, ERR_NOTFOUND, "container `%s` does not exist", c->id) : rc;
     if (make && mkdirat(root, c->id, 0700) != 0)
         return errno == EEXIST ? err_set(err, ERR_CONFLICT, "container `%s` already exists", c->id)
                                : err_errno(err, errno, "make %s/%s", c->root, c->id);
@@ -64,16 +64,16 @@ static int parse_state(const struct json_cur *o, struct limpet_state *ret, struc
     struct limpet_state s = {0};
     uint64_t pid, net, owner;
 
-    if (json_get_copy(o, "id", s.id.id, sizeof s.id.id, err) < 0 ||
+    if (json_get_copy(o, "id", s.id.id, sizeof(s.id.id), err) < 0 ||
         json_get_u64(o, "pid", JSON_REQUIRED, 0, INT32_MAX, &pid, err) < 0 ||
         json_get_u64(o, "start", JSON_REQUIRED, 0, UINT64_MAX, &s.id.start_ticks, err) < 0 ||
-        json_get_copy(o, "cgroup", s.id.cgroup_path, sizeof s.id.cgroup_path, err) < 0 ||
+        json_get_copy(o, "cgroup", s.id.cgroup_path, sizeof(s.id.cgroup_path), err) < 0 ||
         json_get_u64(o, "net", JSON_REQUIRED, 0, SPEC_NET_COUNT_ - 1, &net, err) < 0 ||
-        json_get_copy(o, "ip", s.id.host_ip, sizeof s.id.host_ip, err) < 0 ||
-        json_get_copy(o, "bundle", s.bundle, sizeof s.bundle, err) < 0 ||
-        json_get_copy(o, "freezer", s.freezer, sizeof s.freezer, err) < 0 ||
-        json_get_copy(o, "rootfs", s.rootfs, sizeof s.rootfs, err) < 0 ||
-        json_get_copy(o, "created", s.created, sizeof s.created, err) < 0 ||
+        json_get_copy(o, "ip", s.id.host_ip, sizeof(s.id.host_ip), err) < 0 ||
+        json_get_copy(o, "bundle", s.bundle, sizeof(s.bundle), err) < 0 ||
+        json_get_copy(o, "freezer", s.freezer, sizeof(s.freezer), err) < 0 ||
+        json_get_copy(o, "rootfs", s.rootfs, sizeof(s.rootfs), err) < 0 ||
+        json_get_copy(o, "created", s.created, sizeof(s.created), err) < 0 ||
         json_get_u64(o, "owner", JSON_REQUIRED, 0, UINT32_MAX, &owner, err) < 0 ||
         json_get_str(o, "annotations", JSON_OPTIONAL, LIM_CONFIG_BYTES, &annotations, err) < 0)
         return -(int)err->kind;
@@ -91,25 +91,25 @@ int limpet_load(const struct limpet *c, struct limpet_state *ret, struct err *er
     AUTO_MEM uint8_t *text = NULL;
     struct json_cur doc = {.node = NULL};
     size_t len = 0;
-    int r = limpet_dir(c, false, &dir, err);
+    int rc = limpet_dir(c, false, &dir, err);
 
-    if (r < 0)
-        return r;
-    r = fs_read(dir, "state.json", LIM_CONFIG_BYTES, &text, &len, err);
-    if (r == -ERR_NOTFOUND) {
+    if (rc < 0)
+        return rc;
+    rc = fs_read(dir, "state.json", LIM_CONFIG_BYTES, &text, &len, err);
+    if (rc == -ERR_NOTFOUND) {
         *ret = (struct limpet_state){
             0}; /* killed while it was created: nothing but the folder, and perhaps a group */
-        (void)str_copy(ret->id.id, sizeof ret->id.id, c->id);
+        (void)str_copy(ret->id.id, sizeof(ret->id.id), c->id);
         limpet_cgroup_path(c, ret->id.cgroup_path);
         return 0;
     }
-    if (r == 0)
-        r = json_parse(buf_of(text, len), &json_limits_config, &doc, err);
-    if (r < 0)
+    if (rc == 0)
+        rc = json_parse(buf_of(text, len), &json_limits_config, &doc, err);
+    if (rc < 0)
         return err_wrap(err, "state of %s", c->id);
-    r = parse_state(&doc, ret, err);
+    rc = parse_state(&doc, ret, err);
     (void)json_free(doc.node);
-    return r < 0 ? err_wrap(err, "state of %s", c->id) : 0;
+    return rc < 0 ? err_wrap(err, "state of %s", c->id) : 0;
 }
 
 void limpet_state_done(struct limpet_state *s)
@@ -141,10 +141,10 @@ static int remove_record(const struct limpet *c, const struct limpet_state *s, s
     static const char *const names[] = {"state.json", "config.json", "hooks", "start", "mounts"};
     AUTO_FD int root = -1;
     AUTO_FD int dir = -1;
-    int r = fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, err);
+    int rc = fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     dir = openat(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir >= 0)
         limpet_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
@@ -155,17 +155,17 @@ static int remove_record(const struct limpet *c, const struct limpet_state *s, s
 
 int limpet_forget(struct limpet *c, const struct limpet_state *s, bool force, struct err *err)
 {
-    int r;
+    int rc;
 
     if (box_is_alive(&s->id)) {
         if (!force)
             return err_set(err, ERR_CONFLICT, "container `%s` still runs", c->id);
-        if ((r = box_kill(&c->host, &s->id, err)) < 0)
-            return r;
+        if ((rc = box_kill(&c->host, &s->id, err)) < 0)
+            return rc;
         wait_dead(&s->id);
     }
-    r = box_cleanup(&c->host, &s->id, err);
-    return r < 0 ? r : remove_record(c, s, err);
+    rc = box_cleanup(&c->host, &s->id, err);
+    return rc < 0 ? rc : remove_record(c, s, err);
 }
 
 int limpet_read(const char *file, size_t most, uint8_t **ret, size_t *ret_len, struct err *err)

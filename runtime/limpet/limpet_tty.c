@@ -40,7 +40,7 @@ static void copy_size(int master)
 static bool pass(int from, int to)
 {
     uint8_t bytes[4096];
-    ssize_t n = read(from, bytes, sizeof bytes);
+    ssize_t n = read(from, bytes, sizeof(bytes));
 
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return true;
@@ -51,7 +51,7 @@ static void take_signals(int fd, int master, pid_t pid, int pidfd)
 {
     struct signalfd_siginfo info;
 
-    while (read(fd, &info, sizeof info) == sizeof info) {
+    while (read(fd, &info, sizeof(info)) == sizeof(info)) {
         if (info.ssi_signo == SIGWINCH)
             copy_size(master);
         else if (info.ssi_signo != SIGCHLD)

@@ -20,7 +20,7 @@ static struct regex_step *emit(struct regex *m, enum regex_op op)
 static struct regex_step *insert(struct regex *m, unsigned start)
 {
     (void)emit(m, REGEX_SPLIT);
-    memmove(&m->step[start + 1], &m->step[start], (m->n - 1 - start) * sizeof m->step[0]);
+    memmove(&m->step[start + 1], &m->step[start], (m->n - 1 - start) * sizeof(m->step[0]));
     m->step[start] = (struct regex_step){.op = REGEX_SPLIT, .a = 1};
     return &m->step[start];
 }
@@ -76,7 +76,7 @@ static bool read_set(struct regex *m)
         for (unsigned c = low; c <= high; c++)
             allow(s, (unsigned char)c);
     }
-    for (unsigned i = 0; not &&i < sizeof s->set; i++)
+    for (unsigned i = 0; not &&i < sizeof(s->set); i++)
         s->set[i] = (uint8_t)~s->set[i];
     return *m->at++ == ']';
 }
@@ -94,7 +94,7 @@ static bool read_atom(struct regex *m)
     if (c == '^' || c == '$')
         return emit(m, c == '^' ? REGEX_BEGIN : REGEX_END);
     if (c == '.')
-        return memset(emit(m, REGEX_SET)->set, 0xff, sizeof m->step[0].set);
+        return memset(emit(m, REGEX_SET)->set, 0xff, sizeof(m->step[0].set));
     if (c == '*' || c == '+' || c == '?' || c == '{' || (c == '\\' && !*m->at))
         return false;
     allow(emit(m, REGEX_SET), (unsigned char)(c == '\\' ? *m->at++ : c));
@@ -146,13 +146,13 @@ static bool repeat_bounded(struct regex *m, unsigned start, unsigned low, unsign
     struct regex_step body[REGEX_STEPS];
     unsigned len = m->n - start, times = high == ENDLESS ? low + (low == 0) : high;
 
-    memcpy(body, &m->step[start], len * sizeof body[0]);
+    memcpy(body, &m->step[start], len * sizeof(body[0]));
     m->n = start;
     for (unsigned i = 0; i < times; i++) {
         unsigned at = m->n;
         if (at + len >= REGEX_STEPS - 4)
             return false;
-        memcpy(&m->step[at], body, len * sizeof body[0]);
+        memcpy(&m->step[at], body, len * sizeof(body[0]));
         m->n += len;
         if (high == ENDLESS && i + 1 == times)
             repeat(m, at, low == 0 ? '*' : '+');
@@ -251,7 +251,7 @@ bool regex_text(const struct regex *m, const char *text)
     for (unsigned at = 0; text[at]; at++) {
         bool *now = on[at % 2], *next = on[(at + 1) % 2];
         unsigned char c = (unsigned char)text[at];
-        memset(next, 0, sizeof on[0]);
+        memset(next, 0, sizeof(on[0]));
         for (unsigned i = 0; i < m->n; i++)
             if (now[i] && m->step[i].op == REGEX_SET && m->step[i].set[c / 8] >> c % 8 & 1 &&
                 follow(m, next, i + 1, false, !text[at + 1]))

@@ -32,10 +32,10 @@ static int read_json(int dir, const char *file, struct json_cur *ret, struct err
 {
     AUTO_MEM uint8_t *text = NULL;
     size_t len = 0;
-    int r = fs_read(dir, file, FILE_BYTES, &text, &len, err);
+    int rc = fs_read(dir, file, FILE_BYTES, &text, &len, err);
 
-    r = r < 0 ? r : json_parse(buf_of(text, len), &json_limits_config, ret, err);
-    return r < 0 ? err_wrap(err, "%s", file) : 0;
+    rc = rc < 0 ? rc : json_parse(buf_of(text, len), &json_limits_config, ret, err);
+    return rc < 0 ? err_wrap(err, "%s", file) : 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -49,9 +49,9 @@ static int find_list(const char *name, struct json_cur *ret, struct err *err)
     char files[64][128];
     struct err broken = ERR_INIT;
     AUTO_FD int fd = open(LISTS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    unsigned n = fd < 0 ? 0 : fs_list(fd, ".conflist", &files[0][0], sizeof files[0], COUNT_OF(files));
+    unsigned n = fd < 0 ? 0 : fs_list(fd, ".conflist", &files[0][0], sizeof(files[0]), COUNT_OF(files));
 
-    qsort(files, n, sizeof files[0], by_name);
+    qsort(files, n, sizeof(files[0]), by_name);
     for (unsigned i = 0; i < n; i++) {
         struct json_cur doc;
         const char *its = "";
@@ -137,14 +137,14 @@ static int run_plugin(struct call *c, const struct json_cur *plugin, struct err 
         command, id, netns, "CNI_IFNAME=eth0", plugin_path, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     AUTO_MEM char *input = NULL;
     AUTO_TOOL_RESULT did = {0};
-    int r;
+    int rc;
 
-    if ((r = json_get_str(plugin, "type", JSON_REQUIRED, 100, &type, err)) < 0 ||
-        (r = find_plugin(type, path, err)) < 0)
-        return r;
-    (void)snprintf(command, sizeof command, "CNI_COMMAND=%s", c->command);
-    (void)snprintf(id, sizeof id, "CNI_CONTAINERID=%s", c->id);
-    (void)snprintf(netns, sizeof netns, "CNI_NETNS=%s", c->netns);
+    if ((rc = json_get_str(plugin, "type", JSON_REQUIRED, 100, &type, err)) < 0 ||
+        (rc = find_plugin(type, path, err)) < 0)
+        return rc;
+    (void)snprintf(command, sizeof(command), "CNI_COMMAND=%s", c->command);
+    (void)snprintf(id, sizeof(id), "CNI_CONTAINERID=%s", c->id);
+    (void)snprintf(netns, sizeof(netns), "CNI_NETNS=%s", c->netns);
     input = plugin_input(c, plugin);
     struct tool t = {.path = path, .args = args, .env = env, .input = buf_str(input), .timeout_s = CNI_S};
     if (tool_run(&t, &did, err) < 0)
@@ -163,17 +163,17 @@ static int run_list(struct call *c, struct err *err)
 {
     bool back = strcmp(c->command, "DEL") == 0;
     struct json_cur plugins;
-    int r = json_get_array(&c->list, "plugins", JSON_REQUIRED, 32, &plugins, err);
-    unsigned n = r > 0 ? json_len(&plugins) : 0;
+    int rc = json_get_array(&c->list, "plugins", JSON_REQUIRED, 32, &plugins, err);
+    unsigned n = rc > 0 ? json_len(&plugins) : 0;
 
-    r = r < 0 ? r : 0;
-    for (unsigned i = 0; i < n && (r == 0 || back); i++) {
+    rc = rc < 0 ? rc : 0;
+    for (unsigned i = 0; i < n && (rc == 0 || back); i++) {
         struct json_cur p = json_at(&plugins, back ? n - 1 - i : i);
-        int one = run_plugin(c, &p, r == 0 ? err : NULL);
+        int one = run_plugin(c, &p, rc == 0 ? err : NULL);
         if (!(back && one == -ERR_NOTFOUND)) /* one that is not there cannot be told, today or later */
-            r = r == 0 ? one : r;
+            rc = rc == 0 ? one : rc;
     }
-    return r;
+    return rc;
 }
 
 /* ---- the record ---- */
@@ -204,11 +204,11 @@ static int save(int dir, const struct call *c, pid_t pid, struct err *err)
 
 static int read_list(struct call *c, struct err *err)
 {
-    int r = json_get_str(&c->list, "name", JSON_REQUIRED, 255, &c->name, err);
+    int rc = json_get_str(&c->list, "name", JSON_REQUIRED, 255, &c->name, err);
 
-    if (r >= 0)
-        r = json_get_str(&c->list, "cniVersion", JSON_REQUIRED, 16, &c->version, err);
-    return r < 0 ? r : 0;
+    if (rc >= 0)
+        rc = json_get_str(&c->list, "cniVersion", JSON_REQUIRED, 16, &c->version, err);
+    return rc < 0 ? rc : 0;
 }
 
 /* *ret_pid 0: its process has gone. */
@@ -218,21 +218,21 @@ static int load(int dir, const char *id, struct json_cur *doc, struct call *c, p
     struct json_cur result;
     uint64_t pid = 0, start = 0;
     char link[64];
-    int r = read_json(dir, id, doc, err);
+    int rc = read_json(dir, id, doc, err);
 
-    if (r < 0)
-        return r;
-    if ((r = json_get_u64(doc, "pid", JSON_REQUIRED, 1, INT32_MAX, &pid, err)) < 0 ||
-        (r = json_get_u64(doc, "start", JSON_REQUIRED, 0, UINT64_MAX >> 11, &start, err)) < 0 ||
-        (r = json_get_object(doc, "list", JSON_REQUIRED, &c->list, err)) < 0 ||
-        (r = json_get_array(doc, "ports", JSON_REQUIRED, 16 * LIM_PORT_RANGE, &c->ports, err)) < 0 ||
-        (r = read_list(c, err)) < 0)
-        return r;
+    if (rc < 0)
+        return rc;
+    if ((rc = json_get_u64(doc, "pid", JSON_REQUIRED, 1, INT32_MAX, &pid, err)) < 0 ||
+        (rc = json_get_u64(doc, "start", JSON_REQUIRED, 0, UINT64_MAX >> 11, &start, err)) < 0 ||
+        (rc = json_get_object(doc, "list", JSON_REQUIRED, &c->list, err)) < 0 ||
+        (rc = json_get_array(doc, "ports", JSON_REQUIRED, 16 * LIM_PORT_RANGE, &c->ports, err)) < 0 ||
+        (rc = read_list(c, err)) < 0)
+        return rc;
     if (json_get_object(doc, "result", JSON_OPTIONAL, &result, NULL) == 1)
         c->result = json_print(result.node, false);
-    (void)snprintf(c->netns, sizeof c->netns, "/proc/%d/ns/net", (int)pid);
+    (void)snprintf(c->netns, sizeof(c->netns), "/proc/%d/ns/net", (int)pid);
     *ret_pid =
-        sys_proc_start((pid_t)pid) == start && readlink(c->netns, link, sizeof link) > 0 ? (pid_t)pid : 0;
+        sys_proc_start((pid_t)pid) == start && readlink(c->netns, link, sizeof(link)) > 0 ? (pid_t)pid : 0;
     if (*ret_pid == 0) /* gone, or a zombie, which has none */
         c->netns[0] = '\0';
     return 0;
@@ -262,43 +262,43 @@ static int read_result(const struct call *c, struct net_box *ret, struct err *er
 {
     struct json_cur doc = {.node = NULL}, ips;
     const char *text;
-    int r = json_parse(buf_str(c->result ? c->result : ""), &json_limits_config, &doc, err);
+    int rc = json_parse(buf_str(c->result ? c->result : ""), &json_limits_config, &doc, err);
 
-    r = r < 0 ? r : json_get_array(&doc, "ips", JSON_OPTIONAL, 64, &ips, err);
-    for (unsigned i = 0; r > 0 && i < json_len(&ips); i++) {
+    rc = rc < 0 ? rc : json_get_array(&doc, "ips", JSON_OPTIONAL, 64, &ips, err);
+    for (unsigned i = 0; rc > 0 && i < json_len(&ips); i++) {
         struct json_cur one = json_at(&ips, i);
         char *dst = NULL;
         size_t size, len;
         if (json_get_str(&one, "address", JSON_REQUIRED, 60, &text, err) < 0) {
-            r = -(int)err->kind;
+            rc = -(int)err->kind;
             break;
         }
         len = strcspn(text, "/");
         dst = strchr(text, ':') ? ret->address6 : ret->address;
-        size = strchr(text, ':') ? sizeof ret->address6 : sizeof ret->address;
+        size = strchr(text, ':') ? sizeof(ret->address6) : sizeof(ret->address);
         if (!dst[0] && len < size)
             (void)snprintf(dst, size, "%.*s", (int)len, text);
     }
     (void)json_free(doc.node);
-    return r < 0 ? err_wrap(err, "result of network \"%s\"", c->name) : 0;
+    return rc < 0 ? err_wrap(err, "result of network \"%s\"", c->name) : 0;
 }
 
 static int add_all(struct call *c, int dir, pid_t pid, struct net_box *ret, struct err *err)
 {
-    int r = save(dir, c, pid, err);
+    int rc = save(dir, c, pid, err);
 
-    if (r == 0)
-        r = run_list(c, err);
-    if (r == 0)
-        r = read_result(c, ret, err);
-    if (r == 0)
-        r = save(dir, c, pid, err);
-    if (r < 0) {
+    if (rc == 0)
+        rc = run_list(c, err);
+    if (rc == 0)
+        rc = read_result(c, ret, err);
+    if (rc == 0)
+        rc = save(dir, c, pid, err);
+    if (rc < 0) {
         c->command = "DEL";
         if (run_list(c, NULL) == 0)
             (void)unlinkat(dir, c->id, 0);
     }
-    return r;
+    return rc;
 }
 
 int cni_look(const char *name, struct err *err)
@@ -306,18 +306,18 @@ int cni_look(const char *name, struct err *err)
     struct json_cur list, plugins;
     char path[300];
     const char *type = "";
-    int r = find_list(name, &list, err);
+    int rc = find_list(name, &list, err);
 
-    if (r < 0)
-        return r;
-    r = json_get_array(&list, "plugins", JSON_REQUIRED, 32, &plugins, err);
-    for (unsigned i = 0; r >= 0 && i < json_len(&plugins); i++) {
+    if (rc < 0)
+        return rc;
+    rc = json_get_array(&list, "plugins", JSON_REQUIRED, 32, &plugins, err);
+    for (unsigned i = 0; rc >= 0 && i < json_len(&plugins); i++) {
         struct json_cur p = json_at(&plugins, i);
-        r = json_get_str(&p, "type", JSON_REQUIRED, 100, &type, err);
-        r = r < 0 ? r : find_plugin(type, path, err);
+        rc = json_get_str(&p, "type", JSON_REQUIRED, 100, &type, err);
+        rc = rc < 0 ? rc : find_plugin(type, path, err);
     }
     (void)json_free(list.node);
-    return r < 0 ? err_wrap(err, "network \"%s\"", name) : 0;
+    return rc < 0 ? err_wrap(err, "network \"%s\"", name) : 0;
 }
 
 int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err)
@@ -326,19 +326,19 @@ int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *er
     struct call c = {.command = "ADD", .id = s->id};
     struct json_cur ports = {.node = ports_array(s)};
     struct net_box box = {.nat = {.state = CGROUP_ENFORCED, .value = s->n_ports}};
-    int r = find_list(s->net_name, &c.list, err);
+    int rc = find_list(s->net_name, &c.list, err);
 
     c.ports = ports;
-    (void)snprintf(c.netns, sizeof c.netns, "/proc/%d/ns/net", (int)pid);
-    if (r == 0 && (r = read_list(&c, err)) == 0 && (r = open_records(&dir, err)) == 0)
-        r = add_all(&c, dir, pid, &box, err);
-    (void)snprintf(box.nat.why, sizeof box.nat.why, "CNI network %.60s", s->net_name);
+    (void)snprintf(c.netns, sizeof(c.netns), "/proc/%d/ns/net", (int)pid);
+    if (rc == 0 && (rc = read_list(&c, err)) == 0 && (rc = open_records(&dir, err)) == 0)
+        rc = add_all(&c, dir, pid, &box, err);
+    (void)snprintf(box.nat.why, sizeof(box.nat.why), "CNI network %.60s", s->net_name);
     (void)json_free(c.list.node);
     (void)json_free(ports.node);
     free(c.result);
-    if (r == 0)
+    if (rc == 0)
         *ret = box;
-    return r;
+    return rc;
 }
 
 /* Who writes a list may ask not to be checked, and CHECK is younger than the oldest lists (section 1). */
@@ -359,18 +359,18 @@ static int later(const char *command, const char *id, struct err *err)
     struct call c = {.command = command, .id = id};
     bool del = strcmp(command, "DEL") == 0;
     pid_t pid = 0;
-    int r = open_records(&dir, err);
+    int rc = open_records(&dir, err);
 
-    if (r == 0 && faccessat(dir, id, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+    if (rc == 0 && faccessat(dir, id, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
         return del ? 0 : err_set(err, ERR_NOTFOUND, "%s has no CNI network", id);
-    if (r == 0 && (r = load(dir, id, &doc, &c, &pid, err)) == 0) {
-        r = del || wants_check(&c) ? run_list(&c, err) : 0;
-        if (r == 0 && del)
+    if (rc == 0 && (rc = load(dir, id, &doc, &c, &pid, err)) == 0) {
+        rc = del || wants_check(&c) ? run_list(&c, err) : 0;
+        if (rc == 0 && del)
             (void)unlinkat(dir, id, 0);
     }
     (void)json_free(doc.node);
     free(c.result);
-    return r;
+    return rc;
 }
 
 int cni_del(const char *id, struct err *err)

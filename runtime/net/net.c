@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,13 +38,13 @@ static void close_view(struct view *v)
 
 static int look(struct view *v, struct err *err)
 {
-    int r;
+    int rc;
 
     free(v->links);
     v->links = NULL;
     v->n = 0;
-    r = netlink_links(v->nl, &v->links, &v->n);
-    return r < 0 ? err_errno(err, -r, "list of interfaces") : 0;
+    rc = netlink_links(v->nl, &v->links, &v->n);
+    return rc < 0 ? err_errno(err, -rc, "list of interfaces") : 0;
 }
 
 /* Boxes start and end in several processes: one at a time here. Who holds it runs nft or plugins meanwhile. */
@@ -56,8 +57,8 @@ static int take_lock(int fd, struct err *err)
         if (errno != EWOULDBLOCK && errno != EINTR)
             return err_errno(err, errno, "lock " LOCK_FILE);
         if (ms >= limit_ms)
-            return err_set(err, ERR_TIMEOUT, "lock " LOCK_FILE ": another process has held it for %llu ms",
-                           (unsigned long long)limit_ms);
+            return err_set(err, ERR_TIMEOUT,
+                           "lock " LOCK_FILE ": another process has held it for %" PRIu64 " ms", limit_ms);
         (void)nanosleep(&pause_5ms, NULL);
     }
     return 0;
@@ -65,18 +66,18 @@ static int take_lock(int fd, struct err *err)
 
 static int open_view(struct view *v, struct err *err)
 {
-    int r;
+    int rc;
 
     *v = (struct view){-1, -1, NULL, 0};
     v->lock = openat(AT_FDCWD, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    r = v->lock < 0 ? err_errno(err, errno, "lock " LOCK_FILE) : take_lock(v->lock, err);
-    if (r == 0 && (v->nl = netlink_open()) < 0)
-        r = err_errno(err, -v->nl, "netlink");
-    if (r == 0)
-        r = look(v, err);
-    if (r < 0)
+    rc = v->lock < 0 ? err_errno(err, errno, "lock " LOCK_FILE) : take_lock(v->lock, err);
+    if (rc == 0 && (v->nl = netlink_open()) < 0)
+        rc = err_errno(err, -v->nl, "netlink");
+    if (rc == 0)
+        rc = look(v, err);
+    if (rc < 0)
         close_view(v);
-    return r;
+    return rc;
 }
 
 static const struct netlink_link *find(const struct view *v, const char *name)
@@ -108,7 +109,7 @@ static bool clashes(unsigned network, char ret_name[32])
 
     net_plan_address(network * 256, subnet);
     ours = inet_addr(subnet);
-    while (f && !clash && fgets(line, sizeof line, f))
+    while (f && !clash && fgets(line, sizeof(line), f))
         if (sscanf(line, "%31s %x %*x %*x %*d %*d %*d %x", ret_name, &dest, &mask) == 3 &&
             strcmp(ret_name, NET_BRIDGE) != 0 && strncmp(ret_name, NET_NAMED, strlen(NET_NAMED)) != 0)
             clash = (dest & our_mask) == ours || ((mask & wide) == wide && (ours & mask) == dest);
@@ -147,22 +148,22 @@ static int choose_network(const struct view *v, const char *name, unsigned *ret,
 static int address_bridge(int nl, const char *name, unsigned network, struct err *err)
 {
     char text[46], path[80];
-    int index = (int)if_nametoindex(name), r;
+    int index = (int)if_nametoindex(name), rc;
     struct netlink_address a;
 
     net_plan_address(network * 256 + 1, text);
     a = netlink_address_of(text, 24);
-    if ((r = netlink_add_address(nl, index, &a)) < 0 || (r = netlink_up(nl, name)) < 0)
-        return err_errno(err, -r, "address of %s", name);
+    if ((rc = netlink_add_address(nl, index, &a)) < 0 || (rc = netlink_up(nl, name)) < 0)
+        return err_errno(err, -rc, "address of %s", name);
     if (net_forward_has6()) {
         net_plan_address6(network * 256 + 1, text);
         a = netlink_address_of(text, 64);
-        if ((r = netlink_add_address(nl, index, &a)) < 0)
-            return err_errno(err, -r, "IPv6 address of %s", name);
+        if ((rc = netlink_add_address(nl, index, &a)) < 0)
+            return err_errno(err, -rc, "IPv6 address of %s", name);
     }
-    (void)snprintf(path, sizeof path, "/proc/sys/net/ipv4/conf/%s/route_localnet", name);
-    r = fs_write_text(AT_FDCWD, path, "1", err);
-    return r < 0 ? r : 0;
+    (void)snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/route_localnet", name);
+    rc = fs_write_text(AT_FDCWD, path, "1", err);
+    return rc < 0 ? rc : 0;
 }
 
 /* Under its own name only when its alias says that it is ours: who dies in between leaves NEW, which the next one takes
@@ -170,15 +171,15 @@ static int address_bridge(int nl, const char *name, unsigned network, struct err
 static int add_named(int nl, const char *dev, unsigned network, const uint8_t *mac)
 {
     char alias[32];
-    int r;
+    int rc;
 
-    (void)snprintf(alias, sizeof alias, "limpet %u", network);
+    (void)snprintf(alias, sizeof(alias), "limpet %u", network);
     (void)netlink_delete(nl, NEW);
-    if ((r = netlink_add_bridge(nl, NEW, mac)) == 0 && (r = netlink_set_alias(nl, NEW, alias)) == 0)
-        r = netlink_rename(nl, (int)if_nametoindex(NEW), dev);
-    if (r < 0)
+    if ((rc = netlink_add_bridge(nl, NEW, mac)) == 0 && (rc = netlink_set_alias(nl, NEW, alias)) == 0)
+        rc = netlink_rename(nl, (int)if_nametoindex(NEW), dev);
+    if (rc < 0)
         (void)netlink_delete(nl, NEW);
-    return r;
+    return rc;
 }
 
 /* The bridge of that network (NULL: limpet0) with its addresses; *ret: its number. */
@@ -187,22 +188,22 @@ static int need_bridge(struct view *v, const char *name, unsigned *ret, struct e
     const struct netlink_link *l;
     char dev[16];
     uint8_t mac[6];
-    int r = 0;
+    int rc = 0;
 
-    (void)snprintf(dev, sizeof dev, "%s%s", name ? NET_NAMED : NET_BRIDGE, name ? name : "");
+    (void)snprintf(dev, sizeof(dev), "%s%s", name ? NET_NAMED : NET_BRIDGE, name ? name : "");
     l = find(v, dev);
     if (l && network_of(l, ret))
         return address_bridge(v->nl, dev, *ret, err);
     if (l)
         return err_set(err, ERR_CONFLICT, "interface %s is there and not ours", dev);
-    if ((r = choose_network(v, name, ret, err)) < 0)
-        return r;
+    if ((rc = choose_network(v, name, ret, err)) < 0)
+        return rc;
     net_plan_mac(*ret * 256 + 1, mac);
-    r = name ? add_named(v->nl, dev, *ret, mac) : netlink_add_bridge(v->nl, dev, mac);
-    if (r == -EOPNOTSUPP)
+    rc = name ? add_named(v->nl, dev, *ret, mac) : netlink_add_bridge(v->nl, dev, mac);
+    if (rc == -EOPNOTSUPP)
         return err_set(err, ERR_UNSUPPORTED, "kernel without CONFIG_BRIDGE");
-    if (r < 0)
-        return err_errno(err, -r, "make bridge %s", dev);
+    if (rc < 0)
+        return err_errno(err, -rc, "make bridge %s", dev);
     return address_bridge(v->nl, dev, *ret, err);
 }
 
@@ -244,7 +245,7 @@ static bool is_on(const char *path)
 {
     char now[8] = "";
 
-    return fs_read_text(AT_FDCWD, path, now, sizeof now, NULL) > 0 && strcmp(now, "1") == 0;
+    return fs_read_text(AT_FDCWD, path, now, sizeof(now), NULL) > 0 && strcmp(now, "1") == 0;
 }
 
 /* Where all bridged packets pass through netfilter (br_netfilter), the rules of limpet0 keep its boxes apart, and isolated
@@ -264,27 +265,27 @@ static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned ne
     char name[16], dev[16];
     int bridge;
 
-    (void)snprintf(dev, sizeof dev, "%s%s", s->net_name ? NET_NAMED : NET_BRIDGE,
+    (void)snprintf(dev, sizeof(dev), "%s%s", s->net_name ? NET_NAMED : NET_BRIDGE,
                    s->net_name ? s->net_name : "");
     bridge = (int)if_nametoindex(dev);
     for (unsigned i = 0; i < count; i++) {
         unsigned number = network * 256 + NET_HOST_FIRST + (start + i) % count;
         uint8_t mac[6];
-        int r;
+        int rc;
         net_plan_mac(number, mac);
         net_plan_device(number, name);
-        r = netlink_add_veth(v->nl, name, bridge, "eth0", pid, mac);
-        if (r == -EEXIST)
+        rc = netlink_add_veth(v->nl, name, bridge, "eth0", pid, mac);
+        if (rc == -EEXIST)
             continue;
-        if (r == -EOPNOTSUPP)
+        if (rc == -EOPNOTSUPP)
             return err_set(err, ERR_UNSUPPORTED, "kernel without CONFIG_VETH");
-        if (r == 0) {
+        if (rc == 0) {
             (void)netlink_set_alias(v->nl, name, s->id);
             /* a box that asks for its own published port is sent back through the port it came from (br_netfilter) */
-            r = netlink_set_port(v->nl, name, true, !s->net_name && !is_filtered());
+            rc = netlink_set_port(v->nl, name, true, !s->net_name && !is_filtered());
         }
-        if (r < 0)
-            return err_errno(err, -r, "make %s", name);
+        if (rc < 0)
+            return err_errno(err, -rc, "make %s", name);
         *ret = number;
         return 0;
     }
@@ -299,7 +300,7 @@ static void fill_base(const struct view *v, struct net_base *b)
         unsigned k;
         if (!network_of(&v->links[i], &k))
             continue;
-        (void)str_copy(b->bridge[b->n], sizeof b->bridge[0], v->links[i].name);
+        (void)str_copy(b->bridge[b->n], sizeof(b->bridge[0]), v->links[i].name);
         b->network[b->n++] = k;
     }
 }
@@ -322,12 +323,12 @@ static void open_ways(struct view *v, const struct spec *s, unsigned number, str
     }
     if (!v6 && net_rules_put(s, &base, number, false, &why) < 0) {
         box->nat.state = CGROUP_DEGRADED;
-        (void)snprintf(box->nat.why, sizeof box->nat.why, "no NAT, no published ports: %.60s", why.msg);
+        (void)snprintf(box->nat.why, sizeof(box->nat.why), "no NAT, no published ports: %.60s", why.msg);
         return;
     }
     if (net_forward_open(v->nl, l ? l->alias : "", v6, &why) < 0) {
         box->nat.state = CGROUP_DEGRADED;
-        (void)snprintf(box->nat.why, sizeof box->nat.why, "no way out: %.80s", why.msg);
+        (void)snprintf(box->nat.why, sizeof(box->nat.why), "no way out: %.80s", why.msg);
         return;
     }
     net_plan_device(number, name);
@@ -335,24 +336,24 @@ static void open_ways(struct view *v, const struct spec *s, unsigned number, str
         box->nat.state = CGROUP_DEGRADED;
         no6 = "apps see each other: the bridge cannot isolate ports (Linux 4.18)";
     }
-    (void)str_copy(box->nat.why, sizeof box->nat.why, no6);
+    (void)str_copy(box->nat.why, sizeof(box->nat.why), no6);
 }
 
 static int attach(struct view *v, pid_t pid, const struct spec *s, struct net_box *box, struct err *err)
 {
     unsigned network = 0, number = 0;
-    int r = net_rules_check(s, err);
+    int rc = net_rules_check(s, err);
 
-    if (r == 0)
-        r = net_taken_check(s, err);
-    if (r < 0)
-        return r;
+    if (rc == 0)
+        rc = net_taken_check(s, err);
+    if (rc < 0)
+        return rc;
     /* limpet0 stands as long as any box: it remembers what forwarding was */
-    if ((r = need_bridge(v, NULL, &network, err)) < 0 ||
-        (s->net_name && (r = need_bridge(v, s->net_name, &network, err)) < 0) ||
-        (r = add_pair(v, s, pid, network, &number, err)) < 0 || (r = look(v, err)) < 0) {
+    if ((rc = need_bridge(v, NULL, &network, err)) < 0 ||
+        (s->net_name && (rc = need_bridge(v, s->net_name, &network, err)) < 0) ||
+        (rc = add_pair(v, s, pid, network, &number, err)) < 0 || (rc = look(v, err)) < 0) {
         drop_idle(v);
-        return r;
+        return rc;
     }
     net_plan_address(number, box->address);
     if (net_forward_has6())
@@ -365,15 +366,15 @@ int net_bridge_attach(pid_t pid, const struct spec *s, struct net_box *ret, stru
 {
     struct net_box box = {.nat = {.state = CGROUP_ENFORCED, .value = s->n_ports}};
     struct view v;
-    int r = open_view(&v, err);
+    int rc = open_view(&v, err);
 
-    if (r < 0)
-        return r;
-    r = attach(&v, pid, s, &box, err);
+    if (rc < 0)
+        return rc;
+    rc = attach(&v, pid, s, &box, err);
     close_view(&v);
-    if (r == 0)
+    if (rc == 0)
         *ret = box;
-    return r;
+    return rc;
 }
 
 /* The box's end here, by its address or, when that is not known, by its id; NULL: it has none, or the address is another
@@ -398,11 +399,11 @@ static int detach(struct view *v, const char *id, bool known, unsigned number)
 {
     const struct netlink_link *l = find_box(v, id, known, &number);
     char name[16];
-    int r = l ? netlink_delete(v->nl, l->name) : 0;
+    int rc = l ? netlink_delete(v->nl, l->name) : 0;
 
     net_plan_device(number, name);
-    if (r < 0 && r != -ENODEV)
-        return r;
+    if (rc < 0 && rc != -ENODEV)
+        return rc;
     if (l || (known && !find(v, name)))
         net_rules_drop(number);
     drop_idle(v);
@@ -414,24 +415,24 @@ int net_bridge_detach(const char *id, const char *address, struct err *err)
     struct view v;
     unsigned number = 0;
     bool known = address[0] != '\0';
-    int r;
+    int rc;
 
     if (known && !net_plan_number(address, &number))
         return err_set(err, ERR_INVALID, "%s is no address of ours", address);
-    if ((r = open_view(&v, err)) < 0)
-        return r;
-    r = detach(&v, id, known, number);
+    if ((rc = open_view(&v, err)) < 0)
+        return rc;
+    rc = detach(&v, id, known, number);
     close_view(&v);
-    return r < 0 ? err_errno(err, -r, "remove the network of %s", id) : 0;
+    return rc < 0 ? err_errno(err, -rc, "remove the network of %s", id) : 0;
 }
 
 int net_bridge_sweep(struct err *err)
 {
     struct view v;
-    int r = open_view(&v, err);
+    int rc = open_view(&v, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     drop_idle(&v);
     if (look(&v, NULL) == 0)
         net_rules_sweep(find(&v, NET_BRIDGE) != NULL);
@@ -443,15 +444,15 @@ bool net_has_bridge(void)
 {
     static const char probe[] = "limpet-probe";
     AUTO_FD int nl = netlink_open();
-    int r = nl < 0 ? nl : netlink_add_bridge(nl, probe, NULL);
+    int rc = nl < 0 ? nl : netlink_add_bridge(nl, probe, NULL);
 
-    if (r < 0 && r != -EEXIST)
+    if (rc < 0 && rc != -EEXIST)
         return false;
     (void)netlink_delete(nl, probe);
-    r = netlink_add_veth(nl, probe, 0, "limpet-peer", 0, NULL);
-    if (r == 0)
+    rc = netlink_add_veth(nl, probe, 0, "limpet-peer", 0, NULL);
+    if (rc == 0)
         (void)netlink_delete(nl, probe);
-    return r == 0 || r == -EEXIST;
+    return rc == 0 || rc == -EEXIST;
 }
 
 bool net_has_nat(void)

@@ -18,7 +18,7 @@ static bool reads(const char *path, const char *value)
 {
     char now[16] = "";
 
-    return fs_read_text(AT_FDCWD, path, now, sizeof now, NULL) > 0 && strcmp(now, value) == 0;
+    return fs_read_text(AT_FDCWD, path, now, sizeof(now), NULL) > 0 && strcmp(now, value) == 0;
 }
 
 bool net_forward_has6(void)
@@ -52,7 +52,7 @@ static void each_listener(char *note, size_t size)
     char path[320];
 
     for (struct dirent *e; d && (e = readdir(d));) {
-        (void)snprintf(path, sizeof path, CONF6 "/%s/accept_ra", e->d_name);
+        (void)snprintf(path, sizeof(path), CONF6 "/%s/accept_ra", e->d_name);
         if (e->d_name[0] == '.' || strcmp(e->d_name, "all") == 0 || strcmp(e->d_name, "default") == 0 ||
             strcmp(e->d_name, "lo") == 0 || strncmp(e->d_name, "limpet", 6) == 0 ||
             strncmp(e->d_name, NET_NAMED, strlen(NET_NAMED)) == 0 || !reads(path, "1"))
@@ -70,25 +70,25 @@ int net_forward_open(int nl, const char *alias, bool v6, struct err *err)
 {
     bool off4 = reads(FORWARD4, "0"), off6 = v6 && reads(FORWARD6, "0");
     char note[128];
-    int r = 0;
+    int rc = 0;
 
     if (!off4 && !off6)
         return 0;
-    (void)snprintf(note, sizeof note, "%s", strncmp(alias, NOTE, strlen(NOTE)) == 0 ? alias : NOTE);
+    (void)snprintf(note, sizeof(note), "%s", strncmp(alias, NOTE, strlen(NOTE)) == 0 ? alias : NOTE);
     if (off4)
-        add_word(note, sizeof note, "v4");
+        add_word(note, sizeof(note), "v4");
     if (off6) {
-        add_word(note, sizeof note, "v6");
-        each_listener(note, sizeof note);
+        add_word(note, sizeof(note), "v6");
+        each_listener(note, sizeof(note));
     }
-    if ((r = netlink_set_alias(nl, NET_BRIDGE, note)) < 0)
-        return err_errno(err, -r, "note on " NET_BRIDGE);
-    if (off4 && (r = fs_write_text(AT_FDCWD, FORWARD4, "1", err)) < 0)
-        return r;
+    if ((rc = netlink_set_alias(nl, NET_BRIDGE, note)) < 0)
+        return err_errno(err, -rc, "note on " NET_BRIDGE);
+    if (off4 && (rc = fs_write_text(AT_FDCWD, FORWARD4, "1", err)) < 0)
+        return rc;
     if (off6)
         each_listener(NULL, 0);
-    r = off6 ? fs_write_text(AT_FDCWD, FORWARD6, "1", err) : 0;
-    return r < 0 ? r : 0;
+    rc = off6 ? fs_write_text(AT_FDCWD, FORWARD6, "1", err) : 0;
+    return rc < 0 ? rc : 0;
 }
 
 void net_forward_restore(const char *alias)
@@ -97,13 +97,13 @@ void net_forward_restore(const char *alias)
 
     if (strncmp(alias, NOTE, strlen(NOTE)) != 0)
         return;
-    (void)str_copy(words, sizeof words, alias + strlen(NOTE));
+    (void)str_copy(words, sizeof(words), alias + strlen(NOTE));
     for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
         if (strcmp(w, "v4") == 0)
             (void)fs_write_text(AT_FDCWD, FORWARD4, "0", NULL);
         else if (strcmp(w, "v6") == 0)
             (void)fs_write_text(AT_FDCWD, FORWARD6, "0", NULL);
-        else if (!strchr(w, '/') && str_fmt(path, sizeof path, CONF6 "/%s/accept_ra", w) && reads(path, "2"))
+        else if (!strchr(w, '/') && str_fmt(path, sizeof(path), CONF6 "/%s/accept_ra", w) && reads(path, "2"))
             (void)fs_write_text(AT_FDCWD, path, "1", NULL);
     }
 }

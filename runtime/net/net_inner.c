@@ -10,25 +10,25 @@
 static int give_address(int nl, int index, const char *text, unsigned prefix)
 {
     struct netlink_address a = netlink_address_of(text, prefix), via = a;
-    int r = netlink_add_address(nl, index, &a);
+    int rc = netlink_add_address(nl, index, &a);
 
     via.bytes[a.family == AF_INET ? 3 : 15] = 1;
-    return r < 0 ? r : netlink_add_default(nl, index, &via);
+    return rc < 0 ? rc : netlink_add_default(nl, index, &via);
 }
 
 int net_inner_up(const char *name, const char *address, const char *address6, struct err *err)
 {
     AUTO_FD int nl = netlink_open();
-    int index = (int)if_nametoindex(name), r;
+    int index = (int)if_nametoindex(name), rc;
 
     if (nl < 0 || index == 0) /* a kernel without networks: nothing to do */
         return nl == -EAFNOSUPPORT || errno == EAFNOSUPPORT
                    ? 0
                    : err_errno(err, nl < 0 ? -nl : errno, "%s", name);
-    r = netlink_up(nl, name);
-    if (r == 0 && address && address[0])
-        r = give_address(nl, index, address, 24);
-    if (r == 0 && address6 && address6[0])
-        r = give_address(nl, index, address6, 64);
-    return r == 0 ? 0 : err_errno(err, -r, "%s", name);
+    rc = netlink_up(nl, name);
+    if (rc == 0 && address && address[0])
+        rc = give_address(nl, index, address, 24);
+    if (rc == 0 && address6 && address6[0])
+        rc = give_address(nl, index, address6, 64);
+    return rc == 0 ? 0 : err_errno(err, -rc, "%s", name);
 }

@@ -26,7 +26,7 @@ void net_plan_mac(unsigned number, uint8_t dst[6])
     const uint8_t mac[6] = {0x02,           'l', 'p', 0, (uint8_t)(number / 256),
                             (uint8_t)number}; /* 02: of our own making */
 
-    memcpy(dst, mac, sizeof mac);
+    memcpy(dst, mac, sizeof(mac));
 }
 
 bool net_plan_number(const char *address, unsigned *ret)

@@ -30,12 +30,12 @@ static int nft_run(const char *rules, char **ret_out, struct err *err)
     struct tool t = {
         .path = nft_program(), .args = args, .env = env, .input = buf_str(rules), .timeout_s = NFT_S};
     AUTO_TOOL_RESULT did = {0};
-    int r;
+    int rc;
 
     if (!t.path)
         return err_set(err, ERR_UNSUPPORTED, "no nft");
-    if ((r = tool_run(&t, &did, err)) < 0)
-        return r;
+    if ((rc = tool_run(&t, &did, err)) < 0)
+        return rc;
     if (!tool_is_well(&did)) {
         const char *words = strstr(did.complaint, "Error: ");
         words = words ? words + 7 : did.complaint;
@@ -142,7 +142,7 @@ static void put_box(struct text *t, const struct spec *s, unsigned number, bool 
     const char *family = v6 ? "ip6" : "ip", *hooks[] = {"prerouting", "output"};
     char address[46], subnet[46], bridge[16];
 
-    (void)snprintf(bridge, sizeof bridge, "%s%s", s->net_name ? NET_NAMED : NET_BRIDGE,
+    (void)snprintf(bridge, sizeof(bridge), "%s%s", s->net_name ? NET_NAMED : NET_BRIDGE,
                    s->net_name ? s->net_name : "");
     (v6 ? net_plan_address6(number, address) : net_plan_address(number, address));
     (v6 ? net_plan_address6(number / 256 * 256, subnet) : net_plan_address(number / 256 * 256, subnet));
@@ -189,7 +189,7 @@ void net_rules_drop(unsigned number)
 
     for (size_t i = 0; nft_program() && i < COUNT_OF(families);
          i++) { /* a kernel may have one of them alone */
-        (void)snprintf(rules, sizeof rules, "table %s limpet_%u\ndelete table %s limpet_%u\n", families[i],
+        (void)snprintf(rules, sizeof(rules), "table %s limpet_%u\ndelete table %s limpet_%u\n", families[i],
                        number, families[i], number);
         (void)nft_run(rules, NULL, NULL);
     }
@@ -239,7 +239,7 @@ static int walk(const char *what, const struct spec *s, bool all, struct err *er
     struct text drop = {NULL, 0, 0};
     char family[8], *save = NULL;
     unsigned number = 0;
-    int r = 0;
+    int rc = 0;
 
     if (!nft_program() || nft_run(what, &list, NULL) < 0)
         return 0; /* then the rules cannot be put either, and that is reported */
@@ -254,13 +254,13 @@ static int walk(const char *what, const struct spec *s, bool all, struct err *er
             if (all && strncmp(line, "table inet limpet", 17) == 0 && (line[17] == '\0' || line[17] == ' '))
                 put(&drop, "delete table inet limpet\n");
         }
-        if (number && s && r == 0)
-            r = check_line(line, number, s, err);
+        if (number && s && rc == 0)
+            rc = check_line(line, number, s, err);
     }
     if (drop.at)
         (void)nft_run(drop.at, NULL, NULL);
     free(drop.at);
-    return r;
+    return rc;
 }
 
 int net_rules_check(const struct spec *s, struct err *err)

@@ -59,7 +59,7 @@ static bool meets(const struct served *a, const struct spec_port *p)
     if (inet_pton(want6 ? AF_INET6 : AF_INET, p->host_ip, want) != 1)
         return false;
     if (a->v6 && !want6)
-        return memcmp(a->address, mapped, sizeof mapped) == 0 && memcmp(a->address + 12, want, 4) == 0;
+        return memcmp(a->address, mapped, sizeof(mapped)) == 0 && memcmp(a->address + 12, want, 4) == 0;
     return a->v6 == want6 && memcmp(a->address, want, want6 ? 16 : 4) == 0;
 }
 
@@ -70,14 +70,14 @@ static bool has_socket(pid_t pid, unsigned long inode)
     bool found = false;
     DIR *d;
 
-    (void)snprintf(want, sizeof want, "socket:[%lu]", inode);
-    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    (void)snprintf(want, sizeof(want), "socket:[%lu]", inode);
+    (void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
     if (!(d = opendir(path)))
         return false;
     while (!found && (e = readdir(d))) {
         ssize_t n;
-        (void)snprintf(name, sizeof name, "%s/%s", path, e->d_name);
-        n = readlink(name, link, sizeof link - 1);
+        (void)snprintf(name, sizeof(name), "%s/%s", path, e->d_name);
+        n = readlink(name, link, sizeof(link) - 1);
         link[n > 0 ? n : 0] = '\0';
         found = strcmp(link, want) == 0;
     }
@@ -97,8 +97,8 @@ static void who_serves(unsigned long inode, char *dst, size_t size)
     while (d && (e = readdir(d))) {
         if (!str_u64(e->d_name, 1, INT32_MAX, &pid) || !has_socket((pid_t)pid, inode))
             continue;
-        (void)snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
-        if (fs_read_text(AT_FDCWD, path, name, sizeof name, NULL) > 0)
+        (void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+        if (fs_read_text(AT_FDCWD, path, name, sizeof(name), NULL) > 0)
             (void)str_fmt(dst, size, "%s (pid %d)", str_clean(name), (int)pid);
         break;
     }
@@ -110,8 +110,8 @@ static int refuse(const struct served *a, unsigned i, struct err *err)
 {
     char address[INET6_ADDRSTRLEN] = "?", who[64];
 
-    (void)inet_ntop(a->v6 ? AF_INET6 : AF_INET, a->address, address, sizeof address);
-    who_serves(a->inode, who, sizeof who);
+    (void)inet_ntop(a->v6 ? AF_INET6 : AF_INET, a->address, address, sizeof(address));
+    who_serves(a->inode, who, sizeof(who));
     return err_set(err, ERR_CONFLICT, "ports[%u]: host port %u (%s) is in use: %s serves it at %s", i,
                    a->port, a->udp ? "udp" : "tcp", who, address);
 }
@@ -126,17 +126,17 @@ int net_taken_check(const struct spec *s, struct err *err)
                   {"/proc/net/udp", false, true},
                   {"/proc/net/udp6", true, true}};
     char line[512];
-    int r = 0;
+    int rc = 0;
 
     for (unsigned t = 0; s->n_ports && t < COUNT_OF(tables); t++) {
         FILE *f = fopen(tables[t].file, "re");
         struct served a;
-        while (f && r == 0 && fgets(line, sizeof line, f))
-            for (unsigned i = 0; r == 0 && i < s->n_ports; i++)
+        while (f && rc == 0 && fgets(line, sizeof(line), f))
+            for (unsigned i = 0; rc == 0 && i < s->n_ports; i++)
                 if (parse(line, tables[t].v6, tables[t].udp, &a) && meets(&a, &s->ports[i]))
-                    r = refuse(&a, i, err);
+                    rc = refuse(&a, i, err);
         if (f)
             (void)fclose(f);
     }
-    return r;
+    return rc;
 }

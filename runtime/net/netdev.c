@@ -46,10 +46,10 @@ struct netdev *netdev_free(struct netdev *n)
 
 static int open_sides(struct netdev *n, pid_t pid, struct err *err)
 {
-    int r;
+    int rc;
 
-    if ((r = enter_open_one(pid, SPEC_NS_NET, &n->theirs, err)) < 0)
-        return r;
+    if ((rc = enter_open_one(pid, SPEC_NS_NET, &n->theirs, err)) < 0)
+        return rc;
     if (n->theirs < 0)
         return err_set(err, ERR_INVALID, "the network namespace in linux.namespaces is the one they are in");
     n->ours = openat(AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -82,21 +82,21 @@ static int look_at(struct netdev *n, const struct spec_net_device *d, const stru
 {
     struct device *x = &n->list[n->n];
     char name[IFNAMSIZ];
-    int r;
+    int rc;
 
     if (!l)
         return err_set(err, ERR_NOTFOUND, FIELD "%s: there is no such network device", d->host);
     if (l->flags & IFF_LOOPBACK)
         return err_set(err, ERR_INVALID, FIELD "%s: the loopback device cannot leave its namespace", d->host);
-    if (!spec_net_device_name(d->name, is_taken, n, name, sizeof name))
+    if (!spec_net_device_name(d->name, is_taken, n, name, sizeof(name)))
         return err_set(err, ERR_CONFLICT,
                        FIELD "%s.name: \"%s\" is taken in the container's network namespace", d->host,
                        d->name);
     *x = (struct device){.host = d->host, .index = l->index, .master = l->master, .flags = l->flags};
-    (void)str_copy(x->name, sizeof x->name, name);
+    (void)str_copy(x->name, sizeof(x->name), name);
     n->n++;
-    r = netlink_keep(n->our_nl, l->index, &x->addresses);
-    return r < 0 ? err_errno(err, -r, FIELD "%s: addresses", d->host) : 0;
+    rc = netlink_keep(n->our_nl, l->index, &x->addresses);
+    return rc < 0 ? err_errno(err, -rc, FIELD "%s: addresses", d->host) : 0;
 }
 
 /* Before the first one moves. */
@@ -104,19 +104,19 @@ static int look(struct netdev *n, const struct spec *s, struct err *err)
 {
     struct netlink_link *here = NULL;
     unsigned n_here = 0;
-    int r = netlink_links(n->our_nl, &here, &n_here);
+    int rc = netlink_links(n->our_nl, &here, &n_here);
 
-    if (r == 0)
-        r = netlink_links(n->their_nl, &n->all, &n->n_all);
-    if (r < 0)
-        r = err_errno(err, -r, "linux.netDevices: list of interfaces");
-    for (unsigned i = 0; r == 0 && i < 2 * s->n_net_devices; i++) { /* templates get what the others leave */
+    if (rc == 0)
+        rc = netlink_links(n->their_nl, &n->all, &n->n_all);
+    if (rc < 0)
+        rc = err_errno(err, -rc, "linux.netDevices: list of interfaces");
+    for (unsigned i = 0; rc == 0 && i < 2 * s->n_net_devices; i++) { /* templates get what the others leave */
         const struct spec_net_device *d = &s->net_devices[i % s->n_net_devices];
         if ((strchr(d->name, '%') != NULL) == (i >= s->n_net_devices))
-            r = look_at(n, d, find(here, n_here, d->host), err);
+            rc = look_at(n, d, find(here, n_here, d->host), err);
     }
     free(here);
-    return r;
+    return rc;
 }
 
 static int index_of(int nl, const char *name)
@@ -124,25 +124,25 @@ static int index_of(int nl, const char *name)
     struct netlink_link *list = NULL;
     const struct netlink_link *l;
     unsigned n = 0;
-    int r = netlink_links(nl, &list, &n);
+    int rc = netlink_links(nl, &list, &n);
 
-    if (r == 0)
-        r = (l = find(list, n, name)) ? l->index : -ENODEV;
+    if (rc == 0)
+        rc = (l = find(list, n, name)) ? l->index : -ENODEV;
     free(list);
-    return r;
+    return rc;
 }
 
 static int move(struct netdev *n, struct device *d)
 {
-    int index, r;
+    int index, rc;
 
     d->away = true;
-    if ((r = netlink_move(n->our_nl, d->index, n->theirs, d->name)) < 0)
-        return r;
+    if ((rc = netlink_move(n->our_nl, d->index, n->theirs, d->name)) < 0)
+        return rc;
     if ((index = index_of(n->their_nl, d->name)) < 0)
         return index;
-    if ((r = netlink_give(n->their_nl, index, d->addresses, true)) < 0)
-        return r;
+    if ((rc = netlink_give(n->their_nl, index, d->addresses, true)) < 0)
+        return rc;
     return netlink_up(n->their_nl, d->name);
 }
 
@@ -174,22 +174,22 @@ struct netdev *netdev_undo(struct netdev *n)
 int netdev_attach(pid_t pid, const struct spec *s, struct netdev **ret, struct err *err)
 {
     struct netdev *n;
-    int r;
+    int rc;
 
     if (s->n_net_devices == 0)
         return 0;
-    n = mem_need_zero(sizeof *n);
+    n = mem_need_zero(sizeof(*n));
     n->ours = n->theirs = n->our_nl = n->their_nl = -1;
-    if ((r = open_sides(n, pid, err)) < 0)
+    if ((rc = open_sides(n, pid, err)) < 0)
         (void)err_wrap(err, "linux.netDevices");
     else
-        r = look(n, s, err);
-    for (unsigned i = 0; r == 0 && i < n->n; i++)
-        if ((r = move(n, &n->list[i])) < 0)
-            r = err_errno(err, -r, FIELD "%s: move into the container%s", n->list[i].host,
-                          r == -EINVAL ? " (a kind that the kernel never moves, as bridges?)" : "");
-    if (r < 0)
+        rc = look(n, s, err);
+    for (unsigned i = 0; rc == 0 && i < n->n; i++)
+        if ((rc = move(n, &n->list[i])) < 0)
+            rc = err_errno(err, -rc, FIELD "%s: move into the container%s", n->list[i].host,
+                           rc == -EINVAL ? " (a kind that the kernel never moves, as bridges?)" : "");
+    if (rc < 0)
         n = netdev_undo(n);
     *ret = n;
-    return r;
+    return rc;
 }

@@ -56,7 +56,7 @@ static void close_nest(struct request *q, struct rtattr *a)
 
 static void begin_sized(struct request *q, unsigned short type, unsigned flags, size_t body)
 {
-    memset(q, 0, sizeof *q);
+    memset(q, 0, sizeof(*q));
     q->head.nlmsg_len = (uint32_t)NLMSG_LENGTH(body);
     q->head.nlmsg_type = type;
     q->head.nlmsg_flags = (unsigned short)(NLM_F_REQUEST | NLM_F_ACK | flags);
@@ -64,7 +64,7 @@ static void begin_sized(struct request *q, unsigned short type, unsigned flags, 
 
 static void begin(struct request *q, unsigned short type, unsigned flags)
 {
-    begin_sized(q, type, flags, sizeof q->link);
+    begin_sized(q, type, flags, sizeof(q->link));
 }
 
 int netlink_open(void)
@@ -73,7 +73,7 @@ int netlink_open(void)
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
     if (fd >= 0)
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     return fd < 0 ? -errno : fd;
 }
 
@@ -81,7 +81,7 @@ static int ask(int nl, const struct request *q)
 {
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 
-    return sendto(nl, q, q->head.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0 ? -errno : 0;
+    return sendto(nl, q, q->head.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ? -errno : 0;
 }
 
 /* Send, wait for the acknowledgement. */
@@ -93,14 +93,14 @@ static int talk(int nl, const struct request *q)
         char rest[1024];
     } answer;
     ssize_t n;
-    int r = ask(nl, q);
+    int rc = ask(nl, q);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     do
-        n = recv(nl, &answer, sizeof answer, 0);
+        n = recv(nl, &answer, sizeof(answer), 0);
     while (n < 0 && errno == EINTR);
-    if (n < (ssize_t)(sizeof answer.head + sizeof(int)) || answer.head.nlmsg_type != NLMSG_ERROR)
+    if (n < (ssize_t)(sizeof(answer.head) + sizeof(int)) || answer.head.nlmsg_type != NLMSG_ERROR)
         return n < 0 ? -errno : -EIO;
     return answer.body.error;
 }
@@ -109,9 +109,9 @@ static int talk(int nl, const struct request *q)
 static int dump(int nl, const struct request *q, void (*each)(const struct nlmsghdr *m, void *to), void *to)
 {
     AUTO_MEM char *room = mem_need(DUMP_BYTES);
-    int r = ask(nl, q);
+    int rc = ask(nl, q);
 
-    while (r == 0) {
+    while (rc == 0) {
         ssize_t got = recv(nl, room, DUMP_BYTES, 0);
         int left = (int)got;
         if (got < 0 && errno == EINTR)
@@ -127,7 +127,7 @@ static int dump(int nl, const struct request *q, void (*each)(const struct nlmsg
             each(m, to);
         }
     }
-    return r;
+    return rc;
 }
 
 /* The attribute of that type, or NULL. */
@@ -172,31 +172,31 @@ static void take_link(const struct nlmsghdr *m, void *to)
         return;
     if (l->n == l->size) {
         l->size = l->size ? 2 * l->size : 32;
-        l->at = realloc(l->at, l->size * sizeof *l->at);
+        l->at = realloc(l->at, l->size * sizeof(*l->at));
         if (!l->at)
             abort();
     }
     x = &l->at[l->n++];
     *x = (struct netlink_link){.index = i->ifi_index, .flags = i->ifi_flags};
-    copy_text(x->name, sizeof x->name, find(IFLA_RTA(i), IFLA_PAYLOAD(m), IFLA_IFNAME));
-    copy_text(x->alias, sizeof x->alias, find(IFLA_RTA(i), IFLA_PAYLOAD(m), IFLA_IFALIAS));
+    copy_text(x->name, sizeof(x->name), find(IFLA_RTA(i), IFLA_PAYLOAD(m), IFLA_IFNAME));
+    copy_text(x->alias, sizeof(x->alias), find(IFLA_RTA(i), IFLA_PAYLOAD(m), IFLA_IFALIAS));
     master = find(IFLA_RTA(i), IFLA_PAYLOAD(m), IFLA_MASTER);
-    if (master && RTA_PAYLOAD(master) == sizeof x->master)
-        memcpy(&x->master, RTA_DATA(master), sizeof x->master);
+    if (master && RTA_PAYLOAD(master) == sizeof(x->master))
+        memcpy(&x->master, RTA_DATA(master), sizeof(x->master));
 }
 
 int netlink_links(int nl, struct netlink_link **ret, unsigned *ret_n)
 {
     struct request q;
     struct link_list l = {NULL, 0, 0};
-    int r;
+    int rc;
 
     begin(&q, RTM_GETLINK, NLM_F_DUMP);
     q.head.nlmsg_flags &= (unsigned short)~NLM_F_ACK;
-    r = dump(nl, &q, take_link, &l);
-    if (r < 0) {
+    rc = dump(nl, &q, take_link, &l);
+    if (rc < 0) {
         free(l.at);
-        return r;
+        return rc;
     }
     *ret = l.at;
     *ret_n = l.n;
@@ -220,8 +220,8 @@ static bool address_moves(const struct ifaddrmsg *i, const struct rtattr *flags,
 {
     uint32_t f = i->ifa_flags;
 
-    if (flags && RTA_PAYLOAD(flags) == sizeof f)
-        memcpy(&f, RTA_DATA(flags), sizeof f);
+    if (flags && RTA_PAYLOAD(flags) == sizeof(f))
+        memcpy(&f, RTA_DATA(flags), sizeof(f));
     return i->ifa_scope == RT_SCOPE_UNIVERSE && f & IFA_F_PERMANENT &&
            !(proto && RTA_PAYLOAD(proto) == 1 && *(const uint8_t *)RTA_DATA(proto) != 0);
 }
@@ -234,13 +234,13 @@ static void keep_address(const struct nlmsghdr *m, void *to)
     struct kept_address *x;
     int left = (int)IFA_PAYLOAD(m);
 
-    if (m->nlmsg_type != RTM_NEWADDR || (int)i->ifa_index != k->index || m->nlmsg_len > sizeof x->q.room)
+    if (m->nlmsg_type != RTM_NEWADDR || (int)i->ifa_index != k->index || m->nlmsg_len > sizeof(x->q.room))
         return;
-    k->list = realloc(k->list, (k->n + 1) * sizeof *k->list);
+    k->list = realloc(k->list, (k->n + 1) * sizeof(*k->list));
     if (!k->list)
         abort();
     x = &k->list[k->n++];
-    begin_sized(&x->q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof x->q.address);
+    begin_sized(&x->q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(x->q.address));
     x->q.address = *i;
     for (; RTA_OK(a, left); a = RTA_NEXT(a, left))
         if (a != label)
@@ -255,17 +255,17 @@ static void keep_address(const struct nlmsghdr *m, void *to)
 int netlink_keep(int nl, int index, struct netlink_kept **ret)
 {
     struct request q;
-    struct netlink_kept *k = mem_need_zero(sizeof *k);
-    int r;
+    struct netlink_kept *k = mem_need_zero(sizeof(*k));
+    int rc;
 
     k->index = index;
-    begin_sized(&q, RTM_GETADDR, NLM_F_DUMP, sizeof q.address);
+    begin_sized(&q, RTM_GETADDR, NLM_F_DUMP, sizeof(q.address));
     q.head.nlmsg_flags &= (unsigned short)~NLM_F_ACK;
-    if ((r = dump(nl, &q, keep_address, k)) < 0)
+    if ((rc = dump(nl, &q, keep_address, k)) < 0)
         (void)netlink_kept_free(k);
     else
         *ret = k;
-    return r;
+    return rc;
 }
 
 struct netlink_kept *netlink_kept_free(struct netlink_kept *k)
@@ -280,14 +280,14 @@ int netlink_give(int nl, int index, const struct netlink_kept *k, bool moved)
 {
     for (unsigned i = 0; i < k->n; i++) {
         struct request q = k->list[i].q;
-        int r;
+        int rc;
         if (moved && !k->list[i].moves)
             continue;
         q.address.ifa_index = (unsigned)index;
         if (moved)
             q.head.nlmsg_len = k->list[i].len_without_label;
-        if ((r = talk(nl, &q)) < 0 && r != -EEXIST)
-            return r;
+        if ((rc = talk(nl, &q)) < 0 && rc != -EEXIST)
+            return rc;
     }
     return 0;
 }
@@ -323,15 +323,15 @@ int netlink_add_veth(int nl, const char *name, int bridge, const char *peer, pid
     q.link.ifi_flags = q.link.ifi_change = IFF_UP;
     add_text(&q, IFLA_IFNAME, name);
     if (bridge)
-        (void)add(&q, IFLA_MASTER, &bridge, sizeof bridge);
+        (void)add(&q, IFLA_MASTER, &bridge, sizeof(bridge));
     info = add(&q, IFLA_LINKINFO, NULL, 0);
     add_text(&q, IFLA_INFO_KIND, "veth");
     data = add(&q, IFLA_INFO_DATA, NULL, 0);
-    other = add(&q, VETH_INFO_PEER, &empty, sizeof empty);
+    other = add(&q, VETH_INFO_PEER, &empty, sizeof(empty));
     add_text(&q, IFLA_IFNAME, peer);
     add_mac(&q, mac);
     if (pid)
-        (void)add(&q, IFLA_NET_NS_PID, &ns, sizeof ns);
+        (void)add(&q, IFLA_NET_NS_PID, &ns, sizeof(ns));
     close_nest(&q, other);
     close_nest(&q, data);
     close_nest(&q, info);
@@ -359,8 +359,8 @@ int netlink_set_port(int nl, const char *name, bool hairpin, bool isolated)
     info = add(&q, IFLA_LINKINFO, NULL, 0);
     add_text(&q, IFLA_INFO_SLAVE_KIND, "bridge");
     data = add(&q, IFLA_INFO_SLAVE_DATA, NULL, 0);
-    (void)add(&q, IFLA_BRPORT_MODE, &turn, sizeof turn);
-    (void)add(&q, IFLA_BRPORT_ISOLATED, &apart, sizeof apart);
+    (void)add(&q, IFLA_BRPORT_MODE, &turn, sizeof(turn));
+    (void)add(&q, IFLA_BRPORT_ISOLATED, &apart, sizeof(apart));
     close_nest(&q, data);
     close_nest(&q, info);
     return talk(nl, &q);
@@ -373,7 +373,7 @@ bool netlink_is_isolated(int nl, const char *name)
         struct nlmsghdr head;
         struct ifinfomsg link;
         char room[16384];
-    } *m = mem_need(sizeof *m);
+    } *m = mem_need(sizeof(*m));
     const struct rtattr *a = NULL;
     bool is = false;
     ssize_t n = 0;
@@ -383,9 +383,9 @@ bool netlink_is_isolated(int nl, const char *name)
     add_text(&q, IFLA_IFNAME, name);
     if (ask(nl, &q) == 0)
         do
-            n = recv(nl, m, sizeof *m, 0);
+            n = recv(nl, m, sizeof(*m), 0);
         while (n < 0 && errno == EINTR);
-    if (n > (ssize_t)NLMSG_LENGTH(sizeof m->link) && m->head.nlmsg_type == RTM_NEWLINK) {
+    if (n > (ssize_t)NLMSG_LENGTH(sizeof(m->link)) && m->head.nlmsg_type == RTM_NEWLINK) {
         a = find(IFLA_RTA(&m->link), IFLA_PAYLOAD(&m->head), IFLA_LINKINFO);
         a = find_in(find_in(a, IFLA_INFO_SLAVE_DATA), IFLA_BRPORT_ISOLATED);
         is = a && RTA_PAYLOAD(a) == 1 && *(const uint8_t *)RTA_DATA(a) == 1;
@@ -408,9 +408,9 @@ int netlink_add_address(int nl, int index, const struct netlink_address *a)
 {
     struct request q;
     size_t len = a->family == AF_INET ? 4 : 16;
-    int r;
+    int rc;
 
-    begin_sized(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof q.address);
+    begin_sized(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(q.address));
     q.address = (struct ifaddrmsg){.ifa_family = (uint8_t)a->family,
                                    .ifa_prefixlen = (uint8_t)a->prefix,
                                    .ifa_flags = a->family == AF_INET6 ? IFA_F_NODAD : 0,
@@ -424,24 +424,24 @@ int netlink_add_address(int nl, int index, const struct netlink_address *a)
             unsigned bits = a->prefix > 8 * i ? a->prefix - 8 * i : 0;
             all[i] = (uint8_t)(a->bytes[i] | (bits >= 8 ? 0 : 0xff >> bits));
         }
-        (void)add(&q, IFA_BROADCAST, all, sizeof all);
+        (void)add(&q, IFA_BROADCAST, all, sizeof(all));
     }
-    r = talk(nl, &q);
-    return r == -EEXIST ? 0 : r;
+    rc = talk(nl, &q);
+    return rc == -EEXIST ? 0 : rc;
 }
 
 int netlink_add_default(int nl, int index, const struct netlink_address *gateway)
 {
     struct request q;
 
-    begin_sized(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof q.route);
+    begin_sized(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(q.route));
     q.route = (struct rtmsg){.rtm_family = (uint8_t)gateway->family,
                              .rtm_table = RT_TABLE_MAIN,
                              .rtm_protocol = RTPROT_STATIC,
                              .rtm_scope = RT_SCOPE_UNIVERSE,
                              .rtm_type = RTN_UNICAST};
     (void)add(&q, RTA_GATEWAY, gateway->bytes, gateway->family == AF_INET ? 4 : 16);
-    (void)add(&q, RTA_OIF, &index, sizeof index);
+    (void)add(&q, RTA_OIF, &index, sizeof(index));
     return talk(nl, &q);
 }
 
@@ -452,7 +452,7 @@ int netlink_move(int nl, int index, int ns_fd, const char *new_name)
     begin(&q, RTM_NEWLINK, 0);
     q.link.ifi_index = index;
     q.link.ifi_change = IFF_UP; /* down: a name changes only then on kernels before 6.2 */
-    (void)add(&q, IFLA_NET_NS_FD, &ns_fd, sizeof ns_fd);
+    (void)add(&q, IFLA_NET_NS_FD, &ns_fd, sizeof(ns_fd));
     add_text(&q, IFLA_IFNAME, new_name);
     return talk(nl, &q);
 }
@@ -463,7 +463,7 @@ int netlink_set_master(int nl, int index, int master)
 
     begin(&q, RTM_NEWLINK, 0);
     q.link.ifi_index = index;
-    (void)add(&q, IFLA_MASTER, &master, sizeof master);
+    (void)add(&q, IFLA_MASTER, &master, sizeof(master));
     return talk(nl, &q);
 }
 

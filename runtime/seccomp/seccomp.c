@@ -40,7 +40,7 @@ const struct sock_filter seccomp_default[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 #include "runtime/seccomp.inc"
 };
-const unsigned short seccomp_default_len = sizeof seccomp_default / sizeof seccomp_default[0];
+const unsigned short seccomp_default_len = sizeof(seccomp_default) / sizeof(seccomp_default[0]);
 
 bool box_has_seccomp(void)
 {

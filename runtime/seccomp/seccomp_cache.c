@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -27,8 +28,8 @@ struct head {
 
 static void head_init(struct head *h, size_t n, size_t text_bytes)
 {
-    memset(h, 0, sizeof *h);
-    (void)str_copy(h->magic, sizeof h->magic, MAGIC);
+    memset(h, 0, sizeof(*h));
+    (void)str_copy(h->magic, sizeof(h->magic), MAGIC);
     h->n = (uint32_t)n;
     h->text_bytes = (uint32_t)text_bytes;
 }
@@ -40,7 +41,7 @@ static void name_of(struct buf text, char dst[24])
 
     for (size_t i = 0; i < text.len; i++)
         h = (h ^ text.p[i]) * 0x100000001b3;
-    (void)snprintf(dst, 24, "%016llx", (unsigned long long)h);
+    (void)snprintf(dst, 24, "%016" PRIx64, h);
 }
 
 static bool is_ours(const struct stat *st)
@@ -61,8 +62,8 @@ static int open_cache(const char *path)
 
 static int copy_filter(const void *code, size_t n, struct sock_filter **ret, unsigned short *ret_n)
 {
-    *ret = mem_need(n * sizeof **ret);
-    memcpy(*ret, code, n * sizeof **ret);
+    *ret = mem_need(n * sizeof(**ret));
+    memcpy(*ret, code, n * sizeof(**ret));
     *ret_n = (unsigned short)n;
     return 0;
 }
@@ -79,31 +80,31 @@ static bool look_up(int dir, const char *name, struct buf text, struct sock_filt
     ssize_t got;
 
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !is_ours(&st) || (size_t)st.st_size > most ||
-        (size_t)st.st_size < sizeof h + text.len)
+        (size_t)st.st_size < sizeof(h) + text.len)
         return false;
     bytes = mem_need((size_t)st.st_size);
     got = fs_read_full(fd, bytes, (size_t)st.st_size, NULL);
     if (got != st.st_size)
         return false;
-    memcpy(&h, bytes, sizeof h);
+    memcpy(&h, bytes, sizeof(h));
     head_init(&want, h.n, text.len);
-    if (memcmp(&h, &want, sizeof h) != 0 || h.n == 0 || h.n > BPF_MAXINSNS ||
-        (size_t)got != sizeof h + h.n * sizeof **ret + text.len ||
+    if (memcmp(&h, &want, sizeof(h)) != 0 || h.n == 0 || h.n > BPF_MAXINSNS ||
+        (size_t)got != sizeof(h) + h.n * sizeof(**ret) + text.len ||
         memcmp(bytes + got - text.len, text.p, text.len) != 0)
         return false;
-    return copy_filter(bytes + sizeof h, h.n, ret, ret_n) == 0;
+    return copy_filter(bytes + sizeof(h), h.n, ret, ret_n) == 0;
 }
 
 static void keep(int dir, const char *name, struct buf text, const struct sock_filter *code, size_t n)
 {
-    size_t code_bytes = n * sizeof *code, all = sizeof(struct head) + code_bytes + text.len;
+    size_t code_bytes = n * sizeof(*code), all = sizeof(struct head) + code_bytes + text.len;
     AUTO_MEM uint8_t *bytes = mem_need(all);
     struct head h;
 
     head_init(&h, n, text.len);
-    memcpy(bytes, &h, sizeof h);
-    memcpy(bytes + sizeof h, code, code_bytes);
-    memcpy(bytes + sizeof h + code_bytes, text.p, text.len);
+    memcpy(bytes, &h, sizeof(h));
+    memcpy(bytes + sizeof(h), code, code_bytes);
+    memcpy(bytes + sizeof(h) + code_bytes, text.p, text.len);
     /* without it the next start compiles again */
     if (fs_write_atomic(dir, name, buf_of(bytes, all), 0600, NULL) == 0)
         seccomp_trim(dir);
@@ -124,7 +125,7 @@ static int explain(const struct tool_result *did, struct err *err)
     if (did->complaint[0])
         return err_set(err, code == 2 ? ERR_INVALID : ERR_UNSUPPORTED, "linux.seccomp: %.*s",
                        (int)strcspn(did->complaint, "\n"), did->complaint);
-    tool_describe(did, how, sizeof how);
+    tool_describe(did, how, sizeof(how));
     return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " %s", how);
 }
 
@@ -134,16 +135,16 @@ static int compile(struct buf text, struct sock_filter **ret, unsigned short *re
     char path[PATH_MAX] = "";
     struct tool t = {.path = path, .args = args, .env = env, .input = text};
     AUTO_TOOL_RESULT did = {.status = 127 << 8}; /* as a shell says it */
-    int r = exe_guard_path(PROGRAM, path, sizeof path) ? tool_run(&t, &did, err) : 0;
+    int rc = exe_guard_path(PROGRAM, path, sizeof(path)) ? tool_run(&t, &did, err) : 0;
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (!tool_is_well(&did))
         return explain(&did, err);
-    if (did.out_len == 0 || did.out_len > FILTER_BYTES || did.out_len % sizeof **ret != 0)
+    if (did.out_len == 0 || did.out_len > FILTER_BYTES || did.out_len % sizeof(**ret) != 0)
         return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " gave %zu bytes, which are no filter",
                        did.out_len);
-    return copy_filter(did.out, did.out_len / sizeof **ret, ret, ret_n);
+    return copy_filter(did.out, did.out_len / sizeof(**ret), ret, ret_n);
 }
 
 int seccomp_load(const char *cache_dir, struct buf profile_json, struct sock_filter **ret,
@@ -151,13 +152,13 @@ int seccomp_load(const char *cache_dir, struct buf profile_json, struct sock_fil
 {
     AUTO_FD int dir = open_cache(cache_dir ? cache_dir : SECCOMP_CACHE_DIR);
     char name[24];
-    int r;
+    int rc;
 
     name_of(profile_json, name);
     if (dir >= 0 && look_up(dir, name, profile_json, ret, ret_n))
         return 0;
-    r = compile(profile_json, ret, ret_n, err);
-    if (r == 0 && dir >= 0)
+    rc = compile(profile_json, ret, ret_n, err);
+    if (rc == 0 && dir >= 0)
         keep(dir, name, profile_json, *ret, *ret_n);
-    return r;
+    return rc;
 }

@@ -88,17 +88,17 @@ static int get_u64(const struct json_cur *obj, const char *key, enum json_need n
 {
     struct json_cur c;
     AUTO_MEM char *text = NULL;
-    int r = json_get(obj, key, need, &c, err);
+    int rc = json_get(obj, key, need, &c, err);
 
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     text = json_print(c.node, false);
     if (text[0] != '"' && strtod(text, NULL) == 18446744073709551616.0) {
         *ret = UINT64_MAX;
         return 1;
     }
-    r = json_as_u64(&c, 0, UINT64_MAX, ret, err);
-    return r < 0 ? r : 1;
+    rc = json_as_u64(&c, 0, UINT64_MAX, ret, err);
+    return rc < 0 ? rc : 1;
 }
 
 /* An action and its errno below two keys of obj. */
@@ -108,10 +108,10 @@ static int get_action(const struct json_cur *obj, const char *key, const char *e
     const struct action *a = NULL;
     const char *name;
     uint64_t data = EPERM;
-    int r = json_get_str(obj, key, JSON_REQUIRED, 64, &name, err), given;
+    int rc = json_get_str(obj, key, JSON_REQUIRED, 64, &name, err), given;
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < COUNT_OF(actions); i++)
         if (strcmp(actions[i].name, name) == 0)
             a = &actions[i];
@@ -129,9 +129,9 @@ static int get_action(const struct json_cur *obj, const char *key, const char *e
 static int read_flags(struct profile *p, struct err *err)
 {
     struct json_cur arr;
-    int r = json_get_array(&p->doc, "flags", JSON_OPTIONAL, 8, &arr, err);
+    int rc = json_get_array(&p->doc, "flags", JSON_OPTIONAL, 8, &arr, err);
 
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         const char *name = "";
         bool known = false;
@@ -142,14 +142,14 @@ static int read_flags(struct profile *p, struct err *err)
         if (!known)
             return json_fail(&c, err, ERR_INVALID, "\"%s\" is no flag (SECCOMP_FILTER_FLAG_...)", name);
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int add_arch(struct profile *p, const struct json_cur *c, const char *name, struct err *err)
 {
     const struct arch *a = NULL;
     uint32_t token;
-    int r;
+    int rc;
 
     for (size_t i = 0; i < COUNT_OF(arches); i++)
         if (strcmp(arches[i].name, name) == 0)
@@ -159,11 +159,11 @@ static int add_arch(struct profile *p, const struct json_cur *c, const char *nam
     token = seccomp_arch_resolve_name(a->short_name);
     if (token == 0)
         return 0;
-    r = seccomp_arch_add(p->ctx, token);
-    if (r == -EEXIST)
+    rc = seccomp_arch_add(p->ctx, token);
+    if (rc == -EEXIST)
         return 0;
-    if (r < 0)
-        return json_fail(c, err, ERR_UNSUPPORTED, "%s beside this machine's own: %s", name, strerror(-r));
+    if (rc < 0)
+        return json_fail(c, err, ERR_UNSUPPORTED, "%s beside this machine's own: %s", name, strerror(-rc));
     p->arch[p->n_arches++] = token;
     return 0;
 }
@@ -171,16 +171,16 @@ static int add_arch(struct profile *p, const struct json_cur *c, const char *nam
 static int read_arches(struct profile *p, struct err *err)
 {
     struct json_cur arr;
-    int r = json_get_array(&p->doc, "architectures", JSON_OPTIONAL, MAX_ARCHES - 1, &arr, err);
+    int rc = json_get_array(&p->doc, "architectures", JSON_OPTIONAL, MAX_ARCHES - 1, &arr, err);
 
     p->arch[p->n_arches++] = seccomp_arch_native();
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         const char *name;
         if (json_as_str(&c, 64, &name, err) < 0 || add_arch(p, &c, name, err) < 0)
             return -(int)err->kind;
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- rules ---- */
@@ -219,22 +219,22 @@ static int read_arg(const struct json_cur *c, struct rule *rule, struct err *err
 
 static int add_rule(struct profile *p, const struct rule *rule, int nr, struct err *err)
 {
-    int r = 0;
+    int rc = 0;
 
     if (!rule->alternatives)
-        r = seccomp_rule_add_array(p->ctx, rule->action, nr, rule->n_args, rule->args);
-    for (unsigned i = 0; r == 0 && rule->alternatives && i < rule->n_args; i++)
-        r = seccomp_rule_add_array(p->ctx, rule->action, nr, 1, &rule->args[i]);
-    return r == 0 ? 0 : err_errno(err, -r, "libseccomp");
+        rc = seccomp_rule_add_array(p->ctx, rule->action, nr, rule->n_args, rule->args);
+    for (unsigned i = 0; rc == 0 && rule->alternatives && i < rule->n_args; i++)
+        rc = seccomp_rule_add_array(p->ctx, rule->action, nr, 1, &rule->args[i]);
+    return rc == 0 ? 0 : err_errno(err, -rc, "libseccomp");
 }
 
 static int add_name(struct profile *p, const struct rule *rule, const struct json_cur *c, struct err *err)
 {
     const char *name;
-    int nr, r = json_as_str(c, 64, &name, err);
+    int nr, rc = json_as_str(c, 64, &name, err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (rule->action == SCMP_ACT_NOTIFY && strcmp(name, "write") == 0)
         return json_fail(c, err, ERR_INVALID,
                          "write cannot be SCMP_ACT_NOTIFY: the listener could not be sent");
@@ -255,11 +255,11 @@ static int read_rule(struct profile *p, const struct json_cur *c, struct err *er
 {
     struct json_cur args, names;
     struct rule rule = {0};
-    int r = get_action(c, "action", "errnoRet", &rule.action, err);
+    int rc = get_action(c, "action", "errnoRet", &rule.action, err);
 
-    if (r < 0 || (r = json_get_array(c, "args", JSON_OPTIONAL, 6, &args, err)) < 0)
-        return r;
-    for (unsigned i = 0; r == 1 && i < json_len(&args); i++) {
+    if (rc < 0 || (rc = json_get_array(c, "args", JSON_OPTIONAL, 6, &args, err)) < 0)
+        return rc;
+    for (unsigned i = 0; rc == 1 && i < json_len(&args); i++) {
         struct json_cur a = json_at(&args, i);
         if (read_arg(&a, &rule, err) < 0)
             return -(int)err->kind;
@@ -279,14 +279,14 @@ static int read_rule(struct profile *p, const struct json_cur *c, struct err *er
 static int read_rules(struct profile *p, struct err *err)
 {
     struct json_cur arr;
-    int r = json_get_array(&p->doc, "syscalls", JSON_OPTIONAL, 4096, &arr, err);
+    int rc = json_get_array(&p->doc, "syscalls", JSON_OPTIONAL, 4096, &arr, err);
 
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         if (read_rule(p, &c, err) < 0)
             return err_wrap(err, "syscalls[%u]", i);
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 /* ---- writing ---- */
@@ -317,21 +317,21 @@ static int build(struct profile *p, struct program *out, struct err *err)
 {
     AUTO_FD int fd = memfd_create("filter", MFD_CLOEXEC);
     ssize_t got;
-    int r;
+    int rc;
 
     if (fd < 0)
         return err_errno(err, errno, "memfd");
     for (unsigned i = 0; p->default_action == SCMP_ACT_ERRNO(EPERM) && i < p->n_arches; i++)
         if (p->newest[i] > 0)
             emit_newer(out, p->arch[i], (uint32_t)p->newest[i]);
-    if ((r = seccomp_export_bpf(p->ctx, fd)) < 0)
-        return err_errno(err, -r, "libseccomp: export");
+    if ((rc = seccomp_export_bpf(p->ctx, fd)) < 0)
+        return err_errno(err, -rc, "libseccomp: export");
     if (lseek(fd, 0, SEEK_SET) != 0)
         return err_errno(err, errno, "memfd");
-    got = fs_read_full(fd, out->code + out->n, sizeof out->code - out->n * sizeof *out->code, err);
+    got = fs_read_full(fd, out->code + out->n, sizeof(out->code) - out->n * sizeof(*out->code), err);
     if (got < 0)
         return (int)got;
-    out->n += (unsigned)got / sizeof *out->code;
+    out->n += (unsigned)got / sizeof(*out->code);
     if (out->n == BPF_MAXINSNS && read(fd, &(char){0}, 1) == 1)
         return err_set(err, ERR_NOSPACE, "more than the %d instructions that the kernel takes", BPF_MAXINSNS);
     return 0;
@@ -339,23 +339,23 @@ static int build(struct profile *p, struct program *out, struct err *err)
 
 static int compile(struct profile *p, struct program *out, struct err *err)
 {
-    int r = get_action(&p->doc, "defaultAction", "defaultErrnoRet", &p->default_action, err);
+    int rc = get_action(&p->doc, "defaultAction", "defaultErrnoRet", &p->default_action, err);
 
-    if (r < 0 || (r = read_flags(p, err)) < 0)
-        return r;
+    if (rc < 0 || (rc = read_flags(p, err)) < 0)
+        return rc;
     if (p->default_action == SCMP_ACT_NOTIFY)
         return err_set(err, ERR_INVALID, "defaultAction: SCMP_ACT_NOTIFY cannot be the default");
     p->ctx = seccomp_init(p->default_action);
     if (!p->ctx)
         return err_set(err, ERR_UNSUPPORTED, "defaultAction: libseccomp does not take it on this kernel");
     (void)seccomp_attr_set(p->ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* halves, not a list; 2.5 and later */
-    r = read_arches(p, err);
-    if (r >= 0)
-        r = read_rules(p, err);
-    if (r >= 0)
-        r = build(p, out, err);
+    rc = read_arches(p, err);
+    if (rc >= 0)
+        rc = read_rules(p, err);
+    if (rc >= 0)
+        rc = build(p, out, err);
     seccomp_release(p->ctx);
-    return r;
+    return rc;
 }
 
 int main(void)
@@ -365,17 +365,17 @@ int main(void)
     struct profile p = {.n_arches = 0};
     struct err err = ERR_INIT;
     ssize_t n;
-    int r;
+    int rc;
 
     (void)alarm(20); /* nobody waits for ever for what takes 30 ms */
-    n = fs_read_full(0, text, sizeof text, &err);
-    r = n < 0 ? (int)n : json_parse(buf_of(text, (size_t)n), &json_limits_oci, &p.doc, &err);
-    if (r >= 0)
-        r = compile(&p, &out, &err);
+    n = fs_read_full(0, text, sizeof(text), &err);
+    rc = n < 0 ? (int)n : json_parse(buf_of(text, (size_t)n), &json_limits_oci, &p.doc, &err);
+    if (rc >= 0)
+        rc = compile(&p, &out, &err);
     (void)json_free(p.doc.node);
-    if (r >= 0)
-        r = fs_write_full(1, buf_of(out.code, out.n * sizeof *out.code), &err);
-    if (r >= 0)
+    if (rc >= 0)
+        rc = fs_write_full(1, buf_of(out.code, out.n * sizeof(*out.code)), &err);
+    if (rc >= 0)
         return 0;
     (void)fprintf(stderr, "%s\n", err.msg);
     return err.kind == ERR_INVALID ? 2 : 1;

@@ -21,7 +21,7 @@ static int newer_first(const void *a, const void *b)
 
 unsigned seccomp_trim_decide(struct seccomp_kept *list, unsigned n, unsigned most)
 {
-    qsort(list, n, sizeof *list, newer_first);
+    qsort(list, n, sizeof(*list), newer_first);
     return n < most ? n : most;
 }
 
@@ -38,7 +38,7 @@ void seccomp_trim(int dir)
         (void)close(fd);
     for (struct dirent *e; d && n < COUNT_OF(list) && (e = readdir(d));)
         if (fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-            str_copy(list[n].name, sizeof list[n].name, e->d_name))
+            str_copy(list[n].name, sizeof(list[n].name), e->d_name))
             list[n++].since_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     if (d)
         (void)closedir(d);

@@ -95,7 +95,7 @@ void spec_defaults(struct spec *s)
     static const enum spec_ns_kind own[] = {SPEC_NS_USER, SPEC_NS_PID,    SPEC_NS_NET,  SPEC_NS_IPC,
                                             SPEC_NS_UTS,  SPEC_NS_CGROUP, SPEC_NS_MOUNT};
 
-    memset(s, 0, sizeof *s);
+    memset(s, 0, sizeof(*s));
     s->rootfs_fd = -1;
     s->rootfs_read_only = s->rootfs_no_dev = s->rootfs_idmap = true;
     s->process.cwd = "/";
@@ -108,7 +108,7 @@ void spec_defaults(struct spec *s)
     s->limits = CGROUP_LIMITS_NONE;
     s->stop_signal = SIGTERM;
     s->n_mounts = COUNT_OF(default_mounts);
-    memcpy(s->mounts, default_mounts, sizeof default_mounts);
+    memcpy(s->mounts, default_mounts, sizeof(default_mounts));
     for (unsigned i = 0; i < s->n_mounts; i++)
         s->mounts[i].source_fd = -1;
     s->masked = default_masked;
@@ -177,10 +177,10 @@ static int check_paths(const char *const *list, const char *name, struct err *er
 
 int spec_process_check(const struct spec_process *p, struct err *err)
 {
-    int r = check_strings(p->args, "args", 1, err);
+    int rc = check_strings(p->args, "args", 1, err);
 
-    if (r < 0 || (r = check_strings(p->env, "env", 0, err)) < 0)
-        return r;
+    if (rc < 0 || (rc = check_strings(p->env, "env", 0, err)) < 0)
+        return rc;
     if (!is_inner_path(p->cwd))
         return err_set(err, ERR_INVALID, "cwd: not an absolute path");
     if (p->n_groups > COUNT_OF(p->groups) || p->n_rlimits > COUNT_OF(p->rlimits))
@@ -214,13 +214,13 @@ static int check_maps(const struct spec_id_maps *m, const char *name, struct err
 static int check_ids(const struct spec *s, struct err *err)
 {
     const struct spec_process *p = &s->process;
-    int r;
+    int rc;
 
     if (!s->ns[SPEC_NS_USER].own || (s->uid_maps.n == 0 && s->gid_maps.n == 0))
         return 0;
-    if ((r = check_maps(&s->uid_maps, "uid_maps", err)) < 0 ||
-        (r = check_maps(&s->gid_maps, "gid_maps", err)) < 0)
-        return r;
+    if ((rc = check_maps(&s->uid_maps, "uid_maps", err)) < 0 ||
+        (rc = check_maps(&s->gid_maps, "gid_maps", err)) < 0)
+        return rc;
     if (spec_outer_id(&s->uid_maps, p->uid) == UINT32_MAX ||
         spec_outer_id(&s->gid_maps, p->gid) == UINT32_MAX)
         return err_set(err, ERR_INVALID, "user: %u:%u is outside of the ids of its user namespace", p->uid,
@@ -292,7 +292,7 @@ bool spec_ports_meet(const struct spec_port *a, const struct spec_port *b)
 int spec_check(const struct spec *s, struct err *err)
 {
     const struct spec_ns *net = &s->ns[SPEC_NS_NET];
-    int r;
+    int rc;
 
     if (!s->id || !is_oci_id(s->id))
         return err_set(err, ERR_INVALID, "id: not 1 to %d of [A-Za-z0-9+_.-]", LIM_ID_BYTES - 1);
@@ -308,11 +308,11 @@ int spec_check(const struct spec *s, struct err *err)
         return err_set(err, ERR_INVALID, "hostname: not 1 to 64 bytes");
     if (s->stop_signal < 1 || s->stop_signal > 64)
         return err_set(err, ERR_INVALID, "stop_signal: not within 1..64");
-    if ((r = spec_process_check(&s->process, err)) < 0 || (r = check_ids(s, err)) < 0 ||
-        (r = check_mounts(s, err)) < 0 || (r = check_limits(&s->limits, err)) < 0 ||
-        (r = check_net(s, err)) < 0)
-        return r;
-    if ((r = check_paths(s->masked, "masked", err)) < 0)
-        return r;
+    if ((rc = spec_process_check(&s->process, err)) < 0 || (rc = check_ids(s, err)) < 0 ||
+        (rc = check_mounts(s, err)) < 0 || (rc = check_limits(&s->limits, err)) < 0 ||
+        (rc = check_net(s, err)) < 0)
+        return rc;
+    if ((rc = check_paths(s->masked, "masked", err)) < 0)
+        return rc;
     return check_paths(s->read_only_paths, "read_only_paths", err);
 }

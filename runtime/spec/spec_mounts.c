@@ -181,11 +181,11 @@ static int read_mount_maps(struct spec_ctx *x, const struct json_cur *c, const c
                            const struct spec_id_maps **ret)
 {
     struct spec_id_maps maps = {0}, *copy;
-    int r = spec_read_id_maps(x, c, key, &maps);
+    int rc = spec_read_id_maps(x, c, key, &maps);
 
-    if (r != 1 || maps.n == 0)
-        return r;
-    copy = arena_get(x->arena, sizeof *copy);
+    if (rc != 1 || maps.n == 0)
+        return rc;
+    copy = arena_get(x->arena, sizeof(*copy));
     if (!copy)
         return err_set(x->err, ERR_NOMEM, "mounts: too large");
     *copy = maps;
@@ -210,22 +210,22 @@ static int read_mount(struct spec_ctx *x, const struct json_cur *c, struct spec_
 {
     const char *const *options = NULL;
     const char *type = "bind", *target = NULL;
-    int r;
+    int rc;
 
     *m = (struct spec_mount){.source_fd = -1, .make_target = true};
-    if ((r = json_get_str(c, "destination", JSON_REQUIRED, LIM_PATH_BYTES, &target, x->err)) < 0 ||
-        (r = spec_get_text(x, c, "type", 64, &type)) < 0 ||
-        (r = spec_get_text(x, c, "source", LIM_PATH_BYTES, &m->source)) < 0 ||
-        (r = spec_get_strings(x, c, "options", LIM_CONFIG_LIST, &options)) < 0)
-        return r;
+    if ((rc = json_get_str(c, "destination", JSON_REQUIRED, LIM_PATH_BYTES, &target, x->err)) < 0 ||
+        (rc = spec_get_text(x, c, "type", 64, &type)) < 0 ||
+        (rc = spec_get_text(x, c, "source", LIM_PATH_BYTES, &m->source)) < 0 ||
+        (rc = spec_get_strings(x, c, "options", LIM_CONFIG_LIST, &options)) < 0)
+        return rc;
     take_type(m, type);
     for (const char *const *o = options; o && *o; o++) /* wins over any type, wherever it stands */
         if (strcmp(*o, "bind") == 0 || strcmp(*o, "rbind") == 0)
             m->kind = SPEC_MOUNT_BIND;
-    if ((r = take_options(x, c, options, m)) < 0 ||
-        (r = read_mount_maps(x, c, "uidMappings", &m->uid_maps)) < 0 ||
-        (r = read_mount_maps(x, c, "gidMappings", &m->gid_maps)) < 0)
-        return r;
+    if ((rc = take_options(x, c, options, m)) < 0 ||
+        (rc = read_mount_maps(x, c, "uidMappings", &m->uid_maps)) < 0 ||
+        (rc = read_mount_maps(x, c, "gidMappings", &m->gid_maps)) < 0)
+        return rc;
     if (!m->uid_maps != !m->gid_maps)
         return json_fail(c, x->err, ERR_INVALID, "uidMappings and gidMappings go together");
     if (m->uid_maps)
@@ -239,16 +239,16 @@ static int read_mount(struct spec_ctx *x, const struct json_cur *c, struct spec_
 int spec_read_mounts(struct spec_ctx *x, const struct json_cur *root)
 {
     struct json_cur arr;
-    int r = json_get_array(root, "mounts", JSON_OPTIONAL, COUNT_OF(x->s->mounts), &arr, x->err);
+    int rc = json_get_array(root, "mounts", JSON_OPTIONAL, COUNT_OF(x->s->mounts), &arr, x->err);
 
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         int one = read_mount(x, &c, &x->s->mounts[i]);
         if (one < 0)
             return one;
         x->s->n_mounts = i + 1;
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 const char *spec_mount_option(unsigned i)

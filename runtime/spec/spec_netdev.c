@@ -38,13 +38,13 @@ bool spec_net_device_name(const char *wanted, bool (*is_taken)(const void *who, 
 static int read_one(struct spec_ctx *x, const struct json_cur *c, struct spec_net_device *list, unsigned i)
 {
     struct spec_net_device *d = &list[i];
-    int r;
+    int rc;
 
     d->host = d->name = spec_keep(x, c->key);
     if (!d->host)
         return json_fail(c, x->err, ERR_NOMEM, "config.json: too large");
-    if ((r = spec_get_text(x, c, "name", LIM_PATH_BYTES, &d->name)) < 0)
-        return r;
+    if ((rc = spec_get_text(x, c, "name", LIM_PATH_BYTES, &d->name)) < 0)
+        return rc;
     if (!is_name(d->host) || strchr(d->host, '%'))
         return json_fail(c, x->err, ERR_INVALID, "not the name of a network device");
     if (!is_name_or_template(d->name))
@@ -61,20 +61,20 @@ int spec_read_net_devices(struct spec_ctx *x, const struct json_cur *lin)
     const struct spec_ns *net = &x->s->ns[SPEC_NS_NET];
     struct spec_net_device *list;
     struct json_cur all;
-    int r = json_get_object(lin, "netDevices", JSON_OPTIONAL, &all, x->err);
+    int rc = json_get_object(lin, "netDevices", JSON_OPTIONAL, &all, x->err);
 
-    if (r != 1 || json_len(&all) == 0)
-        return r;
+    if (rc != 1 || json_len(&all) == 0)
+        return rc;
     if (!net->own && !net->join)
         return json_fail(&all, x->err, ERR_INVALID, "needs a network namespace in linux.namespaces");
     if (json_len(&all) > LIM_NETDEVS)
         return json_fail(&all, x->err, ERR_INVALID, "more than %d", LIM_NETDEVS);
-    if (!(list = arena_get(x->arena, json_len(&all) * sizeof *list)))
+    if (!(list = arena_get(x->arena, json_len(&all) * sizeof(*list))))
         return json_fail(&all, x->err, ERR_NOMEM, "config.json: too large");
     for (unsigned i = 0; i < json_len(&all); i++) {
         struct json_cur c = json_member(&all, i);
-        if ((r = read_one(x, &c, list, i)) < 0)
-            return r;
+        if ((rc = read_one(x, &c, list, i)) < 0)
+            return rc;
     }
     x->s->net_devices = list;
     x->s->n_net_devices = json_len(&all);

@@ -17,11 +17,11 @@ static int read_namespaces(struct spec_ctx *x, const struct json_cur *lin)
     const char *types[SPEC_NS_COUNT_];
     struct spec *s = x->s;
     struct json_cur arr;
-    int r = json_get_array(lin, "namespaces", JSON_OPTIONAL, 16, &arr, x->err);
+    int rc = json_get_array(lin, "namespaces", JSON_OPTIONAL, 16, &arr, x->err);
 
     for (unsigned i = 0; i < SPEC_NS_COUNT_; i++)
         types[i] = ns_kinds[i].name;
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         const char *path = NULL;
         int type;
@@ -35,7 +35,7 @@ static int read_namespaces(struct spec_ctx *x, const struct json_cur *lin)
         s->ns[type] = (struct spec_ns){.own = !path, .join = path};
     }
     s->net = s->ns[SPEC_NS_NET].own ? SPEC_NET_NONE : SPEC_NET_HOST;
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char *key,
@@ -43,9 +43,9 @@ int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char
 {
     struct spec_id_maps maps = {0};
     struct json_cur arr;
-    int r = json_get_array(obj, key, JSON_OPTIONAL, SPEC_ID_MAPS, &arr, x->err);
+    int rc = json_get_array(obj, key, JSON_OPTIONAL, SPEC_ID_MAPS, &arr, x->err);
 
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         uint64_t inner = 0, outer = 0, count = 0;
         if (json_get_u64(&c, "containerID", JSON_REQUIRED, 0, UINT32_MAX - 1, &inner, x->err) < 0 ||
@@ -56,20 +56,20 @@ int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char
             return json_fail(&c, x->err, ERR_INVALID, "the range ends above 4294967294");
         maps.list[maps.n++] = (struct spec_id_map){(uint32_t)inner, (uint32_t)outer, (uint32_t)count};
     }
-    if (r == 1)
+    if (rc == 1)
         *ret = maps;
-    return r;
+    return rc;
 }
 
 static int read_mappings(struct spec_ctx *x, const struct json_cur *lin)
 {
     struct spec *s = x->s;
-    int r;
+    int rc;
 
     s->uid_maps.n = s->gid_maps.n = 0;
-    if ((r = spec_read_id_maps(x, lin, "uidMappings", &s->uid_maps)) < 0 ||
-        (r = spec_read_id_maps(x, lin, "gidMappings", &s->gid_maps)) < 0)
-        return r;
+    if ((rc = spec_read_id_maps(x, lin, "uidMappings", &s->uid_maps)) < 0 ||
+        (rc = spec_read_id_maps(x, lin, "gidMappings", &s->gid_maps)) < 0)
+        return rc;
     if (s->ns[SPEC_NS_USER].own && !s->uid_maps.n != !s->gid_maps.n)
         return err_set(x->err, ERR_INVALID, "linux.uidMappings and linux.gidMappings go together");
     if (!s->ns[SPEC_NS_USER].own && s->uid_maps.n && !s->ns[SPEC_NS_USER].join)
@@ -90,21 +90,21 @@ static int read_offsets(struct spec_ctx *x, const struct json_cur *lin)
                         {"boottime", &x->s->boot_offset_s, &x->s->boot_offset_ns}};
     struct json_cur all, c;
     uint64_t ns;
-    int r = json_get_object(lin, "timeOffsets", JSON_OPTIONAL, &all, x->err);
+    int rc = json_get_object(lin, "timeOffsets", JSON_OPTIONAL, &all, x->err);
 
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     if (json_len(&all) > 0 && !x->s->ns[SPEC_NS_TIME].own)
         return json_fail(&all, x->err, ERR_INVALID, "without a new time namespace in linux.namespaces");
     for (size_t i = 0; i < COUNT_OF(clocks); i++) {
-        if ((r = json_get_object(&all, clocks[i].key, JSON_OPTIONAL, &c, x->err)) < 0)
-            return r;
-        if (r == 0)
+        if ((rc = json_get_object(&all, clocks[i].key, JSON_OPTIONAL, &c, x->err)) < 0)
+            return rc;
+        if (rc == 0)
             continue;
         ns = 0;
-        if ((r = spec_get_i64(x, &c, "secs", clocks[i].secs)) < 0 ||
-            (r = json_get_u64(&c, "nanosecs", JSON_OPTIONAL, 0, 999999999, &ns, x->err)) < 0)
-            return r;
+        if ((rc = spec_get_i64(x, &c, "secs", clocks[i].secs)) < 0 ||
+            (rc = json_get_u64(&c, "nanosecs", JSON_OPTIONAL, 0, 999999999, &ns, x->err)) < 0)
+            return rc;
         *clocks[i].nanosecs = (uint32_t)ns;
     }
     return 0;
@@ -116,16 +116,16 @@ static int read_device(struct spec_ctx *x, const struct json_cur *c, void *ret)
     const char *type = NULL;
     uint64_t mode = 0666, uid = 0, gid = 0;
     int64_t major = 0, minor = 0;
-    int r;
+    int rc;
 
-    if ((r = json_get_str(c, "type", JSON_REQUIRED, 2, &type, x->err)) < 0 ||
-        (r = json_get_str(c, "path", JSON_REQUIRED, LIM_PATH_BYTES, &d.path, x->err)) < 0 ||
-        (r = spec_get_range(x, c, "major", 0, UINT32_MAX, &major)) < 0 ||
-        (r = spec_get_range(x, c, "minor", 0, UINT32_MAX, &minor)) < 0 ||
-        (r = json_get_u64(c, "fileMode", JSON_OPTIONAL, 0, 0177777, &mode, x->err)) < 0 ||
-        (r = json_get_u64(c, "uid", JSON_OPTIONAL, 0, UINT32_MAX - 1, &uid, x->err)) < 0 ||
-        (r = json_get_u64(c, "gid", JSON_OPTIONAL, 0, UINT32_MAX - 1, &gid, x->err)) < 0)
-        return r;
+    if ((rc = json_get_str(c, "type", JSON_REQUIRED, 2, &type, x->err)) < 0 ||
+        (rc = json_get_str(c, "path", JSON_REQUIRED, LIM_PATH_BYTES, &d.path, x->err)) < 0 ||
+        (rc = spec_get_range(x, c, "major", 0, UINT32_MAX, &major)) < 0 ||
+        (rc = spec_get_range(x, c, "minor", 0, UINT32_MAX, &minor)) < 0 ||
+        (rc = json_get_u64(c, "fileMode", JSON_OPTIONAL, 0, 0177777, &mode, x->err)) < 0 ||
+        (rc = json_get_u64(c, "uid", JSON_OPTIONAL, 0, UINT32_MAX - 1, &uid, x->err)) < 0 ||
+        (rc = json_get_u64(c, "gid", JSON_OPTIONAL, 0, UINT32_MAX - 1, &gid, x->err)) < 0)
+        return rc;
     if (strlen(type) != 1 || !strchr("cbup", type[0]))
         return json_fail(c, x->err, ERR_INVALID, "type is none of c, b, u, p");
     if (d.path[0] != '/')
@@ -144,10 +144,10 @@ static int read_device(struct spec_ctx *x, const struct json_cur *c, void *ret)
 static int read_devices(struct spec_ctx *x, const struct json_cur *lin)
 {
     const void *list = NULL;
-    int r = spec_get_list(x, lin, "devices", sizeof *x->s->devices, read_device, &list, &x->s->n_devices);
+    int rc = spec_get_list(x, lin, "devices", sizeof(*x->s->devices), read_device, &list, &x->s->n_devices);
 
     x->s->devices = list;
-    return r;
+    return rc;
 }
 
 /* Which namespace a setting belongs to; SPEC_NS_COUNT_: to the whole machine. */
@@ -178,11 +178,11 @@ static int read_sysctl(struct spec_ctx *x, const struct json_cur *c, struct spec
     char dotted[256], *path = arena_get(x->arena, strlen(c->key) + 1);
     enum spec_ns_kind ns;
     bool slashes = strcspn(c->key, "/") < strcspn(c->key, "."); /* sysctl(8): the first one decides */
-    int r = json_as_str(c, LIM_TEXT_BYTES, &value, x->err);
+    int rc = json_as_str(c, LIM_TEXT_BYTES, &value, x->err);
 
-    if (r < 0)
-        return r;
-    if (!path || !str_copy(dotted, sizeof dotted, c->key))
+    if (rc < 0)
+        return rc;
+    if (!path || !str_copy(dotted, sizeof(dotted), c->key))
         return json_fail(c, x->err, ERR_INVALID, "name too long");
     for (size_t i = 0; c->key[i]; i++) {
         path[i] = slashes ? c->key[i] : c->key[i] == '.' ? '/' : c->key[i] == '/' ? '.' : c->key[i];
@@ -204,16 +204,16 @@ static int read_sysctls(struct spec_ctx *x, const struct json_cur *lin)
 {
     struct json_cur obj;
     struct spec_sysctl *list;
-    int r = json_get_object(lin, "sysctl", JSON_OPTIONAL, &obj, x->err);
+    int rc = json_get_object(lin, "sysctl", JSON_OPTIONAL, &obj, x->err);
 
-    if (r != 1 || json_len(&obj) == 0)
-        return r;
-    if (!(list = arena_get(x->arena, json_len(&obj) * sizeof *list)))
+    if (rc != 1 || json_len(&obj) == 0)
+        return rc;
+    if (!(list = arena_get(x->arena, json_len(&obj) * sizeof(*list))))
         return full(x);
     for (unsigned i = 0; i < json_len(&obj); i++) {
         struct json_cur c = json_member(&obj, i);
-        if ((r = read_sysctl(x, &c, &list[i])) < 0)
-            return r;
+        if ((rc = read_sysctl(x, &c, &list[i])) < 0)
+            return rc;
     }
     x->s->sysctls = list;
     x->s->n_sysctls = json_len(&obj);
@@ -224,14 +224,14 @@ static int read_personality(struct spec_ctx *x, const struct json_cur *lin)
 {
     static const char *const domains[] = {"LINUX", "LINUX32"};
     struct json_cur c, flags;
-    int domain, r = json_get_object(lin, "personality", JSON_OPTIONAL, &c, x->err);
+    int domain, rc = json_get_object(lin, "personality", JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = json_get_enum(&c, "domain", JSON_REQUIRED, domains, COUNT_OF(domains), &domain, x->err)) < 0 ||
-        (r = json_get_array(&c, "flags", JSON_OPTIONAL, 16, &flags, x->err)) < 0)
-        return r;
-    if (r == 1 && json_len(&flags) > 0)
+    if (rc != 1)
+        return rc;
+    if ((rc = json_get_enum(&c, "domain", JSON_REQUIRED, domains, COUNT_OF(domains), &domain, x->err)) < 0 ||
+        (rc = json_get_array(&c, "flags", JSON_OPTIONAL, 16, &flags, x->err)) < 0)
+        return rc;
+    if (rc == 1 && json_len(&flags) > 0)
         return json_fail(&flags, x->err, ERR_UNSUPPORTED, "no flag is defined");
     x->s->personality_set = true;
     x->s->personality = domain == 1 ? 8 /* PER_LINUX32 */ : 0;
@@ -248,14 +248,14 @@ static int read_mempolicy(struct spec_ctx *x, const struct json_cur *lin)
     static const uint64_t values[] = {1 << 13, 1 << 14, 1 << 15};
     struct json_cur c;
     uint64_t mask = 0;
-    int mode, r = json_get_object(lin, "memoryPolicy", JSON_OPTIONAL, &c, x->err);
+    int mode, rc = json_get_object(lin, "memoryPolicy", JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = json_get_enum(&c, "mode", JSON_REQUIRED, modes, COUNT_OF(modes), &mode, x->err)) < 0 ||
-        (r = spec_get_text(x, &c, "nodes", 256, &x->s->mempolicy_nodes)) < 0 ||
-        (r = spec_get_flags(x, &c, "flags", flags, values, COUNT_OF(flags), &mask)) < 0)
-        return r;
+    if (rc != 1)
+        return rc;
+    if ((rc = json_get_enum(&c, "mode", JSON_REQUIRED, modes, COUNT_OF(modes), &mode, x->err)) < 0 ||
+        (rc = spec_get_text(x, &c, "nodes", 256, &x->s->mempolicy_nodes)) < 0 ||
+        (rc = spec_get_flags(x, &c, "flags", flags, values, COUNT_OF(flags), &mask)) < 0)
+        return rc;
     if (x->s->mempolicy_nodes &&
         strspn(x->s->mempolicy_nodes, "0123456789-,") != strlen(x->s->mempolicy_nodes))
         return json_fail(&c, x->err, ERR_INVALID, "nodes is not a list like \"0-3,7\"");
@@ -274,14 +274,14 @@ static int read_filter(struct spec_ctx *x, const struct json_cur *lin)
     struct json_cur c;
     AUTO_MEM char *text = NULL;
     uint64_t mask = 0;
-    int r = json_get_object(lin, "seccomp", JSON_OPTIONAL, &c, x->err);
+    int rc = json_get_object(lin, "seccomp", JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = spec_get_flags(x, &c, "flags", flags, values, COUNT_OF(flags), &mask)) < 0 ||
-        (r = spec_get_text(x, &c, "listenerPath", LIM_PATH_BYTES, &f->listener)) < 0 ||
-        (r = spec_get_text(x, &c, "listenerMetadata", LIM_TEXT_BYTES, &f->listener_metadata)) < 0)
-        return r;
+    if (rc != 1)
+        return rc;
+    if ((rc = spec_get_flags(x, &c, "flags", flags, values, COUNT_OF(flags), &mask)) < 0 ||
+        (rc = spec_get_text(x, &c, "listenerPath", LIM_PATH_BYTES, &f->listener)) < 0 ||
+        (rc = spec_get_text(x, &c, "listenerMetadata", LIM_TEXT_BYTES, &f->listener_metadata)) < 0)
+        return rc;
     if (f->listener_metadata && !f->listener)
         return json_fail(&c, x->err, ERR_INVALID, "listenerMetadata without listenerPath");
     f->flags = (unsigned)mask & ~1u; /* one thread: TSYNC changes nothing, and cannot go with a listener */
@@ -293,10 +293,10 @@ static int read_filter(struct spec_ctx *x, const struct json_cur *lin)
 static int read_propagation(struct spec_ctx *x, const struct json_cur *lin)
 {
     const char *word = NULL;
-    int r = spec_get_text(x, lin, "rootfsPropagation", 16, &word);
+    int rc = spec_get_text(x, lin, "rootfsPropagation", 16, &word);
 
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     x->s->propagation = spec_propagation(word);
     return x->s->propagation
                ? 0
@@ -308,11 +308,11 @@ static int read_group(struct spec_ctx *x, const struct json_cur *lin)
 {
     char group[CGROUP_PATH_BYTES];
     const char *path;
-    int r = spec_get_text(x, lin, "cgroupsPath", CGROUP_PATH_BYTES - 1, &path);
+    int rc = spec_get_text(x, lin, "cgroupsPath", CGROUP_PATH_BYTES - 1, &path);
 
-    if (r != 1)
-        return r;
-    if (!cgroup_path_read(path, group, sizeof group))
+    if (rc != 1)
+        return rc;
+    if (!cgroup_path_read(path, group, sizeof(group)))
         return json_fail(lin, x->err, ERR_INVALID,
                          "cgroupsPath: \"%.80s\" is neither a path nor slice:prefix:name", path);
     x->s->cgroup_path = spec_keep(x, group);
@@ -322,21 +322,21 @@ static int read_group(struct spec_ctx *x, const struct json_cur *lin)
 int spec_read_linux(struct spec_ctx *x, const struct json_cur *root)
 {
     struct json_cur lin, rdt;
-    int r = json_get_object(root, "linux", JSON_OPTIONAL, &lin, x->err);
+    int rc = json_get_object(root, "linux", JSON_OPTIONAL, &lin, x->err);
 
-    if (r != 1)
-        return r < 0 ? r : err_set(x->err, ERR_INVALID, "linux: missing");
-    if ((r = read_namespaces(x, &lin)) < 0 || (r = spec_read_net_devices(x, &lin)) < 0 ||
-        (r = read_mappings(x, &lin)) < 0 || (r = read_offsets(x, &lin)) < 0 ||
-        (r = spec_read_resources(x, &lin)) < 0 || (r = read_devices(x, &lin)) < 0 ||
-        (r = read_sysctls(x, &lin)) < 0 || (r = read_personality(x, &lin)) < 0 ||
-        (r = read_mempolicy(x, &lin)) < 0 || (r = read_filter(x, &lin)) < 0 ||
-        (r = read_propagation(x, &lin)) < 0 ||
-        (r = spec_get_strings(x, &lin, "maskedPaths", LIM_CONFIG_LIST, &x->s->masked)) < 0 ||
-        (r = spec_get_strings(x, &lin, "readonlyPaths", LIM_CONFIG_LIST, &x->s->read_only_paths)) < 0 ||
-        (r = spec_get_text(x, &lin, "mountLabel", LIM_PATH_BYTES, &x->s->mount_label)) < 0 ||
-        (r = read_group(x, &lin)) < 0)
-        return r;
+    if (rc != 1)
+        return rc < 0 ? rc : err_set(x->err, ERR_INVALID, "linux: missing");
+    if ((rc = read_namespaces(x, &lin)) < 0 || (rc = spec_read_net_devices(x, &lin)) < 0 ||
+        (rc = read_mappings(x, &lin)) < 0 || (rc = read_offsets(x, &lin)) < 0 ||
+        (rc = spec_read_resources(x, &lin)) < 0 || (rc = read_devices(x, &lin)) < 0 ||
+        (rc = read_sysctls(x, &lin)) < 0 || (rc = read_personality(x, &lin)) < 0 ||
+        (rc = read_mempolicy(x, &lin)) < 0 || (rc = read_filter(x, &lin)) < 0 ||
+        (rc = read_propagation(x, &lin)) < 0 ||
+        (rc = spec_get_strings(x, &lin, "maskedPaths", LIM_CONFIG_LIST, &x->s->masked)) < 0 ||
+        (rc = spec_get_strings(x, &lin, "readonlyPaths", LIM_CONFIG_LIST, &x->s->read_only_paths)) < 0 ||
+        (rc = spec_get_text(x, &lin, "mountLabel", LIM_PATH_BYTES, &x->s->mount_label)) < 0 ||
+        (rc = read_group(x, &lin)) < 0)
+        return rc;
     if (json_get_object(&lin, "intelRdt", JSON_OPTIONAL, &rdt, NULL) == 1)
         spec_note(x, "linux.intelRdt is ignored: no cache or bandwidth allocation");
     return 0;
@@ -346,16 +346,16 @@ static int read_hook(struct spec_ctx *x, const struct json_cur *c, void *ret)
 {
     struct spec_hook h = {0};
     int64_t timeout = 0;
-    int r;
+    int rc;
 
-    if ((r = json_get_str(c, "path", JSON_REQUIRED, LIM_PATH_BYTES, &h.path, x->err)) < 0 ||
-        (r = spec_get_strings(x, c, "args", LIM_CONFIG_LIST, &h.args)) < 0 ||
-        (r = spec_get_strings(x, c, "env", LIM_CONFIG_LIST, &h.env)) < 0 ||
-        (r = spec_get_i64(x, c, "timeout", &timeout)) < 0)
-        return r;
+    if ((rc = json_get_str(c, "path", JSON_REQUIRED, LIM_PATH_BYTES, &h.path, x->err)) < 0 ||
+        (rc = spec_get_strings(x, c, "args", LIM_CONFIG_LIST, &h.args)) < 0 ||
+        (rc = spec_get_strings(x, c, "env", LIM_CONFIG_LIST, &h.env)) < 0 ||
+        (rc = spec_get_i64(x, c, "timeout", &timeout)) < 0)
+        return rc;
     if (h.path[0] != '/')
         return json_fail(c, x->err, ERR_INVALID, "path is not absolute");
-    if (r == 1 && (timeout < 1 || timeout > 86400))
+    if (rc == 1 && (timeout < 1 || timeout > 86400))
         return json_fail(c, x->err, ERR_INVALID, "timeout is not within 1..86400 s");
     h.timeout_s = (unsigned)timeout;
     h.path = spec_keep(x, h.path);
@@ -374,16 +374,16 @@ static int read_hooks(struct spec_ctx *x, const struct json_cur *doc)
         [SPEC_HOOK_POSTSTOP] = "poststop",
     };
     struct json_cur hooks;
-    int r = json_get_object(doc, "hooks", JSON_OPTIONAL, &hooks, x->err);
+    int rc = json_get_object(doc, "hooks", JSON_OPTIONAL, &hooks, x->err);
 
-    for (unsigned k = 0; r == 1 && k < SPEC_HOOK_COUNT_; k++) {
+    for (unsigned k = 0; rc == 1 && k < SPEC_HOOK_COUNT_; k++) {
         struct spec_hooks *h = &x->s->hooks[k];
         const void *list = NULL;
-        if (spec_get_list(x, &hooks, kinds[k], sizeof *h->list, read_hook, &list, &h->n) < 0)
+        if (spec_get_list(x, &hooks, kinds[k], sizeof(*h->list), read_hook, &list, &h->n) < 0)
             return -(int)x->err->kind;
         h->list = list;
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int read_annotations(struct spec_ctx *x, const struct json_cur *doc)
@@ -391,14 +391,14 @@ static int read_annotations(struct spec_ctx *x, const struct json_cur *doc)
     struct json_cur c;
     AUTO_MEM char *text = NULL;
     const char *value;
-    int r = json_get_object(doc, "annotations", JSON_OPTIONAL, &c, x->err);
+    int rc = json_get_object(doc, "annotations", JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     for (unsigned i = 0; i < json_len(&c); i++) {
         struct json_cur one = json_member(&c, i);
-        if ((r = json_as_str(&one, LIM_CONFIG_STRING, &value, x->err)) < 0)
-            return r;
+        if ((rc = json_as_str(&one, LIM_CONFIG_STRING, &value, x->err)) < 0)
+            return rc;
     }
     text = json_print(c.node, false);
     x->oci->annotations = spec_keep(x, text);
@@ -410,10 +410,10 @@ static int read_version(struct spec_ctx *x, const struct json_cur *doc)
 {
     const char *version;
     unsigned minor = 0;
-    int r = json_get_str(doc, "ociVersion", JSON_REQUIRED, 32, &version, x->err);
+    int rc = json_get_str(doc, "ociVersion", JSON_REQUIRED, 32, &version, x->err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (sscanf(version, "1.%u", &minor) != 1)
         return err_set(x->err, ERR_UNSUPPORTED, "ociVersion: %s is not 1.x", version);
     if (minor > 3)
@@ -424,18 +424,18 @@ static int read_version(struct spec_ctx *x, const struct json_cur *doc)
 static int read_root(struct spec_ctx *x, const struct json_cur *doc)
 {
     struct json_cur root;
-    int r;
+    int rc;
 
-    if ((r = read_version(x, doc)) < 0 ||
-        (r = json_get_object(doc, "root", JSON_REQUIRED, &root, x->err)) < 0 ||
-        (r = spec_get_text(x, &root, "path", LIM_PATH_BYTES, &x->s->rootfs_path)) < 0)
-        return r;
-    if (r == 0)
+    if ((rc = read_version(x, doc)) < 0 ||
+        (rc = json_get_object(doc, "root", JSON_REQUIRED, &root, x->err)) < 0 ||
+        (rc = spec_get_text(x, &root, "path", LIM_PATH_BYTES, &x->s->rootfs_path)) < 0)
+        return rc;
+    if (rc == 0)
         return err_set(x->err, ERR_INVALID, "root.path: missing");
-    if ((r = json_get_bool(&root, "readonly", JSON_OPTIONAL, &x->s->rootfs_read_only, x->err)) < 0 ||
-        (r = spec_get_text(x, doc, "hostname", 64, &x->s->hostname)) < 0 ||
-        (r = spec_get_text(x, doc, "domainname", 64, &x->s->domainname)) < 0)
-        return r;
+    if ((rc = json_get_bool(&root, "readonly", JSON_OPTIONAL, &x->s->rootfs_read_only, x->err)) < 0 ||
+        (rc = spec_get_text(x, doc, "hostname", 64, &x->s->hostname)) < 0 ||
+        (rc = spec_get_text(x, doc, "domainname", 64, &x->s->domainname)) < 0)
+        return rc;
     return 0;
 }
 
@@ -455,7 +455,7 @@ static void start_from_nothing(struct spec *s)
 {
     static const char *const none[] = {NULL};
 
-    memset(s, 0, sizeof *s);
+    memset(s, 0, sizeof(*s));
     s->rootfs_fd = -1;
     s->process.umask = 022;
     s->process.cwd = "/";
@@ -468,12 +468,12 @@ static void start_from_nothing(struct spec *s)
 static int read_process_of(struct spec_ctx *x, const struct json_cur *doc)
 {
     struct json_cur p, cwd;
-    int r = json_get_object(doc, "process", JSON_OPTIONAL, &p, x->err);
+    int rc = json_get_object(doc, "process", JSON_OPTIONAL, &p, x->err);
 
-    if (r != 1) /* optional until start: there is nothing that could be started then */
-        return r < 0 ? r : err_set(x->err, ERR_INVALID, "process: missing");
-    if ((r = json_get(&p, "cwd", JSON_REQUIRED, &cwd, x->err)) < 0)
-        return r;
+    if (rc != 1) /* optional until start: there is nothing that could be started then */
+        return rc < 0 ? rc : err_set(x->err, ERR_INVALID, "process: missing");
+    if ((rc = json_get(&p, "cwd", JSON_REQUIRED, &cwd, x->err)) < 0)
+        return rc;
     return spec_read_process(x, &p, &x->s->process);
 }
 
@@ -481,25 +481,25 @@ int spec_from_oci(struct buf config_json, struct arena *arena, struct spec *ret,
                   struct err *err)
 {
     struct json_cur doc;
-    struct spec *s = mem_need_zero(sizeof *s);
+    struct spec *s = mem_need_zero(sizeof(*s));
     struct spec_oci oci = {0};
     struct spec_ctx x = {arena, s, &oci, err};
-    int r = json_parse(config_json, &json_limits_config, &doc, err);
+    int rc = json_parse(config_json, &json_limits_config, &doc, err);
 
-    if (r == 0) {
+    if (rc == 0) {
         start_from_nothing(s);
-        if ((r = read_root(&x, &doc)) >= 0 && (r = read_process_of(&x, &doc)) >= 0 &&
-            (r = spec_read_mounts(&x, &doc)) >= 0 && (r = spec_read_linux(&x, &doc)) >= 0 &&
-            (r = check_names(&x)) >= 0 && (r = read_hooks(&x, &doc)) >= 0)
-            r = read_annotations(&x, &doc);
+        if ((rc = read_root(&x, &doc)) >= 0 && (rc = read_process_of(&x, &doc)) >= 0 &&
+            (rc = spec_read_mounts(&x, &doc)) >= 0 && (rc = spec_read_linux(&x, &doc)) >= 0 &&
+            (rc = check_names(&x)) >= 0 && (rc = read_hooks(&x, &doc)) >= 0)
+            rc = read_annotations(&x, &doc);
         (void)json_free(doc.node);
     }
-    if (r >= 0) {
+    if (rc >= 0) {
         *ret = *s;
         *ret_oci = oci;
     }
     free(s);
-    return r < 0 ? err_wrap(err, "config.json") : 0;
+    return rc < 0 ? err_wrap(err, "config.json") : 0;
 }
 
 int spec_process_from_oci(struct buf process_json, struct arena *arena, struct spec_process *ret,
@@ -508,13 +508,13 @@ int spec_process_from_oci(struct buf process_json, struct arena *arena, struct s
     struct json_cur doc;
     struct spec_process p = *ret;
     struct spec_ctx x = {.arena = arena, .err = err};
-    int r = json_parse(process_json, &json_limits_config, &doc, err);
+    int rc = json_parse(process_json, &json_limits_config, &doc, err);
 
-    if (r == 0) {
-        r = spec_read_process(&x, &doc, &p);
+    if (rc == 0) {
+        rc = spec_read_process(&x, &doc, &p);
         (void)json_free(doc.node);
     }
-    if (r < 0)
+    if (rc < 0)
         return err_wrap(err, "process");
     *ret = p;
     return 0;
@@ -529,11 +529,11 @@ int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spe
         mounts_json.len + 16; /* as the member that config.json has: then it is named so in messages */
     AUTO_MEM char *text = mem_need(size);
     int n = snprintf(text, size, "{\"mounts\":%.*s}", (int)mounts_json.len, (const char *)mounts_json.p);
-    int r = json_parse(buf_of(text, (size_t)n), &json_limits_config, &doc, err);
+    int rc = json_parse(buf_of(text, (size_t)n), &json_limits_config, &doc, err);
 
-    if (r == 0) {
-        r = spec_read_mounts(&x, &doc);
+    if (rc == 0) {
+        rc = spec_read_mounts(&x, &doc);
         (void)json_free(doc.node);
     }
-    return r;
+    return rc;
 }

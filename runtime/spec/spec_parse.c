@@ -13,10 +13,10 @@ int spec_get_text(struct spec_ctx *x, const struct json_cur *obj, const char *ke
                   const char **ret)
 {
     const char *text = NULL;
-    int r = json_get_str(obj, key, JSON_OPTIONAL, max, &text, x->err);
+    int rc = json_get_str(obj, key, JSON_OPTIONAL, max, &text, x->err);
 
-    if (r != 1 || text[0] == '\0')
-        return r < 0 ? r : 0;
+    if (rc != 1 || text[0] == '\0')
+        return rc < 0 ? rc : 0;
     text = spec_keep(x, text);
     if (!text)
         return err_set(x->err, ERR_NOMEM, "%s: too large", key);
@@ -28,13 +28,13 @@ int spec_get_range(struct spec_ctx *x, const struct json_cur *obj, const char *k
                    int64_t *ret)
 {
     struct json_cur c;
-    int r = json_get(obj, key, JSON_OPTIONAL, &c, x->err);
+    int rc = json_get(obj, key, JSON_OPTIONAL, &c, x->err);
     AUTO_MEM char *text = NULL;
     char *end;
     long long v;
 
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     text = json_print(c.node, false);
     v = strtoll(text, &end, 10);
     if (*end != '\0' || end == text)
@@ -55,10 +55,10 @@ int spec_get_limit(struct spec_ctx *x, const struct json_cur *obj, const char *k
 {
     struct json_cur c;
     AUTO_MEM char *text = NULL;
-    int r = json_get(obj, key, JSON_REQUIRED, &c, x->err);
+    int rc = json_get(obj, key, JSON_REQUIRED, &c, x->err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     text = json_print(c.node, false);
     if (text[0] != '"' && strtod(text, NULL) == 18446744073709551616.0) {
         *ret = UINT64_MAX;
@@ -71,17 +71,17 @@ int spec_get_strings(struct spec_ctx *x, const struct json_cur *obj, const char 
                      const char *const **ret)
 {
     struct json_cur arr;
-    int r = json_get_array(obj, key, JSON_OPTIONAL, max, &arr, x->err);
+    int rc = json_get_array(obj, key, JSON_OPTIONAL, max, &arr, x->err);
     const char **list;
 
-    if (r != 1)
-        return r;
-    list = arena_get(x->arena, (json_len(&arr) + 1) * sizeof *list);
+    if (rc != 1)
+        return rc;
+    list = arena_get(x->arena, (json_len(&arr) + 1) * sizeof(*list));
     for (unsigned i = 0; list && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         const char *text;
-        if ((r = json_as_str(&c, LIM_CONFIG_STRING, &text, x->err)) < 0)
-            return r;
+        if ((rc = json_as_str(&c, LIM_CONFIG_STRING, &text, x->err)) < 0)
+            return rc;
         if (!(list[i] = spec_keep(x, text)))
             list = NULL;
     }
@@ -97,16 +97,16 @@ int spec_get_list(struct spec_ctx *x, const struct json_cur *obj, const char *ke
 {
     struct json_cur arr;
     char *list;
-    int r = json_get_array(obj, key, JSON_OPTIONAL, LIM_CONFIG_LIST, &arr, x->err);
+    int rc = json_get_array(obj, key, JSON_OPTIONAL, LIM_CONFIG_LIST, &arr, x->err);
 
-    if (r != 1 || json_len(&arr) == 0)
-        return r < 0 ? r : 0;
+    if (rc != 1 || json_len(&arr) == 0)
+        return rc < 0 ? rc : 0;
     if (!(list = arena_get(x->arena, json_len(&arr) * size)))
         return err_set(x->err, ERR_NOMEM, "%s: too large", key);
     for (unsigned i = 0; i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
-        if ((r = one(x, &c, list + i * size)) < 0)
-            return r;
+        if ((rc = one(x, &c, list + i * size)) < 0)
+            return rc;
     }
     *ret = list;
     *ret_n = json_len(&arr);
@@ -118,9 +118,9 @@ int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *k
 {
     const char *const *list = NULL;
     uint64_t mask = 0;
-    int r = spec_get_strings(x, obj, key, 64, &list);
+    int rc = spec_get_strings(x, obj, key, 64, &list);
 
-    for (; r >= 0 && list && *list; list++) {
+    for (; rc >= 0 && list && *list; list++) {
         unsigned i = 0;
         while (i < n && (!names[i] || strcmp(*list, names[i]) != 0))
             i++;
@@ -131,9 +131,9 @@ int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *k
         }
         mask |= values ? values[i] : 1ULL << i;
     }
-    if (r >= 0)
+    if (rc >= 0)
         *ret = mask;
-    return r;
+    return rc;
 }
 
 void spec_note(struct spec_ctx *x, const char *text)

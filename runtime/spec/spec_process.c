@@ -74,15 +74,15 @@ static int read_caps(struct spec_ctx *x, const struct json_cur *process, struct 
                       {"inheritable", &ret->inheritable},
                       {"ambient", &ret->ambient}};
     struct json_cur caps;
-    int r = json_get_object(process, "capabilities", JSON_OPTIONAL, &caps, x->err);
+    int rc = json_get_object(process, "capabilities", JSON_OPTIONAL, &caps, x->err);
 
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     *ret = (struct spec_caps){0};
     for (size_t i = 0; i < COUNT_OF(sets); i++)
-        if ((r = spec_get_flags(x, &caps, sets[i].key, cap_names, NULL, COUNT_OF(cap_names), sets[i].mask)) <
+        if ((rc = spec_get_flags(x, &caps, sets[i].key, cap_names, NULL, COUNT_OF(cap_names), sets[i].mask)) <
             0)
-            return r;
+            return rc;
     return 0;
 }
 
@@ -90,20 +90,20 @@ static int read_user(struct spec_ctx *x, const struct json_cur *process, struct 
 {
     struct json_cur user, gids;
     uint64_t uid = p->uid, gid = p->gid, mask = p->umask;
-    int r = json_get_object(process, "user", JSON_OPTIONAL, &user, x->err);
+    int rc = json_get_object(process, "user", JSON_OPTIONAL, &user, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = json_get_u64(&user, "uid", JSON_OPTIONAL, 0, UINT32_MAX - 1, &uid, x->err)) < 0 ||
-        (r = json_get_u64(&user, "gid", JSON_OPTIONAL, 0, UINT32_MAX - 1, &gid, x->err)) < 0 ||
-        (r = json_get_u64(&user, "umask", JSON_OPTIONAL, 0, 0777, &mask, x->err)) < 0 ||
-        (r = json_get_array(&user, "additionalGids", JSON_OPTIONAL, SPEC_GROUPS, &gids, x->err)) < 0)
-        return r;
+    if (rc != 1)
+        return rc;
+    if ((rc = json_get_u64(&user, "uid", JSON_OPTIONAL, 0, UINT32_MAX - 1, &uid, x->err)) < 0 ||
+        (rc = json_get_u64(&user, "gid", JSON_OPTIONAL, 0, UINT32_MAX - 1, &gid, x->err)) < 0 ||
+        (rc = json_get_u64(&user, "umask", JSON_OPTIONAL, 0, 0777, &mask, x->err)) < 0 ||
+        (rc = json_get_array(&user, "additionalGids", JSON_OPTIONAL, SPEC_GROUPS, &gids, x->err)) < 0)
+        return rc;
     p->uid = (uint32_t)uid;
     p->gid = (uint32_t)gid;
     p->umask = (uint32_t)mask;
-    p->n_groups = r == 1 ? 0 : p->n_groups;
-    for (unsigned i = 0; r == 1 && i < json_len(&gids); i++) {
+    p->n_groups = rc == 1 ? 0 : p->n_groups;
+    for (unsigned i = 0; rc == 1 && i < json_len(&gids); i++) {
         struct json_cur c = json_at(&gids, i);
         if (json_as_u64(&c, 0, UINT32_MAX - 1, &gid, x->err) < 0)
             return -(int)x->err->kind;
@@ -126,10 +126,10 @@ static int read_rlimits(struct spec_ctx *x, const struct json_cur *process, stru
 {
     struct json_cur arr;
     unsigned seen = 0;
-    int r = json_get_array(process, "rlimits", JSON_OPTIONAL, COUNT_OF(p->rlimits), &arr, x->err);
+    int rc = json_get_array(process, "rlimits", JSON_OPTIONAL, COUNT_OF(p->rlimits), &arr, x->err);
 
-    p->n_rlimits = r == 1 ? 0 : p->n_rlimits;
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    p->n_rlimits = rc == 1 ? 0 : p->n_rlimits;
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         struct spec_rlimit l = {0};
         if (json_get_enum(&c, "type", JSON_REQUIRED, rlimit_names, COUNT_OF(rlimit_names), &l.resource,
@@ -141,7 +141,7 @@ static int read_rlimits(struct spec_ctx *x, const struct json_cur *process, stru
         seen |= 1u << l.resource;
         p->rlimits[p->n_rlimits++] = l;
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int read_scheduler(struct spec_ctx *x, const struct json_cur *process, struct spec_scheduler *ret)
@@ -155,18 +155,19 @@ static int read_scheduler(struct spec_ctx *x, const struct json_cur *process, st
     struct spec_scheduler s = {.set = true};
     struct json_cur c;
     int64_t nice = 0, priority = 0;
-    int policy, r = json_get_object(process, "scheduler", JSON_OPTIONAL, &c, x->err);
+    int policy, rc = json_get_object(process, "scheduler", JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = json_get_enum(&c, "policy", JSON_REQUIRED, policies, COUNT_OF(policies), &policy, x->err)) < 0 ||
-        (r = spec_get_range(x, &c, "nice", -20, 19, &nice)) < 0 ||
-        (r = spec_get_range(x, &c, "priority", 0, 99, &priority)) < 0 ||
-        (r = spec_get_flags(x, &c, "flags", flags, NULL, COUNT_OF(flags), &s.flags)) < 0 ||
-        (r = json_get_u64(&c, "runtime", JSON_OPTIONAL, 0, UINT64_MAX, &s.runtime_ns, x->err)) < 0 ||
-        (r = json_get_u64(&c, "deadline", JSON_OPTIONAL, 0, UINT64_MAX, &s.deadline_ns, x->err)) < 0 ||
-        (r = json_get_u64(&c, "period", JSON_OPTIONAL, 0, UINT64_MAX, &s.period_ns, x->err)) < 0)
-        return r;
+    if (rc != 1)
+        return rc;
+    if ((rc = json_get_enum(&c, "policy", JSON_REQUIRED, policies, COUNT_OF(policies), &policy, x->err)) <
+            0 ||
+        (rc = spec_get_range(x, &c, "nice", -20, 19, &nice)) < 0 ||
+        (rc = spec_get_range(x, &c, "priority", 0, 99, &priority)) < 0 ||
+        (rc = spec_get_flags(x, &c, "flags", flags, NULL, COUNT_OF(flags), &s.flags)) < 0 ||
+        (rc = json_get_u64(&c, "runtime", JSON_OPTIONAL, 0, UINT64_MAX, &s.runtime_ns, x->err)) < 0 ||
+        (rc = json_get_u64(&c, "deadline", JSON_OPTIONAL, 0, UINT64_MAX, &s.deadline_ns, x->err)) < 0 ||
+        (rc = json_get_u64(&c, "period", JSON_OPTIONAL, 0, UINT64_MAX, &s.period_ns, x->err)) < 0)
+        return rc;
     s.policy = (uint32_t)policy;
     s.nice = (int32_t)nice;
     s.priority = (uint32_t)priority;
@@ -187,13 +188,13 @@ static int read_io_priority(struct spec_ctx *x, const struct json_cur *process, 
                                           "IOPRIO_CLASS_IDLE"};
     struct json_cur c;
     int64_t level = 0;
-    int class, r = json_get_object(process, "ioPriority", JSON_OPTIONAL, &c, x->err);
+    int class, rc = json_get_object(process, "ioPriority", JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = json_get_enum(&c, "class", JSON_REQUIRED, classes, COUNT_OF(classes), &class, x->err)) < 0 ||
-        (r = spec_get_range(x, &c, "priority", 0, 7, &level)) < 0)
-        return r;
+    if (rc != 1)
+        return rc;
+    if ((rc = json_get_enum(&c, "class", JSON_REQUIRED, classes, COUNT_OF(classes), &class, x->err)) < 0 ||
+        (rc = spec_get_range(x, &c, "priority", 0, 7, &level)) < 0)
+        return rc;
     p->io_priority_set = true;
     p->io_priority = (unsigned)class << 13 | (unsigned)level;
     return 1;
@@ -202,35 +203,35 @@ static int read_io_priority(struct spec_ctx *x, const struct json_cur *process, 
 /* "0-3,7": digits, dashes and commas; the kernel's own reading comes with the use. */
 static int read_cpus(struct spec_ctx *x, const struct json_cur *obj, const char *key, const char **ret)
 {
-    int r = spec_get_text(x, obj, key, 256, ret);
+    int rc = spec_get_text(x, obj, key, 256, ret);
 
-    if (r == 1 && strspn(*ret, "0123456789-,") != strlen(*ret))
+    if (rc == 1 && strspn(*ret, "0123456789-,") != strlen(*ret))
         return err_set(x->err, ERR_INVALID, "process.execCPUAffinity.%s: not a list like \"0-3,7\"", key);
-    return r;
+    return rc;
 }
 
 static int read_affinity(struct spec_ctx *x, const struct json_cur *process, struct spec_process *p)
 {
     struct json_cur c;
-    int r = json_get_object(process, "execCPUAffinity", JSON_OPTIONAL, &c, x->err);
+    int rc = json_get_object(process, "execCPUAffinity", JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
-    r = read_cpus(x, &c, "initial", &p->cpus_initial);
-    return r < 0 ? r : read_cpus(x, &c, "final", &p->cpus_final);
+    if (rc != 1)
+        return rc;
+    rc = read_cpus(x, &c, "initial", &p->cpus_initial);
+    return rc < 0 ? rc : read_cpus(x, &c, "final", &p->cpus_final);
 }
 
 static int read_console_size(struct spec_ctx *x, const struct json_cur *process, struct spec_process *p)
 {
     struct json_cur c;
     uint64_t rows = 0, columns = 0;
-    int r = json_get_object(process, "consoleSize", JSON_OPTIONAL, &c, x->err);
+    int rc = json_get_object(process, "consoleSize", JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = json_get_u64(&c, "height", JSON_REQUIRED, 0, UINT16_MAX, &rows, x->err)) < 0 ||
-        (r = json_get_u64(&c, "width", JSON_REQUIRED, 0, UINT16_MAX, &columns, x->err)) < 0)
-        return r;
+    if (rc != 1)
+        return rc;
+    if ((rc = json_get_u64(&c, "height", JSON_REQUIRED, 0, UINT16_MAX, &rows, x->err)) < 0 ||
+        (rc = json_get_u64(&c, "width", JSON_REQUIRED, 0, UINT16_MAX, &columns, x->err)) < 0)
+        return rc;
     p->rows = (unsigned short)rows;
     p->columns = (unsigned short)columns;
     return 0;
@@ -239,22 +240,23 @@ static int read_console_size(struct spec_ctx *x, const struct json_cur *process,
 int spec_read_process(struct spec_ctx *x, const struct json_cur *c, struct spec_process *p)
 {
     int64_t oom = 0;
-    int r;
+    int rc;
 
-    if ((r = read_user(x, c, p)) < 0 || (r = spec_get_strings(x, c, "args", LIM_CONFIG_LIST, &p->args)) < 0 ||
-        (r = spec_get_strings(x, c, "env", LIM_CONFIG_LIST, &p->env)) < 0 ||
-        (r = read_rlimits(x, c, p)) < 0 ||
-        (r = json_get_bool(c, "noNewPrivileges", JSON_OPTIONAL, &p->no_new_privs, x->err)) < 0 ||
-        (r = json_get_bool(c, "terminal", JSON_OPTIONAL, &p->terminal, x->err)) < 0 ||
-        (r = spec_get_text(x, c, "cwd", LIM_PATH_BYTES, &p->cwd)) < 0 ||
-        (r = spec_get_text(x, c, "apparmorProfile", LIM_PATH_BYTES, &p->apparmor)) < 0 ||
-        (r = spec_get_text(x, c, "selinuxLabel", LIM_PATH_BYTES, &p->selinux)) < 0 ||
-        (r = read_caps(x, c, &p->caps)) < 0 || (r = read_scheduler(x, c, &p->scheduler)) < 0 ||
-        (r = read_io_priority(x, c, p)) < 0 || (r = read_affinity(x, c, p)) < 0 ||
-        (r = read_console_size(x, c, p)) < 0 ||
-        (r = spec_get_range(x, c, "oomScoreAdj", -1000, 1000, &oom)) < 0)
-        return r;
-    if (r == 1) {
+    if ((rc = read_user(x, c, p)) < 0 ||
+        (rc = spec_get_strings(x, c, "args", LIM_CONFIG_LIST, &p->args)) < 0 ||
+        (rc = spec_get_strings(x, c, "env", LIM_CONFIG_LIST, &p->env)) < 0 ||
+        (rc = read_rlimits(x, c, p)) < 0 ||
+        (rc = json_get_bool(c, "noNewPrivileges", JSON_OPTIONAL, &p->no_new_privs, x->err)) < 0 ||
+        (rc = json_get_bool(c, "terminal", JSON_OPTIONAL, &p->terminal, x->err)) < 0 ||
+        (rc = spec_get_text(x, c, "cwd", LIM_PATH_BYTES, &p->cwd)) < 0 ||
+        (rc = spec_get_text(x, c, "apparmorProfile", LIM_PATH_BYTES, &p->apparmor)) < 0 ||
+        (rc = spec_get_text(x, c, "selinuxLabel", LIM_PATH_BYTES, &p->selinux)) < 0 ||
+        (rc = read_caps(x, c, &p->caps)) < 0 || (rc = read_scheduler(x, c, &p->scheduler)) < 0 ||
+        (rc = read_io_priority(x, c, p)) < 0 || (rc = read_affinity(x, c, p)) < 0 ||
+        (rc = read_console_size(x, c, p)) < 0 ||
+        (rc = spec_get_range(x, c, "oomScoreAdj", -1000, 1000, &oom)) < 0)
+        return rc;
+    if (rc == 1) {
         p->oom_score_adj_set = true;
         p->oom_score_adj = (int)oom;
     }

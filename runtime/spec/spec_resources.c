@@ -24,10 +24,10 @@ static int get_int(const struct spec_list *x, const struct json_cur *obj, const 
     AUTO_MEM char *text = NULL;
     char *end;
     long long v;
-    int r = json_get(obj, key, JSON_OPTIONAL, &c, x->err);
+    int rc = json_get(obj, key, JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     text = json_print(c.node, false);
     v = strtoll(text, &end, 10);
     if (end == text || *end != '\0' || v > EXACT || v < -EXACT)
@@ -100,9 +100,9 @@ static int read_rows(const struct spec_list *x, const struct json_cur *obj, cons
 {
     for (size_t i = 0; i < n; i++) {
         int64_t v = 0;
-        int r = get_int(x, obj, rows[i].key, rows[i].min, rows[i].max, &v);
-        if (r < 0 || (r == 1 && (r = add_number(x, obj, &rows[i], v)) < 0))
-            return r;
+        int rc = get_int(x, obj, rows[i].key, rows[i].min, rows[i].max, &v);
+        if (rc < 0 || (rc == 1 && (rc = add_number(x, obj, &rows[i], v)) < 0))
+            return rc;
     }
     return 0;
 }
@@ -114,10 +114,10 @@ static int read_swap(const struct spec_list *x, const struct json_cur *m, int64_
 {
     struct cgroup_setting *s;
     int64_t swap = 0;
-    int r = get_int(x, m, "swap", NO_LIMIT, EXACT, &swap);
+    int rc = get_int(x, m, "swap", NO_LIMIT, EXACT, &swap);
 
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     if (swap >= 0 && limit < 0)
         return json_fail(m, x->err, ERR_INVALID, "swap counts memory too and needs a memory limit");
     if (swap >= 0 && swap < limit)
@@ -151,22 +151,23 @@ static int read_memory(const struct spec_list *x, const struct json_cur *res)
     bool no_oom = false, hierarchy = true;
     int64_t limit = NO_LIMIT;
     struct json_cur m;
-    int r = json_get_object(res, "memory", JSON_OPTIONAL, &m, x->err);
+    int rc = json_get_object(res, "memory", JSON_OPTIONAL, &m, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = get_int(x, &m, "limit", NO_LIMIT, EXACT, &limit)) < 0 ||
-        (r = json_get_bool(&m, "disableOOMKiller", JSON_OPTIONAL, &no_oom, x->err)) < 0 ||
-        (r = json_get_bool(&m, "useHierarchy", JSON_OPTIONAL, &hierarchy, x->err)) < 0 ||
-        (r = json_get_bool(&m, "checkBeforeUpdate", JSON_OPTIONAL, &x->l->check_before_update, x->err)) < 0 ||
-        (r = read_rows(x, &m, memory_rows, COUNT_OF(memory_rows))) < 0 || (r = read_swap(x, &m, limit)) < 0)
-        return r;
+    if (rc != 1)
+        return rc;
+    if ((rc = get_int(x, &m, "limit", NO_LIMIT, EXACT, &limit)) < 0 ||
+        (rc = json_get_bool(&m, "disableOOMKiller", JSON_OPTIONAL, &no_oom, x->err)) < 0 ||
+        (rc = json_get_bool(&m, "useHierarchy", JSON_OPTIONAL, &hierarchy, x->err)) < 0 ||
+        (rc = json_get_bool(&m, "checkBeforeUpdate", JSON_OPTIONAL, &x->l->check_before_update, x->err)) <
+            0 ||
+        (rc = read_rows(x, &m, memory_rows, COUNT_OF(memory_rows))) < 0 || (rc = read_swap(x, &m, limit)) < 0)
+        return rc;
     if (limit > 0)
         x->l->memory_bytes = (uint64_t)limit;
     if (limit > 0 && !no_oom &&
-        (r = add_flag(x, &m, "memory.limit", NULL, "memory.oom.group", true)) <
+        (rc = add_flag(x, &m, "memory.limit", NULL, "memory.oom.group", true)) <
             0) /* half a container is none */
-        return r;
+        return rc;
     return no_oom ? add_flag(x, &m, "memory.disableOOMKiller", "memory.oom_control", NULL, false) : 0;
 }
 
@@ -210,10 +211,10 @@ static int read_shares(const struct spec_list *x, const struct json_cur *c)
 {
     struct cgroup_setting *s;
     int64_t shares = 0;
-    int r = get_int(x, c, "shares", 2, 262144, &shares);
+    int rc = get_int(x, c, "shares", 2, 262144, &shares);
 
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     s = cgroup_list_add(x->l, CGROUP_CPU, "cpu.shares", "CONFIG_FAIR_GROUP_SCHED");
     if (!s)
         return spec_list_full(x, c);
@@ -228,10 +229,10 @@ static int read_set(const struct spec_list *x, const struct json_cur *c, const c
 {
     const char *text;
     struct cgroup_setting *s;
-    int r = json_get_str(c, key, JSON_OPTIONAL, 1024, &text, x->err);
+    int rc = json_get_str(c, key, JSON_OPTIONAL, 1024, &text, x->err);
 
-    if (r != 1 || text[0] == '\0')
-        return r < 0 ? r : 0;
+    if (rc != 1 || text[0] == '\0')
+        return rc < 0 ? rc : 0;
     if (text[strspn(text, "0123456789,-")] != '\0')
         return json_fail(c, x->err, ERR_INVALID, "%s: \"%.40s\" is no list like 0-3,7", key, text);
     s = cgroup_list_add(x->l, CGROUP_CPUSET, field, "CONFIG_CPUSETS");
@@ -244,14 +245,14 @@ static int read_set(const struct spec_list *x, const struct json_cur *c, const c
 static int read_cpu(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur c;
-    int r = json_get_object(res, "cpu", JSON_OPTIONAL, &c, x->err);
+    int rc = json_get_object(res, "cpu", JSON_OPTIONAL, &c, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = read_shares(x, &c)) < 0 || (r = read_quota(x, &c)) < 0 ||
-        (r = read_rows(x, &c, cpu_rows, COUNT_OF(cpu_rows))) < 0 ||
-        (r = read_set(x, &c, "cpus", "cpu.cpus", "cpuset.cpus")) < 0)
-        return r;
+    if (rc != 1)
+        return rc;
+    if ((rc = read_shares(x, &c)) < 0 || (rc = read_quota(x, &c)) < 0 ||
+        (rc = read_rows(x, &c, cpu_rows, COUNT_OF(cpu_rows))) < 0 ||
+        (rc = read_set(x, &c, "cpus", "cpu.cpus", "cpuset.cpus")) < 0)
+        return rc;
     return read_set(x, &c, "mems", "cpu.mems", "cpuset.mems");
 }
 
@@ -260,10 +261,10 @@ static int read_pids(const struct spec_list *x, const struct json_cur *res)
     struct cgroup_setting *s;
     struct json_cur p;
     int64_t max = NO_LIMIT;
-    int r = json_get_object(res, "pids", JSON_OPTIONAL, &p, x->err);
+    int rc = json_get_object(res, "pids", JSON_OPTIONAL, &p, x->err);
 
-    if (r != 1 || (r = get_int(x, &p, "limit", NO_LIMIT, EXACT, &max)) != 1)
-        return r;
+    if (rc != 1 || (rc = get_int(x, &p, "limit", NO_LIMIT, EXACT, &max)) != 1)
+        return rc;
     if (max > 4194304)
         return json_fail(&p, x->err, ERR_INVALID, "limit: more than the 4194304 that Linux can have");
     s = cgroup_list_add(x->l, CGROUP_PIDS, "pids.limit", "CONFIG_CGROUP_PIDS");
@@ -277,26 +278,26 @@ static int read_pids(const struct spec_list *x, const struct json_cur *res)
 int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err)
 {
     const struct spec_list x = {ret, err};
-    int r;
+    int rc;
 
-    if ((r = read_memory(&x, res)) < 0 || (r = read_cpu(&x, res)) < 0 || (r = read_pids(&x, res)) < 0 ||
-        (r = spec_resources_io(res, ret, err)) < 0)
-        return r;
+    if ((rc = read_memory(&x, res)) < 0 || (rc = read_cpu(&x, res)) < 0 || (rc = read_pids(&x, res)) < 0 ||
+        (rc = spec_resources_io(res, ret, err)) < 0)
+        return rc;
     return spec_resources_devices(res, ret, err);
 }
 
 int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin)
 {
-    struct cgroup_list *l = arena_get(x->arena, sizeof *l);
+    struct cgroup_list *l = arena_get(x->arena, sizeof(*l));
     struct json_cur res;
-    int r;
+    int rc;
 
     if (!l)
         return err_set(x->err, ERR_NOMEM, "config.json: too large");
     cgroup_list_init(l);
-    r = json_get_object(lin, "resources", JSON_OPTIONAL, &res, x->err);
-    if (r < 0 || (r == 1 && (r = spec_resources(&res, l, x->err)) < 0))
-        return r;
+    rc = json_get_object(lin, "resources", JSON_OPTIONAL, &res, x->err);
+    if (rc < 0 || (rc == 1 && (rc = spec_resources(&res, l, x->err)) < 0))
+        return rc;
     if (!l->has_devices)
         (void)cgroup_list_add_device(l, (struct cgroup_device){false, 'a', -1, -1, CGROUP_DEV_ALL});
     spec_default_devices(l);

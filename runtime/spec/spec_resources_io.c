@@ -1,5 +1,6 @@
 /* spec_resources_io.c - linux.resources: block devices, huge pages, network, RDMA, unified, devices. Pure. See
  * spec_parse.h. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "runtime/spec/spec_parse.h"
@@ -32,7 +33,7 @@ static int add_weight(const struct spec_list *x, const struct json_cur *at, cons
                       const char *dev, uint64_t w)
 {
     struct cgroup_setting *s = cgroup_list_add(x->l, CGROUP_IO, field, OPT_BFQ);
-    const char *text = cgroup_list_text(x->l, "%s%llu", dev, (unsigned long long)w);
+    const char *text = cgroup_list_text(x->l, "%s%" PRIu64, dev, w);
 
     if (!s)
         return spec_list_full(x, at);
@@ -54,7 +55,7 @@ static int add_leaf(const struct spec_list *x, const struct json_cur *at, const 
         return spec_list_full(x, at);
     s->may_lack = true;
     s->v1[0] = text_place(dev[0] ? "blkio.leaf_weight_device" : "blkio.leaf_weight",
-                          cgroup_list_text(x->l, "%s%llu", dev, (unsigned long long)w));
+                          cgroup_list_text(x->l, "%s%" PRIu64, dev, w));
     return is_whole(s) ? 0 : spec_list_full(x, at);
 }
 
@@ -62,12 +63,12 @@ static int read_weights(const struct spec_list *x, const struct json_cur *obj, c
                         const char *leaf_field, const char *dev)
 {
     uint64_t w = 0;
-    int r = json_get_u64(obj, "weight", JSON_OPTIONAL, 10, 1000, &w, x->err);
+    int rc = json_get_u64(obj, "weight", JSON_OPTIONAL, 10, 1000, &w, x->err);
 
-    if (r < 0 || (r == 1 && (r = add_weight(x, obj, field, dev, w)) < 0))
-        return r;
-    r = json_get_u64(obj, "leafWeight", JSON_OPTIONAL, 10, 1000, &w, x->err);
-    return r == 1 ? add_leaf(x, obj, leaf_field, dev, w) : r;
+    if (rc < 0 || (rc == 1 && (rc = add_weight(x, obj, field, dev, w)) < 0))
+        return rc;
+    rc = json_get_u64(obj, "leafWeight", JSON_OPTIONAL, 10, 1000, &w, x->err);
+    return rc == 1 ? add_leaf(x, obj, leaf_field, dev, w) : rc;
 }
 
 /* "8:0 " of an element. */
@@ -85,16 +86,16 @@ static int read_dev(const struct spec_list *x, const struct json_cur *c, const c
 static int read_weight_devices(const struct spec_list *x, const struct json_cur *io)
 {
     struct json_cur arr;
-    int r = json_get_array(io, "weightDevice", JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
+    int rc = json_get_array(io, "weightDevice", JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
 
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         const char *dev = "", *field = cgroup_list_text(x->l, "blockIO.weightDevice[%u]", i);
         int one = field ? read_dev(x, &c, &dev) : spec_list_full(x, &c);
         if (one < 0 || (one = read_weights(x, &c, field, field, dev)) < 0)
             return one;
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 static const struct throttle {
@@ -112,41 +113,40 @@ static int add_throttle(const struct spec_list *x, const struct json_cur *c, con
     struct cgroup_setting *s;
     const char *dev = "", *field = cgroup_list_text(x->l, "blockIO.%s[%u]", t->key, i);
     uint64_t rate = 0;
-    int r = field ? read_dev(x, c, &dev) : spec_list_full(x, c);
+    int rc = field ? read_dev(x, c, &dev) : spec_list_full(x, c);
 
-    if (r < 0 || (r = json_get_u64(c, "rate", JSON_REQUIRED, 0, EXACT, &rate, x->err)) < 0)
-        return r;
+    if (rc < 0 || (rc = json_get_u64(c, "rate", JSON_REQUIRED, 0, EXACT, &rate, x->err)) < 0)
+        return rc;
     s = cgroup_list_add(x->l, CGROUP_IO, field, "CONFIG_BLK_DEV_THROTTLING");
     if (!s)
         return spec_list_full(x, c);
-    s->v1[0] = text_place(t->v1, cgroup_list_text(x->l, "%s%llu", dev, (unsigned long long)rate));
-    s->v2[0] = text_place(
-        "io.max", rate == 0 ? cgroup_list_text(x->l, "%s%s=max", dev, t->v2)
-                            : cgroup_list_text(x->l, "%s%s=%llu", dev, t->v2, (unsigned long long)rate));
+    s->v1[0] = text_place(t->v1, cgroup_list_text(x->l, "%s%" PRIu64, dev, rate));
+    s->v2[0] = text_place("io.max", rate == 0 ? cgroup_list_text(x->l, "%s%s=max", dev, t->v2)
+                                              : cgroup_list_text(x->l, "%s%s=%" PRIu64, dev, t->v2, rate));
     return is_whole(s) ? 0 : spec_list_full(x, c);
 }
 
 static int read_io(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur io;
-    int r = json_get_object(res, "blockIO", JSON_OPTIONAL, &io, x->err);
+    int rc = json_get_object(res, "blockIO", JSON_OPTIONAL, &io, x->err);
 
-    if (r != 1)
-        return r;
-    if ((r = read_weights(x, &io, "blockIO.weight", "blockIO.leafWeight", "")) < 0 ||
-        (r = read_weight_devices(x, &io)) < 0)
-        return r;
+    if (rc != 1)
+        return rc;
+    if ((rc = read_weights(x, &io, "blockIO.weight", "blockIO.leafWeight", "")) < 0 ||
+        (rc = read_weight_devices(x, &io)) < 0)
+        return rc;
     for (size_t t = 0; t < COUNT_OF(throttles); t++) {
         struct json_cur arr;
-        r = json_get_array(&io, throttles[t].key, JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
-        for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+        rc = json_get_array(&io, throttles[t].key, JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
+        for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
             struct json_cur c = json_at(&arr, i);
             int one = add_throttle(x, &c, &throttles[t], i);
             if (one < 0)
                 return one;
         }
-        if (r < 0)
-            return r;
+        if (rc < 0)
+            return rc;
     }
     return 0;
 }
@@ -176,7 +176,7 @@ static int add_huge(const struct spec_list *x, const struct json_cur *c, unsigne
         return spec_list_full(x, c);
     s->quiet = reserved;
     s->v1[0] = text_place(cgroup_list_text(x->l, "hugetlb.%s.%slimit_in_bytes", size, mid[reserved]),
-                          cgroup_list_text(x->l, "%llu", (unsigned long long)limit));
+                          cgroup_list_text(x->l, "%" PRIu64, limit));
     s->v2[0] = text_place(cgroup_list_text(x->l, "hugetlb.%s.%smax", size, mid[reserved]), s->v1[0].text);
     return s->v1[0].file && s->v2[0].file && is_whole(s) ? 0 : spec_list_full(x, c);
 }
@@ -184,15 +184,15 @@ static int add_huge(const struct spec_list *x, const struct json_cur *c, unsigne
 static int read_huge(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur arr;
-    int r = json_get_array(res, "hugepageLimits", JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
+    int rc = json_get_array(res, "hugepageLimits", JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
 
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         int one = add_huge(x, &c, i, false);
         if (one < 0 || (one = add_huge(x, &c, i, true)) < 0) /* pages that are promised and not yet touched */
             return one;
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int add_priority(const struct spec_list *x, const struct json_cur *c, unsigned i)
@@ -209,8 +209,7 @@ static int add_priority(const struct spec_list *x, const struct json_cur *c, uns
     s = cgroup_list_add(x->l, CGROUP_NET_PRIO, field, "CONFIG_CGROUP_NET_PRIO and cgroup v1");
     if (!s || !field)
         return spec_list_full(x, c);
-    s->v1[0] =
-        text_place("net_prio.ifpriomap", cgroup_list_text(x->l, "%s %llu", name, (unsigned long long)prio));
+    s->v1[0] = text_place("net_prio.ifpriomap", cgroup_list_text(x->l, "%s %" PRIu64, name, prio));
     return is_whole(s) ? 0 : spec_list_full(x, c);
 }
 
@@ -219,28 +218,27 @@ static int read_network(const struct spec_list *x, const struct json_cur *res)
     struct json_cur net, arr;
     struct cgroup_setting *s;
     uint64_t id = 0;
-    int r = json_get_object(res, "network", JSON_OPTIONAL, &net, x->err);
+    int rc = json_get_object(res, "network", JSON_OPTIONAL, &net, x->err);
 
-    if (r != 1 || (r = json_get_u64(&net, "classID", JSON_OPTIONAL, 0, UINT32_MAX, &id, x->err)) < 0)
-        return r;
-    if (r == 1) {
+    if (rc != 1 || (rc = json_get_u64(&net, "classID", JSON_OPTIONAL, 0, UINT32_MAX, &id, x->err)) < 0)
+        return rc;
+    if (rc == 1) {
         s = cgroup_list_add(x->l, CGROUP_NET_CLS, "network.classID",
                             "CONFIG_CGROUP_NET_CLASSID and cgroup v1");
         if (!s)
             return spec_list_full(x, &net);
-        s->v1[0] = (struct cgroup_place){"net_cls.classid",
-                                         cgroup_list_text(x->l, "%llu", (unsigned long long)id), id};
+        s->v1[0] = (struct cgroup_place){"net_cls.classid", cgroup_list_text(x->l, "%" PRIu64, id), id};
         if (!is_whole(s))
             return spec_list_full(x, &net);
     }
-    r = json_get_array(&net, "priorities", JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
-    for (unsigned i = 0; r == 1 && i < json_len(&arr); i++) {
+    rc = json_get_array(&net, "priorities", JSON_OPTIONAL, MAX_ELEMENTS, &arr, x->err);
+    for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         int one = add_priority(x, &c, i);
         if (one < 0)
             return one;
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int add_rdma(const struct spec_list *x, const struct json_cur *c)
@@ -256,9 +254,9 @@ static int add_rdma(const struct spec_list *x, const struct json_cur *c)
         return json_fail(c, x->err, ERR_INVALID, "no name of an RDMA device");
     text = cgroup_list_text(x->l, "%s", c->key);
     if (text && h)
-        text = cgroup_list_text(x->l, "%s hca_handle=%llu", text, (unsigned long long)handles);
+        text = cgroup_list_text(x->l, "%s hca_handle=%" PRIu64, text, handles);
     if (text && o)
-        text = cgroup_list_text(x->l, "%s hca_object=%llu", text, (unsigned long long)objects);
+        text = cgroup_list_text(x->l, "%s hca_object=%" PRIu64, text, objects);
     s = cgroup_list_add(x->l, CGROUP_RDMA, field, "CONFIG_CGROUP_RDMA");
     if (!s || !field || !text)
         return spec_list_full(x, c);
@@ -269,15 +267,15 @@ static int add_rdma(const struct spec_list *x, const struct json_cur *c)
 static int read_rdma(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur map;
-    int r = json_get_object(res, "rdma", JSON_OPTIONAL, &map, x->err);
+    int rc = json_get_object(res, "rdma", JSON_OPTIONAL, &map, x->err);
 
-    for (unsigned i = 0; r == 1 && i < json_len(&map); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&map); i++) {
         struct json_cur c = json_member(&map, i);
         int one = json_is_object(&c, x->err);
         if (one < 0 || (one = add_rdma(x, &c)) < 0)
             return one;
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 /* The controller that a file of v2 belongs to: the word before its first dot. */
@@ -300,9 +298,9 @@ static bool ctl_of(const char *file, enum cgroup_ctl *ret)
 static int read_unified(const struct spec_list *x, const struct json_cur *res)
 {
     struct json_cur map;
-    int r = json_get_object(res, "unified", JSON_OPTIONAL, &map, x->err);
+    int rc = json_get_object(res, "unified", JSON_OPTIONAL, &map, x->err);
 
-    for (unsigned i = 0; r == 1 && i < json_len(&map); i++) {
+    for (unsigned i = 0; rc == 1 && i < json_len(&map); i++) {
         struct json_cur c = json_member(&map, i);
         struct cgroup_setting *s;
         const char *text, *field = cgroup_list_text(x->l, "unified.%s", c.key);
@@ -319,17 +317,17 @@ static int read_unified(const struct spec_list *x, const struct json_cur *res)
         if (!is_whole(s))
             return spec_list_full(x, &c);
     }
-    return r < 0 ? r : 0;
+    return rc < 0 ? rc : 0;
 }
 
 int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret, struct err *err)
 {
     const struct spec_list x = {ret, err};
-    int r;
+    int rc;
 
-    if ((r = read_io(&x, res)) < 0 || (r = read_huge(&x, res)) < 0 || (r = read_network(&x, res)) < 0 ||
-        (r = read_rdma(&x, res)) < 0)
-        return r;
+    if ((rc = read_io(&x, res)) < 0 || (rc = read_huge(&x, res)) < 0 || (rc = read_network(&x, res)) < 0 ||
+        (rc = read_rdma(&x, res)) < 0)
+        return rc;
     return read_unified(&x, res);
 }
 
@@ -338,10 +336,10 @@ int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret, struc
 static int read_access(const struct spec_list *x, const struct json_cur *c, unsigned *ret)
 {
     const char *text = "rwm";
-    int r = json_get_str(c, "access", JSON_OPTIONAL, 8, &text, x->err);
+    int rc = json_get_str(c, "access", JSON_OPTIONAL, 8, &text, x->err);
 
-    if (r < 0)
-        return r;
+    if (rc < 0)
+        return rc;
     if (text[0] == '\0')
         text = "rwm";
     if (text[strspn(text, "rwm")] != '\0')
@@ -356,16 +354,16 @@ static int read_number(const struct spec_list *x, const struct json_cur *c, cons
     struct json_cur n;
     AUTO_MEM char *text = NULL;
     uint64_t v;
-    int r = json_get(c, key, JSON_OPTIONAL, &n, x->err);
+    int rc = json_get(c, key, JSON_OPTIONAL, &n, x->err);
 
     *ret = -1;
-    if (r != 1)
-        return r;
+    if (rc != 1)
+        return rc;
     text = json_print(n.node, false);
     if (strcmp(text, "-1") == 0)
         return 0;
-    if ((r = json_as_u64(&n, 0, DEV_MAX, &v, x->err)) < 0)
-        return r;
+    if ((rc = json_as_u64(&n, 0, DEV_MAX, &v, x->err)) < 0)
+        return rc;
     *ret = (int64_t)v;
     return 0;
 }
@@ -406,17 +404,17 @@ int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, 
 {
     const struct spec_list x = {ret, err};
     struct json_cur arr;
-    int r = json_get_array(res, "devices", JSON_OPTIONAL, MAX_ELEMENTS, &arr, err);
+    int rc = json_get_array(res, "devices", JSON_OPTIONAL, MAX_ELEMENTS, &arr, err);
 
-    if (r != 1 || json_len(&arr) == 0)
-        return r < 0 ? r : 0;
+    if (rc != 1 || json_len(&arr) == 0)
+        return rc < 0 ? rc : 0;
     ret->has_devices = true;
     /* nothing is allowed but what a rule says */
     (void)cgroup_list_add_device(ret, (struct cgroup_device){false, 'a', -1, -1, CGROUP_DEV_ALL});
     for (unsigned i = 0; i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
-        if ((r = read_device(&x, &c)) < 0)
-            return r;
+        if ((rc = read_device(&x, &c)) < 0)
+            return rc;
     }
     return 0;
 }

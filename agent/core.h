@@ -9,7 +9,7 @@
  *                                                      uplink_reply.c commands, bucket.c how often)
  *   start.c      a want and its image -> a running box     confine.c  what core holds itself to
  *   ctl.c        the local socket                      events.c the ring of events
- *   scrub.c      reading the store against its names   os_act.c the device's own system
+ *   scrub_job.c    reading the store against its names   os_act.c the device's own system
  *   self_act.c   the agent's own update                self_start.c  which core runs
  *   devices.c    devices that come and go (hotplug.c, hotscan.c)
  *   exec.c       one more program in a box             idrange.c  host ids of apps
@@ -355,7 +355,7 @@ void budget_told(struct core *c, uint64_t *told, uint64_t network);
 bool budget_line(struct core *c, uint64_t *told, const char *line);
 void budget_close(struct core *c); /* a job is over: what it took is durable */
 
-/* scrub.c */
+/* scrub_job.c */
 void scrub_open(struct core *c); /* at start: where the last core stopped */
 bool scrub_due(const struct core *c);
 int scrub_start(struct core *c, struct err *err); /* the job */

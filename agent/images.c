@@ -108,7 +108,7 @@ static int choose_route(struct core *c, const struct release_platform *p, const 
                             .full_fallback = !c->candidate.arena || c->candidate.d.download.full_fallback};
     for (unsigned i = 0; i < p->n_packs; i++) {
         const struct release_pack *k = &p->packs[i];
-        f.has_codec[i] = k->codec >= 0 && codec_built((enum pack_codec)k->codec);
+        f.has_codec[i] = k->codec >= 0 && pack_codec_is_built((enum pack_codec)k->codec);
         f.has_tree[i] = k->kind == RELEASE_PACK_PATCH && store_has_tree(c->store, &k->from.digest) == 1;
         f.pack_have[i] = store_has_blob(c->store, &k->blob.digest) == 1
                              ? k->blob.bytes

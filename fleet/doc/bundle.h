@@ -2,7 +2,7 @@
  * kept. */
 #ifndef FLEET_BUNDLE_H
 #define FLEET_BUNDLE_H
-#include "fleet/view/ctx.h"
+#include "fleet/base/ctx.h"
 
 /* pki/ca, pki/operator. *ret_made: how many were new. */
 int pki_ensure(const struct ctx *c, unsigned *ret_made, struct err *err);

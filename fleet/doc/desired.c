@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "fleet/base/mqtt.h"
 #include "fleet/doc/relstore.h"
 #include "fleet/doc/schema.h"
-#include "fleet/view/mqtt.h"
 #include "platform/fs.h"
 
 /* p at the first character of a comment: blanks until its end, line ends stay; returns what follows. */

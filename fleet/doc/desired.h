@@ -1,8 +1,8 @@
 /* desired.h - from the operator's file to the document that is signed. */
 #ifndef FLEET_DESIRED_H
 #define FLEET_DESIRED_H
-#include "fleet/doc/doc.h"
-#include "fleet/view/ctx.h"
+#include "fleet/base/ctx.h"
+#include "fleet/base/doc.h"
 
 /* Blank out // and block comments outside of strings, in place: offsets in messages stay right. Pure. */
 void desired_strip(char *text);

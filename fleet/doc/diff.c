@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/doc.h"
 
 #define PATH_BYTES 200
 

@@ -1,7 +1,7 @@
 /* keyring.h - signing keys and the trust document that says which of them count. */
 #ifndef FLEET_KEYRING_H
 #define FLEET_KEYRING_H
-#include "fleet/view/ctx.h"
+#include "fleet/base/ctx.h"
 #include "ota/doc/trust.h"
 #include "platform/crypto.h"
 

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/doc.h"
 
 #define INDEX_BYTES (4 * 1024 * 1024)
 static const struct json_limits limits = {.max_bytes = INDEX_BYTES, .max_depth = 8, .max_tokens = 200000};

@@ -2,7 +2,7 @@
  * index.json. */
 #ifndef FLEET_RELSTORE_H
 #define FLEET_RELSTORE_H
-#include "fleet/view/ctx.h"
+#include "fleet/base/ctx.h"
 #include "platform/crypto.h"
 
 struct rel { /* a line of index.json */

@@ -1,6 +1,6 @@
 #include "fleet/doc/rollout.h"
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/doc.h"
 #include "platform/crypto.h"
 
 unsigned rollout_slot(const char *salt, const char *device)

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/doc.h"
 #include "ota/doc/source.h"
 #include "platform/crypto.h"
 #include "platform/limits.h"

@@ -13,12 +13,12 @@ size_t codec_make_bound(size_t raw_len)
 
 static int too_long(struct err *err, enum pack_codec codec, size_t len)
 {
-    return err_set(err, ERR_INVALID, "%s: %zu bytes in one piece", codec_name(codec), len);
+    return err_set(err, ERR_INVALID, "%s: %zu bytes in one piece", pack_codec_name(codec), len);
 }
 
 static int no_room(struct err *err, enum pack_codec codec, size_t size)
 {
-    return err_set(err, ERR_NOSPACE, "%s: the packed bytes need more than %zu bytes", codec_name(codec),
+    return err_set(err, ERR_NOSPACE, "%s: the packed bytes need more than %zu bytes", pack_codec_name(codec),
                    size);
 }
 
@@ -47,7 +47,7 @@ static int lzma_make(enum pack_codec codec, uint8_t props, struct buf raw, uint8
         return no_room(err, codec, size);
     if (z != LZMA_OK)
         return err_set(err, z == LZMA_MEM_ERROR ? ERR_NOMEM : ERR_UNSUPPORTED, "%s: the library refuses (%d)",
-                       codec_name(codec), (int)z);
+                       pack_codec_name(codec), (int)z);
     *ret_len = at;
     return 0;
 }
@@ -56,7 +56,7 @@ static int lzma_make(enum pack_codec codec, uint8_t props, struct buf raw, uint8
                      size_t *ret_len, struct err *err)
 {
     (void)props, (void)raw, (void)dst, (void)size, (void)ret_len;
-    return err_set(err, ERR_UNSUPPORTED, "%s: built without liblzma", codec_name(codec));
+    return err_set(err, ERR_UNSUPPORTED, "%s: built without liblzma", pack_codec_name(codec));
 }
 #endif
 

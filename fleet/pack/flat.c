@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#include "fleet/doc/bytes.h"
+#include "fleet/base/bytes.h"
 #include "ota/pack/tree.h"
 #include "platform/fs.h"
 

@@ -3,7 +3,7 @@
  * same rootfs. The same layers give the same bytes. */
 #ifndef FLEET_FLAT_H
 #define FLEET_FLAT_H
-#include "ota/layer/entry.h"
+#include "ota/doc/entry.h"
 #include "platform/crypto.h"
 
 struct flat; /* opaque: one image */

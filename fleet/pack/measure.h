@@ -3,8 +3,8 @@
  * out. */
 #ifndef FLEET_MEASURE_H
 #define FLEET_MEASURE_H
+#include "ota/doc/entry.h"
 #include "ota/doc/oci.h"
-#include "ota/layer/entry.h"
 
 struct measure; /* one image */
 /* Who wants to see the entries (checked) and contents as well; NULL: nobody. Borrowed. */

@@ -1,6 +1,6 @@
 #include "fleet/pack/pack_full.h"
 
-#include "fleet/doc/bytes.h"
+#include "fleet/base/bytes.h"
 #include "fleet/pack/codec_make.h"
 #include "ota/pack/cdc.h"
 #include "platform/fs.h"

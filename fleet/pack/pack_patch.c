@@ -129,9 +129,9 @@ static void explain(const struct making *m, const struct work *w, const struct p
                       cost->predicted ? ", addresses" : "", w->n_bases > 1 ? ", several files" : "",
                       gzip ? ", gzip" : "");
     m->in->explain(m->in->explain_arg,
-                   &(struct packing_line){w->object->path, how,
-                                          w->n_bases ? object_of(m, w->bases[0])->path : "", w->object->size,
-                                          cost->packed_bytes});
+                   &(struct pack_patch_line){w->object->path, how,
+                                             w->n_bases ? object_of(m, w->bases[0])->path : "",
+                                             w->object->size, cost->packed_bytes});
 }
 
 static int put_object(const struct making *m, size_t i, struct patch_make *make, struct pack_patch_sum *sum,

@@ -4,15 +4,19 @@
 #define FLEET_PACK_PATCH_H
 #include "fleet/pack/flat.h"
 #include "fleet/pack/pack_full.h"
-#include "fleet/pack/packing.h"
 
+/* What it costs to carry one object, for --explain. */
+struct pack_patch_line {
+    const char *path, *how, *base;
+    uint64_t bytes, packed_bytes;
+};
 struct pack_patch {
     int objects_fd, out_fd; /* both borrowed; out_fd: an empty file */
     struct buf old_tree, new_tree;
     enum pack_codec codec;
     const uint64_t *packed; /* of each object of the new tree, what it costs in the full pack */
     struct pack_progress progress;
-    void (*explain)(void *arg, const struct packing_line *l);
+    void (*explain)(void *arg, const struct pack_patch_line *l);
     void *explain_arg;
 };
 struct pack_patch_sum {

@@ -21,7 +21,7 @@ struct patch_make {
 int patch_make_new(enum pack_codec codec, int out_fd, struct patch_make **ret, struct err *err)
 {
     if (!codec_known(codec) || codec_segment_max(codec) == 0)
-        return err_set(err, ERR_UNSUPPORTED, "no patch packs with codec %s", codec_name(codec));
+        return err_set(err, ERR_UNSUPPORTED, "no patch packs with codec %s", pack_codec_name(codec));
     struct patch_make *m = mem_need_zero(sizeof(*m));
     m->codec = codec;
     m->fd = out_fd;

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/ctx.h"
+#include "fleet/base/doc.h"
 #include "fleet/pack/flat.h"
 #include "fleet/pack/measure.h"
-#include "fleet/view/ctx.h"
 #include "platform/arena.h"
 
 #define CONFIG_ARENA (512 * 1024)

@@ -3,7 +3,7 @@
  * every byte read is checked against its digest. */
 #ifndef FLEET_REPO_H
 #define FLEET_REPO_H
-#include "fleet/repo/http.h"
+#include "fleet/base/http.h"
 #include "platform/crypto.h"
 
 #define REPO_TYPE_MANIFEST "application/vnd.oci.image.manifest.v1+json"

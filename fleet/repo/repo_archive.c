@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/ctx.h"
+#include "fleet/base/doc.h"
 #include "fleet/repo/repo_int.h"
-#include "fleet/view/ctx.h"
 #include "ota/doc/oci.h"
 #include "ota/layer/untar.h"
 #include "platform/fs.h"

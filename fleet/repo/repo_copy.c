@@ -5,9 +5,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "fleet/doc/doc.h"
-#include "fleet/view/ctx.h"
-#include "fleet/view/out.h"
+#include "fleet/base/ctx.h"
+#include "fleet/base/doc.h"
+#include "fleet/base/out.h"
 #include "ota/doc/oci.h"
 #include "platform/fs.h"
 

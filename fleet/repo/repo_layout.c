@@ -2,9 +2,9 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/ctx.h"
+#include "fleet/base/doc.h"
 #include "fleet/repo/repo_int.h"
-#include "fleet/view/ctx.h"
 #include "platform/fs.h"
 #include "platform/json.h"
 #include "platform/limits.h"

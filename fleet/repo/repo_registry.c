@@ -1,9 +1,9 @@
 /* A registry, by the OCI distribution specification 1.0. */
 #include <string.h>
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/ctx.h"
+#include "fleet/base/doc.h"
 #include "fleet/repo/repo_int.h"
-#include "fleet/view/ctx.h"
 #include "platform/json.h"
 #include "platform/limits.h"
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/doc.h"
 #include "fleet/doc/keyring.h"
 #include "ota/doc/envelope.h"
 #include "ota/doc/oci.h"

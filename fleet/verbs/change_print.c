@@ -2,11 +2,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "fleet/doc/change.h"
 #include "fleet/doc/diff.h"
-#include "fleet/doc/doclist.h"
 #include "fleet/doc/relstore.h"
 #include "fleet/doc/rollout.h"
+#include "fleet/verbs/change.h"
+#include "fleet/view/doclist.h"
 #include "fleet/view/reach.h"
 
 #define VALUE_LEN     60

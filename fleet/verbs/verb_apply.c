@@ -2,9 +2,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "fleet/doc/change.h"
 #include "fleet/doc/keyring.h"
 #include "fleet/doc/schema.h"
+#include "fleet/verbs/change.h"
 #include "fleet/verbs/verbs.h"
 #include "fleet/verbs/waiting.h"
 #include "platform/clock.h"

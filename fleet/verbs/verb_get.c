@@ -2,10 +2,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "fleet/doc/doclist.h"
 #include "fleet/doc/keyring.h"
 #include "fleet/doc/relstore.h"
 #include "fleet/verbs/verbs.h"
+#include "fleet/view/doclist.h"
 #include "fleet/view/view.h"
 #include "platform/clock.h"
 

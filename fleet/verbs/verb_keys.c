@@ -2,12 +2,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "fleet/base/mqtt.h"
 #include "fleet/doc/bundle.h"
-#include "fleet/doc/doclist.h"
 #include "fleet/doc/keyring.h"
 #include "fleet/doc/x509.h"
 #include "fleet/verbs/verbs.h"
-#include "fleet/view/mqtt.h"
+#include "fleet/view/doclist.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
 #include "platform/json.h"

@@ -6,11 +6,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "fleet/doc/doc.h"
+#include "fleet/base/doc.h"
 #include "fleet/doc/keyring.h"
 #include "fleet/doc/relstore.h"
-#include "fleet/pack/packing.h"
 #include "fleet/repo/image.h"
+#include "fleet/repo/packing.h"
 #include "fleet/repo/repo_copy.h"
 #include "fleet/repo/repo_releases.h"
 #include "fleet/verbs/verbs.h"
@@ -220,7 +220,7 @@ static int store_release(struct ctx *c, const struct args *a, struct repo *r, co
 
 static int read_codecs(const struct args *a, bool ret[2], struct err *err)
 {
-    const char *list = args_str(a, OPT_CODEC, codec_built(PACK_LZMA) ? "lz4,lzma" : "lz4");
+    const char *list = args_str(a, OPT_CODEC, pack_codec_is_built(PACK_LZMA) ? "lz4,lzma" : "lz4");
 
     ret[0] = strcmp(list, "lz4") == 0 || strcmp(list, "lz4,lzma") == 0;
     ret[1] = strcmp(list, "lzma") == 0 || strcmp(list, "lz4,lzma") == 0;
@@ -242,7 +242,7 @@ static int load_old(struct repo *beside, const struct repo_opts *opts, struct pa
                        err);
 }
 
-static void explain(void *arg, const struct packing_line *l)
+static void explain(void *arg, const struct pack_patch_line *l)
 {
     char bytes[16], packed[16];
 

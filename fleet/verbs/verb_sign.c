@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "fleet/doc/change.h"
+#include "fleet/verbs/change.h"
 #include "fleet/verbs/verbs.h"
 #include "platform/fs.h"
 #include "platform/paste.h"

@@ -1,7 +1,7 @@
 /* verbs.h - every verb of fleetctl, one function each; the table is in main.c. */
 #ifndef FLEET_VERBS_H
 #define FLEET_VERBS_H
-#include "fleet/view/ctx.h"
+#include "fleet/base/ctx.h"
 
 int verb_init(struct ctx *none, const struct args *a, struct err *err);
 int verb_keys(struct ctx *c, const struct args *a, struct err *err);

@@ -2,9 +2,9 @@
  * was given. */
 #ifndef FLEET_VIEW_H
 #define FLEET_VIEW_H
+#include "fleet/base/doc.h"
+#include "fleet/base/mqtt.h"
 #include "fleet/doc/desired.h"
-#include "fleet/doc/doc.h"
-#include "fleet/view/mqtt.h"
 
 struct view_doc { /* a JSON document that came in; node NULL: none */
     struct cJSON *node;

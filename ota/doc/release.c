@@ -1,7 +1,7 @@
 /* release.c - which bytes are a version of an app: the release document. See release.h. */
 #include "ota/doc/release.h"
 #include "ota/doc/field.h"
-#include "ota/pack/codec.h"
+#include "ota/doc/pack_codec.h"
 
 static int read_version(const struct json_cur *root, char dst[LIM_NAME_BYTES], struct err *err)
 {
@@ -100,7 +100,7 @@ static int read_pack(const struct json_cur *at, struct release_pack *p, struct e
     if (!full && strcmp(kind, "patch") != 0)
         return 0;
     p->kind = full ? RELEASE_PACK_FULL : RELEASE_PACK_PATCH;
-    p->codec = codec_parse(codec);
+    p->codec = pack_codec_parse(codec);
     rc = read_known_pack(at, p, err);
     return rc < 0 ? rc : 1;
 }
@@ -232,7 +232,7 @@ static void build_pack(const struct release_pack *p, struct cJSON *packs)
     struct cJSON *obj = json_push(packs, json_obj());
 
     json_put_str(obj, "kind", p->kind == RELEASE_PACK_FULL ? "full" : "patch");
-    json_put_str(obj, "codec", codec_name((enum pack_codec)p->codec));
+    json_put_str(obj, "codec", pack_codec_name((enum pack_codec)p->codec));
     put_blob(obj, "digest", &p->blob);
     json_put_u64(obj, "memory", p->memory_bytes);
     if (p->kind == RELEASE_PACK_FULL) {

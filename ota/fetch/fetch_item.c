@@ -5,8 +5,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "ota/doc/entry.h"
 #include "ota/fetch/fetch_int.h"
-#include "ota/layer/entry.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 

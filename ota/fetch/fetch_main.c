@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 
+#include "ota/doc/entry.h"
 #include "ota/doc/field.h"
 #include "ota/fetch/fetch_int.h"
-#include "ota/layer/entry.h"
 #include "ota/layer/untar_main.h"
 #include "platform/clock.h"
 #include "platform/fs.h"

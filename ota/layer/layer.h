@@ -2,8 +2,8 @@
  * Reads fd, writes nothing, keeps about 200 KiB, for zstd up to LIM_ZSTD_BYTES more. */
 #ifndef OTA_LAYER_H
 #define OTA_LAYER_H
+#include "ota/doc/entry.h"
 #include "ota/doc/oci.h"
-#include "ota/layer/entry.h"
 
 struct layer_calls {
     /* Each returns 0, or -kind with err filled to stop. bytes: content of the last entry, in pieces. */

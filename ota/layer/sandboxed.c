@@ -7,7 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "ota/layer/entry.h"
+#include "ota/doc/entry.h"
 #include "platform/fs.h"
 #include "platform/limits.h"
 #include "platform/mem.h"

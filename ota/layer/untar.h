@@ -4,7 +4,7 @@
  * after the end. */
 #ifndef OTA_UNTAR_H
 #define OTA_UNTAR_H
-#include "ota/layer/entry.h"
+#include "ota/doc/entry.h"
 
 #define UNTAR_META_BYTES (256 * 1024) /* one pax or GNU header: a 64 KiB xattr and long names fit */
 

@@ -1,6 +1,6 @@
 #include "ota/layer/worker.h"
 
-#include "ota/layer/entry.h"
+#include "ota/doc/entry.h"
 #include "platform/job.h"
 #include "platform/sandbox.h"
 

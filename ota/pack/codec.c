@@ -56,7 +56,7 @@ size_t codec_segment_max(enum pack_codec codec)
 
 static int damaged(struct err *err, const struct codec *c, const char *why)
 {
-    return err_set(err, ERR_INVALID, "%s: %s", codec_name(c->id), why);
+    return err_set(err, ERR_INVALID, "%s: %s", pack_codec_name(c->id), why);
 }
 
 static struct buf take(struct buf *in, size_t max)
@@ -136,7 +136,7 @@ static int lzma_start(struct codec *c, struct err *err)
     lzma_ret z = lzma_raw_decoder(&c->z, chain);
     return z == LZMA_OK ? 0
                         : err_set(err, z == LZMA_MEM_ERROR ? ERR_NOMEM : ERR_UNSUPPORTED,
-                                  "%s: the library refuses (%d)", codec_name(c->id), (int)z);
+                                  "%s: the library refuses (%d)", pack_codec_name(c->id), (int)z);
 }
 
 static int lzma_some(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_t *ret_len,
@@ -177,7 +177,7 @@ bool codec_known(enum pack_codec codec)
 
 static int lzma_start(struct codec *c, struct err *err)
 {
-    return err_set(err, ERR_UNSUPPORTED, "%s: built without liblzma", codec_name(c->id));
+    return err_set(err, ERR_UNSUPPORTED, "%s: built without liblzma", pack_codec_name(c->id));
 }
 
 static int lzma_some(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_t *ret_len,
@@ -215,7 +215,7 @@ static int lzma_finish(struct codec *c, struct buf *in, struct err *err)
 int codec_new(enum pack_codec codec, struct codec **ret, struct err *err)
 {
     if (!codec_known(codec))
-        return err_set(err, ERR_UNSUPPORTED, "codec %s is not in this build", codec_name(codec));
+        return err_set(err, ERR_UNSUPPORTED, "codec %s is not in this build", pack_codec_name(codec));
     struct codec AUTO_FREE(codec) *c = mem_need_zero(sizeof(*c));
     c->id = codec;
     c->props = CODEC_PROPS;

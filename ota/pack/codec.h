@@ -6,31 +6,14 @@
  * before packing are known to the caller, signed or hashed. No I/O. Threads: one. */
 #ifndef OTA_CODEC_H
 #define OTA_CODEC_H
+#include "ota/doc/pack_codec.h"
 #include "platform/err.h"
 #include "platform/limits.h"
 #include "platform/mem.h"
 
-/* As they stand in heads. The last four undo a filter for machine code (relative calls) after LZMA: for chunks
- * of executables; they need the liblzma of the device to know the filter (codec_known). */
-enum pack_codec {
-    PACK_RAW,
-    PACK_LZ4,
-    PACK_LZMA,
-    PACK_LZMA_X86,
-    PACK_LZMA_ARM,
-    PACK_LZMA_THUMB,
-    PACK_LZMA_ARM64, /* liblzma 5.4 */
-    PACK_CODEC_COUNT_
-};
-
 #define CODEC_BLOCK ((size_t)64 * 1024) /* raw bytes of one lz4 block of a segment; also LZMA's dictionary */
 #define CODEC_PROPS 0x5d /* LZMA's usual lc 3, lp 0, pb 2 as one byte: (pb * 5 + lp) * 9 + lc */
 
-/* "raw", "lz4", "lzma", "lzma-x86" ...; codec_parse: the inverse, -1 when unknown. */
-const char *codec_name(enum pack_codec codec);
-int codec_parse(const char *name);
-/* Was this built with it? Needs neither library: for those who plan. */
-bool codec_built(enum pack_codec codec);
 /* Can this build and its liblzma do it? */
 bool codec_known(enum pack_codec codec);
 /* Bytes that codec_new takes at most, libraries included. */

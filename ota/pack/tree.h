@@ -2,7 +2,7 @@
  * beyond its digest. */
 #ifndef OTA_TREE_H
 #define OTA_TREE_H
-#include "ota/layer/entry.h"
+#include "ota/doc/entry.h"
 #include "platform/crypto.h"
 
 #define TREE_MAGIC "LPLAYER1" /* a tree is a layer record too: layers/<digest of the tree> */

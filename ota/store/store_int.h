@@ -1,7 +1,7 @@
 /* store_int.h - what the files of the store share among themselves. Private to ota/. */
 #ifndef OTA_STORE_INT_H
 #define OTA_STORE_INT_H
-#include "ota/layer/entry.h"
+#include "ota/doc/entry.h"
 #include "ota/store/store.h"
 #include "platform/fs.h"
 

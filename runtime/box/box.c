@@ -24,10 +24,10 @@
 #include "runtime/box/hooks.h"
 #include "runtime/box/idmap.h"
 #include "runtime/box/mount_clone.h"
-#include "runtime/box/ns_kinds.h"
 #include "runtime/box/ns_why.h"
 #include "runtime/net/net.h"
 #include "runtime/net/netdev.h"
+#include "runtime/spec/ns_kinds.h"
 
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL

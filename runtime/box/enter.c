@@ -20,8 +20,8 @@
 
 #include "platform/cgroup/cgroup.h"
 #include "platform/fs.h"
-#include "runtime/box/ns_kinds.h"
 #include "runtime/box/ns_why.h"
+#include "runtime/spec/ns_kinds.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "platform/fs.h"
-#include "runtime/box/ns_kinds.h"
+#include "runtime/spec/ns_kinds.h"
 
 static const char *why_denied(enum spec_ns_kind kind, const struct ns_facts *f)
 {

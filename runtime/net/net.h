@@ -8,8 +8,8 @@
 #define RUNTIME_NET_H
 #include <sys/types.h>
 
-#include "runtime/net/net_plan.h"
 #include "runtime/net/netlink.h"
+#include "runtime/spec/net_plan.h"
 #include "runtime/spec/spec.h"
 
 struct net_box {

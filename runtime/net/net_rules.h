@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "platform/err.h"
-#include "runtime/net/net_plan.h"
+#include "runtime/spec/net_plan.h"
 #include "runtime/spec/spec.h"
 
 /* Bridges that there are. */

@@ -1,7 +1,7 @@
 /* spec.c - defaults of a container and the one gate that every spec passes. Pure. See spec.h. */
 #include "runtime/spec/spec.h"
 
-#include "runtime/net/net_plan.h"
+#include "runtime/spec/net_plan.h"
 #include <arpa/inet.h>
 
 #include <signal.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#include "runtime/net/net_plan.h"
+#include "runtime/spec/net_plan.h"
 
 #define TMP_BYTES (16ULL << 20)
 #define SHM_BYTES (16ULL << 20)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#include "runtime/box/ns_kinds.h"
+#include "runtime/spec/ns_kinds.h"
 #include "runtime/spec/spec_parse.h"
 
 static int full(struct spec_ctx *x)

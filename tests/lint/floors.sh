@@ -18,6 +18,41 @@ floor ota platform
 floor agent platform runtime ota
 floor fleet platform runtime ota
 
+# room FOLDER ALLOWED-ROOMS...: the same within a folder. A room is a sub-folder; its own files and floors below it are always allowed.
+room() {
+	local dir=$1 top=${1%%/*} allowed=" $* " file inc
+	rooms="${rooms:-} $dir"
+	while read -r file inc; do
+		case $allowed in *" $inc "*) ;; *) fail "$file includes $inc/: the room $dir/ stands below or beside it" ;; esac
+	done < <(grep -oE "^#include \"$top/[a-z]+/" -r "$dir" --include='*.[ch]' | sed -E 's|^([^:]*):#include "([a-z/]*)/$|\1 \2|')
+}
+room platform/cgroup
+room runtime/spec
+room runtime/net runtime/spec runtime/box # box: tool.h and enter.h
+room runtime/box runtime/spec runtime/net
+room runtime/seccomp runtime/spec runtime/box
+room runtime/limpet runtime/spec runtime/box runtime/net runtime/seccomp
+room ota/doc
+room ota/pack ota/doc
+room ota/layer ota/doc
+room ota/store ota/doc ota/layer ota/pack
+room ota/fetch ota/doc ota/layer ota/pack ota/store
+room ota/pull ota/doc ota/layer ota/pack ota/store ota/fetch
+room fleet/base
+room fleet/doc fleet/base
+room fleet/view fleet/base fleet/doc
+room fleet/pack fleet/base
+room fleet/repo fleet/base fleet/doc fleet/pack
+room fleet/verbs fleet/base fleet/doc fleet/view fleet/pack fleet/repo
+for dir in platform/*/ runtime/*/ ota/*/ fleet/*/; do
+	case " $rooms " in *" ${dir%/} "*) ;; *) fail "$dir has no line here" ;; esac
+	[ -f "$dir/README.md" ] || fail "$dir has no README.md"
+done
+# A stem is one file's (and its header's) in the whole tree.
+while read -r stem; do
+	fail "two files are called $stem: $(find platform runtime ota agent fleet -name "$stem.[ch]" | tr '\n' ' ')"
+done < <(find platform runtime ota agent fleet -name '*.[ch]' | sed -E 's/\.[ch]$//' | sort -u | sed 's|.*/||' | sort | uniq -d)
+
 # wall REGEX-OF-HEADER ALLOWED-FILES...; a header of ours that brings one along has a wall too
 wall() {
 	local header=$1 file
@@ -29,8 +64,8 @@ wall() {
 wall 'cjson/' platform/json.c
 wall 'psa/' platform/crypto.c
 wall 'mbedtls/' platform/crypto.c ota/fetch/cert.c agent/link_tls.c fleet/doc/x509.c
-wall 'mosquitto.h|<mqtt_protocol' agent/link_mqtt.c fleet/view/mqtt.c
-wall 'curl/' ota/fetch/fetch_http.c fleet/repo/http.c
+wall 'mosquitto.h|<mqtt_protocol' agent/link_mqtt.c fleet/base/mqtt.c
+wall 'curl/' ota/fetch/fetch_http.c fleet/base/http.c
 wall 'lz4' ota/pack/codec.c fleet/pack/codec_make.c
 wall 'lzma' ota/pack/codec.c fleet/pack/codec_make.c
 wall 'divsufsort' fleet/pack/cover_index.c

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "agent/manifest.h"
-#include "fleet/doc/doc.h"
+#include "fleet/base/doc.h"
 #include "fleet/doc/schema.h"
 #include "platform/crypto.h"
 

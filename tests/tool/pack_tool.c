@@ -40,7 +40,8 @@ static int find_pack(const struct release_platform *p, const char *route, const 
     bool patch = strcmp(route, "patch") == 0;
 
     for (unsigned i = 0; i < p->n_packs; i++)
-        if ((p->packs[i].kind == RELEASE_PACK_PATCH) == patch && p->packs[i].codec == codec_parse(codec)) {
+        if ((p->packs[i].kind == RELEASE_PACK_PATCH) == patch &&
+            p->packs[i].codec == pack_codec_parse(codec)) {
             *ret = &p->packs[i];
             return 0;
         }

@@ -13,7 +13,7 @@
 
 #include "fleet/pack/patch_make.h"
 #include "fleet/pack/similar.h"
-#include "ota/layer/entry.h"
+#include "ota/doc/entry.h"
 #include "ota/pack/patch.h"
 #include "platform/crypto.h"
 #include "platform/fs.h"
@@ -305,7 +305,7 @@ static int make(char **argv, bool verbose, bool plain)
 
     if (fd < 0)
         die(argv[3]);
-    if (patch_make_new((enum pack_codec)codec_parse(argv[0]), fd, &k.m, &err) < 0)
+    if (patch_make_new((enum pack_codec)pack_codec_parse(argv[0]), fd, &k.m, &err) < 0)
         fail(&err);
     patch_make_predict(k.m, !plain);
     k.plan = side_file(argv[3], "plan", "w");
@@ -454,7 +454,7 @@ int main(int argc, char **argv)
         plain |= strcmp(argv[argc - 1], "--plain") == 0;
         fast |= strcmp(argv[argc - 1], "--no-check") == 0;
     }
-    if (argc == 6 && strcmp(argv[1], "make") == 0 && codec_parse(argv[2]) >= 0)
+    if (argc == 6 && strcmp(argv[1], "make") == 0 && pack_codec_parse(argv[2]) >= 0)
         return make(argv + 2, verbose, plain);
     if (argc == 5 && strcmp(argv[1], "apply") == 0)
         return apply(argv + 2, !fast);

@@ -1,4 +1,4 @@
-#include "ota/layer/entry.h"
+#include "ota/doc/entry.h"
 
 #include "tests/unit/check.h"
 

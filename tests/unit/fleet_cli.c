@@ -1,7 +1,7 @@
 /* The command line: options, durations, brokers, near words, sizes. */
-#include "fleet/verbs/args.h"
-#include "fleet/view/ctx.h"
-#include "fleet/view/out.h"
+#include "fleet/base/args.h"
+#include "fleet/base/ctx.h"
+#include "fleet/base/out.h"
 #include "tests/unit/check.h"
 
 static const struct verb verbs[] = {

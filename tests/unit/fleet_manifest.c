@@ -1,8 +1,8 @@
 /* The operator's file: comments, the closed schema, what differs, what a report means. */
 #include "agent/manifest.h"
+#include "fleet/base/doc.h"
 #include "fleet/doc/desired.h"
 #include "fleet/doc/diff.h"
-#include "fleet/doc/doc.h"
 #include "fleet/doc/rollout.h"
 #include "fleet/doc/schema.h"
 #include "fleet/verbs/waiting.h"

@@ -2,7 +2,7 @@
  * with a deadline. mqtt.c is the only file here that knows libmosquitto. */
 #ifndef FLEET_MQTT_H
 #define FLEET_MQTT_H
-#include "fleet/view/ctx.h"
+#include "fleet/base/ctx.h"
 
 #define MQTT_ROOT "limpet1"
 

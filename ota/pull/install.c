@@ -18,7 +18,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "ota/store/install_int.h"
+#include "ota/pull/install_int.h"
 
 int install_write(int dir_fd, const char *name, struct buf bytes, struct err *err)
 {

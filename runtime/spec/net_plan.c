@@ -1,5 +1,5 @@
 /* net_plan.c - see net_plan.h. */
-#include "runtime/net/net_plan.h"
+#include "runtime/spec/net_plan.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "fleet/view/out.h"
+#include "fleet/base/out.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fleet/verbs/args.h"
+#include "fleet/base/args.h"
 #include "platform/clock.h"
 #include "platform/json.h"
 #include "platform/mem.h"

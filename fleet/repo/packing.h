@@ -2,8 +2,9 @@
  * release document. */
 #ifndef FLEET_PACKING_H
 #define FLEET_PACKING_H
+#include "fleet/base/args.h"
+#include "fleet/pack/pack_patch.h"
 #include "fleet/repo/image.h"
-#include "fleet/verbs/args.h"
 
 struct packing; /* opaque: a working folder with the contents of all images at hand */
 /* In TMPDIR; removed by packing_free. Errors: IO. Owner: caller. */
@@ -13,16 +14,11 @@ DEFINE_AUTO(packing)
 /* For image_check. */
 int packing_objects_fd(const struct packing *p);
 
-/* What it costs to carry one object, for --explain. */
-struct packing_line {
-    const char *path, *how, *base;
-    uint64_t bytes, packed_bytes;
-};
 struct packing_opts {
     const struct image *olds; /* patch packs are made from each of them */
     unsigned n_olds;
-    bool codecs[2];                                           /* lz4, lzma */
-    void (*explain)(void *arg, const struct packing_line *l); /* NULL: nobody asks */
+    bool codecs[2];                                              /* lz4, lzma */
+    void (*explain)(void *arg, const struct pack_patch_line *l); /* NULL: nobody asks */
     void *explain_arg;
 };
 /* One blob that was put into the repository, for the artifact that names them all. */

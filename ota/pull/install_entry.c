@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "ota/store/install_int.h"
+#include "ota/pull/install_int.h"
 #include "platform/clock.h"
 #include "platform/job.h"
 

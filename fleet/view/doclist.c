@@ -1,4 +1,4 @@
-#include "fleet/doc/doclist.h"
+#include "fleet/view/doclist.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

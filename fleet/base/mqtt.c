@@ -1,4 +1,4 @@
-#include "fleet/view/mqtt.h"
+#include "fleet/base/mqtt.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fleet/repo/http.h"
+#include "fleet/base/http.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
 

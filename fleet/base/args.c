@@ -1,4 +1,4 @@
-#include "fleet/verbs/args.h"
+#include "fleet/base/args.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

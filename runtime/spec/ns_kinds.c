@@ -1,5 +1,5 @@
 /* ns_kinds.c - see ns_kinds.h. */
-#include "runtime/box/ns_kinds.h"
+#include "runtime/spec/ns_kinds.h"
 
 #include <sched.h>
 

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-#include "ota/store/install_int.h"
+#include "ota/pull/install_int.h"
 
 /* ---- layers ---- */
 

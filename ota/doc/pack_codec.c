@@ -1,5 +1,8 @@
-/* codec_words.c - names of codecs: apart from codec.c, so that who only speaks of them needs neither library. */
-#include "ota/pack/codec.h"
+#include "ota/doc/pack_codec.h"
+
+#include <string.h>
+
+#include "platform/mem.h"
 
 static const char *const names[] = {
     [PACK_RAW] = "raw",
@@ -12,12 +15,12 @@ static const char *const names[] = {
 };
 _Static_assert(COUNT_OF(names) == PACK_CODEC_COUNT_, "a name for each codec");
 
-const char *codec_name(enum pack_codec codec)
+const char *pack_codec_name(enum pack_codec codec)
 {
     return (unsigned)codec < PACK_CODEC_COUNT_ ? names[codec] : "unknown";
 }
 
-int codec_parse(const char *name)
+int pack_codec_parse(const char *name)
 {
     for (int i = 0; i < PACK_CODEC_COUNT_; i++)
         if (strcmp(names[i], name) == 0)
@@ -25,7 +28,7 @@ int codec_parse(const char *name)
     return -1;
 }
 
-bool codec_built(enum pack_codec codec)
+bool pack_codec_is_built(enum pack_codec codec)
 {
 #ifdef WITH_LZMA
     return (unsigned)codec < PACK_CODEC_COUNT_;

@@ -1,4 +1,4 @@
-#include "fleet/doc/change.h"
+#include "fleet/verbs/change.h"
 
 #include <inttypes.h>
 #include <pwd.h>

@@ -1,14 +1,14 @@
-#include "fleet/pack/packing.h"
+#include "fleet/repo/packing.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "fleet/base/ctx.h"
+#include "fleet/base/out.h"
 #include "fleet/pack/pack_full.h"
 #include "fleet/pack/pack_patch.h"
-#include "fleet/view/ctx.h"
-#include "fleet/view/out.h"
 #include "platform/fs.h"
 #include "platform/limits.h"
 
@@ -120,8 +120,8 @@ static void said(const struct making *m, const char *what, uint64_t bytes, const
     char size[16];
 
     out_progress(NULL, 0, 0);
-    out_note("%s/%s: %s, %s: %s%s", m->platform->os, m->platform->architecture, what, codec_name(m->codec),
-             out_size(bytes, size), more);
+    out_note("%s/%s: %s, %s: %s%s", m->platform->os, m->platform->architecture, what,
+             pack_codec_name(m->codec), out_size(bytes, size), more);
 }
 
 /* ---- full ---- */
@@ -140,7 +140,7 @@ static void note_packed(void *arg, const struct flat_object *o, uint64_t packed_
                   mapped && flat_is_gzip(bytes) ? ", gzip" : "");
     if (mapped)
         flat_unmap(bytes);
-    m->o->explain(m->o->explain_arg, &(struct packing_line){o->path, how, "", o->size, packed_bytes});
+    m->o->explain(m->o->explain_arg, &(struct pack_patch_line){o->path, how, "", o->size, packed_bytes});
 }
 
 static int make_full(struct making *m, struct err *err)
@@ -157,7 +157,7 @@ static int make_full(struct making *m, struct err *err)
                              .each_arg = m};
     int rc = work_file(m->p, &fd, err);
 
-    (void)str_fmt(m->label, sizeof(m->label), "full pack, %s", codec_name(m->codec));
+    (void)str_fmt(m->label, sizeof(m->label), "full pack, %s", pack_codec_name(m->codec));
     full.data_fd = fd;
     if (rc == 0)
         rc = pack_full_make(&full, &h, &head, err);
@@ -218,7 +218,7 @@ static int make_patch(struct making *m, struct buf old_tree, struct err *err)
     char more[80], size[16];
     int rc = work_file(m->p, &fd, err);
 
-    (void)str_fmt(m->label, sizeof(m->label), "patch, %s", codec_name(m->codec));
+    (void)str_fmt(m->label, sizeof(m->label), "patch, %s", pack_codec_name(m->codec));
     patch.out_fd = fd;
     if (rc == 0)
         rc = pack_patch_make(&patch, &sum, err);

@@ -1,4 +1,4 @@
-#include "fleet/view/ctx.h"
+#include "fleet/base/ctx.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "fleet/repo/http.h"
+#include "fleet/base/http.h"
 
 #include <curl/curl.h>
 #include <fcntl.h>

@@ -12,8 +12,8 @@
 #define FLEET_CTX_H
 #include <sys/types.h>
 
-#include "fleet/verbs/args.h"
-#include "fleet/view/out.h"
+#include "fleet/base/args.h"
+#include "fleet/base/out.h"
 #include "platform/limits.h"
 #include "platform/mem.h"
 

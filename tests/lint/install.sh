@@ -34,7 +34,7 @@ wanted() {
 		644 usr/share/man/man8/agentd.8
 	END
 	local f
-	for f in LICENSE README.md CHANGELOG.md architecture.md packs.md protocol.md security.md; do echo "644 usr/share/doc/limpet/$f"; done
+	for f in LICENSE README.md CHANGELOG.md architecture.md costs.md packs.md protocol.md requirements.md security.md; do echo "644 usr/share/doc/limpet/$f"; done
 	for f in agentd.json mosquitto.conf mosquitto_dashboard.conf mosquitto.service.conf acl acl-dashboard; do echo "644 usr/share/doc/limpet/examples/$f"; done
 	for f in configs/examples/*; do echo "644 usr/share/doc/limpet/examples/${f##*/}"; done
 	for f in configs/schemas/*; do echo "644 usr/share/limpet/schemas/${f##*/}"; done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The benches in their shortest form: each figure that README promises is printed, and in the form that it promises. Values are not judged.
+# The benches in their shortest form: each figure that README and docs/costs.md promise is printed, and in the form that it promises. Values are not judged.
 . "${SOURCE:?}/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq crun runc bwrap lxc-execute strace musl-gcc
 lib_begin bench_smoke

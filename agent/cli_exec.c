@@ -32,6 +32,7 @@ struct session {
     int master; /* -t: our side of its terminal, else -1 */
     bool raw;   /* our terminal is in raw mode */
     struct termios before;
+    sigset_t ending; /* signals that end us or change our size */
 };
 
 static volatile sig_atomic_t got_signal, resized;
@@ -101,26 +102,30 @@ static void follow_size(const struct session *s)
 /* Until the agent has answered, or a signal wants us gone. */
 static void carry(struct session *s, int sock)
 {
-    for (;;) {
+    sigset_t before;
+
+    (void)sigprocmask(SIG_BLOCK, &s->ending, &before); /* they come while ppoll waits, or not at all */
+    while (!got_signal) {
+        if (resized)
+            follow_size(s);
         struct pollfd p[FLOWS + 1] = {{sock, POLLIN, 0}};
         for (unsigned i = 0; i < FLOWS; i++) {
             const struct flow *f = &s->flows[i];
             p[i + 1] =
                 f->have == f->at ? (struct pollfd){f->from, POLLIN, 0} : (struct pollfd){f->to, POLLOUT, 0};
         }
-        int n = poll(p, FLOWS + 1, -1);
+        int n = ppoll(p, FLOWS + 1, NULL, &before);
         if (got_signal || (n < 0 && errno != EINTR))
-            return;
-        if (resized)
-            follow_size(s);
+            break;
         for (unsigned i = 0; n > 0 && i < FLOWS; i++)
             if (p[i + 1].revents)
                 flow_step(&s->flows[i]);
         if (n > 0 && p[0].revents) {
             drain(s);
-            return;
+            break;
         }
     }
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 static int pipe_for(struct session *s, int fd, struct err *err)
@@ -243,12 +248,15 @@ int cli_exec(const struct cli *c)
     }
     for (int i = from; i < c->argc; i++)
         words[3 + i - from] = c->argv[i];
-    for (unsigned i = 0; i < COUNT_OF(ending); i++)
-        (void)sigaction(ending[i], &act, NULL);
     (void)sigaction(SIGPIPE, &none, NULL); /* a program that does not read its input is no fault */
     (void)sigaction(SIGTTIN, &none, NULL); /* in the background: no input, as if it had ended */
     struct session AUTO_MEM *s = mem_need_zero(sizeof(*s));
     s->master = -1;
+    (void)sigemptyset(&s->ending);
+    for (unsigned i = 0; i < COUNT_OF(ending); i++) {
+        (void)sigaction(ending[i], &act, NULL);
+        (void)sigaddset(&s->ending, ending[i]);
+    }
     for (unsigned i = 0; i < FLOWS; i++) {
         s->theirs[i] = (int)i;
         s->given[i] = s->flows[i].from = s->flows[i].to = -1;

@@ -10,7 +10,8 @@
 #include "platform/fs.h"
 #include "runtime/net/net_rules.h"
 
-#define LISTENS 0x0a /* of TCP; a UDP socket that serves is connected to nobody */
+#define LOOKS_MAX 16384 /* an app may hold descriptors without end, and core waits for this */
+#define LISTENS   0x0a  /* of TCP; a UDP socket that serves is connected to nobody */
 
 /* One line of /proc/net/tcp and the like. */
 struct served {
@@ -63,7 +64,8 @@ static bool meets(const struct served *a, const struct spec_port *p)
     return a->v6 == want6 && memcmp(a->address, want, want6 ? 16 : 4) == 0;
 }
 
-static bool has_socket(pid_t pid, unsigned long inode)
+/* *left: how many descriptors are looked at yet. */
+static bool has_socket(pid_t pid, unsigned long inode, unsigned *left)
 {
     char path[48], name[320], link[64], want[40];
     const struct dirent *e;
@@ -74,7 +76,7 @@ static bool has_socket(pid_t pid, unsigned long inode)
     (void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
     if (!(d = opendir(path)))
         return false;
-    while (!found && (e = readdir(d))) {
+    for (; !found && *left > 0 && (e = readdir(d)); (*left)--) {
         ssize_t n;
         (void)snprintf(name, sizeof(name), "%s/%s", path, e->d_name);
         n = readlink(name, link, sizeof(link) - 1);
@@ -92,10 +94,11 @@ static void who_serves(unsigned long inode, char *dst, size_t size)
     const struct dirent *e;
     uint64_t pid;
     char path[48], name[32];
+    unsigned left = LOOKS_MAX;
 
     (void)str_copy(dst, size, "a process of the device");
-    while (d && (e = readdir(d))) {
-        if (!str_u64(e->d_name, 1, INT32_MAX, &pid) || !has_socket((pid_t)pid, inode))
+    while (d && left > 0 && (e = readdir(d))) {
+        if (!str_u64(e->d_name, 1, INT32_MAX, &pid) || !has_socket((pid_t)pid, inode, &left))
             continue;
         (void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
         if (fs_read_text(AT_FDCWD, path, name, sizeof(name), NULL) > 0)

@@ -17,33 +17,37 @@ void act_candidates(const struct core *c, const struct desired **ret_candidate,
     *ret_good = back ? &c->previous.d : c->good.arena ? &c->good.d : NULL;
 }
 
-static void put_cost(const struct image *i, struct cost *ret)
+static struct cost cost_of(const struct image *i)
 {
-    if (i->state >= IMAGE_NO_LAYERS && i->state < IMAGE_INSTALLED && i->route.known)
-        *ret = (struct cost){route_name(i->route.kind), i->route.down_bytes, i->route.write_bytes,
-                             i->route.memory_bytes};
+    if (i->state < IMAGE_NO_LAYERS || i->state >= IMAGE_INSTALLED || !i->route.known)
+        return (struct cost){.route = NULL};
+    return (struct cost){route_name(i->route.kind), i->route.down_bytes, i->route.write_bytes,
+                         i->route.memory_bytes};
+}
+
+static void observe_set(const struct core *c, const struct desired *d, struct set_facts *ret)
+{
+    ret->d = d;
+    for (unsigned i = 0; d && i < d->n; i++) {
+        const struct image *image = images_of(c, &d->apps[i]);
+        ret->apps[i] = (struct app_facts){
+            .image = image->state, .cost = cost_of(image), .lack = devices_lack(c, &d->apps[i])};
+    }
 }
 
 void act_observe(struct core *c, struct observed *ret)
 {
+    const struct desired *candidate, *good;
+
     memset(ret, 0, sizeof(*ret));
     images_observe(c);
-    const struct desired *candidate, *good;
-    act_candidates(c, &candidate, &good);
     devices_observe(c);
-    for (unsigned i = 0; candidate && i < candidate->n; i++)
-        ret->candidate_lack[i] = devices_lack(c, &candidate->apps[i]);
-    for (unsigned i = 0; good && i < good->n; i++)
-        ret->good_lack[i] = devices_lack(c, &good->apps[i]);
+    act_candidates(c, &candidate, &good);
+    observe_set(c, candidate, &ret->candidate);
+    observe_set(c, good, &ret->good);
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used)
             ret->seen[ret->n++] = c->apps[i].seen;
-    for (unsigned i = 0; i < LIM_APPS; i++) {
-        ret->candidate_image[i] = c->candidate_image[i].state;
-        ret->good_image[i] = c->good_image[i].state;
-        put_cost(&c->candidate_image[i], &ret->candidate_cost[i]);
-        put_cost(&c->good_image[i], &ret->good_cost[i]);
-    }
     if (c->candidate.arena)
         ret->window_ms = 1000 * manifest_window_s(&c->candidate.d.download, clock_wall_s());
     ret->verdict = c->state.ledger.candidate_verdict;
@@ -195,12 +199,11 @@ static bool ends_the_round(enum step_kind k)
 static bool round_of(struct core *c)
 {
     uint64_t began_ms = clock_boot_ms();
-    const struct desired *candidate, *good;
     struct observed AUTO_MEM *o = mem_need(sizeof(*o));
     struct plan AUTO_MEM *p = mem_need(sizeof(*p));
-    act_candidates(c, &candidate, &good);
+
     act_observe(c, o);
-    plan_make(candidate, good, o, clock_boot_ms(), p);
+    plan_make(o, clock_boot_ms(), p);
     c->plan = *p;
     apps_sync(c);
     devices_sync(c);

@@ -98,11 +98,9 @@ static int open_all(struct core *c, const char *path, int *ret_store_fd, struct 
 static void plan_now(struct core *c)
 {
     struct observed AUTO_MEM *o = mem_need(sizeof(*o));
-    const struct desired *candidate, *good;
 
-    act_candidates(c, &candidate, &good);
     act_observe(c, o);
-    plan_make(candidate, good, o, clock_boot_ms(), &c->plan);
+    plan_make(o, clock_boot_ms(), &c->plan);
 }
 
 static int print(struct check *k, struct err *err)

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "agent/core.h"
+#include "agent/preview.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/msg.h"
@@ -199,53 +200,6 @@ static int do_apply(struct client *k, const struct request *r, struct err *err)
     return rc;
 }
 
-/* The same release in a set: its place, -1: none. */
-static int find_release(const struct desired *d, const struct digest *release)
-{
-    for (unsigned i = 0; d && i < d->n; i++)
-        if (digest_eq(&d->apps[i].release, release))
-            return (int)i;
-    return -1;
-}
-
-/* What an app with these settings lacks, if a present set has it: no other one's devices are looked for. */
-static struct lack lack_of_same(const struct core *c, const struct want *w, const struct desired *candidate,
-                                const struct desired *good)
-{
-    const struct desired *sets[] = {candidate, good};
-    for (unsigned i = 0; i < COUNT_OF(sets); i++) {
-        const struct want *same = sets[i] ? desired_find(sets[i], w->name) : NULL;
-        if (same && digest_eq(&same->hash, &w->hash))
-            return devices_lack(c, same);
-    }
-    return (struct lack){.path = NULL};
-}
-
-/* What is observed, for a candidate that is only asked about: what is known of the present sets is known of it as far as they
- * name the same release, wherever that stands in them. */
-static void observe_for(struct core *c, const struct desired *d, struct observed *o)
-{
-    const struct desired *candidate, *good;
-    struct observed AUTO_MEM *was = mem_need(sizeof(*was));
-    act_candidates(c, &candidate, &good);
-    act_observe(c, o);
-    *was = *o;
-    o->verdict = VERDICT_NONE;
-    o->fault = (struct fault){0};
-    o->window_ms = 1000 * manifest_window_s(&d->download, clock_wall_s());
-    for (unsigned i = 0; i < d->n; i++) {
-        int now = find_release(candidate, &d->apps[i].release),
-            before = find_release(good, &d->apps[i].release);
-        o->candidate_image[i] = now >= 0      ? was->candidate_image[now]
-                                : before >= 0 ? was->good_image[before]
-                                              : IMAGE_NO_RELEASE;
-        o->candidate_cost[i] = now >= 0      ? was->candidate_cost[now]
-                               : before >= 0 ? was->good_cost[before]
-                                             : (struct cost){0};
-        o->candidate_lack[i] = lack_of_same(c, &d->apps[i], candidate, good);
-    }
-}
-
 /* The steps, and why a newer document is not among them. */
 static void answer_plan(struct client *k)
 {
@@ -278,12 +232,12 @@ static int do_plan(struct client *k, const struct request *r, struct err *err)
         rc = intake_preview(c, e, &s, err);
     if (rc < 0)
         return rc;
-    const struct desired *candidate, *good;
+    struct observed AUTO_MEM *now = mem_need(sizeof(*now));
     struct observed AUTO_MEM *o = mem_need(sizeof(*o));
     struct plan AUTO_MEM *p = mem_need(sizeof(*p));
-    act_candidates(c, &candidate, &good);
-    observe_for(c, &s.d, o);
-    plan_make(&s.d, good, o, clock_boot_ms(), p);
+    act_observe(c, now);
+    preview_facts(now, &s.d, 1000 * manifest_window_s(&s.d.download, clock_wall_s()), o);
+    plan_make(o, clock_boot_ms(), p);
     char AUTO_MEM *text = plan_text(p);
     answer_text(k, text[0] ? text : "nothing to do\n");
     set_done(&s);

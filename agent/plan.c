@@ -89,10 +89,10 @@ static const struct seen *find_seen(const struct observed *o, const char *name)
     return NULL;
 }
 
-static bool set_ready(const struct desired *d, const enum image_state *images)
+static bool is_ready(const struct set_facts *f)
 {
-    for (unsigned i = 0; i < d->n; i++)
-        if (images[i] != IMAGE_INSTALLED)
+    for (unsigned i = 0; i < f->d->n; i++)
+        if (f->apps[i].image != IMAGE_INSTALLED)
             return false;
     return true;
 }
@@ -197,10 +197,10 @@ static void plan_join(struct plan *p, unsigned from, const struct desired *run, 
         }
 }
 
-static void plan_boxes(struct plan *p, const struct desired *run, const enum image_state *images,
-                       const struct lack *lacks, const struct observed *o, uint64_t now_ms)
+static void plan_boxes(struct plan *p, const struct set_facts *f, const struct observed *o, uint64_t now_ms)
 {
     static const struct lack none;
+    const struct desired *run = f->d;
     bool leaving = false;
     for (unsigned i = 0; i < o->n; i++)
         if (!desired_find(run, o->seen[i].name)) {
@@ -209,11 +209,12 @@ static void plan_boxes(struct plan *p, const struct desired *run, const enum ima
         }
     unsigned from = p->n;
     for (unsigned i = 0; i < run->n; i++)
-        if (images[i] == IMAGE_INSTALLED) { /* a last-good set whose store was hurt runs what is whole */
+        if (f->apps[i].image ==
+            IMAGE_INSTALLED) { /* a last-good set whose store was hurt runs what is whole */
             const struct want *w = &run->apps[i];
             const struct seen *s = find_seen(o, w->name);
             unsigned at = p->n;
-            plan_box(p, w->name, w, s, &lacks[i], now_ms);
+            plan_box(p, w->name, w, s, &f->apps[i].lack, now_ms);
             if (w->net == NET_APP)
                 plan_join(p, at, run, w, s, o);
         }
@@ -255,26 +256,27 @@ static bool is_bulk(enum image_state s)
     return s == IMAGE_NO_LAYERS || s == IMAGE_NO_PATCH || s == IMAGE_NO_CHUNKS;
 }
 
-static void plan_images(struct plan *p, const struct desired *aim, const enum image_state *images,
-                        const struct cost *costs, const struct observed *o, uint64_t now_ms)
+static void plan_images(struct plan *p, const struct set_facts *f, const struct observed *o, uint64_t now_ms)
 {
+    const struct desired *aim = f->d;
     if (o->job_running)
         return;
     uint64_t at_ms = o->fault.kind == ERR_NONE ? 0 : o->fault.at_ms + plan_retry_delay_ms(o->fault.in_row);
     for (unsigned i = 0; i < aim->n; i++) {
-        if (images[i] == IMAGE_INSTALLED)
+        enum image_state image = f->apps[i].image;
+
+        if (image == IMAGE_INSTALLED)
             continue;
         if (at_ms > now_ms)
             add(p, STEP_WAIT, WHY_RETRY, aim->apps[i].name, NULL, at_ms);
         else if (o->fault.kind == ERR_NOSPACE && o->has_garbage)
             add(p, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
-        else if (o->window_ms && is_bulk(images[i]))
+        else if (o->window_ms && is_bulk(image))
             add(p, STEP_WAIT, WHY_WINDOW, aim->apps[i].name, NULL, now_ms + o->window_ms);
         else
-            add(p, image_table[images[i]].step, image_table[images[i]].why, aim->apps[i].name, &aim->apps[i],
-                0);
+            add(p, image_table[image].step, image_table[image].why, aim->apps[i].name, &aim->apps[i], 0);
         if (p->n > 0)
-            p->steps[p->n - 1].cost = costs[i];
+            p->steps[p->n - 1].cost = f->apps[i].cost;
         return;
     }
 }
@@ -355,31 +357,32 @@ static bool only_waits(const struct plan *p)
     return true;
 }
 
-void plan_make(const struct desired *candidate, const struct desired *last_good, const struct observed *o,
-               uint64_t now_ms, struct plan *ret)
+void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret)
 {
-    memset(ret, 0, sizeof(*ret));
     bool refused = o->verdict == VERDICT_REJECTED || o->verdict == VERDICT_ROLLED_BACK;
-    bool aim_candidate = candidate && !refused;
-    const enum image_state *images = aim_candidate ? o->candidate_image : o->good_image;
-    ret->aim = aim_candidate ? candidate : last_good;
+    bool aim_candidate = o->candidate.d && !refused;
+    bool on_trial = aim_candidate && o->verdict == VERDICT_NONE;
+    const struct set_facts *aim = aim_candidate ? &o->candidate : &o->good;
+
+    memset(ret, 0, sizeof(*ret));
+    ret->aim = aim->d;
     if (!ret->aim)
         return;
-    bool ready = set_ready(ret->aim, images);
-    ret->run = ready ? ret->aim : aim_candidate ? last_good : ret->aim;
-    if (!ready && aim_candidate && o->verdict == VERDICT_NONE && fault_is_final(&o->fault)) {
+    bool ready = is_ready(aim);
+    const struct set_facts *run = ready || !aim_candidate ? aim : &o->good;
+    ret->run = run->d;
+    if (!ready && on_trial && fault_is_final(&o->fault)) {
         add(ret, STEP_REJECT, WHY_FAULT, NULL, NULL, 0);
         return;
     }
     if (!ready)
-        plan_images(ret, ret->aim, images, aim_candidate ? o->candidate_cost : o->good_cost, o, now_ms);
+        plan_images(ret, aim, o, now_ms);
     if (ret->run)
-        plan_boxes(ret, ret->run, ret->run == candidate ? o->candidate_image : o->good_image,
-                   ret->run == candidate ? o->candidate_lack : o->good_lack, o, now_ms);
-    if (ready && aim_candidate && o->verdict == VERDICT_NONE)
-        plan_trial(ret, candidate, last_good != NULL, o, now_ms);
+        plan_boxes(ret, run, o, now_ms);
+    if (ready && on_trial)
+        plan_trial(ret, aim->d, o->good.d != NULL, o, now_ms);
     ret->quiet = only_waits(ret) && ready && !o->job_running;
-    if (ret->quiet && o->has_garbage && (o->verdict != VERDICT_NONE || !candidate))
+    if (ret->quiet && o->has_garbage && (o->verdict != VERDICT_NONE || !o->candidate.d))
         add(ret, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
     else if (ret->quiet && o->scrub_due)
         add(ret, STEP_SCRUB, WHY_SCRUB, NULL, NULL, 0);

@@ -66,18 +66,29 @@ struct lack {
     bool stop;        /* it may not even run on without it */
 };
 
+/* What is known of one wanted app, beside its box. */
+struct app_facts {
+    enum image_state image;
+    struct cost cost;
+    struct lack lack;
+};
+
+/* A set with what is known of its apps: apps[i] is about d->apps[i]. */
+struct set_facts {
+    const struct desired *d; /* NULL: there is none */
+    struct app_facts apps[LIM_APPS];
+};
+
 struct observed {
     unsigned n;
     struct seen seen[LIM_APPS];
-    enum image_state candidate_image[LIM_APPS], good_image[LIM_APPS]; /* by the set's index */
-    struct cost candidate_cost[LIM_APPS], good_cost[LIM_APPS];
-    struct lack candidate_lack[LIM_APPS], good_lack[LIM_APPS];
-    uint64_t window_ms;   /* until downloads may begin; 0: now */
-    enum verdict verdict; /* of the candidate */
-    bool has_garbage;     /* something can be collected */
-    bool scrub_due;       /* it is time to read some of the store again */
-    bool job_running;     /* one slow step is under way: no second */
-    struct fault fault;   /* of the last slow step for the candidate */
+    struct set_facts candidate, good; /* good: the last set that converged */
+    uint64_t window_ms;               /* until downloads may begin; 0: now */
+    enum verdict verdict;             /* of the candidate */
+    bool has_garbage;                 /* something can be collected */
+    bool scrub_due;                   /* it is time to read some of the store again */
+    bool job_running;                 /* one slow step is under way: no second */
+    struct fault fault;               /* of the last slow step for the candidate */
     unsigned trial_boots; /* boots since the candidate was first started without being confirmed */
 };
 
@@ -151,9 +162,8 @@ struct plan {
 const char *step_kind_name(enum step_kind k);
 const char *why_text(enum why w);
 
-/* candidate, last_good: NULL when there is none. fail-safe: an unknown situation gives no step. */
-void plan_make(const struct desired *candidate, const struct desired *last_good, const struct observed *seen,
-               uint64_t now_ms, struct plan *ret);
+/* Fail-safe: an unknown situation gives no step. Strings and wants of the plan are those of o and its sets. */
+void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret);
 
 /* Retry of a slow step after fault number in_row: 1 s, 2 s ... 5 min. Pure. */
 uint64_t plan_retry_delay_ms(unsigned in_row);

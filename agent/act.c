@@ -53,8 +53,9 @@ void act_observe(struct core *c, struct observed *ret)
     ret->verdict = c->state.ledger.candidate_verdict;
     ret->has_garbage = c->has_garbage;
     ret->scrub_due = scrub_due(c);
-    ret->job_running = c->job != NULL;
-    ret->fault = c->fault;
+    ret->job_running = jobs_running(c);
+    ret->fault = jobs_fault_of(c, OWNER_APPS)->last;
+    ret->upkeep_ms = jobs_again_ms(c, OWNER_STORE);
     ret->trial_boots = (unsigned)c->state.ledger.trial_boots;
 }
 
@@ -76,14 +77,15 @@ static void last_words(const struct app *a, char *dst, size_t size)
 void act_blame(struct core *c, const struct step *s, char *dst, size_t size)
 {
     struct app *a = s->app ? app_find(c, s->app) : NULL;
+    const struct jobs_fault *fault = jobs_fault_of(c, OWNER_APPS);
     char more[160] = "", words[160] = "";
     if (s->why == WHY_FAULT)
-        (void)str_fmt(more, sizeof(more), "%s%s%.140s", c->fault_app, c->fault_app[0] ? ": " : "",
-                      c->fault_err.msg);
+        (void)str_fmt(more, sizeof(more), "%s%s%.140s", fault->app, fault->app[0] ? ": " : "",
+                      fault->err.msg);
     else if (a && s->why == WHY_HEALTH_BAD)
         (void)str_fmt(more, sizeof(more), "%.100s", a->seen.health.last);
     else if (a && s->why == WHY_CANNOT_START)
-        (void)str_fmt(more, sizeof(more), "%.140s", c->fault_err.msg);
+        (void)str_fmt(more, sizeof(more), "%.140s", a->start_why);
     else if (a && a->seen.deaths.last.at_ms) {
         (void)str_fmt(more, sizeof(more), "%s %d%s", a->seen.deaths.last.signal ? "signal" : "status",
                       a->seen.deaths.last.signal ? a->seen.deaths.last.signal : a->seen.deaths.last.code,
@@ -123,16 +125,9 @@ static void act_verdict(struct core *c, const struct step *s)
 
 static int act_slow(struct core *c, const struct step *s, struct err *err)
 {
-    if (c->job)
-        return 0;
-    c->job_step = s->kind;
-    c->job_fetches = false;
-    c->job_done = c->job_total = 0;
-    (void)str_copy(c->job_app, sizeof(c->job_app), s->app ? s->app : "");
     log_info("%s %s: %s", step_kind_name(s->kind), s->app ? s->app : "", why_text(s->why));
-    c->report_dirty = true;
-    return s->kind == STEP_FETCH     ? images_fetch(c, s->want, err)
-           : s->kind == STEP_INSTALL ? images_install(c, s->want, err)
+    return s->kind == STEP_FETCH     ? images_fetch(c, OWNER_APPS, s->want, err)
+           : s->kind == STEP_INSTALL ? images_install(c, OWNER_APPS, s->want, err)
            : s->kind == STEP_SCRUB   ? scrub_start(c, err)
                                      : images_collect(c, err);
 }
@@ -143,9 +138,7 @@ static void act_start(struct core *c, const struct step *s)
     if (app_start(c, s->want, &err) == 0) {
         log_info("start %s: %s", s->app, why_text(s->why));
     } else {
-        c->fault_err = err;
-        (void)str_clean(c->fault_err.msg);
-        event_add(c, "failed", s->app, "%s", c->fault_err.msg);
+        event_add(c, "failed", s->app, "%s", err.msg);
     }
     core_touch(c);
 }
@@ -159,8 +152,8 @@ static void act_step(struct core *c, const struct step *s)
     case STEP_INSTALL:
     case STEP_COLLECT:
     case STEP_SCRUB:
-        if (act_slow(c, s, &err) < 0)
-            images_fault(c, s->app ? s->app : "", &err);
+        if (!jobs_running(c) && act_slow(c, s, &err) < 0)
+            images_fault(c, s->app ? OWNER_APPS : OWNER_STORE, s->app ? s->app : "", &err);
         break;
     case STEP_START:
         act_start(c, s);
@@ -231,7 +224,7 @@ void act_turn(void *core)
 {
     struct core *c = core;
     if (c->stopping) {
-        if (!apps_any_box(c) && !c->job && uplink_is_gone(c))
+        if (!apps_any_box(c) && !jobs_running(c) && uplink_is_gone(c))
             loop_stop(c->loop);
         return;
     }

@@ -406,7 +406,10 @@ int app_start(struct core *c, const struct want *w, struct err *err)
         a->seen.start_failures++;
         a->seen.start_failed_ms = clock_boot_ms();
         app_save(a);
-        return err_wrap(err, "start %s", w->name);
+        (void)err_wrap(err, "start %s", w->name);
+        (void)str_fmt(a->start_why, sizeof(a->start_why), "%s", err->msg);
+        (void)str_clean(a->start_why);
+        return rc;
     }
     app_run(a, w, &b, image);
     return 0;

@@ -20,15 +20,16 @@
 #ifndef AGENT_CORE_H
 #define AGENT_CORE_H
 #include "agent/config.h"
+#include "agent/download.h"
 #include "agent/follow.h"
 #include "agent/hotplug.h"
+#include "agent/jobs.h"
 #include "agent/now.h"
 #include "agent/os_update.h"
 #include "agent/plan.h"
 #include "agent/route.h"
 #include "agent/self_update.h"
 #include "agent/state.h"
-#include "ota/fetch.h"
 #include "ota/store.h"
 #include "platform/loop.h"
 #include "runtime/box.h"
@@ -85,6 +86,7 @@ struct app {
     struct digest release, manifest;
     char version[LIM_NAME_BYTES];
     uint64_t counter, restarts, peak_bytes, last_exit_s;
+    char start_why[160]; /* why it could not be started the last time */
     int pidfd, out_fd, err_fd;
     struct loop_fd exit_watch, out_watch, err_watch, oom_watch;
     struct loop_timer exit_wait, oom_wait, probe_timer, log_rest;
@@ -127,14 +129,11 @@ struct os {
     struct loop_timer timer;
     char slot[OS_SLOT_BYTES];
     bool slot_known, reboot;
-    unsigned in_row;               /* faults */
     uint64_t again_ms, healthy_ms; /* not before; since when it is healthy, 0: it is not */
     struct fetch_blob blobs[2];    /* the bundle, its release */
     struct want want; /* that release, for a job that outlives the manifest: its strings are ours */
     char release_name[LIM_NAME_BYTES];
-    struct fetch_request fetch;
-    uint64_t told; /* bytes over the network that were counted of this job */
-    char program[300], group[128];
+    struct download download;
 };
 #define OS_LOOK_MS 2000 /* while something is under way */
 
@@ -146,15 +145,13 @@ struct self {
     const char *image_arg;     /* of --image: this core is not the base system's */
     struct want want;          /* the wanted one; its strings live in the candidate */
     struct image image;        /* of it ... */
-    bool known, working;       /* ... was looked at; the job that runs is ours */
+    bool known;                /* ... was looked at */
     bool refused, settled;     /* said once; nothing more is counted against this core */
     bool counted;
     uint64_t taken; /* boxes that the core before had handed over and that are here */
     enum self_step step;
     struct loop_timer timer;
-    unsigned in_row;
-    uint64_t again_ms;
-    char why[200]; /* of the last fault */
+    const char *refusal; /* why refused */
 };
 
 /* Bytes that came over the network for one manifest. */
@@ -210,19 +207,11 @@ struct core {
     struct image_memo memos[LIM_APPS];
     uint64_t memo_uses;
     struct spent spent;
-    struct fault fault;
-    struct err fault_err; /* its words */
-    struct err trouble;   /* of the job that runs and asks again by itself then; kind NONE: none */
-    uint64_t trouble_again_ms;
-    char fault_app[LIM_NAME_BYTES];
     struct app apps[LIM_APPS];
     struct id_ranges ids;
 
-    struct job *job;
-    enum step_kind job_step;
-    bool job_fetches; /* an install that downloads as it goes */
-    char job_app[LIM_NAME_BYTES];
-    uint64_t job_done, job_total, progress_at_ms;
+    struct jobs jobs;
+    uint64_t progress_at_ms;
     bool has_garbage;
     bool kept_refused; /* the last collecting left the images of a set that failed, for the next try */
     struct scrub scrub;
@@ -325,8 +314,8 @@ void set_done(struct set *s);
 /* images.c, image_jobs.c */
 void images_observe(struct core *c); /* fills candidate_image, good_image when they are not known */
 void images_forget(struct core *c);
-int images_fetch(struct core *c, const struct want *w, struct err *err);
-int images_install(struct core *c, const struct want *w, struct err *err);
+int images_fetch(struct core *c, enum owner owner, const struct want *w, struct err *err);
+int images_install(struct core *c, enum owner owner, const struct want *w, struct err *err);
 int images_collect(struct core *c, struct err *err);
 const struct image *images_of(const struct core *c, const struct want *w);
 void images_look(struct core *c, const struct want *w, bool verify, struct image *ret);
@@ -341,8 +330,8 @@ struct image_memo *images_memo(struct core *c, const struct digest *manifest);
 const struct image_memo *images_memo_find(const struct core *c, const struct digest *manifest);
 /* The pack of the image's route as the store wants it; fetch and programs are the caller's. */
 void images_pack(const struct image *i, struct store_pack *ret);
-/* A slow step failed: remember it for the plan. */
-void images_fault(struct core *c, const char *app, const struct err *err);
+/* A slow step for an image failed: remember it for the plan; what was spared by the last collecting is no longer when the disk is full. */
+void images_fault(struct core *c, enum owner owner, const char *app, const struct err *err);
 
 /* budget.c: bytes over the network for the candidate, its images, the agent's and the system's bundle together. */
 void budget_open(struct core *c);     /* at start: what was spent before */

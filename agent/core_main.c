@@ -207,19 +207,20 @@ static void alive_fired(struct loop_timer *t)
 void core_progress(struct core *c)
 {
     uint64_t now = clock_boot_ms();
-    if (!c->job || c->job_step == STEP_SCRUB || c->job_step == STEP_WAIT || now < c->progress_at_ms)
+    const struct jobs *j = &c->jobs;
+    if (!jobs_running(c) || j->step == STEP_SCRUB || j->owner == OWNER_SYSTEM || now < c->progress_at_ms)
         return;
     c->progress_at_ms = now + PROGRESS_EVERY_MS;
     struct cJSON *o = json_obj();
     json_put_u64(o, "v", 1);
     json_put_u64(o, "rev", c->plan.aim ? c->plan.aim->rev : 0);
     json_put_str(o, "step",
-                 c->job_step == STEP_FETCH || c->job_fetches ? "download"
-                 : c->job_step == STEP_INSTALL               ? "install"
-                                                             : "collect");
-    json_put_str(o, "app", c->job_app);
-    json_put_u64(o, "done", c->job_done);
-    json_put_u64(o, "total", c->job_total);
+                 j->step == STEP_FETCH || j->fetches ? "download"
+                 : j->step == STEP_INSTALL           ? "install"
+                                                     : "collect");
+    json_put_str(o, "app", j->app);
+    json_put_u64(o, "done", j->done);
+    json_put_u64(o, "total", j->total);
     char AUTO_MEM *text = json_print(o, false);
     (void)json_free(o);
     (void)uplink_publish(c, "progress", text, 0, false, 60, 0);
@@ -287,8 +288,7 @@ void core_stop(struct core *c)
     c->stopping = true;
     ctl_close(c);
     uplink_stop(c);
-    if (c->job)
-        job_cancel(c->job, "the agent stops");
+    jobs_cancel(c, "the agent stops");
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used && c->apps[i].seen.box == BOX_RUNNING)
             app_stop(&c->apps[i], "the agent stops", true);

@@ -3,7 +3,6 @@
  * names the image manifest by digest, and so on down. */
 #include "agent/core.h"
 #include "ota/codec.h"
-#include "platform/clock.h"
 
 /* ---- where it stands ---- */
 
@@ -212,7 +211,7 @@ void images_observe(struct core *c)
     c->images_known = true;
     for (unsigned i = 0; trial && i < candidate->n; i++)
         if (c->candidate_image[i].fault.kind != ERR_NONE) /* no fetch can cure what was signed or is held */
-            images_fault(c, c->candidate.d.apps[i].name, &c->candidate_image[i].fault);
+            images_fault(c, OWNER_APPS, c->candidate.d.apps[i].name, &c->candidate_image[i].fault);
 }
 
 const struct image *images_of(const struct core *c, const struct want *w)
@@ -228,14 +227,8 @@ const struct image *images_of(const struct core *c, const struct want *w)
     return NULL;
 }
 
-void images_fault(struct core *c, const char *app, const struct err *err)
+void images_fault(struct core *c, enum owner owner, const char *app, const struct err *err)
 {
-    c->fault.in_row = c->fault.kind == err->kind ? c->fault.in_row + 1 : 1;
-    c->fault.kind = err->kind;
-    c->fault.at_ms = clock_boot_ms();
-    c->fault_err = *err;
-    (void)str_clean(c->fault_err.msg);
-    (void)str_copy(c->fault_app, sizeof(c->fault_app), app);
     c->has_garbage |= err->kind == ERR_NOSPACE && c->kept_refused;
-    core_touch(c);
+    jobs_fault(c, owner, app, err);
 }

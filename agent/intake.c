@@ -105,7 +105,7 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     uint64_t rev = c->state.ledger.candidate_rev;
     end_candidate(c, v, why);
     c->has_garbage = true;
-    c->fault = (struct fault){0};
+    jobs_fault_clear(c, OWNER_APPS);
     intake_save(c);
     core_point(c, "verdict-saved");
     event_add(c, verdict_name(v), NULL, "rev %llu: %s", (unsigned long long)rev, why);
@@ -271,11 +271,9 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
         *l = *before;
         return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
     }
-    if (c->job && c->job_step != STEP_WAIT)             /* the updater of the system is not cut off */
-        job_cancel(c->job, "a newer manifest arrived"); /* what it has fetched so far stays */
+    jobs_cancel_stale(c, "a newer manifest arrived"); /* what it has fetched so far stays */
     intake_replace(c, &c->candidate, take_s);
-    c->fault = (struct fault){0};
-    c->fault_err = (struct err)ERR_INIT;
+    jobs_fault_clear(c, OWNER_APPS);
     c->ledger_dirty = c->unsaved = false;
     event_add(c, "accepted", NULL, "rev %llu from %s, %u apps", (unsigned long long)c->candidate.d.rev,
               doc->source, c->candidate.d.n);

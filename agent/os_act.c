@@ -192,18 +192,6 @@ static int check_release(const struct core *c, struct err *err)
     return rc;
 }
 
-/* Other bytes than were signed are their source's fault: another one, or this one later, may have the right ones. */
-static int commit(const struct core *c, const struct digest *d, uint64_t bytes, struct err *err)
-{
-    int rc = store_partial_commit(c->store, d, bytes, err);
-
-    if (rc == -(int)ERR_INTEGRITY) {
-        err->kind = ERR_SOURCE;
-        rc = -(int)ERR_SOURCE;
-    }
-    return rc;
-}
-
 /* The bytes are there: are they the right ones? */
 static int take_bundle(const struct core *c, struct err *err)
 {
@@ -211,11 +199,11 @@ static int take_bundle(const struct core *c, struct err *err)
     int rc = crypto_init(err);
 
     if (rc == 0 && store_has_blob(c->store, &o->want.release) != 1)
-        rc = commit(c, &o->want.release, o->want.release_bytes, err);
+        rc = download_commit(c->store, &o->want.release, o->want.release_bytes, err);
     if (rc == 0)
         rc = check_release(c, err);
     if (rc == 0)
-        rc = commit(c, &o->blobs[0].digest, o->blobs[0].size_bytes, err);
+        rc = download_commit(c->store, &o->blobs[0].digest, o->blobs[0].size_bytes, err);
     return rc;
 }
 
@@ -295,15 +283,15 @@ static void fault(struct core *c, const struct err *why)
 {
     struct os *o = &c->os;
 
-    o->in_row++;
-    o->again_ms = clock_boot_ms() + plan_retry_delay_ms(o->in_row);
+    jobs_fault(c, OWNER_SYSTEM, "", why);
     log_warn("os %s: %s", os_step_name(o->step), why->msg);
     (void)str_fmt(o->memory.why, sizeof(o->memory.why), "%s", why->msg);
     (void)str_clean(o->memory.why);
     bool final = o->step == OS_FETCH
                      ? !err_may_retry(why->kind) && why->kind != ERR_NOTFOUND && !is_too_dear(c)
-                 : o->step == OS_INSTALL ? o->in_row >= INSTALL_TRIES || why->kind == ERR_DENIED
-                                         : false;
+                 : o->step == OS_INSTALL
+                     ? jobs_fault_of(c, OWNER_SYSTEM)->tries >= INSTALL_TRIES || why->kind == ERR_DENIED
+                     : false;
     if (final)
         fail(c, why->msg);
 }
@@ -312,7 +300,7 @@ static void went_well(struct core *c)
 {
     struct os *o = &c->os;
 
-    o->in_row = 0;
+    jobs_fault_clear(c, OWNER_SYSTEM);
     o->again_ms = 0;
     o->memory.why[0] = '\0';
     switch (o->step) {
@@ -360,7 +348,6 @@ static void on_done(void *arg, const struct job_verdict *v)
 {
     struct core *c = arg;
 
-    c->job = NULL;
     if (v->err.kind != ERR_NONE)
         fault(c, &v->err);
     else
@@ -370,18 +357,9 @@ static void on_done(void *arg, const struct job_verdict *v)
 
 static int start_job(struct core *c, struct err *err)
 {
-    char path[128];
-    struct job_spec spec = {.name = "os",
-                            .fn = os_job,
-                            .arg = c,
-                            .cgroups = &c->cgroups,
-                            .cgroup_path = path,
-                            .memory_max_bytes = LIM_OS_BYTES,
-                            .deadline_ms = LIM_JOB_MS};
-    struct job_calls calls = {on_line, on_done, c};
+    const struct job_calls calls = {on_line, on_done, c};
 
-    (void)str_fmt(path, sizeof(path), "%s/agent/os", c->cgroup_root);
-    return job_start(c->loop, &spec, &calls, &c->job, err);
+    return jobs_run(c, "os", os_job, LIM_OS_BYTES, &calls, err);
 }
 
 static void fetched(void *arg, const struct job_verdict *v)
@@ -389,47 +367,30 @@ static void fetched(void *arg, const struct job_verdict *v)
     struct core *c = arg;
     struct job_verdict failed = *v;
 
-    c->job = NULL;
     budget_close(c);
     if (v->err.kind == ERR_NONE && start_job(c, &failed.err) == 0)
         return;
     fault(c, &failed.err);
-    core_touch(c);
 }
 
 static void on_fetch_line(void *arg, const char *line)
 {
     struct core *c = arg;
 
-    (void)budget_line(c, &c->os.told, line);
+    (void)budget_line(c, &c->os.download.told, line);
 }
 
 static int start_fetch(struct core *c, const struct want_os *w, struct err *err)
 {
     struct os *o = &c->os;
-    const struct config *config = &c->config;
-    struct job_calls calls = {on_fetch_line, fetched, c};
+    const struct job_calls calls = {on_fetch_line, fetched, c};
+    unsigned n = store_has_blob(c->store, &w->want.release) == 1 ? 1 : 2;
     int rc = store_check_space(c->store, missing(c), 1, err);
 
     if (rc < 0)
         return rc;
-    o->told = 0;
-    (void)str_fmt(o->program, sizeof(o->program), "%s/agentd-fetch", c->libexec);
-    (void)str_fmt(o->group, sizeof(o->group), "%s/agent/fetch", c->cgroup_root);
-    o->fetch = (struct fetch_request){.sources = w->want.sources,
-                                      .n_sources = w->want.n_sources,
-                                      .blobs = o->blobs,
-                                      .n_blobs = store_has_blob(c->store, &w->want.release) == 1 ? 1 : 2,
-                                      .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
-                                      .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
-                                      .program = o->program,
-                                      .cgroup_path = o->group,
-                                      .uid = c->uid,
-                                      .gid = c->gid,
-                                      .rate_bytes_s = config->fetch_rate,
-                                      .budget_bytes = budget_ask(c),
-                                      .deadline_ms = LIM_JOB_MS};
-    return fetch_start(c->loop, &c->cgroups, c->store, &o->fetch, &calls, &c->job, err);
+    download_init(c, &w->want, o->blobs, n, c->config.fetch_rate, &o->download);
+    return jobs_fetch(c, &o->download.request, &calls, err);
 }
 
 /* The old slot and this boot are durable before the updater writes anything: after a cut we know which it was. */
@@ -469,9 +430,7 @@ static void act(struct core *c, const struct want_os *w, enum os_step step)
         }
     }
     log_info("os: %s", os_step_name(step));
-    c->job_step = STEP_WAIT;
-    c->job_app[0] = '\0';
-    c->report_dirty = true;
+    jobs_begin(c, &(struct jobs_about){OWNER_SYSTEM, STEP_WAIT, "", false});
     if (step == OS_FETCH)
         rc = start_fetch(c, w, &err);
     else if (step == OS_INSTALL)
@@ -522,7 +481,7 @@ void os_turn(struct core *c)
     uint64_t now = clock_boot_ms();
     struct os_facts f;
 
-    if (c->job || now < o->again_ms ||
+    if (jobs_running(c) || now < o->again_ms || now < jobs_again_ms(c, OWNER_SYSTEM) ||
         (!w && o->memory.phase != OS_INSTALLING && o->memory.phase != OS_INSTALLED && !o->reboot))
         return;
     if (!o->updater)
@@ -537,7 +496,9 @@ void os_turn(struct core *c)
         step = OS_NOTHING; /* said once */
     if (step != OS_NOTHING)
         act(c, w, step);
-    loop_timer_set(c->loop, &o->timer, o->again_ms > now ? o->again_ms : now + OS_LOOK_MS);
+    uint64_t again_ms = jobs_again_ms(c, OWNER_SYSTEM);
+    again_ms = o->again_ms > again_ms ? o->again_ms : again_ms;
+    loop_timer_set(c->loop, &o->timer, again_ms > now ? again_ms : now + OS_LOOK_MS);
 }
 
 unsigned os_keep(const struct core *c, struct digest *ret)
@@ -564,7 +525,7 @@ static const char *phase_word(const struct core *c, const struct want_os *w)
         return os_phase_name(o->memory.phase);
     if (o->step == OS_REFUSE)
         return "unsupported";
-    return c->job && o->step == OS_FETCH ? "downloading" : "pending";
+    return jobs_is_of(c, OWNER_SYSTEM) && o->step == OS_FETCH ? "downloading" : "pending";
 }
 
 struct cJSON *os_report(const struct core *c)

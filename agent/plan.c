@@ -250,6 +250,15 @@ static bool fault_is_final(const struct fault *f)
     return !err_may_retry(f->kind);
 }
 
+static void plan_upkeep(struct plan *p, enum step_kind kind, enum why why, const struct observed *o,
+                        uint64_t now_ms)
+{
+    if (o->upkeep_ms > now_ms)
+        add(p, STEP_WAIT, WHY_RETRY, NULL, NULL, o->upkeep_ms);
+    else
+        add(p, kind, why, NULL, NULL, 0);
+}
+
 /* What may be large waits for its hours; documents come at any time, so that the report can say what it will cost. */
 static bool is_bulk(enum image_state s)
 {
@@ -270,7 +279,7 @@ static void plan_images(struct plan *p, const struct set_facts *f, const struct 
         if (at_ms > now_ms)
             add(p, STEP_WAIT, WHY_RETRY, aim->apps[i].name, NULL, at_ms);
         else if (o->fault.kind == ERR_NOSPACE && o->has_garbage)
-            add(p, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
+            plan_upkeep(p, STEP_COLLECT, WHY_GARBAGE, o, now_ms);
         else if (o->window_ms && is_bulk(image))
             add(p, STEP_WAIT, WHY_WINDOW, aim->apps[i].name, NULL, now_ms + o->window_ms);
         else
@@ -383,9 +392,9 @@ void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret)
         plan_trial(ret, aim->d, o->good.d != NULL, o, now_ms);
     ret->quiet = only_waits(ret) && ready && !o->job_running;
     if (ret->quiet && o->has_garbage && (o->verdict != VERDICT_NONE || !o->candidate.d))
-        add(ret, STEP_COLLECT, WHY_GARBAGE, NULL, NULL, 0);
+        plan_upkeep(ret, STEP_COLLECT, WHY_GARBAGE, o, now_ms);
     else if (ret->quiet && o->scrub_due)
-        add(ret, STEP_SCRUB, WHY_SCRUB, NULL, NULL, 0);
+        plan_upkeep(ret, STEP_SCRUB, WHY_SCRUB, o, now_ms);
 }
 
 /* ", patch: 4000 bytes to fetch, 70000 to write, 600000 of memory" */

@@ -79,6 +79,16 @@ struct set_facts {
     struct app_facts apps[LIM_APPS];
 };
 
+/* Whose a slow step is. */
+enum owner {
+    OWNER_NONE,
+    OWNER_APPS,   /* images of the sets */
+    OWNER_STORE,  /* upkeep: collect, scrub */
+    OWNER_SYSTEM, /* the device's own system */
+    OWNER_AGENT,  /* the agent's own image */
+    OWNER_COUNT_
+};
+
 struct observed {
     unsigned n;
     struct seen seen[LIM_APPS];
@@ -89,6 +99,7 @@ struct observed {
     bool scrub_due;                   /* it is time to read some of the store again */
     bool job_running;                 /* one slow step is under way: no second */
     struct fault fault;               /* of the last slow step for the candidate */
+    uint64_t upkeep_ms;               /* a step of the upkeep of the store could not be started: not before */
     unsigned trial_boots; /* boots since the candidate was first started without being confirmed */
 };
 

@@ -91,10 +91,8 @@ const char *report_phase(struct core *c)
         return "pending";
     if (v != VERDICT_NONE)
         return verdict_name(v);
-    if (c->job && c->job_step == STEP_FETCH)
-        return "downloading";
-    if (c->job && c->job_step == STEP_INSTALL)
-        return c->job_fetches ? "downloading" : "verifying";
+    if (jobs_is_of(c, OWNER_APPS))
+        return c->jobs.step == STEP_FETCH || c->jobs.fetches ? "downloading" : "verifying";
     if (waits_for(&c->plan, WHY_WINDOW))
         return "pending";
     if (waits_for(&c->plan, WHY_RETRY))
@@ -105,8 +103,8 @@ const char *report_phase(struct core *c)
 static const char *app_state(struct core *c, const struct app *a, const char *name)
 {
     static const char *const boxes[BOX_STATE_COUNT_] = {"stopped", "running", "stopping"};
-    if (c->job && strcmp(c->job_app, name) == 0 && (!a || a->seen.box == BOX_NONE))
-        return c->job_step == STEP_INSTALL ? "installing" : "fetching";
+    if (jobs_is_of(c, OWNER_APPS) && strcmp(c->jobs.app, name) == 0 && (!a || a->seen.box == BOX_NONE))
+        return c->jobs.step == STEP_INSTALL ? "installing" : "fetching";
     for (unsigned i = 0; i < c->plan.n; i++)
         if (c->plan.steps[i].app && strcmp(c->plan.steps[i].app, name) == 0 &&
             c->plan.steps[i].why == WHY_DEVICE)
@@ -264,15 +262,17 @@ static void put_host(struct cJSON *root, struct core *c)
 /* The images' trouble: of the job that runs, or of the last one; false: there is none. */
 static bool find_trouble(const struct core *c, struct err *ret, const char **ret_app, uint64_t *ret_next_ms)
 {
-    bool now = c->job && c->trouble.kind != ERR_NONE;
+    const struct jobs *j = &c->jobs;
+    const struct jobs_fault *f = jobs_fault_of(c, OWNER_APPS);
+    bool now = jobs_running(c) && j->trouble.kind != ERR_NONE;
 
-    if (!now && c->fault.kind == ERR_NONE)
+    if (!now && f->last.kind == ERR_NONE)
         return false;
-    *ret = now ? c->trouble : c->fault_err;
-    *ret_app = now ? c->job_app : c->fault_app;
-    *ret_next_ms = now      ? c->trouble_again_ms
-                   : c->job ? 0
-                            : c->fault.at_ms + plan_retry_delay_ms(c->fault.in_row);
+    *ret = now ? j->trouble : f->err;
+    *ret_app = now ? j->app : f->app;
+    *ret_next_ms = now               ? j->trouble_again_ms
+                   : jobs_running(c) ? 0
+                                     : f->last.at_ms + plan_retry_delay_ms(f->last.in_row);
     return true;
 }
 

@@ -90,7 +90,7 @@ static void on_done(void *arg, const struct job_verdict *v)
 
     if (v->err.kind != ERR_NONE && v->err.kind != ERR_TIMEOUT) /* cancelled for something that matters more */
         log_warn("scrub: %s", v->err.msg);
-    c->job = NULL;
+    jobs_fault_clear(c, OWNER_STORE);
     s->next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;
     loop_timer_set(c->loop, &s->timer, s->next_ms);
     images_forget(c);
@@ -98,18 +98,10 @@ static void on_done(void *arg, const struct job_verdict *v)
 
 int scrub_start(struct core *c, struct err *err)
 {
-    char path[128];
-    struct job_spec spec = {.name = "scrub",
-                            .fn = scrub_job,
-                            .arg = c,
-                            .cgroups = &c->cgroups,
-                            .cgroup_path = path,
-                            .memory_max_bytes = LIM_INSTALL_BYTES,
-                            .deadline_ms = LIM_JOB_MS};
-    struct job_calls calls = {on_line, on_done, c};
+    const struct job_calls calls = {on_line, on_done, c};
 
-    (void)str_fmt(path, sizeof(path), "%s/agent/scrub", c->cgroup_root);
+    jobs_begin(c, &(struct jobs_about){OWNER_STORE, STEP_SCRUB, "", false});
     c->scrub.next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;
     loop_timer_set(c->loop, &c->scrub.timer, c->scrub.next_ms);
-    return job_start(c->loop, &spec, &calls, &c->job, err);
+    return jobs_run(c, "scrub", scrub_job, LIM_INSTALL_BYTES, &calls, err);
 }

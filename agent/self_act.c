@@ -65,41 +65,13 @@ static void look(struct core *c, const struct desired *d)
     }
     if (!digest_eq(&s->want.release, &d->agent.release)) {
         s->refused = false;
-        s->in_row = 0;
-        s->again_ms = 0;
-        s->why[0] = '\0';
+        jobs_fault_clear(c, OWNER_AGENT);
     }
     s->want = d->agent;
     images_look(c, &s->want, true, &s->image);
     if (!self_is_built_in(&s->memory.now)) /* its files may hold what the new image needs */
         s->image.old_image = s->memory.now.image;
     s->known = true;
-}
-
-static void fault(struct core *c, const char *why)
-{
-    struct self *s = &c->self;
-
-    s->in_row++;
-    s->again_ms = clock_boot_ms() + plan_retry_delay_ms(s->in_row);
-    (void)str_fmt(s->why, sizeof(s->why), "%s", why);
-    (void)str_clean(s->why);
-    c->report_dirty = true;
-}
-
-/* The job was ours: its failure is no fault of the apps' manifest. */
-static void job_over(struct core *c)
-{
-    struct self *s = &c->self;
-
-    s->working = false;
-    if (c->fault.kind == ERR_NONE) {
-        s->in_row = 0;
-        s->why[0] = '\0';
-        return;
-    }
-    fault(c, c->fault_err.msg);
-    c->fault = (struct fault){0};
 }
 
 static uint64_t count_boxes(const struct core *c)
@@ -129,17 +101,11 @@ static uint64_t count_taken(const struct core *c)
 static void bring_in(struct core *c, enum self_step step)
 {
     struct err err = ERR_INIT;
+    int rc = step == SELF_FETCH ? images_fetch(c, OWNER_AGENT, &c->self.want, &err)
+                                : images_install(c, OWNER_AGENT, &c->self.want, &err);
 
-    c->job_step = step == SELF_FETCH ? STEP_FETCH : STEP_INSTALL;
-    c->job_fetches = false;
-    c->job_done = c->job_total = 0;
-    (void)str_copy(c->job_app, sizeof(c->job_app), "agent");
-    int rc =
-        step == SELF_FETCH ? images_fetch(c, &c->self.want, &err) : images_install(c, &c->self.want, &err);
     if (rc < 0)
-        fault(c, err.msg);
-    else
-        c->self.working = true;
+        images_fault(c, OWNER_AGENT, c->self.want.name, &err);
 }
 
 static void change_over(struct core *c, const struct desired *d)
@@ -163,7 +129,7 @@ static void change_over(struct core *c, const struct desired *d)
     m->why[0] = '\0';
     if (self_save(c->state_fd, m, &err) < 0) {
         *m = before;
-        fault(c, err.msg);
+        jobs_fault(c, OWNER_AGENT, s->want.name, &err);
         return;
     }
     log_info("agent %s: handing over to it", m->next.version);
@@ -221,9 +187,8 @@ static void refuse(struct core *c, const struct self_facts *f)
     if (s->refused)
         return;
     s->refused = true;
-    (void)str_fmt(s->why, sizeof(s->why), "%s",
-                  f->below_floor ? "its counter is below that of a release that was good here"
-                                 : "this core has no keeper that would start the next one");
+    s->refusal = f->below_floor ? "its counter is below that of a release that was good here"
+                                : "this core has no keeper that would start the next one";
     c->report_dirty = true;
 }
 
@@ -234,17 +199,17 @@ static void observe(struct core *c, const struct desired *d, struct self_facts *
     char boot[40];
 
     clock_boot_id(boot, sizeof(boot));
-    *f = (struct self_facts){.want = d ? &s->want : NULL,
-                             .memory = m,
-                             .running = &s->running,
-                             .image = s->image.state,
-                             .converged = c->plan.quiet && !c->job,
-                             .has_keeper = c->has_keeper,
-                             .below_floor =
-                                 d && s->want.counter < ledger_floor(&c->state.ledger, s->want.release_name),
-                             .healthy = (c->plan.quiet || c->job) && (!m->was_online || uplink_is_up(c)),
-                             .lost = s->taken < m->boxes,
-                             .trial_over = self_trial_left_ms(m, boot, clock_boot_ms()) == 0};
+    *f = (struct self_facts){
+        .want = d ? &s->want : NULL,
+        .memory = m,
+        .running = &s->running,
+        .image = s->image.state,
+        .converged = c->plan.quiet && !jobs_running(c),
+        .has_keeper = c->has_keeper,
+        .below_floor = d && s->want.counter < ledger_floor(&c->state.ledger, s->want.release_name),
+        .healthy = (c->plan.quiet || jobs_running(c)) && (!m->was_online || uplink_is_up(c)),
+        .lost = s->taken < m->boxes,
+        .trial_over = self_trial_left_ms(m, boot, clock_boot_ms()) == 0};
 }
 
 static void tell(struct core *c)
@@ -273,20 +238,19 @@ void self_turn(struct core *c)
         s->taken = count_taken(c);
     s->counted = true;
     tell(c);
-    if (!c->job && s->working)
-        job_over(c);
     if (d)
         look(c, d);
     else
         s->known = false;
     observe(c, d, &f);
+    uint64_t again_ms = jobs_again_ms(c, OWNER_AGENT);
     enum self_step step = self_decide(&f);
-    if (c->job && step != SELF_CONFIRM && step != SELF_BACK)
+    if (jobs_running(c) && step != SELF_CONFIRM && step != SELF_BACK)
         step = SELF_NOTHING;
     if ((step == SELF_FETCH || step == SELF_INSTALL) &&
-        (now < s->again_ms || manifest_window_s(&d->download, clock_wall_s()) > 0))
+        (now < again_ms || manifest_window_s(&d->download, clock_wall_s()) > 0))
         step = SELF_NOTHING; /* looked at again with each turn of the loop */
-    s->step = step == SELF_NOTHING && c->job ? s->step : step;
+    s->step = step == SELF_NOTHING && jobs_running(c) ? s->step : step;
     if (step == SELF_FETCH || step == SELF_INSTALL)
         bring_in(c, step);
     else if (step == SELF_SWITCH)
@@ -300,7 +264,8 @@ void self_turn(struct core *c)
     uint64_t look_ms = s->memory.phase == SELF_TRIAL ? now + LOOK_MS
                        : !s->settled                 ? c->started_ms + SELF_STABLE_MS + 1
                                                      : 0;
-    look_ms = s->again_ms > now ? s->again_ms : look_ms;
+    again_ms = jobs_again_ms(c, OWNER_AGENT);
+    look_ms = again_ms > now ? again_ms : look_ms;
     if (look_ms)
         loop_timer_set(c->loop, &s->timer, look_ms > now ? look_ms : now + LOOK_MS);
 }
@@ -339,7 +304,7 @@ static const char *phase_word(const struct core *c, bool about)
         return self_phase_name(s->memory.phase);
     if (s->refused)
         return "refused";
-    if (c->job && s->working)
+    if (jobs_is_of(c, OWNER_AGENT))
         return s->step == SELF_FETCH ? "downloading" : "installing";
     return "pending";
 }
@@ -357,7 +322,8 @@ struct cJSON *self_report(const struct core *c)
     const char *release = about ? m->next.version : s->known ? s->image.version : "";
     json_put_str(r, "phase", phase_word(c, about));
     json_put_str(r, "release", release[0] ? release : d ? d->agent.release_name : "");
-    if (about ? m->why[0] : s->why[0])
-        json_put_str(r, "why", about ? m->why : s->why);
+    const char *why = about ? m->why : s->refused ? s->refusal : jobs_fault_of(c, OWNER_AGENT)->err.msg;
+    if (why[0])
+        json_put_str(r, "why", why);
     return r;
 }

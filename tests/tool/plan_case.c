@@ -4,7 +4,7 @@
  *   asked                                             then its apps: only the plan of this set is asked for (agentctl plan FILE)
  *   app NAME HASH IMAGE [release=R] [down=BYTES] [restart=P] [health] [port] [net=APP] [tries=N] [lacks] [lacks-stop]
  *   seen NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS] [cannot_start=N] [by_us]
- *   job | garbage | scrub | window MS | fault KIND ROW AT | now MS
+ *   job | garbage | scrub | window MS | upkeep MS (not before) | fault KIND ROW AT | now MS
  * HASH is one letter, R too (HASH's when it is not given). IMAGE: no-release no-manifest no-layers no-patch no-tree no-chunks
  * not-installed installed. BOX: none running stopping. */
 #include <stdio.h>
@@ -124,7 +124,8 @@ static bool read_device(const char *line, uint64_t *now)
         seen.fault.kind = err_kind_parse(kind);
     else if (strcmp(line, "job") == 0)
         seen.job_running = true;
-    else if (sscanf(line, "window %lu", (unsigned long *)&seen.window_ms) == 1)
+    else if (sscanf(line, "window %lu", (unsigned long *)&seen.window_ms) == 1 ||
+             sscanf(line, "upkeep %lu", (unsigned long *)&seen.upkeep_ms) == 1)
         return true;
     else if (strcmp(line, "garbage") == 0)
         seen.has_garbage = true;

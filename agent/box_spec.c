@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
+#include "agent/box_spec.h"
 #include "agent/core.h"
 #include "agent/words.h"
 #include "platform/fs.h"

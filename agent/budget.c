@@ -15,7 +15,7 @@
 
 static uint64_t bound(const struct core *c)
 {
-    return c->candidate.arena ? c->candidate.d.download.max_bytes : 0;
+    return c->sets.candidate.arena ? c->sets.candidate.d.download.max_bytes : 0;
 }
 
 /* Another manifest has a sum of its own. */

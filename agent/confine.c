@@ -32,7 +32,7 @@ int confine_group(struct core *c, struct err *err)
     lim.memory_max_bytes = c->config.memory_max_bytes;
     if (rc == 0)
         rc = cgroup_make(&c->cgroups, path, &lim, &group, &report, err);
-    if (rc == 0 && (rc = cgroup_attach(group, getpid(), err)) == 0 && c->has_keeper)
+    if (rc == 0 && (rc = cgroup_attach(group, getpid(), err)) == 0 && c->keeper.is_there)
         rc = cgroup_attach(group, getppid(), err);
     if (rc == 0 && report.memory.state != CGROUP_ENFORCED)
         log_warn("the agent's own memory ceiling is %s: %s", cgroup_state_name(report.memory.state),
@@ -64,7 +64,7 @@ static uint64_t apps_pids(void)
 
 static void make_limits(struct core *c)
 {
-    struct cgroup_limits *all = &c->apps_limits, *one = &c->app_limits;
+    struct cgroup_limits *all = &c->confine.all, *one = &c->confine.one;
     *all = *one = CGROUP_LIMITS_NONE;
     all->memory_max_bytes = c->config.apps_memory_bytes
                                 ? c->config.apps_memory_bytes
@@ -79,10 +79,10 @@ void confine_apps(struct core *c)
     char path[160];
     struct cgroup *group = NULL;
     struct err err = ERR_INIT;
-    if (!c->apps_limits.pids_max)
+    if (!c->confine.all.pids_max)
         make_limits(c);
     (void)str_fmt(path, sizeof(path), "%s/app", c->cgroup_root);
-    if (cgroup_make(&c->cgroups, path, &c->apps_limits, &group, &c->apps_report, &err) < 0) {
+    if (cgroup_make(&c->cgroups, path, &c->confine.all, &group, &c->confine.report, &err) < 0) {
         log_warn("a ceiling for all apps: %s", err.msg);
         return;
     }
@@ -102,7 +102,7 @@ void confine_leave(struct core *c)
     if (cgroup_open(&c->cgroups, path, &g, NULL) < 0)
         return;
     cgroup_detach(g, getpid());
-    if (c->has_keeper)
+    if (c->keeper.is_there)
         cgroup_detach(g, getppid());
     (void)cgroup_remove(g, 200, NULL);
     (void)cgroup_free(g);

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 
 #include "agent/core.h"
+#include "agent/log_text.h"
+#include "agent/observe.h"
 #include "agent/preview.h"
 #include "platform/clock.h"
 #include "platform/log.h"
@@ -136,43 +138,12 @@ static int do_history(struct client *k, const struct request *r, struct err *err
     return 0;
 }
 
-char *ctl_log_text(struct core *c, const char *app, uint64_t n)
-{
-    char name[LIM_NAME_BYTES + 8], when[24];
-    AUTO_FREE(logring) struct logring *ring = NULL;
-    struct logring_line line;
-    char *text = NULL;
-    size_t size = 0;
-    if (app && (!str_is_name(app) || !str_fmt(name, sizeof(name), "%s.log", app)))
-        return NULL;
-    if (logring_open_read(app ? c->app_fd : c->run_fd, app ? name : "events", &ring, NULL) < 0)
-        return NULL;
-    FILE *f = open_memstream(&text, &size);
-    if (!f)
-        return NULL;
-    uint64_t seq = logring_tail(ring, (uint32_t)n);
-    while (logring_next(ring, &seq, &line) == 1) {
-        if (app)
-            (void)fprintf(f, "%.19s.%03uZ %c ", clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)),
-                          (unsigned)(line.wall_ms % 1000), line.stream);
-        (void)fwrite(line.text, 1, line.len, f);
-        (void)fputc('\n', f);
-    }
-    if (fclose(f) != 0)
-        return NULL;
-    for (size_t i = 0; i < size; i++) /* no byte of an app reaches a terminal or JSON unfiltered */
-        if ((unsigned char)text[i] < 0x20 ? text[i] != '\n' && text[i] != '\t'
-                                          : (unsigned char)text[i] >= 0x7f)
-            text[i] = '?';
-    return text;
-}
-
 static int do_lines(struct client *k, const char *app, const char *count, struct err *err)
 {
     uint64_t n;
     if (!str_u64(count, 1, 100000, &n))
         return err_set(err, ERR_INVALID, "\"%.20s\" is no number of lines", count);
-    char AUTO_MEM *text = ctl_log_text(k->ctl->core, app, n);
+    char AUTO_MEM *text = log_text(k->ctl->core, app, n);
     if (!text)
         return err_set(err, ERR_NOTFOUND, "%s has no log here", app ? app : "the agent");
     answer_text(k, text);
@@ -205,16 +176,16 @@ static void answer_plan(struct client *k)
 {
     struct core *c = k->ctl->core;
     const struct state_refused *no = intake_refused(c);
-    char AUTO_MEM *text = plan_text(&c->plan);
+    char AUTO_MEM *text = plan_text(&c->sets.plan);
     char AUTO_MEM *trouble = report_trouble(c);
     char refused[STATE_WHY + 48] = "";
     if (no)
         (void)str_fmt(refused, sizeof(refused), "rev %llu is rejected: %s\n", (unsigned long long)no->rev,
                       no->why);
-    size_t size = strlen(text) + strlen(trouble) + sizeof(refused) + sizeof(c->held_why) + 16;
+    size_t size = strlen(text) + strlen(trouble) + sizeof(refused) + sizeof(c->intake.held_why) + 16;
     char AUTO_MEM *all = mem_need(size);
-    (void)str_fmt(all, size, "%s%s%s%s%s%s", text, trouble, refused, c->held_why[0] ? "held: " : "",
-                  c->held_why, c->held_why[0] ? "\n" : "");
+    (void)str_fmt(all, size, "%s%s%s%s%s%s", text, trouble, refused, c->intake.held_why[0] ? "held: " : "",
+                  c->intake.held_why, c->intake.held_why[0] ? "\n" : "");
     answer_text(k, all[0] ? all : "nothing to do\n");
 }
 
@@ -235,12 +206,12 @@ static int do_plan(struct client *k, const struct request *r, struct err *err)
     struct observed AUTO_MEM *now = mem_need(sizeof(*now));
     struct observed AUTO_MEM *o = mem_need(sizeof(*o));
     struct plan AUTO_MEM *p = mem_need(sizeof(*p));
-    act_observe(c, now);
+    observe(c, now);
     preview_facts(now, &s.d, 1000 * manifest_window_s(&s.d.download, clock_wall_s()), o);
     plan_make(o, clock_boot_ms(), p);
     char AUTO_MEM *text = plan_text(p);
     answer_text(k, text[0] ? text : "nothing to do\n");
-    set_done(&s);
+    sets_done(&s);
     return 0;
 }
 
@@ -256,7 +227,7 @@ static int do_rollback(struct client *k, const struct request *r, struct err *er
 static int do_handover(struct client *k, const struct request *r, struct err *err)
 {
     (void)r;
-    int rc = core_hand_over(k->ctl->core, k->sock.fd, err);
+    int rc = keeper_client_hand_over(k->ctl->core, k->sock.fd, err);
     if (rc == 0)
         answer_text(k, "");
     return rc;

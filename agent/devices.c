@@ -1,4 +1,4 @@
-/* devices.c - devices that come and go (hotplug.h): the kernel's events make us look at sysfs again, the plan holds or stops
+/* devices.c - the kernel's events make us look at sysfs again, the plan holds or stops
  * who lacks what it requires, and each running box gets and loses nodes and permissions as they come and go. What a box
  * has stands in its app's file, so the next core knows it too. */
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "agent/app_file.h"
 #include "agent/core.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
@@ -151,13 +152,13 @@ static void scan(struct core *c, bool usb)
 void devices_observe(struct core *c)
 {
     const struct desired *sets[2];
-    bool usb = false, same = c->hot.known;
-    act_candidates(c, &sets[0], &sets[1]);
+    bool usb = false, same = c->hot.known && c->hot.seen_sets == c->changes.sets;
+    sets_candidates(c, &sets[0], &sets[1]);
     for (unsigned s = 0; s < 2; s++) {
-        same &= sets[s] == c->hot.sets[s] && (!sets[s] || sets[s]->rev == c->hot.revs[s]);
+        same &= sets[s] == c->hot.sets[s];
         c->hot.sets[s] = sets[s];
-        c->hot.revs[s] = sets[s] ? sets[s]->rev : 0;
     }
+    c->hot.seen_sets = c->changes.sets;
     if (same)
         return;
     memset(c->hot.found, 0, sizeof(c->hot.found));
@@ -231,17 +232,11 @@ static int give(struct app *a, const struct box_id *box, bool userns, const stru
     return rc;
 }
 
-void devices_none(struct app *a)
-{
-    free(a->devices);
-    a->devices = NULL;
-}
-
 int devices_start(struct app *a, const struct box_started *b, const struct want *w, struct err *err)
 {
     const struct hot_dev *found = found_of(a->core, w);
     bool userns = b->report.userns.state == CGROUP_ENFORCED;
-    devices_none(a);
+    app_no_devices(a);
     if (w->n_devices)
         a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
     for (unsigned k = 0; found && k < w->n_devices; k++) {
@@ -284,16 +279,18 @@ static void sync_one(struct app *a, const struct want *w, unsigned k, const stru
         event_add(a->core, "device-there", w->name, "%s: %c %u:%u", d->path, found->type, found->major,
                   found->minor);
     app_save(a);
-    a->core->report_dirty = true;
-    if (todo != HOT_ADD && d->on_remove == DEVICE_RESTART && a->seen.box == BOX_RUNNING)
-        app_stop(a, "a device of it has gone", true);
+    core_tell(a->core);
+    if (todo != HOT_ADD && d->on_remove == DEVICE_RESTART) { /* the next plan stops it */
+        a->seen.device_lost = true;
+        core_touch(a->core);
+    }
 }
 
 void devices_sync(struct core *c)
 {
     for (unsigned i = 0; i < LIM_APPS; i++) {
         struct app *a = &c->apps[i];
-        const struct want *w = a->used && a->seen.box == BOX_RUNNING ? app_want(c, a->seen.name) : NULL;
+        const struct want *w = a->used && a->seen.box == BOX_RUNNING ? sets_want(c, a->seen.name) : NULL;
         const struct hot_dev *found =
             w && a->devices && digest_eq(&w->hash, &a->seen.hash) ? found_of(c, w) : NULL;
         for (unsigned k = 0; found && k < w->n_devices; k++) {
@@ -304,11 +301,11 @@ void devices_sync(struct core *c)
     }
 }
 
-/* ---- what is told, and kept ---- */
+/* ---- what is told ---- */
 
 void devices_report(struct cJSON *o, struct core *c, const char *name)
 {
-    const struct want *w = desired_find(c->plan.run ? c->plan.run : c->plan.aim, name);
+    const struct want *w = desired_find(c->sets.plan.run ? c->sets.plan.run : c->sets.plan.aim, name);
     const struct hot_dev *found = w && w->n_devices ? found_of(c, w) : NULL;
     const struct app *a = app_find(c, name);
     struct cJSON *list = found ? json_put(o, "devices", json_arr()) : NULL;
@@ -331,39 +328,5 @@ void devices_report(struct cJSON *o, struct core *c, const char *name)
             json_put_str(e, "why", has->rule.why[0] ? has->rule.why : "no device rules on this machine");
         else if (has && has->why[0])
             json_put_str(e, "why", has->why);
-    }
-}
-
-void devices_save(struct cJSON *o, const struct app *a)
-{
-    struct cJSON *list = json_put(o, "devices", json_arr());
-    for (unsigned k = 0; a->devices && k < LIM_DEVICES; k++) {
-        struct cJSON *e = json_push(list, json_obj());
-        const struct app_device *d = &a->devices[k];
-        json_put_str(e, "type", d->dev.type == 'b' ? "b" : d->dev.type ? "c" : "");
-        json_put_u64(e, "major", d->dev.major);
-        json_put_u64(e, "minor", d->dev.minor);
-        json_put_bool(e, "ruled", d->rule.state == CGROUP_ENFORCED);
-    }
-}
-
-void devices_read(const struct json_cur *o, struct app *a)
-{
-    struct json_cur list;
-    if (json_get_array(o, "devices", JSON_OPTIONAL, LIM_DEVICES, &list, NULL) <= 0 || json_len(&list) == 0)
-        return;
-    a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
-    for (unsigned k = 0; k < json_len(&list); k++) {
-        struct json_cur e = json_at(&list, k);
-        struct app_device *d = &a->devices[k];
-        const char *type = "";
-        uint64_t major = 0, minor = 0;
-        bool ruled = false;
-        (void)json_get_str(&e, "type", JSON_OPTIONAL, 1, &type, NULL);
-        (void)json_get_u64(&e, "major", JSON_OPTIONAL, 0, UINT32_MAX, &major, NULL);
-        (void)json_get_u64(&e, "minor", JSON_OPTIONAL, 0, UINT32_MAX, &minor, NULL);
-        (void)json_get_bool(&e, "ruled", JSON_OPTIONAL, &ruled, NULL);
-        d->dev = (struct hot_dev){type[0], (uint32_t)major, (uint32_t)minor};
-        d->rule.state = ruled ? CGROUP_ENFORCED : CGROUP_DEGRADED;
     }
 }

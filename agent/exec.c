@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "agent/core.h"
+#include "agent/start.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -37,7 +38,7 @@ static void free_if_gone(struct exec *e)
     struct app *a = app_find(e->core, e->app);
     if (a && a->n_execs > 0)
         a->n_execs--;
-    e->core->n_execs--;
+    e->core->execs.n--;
     box_entry_done(&e->entry);
     free(e);
 }
@@ -147,8 +148,8 @@ int exec_start(struct app *a, const char *const *args, struct box_exec *x, const
                struct exec **ret, struct err *err)
 {
     struct core *c = a->core;
-    if (c->n_execs >= LIM_EXECS)
-        return err_set(err, ERR_CONFLICT, "%u programs in apps are not over yet", c->n_execs);
+    if (c->execs.n >= LIM_EXECS)
+        return err_set(err, ERR_CONFLICT, "%u programs in apps are not over yet", c->execs.n);
     if (a->n_execs >= LIM_APP_EXECS)
         return err_set(err, ERR_CONFLICT, "%s: %u programs in it are not over yet", a->seen.name, a->n_execs);
     struct exec *e = mem_need_zero(sizeof(*e));
@@ -167,7 +168,7 @@ int exec_start(struct app *a, const char *const *args, struct box_exec *x, const
         free(e);
         return rc;
     }
-    c->n_execs++;
+    c->execs.n++;
     a->n_execs++;
     *ret = e;
     return 0;

@@ -107,7 +107,7 @@ static int save(struct core *c, struct err *err)
 
 static bool is_known(struct core *c, const char *app)
 {
-    const struct desired *sets[] = {&c->candidate.d, &c->good.d, &c->previous.d};
+    const struct desired *sets[] = {&c->sets.candidate.d, &c->sets.good.d, &c->sets.previous.d};
     const struct app *a = app_find(c, app);
     bool known =
         (a && a->seen.box != BOX_NONE) || faccessat(c->volumes_fd, app, F_OK, AT_SYMLINK_NOFOLLOW) == 0;

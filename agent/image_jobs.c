@@ -3,6 +3,8 @@
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/image_jobs.h"
+#include "agent/point.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -19,8 +21,7 @@ struct work {
     struct digest manifest;
     enum owner owner;
     enum route_kind route;
-    struct digest keep[9 * LIM_APPS + OS_KEEPS + SELF_KEEPS];
-    unsigned n_keep;
+    struct keep keep;
     char app[LIM_NAME_BYTES];
 };
 
@@ -54,7 +55,7 @@ static void took(struct work *k, uint64_t fetched)
 static uint64_t rate_of(const struct core *c)
 {
     uint64_t own = c->config.fetch_rate,
-             asked = c->candidate.arena ? c->candidate.d.download.rate_bytes_s : 0;
+             asked = c->sets.candidate.arena ? c->sets.candidate.d.download.rate_bytes_s : 0;
     return own && (asked == 0 || own < asked) ? own : asked;
 }
 
@@ -77,7 +78,6 @@ static void progress(void *arg, const char *line)
                      k->core->jobs.trouble.msg);
     } else if (strncmp(line, "progress ", 9) == 0) {
         (void)budget_line(k->core, &k->download.told, line);
-        core_progress(k->core);
     } else if (sscanf(line, "cost %llu %llu %llu", &a, &b, &d) == 3) {
         struct image_memo *m = images_memo(k->core, &k->manifest);
         m->chunks = (struct store_cost){a, b, d};
@@ -101,7 +101,7 @@ static bool other_way(struct work *k, const struct err *why)
     if (k->route == ROUTE_LAYERS || k->route == ROUTE_HELD || !hopeless[why->kind])
         return false;
     const struct core *c = k->core;
-    bool consent = !c->candidate.arena || c->candidate.d.download.full_fallback;
+    bool consent = !c->sets.candidate.arena || c->sets.candidate.d.download.full_fallback;
     const struct fault *last = &jobs_fault_of(c, k->owner)->last;
     bool tried = last->kind == ERR_SOURCE && last->in_row >= SOURCE_TRIES;
     if (why->kind == ERR_SOURCE && (!consent || !tried))
@@ -125,7 +125,7 @@ static void job_over(struct work *take_k, const struct job_verdict *v)
         log_warn("%s %s: %s", step_kind_name(c->jobs.step), k->app, v->err.msg);
         images_fault(c, k->owner, k->app, &v->err);
     }
-    images_forget(c);
+    core_store_changed(c);
 }
 
 static void work_done(void *arg, const struct job_verdict *v)
@@ -146,8 +146,7 @@ static void collected(void *arg, const struct job_verdict *v)
     if (v->err.kind != ERR_NONE)
         log_warn("collect: %s", v->err.msg);
     jobs_fault_clear(c, OWNER_STORE);
-    c->has_garbage = false;
-    images_forget(c);
+    images_collected(c);
 }
 
 /* Owner of k: the job's end, or the caller when it does not start. */
@@ -277,11 +276,9 @@ static int start_fetch(struct work *k, const struct want *w, const struct image 
     return jobs_fetch(k->core, &k->download.request, &calls, err);
 }
 
-int images_fetch(struct core *c, enum owner owner, const struct want *w, struct err *err)
+int image_jobs_fetch(struct core *c, enum owner owner, const struct want *w, const struct image *i,
+                     struct err *err)
 {
-    const struct image *i = images_of(c, w);
-    if (!i)
-        return err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
     struct work *k = work_new(c, owner, w->name);
     if (i->state > IMAGE_NO_RELEASE)
         k->manifest = i->manifest;
@@ -337,11 +334,9 @@ static uint64_t install_bytes(struct core *c, const struct image *i)
     return LIM_INSTALL_BYTES;
 }
 
-int images_install(struct core *c, enum owner owner, const struct want *w, struct err *err)
+int image_jobs_install(struct core *c, enum owner owner, const struct want *w, const struct image *i,
+                       struct err *err)
 {
-    const struct image *i = images_of(c, w);
-    if (!i)
-        return err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
     bool chunks = i->state == IMAGE_NO_CHUNKS;
     jobs_begin(c, &(struct jobs_about){owner, STEP_INSTALL, w->name, chunks});
     if (chunks && budget_check(c, i->route.down_bytes, err) < 0)
@@ -363,45 +358,19 @@ static int collect_job(void *arg, int line_fd, struct err *err)
 {
     struct work *k = arg;
     uint64_t freed = 0;
-    struct store_keep keep = {.digests = k->keep, .n = k->n_keep};
+    struct store_keep keep = {.digests = k->keep.list, .n = k->keep.n};
     int rc = store_collect(k->core->store, &keep, &freed, err);
     if (rc == 0)
         job_line(line_fd, "freed %llu", (unsigned long long)freed);
     return rc;
 }
 
-static void keep_set(struct core *c, struct work *k, const struct set *s)
-{
-    for (unsigned i = 0; s->arena && i < s->d.n; i++) {
-        struct image image;
-        images_look(c, &s->d.apps[i], false, &image);
-        k->keep[k->n_keep++] = s->d.apps[i].release;
-        if (image.state > IMAGE_NO_RELEASE)
-            k->keep[k->n_keep++] = image.manifest;
-        if (image.state != IMAGE_INSTALLED && image.pack.blob.bytes)
-            k->keep[k->n_keep++] = image.pack.blob.digest;
-    }
-}
-
-/* Keep what the candidate, the last two good sets and every box need; the rest goes. */
-int images_collect(struct core *c, struct err *err)
+int image_jobs_collect(struct core *c, const struct keep *keep, struct err *err)
 {
     struct work *k = work_new(c, OWNER_STORE, "");
     const struct job_calls calls = {NULL, collected, k};
-    bool refused = c->state.ledger.candidate_verdict == VERDICT_REJECTED ||
-                   c->state.ledger.candidate_verdict == VERDICT_ROLLED_BACK;
-    bool spare = refused && jobs_fault_of(c, OWNER_APPS)->last.kind !=
-                                ERR_NOSPACE; /* its mended successor needs most of them again */
-    if (!refused || spare)
-        keep_set(c, k, &c->candidate);
-    c->kept_refused = spare;
-    keep_set(c, k, &c->good);
-    keep_set(c, k, &c->previous);
-    k->n_keep += os_keep(c, &k->keep[k->n_keep]);
-    k->n_keep += self_keep(c, &k->keep[k->n_keep]);
-    for (unsigned i = 0; i < LIM_APPS && k->n_keep < COUNT_OF(k->keep); i++)
-        if (c->apps[i].used && c->apps[i].seen.box != BOX_NONE)
-            k->keep[k->n_keep++] = c->apps[i].manifest;
+
+    k->keep = *keep;
     jobs_begin(c, &(struct jobs_about){OWNER_STORE, STEP_COLLECT, "", false});
     return begun(k, jobs_run(c, "collect", collect_job, LIM_INSTALL_BYTES, &calls, err));
 }

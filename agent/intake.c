@@ -5,22 +5,12 @@
 
 #include "agent/intake_int.h"
 #include "agent/judge.h"
+#include "agent/point.h"
+#include "agent/uplink.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
 #define SET_ARENA_BYTES (4 * LIM_SPEC_BYTES)
-
-void intake_changed(struct core *c)
-{
-    images_forget(c);
-    c->hot.known = false;
-}
-
-void set_done(struct set *s)
-{
-    s->arena = arena_free(s->arena);
-    memset(&s->d, 0, sizeof(s->d));
-}
 
 int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err)
 {
@@ -28,27 +18,19 @@ int intake_parse(const struct envelope *e, bool news, struct set *ret, struct er
     struct buf json = buf_of(e->payload, e->payload_len);
     int rc = news ? manifest_parse(json, s.arena, &s.d, err) : manifest_parse_saved(json, s.arena, &s.d, err);
     if (rc < 0)
-        set_done(&s);
+        sets_done(&s);
     else
         *ret = s;
     return rc;
 }
 
-void intake_replace(struct core *c, struct set *to, struct set *take_from)
-{
-    c->plan.n = 0; /* its steps borrow names from the sets; the next turn plans anew */
-    set_done(to);
-    *to = *take_from;
-    *take_from = (struct set){.arena = NULL};
-}
-
 void intake_save(struct core *c)
 {
     struct err err = ERR_INIT;
-    bool again = c->unsaved;
-    c->ledger_dirty = false;
-    c->unsaved = state_save(&c->state, &err) < 0;
-    if (c->unsaved && !again) {
+    bool again = c->intake.unsaved;
+    c->intake.ledger_dirty = false;
+    c->intake.unsaved = state_save(&c->state, &err) < 0;
+    if (c->intake.unsaved && !again) {
         log_error("%s", err.msg);
         event_add(c, "failed", NULL, "the agent's state cannot be saved: %s", err.msg);
     }
@@ -56,8 +38,8 @@ void intake_save(struct core *c)
 
 static bool is_refused(const struct core *c, const struct digest *digest)
 {
-    for (unsigned i = 0; i < COUNT_OF(c->denied_seen); i++)
-        if (digest_eq(&c->denied_seen[i], digest))
+    for (unsigned i = 0; i < COUNT_OF(c->intake.denied_seen); i++)
+        if (digest_eq(&c->intake.denied_seen[i], digest))
             return true;
     return false;
 }
@@ -67,7 +49,7 @@ static bool was_refused(struct core *c, const struct digest *digest)
 {
     if (is_refused(c, digest))
         return true;
-    c->denied_seen[c->denied_at++ % COUNT_OF(c->denied_seen)] = *digest;
+    c->intake.denied_seen[c->intake.denied_at++ % COUNT_OF(c->intake.denied_seen)] = *digest;
     return false;
 }
 
@@ -76,8 +58,9 @@ static bool was_refused(struct core *c, const struct digest *digest)
 const struct state_refused *intake_refused(const struct core *c)
 {
     const struct state_refused *r = &c->state.ledger.refused;
-    bool counts = !c->follows || !c->follows[0] ||
-                  follow_rank(&c->follow, r->source) <= follow_rank(&c->follow, c->follows);
+    bool counts =
+        !c->intake.follows || !c->intake.follows[0] ||
+        follow_rank(&c->intake.follow, r->source) <= follow_rank(&c->intake.follow, c->intake.follows);
     return r->rev && counts ? r : NULL;
 }
 
@@ -94,7 +77,8 @@ static void remember(struct core *c, const struct desired *d, enum verdict v, co
 static void end_candidate(struct core *c, enum verdict v, const char *why)
 {
     struct ledger *l = &c->state.ledger;
-    struct desired d = {.rev = l->candidate_rev, .id = c->candidate.arena ? c->candidate.d.id : NULL};
+    struct desired d = {.rev = l->candidate_rev,
+                        .id = c->sets.candidate.arena ? c->sets.candidate.d.id : NULL};
     remember(c, &d, v, why);
     l->candidate_verdict = v;
     memcpy(l->candidate_why, l->history[0].why, sizeof(l->candidate_why));
@@ -104,12 +88,12 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
 {
     uint64_t rev = c->state.ledger.candidate_rev;
     end_candidate(c, v, why);
-    c->has_garbage = true;
+    images_leave_garbage(c);
     jobs_fault_clear(c, OWNER_APPS);
     intake_save(c);
     core_point(c, "verdict-saved");
     event_add(c, verdict_name(v), NULL, "rev %llu: %s", (unsigned long long)rev, why);
-    intake_changed(c);
+    core_sets_changed(c);
 }
 
 /* It is authentic and for us, but refused: nothing is touched; the verdict is told and kept, its rev is used up. */
@@ -121,7 +105,8 @@ static int refuse(struct core *c, const char *source, const struct desired *d, c
     event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)d->rev, l->history[0].why);
     (void)was_refused(c, digest);
     core_touch(c);
-    if (l->refused.rev && follow_rank(&c->follow, l->refused.source) < follow_rank(&c->follow, source)) {
+    if (l->refused.rev &&
+        follow_rank(&c->intake.follow, l->refused.source) < follow_rank(&c->intake.follow, source)) {
         intake_save(c); /* the verdict that counts is of a topic before this one */
         return -(int)why->kind;
     }
@@ -143,7 +128,7 @@ static int check_target(struct core *c, const char *source, const struct desired
     if (d->device && strcmp(d->device, c->config.device) != 0)
         return err_set(err, ERR_DENIED, "target.device: it is for \"%s\", this device is \"%s\"", d->device,
                        c->config.device);
-    if (!follow_find(&c->follow, follow_source(d, topic)))
+    if (!follow_find(&c->intake.follow, follow_source(d, topic)))
         return err_set(err, ERR_DENIED, "target.group: this device is not in \"%s\"", d->group);
     if (strcmp(source, "device") == 0 && d->group)
         return err_set(err, ERR_DENIED, "target.group: a group's document on the device's own topic");
@@ -190,7 +175,7 @@ static struct state_rev *rev_of(struct core *c, const char *source)
     struct ledger *l = &c->state.ledger;
     struct state_rev *r = ledger_rev(l, source);
     for (unsigned i = 0; !r && i < l->n_revs; i++)
-        if (!follow_find(&c->follow, l->revs[i].source)) {
+        if (!follow_find(&c->intake.follow, l->revs[i].source)) {
             l->revs[i] = l->revs[--l->n_revs];
             r = ledger_rev(l, source);
         }
@@ -257,7 +242,7 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     struct ledger *l = &c->state.ledger;
     struct ledger AUTO_MEM *before = mem_need(sizeof(*before));
     *before = *l;
-    if (c->candidate.arena && l->candidate_verdict == VERDICT_NONE)
+    if (c->sets.candidate.arena && l->candidate_verdict == VERDICT_NONE)
         end_candidate(c, VERDICT_SUPERSEDED, "a newer manifest arrived");
     l->candidate_rev = doc->rev;
     l->candidate_verdict = VERDICT_NONE;
@@ -272,12 +257,12 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
         return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
     }
     jobs_cancel_stale(c, "a newer manifest arrived"); /* what it has fetched so far stays */
-    intake_replace(c, &c->candidate, take_s);
+    sets_replace(c, &c->sets.candidate, take_s);
     jobs_fault_clear(c, OWNER_APPS);
-    c->ledger_dirty = c->unsaved = false;
-    event_add(c, "accepted", NULL, "rev %llu from %s, %u apps", (unsigned long long)c->candidate.d.rev,
-              doc->source, c->candidate.d.n);
-    intake_changed(c);
+    c->intake.ledger_dirty = c->intake.unsaved = false;
+    event_add(c, "accepted", NULL, "rev %llu from %s, %u apps", (unsigned long long)c->sets.candidate.d.rev,
+              doc->source, c->sets.candidate.d.n);
+    core_sets_changed(c);
     return 0;
 }
 
@@ -316,9 +301,9 @@ static int take_doc(struct core *c, struct follow_doc *doc, struct envelope **re
 
 static void hold(struct core *c, const struct follow_choice *choice)
 {
-    if (strcmp(c->held_why, choice->why) == 0)
+    if (strcmp(c->intake.held_why, choice->why) == 0)
         return;
-    memcpy(c->held_why, choice->why, sizeof(c->held_why));
+    memcpy(c->intake.held_why, choice->why, sizeof(c->intake.held_why));
     core_touch(c);
 }
 
@@ -327,7 +312,7 @@ static bool is_judged(const struct core *c, const struct follow_doc *doc)
 {
     const struct ledger *l = &c->state.ledger;
     return (l->refused.rev && digest_eq(&l->refused.digest, &doc->digest)) ||
-           (c->candidate.arena && digest_eq(&l->saved[STATE_DESIRED], &doc->digest));
+           (c->sets.candidate.arena && digest_eq(&l->saved[STATE_DESIRED], &doc->digest));
 }
 
 /* A rollout's turn is a matter of order, not of trust: a clock that runs counts, synchronised or not. */
@@ -348,9 +333,9 @@ static uint64_t wanted_rev(const struct core *c, const struct follow_doc *doc)
 static struct follow_choice choose(struct core *c)
 {
     struct follow_choice choice;
-    follow_choose(&c->follow, turn_s(c), &choice);
-    c->follows = choice.doc ? choice.doc->source : "";
-    c->want_rev = wanted_rev(c, choice.doc);
+    follow_choose(&c->intake.follow, turn_s(c), &choice);
+    c->intake.follows = choice.doc ? choice.doc->source : "";
+    c->intake.want_rev = wanted_rev(c, choice.doc);
     return choice;
 }
 
@@ -372,7 +357,7 @@ static int follow(struct core *c, struct err *err)
         return rc;
     rc = judge(c, &s.d, err) < 0 ? refuse(c, choice.doc->source, &s.d, &choice.doc->digest, err)
                                  : accept(c, choice.doc, &s, e, err);
-    set_done(&s);
+    sets_done(&s);
     return rc;
 }
 
@@ -412,9 +397,9 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
     intake_time_seen(c, d->issued_s, from);
     if (d->withdrawn && news)
         withdraw(c, doc->source, d);
-    c->ledger_dirty = true;
+    c->intake.ledger_dirty = true;
     rc = follow(c, err); /* what is accepted or refused saves it */
-    if (c->ledger_dirty)
+    if (c->intake.ledger_dirty)
         intake_save(c);
     return rc;
 }
@@ -423,7 +408,7 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
 static int tell_local(struct core *c, const struct follow_doc *doc, struct err *err)
 {
     struct follow_choice choice;
-    follow_choose(&c->follow, turn_s(c), &choice);
+    follow_choose(&c->intake.follow, turn_s(c), &choice);
     if (doc->withdrawn || !choice.doc || choice.doc == doc)
         return 0;
     return err_set(err, ERR_CONFLICT, "rev %llu of %s is kept but not followed: rev %llu of %s goes first",
@@ -440,7 +425,7 @@ static int parse(const struct envelope *e, struct set *ret, struct err *unreadab
     ret->arena = arena_new(SET_ARENA_BYTES);
     if (manifest_head(buf_of(e->payload, e->payload_len), ret->arena, &ret->d))
         return 0;
-    set_done(ret);
+    sets_done(ret);
     return err_set(err, unreadable->kind, "%s", unreadable->msg);
 }
 
@@ -455,7 +440,7 @@ static int take_parsed(struct core *c, const char *source, const struct envelope
         rc = check_times(c, &s->d, err);
     if (rc < 0)
         return rc;
-    struct follow_doc *doc = follow_find(&c->follow, follow_source(&s->d, topic));
+    struct follow_doc *doc = follow_find(&c->intake.follow, follow_source(&s->d, topic));
     struct state_rev *r = rev_of(c, topic);
     if (!doc || !r)
         return err_set(err, ERR_NOSPACE, "%s: too many topics", topic);
@@ -491,20 +476,20 @@ static int take_desired(struct core *c, const char *source, const struct envelop
         rc = parse(e, &s, &unreadable, err);
     if (rc == 0)
         rc = take_parsed(c, source, e, digest, &s, &unreadable, err);
-    set_done(&s);
+    sets_done(&s);
     return rc;
 }
 
 /* For the report: a document that is not taken, and not judged either. */
 static void deny(struct core *c, const char *source, const struct err *why)
 {
-    char text[sizeof(c->denied_why)];
+    char text[sizeof(c->intake.denied_why)];
     (void)str_fmt(text, sizeof(text), "%s: %s", source, why->msg);
     (void)str_clean(text);
-    if (strcmp(text, c->denied_why) == 0)
+    if (strcmp(text, c->intake.denied_why) == 0)
         return;
-    memcpy(c->denied_why, text, sizeof(text));
-    c->denied_at_s = core_now_s(c);
+    memcpy(c->intake.denied_why, text, sizeof(text));
+    c->intake.denied_at_s = core_now_s(c);
     core_touch(c);
 }
 
@@ -526,14 +511,14 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
         event_add(c, "denied", NULL, "%s: %s", source, err->msg);
         deny(c, source, err);
     } else if (rc == 0 && !trust) {
-        c->denied_why[0] = '\0';
+        c->intake.denied_why[0] = '\0';
     }
     return rc;
 }
 
 void intake_clear(struct core *c, const char *source)
 {
-    struct follow_doc *doc = follow_find(&c->follow, source);
+    struct follow_doc *doc = follow_find(&c->intake.follow, source);
     if (doc && doc->known && !doc->withdrawn)
         event_add(c, "denied", NULL,
                   "%s: an empty message withdraws nothing, anybody could send it; rev %llu stays in force "
@@ -544,24 +529,24 @@ void intake_clear(struct core *c, const char *source)
 void intake_turn(struct core *c)
 {
     struct err err = ERR_INIT;
-    for (unsigned i = 0; i < c->follow.n; i++) {
-        struct follow_doc *doc = &c->follow.docs[i];
+    for (unsigned i = 0; i < c->intake.follow.n; i++) {
+        struct follow_doc *doc = &c->intake.follow.docs[i];
         AUTO_FREE(envelope) struct envelope *e = steal_ptr(&doc->unsaved);
         if (e)
             (void)intake_document(c, doc->unsaved_local ? "local" : doc->source, e, &err);
     }
-    if (c->ask_again && uplink_ask_again(c))
-        c->ask_again = false;
-    if (c->trust_ahead)
+    if (c->intake.ask_again && uplink_ask_again(c))
+        c->intake.ask_again = false;
+    if (c->intake.trust_ahead)
         intake_trust_gap(c);
-    if (clock_boot_ms() < c->follow_again_ms)
+    if (clock_boot_ms() < c->intake.follow_again_ms)
         return;
     if (follow(c, &err) == 0 || c->state.ledger.refused.rev) {
-        c->follow_fails = 0;
+        c->intake.follow_fails = 0;
         return;
     }
     deny(c, "kept", &err); /* a disk that fails again and again is not written to every few seconds */
-    c->follow_again_ms = clock_boot_ms() + plan_retry_delay_ms(++c->follow_fails);
+    c->intake.follow_again_ms = clock_boot_ms() + plan_retry_delay_ms(++c->intake.follow_fails);
 }
 
 int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err)
@@ -577,6 +562,6 @@ int intake_preview(struct core *c, const struct envelope *e, struct set *ret, st
     if (rc == 0)
         rc = judge(c, &ret->d, err);
     if (rc < 0)
-        set_done(ret);
+        sets_done(ret);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/logs.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -20,7 +21,7 @@ int logs_open(struct app *a, uint64_t bytes, struct err *err)
 static void end_stream(struct app *a, struct loop_fd *w, int *fd, const char *what)
 {
     loop_fd_del(a->core->loop, w);
-    core_drop(a->core, a->seen.name, what);
+    keeper_client_drop(a->core, a->seen.name, what);
     if (*fd >= 0)
         (void)close(*fd);
     *fd = -1;

@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/names.h"
+#include "agent/names_text.h"
 #include "platform/fs.h"
 
 #define RESOLV_BYTES (16 * 1024)

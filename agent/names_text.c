@@ -1,8 +1,9 @@
-/* names_text.c - what a box reads as /etc/resolv.conf. Pure. See names.c. */
+#include "agent/names_text.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "agent/core.h"
+#include "platform/mem.h"
 
 /* Not the box's own loopback, and not tied to an interface that the box has not. */
 static bool is_reachable(const char *server)

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "agent/core.h"
+#include "agent/uplink.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/log.h"
@@ -248,9 +249,10 @@ static int os_job(void *arg, int line_fd, struct err *err)
 static const struct want_os *wanted(const struct core *c)
 {
     const struct ledger *l = &c->state.ledger;
-    bool settled = c->candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
+    bool settled =
+        c->sets.candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
 
-    return settled && c->candidate.d.has_os ? &c->candidate.d.os : NULL;
+    return settled && c->sets.candidate.d.has_os ? &c->sets.candidate.d.os : NULL;
 }
 
 static void fail(struct core *c, const char *why)
@@ -261,7 +263,7 @@ static void fail(struct core *c, const char *why)
     (void)str_fmt(m->why, sizeof(m->why), "%s", why);
     (void)str_clean(m->why);
     save_or_tell(c);
-    c->has_garbage = true;
+    images_leave_garbage(c);
     event_add(c, "os-failed", NULL, "%s: %s", m->version, m->why);
 }
 
@@ -314,7 +316,7 @@ static void went_well(struct core *c)
         save_or_tell(c);
         if (o->memory.release[0] && ledger_raise(&c->state.ledger, o->memory.release, o->memory.counter))
             intake_save(c);
-        c->has_garbage = true;
+        images_leave_garbage(c);
         if (!words_of(c, CONFIG_OS_CONFIRM)[0])
             (void)str_fmt(o->memory.why, sizeof(o->memory.why),
                           "the boot loader was told nothing (os_confirm_command is not set)");
@@ -352,7 +354,7 @@ static void on_done(void *arg, const struct job_verdict *v)
         fault(c, &v->err);
     else
         went_well(c);
-    images_forget(c);
+    core_store_changed(c);
 }
 
 static int start_job(struct core *c, struct err *err)
@@ -449,23 +451,23 @@ static void observe(struct core *c, const struct want_os *w, struct os_facts *f)
 {
     struct os *o = &c->os;
     uint64_t now = clock_boot_ms();
-    bool healthy = c->plan.quiet && (!o->memory.was_online || uplink_is_up(c));
+    bool healthy = c->sets.plan.quiet && (!o->memory.was_online || uplink_is_up(c));
 
     o->healthy_ms = healthy ? (o->healthy_ms ? o->healthy_ms : now) : 0;
-    *f = (struct os_facts){.want = w,
-                           .memory = &o->memory,
-                           .has_updater = words_of(c, CONFIG_OS_INSTALL)[0] != NULL &&
-                                          strcmp(c->config.os_updater, "none") != 0,
-                           .converged = c->plan.quiet,
-                           .held = w && store_has_blob(c->store, &w->bundle) == 1 &&
-                                   store_has_blob(c->store, &w->want.release) == 1,
-                           .rebooted = is_rebooted(c),
-                           .slot_known = o->slot_known,
-                           .slot_changed = strcmp(o->slot, o->memory.slot) != 0,
-                           .healthy = healthy,
-                           .healthy_ms = healthy ? now - o->healthy_ms : 0,
-                           .trial_over = now - c->started_ms > c->config.os_confirm_s * 1000,
-                           .probation_ms = c->candidate.arena ? c->candidate.d.probation_ms : 60000};
+    *f = (struct os_facts){
+        .want = w,
+        .memory = &o->memory,
+        .has_updater = words_of(c, CONFIG_OS_INSTALL)[0] != NULL && strcmp(c->config.os_updater, "none") != 0,
+        .converged = c->sets.plan.quiet,
+        .held =
+            w && store_has_blob(c->store, &w->bundle) == 1 && store_has_blob(c->store, &w->want.release) == 1,
+        .rebooted = is_rebooted(c),
+        .slot_known = o->slot_known,
+        .slot_changed = strcmp(o->slot, o->memory.slot) != 0,
+        .healthy = healthy,
+        .healthy_ms = healthy ? now - o->healthy_ms : 0,
+        .trial_over = now - c->started_ms > c->config.os_confirm_s * 1000,
+        .probation_ms = c->sets.candidate.arena ? c->sets.candidate.d.probation_ms : 60000};
 }
 
 /* May a reboot be asked for at all? */
@@ -501,17 +503,17 @@ void os_turn(struct core *c)
     loop_timer_set(c->loop, &o->timer, again_ms > now ? again_ms : now + OS_LOOK_MS);
 }
 
-unsigned os_keep(const struct core *c, struct digest *ret)
+void os_keep(const struct core *c, struct keep *k)
 {
-    const struct want_os *w = c->candidate.arena && c->candidate.d.has_os ? &c->candidate.d.os : NULL;
+    const struct want_os *w =
+        c->sets.candidate.arena && c->sets.candidate.d.has_os ? &c->sets.candidate.d.os : NULL;
     bool done = w && os_is_about(&c->os.memory, w) &&
                 (c->os.memory.phase == OS_GOOD || c->os.memory.phase == OS_FAILED);
 
     if (!w || done)
-        return 0;
-    ret[0] = w->bundle;
-    ret[1] = w->want.release;
-    return OS_KEEPS;
+        return;
+    keep_add(k, &w->bundle);
+    keep_add(k, &w->want.release);
 }
 
 static const char *phase_word(const struct core *c, const struct want_os *w)

@@ -12,10 +12,11 @@
 static const char *const verdict_names[VERDICT_COUNT_] = {"none",        "converged", "rejected",
                                                           "rolled-back", "failed",    "superseded"};
 static const char *const step_names[STEP_KIND_COUNT_] = {
-    [STEP_FETCH] = "fetch",     [STEP_INSTALL] = "install",    [STEP_START] = "start",
-    [STEP_STOP] = "stop",       [STEP_KILL] = "kill",          [STEP_CONFIRM] = "confirm",
-    [STEP_REJECT] = "reject",   [STEP_ROLLBACK] = "roll back", [STEP_FAIL] = "give up",
-    [STEP_COLLECT] = "collect", [STEP_SCRUB] = "scrub",        [STEP_WAIT] = "wait",
+    [STEP_NOTHING] = "nothing", [STEP_FETCH] = "fetch",     [STEP_INSTALL] = "install",
+    [STEP_START] = "start",     [STEP_STOP] = "stop",       [STEP_KILL] = "kill",
+    [STEP_CONFIRM] = "confirm", [STEP_REJECT] = "reject",   [STEP_ROLLBACK] = "roll back",
+    [STEP_FAIL] = "give up",    [STEP_COLLECT] = "collect", [STEP_SCRUB] = "scrub",
+    [STEP_WAIT] = "wait",
 };
 static const char *const why_texts[WHY_COUNT_] = {
     [WHY_NO_RELEASE] = "its release document is missing",
@@ -35,6 +36,7 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_PORT] = "an app that is going may hold its port still",
     [WHY_DEVICE] = "a device that it requires is not there",
     [WHY_DEVICE_GONE] = "a device without which it may not run has gone",
+    [WHY_DEVICE_LOST] = "a device of it has gone",
     [WHY_NETWORK] = "the app whose network it uses does not run",
     [WHY_NETWORK_GONE] = "the app whose network it uses has gone or was started anew",
     [WHY_RETRY] = "the last try failed; another follows",
@@ -101,36 +103,54 @@ static bool is_ready(const struct set_facts *f)
 
 enum fact { ANY, NO, YES };
 struct box_row {
+    enum box_state box;
     enum fact wanted;
-    int box; /* enum box_state */
-    enum fact same, sick, late;
-    int restart; /* enum restart_verdict, or ANY_RESTART */
-    int step;    /* enum step_kind, or NOTHING */
+    enum fact same;             /* settings */
+    enum fact sick, late;       /* its health is bad; its grace is over */
+    enum fact lacks, must_stop; /* a device that it requires; it may not even run on without */
+    enum fact lost;             /* a device that it had, and is to be started again */
+    unsigned restart;           /* 1 + enum restart_verdict; 0: any */
+    enum step_kind step;
     enum why why;
-    enum fact lacks, must_stop; /* a device that it requires */
 };
-enum { ANY_RESTART = -1, NOTHING = -1 };
+#define WHEN(verdict) (1U + (unsigned)(verdict))
 
+/* clang-format off */
 static const struct box_row box_table[] = {
-    /* wanted box           same  sick  late  restart          step       why */
-    {ANY, BOX_STOPPING, ANY, ANY, YES, ANY_RESTART, STEP_KILL, WHY_GRACE_OVER},
-    {ANY, BOX_STOPPING, ANY, ANY, NO, ANY_RESTART, STEP_WAIT, WHY_GRACE},
-    {NO, BOX_RUNNING, ANY, ANY, ANY, ANY_RESTART, STEP_STOP, WHY_UNWANTED},
-    {NO, BOX_NONE, ANY, ANY, ANY, ANY_RESTART, NOTHING, WHY_UNWANTED},
-    {YES, BOX_RUNNING, NO, ANY, ANY, ANY_RESTART, STEP_STOP, WHY_REPLACED},
-    {YES, BOX_RUNNING, YES, ANY, ANY, ANY_RESTART, STEP_STOP, WHY_DEVICE_GONE, YES, YES},
-    {YES, BOX_RUNNING, YES, YES, ANY, ANY_RESTART, STEP_STOP, WHY_UNHEALTHY},
-    {YES, BOX_RUNNING, YES, NO, ANY, ANY_RESTART, NOTHING, WHY_DOWN},
-    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_NOW, STEP_WAIT, WHY_DEVICE, YES},
-    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_NOW, STEP_START, WHY_DOWN},
-    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_WAIT, STEP_WAIT, WHY_BACKOFF},
-    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_DONE, NOTHING, WHY_DOWN},
-    {YES, BOX_NONE, ANY, ANY, ANY, RESTART_GIVE_UP, NOTHING, WHY_GAVE_UP},
+    {.box = BOX_STOPPING, .late = YES, .step = STEP_KILL, .why = WHY_GRACE_OVER},
+    {.box = BOX_STOPPING, .late = NO, .step = STEP_WAIT, .why = WHY_GRACE},
+    {.box = BOX_RUNNING, .wanted = NO, .step = STEP_STOP, .why = WHY_UNWANTED},
+    {.box = BOX_NONE, .wanted = NO, .step = STEP_NOTHING},
+    {.box = BOX_RUNNING, .wanted = YES, .same = NO, .step = STEP_STOP, .why = WHY_REPLACED},
+    {.box = BOX_RUNNING, .wanted = YES, .same = YES, .lacks = YES, .must_stop = YES, .step = STEP_STOP, .why = WHY_DEVICE_GONE},
+    {.box = BOX_RUNNING, .wanted = YES, .same = YES, .lost = YES, .step = STEP_STOP, .why = WHY_DEVICE_LOST},
+    {.box = BOX_RUNNING, .wanted = YES, .same = YES, .sick = YES, .step = STEP_STOP, .why = WHY_UNHEALTHY},
+    {.box = BOX_RUNNING, .wanted = YES, .same = YES, .sick = NO, .step = STEP_NOTHING},
+    {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_NOW), .lacks = YES, .step = STEP_WAIT, .why = WHY_DEVICE},
+    {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_NOW), .step = STEP_START, .why = WHY_DOWN},
+    {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_WAIT), .step = STEP_WAIT, .why = WHY_BACKOFF},
+    {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_DONE), .step = STEP_NOTHING},
+    {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_GIVE_UP), .step = STEP_NOTHING},
+};
+/* clang-format on */
+
+/* What is true of one app, in the words of a row. */
+struct box_now {
+    enum box_state box;
+    bool wanted, same, sick, late, lacks, must_stop, lost;
+    unsigned restart; /* 0: nothing to start */
 };
 
 static bool is(enum fact row, bool fact)
 {
     return row == ANY || (row == YES) == fact;
+}
+
+static bool fits(const struct box_row *r, const struct box_now *n)
+{
+    return r->box == n->box && is(r->wanted, n->wanted) && is(r->same, n->same) && is(r->sick, n->sick) &&
+           is(r->late, n->late) && is(r->lacks, n->lacks) && is(r->must_stop, n->must_stop) &&
+           is(r->lost, n->lost) && (r->restart == 0 || r->restart == n->restart);
 }
 
 /* A start that failed counts like a death for the backoff. */
@@ -149,22 +169,24 @@ static enum restart_verdict when_to_start(const struct want *w, const struct see
 static void plan_box(struct plan *p, const char *name, const struct want *w, const struct seen *s,
                      const struct lack *lack, uint64_t now_ms)
 {
-    enum box_state box = s ? s->box : BOX_NONE;
-    bool same = w && s && digest_eq(&w->hash, &s->hash);
-    bool sick = w && s && s->health.state == HEALTH_BAD && w->health.restart;
-    bool late = box == BOX_STOPPING && now_ms >= s->kill_at_ms;
-    uint64_t at_ms = box == BOX_STOPPING ? s->kill_at_ms : 0;
-    int restart = w && box == BOX_NONE ? (int)when_to_start(w, s, same, now_ms, &at_ms) : ANY_RESTART;
-    for (unsigned i = 0; i < COUNT_OF(box_table); i++) {
-        const struct box_row *r = &box_table[i];
-        if (!is(r->wanted, w != NULL) || r->box != (int)box || !is(r->same, same) || !is(r->sick, sick) ||
-            !is(r->late, late) || !is(r->lacks, lack->path != NULL) || !is(r->must_stop, lack->stop) ||
-            (r->restart != ANY_RESTART && r->restart != restart))
-            continue;
-        if (r->step != NOTHING)
-            add(p, (enum step_kind)r->step, r->why, name, w, at_ms);
-        return;
-    }
+    uint64_t at_ms = s && s->box == BOX_STOPPING ? s->kill_at_ms : 0;
+    struct box_now n = {.box = s ? s->box : BOX_NONE,
+                        .wanted = w != NULL,
+                        .same = w && s && digest_eq(&w->hash, &s->hash),
+                        .sick = w && s && s->health.state == HEALTH_BAD && w->health.restart,
+                        .lacks = lack->path != NULL,
+                        .must_stop = lack->stop,
+                        .lost = s && s->device_lost};
+
+    n.late = n.box == BOX_STOPPING && now_ms >= s->kill_at_ms;
+    if (w && n.box == BOX_NONE)
+        n.restart = WHEN(when_to_start(w, s, n.same, now_ms, &at_ms));
+    for (unsigned i = 0; i < COUNT_OF(box_table); i++)
+        if (fits(&box_table[i], &n)) {
+            if (box_table[i].step != STEP_NOTHING)
+                add(p, box_table[i].step, box_table[i].why, name, w, at_ms);
+            return;
+        }
 }
 
 /* A set that replaces another: who publishes ports starts when those that are going have gone. */

@@ -42,6 +42,7 @@ struct seen {
     struct deaths deaths;
     struct health health;
     uint64_t started_ms;
+    bool device_lost;        /* RUNNING: a device went, and it is to be started again without it */
     uint64_t kill_at_ms;     /* STOPPING: when grace is over */
     unsigned start_failures; /* in a row: could not even start */
     uint64_t start_failed_ms;
@@ -104,6 +105,7 @@ struct observed {
 };
 
 enum step_kind {
+    STEP_NOTHING,
     STEP_FETCH,
     STEP_INSTALL,
     STEP_START,
@@ -136,6 +138,7 @@ enum why {
     WHY_PORT,
     WHY_DEVICE,
     WHY_DEVICE_GONE,
+    WHY_DEVICE_LOST,
     WHY_NETWORK,
     WHY_NETWORK_GONE,
     WHY_RETRY,

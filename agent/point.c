@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "agent/core.h"
+#include "agent/point.h"
 #include "platform/fs.h"
 
 static void tell(const struct core *c, const char *path, const char *name)

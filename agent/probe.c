@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "agent/core.h"
+#include "agent/probe.h"
 #include "platform/clock.h"
 
 #define ANSWER_BYTES 64 /* "HTTP/1.1 200 ..." is all that is looked at */
@@ -36,7 +37,7 @@ static void end_sock(struct probe *p)
 
 static void arm_next(struct app *a)
 {
-    const struct want *w = app_want(a->core, a->seen.name);
+    const struct want *w = sets_want(a->core, a->seen.name);
     if (w && a->seen.box == BOX_RUNNING)
         loop_timer_set(a->core->loop, &a->probe_timer,
                        health_next_ms(&a->seen.health, &w->health, clock_boot_ms()));
@@ -45,7 +46,7 @@ static void arm_next(struct app *a)
 static void sample(struct probe *p, bool ok, const char *why)
 {
     struct app *a = p->app;
-    const struct want *w = app_want(a->core, a->seen.name);
+    const struct want *w = sets_want(a->core, a->seen.name);
     end_sock(p);
     loop_timer_del(a->core->loop, &p->timeout);
     p->running = false;
@@ -186,7 +187,7 @@ static void fire(struct loop_timer *t)
     struct app *a = container_of(t, struct app, probe_timer);
     struct probe *p = a->probe;
     struct err err = ERR_INIT;
-    const struct want *w = app_want(a->core, a->seen.name);
+    const struct want *w = sets_want(a->core, a->seen.name);
     if (!p || p->running || !w || w->health.kind == HEALTH_NONE || a->seen.box != BOX_RUNNING)
         return;
     p->running = true;

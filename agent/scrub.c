@@ -93,7 +93,7 @@ static void on_done(void *arg, const struct job_verdict *v)
     jobs_fault_clear(c, OWNER_STORE);
     s->next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;
     loop_timer_set(c->loop, &s->timer, s->next_ms);
-    images_forget(c);
+    core_store_changed(c);
 }
 
 int scrub_start(struct core *c, struct err *err)

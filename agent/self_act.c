@@ -3,6 +3,9 @@
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/image_jobs.h"
+#include "agent/self_start.h"
+#include "agent/uplink.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -41,17 +44,12 @@ void self_open(struct core *c)
     loop_timer_set(c->loop, &s->timer, clock_boot_ms() + LOOK_MS);
 }
 
-void self_forget(struct core *c)
-{
-    c->self.known = false;
-}
-
 static const struct desired *settled(const struct core *c)
 {
     const struct ledger *l = &c->state.ledger;
-    bool ok = c->candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
+    bool ok = c->sets.candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
 
-    return ok && c->candidate.d.has_agent ? &c->candidate.d : NULL;
+    return ok && c->sets.candidate.d.has_agent ? &c->sets.candidate.d : NULL;
 }
 
 /* The wanted image as the store has it; looked at again when the store or the wish changed. */
@@ -59,7 +57,8 @@ static void look(struct core *c, const struct desired *d)
 {
     struct self *s = &c->self;
 
-    if (s->known && digest_eq(&s->want.release, &d->agent.release)) {
+    if (s->known && s->seen_store == c->changes.store && s->seen_sets == c->changes.sets &&
+        digest_eq(&s->want.release, &d->agent.release)) {
         s->want = d->agent; /* its strings may have moved */
         return;
     }
@@ -72,6 +71,8 @@ static void look(struct core *c, const struct desired *d)
     if (!self_is_built_in(&s->memory.now)) /* its files may hold what the new image needs */
         s->image.old_image = s->memory.now.image;
     s->known = true;
+    s->seen_store = c->changes.store;
+    s->seen_sets = c->changes.sets;
 }
 
 static uint64_t count_boxes(const struct core *c)
@@ -98,14 +99,23 @@ static uint64_t count_taken(const struct core *c)
 
 /* ---- steps ---- */
 
+/* For the next core, which reads what is saved; apps go on. */
+static void leave(struct core *c)
+{
+    if (c->intake.unsaved)
+        intake_save(c);
+    keeper_client_leave(c);
+}
+
 static void bring_in(struct core *c, enum self_step step)
 {
+    struct self *s = &c->self;
     struct err err = ERR_INIT;
-    int rc = step == SELF_FETCH ? images_fetch(c, OWNER_AGENT, &c->self.want, &err)
-                                : images_install(c, OWNER_AGENT, &c->self.want, &err);
+    int rc = step == SELF_FETCH ? image_jobs_fetch(c, OWNER_AGENT, &s->want, &s->image, &err)
+                                : image_jobs_install(c, OWNER_AGENT, &s->want, &s->image, &err);
 
     if (rc < 0)
-        images_fault(c, OWNER_AGENT, c->self.want.name, &err);
+        images_fault(c, OWNER_AGENT, s->want.name, &err);
 }
 
 static void change_over(struct core *c, const struct desired *d)
@@ -133,7 +143,7 @@ static void change_over(struct core *c, const struct desired *d)
         return;
     }
     log_info("agent %s: handing over to it", m->next.version);
-    core_leave(c);
+    leave(c);
 }
 
 static void confirm(struct core *c)
@@ -151,11 +161,11 @@ static void confirm(struct core *c)
         log_error("%s", err.msg);
         return;
     }
-    core_is_good(c);
+    keeper_client_good(c);
     if (s->known && digest_eq(&s->want.release, &m->now.release) &&
         ledger_raise(&c->state.ledger, s->want.release_name, s->want.counter))
         intake_save(c);
-    c->has_garbage = true;
+    images_leave_garbage(c);
     event_add(c, "agent-updated", NULL, "%s runs and is good", m->now.version);
     core_touch(c);
 }
@@ -177,7 +187,7 @@ static void go_back(struct core *c, const struct self_facts *f)
     self_roll_back(m, why);
     save_or_tell(c);
     log_error("this agent is left: %s", m->why);
-    core_leave(c);
+    leave(c);
 }
 
 static void refuse(struct core *c, const struct self_facts *f)
@@ -189,7 +199,7 @@ static void refuse(struct core *c, const struct self_facts *f)
     s->refused = true;
     s->refusal = f->below_floor ? "its counter is below that of a release that was good here"
                                 : "this core has no keeper that would start the next one";
-    c->report_dirty = true;
+    core_tell(c);
 }
 
 static void observe(struct core *c, const struct desired *d, struct self_facts *f)
@@ -204,10 +214,10 @@ static void observe(struct core *c, const struct desired *d, struct self_facts *
         .memory = m,
         .running = &s->running,
         .image = s->image.state,
-        .converged = c->plan.quiet && !jobs_running(c),
-        .has_keeper = c->has_keeper,
+        .converged = c->sets.plan.quiet && !jobs_running(c),
+        .has_keeper = c->keeper.is_there,
         .below_floor = d && s->want.counter < ledger_floor(&c->state.ledger, s->want.release_name),
-        .healthy = (c->plan.quiet || jobs_running(c)) && (!m->was_online || uplink_is_up(c)),
+        .healthy = (c->sets.plan.quiet || jobs_running(c)) && (!m->was_online || uplink_is_up(c)),
         .lost = s->taken < m->boxes,
         .trial_over = self_trial_left_ms(m, boot, clock_boot_ms()) == 0};
 }
@@ -220,7 +230,7 @@ static void tell(struct core *c)
         return;
     m->told = true;
     save_or_tell(c);
-    c->has_garbage = true;
+    images_leave_garbage(c);
     event_add(c, "agent-rolled-back", NULL, "%s: %s", m->next.version, m->why);
     core_touch(c);
 }
@@ -270,28 +280,26 @@ void self_turn(struct core *c)
         loop_timer_set(c->loop, &s->timer, look_ms > now ? look_ms : now + LOOK_MS);
 }
 
-unsigned self_keep(struct core *c, struct digest *ret)
+void self_keep(struct core *c, struct keep *k)
 {
     const struct self_memory *m = &c->self.memory;
-    const struct set *set = &c->candidate;
+    const struct set *set = &c->sets.candidate;
     struct image image;
-    unsigned n = 0;
 
     if (!self_is_built_in(&m->now)) {
-        ret[n++] = m->now.release;
-        ret[n++] = m->now.image;
+        keep_add(k, &m->now.release);
+        keep_add(k, &m->now.image);
     }
     if (m->phase == SELF_TRIAL)
-        ret[n++] = m->next.image;
+        keep_add(k, &m->next.image);
     if (!set->arena || !set->d.has_agent || self_is_bad(m, &set->d.agent.release))
-        return n;
+        return;
     images_look(c, &set->d.agent, false, &image);
-    ret[n++] = set->d.agent.release;
+    keep_add(k, &set->d.agent.release);
     if (image.state > IMAGE_NO_RELEASE)
-        ret[n++] = image.manifest;
+        keep_add(k, &image.manifest);
     if (image.state != IMAGE_INSTALLED && image.route.kind != ROUTE_LAYERS)
-        ret[n++] = image.pack.blob.digest;
-    return n;
+        keep_add(k, &image.pack.blob.digest);
 }
 
 /* ---- report ---- */

@@ -9,6 +9,7 @@
 
 #include "agent/core.h"
 #include "agent/keeper.h"
+#include "agent/self_start.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/log.h"
@@ -189,16 +190,17 @@ static bool one_round(struct core *c, int state_fd, struct self_memory *m)
     return true;
 }
 
-void self_start(struct core *c)
+void self_start(struct core *c, const char *image, const char *base)
 {
     struct self_memory m = {.phase = SELF_NONE};
     struct err err = ERR_INIT;
     int AUTO_FD state_fd = -1;
 
-    if (c->self.image_arg)
+    c->self.image_arg = image;
+    (void)str_copy(c->self.base, sizeof(c->self.base), image ? base : LIMPET_VERSION);
+    if (image)
         return;
-    (void)str_copy(c->self.base, sizeof(c->self.base), LIMPET_VERSION);
-    if (!c->has_keeper || config_read(c->config_path, &c->config, &err) < 0 ||
+    if (!c->keeper.is_there || config_read(c->config_path, &c->config, &err) < 0 ||
         fs_open_dir(AT_FDCWD, c->config.state_dir, false, 0, &state_fd, &err) < 0)
         return; /* start() tells */
     if (self_load(state_fd, &m, &err) < 0) {

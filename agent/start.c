@@ -3,7 +3,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "agent/box_spec.h"
 #include "agent/core.h"
+#include "agent/logs.h"
+#include "agent/names.h"
+#include "agent/start.h"
 #include "platform/fs.h"
 
 /* Volumes are made once, for the app's user, and never removed by us. They are mounted with their ids shifted, so on disk they carry the
@@ -54,7 +58,7 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
                              .hostname = w->name,
                              .caps = &c->caps,
                              .first_id = first_id,
-                             .defaults = &c->app_limits};
+                             .defaults = &c->confine.one};
     if (!in.volumes_dir || !in.cgroup_path)
         return err_set(err, ERR_NOMEM, "no memory for the paths of %s", w->name);
     rc = box_spec_build(&in, arena, ret, err);
@@ -193,7 +197,7 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, struc
     static const char *const path_only[] = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     struct core *c = a->core;
-    const struct want *w = app_want(c, a->seen.name);
+    const struct want *w = sets_want(c, a->seen.name);
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
     int AUTO_FD rootfs = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));

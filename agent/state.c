@@ -99,6 +99,18 @@ bool ledger_knows(const struct ledger *l, const struct digest *digest)
     return false;
 }
 
+void ledger_count_boot(struct ledger *l, const char *boot_id, bool has_candidate)
+{
+    l->boots++;
+    (void)str_copy(l->boot_id, sizeof(l->boot_id), boot_id);
+    l->trial_boots += has_candidate && l->candidate_verdict == VERDICT_NONE;
+}
+
+void ledger_count_link(struct ledger *l)
+{
+    l->links++;
+}
+
 static void build_refused(struct cJSON *o, const struct state_refused *r)
 {
     char hex[SHA256_TEXT];

@@ -5,6 +5,7 @@
  *   doc.TOPIC  the newest envelope of each topic (packed): "doc.device", "doc.group:line-a"
  *   ledger   JSON: counters, verdicts, floors, time floor, settings that failed
  * What cannot be read, or is not what was accepted, is set aside as NAME.bad.
+ * Intake alone writes the ledger's fields; others count and raise by the functions below.
  * Law L10: a counter is durable before anything that it allows happens: the ledger is saved first. */
 #ifndef AGENT_STATE_H
 #define AGENT_STATE_H
@@ -117,6 +118,9 @@ void ledger_prove(struct ledger *l, const char *source, uint64_t rev, const stru
 bool ledger_knows(const struct ledger *l, const struct digest *digest);
 bool ledger_is_bad(const struct ledger *l, const struct digest *hash);
 void ledger_mark_bad(struct ledger *l, const struct digest *hash);
+/* A boot of the machine or of the agent alone; one of the candidate's trial, when there is a candidate without a verdict. */
+void ledger_count_boot(struct ledger *l, const char *boot_id, bool has_candidate);
+void ledger_count_link(struct ledger *l);
 /* The JSON form. Pure. */
 struct cJSON *ledger_build(const struct ledger *l);
 int ledger_parse(struct buf json, struct ledger *ret, struct err *err);

@@ -1,5 +1,4 @@
-/* uplink.c - core's side of link: starts agentd-link, hears it, gives it what is to be sent. See
- * link_words.h. */
+/* uplink.c - starts agentd-link, hears it, gives it what is to be sent. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -37,6 +36,11 @@ bool uplink_is_gone(const struct core *c)
     return !c->uplink || !c->uplink->running;
 }
 
+uint64_t uplink_connection(const struct core *c)
+{
+    return c->uplink ? c->uplink->connection : 0;
+}
+
 const char *uplink_text(const struct core *c)
 {
     return !c->uplink ? "no broker configured" : c->uplink->up ? "online" : c->uplink->why;
@@ -48,12 +52,8 @@ static void set_up(struct uplink *u, bool up, const char *why)
     (void)str_fmt(u->why, sizeof(u->why), "%s", why);
     (void)str_clean(u->why);
     uplink_reply_drop(u);
-    for (unsigned i = 0; i < u->core->n_events; i++)
-        u->core->events[i].wait_id = 0; /* what was under way is sent again */
-    u->core->report_dirty = true;
-    u->core->report_told = false;
-    if (up)
-        u->core->report_at_ms = 0;
+    events_lost(u->core); /* what was under way is sent again */
+    u->connection++;
     core_touch(u->core);
 }
 
@@ -91,6 +91,18 @@ bool uplink_publish(struct core *c, const char *topic, const char *json, unsigne
     memcpy(msg, head, strlen(head));
     memcpy(msg + strlen(head), json, len);
     return uplink_say(c->uplink, buf_of(msg, strlen(head) + len));
+}
+
+void uplink_turn(struct core *c)
+{
+    const char *json;
+    uint32_t id;
+
+    while (uplink_is_up(c) && !c->uplink->wants_room && (json = events_next(c, &id)) != NULL) {
+        if (!uplink_publish(c, "event", json, 1, false, 0, id))
+            return;
+        events_sent(c, id);
+    }
 }
 
 bool uplink_ask_again(struct core *c)
@@ -132,7 +144,7 @@ static void take_document(struct core *c, const struct said *s)
     struct err err = ERR_INIT;
     AUTO_FREE(envelope) struct envelope *e = NULL;
     if (envelope_unpack(s->packed, &e, &err) == 0)
-        (void)intake_document(c, s->source_text, e, &err); /* refusals tell themselves */
+        c->uplink->calls.on_document(c, s->source_text, e);
     else
         log_error("link: %s", err.msg);
 }
@@ -144,7 +156,7 @@ static void take_bad(struct core *c, const struct said *s)
 
 static void take_clear(struct core *c, const struct said *s)
 {
-    intake_clear(c, s->source_text);
+    c->uplink->calls.on_clear(c, s->source_text);
 }
 
 static void take_command(struct core *c, const struct said *s)
@@ -156,7 +168,6 @@ static void take_up(struct core *c, const struct said *s)
 {
     (void)s;
     set_up(c->uplink, true, "");
-    events_send(c);
 }
 
 static void take_down(struct core *c, const struct said *s)
@@ -225,8 +236,6 @@ static void go_on(struct uplink *u)
     watch_sock(u);
     uplink_reply_go_on(u);
     pay(u);
-    events_send(u->core);
-    u->core->report_dirty = true;
     core_touch(u->core);
 }
 
@@ -375,7 +384,8 @@ static int start_process(struct core *c, struct err *err)
     unsigned n_pems = 0;
     int rc = open_pems(c, pems, &n_pems, err);
     if (rc == 0)
-        c->state.ledger.links++; /* durable before it is used: a late will of an older link must lose */
+        ledger_count_link(
+            &c->state.ledger); /* durable before it is used: a late will of an older link must lose */
     if (rc == 0)
         rc = state_save(&c->state, err);
     if (rc == 0)
@@ -424,7 +434,7 @@ static int choose_client(struct uplink *u, struct err *err)
     return rc;
 }
 
-int uplink_start(struct core *c, struct err *err)
+int uplink_start(struct core *c, const struct uplink_calls *calls, struct err *err)
 {
     int AUTO_FD dir = -1;
     if (!c->config.mqtt_host[0])
@@ -436,6 +446,7 @@ int uplink_start(struct core *c, struct err *err)
         return rc;
     struct uplink *u = mem_need_zero(sizeof(*u));
     u->core = c;
+    u->calls = *calls;
     u->sock = (struct loop_fd){.fd = -1, .on_ready = sock_ready};
     u->child.on_exit = link_exited;
     u->child.pidfd = -1;

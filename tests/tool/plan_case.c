@@ -4,6 +4,7 @@
  *   asked                                             then its apps: only the plan of this set is asked for (agentctl plan FILE)
  *   app NAME HASH IMAGE [release=R] [down=BYTES] [restart=P] [health] [port] [net=APP] [tries=N] [lacks] [lacks-stop]
  *   seen NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS] [cannot_start=N] [by_us]
+ *        [device_lost]
  *   job | garbage | scrub | window MS | upkeep MS (not before) | fault KIND ROW AT | now MS
  * HASH is one letter, R too (HASH's when it is not given). IMAGE: no-release no-manifest no-layers no-patch no-tree no-chunks
  * not-installed installed. BOX: none running stopping. */
@@ -94,6 +95,7 @@ static void read_seen(const char *line)
     const char *at = strstr(line, "@");
     s->health.since_ms = at ? strtoull(at + 1, NULL, 10) : 0;
     s->started_ms = number(line, "started", 0);
+    s->device_lost = strstr(line, " device_lost") != NULL;
     s->kill_at_ms = number(line, "kill_at", 0);
     s->start_failures = (unsigned)number(line, "cannot_start", 0);
     s->deaths.in_row = (unsigned)number(line, "row", 0);

@@ -7,18 +7,11 @@
 #include "agent/judge.h"
 #include "agent/link_cap.h"
 #include "agent/manifest.h"
+#include "agent/names_text.h"
 #include "agent/restart.h"
 #include "agent/state.h"
 #include "platform/fs.h"
 #include "tests/unit/check.h"
-
-/* Of core_main.c, which has a main of its own. */
-int core_hand_over(struct core *c, int sock_fd, struct err *err)
-{
-    (void)c;
-    (void)sock_fd;
-    return err_set(err, ERR_UNSUPPORTED, "no core");
-}
 
 #define RELEASE                                                           \
     "\"release\":{\"name\":\"web\",\"counter\":2,\"digest\":\"sha256:"    \

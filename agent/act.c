@@ -133,7 +133,7 @@ static void act_start(struct core *c, const struct step *s)
     core_touch(c);
 }
 
-static void act_step(struct core *c, const struct step *s)
+static void act_for_apps(struct core *c, const struct step *s)
 {
     struct err err = ERR_INIT;
     struct app *a = s->app ? app_find(c, s->app) : NULL;
@@ -167,10 +167,23 @@ static void act_step(struct core *c, const struct step *s)
         act_verdict(c, s);
         break;
     case STEP_NOTHING:
+    case STEP_LOOK: /* these are of the system and of the agent */
+    case STEP_REBOOT:
+    case STEP_SWITCH:
     case STEP_WAIT:
     case STEP_KIND_COUNT_:
         break;
     }
+}
+
+static void act_step(struct core *c, const struct step *s, const struct observed *o)
+{
+    if (s->of == OWNER_SYSTEM)
+        os_do(c, s);
+    else if (s->of == OWNER_AGENT)
+        self_do(c, s->self, &o->self);
+    else
+        act_for_apps(c, s);
 }
 
 static bool ends_the_round(enum step_kind k)
@@ -187,6 +200,8 @@ static bool round_of(struct core *c)
 
     observe(c, o);
     *p = *sets_plan(c, o); /* acting may replace a set, and with it the plan that is kept */
+    if (p->os_judged)
+        os_judged(c, p->os_healthy);
     apps_sync(c);
     devices_sync(c);
     for (unsigned i = 0; i < p->n; i++) {
@@ -196,8 +211,8 @@ static bool round_of(struct core *c)
             (void)str_copy(name, sizeof(name), s.app);
             s.app = name;
         }
-        act_step(c, &s);
-        if (ends_the_round(s.kind))
+        act_step(c, &s, o);
+        if (s.of == OWNER_APPS && ends_the_round(s.kind))
             break;
         if (s.kind == STEP_START && clock_boot_ms() - began_ms >= ROUND_MS) {
             core_touch(c);
@@ -221,10 +236,6 @@ void act_turn(struct core *c)
         if (round_of(c))
             break;
     }
-    if (!c->dirty && c->keeper.ready)
-        os_turn(c);
-    if (!c->dirty && c->keeper.ready)
-        self_turn(c);
     if (c->dirty) /* more to do: after the other fds had their turn */
         loop_timer_set(c->loop, &c->act.wake, clock_boot_ms() + 1);
 }

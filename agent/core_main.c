@@ -40,6 +40,7 @@ static void on_kept(struct core *c)
     if (events_open(c, &err) < 0)
         log_error("%s", err.msg);
     adopt_boxes(c);
+    self_took_over(c);
     if (c->keeper.cores_before > 0)
         event_add(c, "agent-restart", NULL, "core was started again (%" PRIu64 "); containers went on",
                   c->keeper.cores_before);

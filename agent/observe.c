@@ -42,5 +42,7 @@ void observe(struct core *c, struct observed *ret)
     ret->job_running = jobs_running(c);
     ret->fault = jobs_fault_of(c, OWNER_APPS)->last;
     ret->upkeep_ms = jobs_again_ms(c, OWNER_STORE);
+    os_observe(c, &ret->os);
+    self_observe(c, &ret->self);
     ret->trial_boots = (unsigned)c->state.ledger.trial_boots;
 }

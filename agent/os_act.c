@@ -90,11 +90,6 @@ static bool is_rebooted(const struct core *c)
     return strcmp(now, c->os.memory.boot_id) != 0;
 }
 
-static void timer_fired(struct loop_timer *t)
-{
-    core_touch(container_of(t, struct core, os.timer));
-}
-
 void os_open(struct core *c)
 {
     uint8_t AUTO_MEM *text = NULL;
@@ -102,7 +97,6 @@ void os_open(struct core *c)
     struct err err = ERR_INIT;
     struct os_memory *m = &c->os.memory;
 
-    c->os.timer.on_fire = timer_fired;
     int rc = fs_read(c->state.dir_fd, OS_FILE, STATUS_BYTES, &text, &len, &err);
     if (rc == 0)
         rc = os_memory_parse(buf_of(text, len), m, &err);
@@ -303,7 +297,7 @@ static void went_well(struct core *c)
     struct os *o = &c->os;
 
     jobs_fault_clear(c, OWNER_SYSTEM);
-    o->again_ms = 0;
+    o->reboot_ms = 0;
     o->memory.why[0] = '\0';
     switch (o->step) {
     case OS_INSTALL:
@@ -327,7 +321,7 @@ static void went_well(struct core *c)
         o->reboot = true;
         break;
     case OS_REBOOT:
-        o->again_ms = clock_boot_ms() + REBOOT_AGAIN_MS;
+        o->reboot_ms = clock_boot_ms() + REBOOT_AGAIN_MS;
         break;
     default:
         break;
@@ -410,97 +404,98 @@ static int begin_install(struct core *c, const struct want_os *w, struct err *er
     return rc < 0 ? rc : start_job(c, err);
 }
 
-static void act(struct core *c, const struct want_os *w, enum os_step step)
-{
-    struct os *o = &c->os;
-    struct err err = ERR_INIT;
-    int rc = 0;
-
-    o->step = step;
-    if (w) {
-        o->blobs[0] = (struct fetch_blob){w->bundle, w->bundle_bytes, false};
-        o->blobs[1] = (struct fetch_blob){w->want.release, w->want.release_bytes, false};
-        (void)str_copy(o->release_name, sizeof(o->release_name), w->want.release_name);
-        o->want = (struct want){.name = "os",
-                                .release_name = o->release_name,
-                                .counter = w->want.counter,
-                                .release = w->want.release,
-                                .release_bytes = w->want.release_bytes};
-        if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* begun: what was before is over */
-            o->memory = (struct os_memory){.phase = OS_NONE, .bundle = w->bundle};
-            (void)str_fmt(o->memory.version, sizeof(o->memory.version), "%s", w->version);
-        }
-    }
-    log_info("os: %s", os_step_name(step));
-    jobs_begin(c, &(struct jobs_about){OWNER_SYSTEM, STEP_WAIT, "", false});
-    if (step == OS_FETCH)
-        rc = start_fetch(c, w, &err);
-    else if (step == OS_INSTALL)
-        rc = begin_install(c, w, &err);
-    else if (step == OS_FELL_BACK)
-        fail(c, "the boot loader went back to the system before");
-    else if (step == OS_REFUSE)
-        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "no updater on this device (os_updater)");
-    else
-        rc = start_job(c, &err);
-    if (rc < 0)
-        fault(c, &err);
-}
-
-static void observe(struct core *c, const struct want_os *w, struct os_facts *f)
-{
-    struct os *o = &c->os;
-    uint64_t now = clock_boot_ms();
-    bool healthy = c->sets.plan.quiet && (!o->memory.was_online || uplink_is_up(c));
-
-    o->healthy_ms = healthy ? (o->healthy_ms ? o->healthy_ms : now) : 0;
-    *f = (struct os_facts){
-        .want = w,
-        .memory = &o->memory,
-        .has_updater = words_of(c, CONFIG_OS_INSTALL)[0] != NULL && strcmp(c->config.os_updater, "none") != 0,
-        .converged = c->sets.plan.quiet,
-        .held =
-            w && store_has_blob(c->store, &w->bundle) == 1 && store_has_blob(c->store, &w->want.release) == 1,
-        .rebooted = is_rebooted(c),
-        .slot_known = o->slot_known,
-        .slot_changed = strcmp(o->slot, o->memory.slot) != 0,
-        .healthy = healthy,
-        .healthy_ms = healthy ? now - o->healthy_ms : 0,
-        .trial_over = now - c->started_ms > c->config.os_confirm_s * 1000,
-        .probation_ms = c->sets.candidate.arena ? c->sets.candidate.d.probation_ms : 60000};
-}
-
 /* May a reboot be asked for at all? */
 static bool can_reboot(const struct core *c)
 {
     return words_of(c, CONFIG_REBOOT)[0] != NULL;
 }
 
-void os_turn(struct core *c)
+/* What a job works on: the manifest may go meanwhile. */
+static void remember_want(struct core *c, const struct want_os *w, enum os_step step)
+{
+    struct os *o = &c->os;
+
+    o->blobs[0] = (struct fetch_blob){w->bundle, w->bundle_bytes, false};
+    o->blobs[1] = (struct fetch_blob){w->want.release, w->want.release_bytes, false};
+    (void)str_copy(o->release_name, sizeof(o->release_name), w->want.release_name);
+    o->want = (struct want){.name = "os",
+                            .release_name = o->release_name,
+                            .counter = w->want.counter,
+                            .release = w->want.release,
+                            .release_bytes = w->want.release_bytes};
+    if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* begun: what was before is over */
+        o->memory = (struct os_memory){.phase = OS_NONE, .bundle = w->bundle};
+        (void)str_fmt(o->memory.version, sizeof(o->memory.version), "%s", w->version);
+    }
+}
+
+static int start_step(struct core *c, const struct step *s, const struct want_os *w, struct err *err)
+{
+    jobs_begin(c, &(struct jobs_about){OWNER_SYSTEM, s->kind, "", false});
+    if (s->os == OS_FETCH)
+        return start_fetch(c, w, err);
+    return s->os == OS_INSTALL ? begin_install(c, w, err) : start_job(c, err);
+}
+
+void os_do(struct core *c, const struct step *s)
 {
     struct os *o = &c->os;
     const struct want_os *w = wanted(c);
-    uint64_t now = clock_boot_ms();
-    struct os_facts f;
+    struct err err = ERR_INIT;
 
-    if (jobs_running(c) || now < o->again_ms || now < jobs_again_ms(c, OWNER_SYSTEM) ||
-        (!w && o->memory.phase != OS_INSTALLING && o->memory.phase != OS_INSTALLED && !o->reboot))
+    if (s->kind == STEP_WAIT) {
+        if (s->os == OS_REBOOT)
+            (void)str_fmt(o->memory.why, sizeof(o->memory.why),
+                          "waits for a reboot (reboot_command is not set)");
         return;
+    }
+    if (!w && (s->os == OS_FETCH || s->os == OS_INSTALL)) /* the manifest has gone meanwhile */
+        return;
+    o->step = s->os;
+    if (w)
+        remember_want(c, w, s->os);
+    log_info("os: %s", os_step_name(s->os));
+    core_tell(c);
+    if (s->os == OS_FELL_BACK)
+        fail(c, why_text(s->why));
+    else if (s->os == OS_REFUSE)
+        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "%s", why_text(s->why));
+    else if (start_step(c, s, w, &err) < 0)
+        fault(c, &err);
+}
+
+void os_observe(struct core *c, struct os_facts *ret)
+{
+    struct os *o = &c->os;
+    const struct want_os *w = wanted(c);
+
     if (!o->updater)
         o->updater = find_updater(c);
-    observe(c, w, &f);
-    enum os_step step = o->reboot ? OS_REBOOT : os_decide(&f);
-    if (step == OS_REBOOT && !can_reboot(c)) {
-        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "waits for a reboot (reboot_command is not set)");
-        step = OS_NOTHING;
-    }
-    if (step == OS_REFUSE && o->step == OS_REFUSE)
-        step = OS_NOTHING; /* said once */
-    if (step != OS_NOTHING)
-        act(c, w, step);
-    uint64_t again_ms = jobs_again_ms(c, OWNER_SYSTEM);
-    again_ms = o->again_ms > again_ms ? o->again_ms : again_ms;
-    loop_timer_set(c->loop, &o->timer, again_ms > now ? again_ms : now + OS_LOOK_MS);
+    *ret = (struct os_facts){
+        .want = w,
+        .memory = &o->memory,
+        .has_updater = words_of(c, CONFIG_OS_INSTALL)[0] != NULL && strcmp(c->config.os_updater, "none") != 0,
+        .held =
+            w && store_has_blob(c->store, &w->bundle) == 1 && store_has_blob(c->store, &w->want.release) == 1,
+        .rebooted = o->memory.phase != OS_NONE && is_rebooted(c),
+        .slot_known = o->slot_known,
+        .slot_changed = strcmp(o->slot, o->memory.slot) != 0,
+        .trial_over = clock_boot_ms() - c->started_ms > c->config.os_confirm_s * 1000,
+        .probation_ms = c->sets.candidate.arena ? c->sets.candidate.d.probation_ms : 60000,
+        .online = !o->memory.was_online || uplink_is_up(c),
+        .refused = o->step == OS_REFUSE,
+        .revert_reboot = o->reboot,
+        .can_reboot = can_reboot(c),
+        .again_ms = jobs_again_ms(c, OWNER_SYSTEM),
+        .reboot_ms = o->reboot_ms,
+        .healthy_since_ms = o->healthy_ms};
+}
+
+void os_judged(struct core *c, bool healthy)
+{
+    uint64_t since = c->os.healthy_ms;
+
+    c->os.healthy_ms = !healthy ? 0 : since ? since : clock_boot_ms();
 }
 
 void os_keep(const struct core *c, struct keep *k)

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "agent/plan_int.h"
 #include "platform/mem.h"
 
 #define TRIAL_DEATHS         3 /* ends during probation that condemn a release */
@@ -15,7 +16,8 @@ static const char *const step_names[STEP_KIND_COUNT_] = {
     [STEP_NOTHING] = "nothing", [STEP_FETCH] = "fetch",     [STEP_INSTALL] = "install",
     [STEP_START] = "start",     [STEP_STOP] = "stop",       [STEP_KILL] = "kill",
     [STEP_CONFIRM] = "confirm", [STEP_REJECT] = "reject",   [STEP_ROLLBACK] = "roll back",
-    [STEP_FAIL] = "give up",    [STEP_COLLECT] = "collect", [STEP_SCRUB] = "scrub",
+    [STEP_FAIL] = "give up",    [STEP_COLLECT] = "collect", [STEP_LOOK] = "look at",
+    [STEP_REBOOT] = "reboot",   [STEP_SWITCH] = "switch",   [STEP_SCRUB] = "scrub",
     [STEP_WAIT] = "wait",
 };
 static const char *const why_texts[WHY_COUNT_] = {
@@ -51,6 +53,21 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_FAULT] = "it cannot be brought in",
     [WHY_GARBAGE] = "images that nothing needs any more",
     [WHY_SCRUB] = "the store is read again from time to time",
+    [WHY_OS_ASKED] = "the manifest asks for another system, and its bundle is missing",
+    [WHY_OS_HELD] = "the bundle of the system that the manifest asks for is here",
+    [WHY_OS_INSTALLED] = "the next boot is into the system that was installed",
+    [WHY_OS_REBOOT_BY_HAND] = "the device is to be rebooted, and reboot_command is not set",
+    [WHY_OS_REBOOT_ASKED] = "a reboot was asked for",
+    [WHY_OS_BAD] = "the next boot is into the system before, since this one did not become healthy",
+    [WHY_OS_SLOT] = "which system is booted must be known first",
+    [WHY_OS_GOOD] = "the new system stayed healthy through probation",
+    [WHY_OS_FELL_BACK] = "the boot loader went back to the system before",
+    [WHY_OS_UNHEALTHY] = "the new system did not become healthy",
+    [WHY_OS_NO_UPDATER] = "no updater on this device (os_updater)",
+    [WHY_AGENT_INSTALLED] = "the agent that the manifest asks for is installed",
+    [WHY_AGENT_GOOD] = "the new agent has the apps and the broker as before",
+    [WHY_AGENT_BAD] = "the new agent did not have apps and broker as before in time",
+    [WHY_AGENT_REFUSED] = "the agent that the manifest asks for may not run here",
 };
 
 const char *verdict_name(enum verdict v)
@@ -73,14 +90,23 @@ uint64_t plan_retry_delay_ms(unsigned in_row)
     return ms < 300000 ? ms : 300000;
 }
 
-static void add(struct plan *p, enum step_kind kind, enum why why, const char *app, const struct want *want,
-                uint64_t at_ms)
+void plan_wake(struct plan *p, uint64_t at_ms)
 {
-    if (p->n == PLAN_STEPS)
-        return;
-    p->steps[p->n++] = (struct step){.kind = kind, .why = why, .app = app, .want = want, .at_ms = at_ms};
-    if (kind == STEP_WAIT && at_ms && (p->wake_ms == 0 || at_ms < p->wake_ms))
+    if (p->wake_ms == 0 || at_ms < p->wake_ms)
         p->wake_ms = at_ms;
+}
+
+struct step *plan_add(struct plan *p, enum step_kind kind, enum why why, const char *app,
+                      const struct want *want, uint64_t at_ms)
+{
+    struct step *s = &p->steps[p->n < PLAN_STEPS ? p->n : PLAN_STEPS - 1];
+
+    if (p->n < PLAN_STEPS)
+        p->n++;
+    *s = (struct step){.of = OWNER_APPS, .kind = kind, .why = why, .app = app, .want = want, .at_ms = at_ms};
+    if (kind == STEP_WAIT && at_ms)
+        plan_wake(p, at_ms);
+    return s;
 }
 
 static const struct seen *find_seen(const struct observed *o, const char *name)
@@ -184,7 +210,7 @@ static void plan_box(struct plan *p, const char *name, const struct want *w, con
     for (unsigned i = 0; i < COUNT_OF(box_table); i++)
         if (fits(&box_table[i], &n)) {
             if (box_table[i].step != STEP_NOTHING)
-                add(p, box_table[i].step, box_table[i].why, name, w, at_ms);
+                plan_add(p, box_table[i].step, box_table[i].why, name, w, at_ms);
             return;
         }
 }
@@ -211,7 +237,7 @@ static void plan_join(struct plan *p, unsigned from, const struct desired *run, 
     bool up = other && t && t->box == BOX_RUNNING && digest_eq(&t->hash, &other->hash);
     bool stale = s && s->box == BOX_RUNNING && (!up || t->started_ms > s->started_ms);
     if (stale && p->n == from)
-        add(p, STEP_STOP, WHY_NETWORK_GONE, w->name, w, 0);
+        plan_add(p, STEP_STOP, WHY_NETWORK_GONE, w->name, w, 0);
     for (unsigned i = from; i < p->n && !up; i++)
         if (p->steps[i].kind == STEP_START) {
             p->steps[i].kind = STEP_WAIT;
@@ -275,10 +301,11 @@ static bool fault_is_final(const struct fault *f)
 static void plan_upkeep(struct plan *p, enum step_kind kind, enum why why, const struct observed *o,
                         uint64_t now_ms)
 {
-    if (o->upkeep_ms > now_ms)
-        add(p, STEP_WAIT, WHY_RETRY, NULL, NULL, o->upkeep_ms);
-    else
-        add(p, kind, why, NULL, NULL, 0);
+    bool waits = o->upkeep_ms > now_ms;
+    struct step *s =
+        plan_add(p, waits ? STEP_WAIT : kind, waits ? WHY_RETRY : why, NULL, NULL, waits ? o->upkeep_ms : 0);
+
+    s->of = OWNER_STORE;
 }
 
 /* What may be large waits for its hours; documents come at any time, so that the report can say what it will cost. */
@@ -299,13 +326,13 @@ static void plan_images(struct plan *p, const struct set_facts *f, const struct 
         if (image == IMAGE_INSTALLED)
             continue;
         if (at_ms > now_ms)
-            add(p, STEP_WAIT, WHY_RETRY, aim->apps[i].name, NULL, at_ms);
+            plan_add(p, STEP_WAIT, WHY_RETRY, aim->apps[i].name, NULL, at_ms);
         else if (o->fault.kind == ERR_NOSPACE && o->has_garbage)
             plan_upkeep(p, STEP_COLLECT, WHY_GARBAGE, o, now_ms);
         else if (o->window_ms && is_bulk(image))
-            add(p, STEP_WAIT, WHY_WINDOW, aim->apps[i].name, NULL, now_ms + o->window_ms);
+            plan_add(p, STEP_WAIT, WHY_WINDOW, aim->apps[i].name, NULL, now_ms + o->window_ms);
         else
-            add(p, image_table[image].step, image_table[image].why, aim->apps[i].name, &aim->apps[i], 0);
+            plan_add(p, image_table[image].step, image_table[image].why, aim->apps[i].name, &aim->apps[i], 0);
         if (p->n > 0)
             p->steps[p->n - 1].cost = f->apps[i].cost;
         return;
@@ -354,7 +381,7 @@ static void plan_trial(struct plan *p, const struct desired *candidate, bool has
     enum step_kind bad = has_good ? STEP_ROLLBACK : STEP_FAIL;
     uint64_t since = 0;
     if (o->trial_boots > TRIAL_BOOTS) {
-        add(p, bad, WHY_REBOOTS, NULL, NULL, 0);
+        plan_add(p, bad, WHY_REBOOTS, NULL, NULL, 0);
         return;
     }
     for (unsigned i = 0; i < candidate->n; i++) {
@@ -362,7 +389,7 @@ static void plan_trial(struct plan *p, const struct desired *candidate, bool has
         const struct seen *s = find_seen(o, w->name);
         enum why why = condemn(w, s, now_ms);
         if (why != WHY_COUNT_) {
-            add(p, bad, why, w->name, w, 0);
+            plan_add(p, bad, why, w->name, w, 0);
             return;
         }
         uint64_t t = good_since(w, s, now_ms);
@@ -374,9 +401,9 @@ static void plan_trial(struct plan *p, const struct desired *candidate, bool has
     if (since == UINT64_MAX)
         return; /* starting, or in backoff: an event will come */
     if (candidate->n == 0 || now_ms >= since + candidate->probation_ms)
-        add(p, STEP_CONFIRM, WHY_ALL_GOOD, NULL, NULL, 0);
+        plan_add(p, STEP_CONFIRM, WHY_ALL_GOOD, NULL, NULL, 0);
     else
-        add(p, STEP_WAIT, WHY_PROBATION, NULL, NULL, since + candidate->probation_ms);
+        plan_add(p, STEP_WAIT, WHY_PROBATION, NULL, NULL, since + candidate->probation_ms);
 }
 
 static bool only_waits(const struct plan *p)
@@ -388,14 +415,13 @@ static bool only_waits(const struct plan *p)
     return true;
 }
 
-void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret)
+static void plan_apps(const struct observed *o, uint64_t now_ms, struct plan *ret)
 {
     bool refused = o->verdict == VERDICT_REJECTED || o->verdict == VERDICT_ROLLED_BACK;
     bool aim_candidate = o->candidate.d && !refused;
     bool on_trial = aim_candidate && o->verdict == VERDICT_NONE;
     const struct set_facts *aim = aim_candidate ? &o->candidate : &o->good;
 
-    memset(ret, 0, sizeof(*ret));
     ret->aim = aim->d;
     if (!ret->aim)
         return;
@@ -403,7 +429,7 @@ void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret)
     const struct set_facts *run = ready || !aim_candidate ? aim : &o->good;
     ret->run = run->d;
     if (!ready && on_trial && fault_is_final(&o->fault)) {
-        add(ret, STEP_REJECT, WHY_FAULT, NULL, NULL, 0);
+        plan_add(ret, STEP_REJECT, WHY_FAULT, NULL, NULL, 0);
         return;
     }
     if (!ready)
@@ -417,6 +443,13 @@ void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret)
         plan_upkeep(ret, STEP_COLLECT, WHY_GARBAGE, o, now_ms);
     else if (ret->quiet && o->scrub_due)
         plan_upkeep(ret, STEP_SCRUB, WHY_SCRUB, o, now_ms);
+}
+
+void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    plan_apps(o, now_ms, ret);
+    plan_updates(ret, o, now_ms);
 }
 
 /* ", patch: 4000 bytes to fetch, 70000 to write, 600000 of memory" */

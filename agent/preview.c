@@ -37,6 +37,8 @@ void preview_facts(const struct observed *now, const struct desired *d, uint64_t
     ret->verdict = VERDICT_NONE;
     ret->fault = (struct fault){.kind = ERR_NONE};
     ret->window_ms = window_ms;
+    ret->os = (struct os_facts){.memory = NULL}; /* they follow when the set is good */
+    ret->self = (struct self_facts){.memory = NULL};
     ret->candidate = (struct set_facts){.d = d};
     for (unsigned i = 0; i < d->n; i++)
         ret->candidate.apps[i] = facts_of(now, &d->apps[i]);

@@ -9,8 +9,6 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 
-#define LOOK_MS 1000 /* while something is under way */
-
 static void save_or_tell(struct core *c)
 {
     struct err err = ERR_INIT;
@@ -19,9 +17,23 @@ static void save_or_tell(struct core *c)
         log_error("%s", err.msg);
 }
 
+/* It has stayed: nothing is counted against this core any more. */
 static void timer_fired(struct loop_timer *t)
 {
-    core_touch(container_of(t, struct core, self.timer));
+    self_settled(container_of(t, struct core, self.timer));
+}
+
+/* How the last trial ended, once. */
+static void tell(struct core *c)
+{
+    struct self_memory *m = &c->self.memory;
+
+    if (m->phase != SELF_ROLLED_BACK || m->told)
+        return;
+    m->told = true;
+    save_or_tell(c);
+    images_leave_garbage(c);
+    event_add(c, "agent-rolled-back", NULL, "%s: %s", m->next.version, m->why);
 }
 
 void self_open(struct core *c)
@@ -41,7 +53,8 @@ void self_open(struct core *c)
     for (unsigned i = 0; s->image_arg && i < COUNT_OF(both); i++)
         if (strcmp(digest_hex(&both[i]->image, hex), s->image_arg) == 0)
             s->running = *both[i];
-    loop_timer_set(c->loop, &s->timer, clock_boot_ms() + LOOK_MS);
+    loop_timer_set(c->loop, &s->timer, c->started_ms + SELF_STABLE_MS + 1);
+    tell(c);
 }
 
 static const struct desired *settled(const struct core *c)
@@ -194,90 +207,70 @@ static void refuse(struct core *c, const struct self_facts *f)
 {
     struct self *s = &c->self;
 
-    if (s->refused)
-        return;
     s->refused = true;
     s->refusal = f->below_floor ? "its counter is below that of a release that was good here"
                                 : "this core has no keeper that would start the next one";
     core_tell(c);
 }
 
-static void observe(struct core *c, const struct desired *d, struct self_facts *f)
+void self_observe(struct core *c, struct self_facts *ret)
 {
     struct self *s = &c->self;
     const struct self_memory *m = &s->memory;
+    const struct desired *d = settled(c);
     char boot[40];
 
-    clock_boot_id(boot, sizeof(boot));
-    *f = (struct self_facts){
-        .want = d ? &s->want : NULL,
-        .memory = m,
-        .running = &s->running,
-        .image = s->image.state,
-        .converged = c->sets.plan.quiet && !jobs_running(c),
-        .has_keeper = c->keeper.is_there,
-        .below_floor = d && s->want.counter < ledger_floor(&c->state.ledger, s->want.release_name),
-        .healthy = (c->sets.plan.quiet || jobs_running(c)) && (!m->was_online || uplink_is_up(c)),
-        .lost = s->taken < m->boxes,
-        .trial_over = self_trial_left_ms(m, boot, clock_boot_ms()) == 0};
-}
-
-static void tell(struct core *c)
-{
-    struct self_memory *m = &c->self.memory;
-
-    if (m->phase != SELF_ROLLED_BACK || m->told)
-        return;
-    m->told = true;
-    save_or_tell(c);
-    images_leave_garbage(c);
-    event_add(c, "agent-rolled-back", NULL, "%s: %s", m->next.version, m->why);
-    core_touch(c);
-}
-
-void self_turn(struct core *c)
-{
-    struct self *s = &c->self;
-    const struct desired *d = settled(c);
-    uint64_t now = clock_boot_ms();
-    struct self_facts f;
-
-    if (!s->settled && now - c->started_ms > SELF_STABLE_MS)
-        self_settled(c);
-    if (!s->counted) /* before anything else starts or stops a box */
-        s->taken = count_taken(c);
-    s->counted = true;
-    tell(c);
     if (d)
         look(c, d);
     else
         s->known = false;
-    observe(c, d, &f);
-    uint64_t again_ms = jobs_again_ms(c, OWNER_AGENT);
-    enum self_step step = self_decide(&f);
-    if (jobs_running(c) && step != SELF_CONFIRM && step != SELF_BACK)
-        step = SELF_NOTHING;
-    if ((step == SELF_FETCH || step == SELF_INSTALL) &&
-        (now < again_ms || manifest_window_s(&d->download, clock_wall_s()) > 0))
-        step = SELF_NOTHING; /* looked at again with each turn of the loop */
-    s->step = step == SELF_NOTHING && jobs_running(c) ? s->step : step;
-    if (step == SELF_FETCH || step == SELF_INSTALL)
+    clock_boot_id(boot, sizeof(boot));
+    *ret = (struct self_facts){.want = d ? &s->want : NULL,
+                               .memory = m,
+                               .running = &s->running,
+                               .image = s->image.state,
+                               .has_keeper = c->keeper.is_there,
+                               .below_floor = d && s->want.counter <
+                                                       ledger_floor(&c->state.ledger, s->want.release_name),
+                               .lost = s->taken < m->boxes,
+                               .trial_over = self_trial_left_ms(m, boot, clock_boot_ms()) == 0,
+                               .online = !m->was_online || uplink_is_up(c),
+                               .refused = s->refused,
+                               .again_ms = jobs_again_ms(c, OWNER_AGENT),
+                               .window_ms = d ? 1000 * manifest_window_s(&d->download, clock_wall_s()) : 0};
+}
+
+void self_took_over(struct core *c)
+{
+    c->self.taken = count_taken(c);
+}
+
+void self_do(struct core *c, enum self_step step, const struct self_facts *f)
+{
+    const struct desired *d = settled(c);
+
+    switch (step) {
+    case SELF_FETCH:
+    case SELF_INSTALL:
         bring_in(c, step);
-    else if (step == SELF_SWITCH)
-        change_over(c, d);
-    else if (step == SELF_CONFIRM)
+        break;
+    case SELF_SWITCH:
+        if (d)
+            change_over(c, d);
+        break;
+    case SELF_CONFIRM:
         confirm(c);
-    else if (step == SELF_BACK)
-        go_back(c, &f);
-    else if (step == SELF_REFUSE)
-        refuse(c, &f);
-    uint64_t look_ms = s->memory.phase == SELF_TRIAL ? now + LOOK_MS
-                       : !s->settled                 ? c->started_ms + SELF_STABLE_MS + 1
-                                                     : 0;
-    again_ms = jobs_again_ms(c, OWNER_AGENT);
-    look_ms = again_ms > now ? again_ms : look_ms;
-    if (look_ms)
-        loop_timer_set(c->loop, &s->timer, look_ms > now ? look_ms : now + LOOK_MS);
+        break;
+    case SELF_BACK:
+        go_back(c, f);
+        break;
+    case SELF_REFUSE:
+        refuse(c, f);
+        break;
+    case SELF_NOTHING:
+    case SELF_STEP_COUNT_:
+        break;
+    }
 }
 
 void self_keep(struct core *c, struct keep *k)
@@ -313,7 +306,7 @@ static const char *phase_word(const struct core *c, bool about)
     if (s->refused)
         return "refused";
     if (jobs_is_of(c, OWNER_AGENT))
-        return s->step == SELF_FETCH ? "downloading" : "installing";
+        return c->jobs.step == STEP_FETCH ? "downloading" : "installing";
     return "pending";
 }
 

@@ -16,16 +16,18 @@ struct self {
     struct image image;             /* of it ... */
     bool known;                     /* ... was looked at ... */
     uint64_t seen_store, seen_sets; /* ... as of which changes */
-    bool refused, settled;          /* said once; nothing more is counted against this core */
-    bool counted;
-    uint64_t taken; /* boxes that the core before had handed over and that are here */
-    enum self_step step;
+    bool refused;                   /* said once, by refusal */
+    uint64_t taken;                 /* boxes that the core before had handed over and that are here */
     struct loop_timer timer;
-    const char *refusal; /* why refused */
+    const char *refusal;
 };
 
-void self_open(struct core *c);                  /* at start: what is remembered, who this core is */
-void self_turn(struct core *c);                  /* after a plan: the next step for the agent, if any */
+void self_open(struct core *c); /* at start: what is remembered, who this core is */
+/* The boxes of the core before are here, and nothing else was started or stopped: how many of them there are. */
+void self_took_over(struct core *c);
+void self_observe(struct core *c, struct self_facts *ret); /* for the plan; borrows from core */
+/* A step of the plan. f: what it was decided by. */
+void self_do(struct core *c, enum self_step step, const struct self_facts *f);
 void self_keep(struct core *c, struct keep *k);  /* what must not be collected */
 struct cJSON *self_report(const struct core *c); /* NULL: nothing to tell. Owner: caller */
 #endif

@@ -6,6 +6,9 @@
  *   seen NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS] [cannot_start=N] [by_us]
  *        [device_lost]
  *   job | garbage | scrub | window MS | upkeep MS (not before) | fault KIND ROW AT | now MS
+ *   os PHASE [want] [held] [slot] [changed] [rebooted] [since=MS] [offline] [over] [back] [no-updater] [byhand] [refused]
+ *        [again=MS]
+ *   agent PHASE [want] [at=IMAGE] [running=next|want] [offline] [lost] [over] [nokeeper] [refused] [again=MS] [window=MS]
  * HASH is one letter, R too (HASH's when it is not given). IMAGE: no-release no-manifest no-layers no-patch no-tree no-chunks
  * not-installed installed. BOX: none running stopping. */
 #include <stdio.h>
@@ -117,6 +120,65 @@ static void begin_candidate(const char *line)
     seen.trial_boots = (unsigned)number(line, "boots", 0);
 }
 
+static bool has(const char *line, const char *what)
+{
+    const char *at = strstr(line, what);
+
+    return at && at[-1] == ' ' && (!at[strlen(what)] || at[strlen(what)] == ' ');
+}
+
+static void read_os(const char *line)
+{
+    static const char *const phases[] = {"none", "installing", "installed", "good", "failed"};
+    static struct os_memory memory = {.bundle.b = {'b'}};
+    static struct want_os want = {.bundle.b = {'b'}};
+    char phase[16] = "";
+
+    (void)sscanf(line, "os %15s", phase);
+    memory.phase = (enum os_phase)word(phases, COUNT_OF(phases), phase);
+    seen.os = (struct os_facts){.want = has(line, "want") ? &want : NULL,
+                                .memory = &memory,
+                                .has_updater = !has(line, "no-updater"),
+                                .held = has(line, "held"),
+                                .rebooted = has(line, "rebooted"),
+                                .slot_known = has(line, "slot"),
+                                .slot_changed = has(line, "changed"),
+                                .healthy_since_ms = number(line, "since", 0),
+                                .probation_ms = 10000,
+                                .online = !has(line, "offline"),
+                                .trial_over = has(line, "over"),
+                                .can_reboot = !has(line, "byhand"),
+                                .revert_reboot = has(line, "back"),
+                                .refused = has(line, "refused"),
+                                .again_ms = number(line, "again", 0)};
+}
+
+static void read_agent(const char *line)
+{
+    static const char *const phases[] = {"none", "trial", "good", "rolled-back"};
+    static struct self_memory memory = {.next = {.release.b = {'n'}, .image.b = {'n'}}};
+    static struct self_image running;
+    static struct want want = {.name = "agent", .release.b = {'w'}};
+    const char *runs = option(line, "running", "");
+    char phase[16] = "";
+
+    (void)sscanf(line, "agent %15s", phase);
+    memory.phase = (enum self_phase)word(phases, COUNT_OF(phases), phase);
+    running.image.b[0] = running.release.b[0] = (uint8_t)runs[0];
+    seen.self = (struct self_facts){
+        .want = has(line, "want") ? &want : NULL,
+        .memory = &memory,
+        .running = &running,
+        .image = (enum image_state)word(images, IMAGE_STATE_COUNT_, option(line, "at", "no-release")),
+        .has_keeper = !has(line, "nokeeper"),
+        .lost = has(line, "lost"),
+        .trial_over = has(line, "over"),
+        .online = !has(line, "offline"),
+        .refused = has(line, "refused"),
+        .again_ms = number(line, "again", 0),
+        .window_ms = number(line, "window", 0)};
+}
+
 /* A line that is about the device and not about an app; false: it is none. */
 static bool read_device(const char *line, uint64_t *now)
 {
@@ -133,6 +195,10 @@ static bool read_device(const char *line, uint64_t *now)
         seen.has_garbage = true;
     else if (strcmp(line, "scrub") == 0)
         seen.scrub_due = true;
+    else if (strncmp(line, "os ", 3) == 0)
+        read_os(line);
+    else if (strncmp(line, "agent ", 6) == 0)
+        read_agent(line);
     else if (strncmp(line, "now ", 4) == 0)
         *now = strtoull(line + 4, NULL, 10);
     else

@@ -113,7 +113,7 @@ static void act_slow(struct core *c, const struct step *s)
         return;
     log_info("%s %s: %s", step_kind_name(s->kind), s->app ? s->app : "", why_text(s->why));
     if (s->kind == STEP_SCRUB)
-        rc = scrub_start(c, &err);
+        rc = scrub_job_start(c, &err);
     else if (s->kind == STEP_COLLECT)
         rc = start_collect(c, &err);
     else

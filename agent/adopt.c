@@ -21,7 +21,7 @@ static void adopt_file(struct core *c, const char *file)
         return;
     struct app *a = app_new(c, name);
     if (!a || fs_read(c->app_fd, file, LIM_ENVELOPE_BYTES, &text, &len, &err) < 0 ||
-        json_parse(buf_of(text, len), &json_limits_signed, &root, &err) < 0 || !app_read(a, &root)) {
+        json_parse(buf_of(text, len), &json_limits_signed, &root, &err) < 0 || !app_file_read(a, &root)) {
         log_error("the file of %s cannot be used: %s", name, err.msg);
         if (a)
             a->used = false;
@@ -78,7 +78,7 @@ static void check_next(struct loop_timer *t)
     } else if (a->box.net == SPEC_NET_CNI) {
         *f = (struct cgroup_field){.state = CGROUP_ENFORCED};
     }
-    app_save(a);
+    app_file_save(a);
     core_tell(c);
     loop_timer_set(c->loop, t, clock_boot_ms() + 1);
 }

@@ -20,7 +20,7 @@ static void put_devices(struct cJSON *o, const struct app *a)
     }
 }
 
-void app_save(struct app *a)
+void app_file_save(struct app *a)
 {
     char name[LIM_NAME_BYTES + 8], hex[SHA256_TEXT];
     struct err err = ERR_INIT;
@@ -111,7 +111,7 @@ static void get_devices(const struct json_cur *o, struct app *a)
     }
 }
 
-bool app_read(struct app *a, const struct json_cur *o)
+bool app_file_read(struct app *a, const struct json_cur *o)
 {
     struct json_cur enforce;
     struct ending *last = &a->seen.deaths.last;

@@ -4,7 +4,7 @@
 #include "agent/app_table.h"
 
 /* A failure is logged. */
-void app_save(struct app *a);
+void app_file_save(struct app *a);
 /* False: something is missing, and *a is of no use. */
-bool app_read(struct app *a, const struct json_cur *o);
+bool app_file_read(struct app *a, const struct json_cur *o);
 #endif

@@ -1,14 +1,14 @@
 /* app_table.h - boxes as core holds them: one record an app. */
 #ifndef AGENT_APP_TABLE_H
 #define AGENT_APP_TABLE_H
-#include "agent/hotplug.h"
+#include "agent/device_match.h"
 #include "agent/plan.h"
 #include "platform/loop.h"
 #include "runtime/box.h"
 #include "runtime/logring.h"
 
 struct core;
-struct probe;
+struct health_probe;
 
 /* A device that a box has; dev.type 0: it has none. */
 struct app_device {
@@ -33,9 +33,9 @@ struct app {
     struct loop_fd exit_watch, out_watch, err_watch, oom_watch;
     struct loop_timer exit_wait, oom_wait, probe_timer, log_rest;
     struct logring *log;
-    struct probe *probe;
+    struct health_probe *probe;
     uint64_t ooms_seen;
-    unsigned n_execs; /* of exec.c, in this app */
+    unsigned n_execs; /* of app_exec.c, in this app */
     struct {          /* its program is over and something of the box is still there */
         bool pending;
         struct ending e;

@@ -8,11 +8,11 @@
 
 #include "agent/app_file.h"
 #include "agent/core.h"
+#include "agent/health_probe.h"
 #include "agent/logs.h"
 #include "agent/names.h"
-#include "agent/point.h"
-#include "agent/probe.h"
 #include "agent/start.h"
+#include "agent/test_point.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/log.h"
@@ -53,7 +53,7 @@ static void box_closed(struct app *a)
                   e->signal ? e->signal : e->code, (unsigned long long)lived_ms / 1000);
     if (!e->by_us && a->seen.deaths.in_row == 5)
         event_add(c, "crash-loop", a->seen.name, "ended 5 times in a row");
-    app_save(a);
+    app_file_save(a);
     core_touch(c);
 }
 
@@ -85,7 +85,7 @@ static void app_ended(struct app *a, int status, bool known)
         return;
     loop_timer_del(c->loop, &a->exit_wait);
     loop_timer_del(c->loop, &a->oom_wait);
-    probe_stop(a);
+    health_probe_stop(a);
     box_usage(&c->cgroups, &a->box, &u);
     a->end.e = (struct ending){.known = known, .by_us = a->stop_by_us, .at_ms = now};
     a->end.e.oom = u.oom_kills != CGROUP_UNSET && u.oom_kills > a->ooms_seen;
@@ -167,7 +167,7 @@ static void oom_told(struct loop_timer *t)
     event_add(a->core, "oom", a->seen.name,
               "a process was killed inside the ceiling: peak %llu of %llu bytes",
               (unsigned long long)a->peak_bytes, (unsigned long long)u.memory_limit_bytes);
-    app_save(a);
+    app_file_save(a);
     core_touch(a->core);
 }
 
@@ -217,7 +217,7 @@ static void keep_fds(const struct app *a)
 static void app_run(struct app *a, const struct want *w, const struct box_started *b,
                     const struct image *image)
 {
-    core_point(a->core, "box-started");
+    test_point(a->core, "box-started");
     a->box = b->id;
     a->report = b->report;
     a->pidfd = b->pidfd;
@@ -233,14 +233,14 @@ static void app_run(struct app *a, const struct want *w, const struct box_starte
     a->seen.started_ms = clock_boot_ms();
     a->seen.start_failures = 0;
     a->ooms_seen = 0;
-    app_save(a); /* before the keeper's copies: a successor looks for the file first */
-    core_point(a->core, "box-saved");
+    app_file_save(a); /* before the keeper's copies: a successor looks for the file first */
+    test_point(a->core, "box-saved");
     keep_fds(a);
     watch_box(a);
     logs_watch(a);
     names_changed(a->core, a->network);
     health_start(&a->seen.health, &w->health, a->seen.started_ms);
-    probe_start(a);
+    health_probe_start(a);
 }
 
 int app_start(struct core *c, const struct want *w, struct err *err)
@@ -263,7 +263,7 @@ int app_start(struct core *c, const struct want *w, struct err *err)
         a->log = logring_free(a->log);
         a->seen.start_failures++;
         a->seen.start_failed_ms = clock_boot_ms();
-        app_save(a);
+        app_file_save(a);
         (void)err_wrap(err, "start %s", w->name);
         (void)str_fmt(a->start_why, sizeof(a->start_why), "%s", err->msg);
         (void)str_clean(a->start_why);
@@ -287,15 +287,15 @@ void app_stop(struct app *a, const char *why, bool by_us)
         grace = w->stop_grace_ms;
         sig = w->stop_signal ? w->stop_signal : sig;
     }
-    probe_stop(a);
+    health_probe_stop(a);
     a->stop_by_us = by_us;
     a->seen.box = BOX_STOPPING;
     a->seen.kill_at_ms = clock_boot_ms() + grace;
     log_info("stop %s: %s", a->seen.name, why);
-    core_point(a->core, "stop-decided");
+    test_point(a->core, "stop-decided");
     if (box_signal(&a->box, a->pidfd, sig, &err) < 0 && err.kind != ERR_NOTFOUND)
         log_warn("stop %s: %s", a->seen.name, err.msg);
-    app_save(a);
+    app_file_save(a);
     core_touch(a->core);
 }
 
@@ -345,6 +345,6 @@ void apps_sync(struct core *c)
             a->seen.health.state != HEALTH_UNKNOWN)
             continue; /* watched already, or nothing to watch */
         health_start(&a->seen.health, &w->health, a->seen.started_ms);
-        probe_start(a);
+        health_probe_start(a);
     }
 }

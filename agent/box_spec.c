@@ -5,7 +5,7 @@
 
 #include "agent/box_spec.h"
 #include "agent/core.h"
-#include "agent/words.h"
+#include "agent/kernel_words.h"
 #include "platform/fs.h"
 
 #define PASSWD_BYTES (64 * 1024)

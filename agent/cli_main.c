@@ -11,7 +11,7 @@ static const struct verb {
     {"status", "", "what runs, what is wrong, what to look at next", cli_status},
     {"ps", "", "the apps and their processes", cli_ps},
     {"logs", "[-f] [-n N] APP", "what an app wrote (works with the agent dead)", cli_logs},
-    {"exec", "[-t] APP -- CMD", "run a command inside an app's container", cli_exec},
+    {"exec", "[-t] APP -- CMD", "run a command inside an app's container", cli_enter},
     {"plan", "[FILE]", "what the agent will do next, or would do for FILE", cli_plan},
     {"apply", "FILE|-", "take a signed manifest from a file or pasted text", cli_apply},
     {"diff", "FILE|-", "how a manifest differs from the one in force", cli_diff},

@@ -97,7 +97,7 @@ static void alive_fired(struct loop_timer *t)
 static void daily_fired(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, daily);
-    core_time_tick(c); /* the clock of a device without RTC never goes back further than a day (L12) */
+    intake_time_tick(c); /* the clock of a device without RTC never goes back further than a day (L12) */
     publish_again(c);
     loop_timer_set(c->loop, t, clock_boot_ms() + DAY_MS);
 }
@@ -289,7 +289,7 @@ static int start(struct core *c, bool *ret_bad_settings, struct err *err)
     arm_timers(c);
     act_open(c);
     publish_open(c);
-    scrub_open(c);
+    scrub_job_open(c);
     os_open(c);
     self_open(c);
     loop_after_turn(c->loop, after_turn, c);

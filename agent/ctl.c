@@ -24,8 +24,8 @@ struct client {
     struct ctl *ctl;
     struct loop_fd sock;
     struct loop_timer deadline;
-    struct exec *exec; /* NULL: none under way */
-    char *out;         /* of an answer, what the socket did not take yet; NULL: nothing */
+    struct app_exec *exec; /* NULL: none under way */
+    char *out;             /* of an answer, what the socket did not take yet; NULL: nothing */
     size_t out_len, out_at;
     bool used;
 };
@@ -53,7 +53,7 @@ static void client_end(struct client *k)
     if (fd >= 0)
         (void)close(fd);
     if (k->exec) /* nobody reads its output any more */
-        exec_stop(k->exec);
+        app_exec_stop(k->exec);
     k->exec = NULL;
     free(k->out);
     k->out = NULL;
@@ -251,7 +251,7 @@ static int start_in(struct client *k, const struct request *r, const char *const
 {
     struct core *c = k->ctl->core;
     struct app *a = app_find(c, r->words[1]);
-    const struct exec_calls calls = {.enter_ms = EXEC_ENTER_MS, .on_end = exec_ended, .arg = k};
+    const struct app_exec_calls calls = {.enter_ms = EXEC_ENTER_MS, .on_end = exec_ended, .arg = k};
     if (!a || a->seen.box == BOX_NONE)
         return err_set(err, ERR_NOTFOUND, "%.63s is not running here", r->words[1]);
     if (r->n_fds != 3)
@@ -261,7 +261,7 @@ static int start_in(struct client *k, const struct request *r, const char *const
                          .stdout_fd = r->fds[1],
                          .stderr_fd = r->fds[2],
                          .ctty = r->words[2][0] == '1'};
-    int rc = exec_start(a, args, &x, &calls, &k->exec, err);
+    int rc = app_exec_start(a, args, &x, &calls, &k->exec, err);
     return rc < 0 ? rc : 1;
 }
 

@@ -135,7 +135,7 @@ static void follow_links(struct scan *x)
     for (struct asked q = {0}; next_asked(x->c, &q);) {
         const struct want_device *d = &q.w->devices[q.k];
         if (folders[d->match] && d->name[0] != '/')
-            x->links[q.set][q.app][q.k] = hotscan_link(dev, folders[d->match], d->name);
+            x->links[q.set][q.app][q.k] = device_scan_link(dev, folders[d->match], d->name);
     }
 }
 
@@ -146,7 +146,7 @@ static void scan(struct core *c, bool usb)
     x->c = c;
     follow_links(x);
     if (sys >= 0)
-        hotscan(sys, usb, visit, x);
+        device_scan(sys, usb, visit, x);
 }
 
 void devices_observe(struct core *c)
@@ -278,7 +278,7 @@ static void sync_one(struct app *a, const struct want *w, unsigned k, const stru
     else if (todo != HOT_REMOVE)
         event_add(a->core, "device-there", w->name, "%s: %c %u:%u", d->path, found->type, found->major,
                   found->minor);
-    app_save(a);
+    app_file_save(a);
     core_tell(a->core);
     if (todo != HOT_ADD && d->on_remove == DEVICE_RESTART) { /* the next plan stops it */
         a->seen.device_lost = true;

@@ -4,7 +4,7 @@
 
 #include "agent/core.h"
 #include "agent/image_jobs.h"
-#include "agent/point.h"
+#include "agent/test_point.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -132,7 +132,7 @@ static void work_done(void *arg, const struct job_verdict *v)
 {
     struct work *k = arg;
     struct core *c = k->core;
-    core_point(c, c->jobs.step == STEP_INSTALL ? "installed" : "verified");
+    test_point(c, c->jobs.step == STEP_INSTALL ? "installed" : "verified");
     job_over(k, v);
 }
 
@@ -142,7 +142,7 @@ static void collected(void *arg, const struct job_verdict *v)
     struct work AUTO_MEM *k = arg;
     struct core *c = k->core;
 
-    core_point(c, "collected");
+    test_point(c, "collected");
     if (v->err.kind != ERR_NONE)
         log_warn("collect: %s", v->err.msg);
     jobs_fault_clear(c, OWNER_STORE);
@@ -185,7 +185,7 @@ static void fetched(void *arg, const struct job_verdict *v)
     struct core *c = k->core;
     struct job_verdict failed = *v;
     uint64_t bytes = 0;
-    core_point(c, "fetched");
+    test_point(c, "fetched");
     if (v->err.kind == ERR_NONE && str_u64(v->result, 0, UINT64_MAX, &bytes))
         took(k, bytes);
     if (v->err.kind == ERR_NONE && run_job(k, "verify", commit_job, LIM_INSTALL_BYTES, &failed.err) == 0)

@@ -5,7 +5,7 @@
 
 #include "agent/intake_int.h"
 #include "agent/judge.h"
-#include "agent/point.h"
+#include "agent/test_point.h"
 #include "agent/uplink.h"
 #include "platform/clock.h"
 #include "platform/log.h"
@@ -66,7 +66,7 @@ const struct state_refused *intake_refused(const struct core *c)
 
 static void remember(struct core *c, const struct desired *d, enum verdict v, const char *why)
 {
-    struct state_verdict h = {.rev = d->rev, .at_s = core_now_s(c), .verdict = v};
+    struct state_verdict h = {.rev = d->rev, .at_s = intake_time_s(c), .verdict = v};
     (void)str_fmt(h.why, sizeof(h.why), "%s", why);
     (void)str_clean(h.why);
     (void)str_fmt(h.id, sizeof(h.id), "%s", d->id ? d->id : "");
@@ -91,7 +91,7 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     images_leave_garbage(c);
     jobs_fault_clear(c, OWNER_APPS);
     intake_save(c);
-    core_point(c, "verdict-saved");
+    test_point(c, "verdict-saved");
     event_add(c, verdict_name(v), NULL, "rev %llu: %s", (unsigned long long)rev, why);
     core_sets_changed(c);
 }
@@ -187,12 +187,12 @@ static int judge(const struct core *c, const struct desired *d, struct err *err)
 {
     char text[NOW_TEXT];
     struct now_facts now;
-    core_now_facts(c, &now);
+    intake_time_facts(c, &now);
     struct judge_facts f = {.caps = &c->caps,
                             .ledger = &c->state.ledger,
                             .memory_total_bytes = c->memory_total_bytes,
                             .now = &now,
-                            .now_text = core_now_text(c, text)};
+                            .now_text = intake_time_text(c, text)};
     int rc = judge_desired(d, &f, err);
     for (unsigned i = 0; rc == 0 && i < d->n; i++)
         if (d->apps[i].net == NET_CNI && (rc = box_cni_look(d->apps[i].net_name, err)) < 0)
@@ -206,8 +206,8 @@ static int check_trust(const struct core *c, struct err *err)
     struct err why = ERR_INIT;
     if (!c->state.has_trust)
         return err_set(err, ERR_DENIED, "no trust document: nothing can be accepted (see fleetctl init)");
-    if (trust_is_valid(&c->state.trust, core_now_s(c), &why) < 0)
-        return err_set(err, why.kind, "%s; %s", why.msg, core_now_text(c, now));
+    if (trust_is_valid(&c->state.trust, intake_time_s(c), &why) < 0)
+        return err_set(err, why.kind, "%s; %s", why.msg, intake_time_text(c, now));
     return 0;
 }
 
@@ -223,16 +223,16 @@ static int authenticate(const struct core *c, const struct envelope *e, struct e
  * there: power between the two must not undo it (mend_candidate). */
 static int make_durable(struct core *c, const struct envelope *e, struct err *err)
 {
-    core_point(c, "accept-before-ledger");
+    test_point(c, "accept-before-ledger");
     int rc = state_save(&c->state, err);
     if (rc < 0)
         return rc;
-    core_point(c, "accept-after-ledger");
+    test_point(c, "accept-after-ledger");
     rc = state_store(&c->state, STATE_DESIRED, e, err);
     if (rc < 0)
         return rc;
     c->state.ledger.follow_previous = false;
-    core_point(c, "accept-after-document");
+    test_point(c, "accept-after-document");
     return 0;
 }
 
@@ -318,7 +318,7 @@ static bool is_judged(const struct core *c, const struct follow_doc *doc)
 /* A rollout's turn is a matter of order, not of trust: a clock that runs counts, synchronised or not. */
 static uint64_t turn_s(const struct core *c)
 {
-    uint64_t now = core_now_s(c), wall = clock_wall_s();
+    uint64_t now = intake_time_s(c), wall = clock_wall_s();
     return wall > now ? wall : now;
 }
 
@@ -383,7 +383,7 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
     bool news = d->rev > r->rev || !doc->known || doc->rev < d->rev;
     doc->unsaved = envelope_free(doc->unsaved);
     int rc = state_doc_store(&c->state, doc->source, e, err);
-    core_point(c, "document-saved");
+    test_point(c, "document-saved");
     if (rc < 0) {
         doc->unsaved = envelope_copy(e); /* the broker does not send it again */
         doc->unsaved_rev = d->rev;
@@ -489,7 +489,7 @@ static void deny(struct core *c, const char *source, const struct err *why)
     if (strcmp(text, c->intake.denied_why) == 0)
         return;
     memcpy(c->intake.denied_why, text, sizeof(text));
-    c->intake.denied_at_s = core_now_s(c);
+    c->intake.denied_at_s = intake_time_s(c);
     core_touch(c);
 }
 

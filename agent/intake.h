@@ -44,8 +44,8 @@ int intake_preview(struct core *c, const struct envelope *e, struct set *ret, st
 
 /* intake_time.c: the present time as this device takes it (now.h). text: into dst[NOW_TEXT]; returns dst. tick: the floor
  * follows a synchronised clock. */
-uint64_t core_now_s(const struct core *c);
-void core_now_facts(const struct core *c, struct now_facts *ret);
-char *core_now_text(const struct core *c, char *dst);
-void core_time_tick(struct core *c);
+uint64_t intake_time_s(const struct core *c);
+void intake_time_facts(const struct core *c, struct now_facts *ret);
+char *intake_time_text(const struct core *c, char *dst);
+void intake_time_tick(struct core *c);
 #endif

@@ -1,7 +1,7 @@
 /* intake_saved.c - what was accepted before: read again at start, each only when it is what was accepted; and how a candidate
  * ends, good or by the operator. */
 #include "agent/intake_int.h"
-#include "agent/point.h"
+#include "agent/test_point.h"
 #include "platform/log.h"
 
 /* Is a saved manifest what was accepted? The ledger has its digest, or the keys in force stand behind it. An agent that kept
@@ -213,10 +213,10 @@ int intake_confirm(struct core *c, struct err *err)
     int rc = state_load(&c->state, STATE_DESIRED, &e, err);
     if (rc == 0 && other)
         rc = state_copy(&c->state, STATE_GOOD, STATE_PREVIOUS, err);
-    core_point(c, "confirm-before-good");
+    test_point(c, "confirm-before-good");
     if (rc == 0)
         rc = state_store(&c->state, STATE_GOOD, e, err);
-    core_point(c, "confirm-after-good");
+    test_point(c, "confirm-after-good");
     if (rc == 0)
         rc = intake_parse(e, false, &copy, err);
     if (rc < 0)
@@ -248,7 +248,7 @@ int intake_rollback(struct core *c, struct err *err)
         l->follow_previous = false;
         return rc;
     }
-    core_point(c, "rollback-saved");
+    test_point(c, "rollback-saved");
     event_add(c, "rolled-back", NULL, "rev %llu -> rev %llu by the operator on the device",
               (unsigned long long)l->candidate_rev, (unsigned long long)c->sets.previous.d.rev);
     core_sets_changed(c);

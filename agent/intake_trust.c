@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "agent/intake_int.h"
-#include "agent/point.h"
+#include "agent/test_point.h"
 #include "platform/log.h"
 
 /* "trust/7": link took the number from the topic. Only to pass over, unread, what is in force already or has to wait for
@@ -94,7 +94,7 @@ static int take(struct core *c, const struct trust *next, const struct envelope 
     if (c->state.has_trust)
         trust_changes(&c->state.trust, next, l->epoch.roles);
     int rc = state_save(&c->state, err);
-    core_point(c, "trust-noted");
+    test_point(c, "trust-noted");
     if (rc == 0)
         rc = state_store(&c->state, STATE_TRUST, e, err);
     if (rc < 0) {
@@ -104,7 +104,7 @@ static int take(struct core *c, const struct trust *next, const struct envelope 
     c->state.trust = *next;
     c->state.has_trust = true;
     c->intake.trust_hurt = false;
-    core_point(c, "trust-saved");
+    test_point(c, "trust-saved");
     intake_epoch(c);
     return 0;
 }

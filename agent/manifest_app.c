@@ -2,8 +2,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "agent/kernel_words.h"
 #include "agent/manifest_int.h"
-#include "agent/words.h"
 #include "platform/cgroup.h"
 
 static const char *const privileges_names[] = {"strip", "refuse"};

@@ -1,4 +1,4 @@
-/* manifest_device.c - the devices of an app in a manifest. See manifest.h, hotplug.h. */
+/* manifest_device.c - the devices of an app in a manifest. See manifest.h, device_match.h. */
 #include <stdio.h>
 
 #include "agent/manifest_int.h"

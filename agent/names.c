@@ -6,7 +6,7 @@
 
 #include "agent/core.h"
 #include "agent/names.h"
-#include "agent/names_text.h"
+#include "agent/resolv_text.h"
 #include "platform/fs.h"
 
 #define RESOLV_BYTES (16 * 1024)
@@ -101,7 +101,7 @@ const char *names_resolv(struct core *c, const struct want *w, struct arena *are
     if (w->net == NET_HOST)
         return "/etc/resolv.conf";
     upstream = read_upstream();
-    char AUTO_MEM *text = names_resolv_text(host ? (char *)host : "", upstream ? (char *)upstream : "");
+    char AUTO_MEM *text = resolv_text_make(host ? (char *)host : "", upstream ? (char *)upstream : "");
     (void)str_fmt(name, sizeof(name), "%s.resolv", w->name);
     if (fs_write_atomic(c->app_fd, name, buf_str(text), 0644, NULL) < 0)
         return NULL;

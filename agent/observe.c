@@ -38,7 +38,7 @@ void observe(struct core *c, struct observed *ret)
         ret->window_ms = 1000 * manifest_window_s(&c->sets.candidate.d.download, clock_wall_s());
     ret->verdict = c->state.ledger.candidate_verdict;
     ret->has_garbage = c->images.garbage;
-    ret->scrub_due = scrub_due(c);
+    ret->scrub_due = scrub_job_is_due(c);
     ret->job_running = jobs_running(c);
     ret->fault = jobs_fault_of(c, OWNER_APPS)->last;
     ret->upkeep_ms = jobs_again_ms(c, OWNER_STORE);

@@ -306,7 +306,7 @@ static void put_doubts(struct cJSON *root, const struct core *c)
 {
     struct now_facts f;
     struct cJSON *o = json_put(root, "time", json_obj());
-    core_now_facts(c, &f);
+    intake_time_facts(c, &f);
     json_put_u64(o, "now", now_s(&f));
     json_put_u64(o, "clock", f.wall_s);
     json_put_bool(o, "synced", f.synced);

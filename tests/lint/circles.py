@@ -1,4 +1,5 @@
 """circles.py SOURCE BUILD - circles of calls between the .c files of each folder, by the symbols of their objects."""
+import json
 import os
 import re
 import subprocess
@@ -9,13 +10,13 @@ INTERNAL = re.compile(r'^#include "(?:[^"]*/)?([^"/]+_(?:int|priv)\.h)"', re.M)
 
 
 def objects(source, build, folder):
-    """(target, path of the source file, object) of what the build has of this folder and the tree still holds."""
-    for at, _, files in os.walk(os.path.join(build, folder)):
-        for name in files:
-            path = os.path.join(at, name)
-            found = re.search(r"/CMakeFiles/([^/]+)\.dir/(.+\.c)\.o$", path)
-            if found and os.path.exists(os.path.join(source, folder, found.group(2))):
-                yield found.group(1), os.path.join(folder, found.group(2)), path
+    """(target, path of the source file, object) of what the build makes of this folder."""
+    with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
+        for entry in json.load(f):
+            file = os.path.relpath(entry["file"], source)
+            if file.startswith(folder + os.sep):
+                made = re.search(r" -o (\S*CMakeFiles/([^/]+)\.dir/\S+)", entry["command"])
+                yield made.group(2), file, os.path.join(entry["directory"], made.group(1))
 
 
 def symbols(path):

@@ -151,13 +151,13 @@ TEST(one_boot_with_a_wrong_clock_locks_nobody_out)
     begin();
     first_trust();
     set_clock((long long)(14 * YEAR), "unsynced"); /* a bad battery */
-    core_time_tick(&core);
+    intake_time_tick(&core);
     CHECK_OK(give((struct doc){"device", .rev = 1}, &err), err);
     set_clock(0, "unsynced");
-    core_time_tick(&core);
+    intake_time_tick(&core);
     CHECK(core.state.ledger.time_floor_s == start_s);
     set_clock((long long)(14 * YEAR), "synced"); /* a spoofed time server */
-    core_time_tick(&core);
+    intake_time_tick(&core);
     CHECK(core.state.ledger.time_floor_s == start_s + NOW_TRUST_S);
     CHECK_ERR(give((struct doc){"device", .rev = 2}, &err), ERR_DENIED, err);
     CHECK_MSG(err, "trust version 1 expired");

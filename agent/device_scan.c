@@ -1,4 +1,4 @@
-/* hotscan.c - devices as sysfs and /dev's links tell of them; no udev is needed. See hotplug.h. */
+/* device_scan.c - devices as sysfs and /dev's links tell of them; no udev is needed. See device_match.h. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "agent/hotplug.h"
+#include "agent/device_match.h"
 #include "platform/fs.h"
 
 static DIR *open_folder(int dir_fd, const char *path)
@@ -91,7 +91,7 @@ static bool read_node(int sys_fd, int dir_fd, char type, const char *name, bool 
     return true;
 }
 
-void hotscan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot_node *n), void *arg)
+void device_scan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot_node *n), void *arg)
 {
     static const struct {
         const char *dir;
@@ -109,7 +109,7 @@ void hotscan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot_nod
     }
 }
 
-struct hot_dev hotscan_link(int dev_fd, const char *folder, const char *name)
+struct hot_dev device_scan_link(int dev_fd, const char *folder, const char *name)
 {
     struct hot_dev found = {0};
     DIR *d = open_folder(dev_fd, ".");

@@ -1,4 +1,4 @@
-/* scrub.c - when nothing else is to be done, a little of the store is read and compared with its names
+/* scrub_job.c - when nothing else is to be done, a little of the store is read and compared with its names
  * (ota/scrub.c). What is bad is told; the images made of it are no longer "installed" to the plan, so that
  * their layers are fetched again and they are mended in place, while boxes that run from them go on. */
 #include <stdio.h>
@@ -15,7 +15,7 @@ static void fired(struct loop_timer *t)
     core_touch(container_of(t, struct core, scrub.timer));
 }
 
-void scrub_open(struct core *c)
+void scrub_job_open(struct core *c)
 {
     struct scrub *s = &c->scrub;
 
@@ -26,7 +26,7 @@ void scrub_open(struct core *c)
         loop_timer_set(c->loop, &s->timer, s->next_ms);
 }
 
-bool scrub_due(const struct core *c)
+bool scrub_job_is_due(const struct core *c)
 {
     return c->config.scrub_interval_s > 0 && c->scrub.timer.on_fire && clock_boot_ms() >= c->scrub.next_ms;
 }
@@ -96,7 +96,7 @@ static void on_done(void *arg, const struct job_verdict *v)
     core_store_changed(c);
 }
 
-int scrub_start(struct core *c, struct err *err)
+int scrub_job_start(struct core *c, struct err *err)
 {
     const struct job_calls calls = {on_line, on_done, c};
 

@@ -1,4 +1,4 @@
-/* cli_exec.c - `agentctl exec`. Our terminal is never handed over: what a program in a container leaves running could read
+/* cli_enter.c - `agentctl exec`. Our terminal is never handed over: what a program in a container leaves running could read
  * what is typed later, write over it, and set its modes. A descriptor that is a terminal is replaced by a pipe, or with
  * -t all three by a terminal of its own, and bytes are carried until the agent says how the program ended. */
 #include <errno.h>
@@ -231,7 +231,7 @@ static int run(const struct cli *c, const char *const *words, struct session *s)
     return (int)code;
 }
 
-int cli_exec(const struct cli *c)
+int cli_enter(const struct cli *c)
 {
     static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
     const char *words[LIM_ARGS + 4] = {"exec", c->argc ? c->argv[0] : "", c->tty ? "1" : "0"};

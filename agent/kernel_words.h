@@ -1,6 +1,6 @@
-/* words.h - the kernel's words that a manifest may use, and their numbers. Pure. */
-#ifndef AGENT_WORDS_H
-#define AGENT_WORDS_H
+/* kernel_words.h - the kernel's words that a manifest may use, and their numbers. Pure. */
+#ifndef AGENT_KERNEL_WORDS_H
+#define AGENT_KERNEL_WORDS_H
 #include <stdbool.h>
 
 #define WORD_CAPABILITIES 32

@@ -1,4 +1,4 @@
-/* point.c - named points of an update, for tests only: LIMPET_KILL_AT=NAME ends core there once by SIGKILL;
+/* test_point.c - named points of an update, for tests only: LIMPET_KILL_AT=NAME ends core there once by SIGKILL;
  * LIMPET_TELL=SOCKET (a unix socket) is told each point with what is durable by then, and core waits for a
  * byte before it goes on, so that a test knows what the disk has been promised. */
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <sys/un.h>
 
 #include "agent/core.h"
-#include "agent/point.h"
+#include "agent/test_point.h"
 #include "platform/fs.h"
 
 static void tell(const struct core *c, const char *path, const char *name)
@@ -27,7 +27,7 @@ static void tell(const struct core *c, const char *path, const char *name)
         (void)fs_read_full(sock, &go, 1, NULL);
 }
 
-void core_point(const struct core *c, const char *name)
+void test_point(const struct core *c, const char *name)
 {
     const char *at = getenv("LIMPET_KILL_AT"), *socket_path = getenv("LIMPET_TELL");
 

@@ -1,4 +1,4 @@
-#include "agent/names_text.h"
+#include "agent/resolv_text.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ static unsigned copy_lines(const char *text, bool servers, char *dst, size_t siz
     return n;
 }
 
-char *names_resolv_text(const char *host, const char *upstream)
+char *resolv_text_make(const char *host, const char *upstream)
 {
     size_t size = strlen(host) + strlen(upstream) + 64;
     char *text = mem_need(size);

@@ -1,8 +1,8 @@
-/* hotplug.h - devices that come and go: which node of the host is meant, and what to do with the one that a box has.
+/* device_match.h - devices that come and go: which node of the host is meant, and what to do with the one that a box has.
  * Identities are those that outlive a plug: udev's links where a udev is, sysfs' own words (path, vendor and product,
- * a serial number) where none is. hotplug.c is pure, hotscan.c reads sysfs below a descriptor, devices.c acts. */
-#ifndef AGENT_HOTPLUG_H
-#define AGENT_HOTPLUG_H
+ * a serial number) where none is. device_match.c is pure, device_scan.c reads sysfs below a descriptor, devices.c acts. */
+#ifndef AGENT_DEVICE_MATCH_H
+#define AGENT_DEVICE_MATCH_H
 #include "agent/manifest.h"
 
 /* A node's numbers. type 0: none. */
@@ -31,7 +31,7 @@ enum hot_do { HOT_NOTHING, HOT_ADD, HOT_REMOVE, HOT_REPLACE };
 enum hot_do hot_decide(const struct hot_dev *found, const struct hot_dev *has);
 
 /* All nodes of /sys/dev/block and /sys/dev/char. sys_fd: "/sys". usb: look for vendor, product and id too. */
-void hotscan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot_node *n), void *arg);
+void device_scan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot_node *n), void *arg);
 /* The link dev_fd/<any>/by-id/NAME or by-path: type 0 when there is none. dev_fd: "/dev". */
-struct hot_dev hotscan_link(int dev_fd, const char *folder, const char *name);
+struct hot_dev device_scan_link(int dev_fd, const char *folder, const char *name);
 #endif

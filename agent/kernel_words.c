@@ -1,4 +1,4 @@
-#include "agent/words.h"
+#include "agent/kernel_words.h"
 
 #include <linux/capability.h>
 #include <signal.h>

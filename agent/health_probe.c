@@ -1,4 +1,4 @@
-/* probe.c - one health probe at a time per app: exec in the box, or an HTTP or TCP try from its network
+/* health_probe.c - one health probe at a time per app: exec in the box, or an HTTP or TCP try from its network
  * namespace. The sample goes to health_judge (pure); what follows from it is the plan's business. */
 #include <errno.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 
 #include "agent/core.h"
-#include "agent/probe.h"
+#include "agent/health_probe.h"
 #include "platform/clock.h"
 
 #define ANSWER_BYTES 64 /* "HTTP/1.1 200 ..." is all that is looked at */
@@ -14,10 +14,10 @@
     (1 << 20)        /* and so much of the rest is taken, for the program to have written it in peace */
 #define REST_MS 1000 /* when it has said all and does not close */
 
-struct probe {
+struct health_probe {
     struct app *app;
     struct loop_fd sock;
-    struct exec *exec; /* NULL: none under way */
+    struct app_exec *exec; /* NULL: none under way */
     struct loop_timer timeout;
     bool running;
     enum health_kind kind;
@@ -27,7 +27,7 @@ struct probe {
     char why[64];
 };
 
-static void end_sock(struct probe *p)
+static void end_sock(struct health_probe *p)
 {
     int fd = p->sock.fd;
     loop_fd_del(p->app->core->loop, &p->sock);
@@ -43,7 +43,7 @@ static void arm_next(struct app *a)
                        health_next_ms(&a->seen.health, &w->health, clock_boot_ms()));
 }
 
-static void sample(struct probe *p, bool ok, const char *why)
+static void sample(struct health_probe *p, bool ok, const char *why)
 {
     struct app *a = p->app;
     const struct want *w = sets_want(a->core, a->seen.name);
@@ -68,7 +68,7 @@ static void sample(struct probe *p, bool ok, const char *why)
 
 static void exec_done(void *arg, int status, const struct err *err)
 {
-    struct probe *p = arg;
+    struct health_probe *p = arg;
     char why[64];
     p->exec = NULL;
     (void)str_fmt(why, sizeof(why), "the check %s %d",
@@ -77,25 +77,25 @@ static void exec_done(void *arg, int status, const struct err *err)
     sample(p, !err && WIFEXITED(status) && WEXITSTATUS(status) == 0, err ? err->msg : why);
 }
 
-static int start_check(struct probe *p, const struct want *w, struct err *err)
+static int start_check(struct health_probe *p, const struct want *w, struct err *err)
 {
     struct box_exec x = {
         .console_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .own_group = "check"};
-    const struct exec_calls calls = {.enter_ms = w->health.timeout_ms, .on_end = exec_done, .arg = p};
-    return exec_start(p->app, w->health.exec, &x, &calls, &p->exec, err);
+    const struct app_exec_calls calls = {.enter_ms = w->health.timeout_ms, .on_end = exec_done, .arg = p};
+    return app_exec_start(p->app, w->health.exec, &x, &calls, &p->exec, err);
 }
 
-static void end_check(struct probe *p)
+static void end_check(struct health_probe *p)
 {
     if (p->exec)
-        exec_stop(p->exec); /* with all that it started */
+        app_exec_stop(p->exec); /* with all that it started */
     p->exec = NULL;
 }
 
 /* ---- tcp and http ---- */
 
 /* A program that writes to a connection that was closed on it complains in its log. */
-static void take_rest(struct probe *p, uint32_t events)
+static void take_rest(struct health_probe *p, uint32_t events)
 {
     char text[4096];
     ssize_t n = recv(p->sock.fd, text, sizeof(text), 0);
@@ -106,7 +106,7 @@ static void take_rest(struct probe *p, uint32_t events)
         sample(p, p->good, p->why);
 }
 
-static void http_step(struct probe *p, uint32_t events)
+static void http_step(struct health_probe *p, uint32_t events)
 {
     struct err err = ERR_INIT;
     size_t len = strlen(p->request);
@@ -141,7 +141,7 @@ static void http_step(struct probe *p, uint32_t events)
 
 static void sock_ready(struct loop_fd *w, uint32_t events)
 {
-    struct probe *p = container_of(w, struct probe, sock);
+    struct health_probe *p = container_of(w, struct health_probe, sock);
     int e = 0;
     socklen_t len = sizeof(e);
     if (p->sent == 0 && (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0 || e != 0)) {
@@ -154,7 +154,7 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
         http_step(p, events);
 }
 
-static int start_net(struct probe *p, const struct want *w, struct err *err)
+static int start_net(struct health_probe *p, const struct want *w, struct err *err)
 {
     int AUTO_FD fd = -1;
     p->sent = p->got = p->rest = 0;
@@ -174,7 +174,7 @@ static int start_net(struct probe *p, const struct want *w, struct err *err)
 
 static void timed_out(struct loop_timer *t)
 {
-    struct probe *p = container_of(t, struct probe, timeout);
+    struct health_probe *p = container_of(t, struct health_probe, timeout);
     end_check(p);
     if (p->judged) /* it keeps the connection open, which is its own affair */
         sample(p, p->good, p->why);
@@ -185,7 +185,7 @@ static void timed_out(struct loop_timer *t)
 static void fire(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, probe_timer);
-    struct probe *p = a->probe;
+    struct health_probe *p = a->probe;
     struct err err = ERR_INIT;
     const struct want *w = sets_want(a->core, a->seen.name);
     if (!p || p->running || !w || w->health.kind == HEALTH_NONE || a->seen.box != BOX_RUNNING)
@@ -199,7 +199,7 @@ static void fire(struct loop_timer *t)
         sample(p, false, err.msg);
 }
 
-void probe_start(struct app *a)
+void health_probe_start(struct app *a)
 {
     if (!a->probe) {
         a->probe = mem_need_zero(sizeof(*a->probe));
@@ -211,9 +211,9 @@ void probe_start(struct app *a)
     arm_next(a);
 }
 
-void probe_stop(struct app *a)
+void health_probe_stop(struct app *a)
 {
-    struct probe *p = a->probe;
+    struct health_probe *p = a->probe;
     loop_timer_del(a->core->loop, &a->probe_timer);
     if (!p)
         return;

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/hotplug.h"
+#include "agent/device_match.h"
 #include "platform/fs.h"
 #include "tests/unit/check.h"
 
@@ -76,7 +76,7 @@ static void visit(void *arg, const struct hot_node *n)
 static struct pick pick(const struct want_device *w, struct hot_dev link)
 {
     struct pick p = {.want = w, .link = link};
-    hotscan(dir_fd, true, visit, &p);
+    device_scan(dir_fd, true, visit, &p);
     return p;
 }
 
@@ -93,7 +93,7 @@ TEST(a_device_is_found_by_what_stays_the_same)
         .match = DEVICE_BY_ID, .name = "usb-FTDI_FT232R_USB_UART_A9_1-if00-port0", .minor = -1};
     struct want_device path = {.match = DEVICE_BY_PATH, .name = "/devices/virtual/block/loop7", .minor = -1};
     struct want_device major = {.match = DEVICE_MAJOR, .major = 7, .minor = -1};
-    char dir[] = "/tmp/limpet-hotplug.XXXXXX";
+    char dir[] = "/tmp/limpet-match.XXXXXX";
 
     CHECK(mkdtemp(dir) != NULL);
     dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -116,7 +116,7 @@ TEST(a_device_is_found_by_what_stays_the_same)
     CHECK(is(pick(&major, none).best, 'b', 7, 7));
     major.minor = 8;
     CHECK(pick(&major, none).matched == 0);
-    CHECK(is(hotscan_link(dir_fd, "by-id", "nothing"), 0, 0, 0));
+    CHECK(is(device_scan_link(dir_fd, "by-id", "nothing"), 0, 0, 0));
     (void)close(dir_fd);
     CHECK(fs_remove_tree(AT_FDCWD, dir, NULL) == 0);
 }

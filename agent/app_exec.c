@@ -1,4 +1,4 @@
-/* exec.c - one more program in a box, for agentctl exec and for checks. Core never waits for it: what runs in the box can stop,
+/* app_exec.c - one more program in a box, for agentctl exec and for checks. Core never waits for it: what runs in the box can stop,
  * starve or kill whoever comes in, so the way in is watched by the loop, has a deadline, and holds nothing of core's. */
 #include <errno.h>
 #include <sys/wait.h>
@@ -10,7 +10,7 @@
 
 #define REPORTS 3 /* at most so many come of one */
 
-struct exec {
+struct app_exec {
     struct core *core;
     char app[LIM_NAME_BYTES];
     uint64_t enter_ms;
@@ -25,13 +25,13 @@ struct exec {
 };
 
 /* The way in is over, well or not. */
-static void end_entry(struct exec *e)
+static void end_entry(struct app_exec *e)
 {
     loop_timer_del(e->core->loop, &e->deadline);
     loop_fd_del(e->core->loop, &e->report);
 }
 
-static void free_if_gone(struct exec *e)
+static void free_if_gone(struct app_exec *e)
 {
     if (!e->helper_gone || (e->entry.pid > 0 && e->child_watched && !e->child_gone))
         return;
@@ -45,7 +45,7 @@ static void free_if_gone(struct exec *e)
 
 static void child_ended(struct loop_child *c, int status)
 {
-    struct exec *e = container_of(c, struct exec, child);
+    struct app_exec *e = container_of(c, struct app_exec, child);
     struct err err = ERR_INIT;
     int rc = 1;
     e->child_gone = true;
@@ -53,13 +53,13 @@ static void child_ended(struct loop_child *c, int status)
     if (!e->stopped) {
         for (unsigned i = 0; rc > 0 && i < REPORTS && e->report.fd >= 0; i++)
             rc = box_entry_step(&e->entry, &err); /* its last words may still be there */
-        exec_stop(e); /* what it started goes too, when it has a group of its own */
+        app_exec_stop(e); /* what it started goes too, when it has a group of its own */
         e->on_end(e->arg, status, rc < 0 && err.kind != ERR_IO ? &err : NULL);
     }
     free_if_gone(e);
 }
 
-static void watch_child(struct exec *e)
+static void watch_child(struct app_exec *e)
 {
     struct err err = ERR_INIT;
     if (e->entry.pid <= 0 || e->child_watched)
@@ -72,7 +72,7 @@ static void watch_child(struct exec *e)
 
 static void helper_ended(struct loop_child *c, int status)
 {
-    struct exec *e = container_of(c, struct exec, helper);
+    struct app_exec *e = container_of(c, struct app_exec, helper);
     (void)status;
     e->helper_gone = true;
     box_entry_helper_ended(&e->entry);
@@ -83,7 +83,7 @@ static void helper_ended(struct loop_child *c, int status)
         free_if_gone(e);
 }
 
-void exec_stop(struct exec *e)
+void app_exec_stop(struct app_exec *e)
 {
     if (e->stopped)
         return;
@@ -92,9 +92,9 @@ void exec_stop(struct exec *e)
     box_entry_kill(&e->entry);
 }
 
-static void failed(struct exec *e, const struct err *err)
+static void failed(struct app_exec *e, const struct err *err)
 {
-    exec_stop(e);
+    app_exec_stop(e);
     watch_child(e);
     e->on_end(e->arg, -1, err);
     free_if_gone(e);
@@ -102,7 +102,7 @@ static void failed(struct exec *e, const struct err *err)
 
 static void report_ready(struct loop_fd *w, uint32_t events)
 {
-    struct exec *e = container_of(w, struct exec, report);
+    struct app_exec *e = container_of(w, struct app_exec, report);
     struct err err = ERR_INIT;
     int rc = box_entry_step(&e->entry, &err);
     (void)events;
@@ -120,7 +120,7 @@ static void report_ready(struct loop_fd *w, uint32_t events)
 
 static void too_late(struct loop_timer *t)
 {
-    struct exec *e = container_of(t, struct exec, deadline);
+    struct app_exec *e = container_of(t, struct app_exec, deadline);
     struct err err = ERR_INIT;
     (void)err_set(
         &err, ERR_TIMEOUT,
@@ -130,7 +130,7 @@ static void too_late(struct loop_timer *t)
     failed(e, &err);
 }
 
-static int watch(struct exec *e, struct err *err)
+static int watch(struct app_exec *e, struct err *err)
 {
     struct loop *l = e->core->loop;
     e->report = (struct loop_fd){.fd = -1, .on_ready = report_ready};
@@ -144,15 +144,15 @@ static int watch(struct exec *e, struct err *err)
     return rc;
 }
 
-int exec_start(struct app *a, const char *const *args, struct box_exec *x, const struct exec_calls *calls,
-               struct exec **ret, struct err *err)
+int app_exec_start(struct app *a, const char *const *args, struct box_exec *x,
+                   const struct app_exec_calls *calls, struct app_exec **ret, struct err *err)
 {
     struct core *c = a->core;
     if (c->execs.n >= LIM_EXECS)
         return err_set(err, ERR_CONFLICT, "%u programs in apps are not over yet", c->execs.n);
     if (a->n_execs >= LIM_APP_EXECS)
         return err_set(err, ERR_CONFLICT, "%s: %u programs in it are not over yet", a->seen.name, a->n_execs);
-    struct exec *e = mem_need_zero(sizeof(*e));
+    struct app_exec *e = mem_need_zero(sizeof(*e));
     e->core = c;
     e->enter_ms = calls->enter_ms;
     e->on_end = calls->on_end;

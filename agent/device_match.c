@@ -1,5 +1,5 @@
-/* hotplug.c - which device is meant, and what to do. Pure. See hotplug.h. */
-#include "agent/hotplug.h"
+/* device_match.c - which device is meant, and what to do. Pure. See device_match.h. */
+#include "agent/device_match.h"
 
 #include <string.h>
 

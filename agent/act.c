@@ -125,11 +125,11 @@ static void act_slow(struct core *c, const struct step *s)
 static void act_start(struct core *c, const struct step *s)
 {
     struct err err = ERR_INIT;
-    if (app_start(c, s->want, &err) == 0) {
+
+    if (app_start(c, s->want, &err) == 0)
         log_info("start %s: %s", s->app, why_text(s->why));
-    } else {
+    else
         event_add(c, "failed", s->app, "%s", err.msg);
-    }
     core_touch(c);
 }
 

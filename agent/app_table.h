@@ -1,4 +1,5 @@
-/* app_table.h - boxes as core holds them: one record an app. */
+/* app_table.h - boxes as core holds them: one record an app, which the files of boxes share and nobody else writes: apps (start, stop, end),
+ * app_file, app_exec, logs, health_probe, devices, adopt. */
 #ifndef AGENT_APP_TABLE_H
 #define AGENT_APP_TABLE_H
 #include "agent/device_match.h"

@@ -31,7 +31,7 @@ static int look_up(int rootfs_fd, const char *file, const char *name, uint32_t *
 {
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     char path[40];
     uint64_t id, gid = 0;
     int rc = fs_open_in_root(rootfs_fd, file, O_RDONLY | O_NONBLOCK, 0, &fd, err);

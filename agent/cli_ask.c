@@ -26,7 +26,7 @@ static int connect_core(const struct cli *c, bool bound, int *ret_fd, struct err
     if (!str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->run_dir, CTL_SOCKET))
         return err_set(err, ERR_INVALID, "run folder %s: path too long", c->run_dir);
     const struct timeval patience = {ANSWER_S, 0};
-    int AUTO_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0 || (bound && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
                              setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)))
         return err_errno(err, errno, "socket");
@@ -74,7 +74,7 @@ static int last_piece(char kind, char *text, struct err *err)
 int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds, int *ret_sock,
              struct err *err)
 {
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     int rc =
         connect_core(c, fds == NULL, &fd, err); /* with descriptors it is an exec: as long as that takes */
     if (rc == 0)
@@ -109,7 +109,7 @@ int cli_receive(int sock, char **ret, struct err *err)
 
 int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char **ret, struct err *err)
 {
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     int rc = cli_send(c, words, doc, NULL, &fd, err);
     return rc < 0 ? rc : cli_receive(fd, ret, err);
 }

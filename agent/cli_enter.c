@@ -206,7 +206,7 @@ static int run(const struct cli *c, const char *const *words, struct session *s)
 {
     struct err err = ERR_INIT;
     char AUTO_MEM *text = NULL;
-    int AUTO_FD sock = -1;
+    AUTO_FD int sock = -1;
     uint64_t code = CLI_EXEC_FAILED;
     bool packed = false;
     int rc = c->tty ? use_terminal(s, &err) : use_pipes(s, &err);

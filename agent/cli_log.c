@@ -32,7 +32,7 @@ static void print_line(const struct cli *c, const struct logring_line *l)
 
 int cli_open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err)
 {
-    int AUTO_FD dir = -1;
+    AUTO_FD int dir = -1;
     char path[300];
     (void)str_fmt(path, sizeof(path), "%s%s", c->run_dir, strcmp(name, "events") == 0 ? "" : "/app");
     int rc = fs_open_dir(AT_FDCWD, path, false, 0, &dir, err);

@@ -53,7 +53,7 @@ static uint64_t apps_pids(void)
 {
     static const char *const files[] = {"sys/kernel/pid_max", "sys/kernel/threads-max"};
     uint64_t least = 32768, n;
-    int AUTO_FD proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     char text[32];
     for (unsigned i = 0; i < COUNT_OF(files); i++)
         if (fs_read_text(proc, files[i], text, sizeof(text), NULL) > 0 && str_u64(text, 1, UINT32_MAX, &n) &&

@@ -74,7 +74,7 @@ static void give_watchdog(struct core *c)
 {
     if (!c->keeper.is_there || !c->config.watchdog[0])
         return;
-    int AUTO_FD fd = open(c->config.watchdog, O_WRONLY | O_CLOEXEC);
+    AUTO_FD int fd = open(c->config.watchdog, O_WRONLY | O_CLOEXEC);
     if (fd >= 0)
         keeper_client_say(c, "watchdog", fd);
     else if (errno != EBUSY)
@@ -211,7 +211,7 @@ static void first_trust(struct core *c)
 static int open_state(struct core *c, struct err *err)
 {
     char note[200];
-    int AUTO_FD store_fd = -1;
+    AUTO_FD int store_fd = -1;
     int rc = state_open(c->state_fd, &c->state, note, err);
     if (note[0])
         log_error("%s", note);

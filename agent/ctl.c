@@ -427,7 +427,7 @@ int ctl_open(struct core *c, struct err *err)
     if (!str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->config.run_dir, CTL_SOCKET))
         return err_set(err, ERR_INVALID, "run_dir: %s is too long for a unix socket", c->config.run_dir);
     (void)unlink(a.sun_path);
-    int AUTO_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t before = umask(0177);
     bool bound =
         fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, LIM_CTL_CLIENTS) == 0;

@@ -77,7 +77,7 @@ static void listen_to_kernel(struct core *c)
 {
     struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = 1};
     struct err err = ERR_INIT;
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     if (c->hot.listening)
         return;
     fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
@@ -131,7 +131,7 @@ static void follow_links(struct scan *x)
 {
     static const char *const folders[DEVICE_MATCH_COUNT_] = {
         [DEVICE_BY_ID] = "by-id", [DEVICE_BY_PATH] = "by-path"};
-    int AUTO_FD dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
     for (struct asked q = {0}; next_asked(x->c, &q);) {
         const struct want_device *d = &q.w->devices[q.k];
         if (folders[d->match] && d->name[0] != '/')
@@ -142,7 +142,7 @@ static void follow_links(struct scan *x)
 static void scan(struct core *c, bool usb)
 {
     struct scan AUTO_MEM *x = mem_need_zero(sizeof(*x));
-    int AUTO_FD sys = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int sys = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     x->c = c;
     follow_links(x);
     if (sys >= 0)

@@ -156,7 +156,7 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
 
 static int start_net(struct health_probe *p, const struct want *w, struct err *err)
 {
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     p->sent = p->got = p->rest = 0;
     p->judged = false;
     (void)str_fmt(p->request, sizeof(p->request),

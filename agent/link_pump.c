@@ -252,7 +252,7 @@ static int try_next_address(struct pump *p, struct err *err)
                           p->s.tls.host);
             continue;
         }
-        int AUTO_FD fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        AUTO_FD int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || (connect(fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS)) {
             (void)err_errno(err, errno, "connect to %s:%u", p->s.tls.host, p->s.port);
             continue;
@@ -322,7 +322,7 @@ int pump_new(struct loop *l, const struct pump_settings *s, const struct pump_ca
     if (!str_copy(a.sun_path, sizeof(a.sun_path), s->path))
         return err_set(err, ERR_INVALID, "path of the local MQTT socket is too long: %s", s->path);
     (void)unlink(s->path);
-    int AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 1) < 0)
         return err_errno(err, errno, "local MQTT socket %s", s->path);
     struct pump *p = mem_need_zero(sizeof(*p));

@@ -40,7 +40,7 @@ static void add_peers(struct core *c, const char *network, char *text, size_t si
 static int write_hosts(struct core *c, const char *app, const char *network)
 {
     char name[LIM_NAME_BYTES + 8], text[8192];
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     size_t len;
     (void)str_fmt(name, sizeof(name), "%s.hosts", app);
     (void)str_fmt(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", app);
@@ -112,7 +112,7 @@ int names_of_network(struct app *a, const struct box_id *box, struct err *err)
 {
     char AUTO_MEM *text = box_dns(box);
     char name[LIM_NAME_BYTES + 8];
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     if (!text)
         return 0;
     (void)str_fmt(name, sizeof(name), "%s.resolv", a->seen.name);

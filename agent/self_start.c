@@ -193,7 +193,7 @@ void self_start(struct core *c, const char *image, const char *base)
 {
     struct self_memory m = {.phase = SELF_NONE};
     struct err err = ERR_INIT;
-    int AUTO_FD state_fd = -1;
+    AUTO_FD int state_fd = -1;
 
     c->self.image_arg = image;
     (void)str_copy(c->self.base, sizeof(c->self.base), image ? base : LIMPET_VERSION);

@@ -16,7 +16,7 @@ static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint
 {
     char path[2 * LIM_NAME_BYTES + 2];
     for (unsigned i = 0; i < w->n_mounts; i++) {
-        int AUTO_FD fd = -1;
+        AUTO_FD int fd = -1;
         struct stat st;
         if (!w->mounts[i].volume)
             continue;
@@ -36,7 +36,7 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
 {
     uint8_t AUTO_MEM *config = NULL;
     size_t config_len = 0;
-    int AUTO_FD rootfs = -1;
+    AUTO_FD int rootfs = -1;
     char volumes[280], cgroup[160];
     uint32_t first_id = 0;
     int rc = start ? idrange_of(c, w->name, &first_id, err) : 0;
@@ -150,7 +150,7 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
 {
     struct core *c = a->core;
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
-    int AUTO_FD rootfs = -1, AUTO_FD gate = -1, AUTO_FD net = -1;
+    AUTO_FD int rootfs = -1, AUTO_FD gate = -1, AUTO_FD net = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     confine_apps(c);
     int rc = make_spec(c, w, manifest, true, arena, &rootfs, spec, err);
@@ -199,7 +199,7 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, struc
     struct core *c = a->core;
     const struct want *w = sets_want(c, a->seen.name);
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
-    int AUTO_FD rootfs = -1;
+    AUTO_FD int rootfs = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     if (w) {
         int rc = make_spec(c, w, &a->manifest, false, arena, &rootfs, spec, err);

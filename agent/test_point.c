@@ -15,7 +15,7 @@ static void tell(const struct core *c, const char *path, const char *name)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     char text[160], go;
-    int AUTO_FD sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    AUTO_FD int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (sock < 0 || !str_copy(a.sun_path, sizeof(a.sun_path), path) ||
         connect(sock, (const struct sockaddr *)&a, sizeof(a)) < 0)

@@ -319,7 +319,7 @@ static int open_pems(struct core *c, int fds[3], unsigned *ret_n, struct err *er
     struct stat st;
 
     for (*ret_n = 0; *ret_n < COUNT_OF(paths) && paths[*ret_n][0]; (*ret_n)++) {
-        int AUTO_FD fd = open(paths[*ret_n], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        AUTO_FD int fd = open(paths[*ret_n], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (fd < 0 || fstat(fd, &st) < 0)
             return err_errno(err, errno, "no link without it: open %s", paths[*ret_n]);
         if (!S_ISREG(st.st_mode) || st.st_size == 0)
@@ -379,7 +379,7 @@ static int add_process(struct uplink *u, pid_t pid, int sock, struct err *err)
 
 static int start_process(struct core *c, struct err *err)
 {
-    int AUTO_FD mine = -1, AUTO_FD theirs = -1;
+    AUTO_FD int mine = -1, AUTO_FD theirs = -1;
     int pems[3];
     unsigned n_pems = 0;
     int rc = open_pems(c, pems, &n_pems, err);
@@ -436,7 +436,7 @@ static int choose_client(struct uplink *u, struct err *err)
 
 int uplink_start(struct core *c, const struct uplink_calls *calls, struct err *err)
 {
-    int AUTO_FD dir = -1;
+    AUTO_FD int dir = -1;
     if (!c->config.mqtt_host[0])
         return 0;
     int rc = fs_open_dir(c->run_fd, "link", true, 0700, &dir, err);

@@ -31,7 +31,7 @@ static inline void boot(void)
 {
     struct err err = ERR_INIT;
     char note[200];
-    int AUTO_FD store_fd = -1;
+    AUTO_FD int store_fd = -1;
     (void)str_copy(core.config.fleet, sizeof(core.config.fleet), "demo");
     (void)str_copy(core.config.device, sizeof(core.config.device), "dev-1");
     (void)str_copy(core.config.groups[0], LIM_NAME_BYTES, "line-a");

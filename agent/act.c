@@ -36,6 +36,7 @@ static void act_blame(struct core *c, const struct step *s, char *dst, size_t si
     struct app *a = s->app ? app_find(c, s->app) : NULL;
     const struct jobs_fault *fault = jobs_fault_of(c, OWNER_APPS);
     char more[160] = "", words[160] = "";
+
     if (s->why == WHY_FAULT)
         (void)str_fmt(more, sizeof(more), "%s%s%.140s", fault->app, fault->app[0] ? ": " : "",
                       fault->err.msg);
@@ -74,6 +75,7 @@ static void act_verdict(struct core *c, const struct step *s)
                                                             [STEP_ROLLBACK] = VERDICT_ROLLED_BACK,
                                                             [STEP_FAIL] = VERDICT_FAILED};
     char why[STATE_WHY];
+
     act_blame(c, s, why, sizeof(why));
     if (s->kind == STEP_ROLLBACK)
         mark_bad(c, s);
@@ -137,6 +139,7 @@ static void act_for_apps(struct core *c, const struct step *s)
 {
     struct err err = ERR_INIT;
     struct app *a = s->app ? app_find(c, s->app) : NULL;
+
     switch (s->kind) {
     case STEP_FETCH:
     case STEP_INSTALL:

@@ -17,6 +17,7 @@ static void adopt_file(struct core *c, const char *file)
     size_t len, stem = strlen(file) - 5;
     struct json_cur root = {.node = NULL};
     struct err err = ERR_INIT;
+
     if (!str_fmt(name, sizeof(name), "%.*s", (int)stem, file) || !str_is_name(name))
         return;
     struct app *a = app_new(c, name);
@@ -35,6 +36,7 @@ static void adopt_file(struct core *c, const char *file)
 static void kill_orphans(struct core *c)
 {
     const struct desired *sets[] = {&c->sets.candidate.d, &c->sets.good.d, &c->sets.previous.d};
+
     for (unsigned i = 0; i < COUNT_OF(sets); i++)
         for (unsigned k = 0; k < sets[i]->n; k++) {
             struct app *a = app_find(c, sets[i]->apps[k].name);
@@ -63,6 +65,7 @@ static void check_next(struct loop_timer *t)
     struct cgroup_field *f;
     struct err err = ERR_INIT;
     struct app *a = NULL;
+
     for (unsigned i = 0; i < LIM_APPS && !a; i++)
         if (c->apps[i].used && c->apps[i].seen.box == BOX_RUNNING && !c->apps[i].net_known)
             a = &c->apps[i];
@@ -87,6 +90,7 @@ void adopt_boxes(struct core *c)
 {
     char list[LIM_APPS][LIM_NAME_BYTES + 8];
     unsigned found = fs_list(c->app_fd, ".json", &list[0][0], sizeof(list[0]), LIM_APPS);
+
     for (unsigned i = 0; i < found; i++)
         adopt_file(c, list[i]);
     names_changed(c, NULL); /* who ended meanwhile */

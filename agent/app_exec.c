@@ -48,6 +48,7 @@ static void child_ended(struct loop_child *c, int status)
     struct app_exec *e = container_of(c, struct app_exec, child);
     struct err err = ERR_INIT;
     int rc = 1;
+
     e->child_gone = true;
     box_entry_pid_ended(&e->entry);
     if (!e->stopped) {
@@ -62,6 +63,7 @@ static void child_ended(struct loop_child *c, int status)
 static void watch_child(struct app_exec *e)
 {
     struct err err = ERR_INIT;
+
     if (e->entry.pid <= 0 || e->child_watched)
         return;
     e->child.on_exit = child_ended;
@@ -73,6 +75,7 @@ static void watch_child(struct app_exec *e)
 static void helper_ended(struct loop_child *c, int status)
 {
     struct app_exec *e = container_of(c, struct app_exec, helper);
+
     (void)status;
     e->helper_gone = true;
     box_entry_helper_ended(&e->entry);
@@ -105,6 +108,7 @@ static void report_ready(struct loop_fd *w, uint32_t events)
     struct app_exec *e = container_of(w, struct app_exec, report);
     struct err err = ERR_INIT;
     int rc = box_entry_step(&e->entry, &err);
+
     (void)events;
     if (rc > 0)
         return;
@@ -122,6 +126,7 @@ static void too_late(struct loop_timer *t)
 {
     struct app_exec *e = container_of(t, struct app_exec, deadline);
     struct err err = ERR_INIT;
+
     (void)err_set(
         &err, ERR_TIMEOUT,
         "%s: the program did not start within %llu s (the app is stopped, paused, or uses up its share "
@@ -133,6 +138,7 @@ static void too_late(struct loop_timer *t)
 static int watch(struct app_exec *e, struct err *err)
 {
     struct loop *l = e->core->loop;
+
     e->report = (struct loop_fd){.fd = -1, .on_ready = report_ready};
     e->helper.on_exit = helper_ended;
     e->deadline.on_fire = too_late;
@@ -148,6 +154,7 @@ int app_exec_start(struct app *a, const char *const *args, struct box_exec *x,
                    const struct app_exec_calls *calls, struct app_exec **ret, struct err *err)
 {
     struct core *c = a->core;
+
     if (c->execs.n >= LIM_EXECS)
         return err_set(err, ERR_CONFLICT, "%u programs in apps are not over yet", c->execs.n);
     if (a->n_execs >= LIM_APP_EXECS)

@@ -10,6 +10,7 @@
 static void put_devices(struct cJSON *o, const struct app *a)
 {
     struct cJSON *list = json_put(o, "devices", json_arr());
+
     for (unsigned k = 0; a->devices && k < LIM_DEVICES; k++) {
         struct cJSON *e = json_push(list, json_obj());
         const struct app_device *d = &a->devices[k];
@@ -26,6 +27,7 @@ void app_file_save(struct app *a)
     struct err err = ERR_INIT;
     const struct seen *s = &a->seen;
     struct cJSON *o = json_obj();
+
     json_put_bool(o, "box", s->box != BOX_NONE);
     json_put_bool(o, "stopping", s->box == BOX_STOPPING);
     json_put_bool(o, "by_us", a->stop_by_us);
@@ -67,18 +69,21 @@ void app_file_save(struct app *a)
 static int get_digest(const struct json_cur *o, const char *key, struct digest *ret)
 {
     const char *text;
+
     return json_get_str(o, key, JSON_REQUIRED, 80, &text, NULL) > 0 ? digest_parse(text, ret, NULL) : -1;
 }
 
 static bool get_copy(const struct json_cur *o, const char *key, char *dst, size_t size)
 {
     const char *text;
+
     return json_get_str(o, key, JSON_REQUIRED, size - 1, &text, NULL) > 0 && str_copy(dst, size, text);
 }
 
 static uint64_t get_number(const struct json_cur *o, const char *key)
 {
     uint64_t v = 0;
+
     (void)json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL);
     return v;
 }
@@ -86,6 +91,7 @@ static uint64_t get_number(const struct json_cur *o, const char *key)
 static bool get_flag(const struct json_cur *o, const char *key)
 {
     bool v = false;
+
     (void)json_get_bool(o, key, JSON_OPTIONAL, &v, NULL);
     return v;
 }
@@ -93,6 +99,7 @@ static bool get_flag(const struct json_cur *o, const char *key)
 static void get_devices(const struct json_cur *o, struct app *a)
 {
     struct json_cur list;
+
     if (json_get_array(o, "devices", JSON_OPTIONAL, LIM_DEVICES, &list, NULL) <= 0 || json_len(&list) == 0)
         return;
     a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
@@ -115,6 +122,7 @@ bool app_file_read(struct app *a, const struct json_cur *o)
 {
     struct json_cur enforce;
     struct ending *last = &a->seen.deaths.last;
+
     if (get_digest(o, "hash", &a->seen.hash) < 0 || get_digest(o, "release", &a->release) < 0 ||
         get_digest(o, "manifest", &a->manifest) < 0 ||
         !get_copy(o, "cgroup", a->box.cgroup_path, sizeof(a->box.cgroup_path)) ||

@@ -34,6 +34,7 @@ void app_usage(struct app *a, struct cgroup_usage *ret)
 struct app *app_new(struct core *c, const char *name)
 {
     struct app *a = app_find(c, name);
+
     for (unsigned i = 0; !a && i < LIM_APPS; i++)
         if (!c->apps[i].used || (c->apps[i].seen.box == BOX_NONE && !sets_want(c, c->apps[i].seen.name)))
             a = &c->apps[i];

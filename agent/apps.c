@@ -33,6 +33,7 @@ static void box_closed(struct app *a)
     const struct ending *e = &a->end.e;
     const struct want *w = sets_want(c, a->seen.name);
     uint64_t lived_ms = e->at_ms - a->seen.started_ms;
+
     a->end.pending = false;
     keeper_client_drop(c, a->seen.name, "pid");
     deaths_add(&a->seen.deaths, e, lived_ms, w ? w->restart.stable_ms : 60000);
@@ -64,6 +65,7 @@ static void close_box(struct loop_timer *t)
     struct core *c = a->core;
     struct err err = ERR_INIT;
     int rc = box_cleanup_now(&c->cgroups, &a->box, &err);
+
     if (rc == -(int)ERR_CONFLICT && clock_boot_ms() < a->end.until_ms) {
         loop_timer_set(c->loop, t, clock_boot_ms() + CLOSE_AGAIN_MS);
         return;
@@ -81,6 +83,7 @@ static void app_ended(struct app *a, int status, bool known)
     struct err err = ERR_INIT;
     struct cgroup_usage u;
     uint64_t now = clock_boot_ms();
+
     if (a->end.pending)
         return;
     loop_timer_del(c->loop, &a->exit_wait);
@@ -121,6 +124,7 @@ static void box_gone(struct app *a)
 {
     int status;
     int fds[] = {a->exit_watch.fd, a->oom_watch.fd};
+
     loop_fd_del(a->core->loop, &a->exit_watch);
     loop_fd_del(a->core->loop, &a->oom_watch);
     for (unsigned i = 0; i < COUNT_OF(fds); i++)
@@ -146,6 +150,7 @@ static void exit_ready(struct loop_fd *w, uint32_t events)
 static void poll_exit(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, exit_wait);
+
     if (box_is_alive(&a->box))
         loop_timer_set(a->core->loop, t, clock_boot_ms() + 1000);
     else
@@ -158,6 +163,7 @@ static void oom_told(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, oom_wait);
     struct cgroup_usage u;
+
     box_usage(&a->core->cgroups, &a->box, &u);
     if (u.oom_kills == CGROUP_UNSET || u.oom_kills <= a->ooms_seen || !box_is_alive(&a->box))
         return;
@@ -175,6 +181,7 @@ static void oom_ready(struct loop_fd *w, uint32_t events)
 {
     struct app *a = container_of(w, struct app, oom_watch);
     uint64_t n;
+
     (void)events;
     (void)!read(w->fd, &n, sizeof(n));
     a->oom_wait.on_fire = oom_told;
@@ -186,6 +193,7 @@ static void watch_box(struct app *a)
 {
     struct err err = ERR_INIT;
     uint32_t events;
+
     a->exit_watch = (struct loop_fd){.fd = -1, .on_ready = exit_ready};
     a->oom_watch = (struct loop_fd){.fd = -1, .on_ready = oom_ready};
     if (a->pidfd < 0) {
@@ -248,6 +256,7 @@ int app_start(struct core *c, const struct want *w, struct err *err)
     struct app *a = app_new(c, w->name);
     const struct image *image = images_of(c, w);
     struct box_started b = {.pidfd = -1, .out_fd = -1, .err_fd = -1};
+
     if (!a || !image)
         return err_set(err, ERR_NOSPACE, "start %s: no place for one more app", w->name);
     if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or setting: its history starts anew */
@@ -281,6 +290,7 @@ void app_stop(struct app *a, const char *why, bool by_us)
     const struct want *w = desired_find(&a->core->sets.candidate.d, a->seen.name);
     uint64_t grace = 10000;
     int sig = SIGTERM;
+
     if (!w || !digest_eq(&w->hash, &a->seen.hash))
         w = desired_find(&a->core->sets.good.d, a->seen.name);
     if (w) {
@@ -302,6 +312,7 @@ void app_stop(struct app *a, const char *why, bool by_us)
 void app_kill(struct app *a)
 {
     struct err err = ERR_INIT;
+
     if (box_kill(&a->core->cgroups, &a->box, &err) < 0)
         log_warn("kill %s: %s", a->seen.name, err.msg);
     a->seen.kill_at_ms = clock_boot_ms() + 1000; /* again, if it is still there then */

@@ -8,6 +8,7 @@ static struct cgroup_field *field_at(struct box_report *r, unsigned i)
     struct cgroup_field *const all[] = {
         &r->cgroup.memory, &r->cgroup.swap, &r->cgroup.cpu,       &r->cgroup.pids, &r->userns,
         &r->seccomp,       &r->network,     &r->read_only_rootfs, &r->devices,     &r->oom};
+
     _Static_assert(COUNT_OF(all) == COUNT_OF(field_names), "a name for each field");
     return all[i];
 }
@@ -28,6 +29,7 @@ struct cJSON *box_fields_build(const struct box_report *r)
 {
     struct box_report copy = *r;
     struct cJSON *o = json_obj();
+
     for (unsigned i = 0; i < COUNT_OF(field_names); i++)
         box_fields_put(o, field_names[i], field_at(&copy, i));
     return o;

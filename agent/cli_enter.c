@@ -55,6 +55,7 @@ static void flow_end(struct flow *f)
 static void flow_step(struct flow *f)
 {
     ssize_t n;
+
     if (f->have == f->at) {
         n = read(f->from, f->bytes, sizeof(f->bytes));
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -93,6 +94,7 @@ static void drain(struct session *s)
 static void follow_size(const struct session *s)
 {
     struct winsize size;
+
     resized = 0;
     if (s->master >= 0 && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0)
         (void)ioctl(s->master, TIOCSWINSZ, &size);
@@ -126,6 +128,7 @@ static void carry(struct session *s, int sock)
 static int pipe_for(struct session *s, int fd, struct err *err)
 {
     int ends[2], in = fd == STDIN_FILENO;
+
     if (pipe2(ends, O_CLOEXEC) < 0)
         return err_errno(err, errno, "pipe");
     s->theirs[fd] = s->given[fd] = ends[in ? 0 : 1];
@@ -149,6 +152,7 @@ static int use_terminal(struct session *s, struct err *err)
     struct winsize size = {24, 80, 0, 0};
     struct termios raw;
     int slave;
+
     (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
     if (tcgetattr(STDIN_FILENO, &s->before) < 0)
         return err_errno(err, errno, "-t: standard input is no terminal");
@@ -178,6 +182,7 @@ static int send_request(const struct cli *c, const char *const *words, const int
     size_t size = 0;
     unsigned n = 0;
     FILE *f = open_memstream(&args, &size);
+
     if (!f)
         return err_errno(err, errno, "memory");
     *ret_packed = false;
@@ -210,6 +215,7 @@ static int run(const struct cli *c, const char *const *words, struct session *s)
     uint64_t code = CLI_EXEC_FAILED;
     bool packed = false;
     int rc = c->tty ? use_terminal(s, &err) : use_pipes(s, &err);
+
     if (rc == 0)
         rc = send_request(c, words, s->theirs, &sock, &packed, &err);
     for (unsigned i = 0; i < FLOWS; i++)
@@ -237,6 +243,7 @@ int cli_enter(const struct cli *c)
     const char *words[LIM_ARGS + 4] = {"exec", c->argc ? c->argv[0] : "", c->tty ? "1" : "0"};
     struct sigaction act = {.sa_handler = on_signal}, none = {.sa_handler = SIG_IGN};
     int from = c->argc > 1 && strcmp(c->argv[1], "--") == 0 ? 2 : 1;
+
     if (c->argc <= from || c->argc - from > LIM_ARGS) {
         term_print(stderr, "usage: agentctl exec [-t] APP -- COMMAND [ARG ...]\n");
         return CLI_USAGE;

@@ -10,6 +10,7 @@
 static void print_line(const struct cli *c, const struct logring_line *l)
 {
     char when[24];
+
     if (l->lost)
         term_print(stdout, "-- %llu lines lost --\n", (unsigned long long)l->lost);
     if (c->json) {
@@ -34,6 +35,7 @@ int cli_open_ring(const struct cli *c, const char *name, struct logring **ret, s
 {
     AUTO_FD int dir = -1;
     char path[300];
+
     (void)str_fmt(path, sizeof(path), "%s%s", c->run_dir, strcmp(name, "events") == 0 ? "" : "/app");
     int rc = fs_open_dir(AT_FDCWD, path, false, 0, &dir, err);
     return rc < 0 ? rc : logring_open_read(dir, name, ret, err);
@@ -44,6 +46,7 @@ int cli_logs(const struct cli *c)
 {
     char name[LIM_NAME_BYTES + 8];
     struct err err = ERR_INIT;
+
     AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
     const struct timespec pause = {0, 200000000};
@@ -72,6 +75,7 @@ int cli_logs(const struct cli *c)
 int cli_events(const struct cli *c)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
     const struct timespec pause = {0, 200000000};

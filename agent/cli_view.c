@@ -6,6 +6,7 @@
 const char *cli_text(const struct json_cur *o, const char *key, const char *otherwise)
 {
     const char *s = otherwise;
+
     (void)json_get_str(o, key, JSON_OPTIONAL, 4096, &s, NULL);
     return s;
 }
@@ -13,6 +14,7 @@ const char *cli_text(const struct json_cur *o, const char *key, const char *othe
 uint64_t cli_number(const struct json_cur *o, const char *key, uint64_t otherwise)
 {
     uint64_t v = otherwise;
+
     (void)json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL);
     return v;
 }
@@ -22,6 +24,7 @@ char *cli_size(uint64_t bytes, char dst[16])
     static const char units[] = {'B', 'K', 'M', 'G', 'T'};
     unsigned u = 0;
     uint64_t tenths = bytes * 10;
+
     if (bytes == NONE)
         (void)snprintf(dst, 16, "-");
     else if (bytes < 1024)
@@ -43,6 +46,7 @@ char *cli_size(uint64_t bytes, char dst[16])
 static char *bar(uint64_t part, uint64_t whole, char dst[8])
 {
     unsigned n = part == NONE || whole == NONE || whole == 0 ? 0 : (unsigned)((part * 7 + whole - 1) / whole);
+
     for (unsigned i = 0; i < 7; i++)
         dst[i] = part == NONE || whole == NONE ? ' ' : i < n ? '#' : '.';
     dst[7] = '\0';
@@ -62,6 +66,7 @@ void cli_wrap(const char *head, const char *text)
 {
     char part[CLI_COLUMNS + 1];
     size_t room = strlen(head) < CLI_COLUMNS - 20 ? CLI_COLUMNS - strlen(head) : 20;
+
     term_print(stdout, "%s", head);
     while (isatty(STDOUT_FILENO) && strlen(text) > room) {
         size_t cut = room;
@@ -83,6 +88,7 @@ static void print_head(const struct cli *c, const struct json_cur *r)
     const char *phase = cli_text(r, "phase", "?"), *id = cli_text(r, "id", NULL),
                *link = cli_text(r, "link", "?");
     uint64_t rev = cli_number(r, "rev", 0), want = cli_number(r, "want", rev);
+
     term_print(stdout, "%.40s  %s%s%s rev %llu", cli_text(r, "device", "?"),
                paint(c, strcmp(phase, "converged") == 0), phase, plain(c), (unsigned long long)rev);
     if (want != rev)
@@ -122,6 +128,7 @@ static void print_head(const struct cli *c, const struct json_cur *r)
 static bool ended_well(const struct json_cur *app)
 {
     struct json_cur last;
+
     return strcmp(cli_text(app, "state", ""), "stopped") == 0 &&
            json_get_object(app, "last_exit", JSON_OPTIONAL, &last, NULL) > 0 &&
            strcmp(cli_text(&last, "reason", ""), "exit") == 0 && cli_number(&last, "code", 1) == 0;
@@ -140,6 +147,7 @@ static bool print_app(const struct cli *c, const struct json_cur *a)
     uint64_t used = cli_number(a, "mem", NONE), max = cli_number(a, "limit", NONE),
              since = cli_number(a, "since", 0);
     uint64_t restarts = cli_number(a, "restarts", 0), oom = cli_number(a, "oom", 0);
+
     if (since)
         (void)clock_age((clock_wall_s() - since) * 1000, age, sizeof(age));
     (void)str_fmt(both, sizeof(both), "%s/%s", cli_size(used, mem), cli_size(max, limit));
@@ -159,6 +167,7 @@ static void print_notes(const struct json_cur *a)
     struct json_cur e, f, last;
     const char *why = cli_text(a, "health_why", "");
     char peak[16], when[24];
+
     if (why[0])
         term_print(stdout, "  ! %.14s: health: %.50s\n", a->key, why);
     if (!ended_well(a) && json_get_object(a, "last_exit", JSON_OPTIONAL, &last, NULL) > 0 &&
@@ -182,6 +191,7 @@ static void print_notes(const struct json_cur *a)
 static int print_json(struct json_cur *r)
 {
     char AUTO_MEM *text = json_print(r->node, false);
+
     term_json(stdout, text);
     return CLI_OK;
 }
@@ -190,6 +200,7 @@ static int print_apps(const struct cli *c, const struct json_cur *r, bool *ret_g
 {
     struct json_cur apps;
     const char *first = NULL;
+
     if (json_get_object(r, "apps", JSON_OPTIONAL, &apps, NULL) <= 0 || json_len(&apps) == 0) {
         term_print(stdout, "no apps\n");
         return 0;
@@ -217,6 +228,7 @@ int cli_status(const struct cli *c)
     struct json_cur r;
     bool saved, good = true;
     char when[24];
+
     if (cli_report(c, &r, &saved, &err) < 0)
         return cli_fail(c, &err);
     if (saved && !c->json)
@@ -239,6 +251,7 @@ int cli_ps(const struct cli *c)
     struct err err = ERR_INIT;
     struct json_cur r, apps;
     bool saved;
+
     if (cli_report(c, &r, &saved, &err) < 0)
         return cli_fail(c, &err);
     if (json_get_object(&r, "apps", JSON_OPTIONAL, &apps, NULL) > 0 && c->json) {

@@ -18,6 +18,7 @@ int confine_group(struct core *c, struct err *err)
     struct cgroup *top = NULL, *group = NULL;
     struct cgroup_report report;
     struct cgroup_limits lim = CGROUP_LIMITS_NONE;
+
     (void)str_fmt(c->cgroup_root, sizeof(c->cgroup_root), "limpet-%s", c->config.device);
     (void)str_fmt(own, sizeof(own), "%s/agent/main", c->cgroup_root);
     int rc = cgroup_detect(&c->cgroups, err);
@@ -45,6 +46,7 @@ int confine_group(struct core *c, struct err *err)
 uint64_t confine_apps_memory(uint64_t total_bytes, uint64_t agent_bytes)
 {
     uint64_t keep = agent_bytes + total_bytes / 8;
+
     return total_bytes - (keep < total_bytes / 2 ? keep : total_bytes / 2);
 }
 
@@ -55,6 +57,7 @@ static uint64_t apps_pids(void)
     uint64_t least = 32768, n;
     AUTO_FD int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     char text[32];
+
     for (unsigned i = 0; i < COUNT_OF(files); i++)
         if (fs_read_text(proc, files[i], text, sizeof(text), NULL) > 0 && str_u64(text, 1, UINT32_MAX, &n) &&
             n < least)
@@ -65,6 +68,7 @@ static uint64_t apps_pids(void)
 static void make_limits(struct core *c)
 {
     struct cgroup_limits *all = &c->confine.all, *one = &c->confine.one;
+
     *all = *one = CGROUP_LIMITS_NONE;
     all->memory_max_bytes = c->config.apps_memory_bytes
                                 ? c->config.apps_memory_bytes
@@ -79,6 +83,7 @@ void confine_apps(struct core *c)
     char path[160];
     struct cgroup *group = NULL;
     struct err err = ERR_INIT;
+
     if (!c->confine.all.pids_max)
         make_limits(c);
     (void)str_fmt(path, sizeof(path), "%s/app", c->cgroup_root);
@@ -94,6 +99,7 @@ void confine_leave(struct core *c)
 {
     char path[160];
     struct cgroup *g = NULL;
+
     (void)str_fmt(path, sizeof(path), "%s/app", c->cgroup_root);
     if (cgroup_open(&c->cgroups, path, &g, NULL) == 0)
         cgroup_remove_if_unused(g);
@@ -116,6 +122,7 @@ int confine_capabilities(struct err *err)
                                 CAP_SYSLOG,     CAP_WAKE_ALARM,    CAP_BLOCK_SUSPEND};
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct now[2];
+
     if (geteuid() != 0)
         return 0;
     if (syscall(SYS_capget, &head, now) < 0)

@@ -86,6 +86,7 @@ static void give_watchdog(struct core *c)
 static void alive_fired(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, alive);
+
     keeper_client_say(c, "alive", -1);
     if (c->intake.unsaved)
         intake_save(c);
@@ -97,6 +98,7 @@ static void alive_fired(struct loop_timer *t)
 static void daily_fired(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, daily);
+
     intake_time_tick(c); /* the clock of a device without RTC never goes back further than a day (L12) */
     publish_again(c);
     loop_timer_set(c->loop, t, clock_boot_ms() + DAY_MS);
@@ -114,6 +116,7 @@ static void on_signal(void *arg, int sig)
 static bool wait_for_dead(int rc, unsigned *tries)
 {
     const struct timespec pause_100ms = {0, 100000000};
+
     return rc == -(int)ERR_CONFLICT && (*tries)++ < 50 && nanosleep(&pause_100ms, NULL) == 0;
 }
 
@@ -121,6 +124,7 @@ static int lock_state(struct core *c, struct err *err)
 {
     unsigned tries = 0;
     int rc = fs_lock(c->state_fd, "lock", &c->lock_fd, err);
+
     if (rc == -(int)ERR_CONFLICT)
         keeper_client_ask(c); /* its keeper was killed: it gives the boxes' fds to its successor */
     while (rc < 0 && wait_for_dead(rc, &tries))
@@ -132,6 +136,7 @@ static int open_store(struct core *c, int fd, struct err *err)
 {
     unsigned tries = 0;
     int rc;
+
     do
         rc = store_new(fd, &c->store, err); /* fd lives as long as we */
     while (wait_for_dead(rc, &tries));
@@ -141,6 +146,7 @@ static int open_store(struct core *c, int fd, struct err *err)
 static int open_folders(struct core *c, struct err *err)
 {
     int rc = fs_open_dir(AT_FDCWD, c->config.state_dir, true, 0700, &c->state_fd, err);
+
     if (rc == 0)
         rc = lock_state(c, err);
     if (rc == 0)
@@ -162,6 +168,7 @@ static int find_user(struct core *c, struct err *err)
     const char *name = c->config.user;
     const struct passwd *p = getpwnam(name[0] ? name : "limpet");
     uint64_t id;
+
     if (!p && !name[0]) /* shared with others, who may reach what is its own */
         p = getpwnam(name = "nobody");
     if (p && p->pw_uid == 0)
@@ -185,6 +192,7 @@ static void count_boot(struct core *c)
     struct err err = ERR_INIT;
     char id[40] = "";
     bool again = faccessat(c->run_fd, "started", F_OK, 0) == 0;
+
     clock_boot_id(id, sizeof(id));
     if (again && strcmp(id, l->boot_id) == 0)
         return;
@@ -200,6 +208,7 @@ static void first_trust(struct core *c)
     struct err err = ERR_INIT;
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     if (c->state.has_trust || c->intake.trust_hurt)
         return;
@@ -213,6 +222,7 @@ static int open_state(struct core *c, struct err *err)
     char note[200];
     AUTO_FD int store_fd = -1;
     int rc = state_open(c->state_fd, &c->state, note, err);
+
     if (note[0])
         log_error("%s", note);
     if (rc == 0) {
@@ -233,6 +243,7 @@ static int open_state(struct core *c, struct err *err)
 static void arm_timers(struct core *c)
 {
     uint64_t now = clock_boot_ms();
+
     c->alive.on_fire = alive_fired;
     c->daily.on_fire = daily_fired;
     loop_timer_set(c->loop, &c->alive, now + 1);
@@ -243,6 +254,7 @@ static int watch(struct core *c, struct err *err)
 {
     static const int sigs[] = {SIGTERM, SIGINT};
     int rc = loop_new(&c->loop, err);
+
     if (rc == 0) {
         loop_patience(c->loop, TURN_MS);
         rc = loop_signals(c->loop, sigs, COUNT_OF(sigs), on_signal, c, err);
@@ -253,6 +265,7 @@ static int watch(struct core *c, struct err *err)
 static int start(struct core *c, bool *ret_bad_settings, struct err *err)
 {
     struct sysinfo si;
+
     c->started_ms = clock_boot_ms();
     patience_begin(TURN_MS); /* locks of the core before have their own time */
     images_leave_garbage(c);

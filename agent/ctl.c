@@ -46,6 +46,7 @@ static void client_end(struct client *k)
 {
     struct loop *l = k->ctl->core->loop;
     int fd = k->sock.fd;
+
     if (!k->used)
         return;
     loop_fd_del(l, &k->sock);
@@ -64,6 +65,7 @@ static void client_end(struct client *k)
 static bool answer(struct client *k, char kind, struct buf text)
 {
     char AUTO_MEM *msg = mem_need(text.len + 1);
+
     msg[0] = kind;
     memcpy(msg + 1, text.p, text.len);
     return msg_send(k->sock.fd, buf_of(msg, text.len + 1), NULL, 0, NULL) == 0 ||
@@ -87,6 +89,7 @@ static bool send_pieces(struct client *k, struct buf text, size_t *at)
 static void answer_text(struct client *k, const char *text)
 {
     size_t at = 0, len = strlen(text);
+
     if (send_pieces(k, buf_of(text, len), &at))
         return;
     k->out = mem_need(len - at + 1);
@@ -101,6 +104,7 @@ static void answer_text(struct client *k, const char *text)
 static void answer_json(struct client *k, struct cJSON *take_o)
 {
     char AUTO_MEM *text = json_print(take_o, false);
+
     (void)json_free(take_o);
     answer_text(k, text);
 }
@@ -115,6 +119,7 @@ static void client_served(struct client *k)
 static int answer_err(struct client *k, const struct err *err)
 {
     char text[ERR_MSG_BYTES + 32];
+
     (void)str_fmt(text, sizeof(text), "%s %s", err_kind_name(err->kind), err->msg);
     (void)answer(k, '-', buf_str(text));
     return -(int)err->kind;
@@ -141,6 +146,7 @@ static int do_history(struct client *k, const struct request *r, struct err *err
 static int do_lines(struct client *k, const char *app, const char *count, struct err *err)
 {
     uint64_t n;
+
     if (!str_u64(count, 1, 100000, &n))
         return err_set(err, ERR_INVALID, "\"%.20s\" is no number of lines", count);
     char AUTO_MEM *text = log_text(k->ctl->core, app, n);
@@ -179,6 +185,7 @@ static void answer_plan(struct client *k)
     char AUTO_MEM *text = plan_text(&c->sets.plan);
     char AUTO_MEM *trouble = report_trouble(c);
     char refused[STATE_WHY + 48] = "";
+
     if (no)
         (void)str_fmt(refused, sizeof(refused), "rev %llu is rejected: %s\n", (unsigned long long)no->rev,
                       no->why);
@@ -193,6 +200,7 @@ static int do_plan(struct client *k, const struct request *r, struct err *err)
 {
     struct core *c = k->ctl->core;
     struct set s = {.arena = NULL};
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     if (r->doc.len == 0) {
         answer_plan(k);
@@ -237,6 +245,7 @@ static void exec_ended(void *arg, int status, const struct err *err)
 {
     struct client *k = arg;
     char text[16];
+
     k->exec = NULL;
     (void)str_fmt(text, sizeof(text), "%d",
                   WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
@@ -252,6 +261,7 @@ static int start_in(struct client *k, const struct request *r, const char *const
     struct core *c = k->ctl->core;
     struct app *a = app_find(c, r->words[1]);
     const struct app_exec_calls calls = {.enter_ms = EXEC_ENTER_MS, .on_end = exec_ended, .arg = k};
+
     if (!a || a->seen.box == BOX_NONE)
         return err_set(err, ERR_NOTFOUND, "%.63s is not running here", r->words[1]);
     if (r->n_fds != 3)
@@ -279,6 +289,7 @@ static int do_execv(struct client *k, const struct request *r, struct err *err)
     const char *args[LIM_ARGS + 1] = {NULL};
     uint64_t n;
     size_t at = 0;
+
     if (!str_u64(r->words[3], 1, LIM_ARGS, &n))
         return err_set(err, ERR_INVALID, "\"%.20s\" is no number of arguments from 1 to %d", r->words[3],
                        LIM_ARGS);
@@ -307,6 +318,7 @@ static const struct ctl_verb {
 static int split(char *msg, size_t len, struct request *r, struct err *err)
 {
     size_t at = 0;
+
     while (at < len && msg[at]) {
         char *end = memchr(msg + at, '\0', len - at);
         if (!end || r->n == CTL_WORDS)
@@ -323,6 +335,7 @@ static int split(char *msg, size_t len, struct request *r, struct err *err)
 static int serve(struct client *k, char *msg, size_t len, struct request *r, struct err *err)
 {
     int rc = split(msg, len, r, err);
+
     if (rc < 0)
         return rc;
     for (unsigned i = 0; i < COUNT_OF(verbs); i++)
@@ -347,6 +360,7 @@ static void client_ready(struct loop_fd *w, uint32_t events)
     struct err err = ERR_INIT;
     struct request r = {.n = 0};
     size_t len = 0;
+
     if (k->out) {
         client_writable(k, events);
         return;
@@ -379,6 +393,7 @@ static void too_late(struct loop_timer *t)
 static unsigned free_place(struct ctl *ctl)
 {
     unsigned oldest = LIM_CTL_CLIENTS;
+
     for (unsigned i = 0; i < LIM_CTL_CLIENTS; i++) {
         const struct client *k = &ctl->clients[i];
         if (!k->used)
@@ -397,6 +412,7 @@ static void listener_ready(struct loop_fd *w, uint32_t events)
     struct ctl *ctl = container_of(w, struct ctl, listener);
     struct ucred cred;
     socklen_t len = sizeof(cred);
+
     (void)events;
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
@@ -424,6 +440,7 @@ static void listener_ready(struct loop_fd *w, uint32_t events)
 int ctl_open(struct core *c, struct err *err)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
+
     if (!str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->config.run_dir, CTL_SOCKET))
         return err_set(err, ERR_INVALID, "run_dir: %s is too long for a unix socket", c->config.run_dir);
     (void)unlink(a.sun_path);

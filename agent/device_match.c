@@ -12,6 +12,7 @@ bool hot_same(const struct hot_dev *a, const struct hot_dev *b)
 static bool is_id(const char *asked, const char *id)
 {
     size_t n = strlen(id);
+
     return n > 0 && strncmp(asked, id, n) == 0 && (!asked[n] || strcmp(asked + n, "-port0") == 0);
 }
 

@@ -14,6 +14,7 @@ static DIR *open_folder(int dir_fd, const char *path)
 {
     int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
     if (!d && fd >= 0)
         (void)close(fd);
     return d;
@@ -23,6 +24,7 @@ static DIR *open_folder(int dir_fd, const char *path)
 static bool read_word(int sys_fd, const char *dir, const char *file, char *dst, size_t size)
 {
     char path[480];
+
     return str_fmt(path, sizeof(path), ".%s/%s", dir, file) &&
            fs_read_text(sys_fd, path, dst, size, NULL) > 0;
 }
@@ -38,6 +40,7 @@ static void make_plain(char *s)
 static void read_id(int sys_fd, const char *usb, const char *interface, struct hot_node *n)
 {
     char vendor[64], product[64], serial[64], number[8];
+
     if (!interface[0] || !read_word(sys_fd, usb, "serial", serial, sizeof(serial)) ||
         !read_word(sys_fd, interface, "bInterfaceNumber", number, sizeof(number)))
         return;
@@ -55,6 +58,7 @@ static void read_usb(int sys_fd, struct hot_node *n)
 {
     char dir[400], interface[400] = "", word[16];
     unsigned v, p;
+
     (void)str_copy(dir, sizeof(dir), n->path);
     for (char *slash; (slash = strrchr(dir, '/')) != NULL && slash != dir; *slash = '\0') {
         if (!interface[0] && read_word(sys_fd, dir, "bInterfaceNumber", word, sizeof(word)))
@@ -73,6 +77,7 @@ static void read_usb(int sys_fd, struct hot_node *n)
 static bool read_node(int sys_fd, int dir_fd, char type, const char *name, bool usb, struct hot_node *n)
 {
     char link[400], path[480];
+
     *n = (struct hot_node){.dev = {.type = type}};
     ssize_t len = readlinkat(dir_fd, name, link, sizeof(link) - 1);
     if (sscanf(name, "%u:%u", &n->dev.major, &n->dev.minor) != 2 || len <= 0)
@@ -116,6 +121,7 @@ struct hot_dev device_scan_link(int dev_fd, const char *folder, const char *name
     struct dirent *e;
     struct stat st;
     char path[LIM_TEXT_BYTES + 300];
+
     while (d && !found.type && (e = readdir(d)) != NULL)
         if (e->d_name[0] != '.' && str_fmt(path, sizeof(path), "%s/%s/%s", e->d_name, folder, name) &&
             fstatat(dev_fd, path, &st, 0) == 0 && (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)))

@@ -40,6 +40,7 @@ static bool next_asked(const struct core *c, struct asked *a)
 static unsigned count_wanted(const struct core *c, bool *ret_usb)
 {
     unsigned n = 0;
+
     for (struct asked a = {0}; next_asked(c, &a); n++) {
         enum device_match match = a.w->devices[a.k].match;
         *ret_usb |= match == DEVICE_USB || match == DEVICE_BY_ID;
@@ -52,6 +53,7 @@ static unsigned count_wanted(const struct core *c, bool *ret_usb)
 static void settled(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, hot.settle);
+
     c->hot.known = false;
     core_touch(c);
     if (!c->hot.again)
@@ -65,6 +67,7 @@ static void uevent_ready(struct loop_fd *w, uint32_t events)
 {
     struct core *c = container_of(w, struct core, hot.uevents);
     char text[4096];
+
     (void)events;
     while (recv(w->fd, text, sizeof(text), MSG_DONTWAIT) > 0 || errno == ENOBUFS)
         errno = 0;
@@ -78,6 +81,7 @@ static void listen_to_kernel(struct core *c)
     struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = 1};
     struct err err = ERR_INIT;
     AUTO_FD int fd = -1;
+
     if (c->hot.listening)
         return;
     fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
@@ -97,6 +101,7 @@ static void listen_to_kernel(struct core *c)
 void devices_close(struct core *c)
 {
     int fd = c->hot.uevents.fd;
+
     if (!c->hot.listening)
         return;
     loop_timer_del(c->loop, &c->hot.settle);
@@ -116,6 +121,7 @@ static void visit(void *arg, const struct hot_node *n)
 {
     static const struct hot_dev none;
     struct scan *x = arg;
+
     for (struct asked q = {0}; next_asked(x->c, &q);) {
         struct hot_dev *best = &x->c->hot.found[q.set][q.app][q.k];
         if (!hot_matches(&q.w->devices[q.k], n, &x->links[q.set][q.app][q.k]))
@@ -132,6 +138,7 @@ static void follow_links(struct scan *x)
     static const char *const folders[DEVICE_MATCH_COUNT_] = {
         [DEVICE_BY_ID] = "by-id", [DEVICE_BY_PATH] = "by-path"};
     AUTO_FD int dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
     for (struct asked q = {0}; next_asked(x->c, &q);) {
         const struct want_device *d = &q.w->devices[q.k];
         if (folders[d->match] && d->name[0] != '/')
@@ -143,6 +150,7 @@ static void scan(struct core *c, bool usb)
 {
     struct scan AUTO_MEM *x = mem_need_zero(sizeof(*x));
     AUTO_FD int sys = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
     x->c = c;
     follow_links(x);
     if (sys >= 0)
@@ -153,6 +161,7 @@ void devices_observe(struct core *c)
 {
     const struct desired *sets[2];
     bool usb = false, same = c->hot.known && c->hot.seen_sets == c->changes.sets;
+
     sets_candidates(c, &sets[0], &sets[1]);
     for (unsigned s = 0; s < 2; s++) {
         same &= sets[s] == c->hot.sets[s];
@@ -184,6 +193,7 @@ struct lack devices_lack(const struct core *c, const struct want *w)
 {
     const struct hot_dev *found = found_of(c, w);
     struct lack l = {.path = NULL};
+
     for (unsigned k = 0; found && k < w->n_devices; k++)
         if (w->devices[k].required && !found[k].type) {
             l.path = l.path ? l.path : w->devices[k].path;
@@ -204,6 +214,7 @@ static int maps_of(const struct box_id *box, struct spec_id_maps *ret, struct er
 {
     char path[48], text[256];
     unsigned inner, outer, count;
+
     (void)str_fmt(path, sizeof(path), "/proc/%d/uid_map", (int)box->pid);
     if (fs_read_text(AT_FDCWD, path, text, sizeof(text), err) < 0)
         return -(int)err->kind;
@@ -219,6 +230,7 @@ static int give(struct app *a, const struct box_id *box, bool userns, const stru
     struct spec_id_maps maps = {.n = 0};
     struct app_device *has = &a->devices[k];
     struct live_device d;
+
     to_live(&w->devices[k], dev, &d);
     *has = (struct app_device){.tried = *dev};
     int rc = userns ? maps_of(box, &maps, err) : 0;
@@ -236,6 +248,7 @@ int devices_start(struct app *a, const struct box_started *b, const struct want 
 {
     const struct hot_dev *found = found_of(a->core, w);
     bool userns = b->report.userns.state == CGROUP_ENFORCED;
+
     app_no_devices(a);
     if (w->n_devices)
         a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
@@ -255,6 +268,7 @@ static void take(struct app *a, const struct want *w, unsigned k)
 {
     struct err err = ERR_INIT;
     struct live_device d;
+
     to_live(&w->devices[k], &a->devices[k].dev, &d);
     if (live_device_remove(&a->core->cgroups, &a->box, &d, &err) < 0)
         log_warn("%s", err.msg);
@@ -266,6 +280,7 @@ static void sync_one(struct app *a, const struct want *w, unsigned k, const stru
     struct err err = ERR_INIT;
     enum hot_do todo = hot_decide(found, &a->devices[k].dev);
     const struct want_device *d = &w->devices[k];
+
     if (todo == HOT_NOTHING || (todo == HOT_ADD && hot_same(found, &a->devices[k].tried)))
         return;
     if (todo != HOT_ADD) {
@@ -310,6 +325,7 @@ void devices_report(struct cJSON *o, struct core *c, const char *name)
     const struct app *a = app_find(c, name);
     struct cJSON *list = found ? json_put(o, "devices", json_arr()) : NULL;
     char text[40];
+
     for (unsigned k = 0; found && k < w->n_devices; k++) {
         const struct app_device *has = a && a->devices && a->seen.box != BOX_NONE ? &a->devices[k] : NULL;
         bool given = has && has->dev.type;

@@ -20,6 +20,7 @@ static void drop_oldest(struct core *c)
 static void to_ring(struct core *c, const char *json)
 {
     char line[1024];
+
     if (!c->events.log || !str_fmt(line, sizeof(line), "%s\n", json))
         return;
     if (write(c->events.pipe[1], line, strlen(line)) > 0)
@@ -31,6 +32,7 @@ static void number(struct core *c, struct event *e)
 {
     static const char key[] = "\"seq\":";
     char *at = strstr(e->json, key), *rest = at ? strchr(at, ',') : NULL, *text = NULL;
+
     e->seq = ++c->events.seq;
     if (!rest || asprintf(&text, "%.*s%s%llu%s", (int)(at - e->json), e->json, key,
                           (unsigned long long)e->seq, rest) < 0)
@@ -55,6 +57,7 @@ void event_add(struct core *c, const char *kind, const char *app, const char *fm
 {
     char msg[300];
     va_list ap;
+
     va_start(ap, fmt);
     (void)vsnprintf(msg, sizeof(msg), fmt, ap);
     va_end(ap);

@@ -30,6 +30,7 @@ struct health_probe {
 static void end_sock(struct health_probe *p)
 {
     int fd = p->sock.fd;
+
     loop_fd_del(p->app->core->loop, &p->sock);
     if (fd >= 0)
         (void)close(fd);
@@ -38,6 +39,7 @@ static void end_sock(struct health_probe *p)
 static void arm_next(struct app *a)
 {
     const struct want *w = sets_want(a->core, a->seen.name);
+
     if (w && a->seen.box == BOX_RUNNING)
         loop_timer_set(a->core->loop, &a->probe_timer,
                        health_next_ms(&a->seen.health, &w->health, clock_boot_ms()));
@@ -47,6 +49,7 @@ static void sample(struct health_probe *p, bool ok, const char *why)
 {
     struct app *a = p->app;
     const struct want *w = sets_want(a->core, a->seen.name);
+
     end_sock(p);
     loop_timer_del(a->core->loop, &p->timeout);
     p->running = false;
@@ -70,6 +73,7 @@ static void exec_done(void *arg, int status, const struct err *err)
 {
     struct health_probe *p = arg;
     char why[64];
+
     p->exec = NULL;
     (void)str_fmt(why, sizeof(why), "the check %s %d",
                   WIFSIGNALED(status) ? "died of signal" : "ended with status",
@@ -82,6 +86,7 @@ static int start_check(struct health_probe *p, const struct want *w, struct err 
     struct box_exec x = {
         .console_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .own_group = "check"};
     const struct app_exec_calls calls = {.enter_ms = w->health.timeout_ms, .on_end = exec_done, .arg = p};
+
     return app_exec_start(p->app, w->health.exec, &x, &calls, &p->exec, err);
 }
 
@@ -99,6 +104,7 @@ static void take_rest(struct health_probe *p, uint32_t events)
 {
     char text[4096];
     ssize_t n = recv(p->sock.fd, text, sizeof(text), 0);
+
     if (n < 0 && (errno == EAGAIN || errno == EINTR) && !(events & (EPOLLERR | EPOLLHUP)))
         return;
     p->rest += n > 0 ? (size_t)n : 0;
@@ -110,6 +116,7 @@ static void http_step(struct health_probe *p, uint32_t events)
 {
     struct err err = ERR_INIT;
     size_t len = strlen(p->request);
+
     if (p->sent < len) {
         ssize_t n = send(p->sock.fd, p->request + p->sent, len - p->sent, MSG_NOSIGNAL);
         p->sent += n > 0 ? (size_t)n : 0;
@@ -144,6 +151,7 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
     struct health_probe *p = container_of(w, struct health_probe, sock);
     int e = 0;
     socklen_t len = sizeof(e);
+
     if (p->sent == 0 && (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0 || e != 0)) {
         sample(p, false, strerror(e));
         return;
@@ -157,6 +165,7 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
 static int start_net(struct health_probe *p, const struct want *w, struct err *err)
 {
     AUTO_FD int fd = -1;
+
     p->sent = p->got = p->rest = 0;
     p->judged = false;
     (void)str_fmt(p->request, sizeof(p->request),
@@ -175,6 +184,7 @@ static int start_net(struct health_probe *p, const struct want *w, struct err *e
 static void timed_out(struct loop_timer *t)
 {
     struct health_probe *p = container_of(t, struct health_probe, timeout);
+
     end_check(p);
     if (p->judged) /* it keeps the connection open, which is its own affair */
         sample(p, p->good, p->why);
@@ -188,6 +198,7 @@ static void fire(struct loop_timer *t)
     struct health_probe *p = a->probe;
     struct err err = ERR_INIT;
     const struct want *w = sets_want(a->core, a->seen.name);
+
     if (!p || p->running || !w || w->health.kind == HEALTH_NONE || a->seen.box != BOX_RUNNING)
         return;
     p->running = true;
@@ -214,6 +225,7 @@ void health_probe_start(struct app *a)
 void health_probe_stop(struct app *a)
 {
     struct health_probe *p = a->probe;
+
     loop_timer_del(a->core->loop, &a->probe_timer);
     if (!p)
         return;

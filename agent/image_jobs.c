@@ -29,6 +29,7 @@ static struct work *work_new(struct core *c, enum owner owner, const char *app)
 {
     static char mode[] = "unpack";
     struct work *k = mem_need_zero(sizeof(*k));
+
     k->core = c;
     k->owner = owner;
     (void)str_copy(k->app, sizeof(k->app), app);
@@ -56,6 +57,7 @@ static uint64_t rate_of(const struct core *c)
 {
     uint64_t own = c->config.fetch_rate,
              asked = c->sets.candidate.arena ? c->sets.candidate.d.download.rate_bytes_s : 0;
+
     return own && (asked == 0 || own < asked) ? own : asked;
 }
 
@@ -72,6 +74,7 @@ static void progress(void *arg, const char *line)
     unsigned long long a, b, d;
     char kind[16];
     int text = 0;
+
     if (sscanf(line, "trouble %llu %15s %n", &a, kind, &text) == 2 && text > 0) {
         if (jobs_trouble(k->core, a, err_kind_parse(kind), line + text))
             log_warn("%s %s: %s; asked again", step_kind_name(k->core->jobs.step), k->app,
@@ -98,6 +101,7 @@ static bool other_way(struct work *k, const struct err *why)
         [ERR_INVALID] = true, [ERR_INTEGRITY] = true,   [ERR_NOTFOUND] = true,
         [ERR_SOURCE] = true,  [ERR_UNSUPPORTED] = true, [ERR_NOMEM] = true};
     struct image_memo *m = images_memo(k->core, &k->manifest);
+
     if (k->route == ROUTE_LAYERS || k->route == ROUTE_HELD || !hopeless[why->kind])
         return false;
     const struct core *c = k->core;
@@ -132,6 +136,7 @@ static void work_done(void *arg, const struct job_verdict *v)
 {
     struct work *k = arg;
     struct core *c = k->core;
+
     test_point(c, c->jobs.step == STEP_INSTALL ? "installed" : "verified");
     job_over(k, v);
 }
@@ -171,6 +176,7 @@ static int begun(struct work *take_k, int rc)
 static int commit_job(void *arg, int line_fd, struct err *err)
 {
     struct work *k = arg;
+
     (void)line_fd;
     int rc = crypto_init(err);
     for (unsigned i = 0; rc == 0 && i < k->n_blobs; i++)
@@ -185,6 +191,7 @@ static void fetched(void *arg, const struct job_verdict *v)
     struct core *c = k->core;
     struct job_verdict failed = *v;
     uint64_t bytes = 0;
+
     test_point(c, "fetched");
     if (v->err.kind == ERR_NONE && str_u64(v->result, 0, UINT64_MAX, &bytes))
         took(k, bytes);
@@ -208,6 +215,7 @@ static int list_parts(struct core *c, const struct image *i, struct work *k, str
     struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));
     uint64_t need = i->route.kind == ROUTE_CHUNKS ? 0 : i->route.write_bytes;
     int rc = images_manifest(c, i, m, err);
+
     if (rc < 0)
         return rc;
     k->route = i->route.kind;
@@ -241,6 +249,7 @@ static int documents_job(void *arg, int line_fd, struct err *err)
     struct store_cost cost;
     uint64_t got = 0;
     int rc = crypto_init(err);
+
     if (rc == 0)
         rc = store_pull_documents(k->core->store, &k->pack, &got, err);
     job_line(line_fd, "took %llu 0", (unsigned long long)got);
@@ -280,6 +289,7 @@ int image_jobs_fetch(struct core *c, enum owner owner, const struct want *w, con
                      struct err *err)
 {
     struct work *k = work_new(c, owner, w->name);
+
     if (i->state > IMAGE_NO_RELEASE)
         k->manifest = i->manifest;
     jobs_begin(c, &(struct jobs_about){owner, STEP_FETCH, w->name, false});
@@ -309,6 +319,7 @@ static int install_job(void *arg, int line_fd, struct err *err)
     struct work *k = arg;
     char program[300], mode[] = "untar";
     char *argv[] = {program, mode, k->uid, k->gid, NULL};
+
     (void)str_fmt(program, sizeof(program), "%s/agentd-untar", k->core->libexec);
     k->install.untar_argv = argv;
     int rc = crypto_init(err);
@@ -338,6 +349,7 @@ int image_jobs_install(struct core *c, enum owner owner, const struct want *w, c
                        struct err *err)
 {
     bool chunks = i->state == IMAGE_NO_CHUNKS;
+
     jobs_begin(c, &(struct jobs_about){owner, STEP_INSTALL, w->name, chunks});
     if (chunks && budget_check(c, i->route.down_bytes, err) < 0)
         return -(int)err->kind;
@@ -360,6 +372,7 @@ static int collect_job(void *arg, int line_fd, struct err *err)
     uint64_t freed = 0;
     struct store_keep keep = {.digests = k->keep.list, .n = k->keep.n};
     int rc = store_collect(k->core->store, &keep, &freed, err);
+
     if (rc == 0)
         job_line(line_fd, "freed %llu", (unsigned long long)freed);
     return rc;

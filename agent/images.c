@@ -12,6 +12,7 @@ int images_release(const struct core *c, const struct want *w, bool verify, stru
 {
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     int rc = store_read_blob(c->store, &w->release, LIM_ENVELOPE_BYTES, &text, &len, err);
     if (rc == 0)
@@ -33,6 +34,7 @@ static int choose_platform(struct core *c, const struct want *w, const struct re
                            const struct release_platform **ret, struct err *err)
 {
     const struct release_platform *p = release_choose(r, c->arch, c->variant);
+
     if (!p)
         return err_set(err, ERR_UNSUPPORTED, "release of %s has no image for linux/%s%s%s", w->name, c->arch,
                        c->variant[0] ? "/" : "", c->variant);
@@ -52,6 +54,7 @@ int images_manifest(struct core *c, const struct image *i, struct oci_manifest *
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
     int rc = store_read_blob(c->store, &i->manifest, LIM_OCI_JSON_BYTES, &text, &len, err);
+
     return rc < 0 ? rc : oci_manifest_parse(buf_of(text, len), ret, err);
 }
 
@@ -60,6 +63,7 @@ int images_manifest(struct core *c, const struct image *i, struct oci_manifest *
 struct image_memo *images_memo(struct core *c, const struct digest *manifest)
 {
     struct image_memo *oldest = &c->images.memos[0];
+
     for (unsigned i = 0; i < LIM_APPS; i++) {
         struct image_memo *m = &c->images.memos[i];
         if (m->used && digest_eq(&m->manifest, manifest)) {
@@ -84,6 +88,7 @@ const struct image_memo *images_memo_find(const struct core *c, const struct dig
 static uint64_t layer_bytes(struct core *c, const struct oci_manifest *m)
 {
     uint64_t bytes = 0;
+
     for (unsigned i = 0; i < m->n_layers; i++) {
         const struct oci_blob *l = &m->layers[i];
         uint64_t have = store_partial_bytes(c->store, &l->digest);
@@ -107,6 +112,7 @@ static int choose_route(struct core *c, const struct release_platform *p, const 
                             .memory_bytes = LIM_PATCH_BYTES,
                             .full_fallback =
                                 !c->sets.candidate.arena || c->sets.candidate.d.download.full_fallback};
+
     for (unsigned i = 0; i < p->n_packs; i++) {
         const struct release_pack *k = &p->packs[i];
         f.has_codec[i] = k->codec >= 0 && codec_built((enum pack_codec)k->codec);
@@ -137,6 +143,7 @@ static enum image_state state_of(struct core *c, const struct image *i, const st
     struct store_pack pack;
     bool config = store_has_blob(c->store, &m->config.digest) == 1;
     bool held = config && store_has_blob(c->store, &i->pack.blob.digest) == 1;
+
     switch (i->route.kind) {
     case ROUTE_PATCH:
         return held ? IMAGE_NOT_INSTALLED : IMAGE_NO_PATCH;
@@ -156,6 +163,7 @@ static enum image_state state_of(struct core *c, const struct image *i, const st
 static void find_old(struct core *c, const struct want *w, struct image *i)
 {
     const struct desired *candidate, *good;
+
     sets_candidates(c, &candidate, &good);
     for (unsigned n = 0; good && n < good->n; n++)
         if (good->apps != w && &good->apps[n] != w && strcmp(good->apps[n].name, w->name) == 0 &&
@@ -167,6 +175,7 @@ void images_look(struct core *c, const struct want *w, bool verify, struct image
 {
     struct release AUTO_MEM *r = mem_need_zero(sizeof(*r));
     struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));
+
     *i = (struct image){.state = IMAGE_NO_RELEASE};
     if (store_has_blob(c->store, &w->release) != 1)
         return;
@@ -195,6 +204,7 @@ void images_look(struct core *c, const struct want *w, bool verify, struct image
 void images_observe(struct core *c)
 {
     struct images *all = &c->images;
+
     if (all->known && all->seen_store == c->changes.store && all->seen_sets == c->changes.sets)
         return;
     all->seen_store = c->changes.store;
@@ -215,6 +225,7 @@ void images_observe(struct core *c)
 const struct image *images_of(const struct core *c, const struct want *w)
 {
     const struct desired *candidate, *good;
+
     sets_candidates(c, &candidate, &good);
     if (candidate && w >= candidate->apps && w < candidate->apps + candidate->n)
         return &c->images.candidate[w - candidate->apps];

@@ -17,6 +17,7 @@ int intake_parse(const struct envelope *e, bool news, struct set *ret, struct er
     struct set s = {.arena = arena_new(SET_ARENA_BYTES)};
     struct buf json = buf_of(e->payload, e->payload_len);
     int rc = news ? manifest_parse(json, s.arena, &s.d, err) : manifest_parse_saved(json, s.arena, &s.d, err);
+
     if (rc < 0)
         sets_done(&s);
     else
@@ -28,6 +29,7 @@ void intake_save(struct core *c)
 {
     struct err err = ERR_INIT;
     bool again = c->intake.unsaved;
+
     c->intake.ledger_dirty = false;
     c->intake.unsaved = state_save(&c->state, &err) < 0;
     if (c->intake.unsaved && !again) {
@@ -61,12 +63,14 @@ const struct state_refused *intake_refused(const struct core *c)
     bool counts =
         !c->intake.follows || !c->intake.follows[0] ||
         follow_rank(&c->intake.follow, r->source) <= follow_rank(&c->intake.follow, c->intake.follows);
+
     return r->rev && counts ? r : NULL;
 }
 
 static void remember(struct core *c, const struct desired *d, enum verdict v, const char *why)
 {
     struct state_verdict h = {.rev = d->rev, .at_s = intake_time_s(c), .verdict = v};
+
     (void)str_fmt(h.why, sizeof(h.why), "%s", why);
     (void)str_clean(h.why);
     (void)str_fmt(h.id, sizeof(h.id), "%s", d->id ? d->id : "");
@@ -79,6 +83,7 @@ static void end_candidate(struct core *c, enum verdict v, const char *why)
     struct ledger *l = &c->state.ledger;
     struct desired d = {.rev = l->candidate_rev,
                         .id = c->sets.candidate.arena ? c->sets.candidate.d.id : NULL};
+
     remember(c, &d, v, why);
     l->candidate_verdict = v;
     memcpy(l->candidate_why, l->history[0].why, sizeof(l->candidate_why));
@@ -87,6 +92,7 @@ static void end_candidate(struct core *c, enum verdict v, const char *why)
 void intake_verdict(struct core *c, enum verdict v, const char *why)
 {
     uint64_t rev = c->state.ledger.candidate_rev;
+
     end_candidate(c, v, why);
     images_leave_garbage(c);
     jobs_fault_clear(c, OWNER_APPS);
@@ -101,6 +107,7 @@ static int refuse(struct core *c, const char *source, const struct desired *d, c
                   const struct err *why)
 {
     struct ledger *l = &c->state.ledger;
+
     remember(c, d, VERDICT_REJECTED, why->msg);
     event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)d->rev, l->history[0].why);
     (void)was_refused(c, digest);
@@ -122,6 +129,7 @@ static int refuse(struct core *c, const char *source, const struct desired *d, c
 static int check_target(struct core *c, const char *source, const struct desired *d, struct err *err)
 {
     char topic[FOLLOW_SOURCE];
+
     if (strcmp(d->fleet, c->config.fleet) != 0)
         return err_set(err, ERR_DENIED, "fleet: it is for \"%s\", this device is in \"%s\"", d->fleet,
                        c->config.fleet);
@@ -142,6 +150,7 @@ static int check_times(const struct core *c, const struct desired *d, struct err
 {
     char at[24], other[24];
     const struct ledger *l = &c->state.ledger;
+
     (void)clock_rfc3339(d->issued_s, at, sizeof(at));
     if (d->issued_s < l->fleet_since_s)
         return err_set(err, ERR_DENIED,
@@ -174,6 +183,7 @@ static struct state_rev *rev_of(struct core *c, const char *source)
 {
     struct ledger *l = &c->state.ledger;
     struct state_rev *r = ledger_rev(l, source);
+
     for (unsigned i = 0; !r && i < l->n_revs; i++)
         if (!follow_find(&c->intake.follow, l->revs[i].source)) {
             l->revs[i] = l->revs[--l->n_revs];
@@ -187,6 +197,7 @@ static int judge(const struct core *c, const struct desired *d, struct err *err)
 {
     char text[NOW_TEXT];
     struct now_facts now;
+
     intake_time_facts(c, &now);
     struct judge_facts f = {.caps = &c->caps,
                             .ledger = &c->state.ledger,
@@ -204,6 +215,7 @@ static int check_trust(const struct core *c, struct err *err)
 {
     char now[NOW_TEXT];
     struct err why = ERR_INIT;
+
     if (!c->state.has_trust)
         return err_set(err, ERR_DENIED, "no trust document: nothing can be accepted (see fleetctl init)");
     if (trust_is_valid(&c->state.trust, intake_time_s(c), &why) < 0)
@@ -214,6 +226,7 @@ static int check_trust(const struct core *c, struct err *err)
 static int authenticate(const struct core *c, const struct envelope *e, struct err *err)
 {
     int rc = check_trust(c, err);
+
     return rc < 0 ? rc : trust_verify(&c->state.trust, TRUST_FLEET, e, ENVELOPE_TYPE_DESIRED, err);
 }
 
@@ -241,6 +254,7 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
 {
     struct ledger *l = &c->state.ledger;
     struct ledger AUTO_MEM *before = mem_need(sizeof(*before));
+
     *before = *l;
     if (c->sets.candidate.arena && l->candidate_verdict == VERDICT_NONE)
         end_candidate(c, VERDICT_SUPERSEDED, "a newer manifest arrived");
@@ -272,6 +286,7 @@ static int load_doc(const struct core *c, const struct follow_doc *doc, struct e
 {
     struct digest digest;
     int rc = state_doc_load(&c->state, doc->source, ret, err);
+
     if (rc == 0)
         rc = sha256(buf_of((*ret)->payload, (*ret)->payload_len), &digest, err);
     if (rc == 0 && !digest_eq(&digest, &doc->digest))
@@ -287,6 +302,7 @@ static int take_doc(struct core *c, struct follow_doc *doc, struct envelope **re
                     struct err *err)
 {
     int rc = check_trust(c, err);
+
     if (rc < 0)
         return err_wrap(err, "%s rev %llu", doc->source, (unsigned long long)doc->rev);
     rc = load_doc(c, doc, ret, err);
@@ -311,6 +327,7 @@ static void hold(struct core *c, const struct follow_choice *choice)
 static bool is_judged(const struct core *c, const struct follow_doc *doc)
 {
     const struct ledger *l = &c->state.ledger;
+
     return (l->refused.rev && digest_eq(&l->refused.digest, &doc->digest)) ||
            (c->sets.candidate.arena && digest_eq(&l->saved[STATE_DESIRED], &doc->digest));
 }
@@ -319,6 +336,7 @@ static bool is_judged(const struct core *c, const struct follow_doc *doc)
 static uint64_t turn_s(const struct core *c)
 {
     uint64_t now = intake_time_s(c), wall = clock_wall_s();
+
     return wall > now ? wall : now;
 }
 
@@ -327,12 +345,14 @@ static uint64_t wanted_rev(const struct core *c, const struct follow_doc *doc)
 {
     const struct state_refused *r = intake_refused(c);
     uint64_t rev = doc ? doc->rev : c->state.ledger.candidate_rev;
+
     return r && r->rev > rev && (!doc || strcmp(r->source, doc->source) == 0) ? r->rev : rev;
 }
 
 static struct follow_choice choose(struct core *c)
 {
     struct follow_choice choice;
+
     follow_choose(&c->intake.follow, turn_s(c), &choice);
     c->intake.follows = choice.doc ? choice.doc->source : "";
     c->intake.want_rev = wanted_rev(c, choice.doc);
@@ -343,6 +363,7 @@ static struct follow_choice choose(struct core *c)
 static int follow(struct core *c, struct err *err)
 {
     struct set s = {.arena = NULL};
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     struct follow_choice choice = choose(c);
     if (choice.doc && is_judged(c, choice.doc))
@@ -365,6 +386,7 @@ static int follow(struct core *c, struct err *err)
 static void withdraw(struct core *c, const char *source, const struct desired *d)
 {
     struct ledger *l = &c->state.ledger;
+
     remember(c, d, VERDICT_CONVERGED, "withdrawn: what runs goes on until another topic has an opinion");
     if (strcmp(l->source, source) == 0)
         l->source[0] = '\0';
@@ -381,6 +403,7 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
 {
     char from[STATE_SOURCE + 32];
     bool news = d->rev > r->rev || !doc->known || doc->rev < d->rev;
+
     doc->unsaved = envelope_free(doc->unsaved);
     int rc = state_doc_store(&c->state, doc->source, e, err);
     test_point(c, "document-saved");
@@ -408,6 +431,7 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
 static int tell_local(struct core *c, const struct follow_doc *doc, struct err *err)
 {
     struct follow_choice choice;
+
     follow_choose(&c->intake.follow, turn_s(c), &choice);
     if (doc->withdrawn || !choice.doc || choice.doc == doc)
         return 0;
@@ -420,6 +444,7 @@ static int tell_local(struct core *c, const struct follow_doc *doc, struct err *
 static int parse(const struct envelope *e, struct set *ret, struct err *unreadable, struct err *err)
 {
     int rc = intake_parse(e, true, ret, unreadable);
+
     if (rc == 0)
         return 0;
     ret->arena = arena_new(SET_ARENA_BYTES);
@@ -436,6 +461,7 @@ static int take_parsed(struct core *c, const char *source, const struct envelope
     char topic[FOLLOW_SOURCE];
     bool local = strcmp(source, "local") == 0;
     int rc = check_target(c, source, &s->d, err);
+
     if (rc == 0)
         rc = check_times(c, &s->d, err);
     if (rc < 0)
@@ -472,6 +498,7 @@ static int take_desired(struct core *c, const char *source, const struct envelop
     struct set s = {.arena = NULL};
     struct err unreadable = ERR_INIT;
     int rc = authenticate(c, e, err);
+
     if (rc == 0)
         rc = parse(e, &s, &unreadable, err);
     if (rc == 0)
@@ -484,6 +511,7 @@ static int take_desired(struct core *c, const char *source, const struct envelop
 static void deny(struct core *c, const char *source, const struct err *why)
 {
     char text[sizeof(c->intake.denied_why)];
+
     (void)str_fmt(text, sizeof(text), "%s: %s", source, why->msg);
     (void)str_clean(text);
     if (strcmp(text, c->intake.denied_why) == 0)
@@ -497,6 +525,7 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
 {
     struct digest digest;
     int rc = sha256(buf_of(e->payload, e->payload_len), &digest, err);
+
     if (rc < 0)
         return rc;
     bool trust = strcmp(e->type, ENVELOPE_TYPE_TRUST) == 0;
@@ -519,6 +548,7 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
 void intake_clear(struct core *c, const char *source)
 {
     struct follow_doc *doc = follow_find(&c->intake.follow, source);
+
     if (doc && doc->known && !doc->withdrawn)
         event_add(c, "denied", NULL,
                   "%s: an empty message withdraws nothing, anybody could send it; rev %llu stays in force "
@@ -529,6 +559,7 @@ void intake_clear(struct core *c, const char *source)
 void intake_turn(struct core *c)
 {
     struct err err = ERR_INIT;
+
     for (unsigned i = 0; i < c->intake.follow.n; i++) {
         struct follow_doc *doc = &c->intake.follow.docs[i];
         AUTO_FREE(envelope) struct envelope *e = steal_ptr(&doc->unsaved);
@@ -552,6 +583,7 @@ void intake_turn(struct core *c)
 int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err)
 {
     int rc = authenticate(c, e, err);
+
     if (rc == 0)
         rc = intake_parse(e, true, ret, err);
     if (rc < 0)

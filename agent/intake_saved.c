@@ -25,6 +25,7 @@ static void load_set(struct core *c, enum state_slot slot, const char *name, str
                      struct digest *ret_digest)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     struct set s = {.arena = NULL};
     int rc = state_load(&c->state, slot, &e, &err);
@@ -51,6 +52,7 @@ static void load_set(struct core *c, enum state_slot slot, const char *name, str
 static void load_doc(struct core *c, struct follow_doc *doc)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     struct set s = {.arena = NULL};
     struct digest digest;
@@ -87,6 +89,7 @@ static void adopt_candidate(struct core *c)
     struct err err = ERR_INIT;
     struct ledger *l = &c->state.ledger;
     struct follow_doc *doc = follow_find(&c->intake.follow, l->source);
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
 
     if (l->has_saved || !doc || doc->known || !c->sets.candidate.arena ||
@@ -158,6 +161,7 @@ static void mend_candidate(struct core *c, const struct digest *asked)
 static void load_trust(struct core *c)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     int rc = state_load(&c->state, STATE_TRUST, &e, &err);
 
@@ -208,6 +212,7 @@ int intake_confirm(struct core *c, struct err *err)
 {
     struct ledger *l = &c->state.ledger;
     struct set copy = {.arena = NULL};
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     bool other = c->sets.good.arena && !digest_eq(&l->saved[STATE_GOOD], &l->saved[STATE_DESIRED]);
     int rc = state_load(&c->state, STATE_DESIRED, &e, err);
@@ -236,6 +241,7 @@ int intake_confirm(struct core *c, struct err *err)
 int intake_rollback(struct core *c, struct err *err)
 {
     struct ledger *l = &c->state.ledger;
+
     if (l->candidate_verdict == VERDICT_NONE && c->sets.candidate.arena && c->sets.good.arena) {
         intake_verdict(c, VERDICT_ROLLED_BACK, "by the operator on the device");
         return 0;

@@ -6,6 +6,7 @@
 static int judge_counter(const struct ledger *l, const struct want *w, const char *at, struct err *err)
 {
     uint64_t floor = ledger_floor(l, w->release_name);
+
     if (w->counter < floor)
         return err_set(err, ERR_DENIED, "%s.release.counter: %llu is below %llu, which %s has reached here",
                        at, (unsigned long long)w->counter, (unsigned long long)floor, w->release_name);
@@ -51,6 +52,7 @@ static int judge_required(const struct want *w, unsigned i, const struct box_cap
 int judge_desired(const struct desired *d, const struct judge_facts *f, struct err *err)
 {
     char when[24];
+
     if (d->expires_s <= now_s(f->now))
         return err_set(err, ERR_DENIED, "expires: it was valid until %s; %s",
                        clock_rfc3339(d->expires_s, when, sizeof(when)), f->now_text);

@@ -78,6 +78,7 @@ static void notify(const char *text) /* sd_notify: one datagram, no library */
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un a = {.sun_family = AF_UNIX};
+
     if (!path || !*path || !str_copy(a.sun_path, sizeof(a.sun_path), path))
         return;
     socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
@@ -91,6 +92,7 @@ static void notify(const char *text) /* sd_notify: one datagram, no library */
 static void put(const char *name, int take_fd)
 {
     int free_at = -1;
+
     for (int i = 0; i < LIM_STORED_FDS; i++) {
         if (k.kept[i].name[0] == '\0') {
             free_at = free_at < 0 ? i : free_at;
@@ -126,6 +128,7 @@ static void tell(const char *text, int fd)
 static void tell_ended(void)
 {
     char text[64];
+
     for (; k.core_fd >= 0 && k.told < k.n_ended; k.told++)
         if (str_fmt(text, sizeof(text), "exit %d %d", (int)k.ended[k.told].pid, k.ended[k.told].status))
             tell(text, -1);
@@ -141,6 +144,7 @@ static void feed_watchdogs(void)
 static void hear(char *text, const int *fds, unsigned n_fds)
 {
     uint64_t ms = 0;
+
     if (strncmp(text, "put ", 4) == 0 && n_fds == 1) {
         put(text + 4, fds[0]);
         return;
@@ -178,6 +182,7 @@ static void core_readable(void)
     int fds[LIM_MSG_FDS];
     unsigned n_fds = 0;
     size_t len = 0;
+
     for (;;) {
         int rc = msg_recv(k.core_fd, text, sizeof(text) - 1, &len, fds, &n_fds, NULL);
         if (rc == 1) {
@@ -192,6 +197,7 @@ static void core_readable(void)
 static void core_main(int fd)
 {
     sigset_t none;
+
     (void)sigemptyset(&none);
     (void)prctl(PR_SET_PDEATHSIG, 0);
     if (dup2(fd, KEEPER_FD) < 0)
@@ -209,6 +215,7 @@ static void start_core(void)
     int mine, theirs;
     struct err err = ERR_INIT;
     char text[KEEPER_NAME_BYTES + 16];
+
     k.start_at_ms = clock_boot_ms() + k.backoff_ms;
     if (msg_pair(&mine, &theirs, &err) < 0) {
         log_error("start core: %s", err.msg);
@@ -345,6 +352,7 @@ static void reap(void)
 {
     int status;
     pid_t pid;
+
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == k.core) {
             core_ended(status);
@@ -364,6 +372,7 @@ static void reap(void)
 static void signal_readable(void)
 {
     struct signalfd_siginfo s;
+
     while (read(k.signal_fd, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
         if (s.ssi_signo == SIGCHLD)
             reap();
@@ -376,6 +385,7 @@ static int wait_ms(void)
 {
     uint64_t now = clock_boot_ms();
     uint64_t at = k.core ? k.alive_ms + KEEPER_DEAD_MS : k.start_at_ms;
+
     if (k.core && k.trial_at_ms && k.trial_at_ms < at)
         at = k.trial_at_ms;
     return at <= now ? 0 : (int)(at - now);
@@ -384,6 +394,7 @@ static int wait_ms(void)
 static void turn(void)
 {
     struct pollfd p[2] = {{k.signal_fd, POLLIN, 0}, {k.core_fd, POLLIN, 0}};
+
     if (poll(p, k.core_fd >= 0 ? 2 : 1, wait_ms()) < 0 && errno != EINTR)
         log_error("poll: %s", strerror(errno));
     if (p[1].revents & POLLIN)
@@ -434,6 +445,7 @@ static int set_up(const char *watchdog)
 {
     static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
     sigset_t set;
+
     (void)sigemptyset(&set);
     for (unsigned i = 0; i < COUNT_OF(sigs); i++)
         (void)sigaddset(&set, sigs[i]);
@@ -454,6 +466,7 @@ int main(int argc, char **argv)
     char config_word[] = "--config", libexec_word[] = "--libexec", *config_path = config;
     const char *libexec = LIMPET_LIBEXECDIR, *watchdog = NULL;
     int rc = read_args(argc, argv, &config_path, &libexec, &watchdog);
+
     if (rc)
         return rc - 1;
     log_init("keeper", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);

@@ -15,6 +15,7 @@ const char *ledger_slot_name(enum state_slot slot)
 void ledger_add(struct ledger *l, const struct state_verdict *v)
 {
     unsigned n = l->n_history < LIM_HISTORY ? l->n_history : LIM_HISTORY - 1;
+
     memmove(&l->history[1], &l->history[0], n * sizeof(l->history[0]));
     l->history[0] = *v;
     l->n_history = n + 1;
@@ -162,6 +163,7 @@ struct cJSON *ledger_build(const struct ledger *l)
 {
     char hex[SHA256_TEXT];
     struct cJSON *o = json_obj();
+
     json_put_u64(o, "v", 1);
     struct cJSON *revs = json_put(o, "revs", json_arr());
     for (unsigned i = 0; i < l->n_revs; i++) {
@@ -212,6 +214,7 @@ static int get_verdict(const struct json_cur *o, const char *key, enum verdict *
 {
     const char *names[VERDICT_COUNT_];
     int v;
+
     for (unsigned i = 0; i < VERDICT_COUNT_; i++)
         names[i] = verdict_name((enum verdict)i);
     int rc = json_get_enum(o, key, JSON_REQUIRED, names, VERDICT_COUNT_, &v, err);
@@ -223,6 +226,7 @@ static int get_verdict(const struct json_cur *o, const char *key, enum verdict *
 static int parse_revs(const struct json_cur *root, struct ledger *l, struct err *err)
 {
     struct json_cur a;
+
     if (json_get_array(root, "revs", JSON_REQUIRED, STATE_REVS, &a, err) < 0)
         return -(int)ERR_INVALID;
     for (unsigned i = 0; i < json_len(&a); i++) {
@@ -312,6 +316,7 @@ static int parse_since(const struct json_cur *root, struct ledger *l, struct err
 static int parse_lists(const struct json_cur *root, struct ledger *l, struct err *err)
 {
     struct json_cur a, o;
+
     if (json_get_array(root, "history", JSON_REQUIRED, LIM_HISTORY, &a, err) < 0)
         return -(int)ERR_INVALID;
     for (unsigned i = 0; i < json_len(&a); i++) {
@@ -349,6 +354,7 @@ static int parse_root(const struct json_cur *root, struct ledger *l, struct err 
 {
     uint64_t v;
     const uint64_t max = 1ULL << 53;
+
     if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 || parse_revs(root, l, err) < 0 ||
         json_get_copy(root, "source", l->source, sizeof(l->source), err) < 0 ||
         json_get_u64(root, "candidate_rev", JSON_REQUIRED, 0, max, &l->candidate_rev, err) < 0 ||
@@ -369,6 +375,7 @@ int ledger_parse(struct buf json, struct ledger *ret, struct err *err)
     struct json_cur root;
     struct ledger AUTO_MEM *l = mem_need_zero(sizeof(*l));
     int rc = json_parse(json, &json_limits_signed, &root, err);
+
     if (rc < 0)
         return rc;
     rc = parse_root(&root, l, err);

@@ -17,6 +17,7 @@ static void clean(char *text, size_t size)
 char *log_text(struct core *c, const char *app, uint64_t n)
 {
     char name[LIM_NAME_BYTES + 8], when[24];
+
     AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
     char *text = NULL;

@@ -14,6 +14,7 @@
 const char *names_network(struct core *c, const struct want *w)
 {
     const struct app *of = w->net == NET_APP ? app_find(c, w->net_name) : NULL;
+
     return of ? of->network : w->net == NET_BRIDGE && w->net_name ? w->net_name : "";
 }
 
@@ -42,6 +43,7 @@ static int write_hosts(struct core *c, const char *app, const char *network)
     char name[LIM_NAME_BYTES + 8], text[8192];
     AUTO_FD int fd = -1;
     size_t len;
+
     (void)str_fmt(name, sizeof(name), "%s.hosts", app);
     (void)str_fmt(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", app);
     add_peers(c, network, text, sizeof(text));
@@ -55,6 +57,7 @@ static int write_hosts(struct core *c, const char *app, const char *network)
 static const char *path_of(struct core *c, const struct want *w, const char *suffix, struct arena *arena)
 {
     char path[400];
+
     if (!str_fmt(path, sizeof(path), "%s/app/%s.%s", c->config.run_dir, w->name, suffix))
         return NULL;
     return arena_str(arena, path);
@@ -84,6 +87,7 @@ static uint8_t *read_upstream(void)
                                         "/run/resolvconf/resolv.conf"};
     uint8_t *text = NULL;
     size_t len;
+
     for (unsigned i = 0; i < COUNT_OF(files); i++)
         if (fs_read(AT_FDCWD, files[i], RESOLV_BYTES, &text, &len, NULL) == 0)
             return text;
@@ -95,6 +99,7 @@ const char *names_resolv(struct core *c, const struct want *w, struct arena *are
     uint8_t AUTO_MEM *host = NULL, AUTO_MEM *upstream = NULL;
     char name[LIM_NAME_BYTES + 8];
     size_t len;
+
     if (w->net == NET_NONE ||
         (fs_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_BYTES, &host, &len, NULL) < 0 && w->net != NET_CNI))
         return NULL;
@@ -113,6 +118,7 @@ int names_of_network(struct app *a, const struct box_id *box, struct err *err)
     char AUTO_MEM *text = box_dns(box);
     char name[LIM_NAME_BYTES + 8];
     AUTO_FD int fd = -1;
+
     if (!text)
         return 0;
     (void)str_fmt(name, sizeof(name), "%s.resolv", a->seen.name);

@@ -87,6 +87,7 @@ uint64_t plan_retry_delay_ms(unsigned in_row)
 {
     unsigned doublings = in_row > 1 ? in_row - 1 : 0;
     uint64_t ms = 1000ULL << (doublings < 9 ? doublings : 9);
+
     return ms < 300000 ? ms : 300000;
 }
 
@@ -236,6 +237,7 @@ static void plan_join(struct plan *p, unsigned from, const struct desired *run, 
     const struct seen *t = find_seen(o, w->net_name);
     bool up = other && t && t->box == BOX_RUNNING && digest_eq(&t->hash, &other->hash);
     bool stale = s && s->box == BOX_RUNNING && (!up || t->started_ms > s->started_ms);
+
     if (stale && p->n == from)
         plan_add(p, STEP_STOP, WHY_NETWORK_GONE, w->name, w, 0);
     for (unsigned i = from; i < p->n && !up; i++)
@@ -250,6 +252,7 @@ static void plan_boxes(struct plan *p, const struct set_facts *f, const struct o
     static const struct lack none;
     const struct desired *run = f->d;
     bool leaving = false;
+
     for (unsigned i = 0; i < o->n; i++)
         if (!desired_find(run, o->seen[i].name)) {
             plan_box(p, o->seen[i].name, NULL, &o->seen[i], &none, now_ms);
@@ -317,6 +320,7 @@ static bool is_bulk(enum image_state s)
 static void plan_images(struct plan *p, const struct set_facts *f, const struct observed *o, uint64_t now_ms)
 {
     const struct desired *aim = f->d;
+
     if (o->job_running)
         return;
     uint64_t at_ms = o->fault.kind == ERR_NONE ? 0 : o->fault.at_ms + plan_retry_delay_ms(o->fault.in_row);
@@ -345,6 +349,7 @@ static void plan_images(struct plan *p, const struct set_facts *f, const struct 
 static enum why condemn(const struct want *w, const struct seen *s, uint64_t now_ms)
 {
     uint64_t at_ms;
+
     if (!s || !digest_eq(&w->hash, &s->hash))
         return WHY_COUNT_;
     if (s->health.state == HEALTH_BAD)
@@ -363,6 +368,7 @@ static enum why condemn(const struct want *w, const struct seen *s, uint64_t now
 static uint64_t good_since(const struct want *w, const struct seen *s, uint64_t now_ms)
 {
     uint64_t at_ms;
+
     if (!s || !digest_eq(&w->hash, &s->hash))
         return UINT64_MAX;
     if (s->box == BOX_NONE && s->deaths.in_row &&
@@ -380,6 +386,7 @@ static void plan_trial(struct plan *p, const struct desired *candidate, bool has
 {
     enum step_kind bad = has_good ? STEP_ROLLBACK : STEP_FAIL;
     uint64_t since = 0;
+
     if (o->trial_boots > TRIAL_BOOTS) {
         plan_add(p, bad, WHY_REBOOTS, NULL, NULL, 0);
         return;
@@ -465,6 +472,7 @@ char *plan_text(const struct plan *p)
 {
     size_t size = 128 + p->n * 320, len = 0;
     char *text = mem_need(size), cost[120];
+
     text[0] = '\0';
     for (unsigned i = 0; i < p->n; i++) {
         const struct step *s = &p->steps[i];

@@ -17,6 +17,7 @@
 static void put_ceiling(struct cJSON *root, const struct core *c)
 {
     struct cJSON *o = json_put(root, "ceiling", json_obj());
+
     box_fields_put(o, "memory", &c->confine.report.memory);
     box_fields_put(o, "pids", &c->confine.report.pids);
 }
@@ -32,6 +33,7 @@ static bool waits_for(const struct plan *p, enum why why)
 static const char *phase_of(const struct core *c)
 {
     enum verdict v = c->state.ledger.candidate_verdict;
+
     if (intake_refused(c))
         return "rejected";
     if (c->intake.held_why[0] && (!c->sets.candidate.arena || v == VERDICT_CONVERGED))
@@ -54,6 +56,7 @@ static const char *phase_of(const struct core *c)
 static const char *app_state(struct core *c, const struct app *a, const char *name)
 {
     static const char *const boxes[BOX_STATE_COUNT_] = {"stopped", "running", "stopping"};
+
     if (jobs_is_of(c, OWNER_APPS) && strcmp(c->jobs.app, name) == 0 && (!a || a->seen.box == BOX_NONE))
         return c->jobs.step == STEP_INSTALL ? "installing" : "fetching";
     for (unsigned i = 0; i < c->sets.plan.n; i++)
@@ -72,6 +75,7 @@ static const char *app_state(struct core *c, const struct app *a, const char *na
 static void put_usage(struct cJSON *o, struct app *a)
 {
     struct cgroup_usage u;
+
     if (a->seen.box == BOX_NONE) {
         if (a->peak_bytes)
             json_put_u64(o, "peak", a->peak_bytes);
@@ -94,6 +98,7 @@ static void put_usage(struct cJSON *o, struct app *a)
 static void put_last_exit(struct cJSON *o, const struct app *a)
 {
     const struct ending *e = &a->seen.deaths.last;
+
     if (!e->at_ms)
         return;
     struct cJSON *l = json_put(o, "last_exit", json_obj());
@@ -113,6 +118,7 @@ static void put_update(struct cJSON *o, struct core *c, const char *name)
 {
     const struct want *w = desired_find(c->sets.plan.aim, name);
     const struct image *i = w ? images_of(c, w) : NULL;
+
     if (!i || i->state <= IMAGE_NO_MANIFEST)
         return;
     const struct image_memo *m = images_memo_find(c, &i->manifest);
@@ -134,6 +140,7 @@ static void put_app(struct cJSON *apps, struct core *c, const char *name)
     char hex[SHA256_TEXT];
     struct app *a = app_find(c, name);
     struct cJSON *o = json_put(apps, name, json_obj());
+
     json_put_str(o, "state", app_state(c, a, name));
     devices_report(o, c, name);
     if (!a) {
@@ -168,6 +175,7 @@ static void put_apps(struct cJSON *root, struct core *c)
 {
     const struct desired *sets[] = {c->sets.plan.aim, c->sets.plan.run};
     struct cJSON *apps = json_put(root, "apps", json_obj());
+
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used &&
             (c->apps[i].seen.box != BOX_NONE || desired_find(sets[0], c->apps[i].seen.name) ||
@@ -182,6 +190,7 @@ static uint64_t mem_available(void)
 {
     char text[512];
     unsigned long long kib = 0;
+
     if (fs_read_text(AT_FDCWD, "/proc/meminfo", text, sizeof(text), NULL) > 0) {
         const char *at = strstr(text, "MemAvailable:");
         if (at)
@@ -195,6 +204,7 @@ static void put_host(struct cJSON *root, struct core *c)
     struct utsname u;
     struct statvfs v;
     struct cJSON *o = json_put(root, "host", json_obj());
+
     json_put_str(o, "arch", c->arch);
     json_put_str(o, "variant", c->variant);
     if (uname(&u) == 0)
@@ -242,6 +252,7 @@ char *report_trouble(const struct core *c)
 static bool waits_for_device(struct core *c, char *dst, size_t size)
 {
     const struct desired *sets[] = {c->sets.plan.aim, c->sets.plan.run};
+
     for (unsigned i = 0; i < c->sets.plan.n; i++) {
         const struct step *s = &c->sets.plan.steps[i];
         for (unsigned k = 0; s->kind == STEP_WAIT && s->why == WHY_DEVICE && k < COUNT_OF(sets); k++) {
@@ -262,6 +273,7 @@ static void put_err(struct cJSON *root, struct core *c)
     uint64_t next_ms = 0, now_ms = clock_boot_ms();
     struct err trouble;
     struct statvfs v;
+
     if (c->intake.unsaved || follow_unsaved(&c->intake.follow)) {
         bool full = fstatvfs(c->state_fd, &v) == 0 && (v.f_bavail == 0 || (v.f_files && v.f_favail == 0));
         msg = full ? "the disk is full: the agent's state, or the newest manifest, cannot be saved; it is "
@@ -306,6 +318,7 @@ static void put_doubts(struct cJSON *root, const struct core *c)
 {
     struct now_facts f;
     struct cJSON *o = json_put(root, "time", json_obj());
+
     intake_time_facts(c, &f);
     json_put_u64(o, "now", now_s(&f));
     json_put_u64(o, "clock", f.wall_s);
@@ -324,6 +337,7 @@ struct cJSON *report_state(struct core *c)
     const struct ledger *l = &c->state.ledger;
     const struct desired *aim = c->sets.plan.aim;
     struct cJSON *o = json_obj();
+
     json_put_u64(o, "v", 1);
     json_put_u64(o, "ts", clock_wall_s());
     json_put_u64(o, "seq", ++c->report.seq);
@@ -382,6 +396,7 @@ struct cJSON *report_health(struct core *c)
     double load[1] = {0};
     char text[32];
     struct cJSON *o = json_obj();
+
     json_put_u64(o, "v", 1);
     json_put_u64(o, "ts", clock_wall_s());
     json_put_u64(o, "uptime_s", clock_boot_ms() / 1000);
@@ -410,6 +425,7 @@ void report_save(struct core *c)
     struct err err = ERR_INIT;
     struct cJSON *o = report_state(c);
     char AUTO_MEM *text = json_print(o, false);
+
     (void)json_free(o);
     if (fs_write_atomic(c->run_fd, "state.json", buf_str(text), 0600, &err) < 0)
         log_error("%s", err.msg);

@@ -9,6 +9,7 @@
 static bool is_reachable(const char *server)
 {
     uint8_t ip[16];
+
     if (inet_pton(AF_INET, server, ip) == 1)
         return ip[0] != 127 && (ip[0] | ip[1] | ip[2] | ip[3]) != 0;
     if (inet_pton(AF_INET6, server, ip) != 1) /* with a scope, as in fe80::1%eth0, too */
@@ -20,6 +21,7 @@ static bool is_reachable(const char *server)
 static unsigned copy_lines(const char *text, bool servers, char *dst, size_t size)
 {
     unsigned n = 0;
+
     for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
         char server[64] = "";
         int len = (int)strcspn(line, "\n");
@@ -38,6 +40,7 @@ char *resolv_text_make(const char *host, const char *upstream)
 {
     size_t size = strlen(host) + strlen(upstream) + 64;
     char *text = mem_need(size);
+
     text[0] = '\0';
     if (copy_lines(host, true, text, size) == 0)
         (void)copy_lines(upstream, true, text, size);

@@ -15,6 +15,7 @@
 static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint32_t gid, struct err *err)
 {
     char path[2 * LIM_NAME_BYTES + 2];
+
     for (unsigned i = 0; i < w->n_mounts; i++) {
         AUTO_FD int fd = -1;
         struct stat st;
@@ -40,6 +41,7 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
     char volumes[280], cgroup[160];
     uint32_t first_id = 0;
     int rc = start ? idrange_of(c, w->name, &first_id, err) : 0;
+
     if (rc == 0)
         rc = store_read_config(c->store, manifest, &config, &config_len, err);
     if (rc == 0)
@@ -101,6 +103,7 @@ static void own_up(const struct want *w, const struct spec *s, struct box_report
 static void take_down(struct core *c, struct box_started *b)
 {
     int fds[] = {b->pidfd, b->out_fd, b->err_fd};
+
     (void)box_kill(&c->cgroups, &b->id, NULL);
     box_reap(b->id.pid);
     (void)box_cleanup(&c->cgroups, &b->id, NULL);
@@ -115,6 +118,7 @@ static int join_network(struct core *c, const struct want *w, struct arena *aren
 {
     char path[48];
     const struct app *a = w->net == NET_APP ? app_find(c, w->net_name) : NULL;
+
     if (w->net != NET_APP)
         return 0;
     (void)str_fmt(path, sizeof(path), "/proc/%d/ns/net", a ? (int)a->box.pid : 0);
@@ -132,6 +136,7 @@ static int start_gated(struct app *a, const struct want *w, const struct spec *s
                        int *ret_gate, struct err *err)
 {
     struct core *c = a->core;
+
     if (!w->n_devices && w->net != NET_CNI)
         return box_start(&c->cgroups, spec, ret, err);
     int rc = box_start_held(&c->cgroups, spec, ret, ret_gate, err);
@@ -149,6 +154,7 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
               struct err *err)
 {
     struct core *c = a->core;
+
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
     AUTO_FD int rootfs = -1, AUTO_FD gate = -1, AUTO_FD net = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
@@ -178,6 +184,7 @@ static const char *const *with_term(struct arena *arena, const char *const *env)
 {
     unsigned n = 0;
     bool has = false;
+
     for (; env[n]; n++)
         has |= strncmp(env[n], "TERM=", 5) == 0;
     if (has)
@@ -198,6 +205,7 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, struc
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     struct core *c = a->core;
     const struct want *w = sets_want(c, a->seen.name);
+
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
     AUTO_FD int rootfs = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));

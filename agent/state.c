@@ -18,6 +18,7 @@ static int read_patiently(int dir_fd, const char *name, size_t max_bytes, uint8_
     const struct timespec pause_200ms = {0, 200000000};
     struct err why = ERR_INIT;
     int rc = -(int)ERR_IO;
+
     for (int i = 0; i < READ_TRIES && rc < 0; i++) {
         rc = fs_read(dir_fd, name, max_bytes, ret, ret_len, &why);
         if (rc == 0 || !err_may_retry(why.kind))
@@ -32,6 +33,7 @@ int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *
     uint8_t AUTO_MEM *text = NULL;
     size_t len = 0;
     struct err why = ERR_INIT;
+
     memset(ret, 0, sizeof(*ret));
     note[0] = '\0';
     int rc = fs_open_dir(state_dir_fd, "state", true, 0700, &ret->dir_fd, err);
@@ -64,6 +66,7 @@ int state_save(struct state *s, struct err *err)
 {
     struct cJSON *o = ledger_build(&s->ledger);
     char AUTO_MEM *text = json_print(o, false);
+
     (void)json_free(o);
     return fs_write_durable(s->dir_fd, "ledger", buf_str(text), 0600, err);
 }
@@ -73,6 +76,7 @@ static int load(const struct state *s, const char *name, struct envelope **ret, 
     uint8_t AUTO_MEM *bytes = NULL;
     size_t len;
     int rc = read_patiently(s->dir_fd, name, PACKED_MAX, &bytes, &len, err);
+
     return rc < 0 ? rc : envelope_unpack(buf_of(bytes, len), ret, err);
 }
 
@@ -80,6 +84,7 @@ static int store(struct state *s, const char *name, const struct envelope *e, st
 {
     size_t len;
     uint8_t AUTO_MEM *bytes = envelope_pack(e, &len);
+
     return fs_write_durable(s->dir_fd, name, buf_of(bytes, len), 0600, err);
 }
 
@@ -123,17 +128,20 @@ static const char *doc_name(const char *source, char dst[STATE_SOURCE + 8])
 int state_doc_load(const struct state *s, const char *source, struct envelope **ret, struct err *err)
 {
     char name[STATE_SOURCE + 8];
+
     return load(s, doc_name(source, name), ret, err);
 }
 
 int state_doc_store(struct state *s, const char *source, const struct envelope *e, struct err *err)
 {
     char name[STATE_SOURCE + 8];
+
     return store(s, doc_name(source, name), e, err);
 }
 
 void state_doc_drop(struct state *s, const char *source)
 {
     char name[STATE_SOURCE + 8];
+
     (void)unlinkat(s->dir_fd, doc_name(source, name), 0);
 }

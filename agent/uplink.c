@@ -80,6 +80,7 @@ bool uplink_publish(struct core *c, const char *topic, const char *json, unsigne
                     uint32_t expiry_s, uint32_t id)
 {
     char head[300];
+
     if (!uplink_is_up(c))
         return false;
     size_t len = strlen(json);
@@ -142,6 +143,7 @@ static void pay_fired(struct loop_timer *t)
 static void take_document(struct core *c, const struct said *s)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     if (envelope_unpack(s->packed, &e, &err) == 0)
         c->uplink->calls.on_document(c, s->source_text, e);
@@ -300,6 +302,7 @@ static void link_main(struct core *c, int fd)
 {
     char program[300], name[] = "agentd: link", *argv[] = {name, NULL};
     sigset_t none;
+
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)str_fmt(program, sizeof(program), "%s/agentd-link", c->libexec);
@@ -334,6 +337,7 @@ static int send_config(struct core *c, int fd, const int *pems, unsigned n_pems,
 {
     char dir[300];
     struct cJSON *o = json_obj();
+
     (void)str_fmt(dir, sizeof(dir), "%s/link", c->config.run_dir);
     json_put_str(o, "device", c->config.device);
     json_put_str(o, "fleet", c->config.fleet);
@@ -383,6 +387,7 @@ static int start_process(struct core *c, struct err *err)
     int pems[3];
     unsigned n_pems = 0;
     int rc = open_pems(c, pems, &n_pems, err);
+
     if (rc == 0)
         ledger_count_link(
             &c->state.ledger); /* durable before it is used: a late will of an older link must lose */
@@ -413,6 +418,7 @@ static int start_process(struct core *c, struct err *err)
 static void try_start(struct uplink *u)
 {
     struct err err = ERR_INIT;
+
     if (start_process(u->core, &err) < 0)
         start_again(u, err.msg);
 }
@@ -437,6 +443,7 @@ static int choose_client(struct uplink *u, struct err *err)
 int uplink_start(struct core *c, const struct uplink_calls *calls, struct err *err)
 {
     AUTO_FD int dir = -1;
+
     if (!c->config.mqtt_host[0])
         return 0;
     int rc = fs_open_dir(c->run_fd, "link", true, 0700, &dir, err);
@@ -474,6 +481,7 @@ static void stop_fired(struct loop_timer *t)
 void uplink_stop(struct core *c)
 {
     struct uplink *u = c->uplink;
+
     if (!u)
         return;
     u->stopping = true;

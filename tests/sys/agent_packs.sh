@@ -139,8 +139,8 @@ agentctl $DEV plan | grep hours >/dev/null && ok "the plan says so: $(agentctl $
 jq '.apps = [.apps[0] + {name: "first", release: "web:5"}] + .apps | .update.download = {}' "$T/m.json" >"$T/two.json"
 fleetctl sign -f "$T/two.json" -d $DEV -o "$T/two" >>"$T/log/apply" 2>&1 || fail "sign: $(tail -n 2 "$T/log/apply")"
 agentctl $DEV plan "$T/two" >"$T/plan" 2>&1
-grep -qE "^fetch web: .*: $(field apps.web.update.down) bytes to fetch" "$T/plan" && ok "the plan of a file has the cost of the right app" || fail "plan: $(cat "$T/plan")"
-grep -q '^fetch first' "$T/plan" && fail "the cost of another one: $(cat "$T/plan")" || ok "and none of an app that is here"
+grep -qE "^install web: .*: $(field apps.web.update.down) bytes to fetch" "$T/plan" && ok "the plan of a file has the cost of the right app" || fail "plan: $(cat "$T/plan")"
+grep -qE "^(fetch|install) first" "$T/plan" && fail "the cost of another one: $(cat "$T/plan")" || ok "and none of an app that is here"
 apply 7 "\"window\": \"$(window "now - 3600")-$(window "now + 3600")\"" && ok "within its hours it comes" || fail "phase $(field phase): $(field err.msg)"
 came_by 7 chunks
 

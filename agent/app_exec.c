@@ -1,6 +1,7 @@
 /* app_exec.c - one more program in a box, for agentctl exec and for checks. Core never waits for it: what runs in the box can stop,
  * starve or kill whoever comes in, so the way in is watched by the loop, has a deadline, and holds nothing of core's. */
 #include <errno.h>
+#include <inttypes.h>
 #include <sys/wait.h>
 
 #include "agent/core.h"
@@ -127,11 +128,11 @@ static void too_late(struct loop_timer *t)
     struct app_exec *e = container_of(t, struct app_exec, deadline);
     struct err err = ERR_INIT;
 
-    (void)err_set(
-        &err, ERR_TIMEOUT,
-        "%s: the program did not start within %llu s (the app is stopped, paused, or uses up its share "
-        "of the processor)",
-        e->app, (unsigned long long)e->enter_ms / 1000);
+    (void)err_set(&err, ERR_TIMEOUT,
+                  "%s: the program did not start within %" PRIu64
+                  " s (the app is stopped, paused, or uses up its share "
+                  "of the processor)",
+                  e->app, e->enter_ms / 1000);
     failed(e, &err);
 }
 

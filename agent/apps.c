@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -44,14 +45,14 @@ static void box_closed(struct app *a)
     names_changed(c, a->network);
     app_no_devices(a); /* they went with its /dev and its group */
     if (e->oom)
-        event_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %llu of %llu bytes",
-                  (unsigned long long)a->peak_bytes, (unsigned long long)a->end.limit_bytes);
+        event_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %" PRIu64 " of %" PRIu64 " bytes",
+                  a->peak_bytes, a->end.limit_bytes);
     else if (!e->by_us)
-        event_add(c, "exit", a->seen.name, "ended %s %d after %llu s",
+        event_add(c, "exit", a->seen.name, "ended %s %d after %" PRIu64 " s",
                   !e->known   ? "somehow, status"
                   : e->signal ? "by signal"
                               : "with status",
-                  e->signal ? e->signal : e->code, (unsigned long long)lived_ms / 1000);
+                  e->signal ? e->signal : e->code, lived_ms / 1000);
     if (!e->by_us && a->seen.deaths.in_row == 5)
         event_add(c, "crash-loop", a->seen.name, "ended 5 times in a row");
     app_file_save(a);
@@ -171,8 +172,8 @@ static void oom_told(struct loop_timer *t)
     a->seen.deaths.oom++;
     a->peak_bytes = u.memory_peak_bytes != CGROUP_UNSET ? u.memory_peak_bytes : a->peak_bytes;
     event_add(a->core, "oom", a->seen.name,
-              "a process was killed inside the ceiling: peak %llu of %llu bytes",
-              (unsigned long long)a->peak_bytes, (unsigned long long)u.memory_limit_bytes);
+              "a process was killed inside the ceiling: peak %" PRIu64 " of %" PRIu64 " bytes", a->peak_bytes,
+              u.memory_limit_bytes);
     app_file_save(a);
     core_touch(a->core);
 }

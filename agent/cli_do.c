@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/cli.h"
@@ -78,16 +79,16 @@ static int plan_without_agent(const struct cli *c, const struct err *why)
 
     if (code != CLI_AGENT_DOWN || c->json || saved_manifest(c, &root, &err) < 0)
         return code;
-    term_print(stdout, "when it starts it looks and decides anew, for rev %llu:\n",
-               (unsigned long long)cli_number(&root, "rev", 0));
+    term_print(stdout, "when it starts it looks and decides anew, for rev %" PRIu64 ":\n",
+               cli_number(&root, "rev", 0));
     for (unsigned i = 0;
          json_get_array(&root, "apps", JSON_OPTIONAL, LIM_APPS, &apps, NULL) > 0 && i < json_len(&apps);
          i++) {
         struct json_cur app = json_at(&apps, i);
         bool has = json_get_object(&app, "release", JSON_OPTIONAL, &release, NULL) > 0;
-        term_print(stdout, "  %s  %s@%llu\n", cli_text(&app, "name", "?"),
+        term_print(stdout, "  %s  %s@%" PRIu64 "\n", cli_text(&app, "name", "?"),
                    has ? cli_text(&release, "name", "?") : "?",
-                   (unsigned long long)(has ? cli_number(&release, "counter", 0) : 0));
+                   (has ? cli_number(&release, "counter", 0) : 0));
     }
     (void)json_free(root.node);
     return code;

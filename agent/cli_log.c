@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -12,7 +13,7 @@ static void print_line(const struct cli *c, const struct logring_line *l)
     char when[24];
 
     if (l->lost)
-        term_print(stdout, "-- %llu lines lost --\n", (unsigned long long)l->lost);
+        term_print(stdout, "-- %" PRIu64 " lines lost --\n", l->lost);
     if (c->json) {
         struct cJSON *o = json_obj();
         char text[LIM_LOG_LINE_BYTES + 1], stream[2] = {l->stream, '\0'};

@@ -1,4 +1,5 @@
 /* cli_past.c - history and why: what was, from what lies on disk, so that both work when the agent does not run. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/cli.h"
@@ -33,9 +34,9 @@ int cli_history(const struct cli *c)
         for (unsigned i = 0; i < json_len(&list); i++) {
             struct json_cur h = json_at(&list, i);
             char head[80];
-            (void)str_fmt(head, sizeof(head), "%-20s %6llu %-12s ",
+            (void)str_fmt(head, sizeof(head), "%-20s %6" PRIu64 " %-12s ",
                           clock_rfc3339(cli_number(&h, "at", 0), when, sizeof(when)),
-                          (unsigned long long)cli_number(&h, "rev", 0), cli_text(&h, "verdict", "?"));
+                          cli_number(&h, "rev", 0), cli_text(&h, "verdict", "?"));
             cli_wrap(head, cli_text(&h, "why", ""));
         }
     }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -187,8 +188,7 @@ static void answer_plan(struct client *k)
     char refused[STATE_WHY + 48] = "";
 
     if (no)
-        (void)str_fmt(refused, sizeof(refused), "rev %llu is rejected: %s\n", (unsigned long long)no->rev,
-                      no->why);
+        (void)str_fmt(refused, sizeof(refused), "rev %" PRIu64 " is rejected: %s\n", no->rev, no->why);
     size_t size = strlen(text) + strlen(trouble) + sizeof(refused) + sizeof(c->intake.held_why) + 16;
     char AUTO_MEM *all = mem_need(size);
     (void)str_fmt(all, size, "%s%s%s%s%s%s", text, trouble, refused, c->intake.held_why[0] ? "held: " : "",

@@ -1,5 +1,6 @@
 /* events.c - the queue is sent with QoS 1 and kept until acknowledged; the ring below run_dir outlives core. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -34,8 +35,7 @@ static void number(struct core *c, struct event *e)
     char *at = strstr(e->json, key), *rest = at ? strchr(at, ',') : NULL, *text = NULL;
 
     e->seq = ++c->events.seq;
-    if (!rest || asprintf(&text, "%.*s%s%llu%s", (int)(at - e->json), e->json, key,
-                          (unsigned long long)e->seq, rest) < 0)
+    if (!rest || asprintf(&text, "%.*s%s%" PRIu64 "%s", (int)(at - e->json), e->json, key, e->seq, rest) < 0)
         return;
     free(e->json);
     e->json = text;

@@ -1,5 +1,6 @@
 /* image_jobs.c - the slow steps that bring an image further, each in a child with a ceiling: download, verify,
  * install, collect. What fails by one way is tried by the next one before it is a fault. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/core.h"
@@ -252,12 +253,12 @@ static int documents_job(void *arg, int line_fd, struct err *err)
 
     if (rc == 0)
         rc = store_pull_documents(k->core->store, &k->pack, &got, err);
-    job_line(line_fd, "took %llu 0", (unsigned long long)got);
+    job_line(line_fd, "took %" PRIu64 " 0", got);
     if (rc == 0)
         rc = store_pack_cost(k->core->store, &k->manifest, &k->pack, &cost, err);
     if (rc == 0)
-        job_line(line_fd, "cost %llu %llu %llu", (unsigned long long)cost.fetch_bytes,
-                 (unsigned long long)cost.write_bytes, (unsigned long long)cost.objects);
+        job_line(line_fd, "cost %" PRIu64 " %" PRIu64 " %" PRIu64, cost.fetch_bytes, cost.write_bytes,
+                 cost.objects);
     return rc;
 }
 
@@ -325,8 +326,7 @@ static int install_job(void *arg, int line_fd, struct err *err)
     int rc = crypto_init(err);
     if (rc == 0)
         rc = store_install(k->core->store, &k->install, line_fd, err);
-    job_line(line_fd, "took %llu %llu", (unsigned long long)k->install.fetched_bytes,
-             (unsigned long long)k->install.written_bytes);
+    job_line(line_fd, "took %" PRIu64 " %" PRIu64, k->install.fetched_bytes, k->install.written_bytes);
     if (rc == 0)
         tell_stripped(&k->install, line_fd);
     return rc;
@@ -374,7 +374,7 @@ static int collect_job(void *arg, int line_fd, struct err *err)
     int rc = store_collect(k->core->store, &keep, &freed, err);
 
     if (rc == 0)
-        job_line(line_fd, "freed %llu", (unsigned long long)freed);
+        job_line(line_fd, "freed %" PRIu64, freed);
     return rc;
 }
 

@@ -2,6 +2,8 @@
  * names the image manifest by digest, and so on down. */
 #include "agent/images.h"
 
+#include <inttypes.h>
+
 #include "agent/core.h"
 #include "ota/codec.h"
 
@@ -24,9 +26,9 @@ int images_release(const struct core *c, const struct want *w, bool verify, stru
     if (rc < 0)
         return err_wrap(err, "release of %s", w->name);
     if (strcmp(ret->name, w->release_name) != 0 || ret->counter != w->counter)
-        return err_set(
-            err, ERR_DENIED, "release of %s: the document is %s %llu, the manifest asks for %s %llu", w->name,
-            ret->name, (unsigned long long)ret->counter, w->release_name, (unsigned long long)w->counter);
+        return err_set(err, ERR_DENIED,
+                       "release of %s: the document is %s %" PRIu64 ", the manifest asks for %s %" PRIu64,
+                       w->name, ret->name, ret->counter, w->release_name, w->counter);
     return 0;
 }
 

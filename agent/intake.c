@@ -1,6 +1,7 @@
 /* intake.c - manifests: who signed them, for whom, are they new, which topic's does this device follow, can it do what that
  * one asks (L7, L10, L11). Order of every acceptance: the topic's document durable, counter durable, candidate durable,
  * then the plan sees it. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/intake_int.h"
@@ -98,7 +99,7 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     jobs_fault_clear(c, OWNER_APPS);
     intake_save(c);
     test_point(c, "verdict-saved");
-    event_add(c, verdict_name(v), NULL, "rev %llu: %s", (unsigned long long)rev, why);
+    event_add(c, verdict_name(v), NULL, "rev %" PRIu64 ": %s", rev, why);
     core_sets_changed(c);
 }
 
@@ -109,7 +110,7 @@ static int refuse(struct core *c, const char *source, const struct desired *d, c
     struct ledger *l = &c->state.ledger;
 
     remember(c, d, VERDICT_REJECTED, why->msg);
-    event_add(c, "rejected", NULL, "rev %llu: %s", (unsigned long long)d->rev, l->history[0].why);
+    event_add(c, "rejected", NULL, "rev %" PRIu64 ": %s", d->rev, l->history[0].why);
     (void)was_refused(c, digest);
     core_touch(c);
     if (l->refused.rev &&
@@ -157,9 +158,8 @@ static int check_times(const struct core *c, const struct desired *d, struct err
                        "issued: it was signed at %s, before the fleet keys changed at %s: sign it again", at,
                        clock_rfc3339(l->fleet_since_s, other, sizeof(other)));
     if (d->issued_s > c->state.trust.expires_s)
-        return err_set(err, ERR_DENIED, "issued: %s is after trust version %llu ends (%s)", at,
-                       (unsigned long long)c->state.trust.version,
-                       clock_rfc3339(c->state.trust.expires_s, other, sizeof(other)));
+        return err_set(err, ERR_DENIED, "issued: %s is after trust version %" PRIu64 " ends (%s)", at,
+                       c->state.trust.version, clock_rfc3339(c->state.trust.expires_s, other, sizeof(other)));
     return 0;
 }
 
@@ -168,13 +168,13 @@ static int check_rev(const struct state_rev *r, const struct desired *d, const s
                      struct err *err)
 {
     if (d->rev < r->rev)
-        return err_set(err, ERR_DENIED, "rev: %llu was accepted before, %llu is a replay",
-                       (unsigned long long)r->rev, (unsigned long long)d->rev);
+        return err_set(err, ERR_DENIED, "rev: %" PRIu64 " was accepted before, %" PRIu64 " is a replay",
+                       r->rev, d->rev);
     if (d->rev > r->rev)
         return 0;
     if (!digest_eq(&r->digest, digest))
-        return err_set(err, ERR_CONFLICT, "rev: another document with rev %llu was accepted before",
-                       (unsigned long long)d->rev);
+        return err_set(err, ERR_CONFLICT, "rev: another document with rev %" PRIu64 " was accepted before",
+                       d->rev);
     return 1;
 }
 
@@ -268,14 +268,14 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     int rc = make_durable(c, e, err);
     if (rc < 0) { /* a full or failing disk: the one that was there goes on, this one is tried again */
         *l = *before;
-        return err_wrap(err, "accept rev %llu", (unsigned long long)take_s->d.rev);
+        return err_wrap(err, "accept rev %" PRIu64, take_s->d.rev);
     }
     jobs_cancel_stale(c, "a newer manifest arrived"); /* what it has fetched so far stays */
     sets_replace(c, &c->sets.candidate, take_s);
     jobs_fault_clear(c, OWNER_APPS);
     c->intake.ledger_dirty = c->intake.unsaved = false;
-    event_add(c, "accepted", NULL, "rev %llu from %s, %u apps", (unsigned long long)c->sets.candidate.d.rev,
-              doc->source, c->sets.candidate.d.n);
+    event_add(c, "accepted", NULL, "rev %" PRIu64 " from %s, %u apps", c->sets.candidate.d.rev, doc->source,
+              c->sets.candidate.d.n);
     core_sets_changed(c);
     return 0;
 }
@@ -304,7 +304,7 @@ static int take_doc(struct core *c, struct follow_doc *doc, struct envelope **re
     int rc = check_trust(c, err);
 
     if (rc < 0)
-        return err_wrap(err, "%s rev %llu", doc->source, (unsigned long long)doc->rev);
+        return err_wrap(err, "%s rev %" PRIu64, doc->source, doc->rev);
     rc = load_doc(c, doc, ret, err);
     if (rc == 0)
         rc = intake_parse(*ret, false, ret_set, err);
@@ -312,7 +312,7 @@ static int take_doc(struct core *c, struct follow_doc *doc, struct envelope **re
         state_doc_drop(&c->state, doc->source);
         doc->known = false;
     }
-    return rc < 0 ? err_wrap(err, "%s rev %llu", doc->source, (unsigned long long)doc->rev) : 0;
+    return rc < 0 ? err_wrap(err, "%s rev %" PRIu64, doc->source, doc->rev) : 0;
 }
 
 static void hold(struct core *c, const struct follow_choice *choice)
@@ -392,8 +392,7 @@ static void withdraw(struct core *c, const char *source, const struct desired *d
         l->source[0] = '\0';
     if (strcmp(l->refused.source, source) == 0)
         l->refused = (struct state_refused){.rev = 0};
-    event_add(c, "withdrawn", NULL, "rev %llu of %s: no opinion any more", (unsigned long long)d->rev,
-              source);
+    event_add(c, "withdrawn", NULL, "rev %" PRIu64 " of %s: no opinion any more", d->rev, source);
     core_touch(c);
 }
 
@@ -411,12 +410,12 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
         doc->unsaved = envelope_copy(e); /* the broker does not send it again */
         doc->unsaved_rev = d->rev;
         doc->unsaved_local = at_once;
-        return err_wrap(err, "keep rev %llu (tried again)", (unsigned long long)d->rev);
+        return err_wrap(err, "keep rev %" PRIu64 " (tried again)", d->rev);
     }
     r->rev = d->rev;
     r->digest = *digest;
     follow_set(doc, d, digest, c->config.device, at_once);
-    (void)str_fmt(from, sizeof(from), "rev %llu of %s", (unsigned long long)d->rev, doc->source);
+    (void)str_fmt(from, sizeof(from), "rev %" PRIu64 " of %s", d->rev, doc->source);
     intake_time_seen(c, d->issued_s, from);
     if (d->withdrawn && news)
         withdraw(c, doc->source, d);
@@ -435,9 +434,9 @@ static int tell_local(struct core *c, const struct follow_doc *doc, struct err *
     follow_choose(&c->intake.follow, turn_s(c), &choice);
     if (doc->withdrawn || !choice.doc || choice.doc == doc)
         return 0;
-    return err_set(err, ERR_CONFLICT, "rev %llu of %s is kept but not followed: rev %llu of %s goes first",
-                   (unsigned long long)doc->rev, doc->source, (unsigned long long)choice.doc->rev,
-                   choice.doc->source);
+    return err_set(err, ERR_CONFLICT,
+                   "rev %" PRIu64 " of %s is kept but not followed: rev %" PRIu64 " of %s goes first",
+                   doc->rev, doc->source, choice.doc->rev, choice.doc->source);
 }
 
 /* Signatures held, but the rest cannot be read: a newer fleetctl's, most likely. Its head says whose verdict it is. */
@@ -472,8 +471,8 @@ static int take_parsed(struct core *c, const char *source, const struct envelope
         return err_set(err, ERR_NOSPACE, "%s: too many topics", topic);
     rc = check_rev(r, &s->d, digest, err);
     if (rc >= 0 && doc->unsaved && s->d.rev < doc->unsaved_rev)
-        rc = err_set(err, ERR_DENIED, "rev: %llu came before and waits for room on the disk",
-                     (unsigned long long)doc->unsaved_rev);
+        rc = err_set(err, ERR_DENIED, "rev: %" PRIu64 " came before and waits for room on the disk",
+                     doc->unsaved_rev);
     if (rc < 0)
         return rc;
     if (unreadable->kind != ERR_NONE) {
@@ -551,9 +550,10 @@ void intake_clear(struct core *c, const char *source)
 
     if (doc && doc->known && !doc->withdrawn)
         event_add(c, "denied", NULL,
-                  "%s: an empty message withdraws nothing, anybody could send it; rev %llu stays in force "
+                  "%s: an empty message withdraws nothing, anybody could send it; rev %" PRIu64
+                  " stays in force "
                   "until a signed document says otherwise",
-                  source, (unsigned long long)doc->rev);
+                  source, doc->rev);
 }
 
 void intake_turn(struct core *c)

@@ -1,5 +1,7 @@
 /* intake_saved.c - what was accepted before: read again at start, each only when it is what was accepted; and how a candidate
  * ends, good or by the operator. */
+#include <inttypes.h>
+
 #include "agent/intake_int.h"
 #include "agent/test_point.h"
 #include "platform/log.h"
@@ -225,7 +227,7 @@ int intake_confirm(struct core *c, struct err *err)
     if (rc == 0)
         rc = intake_parse(e, false, &copy, err);
     if (rc < 0)
-        return err_wrap(err, "keep rev %llu as the last good", (unsigned long long)l->candidate_rev);
+        return err_wrap(err, "keep rev %" PRIu64 " as the last good", l->candidate_rev);
     for (unsigned i = 0; i < copy.d.n; i++)
         (void)ledger_raise(l, copy.d.apps[i].release_name, copy.d.apps[i].counter);
     if (other) {
@@ -255,8 +257,8 @@ int intake_rollback(struct core *c, struct err *err)
         return rc;
     }
     test_point(c, "rollback-saved");
-    event_add(c, "rolled-back", NULL, "rev %llu -> rev %llu by the operator on the device",
-              (unsigned long long)l->candidate_rev, (unsigned long long)c->sets.previous.d.rev);
+    event_add(c, "rolled-back", NULL, "rev %" PRIu64 " -> rev %" PRIu64 " by the operator on the device",
+              l->candidate_rev, c->sets.previous.d.rev);
     core_sets_changed(c);
     return 0;
 }

@@ -1,4 +1,5 @@
 /* intake_trust.c - trust documents: one after the other, and what each resets (L20). */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/intake_int.h"
@@ -29,9 +30,10 @@ void intake_trust_gap(struct core *c)
     }
     if (missing)
         event_add(c, "denied", NULL,
-                  "trust: version %llu is on the broker, %llu is in force here, and the next one is missing "
+                  "trust: version %" PRIu64 " is on the broker, %" PRIu64
+                  " is in force here, and the next one is missing "
                   "(fleetctl keys push)",
-                  (unsigned long long)c->intake.trust_ahead, (unsigned long long)c->state.trust.version);
+                  c->intake.trust_ahead, c->state.trust.version);
     c->intake.trust_ahead = 0;
     c->intake.trust_waits = false;
 }
@@ -74,8 +76,7 @@ void intake_epoch(struct core *c)
     if (!c->state.has_trust || l->epoch.done || l->epoch.trust != c->state.trust.version)
         return;
     l->time_floor_s = l->time_issued_s = l->epoch.issued_s;
-    (void)str_fmt(l->time_from, sizeof(l->time_from), "trust version %llu",
-                  (unsigned long long)l->epoch.trust);
+    (void)str_fmt(l->time_from, sizeof(l->time_from), "trust version %" PRIu64, l->epoch.trust);
     if (l->epoch.roles[TRUST_FLEET])
         reset_revs(c);
     if (l->epoch.roles[TRUST_RELEASE])
@@ -128,7 +129,7 @@ int intake_trust(struct core *c, const char *source, const struct envelope *e, s
     if (rc < 0)
         return rc;
     const bool *roles = c->state.ledger.epoch.roles;
-    event_add(c, "trust", NULL, "version %llu is in force%s%s", (unsigned long long)next.version,
+    event_add(c, "trust", NULL, "version %" PRIu64 " is in force%s%s", next.version,
               roles[TRUST_FLEET] ? "; revs count anew" : "",
               roles[TRUST_RELEASE] ? "; counters of releases count anew" : "");
     core_sets_changed(c);

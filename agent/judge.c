@@ -1,5 +1,7 @@
 #include "agent/judge.h"
 
+#include <inttypes.h>
+
 #include "platform/clock.h"
 
 /* Law L10, for whatever comes with a release. at: the field's path. */
@@ -8,8 +10,9 @@ static int judge_counter(const struct ledger *l, const struct want *w, const cha
     uint64_t floor = ledger_floor(l, w->release_name);
 
     if (w->counter < floor)
-        return err_set(err, ERR_DENIED, "%s.release.counter: %llu is below %llu, which %s has reached here",
-                       at, (unsigned long long)w->counter, (unsigned long long)floor, w->release_name);
+        return err_set(err, ERR_DENIED,
+                       "%s.release.counter: %" PRIu64 " is below %" PRIu64 ", which %s has reached here", at,
+                       w->counter, floor, w->release_name);
     if (!ledger_has_room(l, w->release_name))
         return err_set(err, ERR_NOSPACE,
                        "%s.release.name: this device keeps counters of %d names, %s would be one more", at,
@@ -72,15 +75,15 @@ int judge_desired(const struct desired *d, const struct judge_facts *f, struct e
         if (rc < 0)
             return rc;
         if (ledger_is_bad(f->ledger, &w->trial))
-            return err_set(
-                err, ERR_DENIED,
-                "apps[%u].release: %s %llu with the same settings has failed on this device before; "
-                "change one, or its \"retry\" (fleetctl apply --retry)",
-                i, w->release_name, (unsigned long long)w->counter);
+            return err_set(err, ERR_DENIED,
+                           "apps[%u].release: %s %" PRIu64
+                           " with the same settings has failed on this device before; "
+                           "change one, or its \"retry\" (fleetctl apply --retry)",
+                           i, w->release_name, w->counter);
         if (w->memory_max_bytes != CGROUP_UNSET && w->memory_max_bytes > f->memory_total_bytes)
-            return err_set(err, ERR_NOSPACE, "apps[%u].memory.max_bytes: %llu is more than the device's %llu",
-                           i, (unsigned long long)w->memory_max_bytes,
-                           (unsigned long long)f->memory_total_bytes);
+            return err_set(err, ERR_NOSPACE,
+                           "apps[%u].memory.max_bytes: %" PRIu64 " is more than the device's %" PRIu64, i,
+                           w->memory_max_bytes, f->memory_total_bytes);
         rc = judge_required(w, i, f->caps, err);
         if (rc < 0)
             return rc;

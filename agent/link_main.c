@@ -3,6 +3,7 @@
  * two say to each other. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -123,8 +124,7 @@ static void pump_ready(void *arg)
 
     (void)arg;
     k.conn++; /* a late will of an older connection carries a smaller number */
-    (void)str_fmt(will, sizeof(will), "{\"v\":1,\"on\":false,\"why\":\"lost\",\"conn\":%llu}",
-                  (unsigned long long)k.conn);
+    (void)str_fmt(will, sizeof(will), "{\"v\":1,\"on\":false,\"why\":\"lost\",\"conn\":%" PRIu64 "}", k.conn);
     if (mqtt_start(k.mqtt, k.path, (unsigned)k.keepalive_s, k.online_topic, will, &err) < 0)
         down("network", err.msg, false);
 }
@@ -137,9 +137,10 @@ static void publish_online(bool on)
     struct mqtt_publish p = {.topic = k.online_topic, .qos = 1, .retain = true};
 
     (void)str_fmt(text, sizeof(text),
-                  "{\"v\":1,\"on\":%s,%s\"conn\":%llu,\"boot\":%llu,\"agent\":\"%s\",\"ts\":%llu}",
-                  on ? "true" : "false", on ? "" : "\"why\":\"shutdown\",", (unsigned long long)k.conn,
-                  (unsigned long long)k.boot, LIMPET_VERSION, (unsigned long long)clock_wall_s());
+                  "{\"v\":1,\"on\":%s,%s\"conn\":%" PRIu64 ",\"boot\":%" PRIu64
+                  ",\"agent\":\"%s\",\"ts\":%" PRIu64 "}",
+                  on ? "true" : "false", on ? "" : "\"why\":\"shutdown\",", k.conn, k.boot, LIMPET_VERSION,
+                  clock_wall_s());
     p.payload = buf_str(text);
     (void)mqtt_publish(k.mqtt, &p, NULL);
 }
@@ -260,8 +261,8 @@ static int read_command(const struct json_cur *root, const char *verb, char *dst
         return err_set(err, ERR_DENIED, "the reply topic is not below %s", own);
     if (!str_is_name(verb) || !is_token(id) || (strcmp(app, "-") != 0 && !str_is_name(app)))
         return err_set(err, ERR_INVALID, "verb, id or app is no name");
-    (void)str_fmt(dst, size, "cmd %s %s %s %llu %s %llu", verb, id, reply + strlen(own),
-                  (unsigned long long)exp, app, (unsigned long long)lines);
+    (void)str_fmt(dst, size, "cmd %s %s %s %" PRIu64 " %s %" PRIu64, verb, id, reply + strlen(own), exp, app,
+                  lines);
     return 0;
 }
 
@@ -304,7 +305,7 @@ static void take_online(const char *key, struct buf payload, bool retained)
 {
     char ours[40];
 
-    (void)str_fmt(ours, sizeof(ours), "\"conn\":%llu,", (unsigned long long)k.conn);
+    (void)str_fmt(ours, sizeof(ours), "\"conn\":%" PRIu64 ",", k.conn);
     if (!k.stopping && memmem(payload.p, payload.len, "\"on\":false", 10))
         publish_online(true); /* that we are gone, while we are here */
     else if (!k.stopping && !retained && payload.len && !memmem(payload.p, payload.len, ours, strlen(ours)))

@@ -3,6 +3,7 @@
  * before the step that makes it true. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -182,8 +183,8 @@ static int check_release(const struct core *c, struct err *err)
 
     if (rc == 0 &&
         (rel->bundle.bytes != o->blobs[0].size_bytes || !digest_eq(&rel->bundle.digest, &o->blobs[0].digest)))
-        rc = err_set(err, ERR_DENIED, "release of os: %s %llu is not of this bundle", rel->name,
-                     (unsigned long long)rel->counter);
+        rc = err_set(err, ERR_DENIED, "release of os: %s %" PRIu64 " is not of this bundle", rel->name,
+                     rel->counter);
     return rc;
 }
 

@@ -1,5 +1,6 @@
 #include "agent/plan.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/plan_int.h"
@@ -462,9 +463,9 @@ void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret)
 /* ", patch: 4000 bytes to fetch, 70000 to write, 600000 of memory" */
 static void cost_text(const struct cost *c, char *dst, size_t size)
 {
-    if (!c->route || !str_fmt(dst, size, " (%s: %llu bytes to fetch, %llu to write, %llu of memory)",
-                              c->route, (unsigned long long)c->down_bytes, (unsigned long long)c->write_bytes,
-                              (unsigned long long)c->memory_bytes))
+    if (!c->route ||
+        !str_fmt(dst, size, " (%s: %" PRIu64 " bytes to fetch, %" PRIu64 " to write, %" PRIu64 " of memory)",
+                 c->route, c->down_bytes, c->write_bytes, c->memory_bytes))
         dst[0] = '\0';
 }
 

@@ -1,6 +1,7 @@
 /* scrub_job.c - when nothing else is to be done, a little of the store is read and compared with its names
  * (ota/scrub.c). What is bad is told; the images made of it are no longer "installed" to the plan, so that
  * their layers are fetched again and they are mended in place, while boxes that run from them go on. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/core.h"
@@ -55,8 +56,8 @@ static int scrub_job(void *arg, int line_fd, struct err *err)
     if (rc == 0)
         rc = store_scrub(c->store, &sc, err);
     if (rc == 0)
-        job_line(line_fd, "read %llu %llu %llu %d %s", (unsigned long long)sc.bytes,
-                 (unsigned long long)sc.bad, (unsigned long long)sc.images, sc.ended, sc.cursor);
+        job_line(line_fd, "read %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %s", sc.bytes, sc.bad, sc.images,
+                 sc.ended, sc.cursor);
     return rc;
 }
 

@@ -1,5 +1,6 @@
 /* self_act.c - observes and acts for self_update.c: brings the agent's image in as any other, hands over to the core
  * in it, and in that core confirms or goes back. What is remembered is durable before the step that makes it true. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/core.h"
@@ -189,14 +190,13 @@ static void go_back(struct core *c, const struct self_facts *f)
     char why[200];
 
     if (f->lost)
-        (void)str_fmt(why, sizeof(why), "of %llu apps it took over only %llu", (unsigned long long)m->boxes,
-                      (unsigned long long)c->self.taken);
+        (void)str_fmt(why, sizeof(why), "of %" PRIu64 " apps it took over only %" PRIu64, m->boxes,
+                      c->self.taken);
     else if (m->was_online && !uplink_is_up(c))
-        (void)str_fmt(why, sizeof(why), "the broker was not reached in %llu s: %.120s",
-                      (unsigned long long)m->confirm_s, uplink_text(c));
+        (void)str_fmt(why, sizeof(why), "the broker was not reached in %" PRIu64 " s: %.120s", m->confirm_s,
+                      uplink_text(c));
     else
-        (void)str_fmt(why, sizeof(why), "the apps were not as asked in %llu s",
-                      (unsigned long long)m->confirm_s);
+        (void)str_fmt(why, sizeof(why), "the apps were not as asked in %" PRIu64 " s", m->confirm_s);
     self_roll_back(m, why);
     save_or_tell(c);
     log_error("this agent is left: %s", m->why);

@@ -4,6 +4,7 @@
  * (memory, owner, mode, a missing or damaged image) leaves the base system's core running. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -77,7 +78,7 @@ static uint64_t count_start(const struct core *c, bool add)
         return 0;
     (void)fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL);
     (void)str_u64(text, 0, UINT32_MAX, &n);
-    if (add && str_fmt(text, sizeof(text), "%llu", (unsigned long long)n + 1))
+    if (add && str_fmt(text, sizeof(text), "%" PRIu64, n + 1))
         (void)fs_write_atomic(AT_FDCWD, path, buf_str(text), 0600, NULL);
     return n;
 }
@@ -101,7 +102,7 @@ static void become(struct core *c, const struct self_image *i, uint64_t trial_ms
         (void)err_set(err, ERR_INVALID, "state_dir is too long");
         return;
     }
-    if (trial_ms && str_fmt(text, sizeof(text), "trial %llu", (unsigned long long)trial_ms))
+    if (trial_ms && str_fmt(text, sizeof(text), "trial %" PRIu64, trial_ms))
         (void)msg_send(KEEPER_FD, buf_str(text), NULL, 0, NULL);
     char *argv[] = {name,       config_word, c->config_path, libexec_word, c->libexec,
                     image_word, hex,         base_word,      base,         NULL};
@@ -174,10 +175,10 @@ static bool one_round(struct core *c, int state_fd, struct self_memory *m)
         break;
     case SELF_GIVE_UP:
         if (self_trial_left_ms(m, boot, f.now_ms) == 0)
-            (void)str_fmt(why, sizeof(why), "it did not say within %llu s that it is good",
-                          (unsigned long long)m->confirm_s);
+            (void)str_fmt(why, sizeof(why), "it did not say within %" PRIu64 " s that it is good",
+                          m->confirm_s);
         else
-            (void)str_fmt(why, sizeof(why), "it ended %llu times", (unsigned long long)m->starts);
+            (void)str_fmt(why, sizeof(why), "it ended %" PRIu64 " times", m->starts);
         self_roll_back(m, why);
         break;
     case SELF_LEAVE_NOW:

@@ -2,6 +2,7 @@
  * LIMPET_TELL=SOCKET (a unix socket) is told each point with what is durable by then, and core waits for a
  * byte before it goes on, so that a test knows what the disk has been promised. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -20,9 +21,8 @@ static void tell(const struct core *c, const char *path, const char *name)
     if (sock < 0 || !str_copy(a.sun_path, sizeof(a.sun_path), path) ||
         connect(sock, (const struct sockaddr *)&a, sizeof(a)) < 0)
         return;
-    (void)str_fmt(text, sizeof(text), "%s %llu %llu\n", name,
-                  (unsigned long long)c->state.ledger.candidate_rev,
-                  (unsigned long long)(c->state.has_trust ? c->state.trust.version : 0));
+    (void)str_fmt(text, sizeof(text), "%s %" PRIu64 " %" PRIu64 "\n", name, c->state.ledger.candidate_rev,
+                  (c->state.has_trust ? c->state.trust.version : 0));
     if (fs_write_full(sock, buf_str(text), NULL) == 0)
         (void)fs_read_full(sock, &go, 1, NULL);
 }

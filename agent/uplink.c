@@ -275,7 +275,7 @@ static void start_again(struct uplink *u, const char *why)
     wait = wait > RESTART_MAX_MS ? RESTART_MAX_MS : wait;
     u->restarts++;
     if (strcmp(why, u->why) != 0)
-        log_warn("%s; again in %llu ms", why, (unsigned long long)wait);
+        log_warn("%s; again in %" PRIu64 " ms", why, wait);
     set_up(u, false, why);
     loop_timer_set(u->core->loop, &u->restart, now + wait);
 }

@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
+#include "agent/box_spec.h"
 #include "agent/core.h"
-#include "agent/words.h"
+#include "agent/kernel_words.h"
 #include "platform/fs.h"
 
 #define PASSWD_BYTES (64 * 1024)
@@ -15,6 +16,7 @@
 static unsigned split(char *line, char **fields, unsigned n)
 {
     unsigned got = 0;
+
     while (line && got < n) {
         fields[got++] = line;
         line = strchr(line, ':');
@@ -30,10 +32,11 @@ static int look_up(int rootfs_fd, const char *file, const char *name, uint32_t *
 {
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     char path[40];
     uint64_t id, gid = 0;
     int rc = fs_open_in_root(rootfs_fd, file, O_RDONLY | O_NONBLOCK, 0, &fd, err);
+
     if (rc < 0)
         return err_wrap(err, "user \"%s\"", name);
     (void)str_fmt(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -61,6 +64,7 @@ static int resolve_user(const char *user, int rootfs_fd, struct spec *s, struct 
 {
     char name[64];
     uint64_t v;
+
     if (!user || !*user)
         return 0;
     if (!str_copy(name, sizeof(name), user))
@@ -86,6 +90,7 @@ static int resolve_user(const char *user, int rootfs_fd, struct spec *s, struct 
 static unsigned count(const char *const *list)
 {
     unsigned n = 0;
+
     while (list && list[n])
         n++;
     return n;
@@ -95,6 +100,7 @@ static unsigned count(const char *const *list)
 static const char *const *join(struct arena *arena, const char *const *a, const char *const *b)
 {
     const char **list = arena_get(arena, (count(a) + count(b) + 1) * sizeof(*list)), **at = list;
+
     while (list && a && *a)
         *at++ = *a++;
     while (list && b && *b)
@@ -110,6 +116,7 @@ static const char *const *join_env(struct arena *arena, const char *const *image
     const char *const *all = join(arena, image ? image : path, want);
     const char **list = arena_get(arena, (count(all) + 1) * sizeof(*list));
     unsigned n = 0;
+
     for (unsigned i = 0; all && list && all[i]; i++) {
         size_t len = strcspn(all[i], "=");
         bool later = false;
@@ -150,6 +157,7 @@ static int add_mount(struct spec *s, const struct spec_mount *m, struct err *err
 static int set_mounts(const struct box_spec_in *in, struct arena *arena, struct spec *s, struct err *err)
 {
     const struct want *w = in->want;
+
     for (unsigned i = 0; i < w->n_mounts; i++) {
         const struct want_mount *m = &w->mounts[i];
         struct spec_mount out = {.kind = SPEC_MOUNT_TMPFS,
@@ -227,6 +235,7 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     struct oci_config image;
     struct spec AUTO_MEM *s = mem_need_zero(sizeof(*s));
     int rc = oci_config_parse(in->config, arena, &image, err);
+
     if (rc < 0)
         return err_wrap(err, "image config");
     spec_defaults(s);

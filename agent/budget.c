@@ -1,6 +1,7 @@
 /* budget.c - what the candidate has fetched over the network, against update.download.max_bytes. The sum outlives core and
  * machine in state/spent: saved as it grows by a share of the bound, and when a job ends; so what a power cut forgets is at
  * most that share. Without a bound nothing is written. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/core.h"
@@ -15,7 +16,7 @@
 
 static uint64_t bound(const struct core *c)
 {
-    return c->candidate.arena ? c->candidate.d.download.max_bytes : 0;
+    return c->sets.candidate.arena ? c->sets.candidate.d.download.max_bytes : 0;
 }
 
 /* Another manifest has a sum of its own. */
@@ -101,8 +102,9 @@ int budget_check(struct core *c, uint64_t need, struct err *err)
 
     if (need <= left)
         return 0;
-    return err_set(err, ERR_DENIED, "%llu bytes are to be fetched, update.download.max_bytes leaves %llu",
-                   (unsigned long long)need, (unsigned long long)left);
+    return err_set(err, ERR_DENIED,
+                   "%" PRIu64 " bytes are to be fetched, update.download.max_bytes leaves %" PRIu64, need,
+                   left);
 }
 
 static void spend(struct core *c, uint64_t bytes)

@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #include "agent/check.h"
+#include "agent/core.h"
+#include "agent/observe.h"
 #include "ota/doc/machine.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
@@ -60,7 +62,7 @@ static bool put_run(struct cJSON *o, struct core *c)
         [IMAGE_NOT_INSTALLED] = "not installed",
         [IMAGE_INSTALLED] = "installed",
     };
-    const struct desired *run = c->plan.run;
+    const struct desired *run = c->sets.plan.run;
     bool whole = run != NULL;
     char hex[SHA256_TEXT];
 
@@ -98,11 +100,9 @@ static int open_all(struct core *c, const char *path, int *ret_store_fd, struct 
 static void plan_now(struct core *c)
 {
     struct observed AUTO_MEM *o = mem_need(sizeof(*o));
-    const struct desired *candidate, *good;
 
-    act_candidates(c, &candidate, &good);
-    act_observe(c, o);
-    plan_make(candidate, good, o, clock_boot_ms(), &c->plan);
+    observe(c, o);
+    (void)sets_plan(c, o);
 }
 
 static int print(struct check *k, struct err *err)
@@ -120,9 +120,9 @@ static int print(struct check *k, struct err *err)
     plan_now(c);
     json_put_u64(o, "v", 1);
     put_counters(o, c);
-    put_set(o, "candidate", &c->candidate);
-    put_set(o, "good", &c->good);
-    put_set(o, "previous", &c->previous);
+    put_set(o, "candidate", &c->sets.candidate);
+    put_set(o, "good", &c->sets.good);
+    put_set(o, "previous", &c->sets.previous);
     json_put_str(o, "verdict", verdict_name(c->state.ledger.candidate_verdict));
     json_put_bool(o, "follow_previous", c->state.ledger.follow_previous);
     json_put_u64(o, "files", all.files);

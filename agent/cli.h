@@ -62,8 +62,8 @@ int cli_logs(const struct cli *c);
 int cli_events(const struct cli *c);
 /* cli_paste.c: read an envelope file ("-": standard input), JSON or numbered lines, and pack it for core. malloc'd. */
 int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
-/* cli_exec.c */
-int cli_exec(const struct cli *c);
+/* cli_enter.c */
+int cli_enter(const struct cli *c);
 /* cli_do.c */
 int cli_plan(const struct cli *c);
 int cli_apply(const struct cli *c);

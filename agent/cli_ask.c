@@ -23,10 +23,11 @@ int cli_fail(const struct cli *c, const struct err *err)
 static int connect_core(const struct cli *c, bool bound, int *ret_fd, struct err *err)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
+
     if (!str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->run_dir, CTL_SOCKET))
         return err_set(err, ERR_INVALID, "run folder %s: path too long", c->run_dir);
     const struct timeval patience = {ANSWER_S, 0};
-    int AUTO_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0 || (bound && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
                              setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)))
         return err_errno(err, errno, "socket");
@@ -47,6 +48,7 @@ static int connect_core(const struct cli *c, bool bound, int *ret_fd, struct err
 static int send_request(int fd, const char *const *words, struct buf doc, const int *fds, struct err *err)
 {
     size_t size = 1 + doc.len, at = 0;
+
     for (unsigned i = 0; words[i]; i++)
         size += strlen(words[i]) + 1;
     char AUTO_MEM *msg = mem_need_zero(size);
@@ -63,6 +65,7 @@ static int send_request(int fd, const char *const *words, struct buf doc, const 
 static int last_piece(char kind, char *text, struct err *err)
 {
     char *msg = strchr(text, ' ');
+
     if (kind == '+')
         return 0;
     if (msg)
@@ -74,9 +77,10 @@ static int last_piece(char kind, char *text, struct err *err)
 int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds, int *ret_sock,
              struct err *err)
 {
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     int rc =
         connect_core(c, fds == NULL, &fd, err); /* with descriptors it is an exec: as long as that takes */
+
     if (rc == 0)
         rc = send_request(fd, words, doc, fds, err);
     if (rc == 0)
@@ -90,6 +94,7 @@ int cli_receive(int sock, char **ret, struct err *err)
     size_t len = 1, size = 0;
     int rc = 1;
     FILE *f = open_memstream(&all, &size);
+
     if (!f)
         return err_errno(err, errno, "memory");
     piece[0] = '=';
@@ -109,8 +114,9 @@ int cli_receive(int sock, char **ret, struct err *err)
 
 int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char **ret, struct err *err)
 {
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     int rc = cli_send(c, words, doc, NULL, &fd, err);
+
     return rc < 0 ? rc : cli_receive(fd, ret, err);
 }
 
@@ -122,6 +128,7 @@ int cli_ask_or_read(const struct cli *c, const char *word, const char *path, con
     uint8_t AUTO_MEM *saved = NULL;
     struct err why = ERR_INIT;
     size_t len;
+
     *ret_saved = false;
     int rc = cli_ask(c, words, buf_of(NULL, 0), &live, err);
     if (rc == 0)
@@ -137,6 +144,7 @@ int cli_ask_or_read(const struct cli *c, const char *word, const char *path, con
 int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err)
 {
     char path[300];
+
     (void)str_fmt(path, sizeof(path), "%s/state.json", c->run_dir);
     return cli_ask_or_read(c, "status", path, &json_limits_oci, ret, ret_saved, err);
 }

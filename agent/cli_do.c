@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/cli.h"
@@ -10,6 +11,7 @@
 static void print_lines(char *text)
 {
     struct cJSON *a = json_arr();
+
     for (char *save = NULL, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         json_push_str(a, line);
     char AUTO_MEM *json = json_print(a, false);
@@ -20,6 +22,7 @@ static void print_lines(char *text)
 static void print_text(const char *text)
 {
     size_t len = strlen(text);
+
     term_lines(stdout, buf_of(text, len - (len && text[len - 1] == '\n')));
     term_print(stdout, "\n");
 }
@@ -39,6 +42,7 @@ static int ask_with_file(const struct cli *c, const char *verb, const char *path
     uint8_t AUTO_MEM *packed = NULL;
     size_t len = 0;
     char AUTO_MEM *text = NULL;
+
     if (path && cli_read_envelope(path, &packed, &len, &err) < 0)
         return cli_fail(c, &err);
     if (cli_ask(c, words, buf_of(packed, len), &text, &err) < 0)
@@ -60,6 +64,7 @@ static int saved_manifest(const struct cli *c, struct json_cur *ret, struct err 
     uint8_t AUTO_MEM *packed = NULL;
     size_t len;
     char path[300];
+
     (void)str_fmt(path, sizeof(path), "%s/state/desired", c->state_dir);
     int rc = fs_read(AT_FDCWD, path, 2 * LIM_ENVELOPE_BYTES, &packed, &len, err);
     return rc < 0 ? rc : payload_of(buf_of(packed, len), ret, err);
@@ -71,18 +76,19 @@ static int plan_without_agent(const struct cli *c, const struct err *why)
     struct json_cur root, apps, release;
     struct err err = ERR_INIT;
     int code = cli_fail(c, why);
+
     if (code != CLI_AGENT_DOWN || c->json || saved_manifest(c, &root, &err) < 0)
         return code;
-    term_print(stdout, "when it starts it looks and decides anew, for rev %llu:\n",
-               (unsigned long long)cli_number(&root, "rev", 0));
+    term_print(stdout, "when it starts it looks and decides anew, for rev %" PRIu64 ":\n",
+               cli_number(&root, "rev", 0));
     for (unsigned i = 0;
          json_get_array(&root, "apps", JSON_OPTIONAL, LIM_APPS, &apps, NULL) > 0 && i < json_len(&apps);
          i++) {
         struct json_cur app = json_at(&apps, i);
         bool has = json_get_object(&app, "release", JSON_OPTIONAL, &release, NULL) > 0;
-        term_print(stdout, "  %s  %s@%llu\n", cli_text(&app, "name", "?"),
+        term_print(stdout, "  %s  %s@%" PRIu64 "\n", cli_text(&app, "name", "?"),
                    has ? cli_text(&release, "name", "?") : "?",
-                   (unsigned long long)(has ? cli_number(&release, "counter", 0) : 0));
+                   (has ? cli_number(&release, "counter", 0) : 0));
     }
     (void)json_free(root.node);
     return code;
@@ -93,6 +99,7 @@ int cli_plan(const struct cli *c)
     static const char *const words[] = {"plan", NULL};
     struct err err = ERR_INIT;
     char AUTO_MEM *text = NULL;
+
     if (c->argc)
         return ask_with_file(c, "plan", c->argv[0]);
     if (cli_ask(c, words, buf_of(NULL, 0), &text, &err) < 0)
@@ -126,6 +133,7 @@ struct diff {
 static void differs(struct diff *d, char kind, const char *path, const char *from, const char *to)
 {
     static const char *const kinds[] = {['+'] = "add", ['-'] = "remove", ['~'] = "change"};
+
     d->n++;
     if (!d->c->json) {
         term_print(stdout, "%c %s%s%.60s%s%.60s\n", kind, path, from ? ": " : "", from ? from : "",
@@ -149,6 +157,7 @@ static void diff_value(const struct json_cur *a, const struct json_cur *b, const
 static void diff_object(const struct json_cur *a, const struct json_cur *b, const char *path, struct diff *d)
 {
     char below[256];
+
     for (unsigned side = 0; side < 2; side++) {
         const struct json_cur *from = side ? b : a, *other = side ? a : b;
         for (unsigned i = 0; i < json_len(from); i++) {
@@ -169,6 +178,7 @@ static void diff_object(const struct json_cur *a, const struct json_cur *b, cons
 static const char *label_of(const struct json_cur *e, unsigned i, char dst[80])
 {
     const char *name = NULL;
+
     if (json_is_object(e, NULL) == 0 && json_get_str(e, "name", JSON_OPTIONAL, 63, &name, NULL) > 0)
         (void)str_fmt(dst, 80, "%s", name);
     else
@@ -179,6 +189,7 @@ static const char *label_of(const struct json_cur *e, unsigned i, char dst[80])
 static bool find_label(const struct json_cur *list, const char *label, struct json_cur *ret)
 {
     char other[80];
+
     for (unsigned i = 0; i < json_len(list); i++) {
         struct json_cur e = json_at(list, i);
         if (strcmp(label_of(&e, i, other), label) == 0) {
@@ -192,6 +203,7 @@ static bool find_label(const struct json_cur *list, const char *label, struct js
 static void diff_array(const struct json_cur *a, const struct json_cur *b, const char *path, struct diff *d)
 {
     char label[80], below[256];
+
     for (unsigned side = 0; side < 2; side++) {
         const struct json_cur *from = side ? b : a, *other = side ? a : b;
         for (unsigned i = 0; i < json_len(from); i++) {
@@ -210,6 +222,7 @@ static void diff_array(const struct json_cur *a, const struct json_cur *b, const
 static void diff_value(const struct json_cur *a, const struct json_cur *b, const char *path, struct diff *d)
 {
     char AUTO_MEM *x = json_print(a->node, false), AUTO_MEM *y = json_print(b->node, false);
+
     if (strcmp(x, y) == 0)
         return;
     if (x[0] == '{' && y[0] == '{')
@@ -227,6 +240,7 @@ int cli_diff(const struct cli *c)
     size_t file_len;
     struct json_cur a = {.node = NULL}, b = {.node = NULL};
     struct diff d = {.c = c, .list = c->json ? json_arr() : NULL};
+
     if (c->argc != 1) {
         term_print(stderr, "usage: agentctl diff FILE|-\n");
         return CLI_USAGE;

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -10,8 +11,9 @@
 static void print_line(const struct cli *c, const struct logring_line *l)
 {
     char when[24];
+
     if (l->lost)
-        term_print(stdout, "-- %llu lines lost --\n", (unsigned long long)l->lost);
+        term_print(stdout, "-- %" PRIu64 " lines lost --\n", l->lost);
     if (c->json) {
         struct cJSON *o = json_obj();
         char text[LIM_LOG_LINE_BYTES + 1], stream[2] = {l->stream, '\0'};
@@ -32,8 +34,9 @@ static void print_line(const struct cli *c, const struct logring_line *l)
 
 int cli_open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err)
 {
-    int AUTO_FD dir = -1;
+    AUTO_FD int dir = -1;
     char path[300];
+
     (void)str_fmt(path, sizeof(path), "%s%s", c->run_dir, strcmp(name, "events") == 0 ? "" : "/app");
     int rc = fs_open_dir(AT_FDCWD, path, false, 0, &dir, err);
     return rc < 0 ? rc : logring_open_read(dir, name, ret, err);
@@ -44,6 +47,7 @@ int cli_logs(const struct cli *c)
 {
     char name[LIM_NAME_BYTES + 8];
     struct err err = ERR_INIT;
+
     AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
     const struct timespec pause = {0, 200000000};
@@ -72,6 +76,7 @@ int cli_logs(const struct cli *c)
 int cli_events(const struct cli *c)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
     const struct timespec pause = {0, 200000000};

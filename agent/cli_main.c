@@ -11,7 +11,7 @@ static const struct verb {
     {"status", "", "what runs, what is wrong, what to look at next", cli_status},
     {"ps", "", "the apps and their processes", cli_ps},
     {"logs", "[-f] [-n N] APP", "what an app wrote (works with the agent dead)", cli_logs},
-    {"exec", "[-t] APP -- CMD", "run a command inside an app's container", cli_exec},
+    {"exec", "[-t] APP -- CMD", "run a command inside an app's container", cli_enter},
     {"plan", "[FILE]", "what the agent will do next, or would do for FILE", cli_plan},
     {"apply", "FILE|-", "take a signed manifest from a file or pasted text", cli_apply},
     {"diff", "FILE|-", "how a manifest differs from the one in force", cli_diff},
@@ -40,6 +40,7 @@ static int unknown(const char *name)
 {
     const char *near = NULL;
     unsigned best = 3;
+
     for (unsigned i = 0; i < COUNT_OF(verbs); i++) {
         unsigned d = str_distance(name, verbs[i].name);
         if (d < best) {
@@ -91,6 +92,7 @@ static int read_option(struct cli *c, char **argv, const char *value, const char
 static int read_options(struct cli *c, int argc, char **argv, const char **ret_config)
 {
     int kept = 0;
+
     for (int i = 1; i < argc;) {
         bool exec = kept >= 2 && strcmp(argv[0], "exec") == 0;
         if (exec || argv[i][0] != '-' || !argv[i][1]) {
@@ -110,6 +112,7 @@ static void fill_folders(struct cli *c, const char *config_path)
     struct config AUTO_MEM *config = mem_need_zero(sizeof(*config));
     struct err why = ERR_INIT;
     bool known = config_read(config_path ? config_path : CONFIG_PATH, config, &why) == 0;
+
     if (!known &&
         (config_path || !c->run_dir[0])) /* another folder is another agent's, with settings of its own */
         (void)str_fmt(c->bad_settings, sizeof(c->bad_settings), "%s", why.msg);
@@ -122,6 +125,7 @@ int main(int argc, char **argv)
 {
     struct cli c = {.lines = 20};
     const char *config = NULL, *term = getenv("TERM"), *verb = "status";
+
     c.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0 &&
               strncmp(term, "vt", 2) != 0;
     for (int k = 1; k < argc && strcmp(argv[k], "exec") != 0; k++) {

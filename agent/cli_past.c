@@ -1,4 +1,5 @@
 /* cli_past.c - history and why: what was, from what lies on disk, so that both work when the agent does not run. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/cli.h"
@@ -12,6 +13,7 @@ static int read_ledger(const struct cli *c, struct json_cur *ret, struct err *er
 {
     char path[300];
     bool saved;
+
     (void)str_fmt(path, sizeof(path), "%s/state/ledger", c->state_dir);
     return cli_ask_or_read(c, "history", path, &json_limits_signed, ret, &saved, err);
 }
@@ -21,6 +23,7 @@ int cli_history(const struct cli *c)
     struct err err = ERR_INIT;
     struct json_cur root = {.node = NULL}, list;
     char when[24];
+
     if (read_ledger(c, &root, &err) < 0)
         return cli_fail(c, &err);
     if (c->json) {
@@ -31,9 +34,9 @@ int cli_history(const struct cli *c)
         for (unsigned i = 0; i < json_len(&list); i++) {
             struct json_cur h = json_at(&list, i);
             char head[80];
-            (void)str_fmt(head, sizeof(head), "%-20s %6llu %-12s ",
+            (void)str_fmt(head, sizeof(head), "%-20s %6" PRIu64 " %-12s ",
                           clock_rfc3339(cli_number(&h, "at", 0), when, sizeof(when)),
-                          (unsigned long long)cli_number(&h, "rev", 0), cli_text(&h, "verdict", "?"));
+                          cli_number(&h, "rev", 0), cli_text(&h, "verdict", "?"));
             cli_wrap(head, cli_text(&h, "why", ""));
         }
     }
@@ -46,6 +49,7 @@ static bool is_about(const char *line, const char *app)
 {
     static const char in_names[] = "abcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t len = strlen(app);
+
     for (const char *at = strstr(line, app); at; at = strstr(at + 1, app))
         if ((at == line || !strchr(in_names, at[-1])) && (!at[len] || !strchr(in_names, at[len])))
             return true;
@@ -56,6 +60,7 @@ static bool print_event(const struct cli *c, const struct logring_line *line)
 {
     struct json_cur e;
     char when[24], head[80], raw[LIM_LOG_LINE_BYTES + 1];
+
     if (json_parse(buf_of(line->text, line->len), &json_limits_signed, &e, NULL) < 0)
         return false;
     const char *app = cli_text(&e, "app", NULL), *kind = cli_text(&e, "kind", "?");
@@ -77,6 +82,7 @@ static bool is_reported(const struct cli *c)
     struct json_cur r, apps, app;
     struct err err = ERR_INIT;
     bool saved, known;
+
     if (cli_report(c, &r, &saved, &err) < 0)
         return false;
     known = json_get_object(&r, "apps", JSON_OPTIONAL, &apps, NULL) > 0 &&
@@ -89,6 +95,7 @@ static bool was_noted(const struct cli *c, struct logring *ring)
 {
     struct logring_line line;
     bool noted = false;
+
     for (uint64_t seq = 0; !noted && logring_next(ring, &seq, &line) == 1;) {
         struct json_cur e;
         if (json_parse(buf_of(line.text, line.len), &json_limits_signed, &e, NULL) < 0)
@@ -104,6 +111,7 @@ int cli_why(const struct cli *c)
 {
     static const char *const ask_plan[] = {"plan", NULL};
     struct err err = ERR_INIT;
+
     AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
     char AUTO_MEM *plan = NULL;

@@ -39,6 +39,7 @@ static void take_terminal(void)
 {
     static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     struct termios t;
+
     if (tcgetattr(STDIN_FILENO, &terminal_before) < 0)
         return;
     for (unsigned i = 0; i < COUNT_OF(ending); i++)
@@ -57,6 +58,7 @@ static void drop_rest(void)
 {
     struct pollfd p = {STDIN_FILENO, POLLIN, 0};
     char bytes[512];
+
     while (poll(&p, 1, REST_MS) > 0 && read(STDIN_FILENO, bytes, sizeof(bytes)) > 0)
         continue;
 }
@@ -107,6 +109,7 @@ static int read_terminal(char *text, struct err *err)
     struct pasting p = {.text = text};
     char c;
     int rc = 0;
+
     take_terminal();
     while (rc == 0 && read(STDIN_FILENO, &c, 1) == 1)
         rc = take_byte(&p, c, err);
@@ -123,6 +126,7 @@ static void read_pipe(char *text)
 {
     size_t len = 0;
     char line[8192];
+
     while (len < TEXT_MAX && fgets(line, sizeof(line), stdin) && strcmp(line, ".\n") != 0) {
         size_t n = strlen(line);
         n = n < TEXT_MAX - len ? n : TEXT_MAX - len;
@@ -136,6 +140,7 @@ static int unwrap(char *text, size_t *ret_len, struct err *err)
 {
     char AUTO_MEM *whole = NULL;
     size_t len = 0;
+
     if (paste_is(text)) {
         if (paste_unfold(text, &whole, &len, err) < 0)
             return -(int)err->kind;

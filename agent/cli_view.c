@@ -1,3 +1,5 @@
+#include <inttypes.h>
+
 #include "agent/cli.h"
 #include "platform/clock.h"
 
@@ -6,6 +8,7 @@
 const char *cli_text(const struct json_cur *o, const char *key, const char *otherwise)
 {
     const char *s = otherwise;
+
     (void)json_get_str(o, key, JSON_OPTIONAL, 4096, &s, NULL);
     return s;
 }
@@ -13,6 +16,7 @@ const char *cli_text(const struct json_cur *o, const char *key, const char *othe
 uint64_t cli_number(const struct json_cur *o, const char *key, uint64_t otherwise)
 {
     uint64_t v = otherwise;
+
     (void)json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL);
     return v;
 }
@@ -22,6 +26,7 @@ char *cli_size(uint64_t bytes, char dst[16])
     static const char units[] = {'B', 'K', 'M', 'G', 'T'};
     unsigned u = 0;
     uint64_t tenths = bytes * 10;
+
     if (bytes == NONE)
         (void)snprintf(dst, 16, "-");
     else if (bytes < 1024)
@@ -43,6 +48,7 @@ char *cli_size(uint64_t bytes, char dst[16])
 static char *bar(uint64_t part, uint64_t whole, char dst[8])
 {
     unsigned n = part == NONE || whole == NONE || whole == 0 ? 0 : (unsigned)((part * 7 + whole - 1) / whole);
+
     for (unsigned i = 0; i < 7; i++)
         dst[i] = part == NONE || whole == NONE ? ' ' : i < n ? '#' : '.';
     dst[7] = '\0';
@@ -62,6 +68,7 @@ void cli_wrap(const char *head, const char *text)
 {
     char part[CLI_COLUMNS + 1];
     size_t room = strlen(head) < CLI_COLUMNS - 20 ? CLI_COLUMNS - strlen(head) : 20;
+
     term_print(stdout, "%s", head);
     while (isatty(STDOUT_FILENO) && strlen(text) > room) {
         size_t cut = room;
@@ -83,29 +90,30 @@ static void print_head(const struct cli *c, const struct json_cur *r)
     const char *phase = cli_text(r, "phase", "?"), *id = cli_text(r, "id", NULL),
                *link = cli_text(r, "link", "?");
     uint64_t rev = cli_number(r, "rev", 0), want = cli_number(r, "want", rev);
-    term_print(stdout, "%.40s  %s%s%s rev %llu", cli_text(r, "device", "?"),
-               paint(c, strcmp(phase, "converged") == 0), phase, plain(c), (unsigned long long)rev);
+
+    term_print(stdout, "%.40s  %s%s%s rev %" PRIu64, cli_text(r, "device", "?"),
+               paint(c, strcmp(phase, "converged") == 0), phase, plain(c), rev);
     if (want != rev)
-        term_print(stdout, " (asked for %llu)", (unsigned long long)want);
+        term_print(stdout, " (asked for %" PRIu64 ")", want);
     if (id)
         term_print(stdout, " (%.20s)", id);
     term_print(stdout, "  up %s  agent %s  %s\n",
                clock_age(cli_number(r, "uptime_s", 0) * 1000, up, sizeof(up)), cli_text(r, "agent", "?"),
                strcmp(link, "online") == 0 ? "online" : "offline");
     if (json_get_object(r, "host", JSON_OPTIONAL, &host, NULL) > 0)
-        term_print(stdout, "mem %s free/%s  disk %s free/%s  cgroup %s  boot %llu\n",
+        term_print(stdout, "mem %s free/%s  disk %s free/%s  cgroup %s  boot %" PRIu64 "\n",
                    cli_size(cli_number(&host, "mem_free", NONE), mem_free),
                    cli_size(cli_number(&host, "mem", NONE), mem),
                    cli_size(cli_number(&host, "disk_free", NONE), disk_free),
                    cli_size(cli_number(&host, "disk", NONE), disk), cli_text(&host, "cgroup", "?"),
-                   (unsigned long long)cli_number(r, "boot", 0));
+                   cli_number(r, "boot", 0));
     if (strcmp(link, "online") != 0)
         term_print(stdout, "link: %.72s\n", link);
     struct json_cur scrub;
     if (json_get_object(r, "scrub", JSON_OPTIONAL, &scrub, NULL) > 0 && cli_number(&scrub, "bad", 0) > 0) {
         char what[64];
-        (void)str_fmt(what, sizeof(what), "! store: %llu bad, mended or under way: ",
-                      (unsigned long long)cli_number(&scrub, "bad", 0));
+        (void)str_fmt(what, sizeof(what),
+                      "! store: %" PRIu64 " bad, mended or under way: ", cli_number(&scrub, "bad", 0));
         cli_wrap(what, cli_text(&scrub, "last", ""));
     }
     if (json_get_object(r, "err", JSON_OPTIONAL, &err, NULL) > 0) {
@@ -122,6 +130,7 @@ static void print_head(const struct cli *c, const struct json_cur *r)
 static bool ended_well(const struct json_cur *app)
 {
     struct json_cur last;
+
     return strcmp(cli_text(app, "state", ""), "stopped") == 0 &&
            json_get_object(app, "last_exit", JSON_OPTIONAL, &last, NULL) > 0 &&
            strcmp(cli_text(&last, "reason", ""), "exit") == 0 && cli_number(&last, "code", 1) == 0;
@@ -140,14 +149,15 @@ static bool print_app(const struct cli *c, const struct json_cur *a)
     uint64_t used = cli_number(a, "mem", NONE), max = cli_number(a, "limit", NONE),
              since = cli_number(a, "since", 0);
     uint64_t restarts = cli_number(a, "restarts", 0), oom = cli_number(a, "oom", 0);
+
     if (since)
         (void)clock_age((clock_wall_s() - since) * 1000, age, sizeof(age));
     (void)str_fmt(both, sizeof(both), "%s/%s", cli_size(used, mem), cli_size(max, limit));
     bool good = is_good(a);
     (void)str_fmt(what, sizeof(what), "%s", strcmp(health, "none") == 0 ? "-" : health);
-    term_print(stdout, "%-14.14s %-9.9s %s%-9.9s%s %12s %s %3llu %3llu %-7s %s\n", a->key,
+    term_print(stdout, "%-14.14s %-9.9s %s%-9.9s%s %12s %s %3" PRIu64 " %3" PRIu64 " %-7s %s\n", a->key,
                cli_text(a, "version", "-"), paint(c, good), state, plain(c), both, bar(used, max, fill),
-               (unsigned long long)restarts, (unsigned long long)oom, age, what);
+               restarts, oom, age, what);
     return good;
 }
 
@@ -159,12 +169,13 @@ static void print_notes(const struct json_cur *a)
     struct json_cur e, f, last;
     const char *why = cli_text(a, "health_why", "");
     char peak[16], when[24];
+
     if (why[0])
         term_print(stdout, "  ! %.14s: health: %.50s\n", a->key, why);
     if (!ended_well(a) && json_get_object(a, "last_exit", JSON_OPTIONAL, &last, NULL) > 0 &&
         strcmp(cli_text(&last, "reason", ""), "stopped") != 0) {
-        term_print(stdout, "  ! %.14s: last exit %llu (%s) at %s", a->key,
-                   (unsigned long long)cli_number(&last, "code", 0), cli_text(&last, "reason", "?"),
+        term_print(stdout, "  ! %.14s: last exit %" PRIu64 " (%s) at %s", a->key,
+                   cli_number(&last, "code", 0), cli_text(&last, "reason", "?"),
                    clock_rfc3339(cli_number(&last, "at", 0), when, sizeof(when)));
         if (strcmp(cli_text(&last, "reason", ""), "oom") == 0)
             term_print(stdout, ", peak %s", cli_size(cli_number(a, "peak", NONE), peak));
@@ -182,6 +193,7 @@ static void print_notes(const struct json_cur *a)
 static int print_json(struct json_cur *r)
 {
     char AUTO_MEM *text = json_print(r->node, false);
+
     term_json(stdout, text);
     return CLI_OK;
 }
@@ -190,6 +202,7 @@ static int print_apps(const struct cli *c, const struct json_cur *r, bool *ret_g
 {
     struct json_cur apps;
     const char *first = NULL;
+
     if (json_get_object(r, "apps", JSON_OPTIONAL, &apps, NULL) <= 0 || json_len(&apps) == 0) {
         term_print(stdout, "no apps\n");
         return 0;
@@ -217,6 +230,7 @@ int cli_status(const struct cli *c)
     struct json_cur r;
     bool saved, good = true;
     char when[24];
+
     if (cli_report(c, &r, &saved, &err) < 0)
         return cli_fail(c, &err);
     if (saved && !c->json)
@@ -239,6 +253,7 @@ int cli_ps(const struct cli *c)
     struct err err = ERR_INIT;
     struct json_cur r, apps;
     bool saved;
+
     if (cli_report(c, &r, &saved, &err) < 0)
         return cli_fail(c, &err);
     if (json_get_object(&r, "apps", JSON_OPTIONAL, &apps, NULL) > 0 && c->json) {
@@ -250,13 +265,13 @@ int cli_ps(const struct cli *c)
             struct json_cur a = json_member(&apps, i);
             char cpu[24] = "-", pid[24] = "-", pids[24] = "-";
             if (cli_number(&a, "pid", 0)) {
-                (void)str_fmt(pid, sizeof(pid), "%llu", (unsigned long long)cli_number(&a, "pid", 0));
-                (void)str_fmt(pids, sizeof(pids), "%llu", (unsigned long long)cli_number(&a, "pids", 0));
-                (void)str_fmt(cpu, sizeof(cpu), "%llums", (unsigned long long)cli_number(&a, "cpu_ms", 0));
+                (void)str_fmt(pid, sizeof(pid), "%" PRIu64, cli_number(&a, "pid", 0));
+                (void)str_fmt(pids, sizeof(pids), "%" PRIu64, cli_number(&a, "pids", 0));
+                (void)str_fmt(cpu, sizeof(cpu), "%" PRIu64 "ms", cli_number(&a, "cpu_ms", 0));
             }
-            term_print(stdout, "%-14.14s %8s %-9.9s %-12.12s %4s %4llu %8s %s\n", a.key, pid,
+            term_print(stdout, "%-14.14s %8s %-9.9s %-12.12s %4s %4" PRIu64 " %8s %s\n", a.key, pid,
                        cli_text(&a, "state", "?"), cli_text(&a, "version", "-"), pids,
-                       (unsigned long long)cli_number(&a, "oom", 0), cpu, cli_text(&a, "ip", "-"));
+                       cli_number(&a, "oom", 0), cpu, cli_text(&a, "ip", "-"));
         }
     }
     (void)json_free(r.node);

@@ -15,6 +15,7 @@ static int get(const struct json_cur *o, const char *key, char *dst, size_t size
     struct json_cur c;
     const char *s;
     int rc = json_get(o, key, JSON_OPTIONAL, &c, err);
+
     if (rc <= 0 || json_is_null(&c))
         return rc < 0 ? rc : 0;
     if (json_as_str(&c, size - 1, &s, err) < 0)
@@ -28,6 +29,7 @@ static int get_path(const struct json_cur *o, const char *key, const char *folde
 {
     char text[256] = "";
     int rc = get(o, key, text, sizeof(text), err);
+
     if (rc <= 0)
         return rc;
     bool fits =
@@ -38,6 +40,7 @@ static int get_path(const struct json_cur *o, const char *key, const char *folde
 static int get_name(const struct json_cur *o, const char *key, char *dst, size_t size, struct err *err)
 {
     int rc = get(o, key, dst, size, err);
+
     if (rc == 0 || (rc > 0 && !str_is_name(dst)))
         return json_fail(o, err, ERR_INVALID, "%s: a name ([a-z0-9][a-z0-9._-]*) is expected", key);
     return rc;
@@ -62,6 +65,7 @@ static int read_mqtt(const struct json_cur *root, const char *folder, struct con
 {
     struct json_cur o;
     int rc = json_get_object(root, "mqtt", JSON_OPTIONAL, &o, err);
+
     if (rc <= 0)
         return rc; /* no broker: a device that is fed by agentctl apply alone */
     c->mqtt_port = 8883;
@@ -81,6 +85,7 @@ static int read_scrub(const struct json_cur *root, struct config *c, struct err 
 {
     struct json_cur o;
     int rc = json_get_object(root, "scrub", JSON_OPTIONAL, &o, err);
+
     if (rc > 0 && (json_get_u64(&o, "interval_s", JSON_OPTIONAL, 0, 86400, &c->scrub_interval_s, err) < 0 ||
                    json_get_u64(&o, "bytes", JSON_OPTIONAL, 65536, 1ULL << 30, &c->scrub_bytes, err) < 0 ||
                    json_done(&o, err) < 0))
@@ -92,6 +97,7 @@ static int read_apps(const struct json_cur *root, struct config *c, struct err *
 {
     struct json_cur o;
     int rc = json_get_object(root, "apps", JSON_OPTIONAL, &o, err);
+
     if (rc > 0 && (json_get_u64(&o, "memory_max_bytes", JSON_OPTIONAL, 1 << 20, 1ULL << 40,
                                 &c->apps_memory_bytes, err) < 0 ||
                    json_get_u64(&o, "pids_max", JSON_OPTIONAL, 16, 1 << 22, &c->apps_pids, err) < 0 ||
@@ -151,6 +157,7 @@ static int read_rest(const struct json_cur *root, const char *folder, struct con
     struct json_cur o, a;
     int level = 2;
     int rc = json_get_object(root, "fetch", JSON_OPTIONAL, &o, err);
+
     if (rc > 0 && (get_path(&o, "ca", folder, c->fetch_ca, sizeof(c->fetch_ca), err) < 0 ||
                    get_path(&o, "auth", folder, c->fetch_auth, sizeof(c->fetch_auth), err) < 0 ||
                    json_get_u64(&o, "rate_bytes_s", JSON_OPTIONAL, 0, 1ULL << 40, &c->fetch_rate, err) < 0 ||
@@ -207,6 +214,7 @@ int config_read(const char *path, struct config *ret, struct err *err)
                        .scrub_bytes = 4ULL << 20,
                        .os_confirm_s = 600};
     int rc = fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &text, &len, err);
+
     if (rc < 0)
         return rc;
     const char *slash = strrchr(path, '/');

@@ -18,6 +18,7 @@ int confine_group(struct core *c, struct err *err)
     struct cgroup *top = NULL, *group = NULL;
     struct cgroup_report report;
     struct cgroup_limits lim = CGROUP_LIMITS_NONE;
+
     (void)str_fmt(c->cgroup_root, sizeof(c->cgroup_root), "limpet-%s", c->config.device);
     (void)str_fmt(own, sizeof(own), "%s/agent/main", c->cgroup_root);
     int rc = cgroup_detect(&c->cgroups, err);
@@ -32,7 +33,7 @@ int confine_group(struct core *c, struct err *err)
     lim.memory_max_bytes = c->config.memory_max_bytes;
     if (rc == 0)
         rc = cgroup_make(&c->cgroups, path, &lim, &group, &report, err);
-    if (rc == 0 && (rc = cgroup_attach(group, getpid(), err)) == 0 && c->has_keeper)
+    if (rc == 0 && (rc = cgroup_attach(group, getpid(), err)) == 0 && c->keeper.is_there)
         rc = cgroup_attach(group, getppid(), err);
     if (rc == 0 && report.memory.state != CGROUP_ENFORCED)
         log_warn("the agent's own memory ceiling is %s: %s", cgroup_state_name(report.memory.state),
@@ -45,6 +46,7 @@ int confine_group(struct core *c, struct err *err)
 uint64_t confine_apps_memory(uint64_t total_bytes, uint64_t agent_bytes)
 {
     uint64_t keep = agent_bytes + total_bytes / 8;
+
     return total_bytes - (keep < total_bytes / 2 ? keep : total_bytes / 2);
 }
 
@@ -53,8 +55,9 @@ static uint64_t apps_pids(void)
 {
     static const char *const files[] = {"sys/kernel/pid_max", "sys/kernel/threads-max"};
     uint64_t least = 32768, n;
-    int AUTO_FD proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     char text[32];
+
     for (unsigned i = 0; i < COUNT_OF(files); i++)
         if (fs_read_text(proc, files[i], text, sizeof(text), NULL) > 0 && str_u64(text, 1, UINT32_MAX, &n) &&
             n < least)
@@ -64,7 +67,8 @@ static uint64_t apps_pids(void)
 
 static void make_limits(struct core *c)
 {
-    struct cgroup_limits *all = &c->apps_limits, *one = &c->app_limits;
+    struct cgroup_limits *all = &c->confine.all, *one = &c->confine.one;
+
     *all = *one = CGROUP_LIMITS_NONE;
     all->memory_max_bytes = c->config.apps_memory_bytes
                                 ? c->config.apps_memory_bytes
@@ -79,10 +83,11 @@ void confine_apps(struct core *c)
     char path[160];
     struct cgroup *group = NULL;
     struct err err = ERR_INIT;
-    if (!c->apps_limits.pids_max)
+
+    if (!c->confine.all.pids_max)
         make_limits(c);
     (void)str_fmt(path, sizeof(path), "%s/app", c->cgroup_root);
-    if (cgroup_make(&c->cgroups, path, &c->apps_limits, &group, &c->apps_report, &err) < 0) {
+    if (cgroup_make(&c->cgroups, path, &c->confine.all, &group, &c->confine.report, &err) < 0) {
         log_warn("a ceiling for all apps: %s", err.msg);
         return;
     }
@@ -94,6 +99,7 @@ void confine_leave(struct core *c)
 {
     char path[160];
     struct cgroup *g = NULL;
+
     (void)str_fmt(path, sizeof(path), "%s/app", c->cgroup_root);
     if (cgroup_open(&c->cgroups, path, &g, NULL) == 0)
         cgroup_remove_if_unused(g);
@@ -102,7 +108,7 @@ void confine_leave(struct core *c)
     if (cgroup_open(&c->cgroups, path, &g, NULL) < 0)
         return;
     cgroup_detach(g, getpid());
-    if (c->has_keeper)
+    if (c->keeper.is_there)
         cgroup_detach(g, getppid());
     (void)cgroup_remove(g, 200, NULL);
     (void)cgroup_free(g);
@@ -116,6 +122,7 @@ int confine_capabilities(struct err *err)
                                 CAP_SYSLOG,     CAP_WAKE_ALARM,    CAP_BLOCK_SUSPEND};
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct now[2];
+
     if (geteuid() != 0)
         return 0;
     if (syscall(SYS_capget, &head, now) < 0)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -9,6 +10,9 @@
 #include <sys/wait.h>
 
 #include "agent/core.h"
+#include "agent/log_text.h"
+#include "agent/observe.h"
+#include "agent/preview.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/msg.h"
@@ -21,8 +25,8 @@ struct client {
     struct ctl *ctl;
     struct loop_fd sock;
     struct loop_timer deadline;
-    struct exec *exec; /* NULL: none under way */
-    char *out;         /* of an answer, what the socket did not take yet; NULL: nothing */
+    struct app_exec *exec; /* NULL: none under way */
+    char *out;             /* of an answer, what the socket did not take yet; NULL: nothing */
     size_t out_len, out_at;
     bool used;
 };
@@ -43,6 +47,7 @@ static void client_end(struct client *k)
 {
     struct loop *l = k->ctl->core->loop;
     int fd = k->sock.fd;
+
     if (!k->used)
         return;
     loop_fd_del(l, &k->sock);
@@ -50,7 +55,7 @@ static void client_end(struct client *k)
     if (fd >= 0)
         (void)close(fd);
     if (k->exec) /* nobody reads its output any more */
-        exec_stop(k->exec);
+        app_exec_stop(k->exec);
     k->exec = NULL;
     free(k->out);
     k->out = NULL;
@@ -61,6 +66,7 @@ static void client_end(struct client *k)
 static bool answer(struct client *k, char kind, struct buf text)
 {
     char AUTO_MEM *msg = mem_need(text.len + 1);
+
     msg[0] = kind;
     memcpy(msg + 1, text.p, text.len);
     return msg_send(k->sock.fd, buf_of(msg, text.len + 1), NULL, 0, NULL) == 0 ||
@@ -84,6 +90,7 @@ static bool send_pieces(struct client *k, struct buf text, size_t *at)
 static void answer_text(struct client *k, const char *text)
 {
     size_t at = 0, len = strlen(text);
+
     if (send_pieces(k, buf_of(text, len), &at))
         return;
     k->out = mem_need(len - at + 1);
@@ -98,6 +105,7 @@ static void answer_text(struct client *k, const char *text)
 static void answer_json(struct client *k, struct cJSON *take_o)
 {
     char AUTO_MEM *text = json_print(take_o, false);
+
     (void)json_free(take_o);
     answer_text(k, text);
 }
@@ -112,6 +120,7 @@ static void client_served(struct client *k)
 static int answer_err(struct client *k, const struct err *err)
 {
     char text[ERR_MSG_BYTES + 32];
+
     (void)str_fmt(text, sizeof(text), "%s %s", err_kind_name(err->kind), err->msg);
     (void)answer(k, '-', buf_str(text));
     return -(int)err->kind;
@@ -135,43 +144,13 @@ static int do_history(struct client *k, const struct request *r, struct err *err
     return 0;
 }
 
-char *ctl_log_text(struct core *c, const char *app, uint64_t n)
-{
-    char name[LIM_NAME_BYTES + 8], when[24];
-    AUTO_FREE(logring) struct logring *ring = NULL;
-    struct logring_line line;
-    char *text = NULL;
-    size_t size = 0;
-    if (app && (!str_is_name(app) || !str_fmt(name, sizeof(name), "%s.log", app)))
-        return NULL;
-    if (logring_open_read(app ? c->app_fd : c->run_fd, app ? name : "events", &ring, NULL) < 0)
-        return NULL;
-    FILE *f = open_memstream(&text, &size);
-    if (!f)
-        return NULL;
-    uint64_t seq = logring_tail(ring, (uint32_t)n);
-    while (logring_next(ring, &seq, &line) == 1) {
-        if (app)
-            (void)fprintf(f, "%.19s.%03uZ %c ", clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)),
-                          (unsigned)(line.wall_ms % 1000), line.stream);
-        (void)fwrite(line.text, 1, line.len, f);
-        (void)fputc('\n', f);
-    }
-    if (fclose(f) != 0)
-        return NULL;
-    for (size_t i = 0; i < size; i++) /* no byte of an app reaches a terminal or JSON unfiltered */
-        if ((unsigned char)text[i] < 0x20 ? text[i] != '\n' && text[i] != '\t'
-                                          : (unsigned char)text[i] >= 0x7f)
-            text[i] = '?';
-    return text;
-}
-
 static int do_lines(struct client *k, const char *app, const char *count, struct err *err)
 {
     uint64_t n;
+
     if (!str_u64(count, 1, 100000, &n))
         return err_set(err, ERR_INVALID, "\"%.20s\" is no number of lines", count);
-    char AUTO_MEM *text = ctl_log_text(k->ctl->core, app, n);
+    char AUTO_MEM *text = log_text(k->ctl->core, app, n);
     if (!text)
         return err_set(err, ERR_NOTFOUND, "%s has no log here", app ? app : "the agent");
     answer_text(k, text);
@@ -199,68 +178,21 @@ static int do_apply(struct client *k, const struct request *r, struct err *err)
     return rc;
 }
 
-/* The same release in a set: its place, -1: none. */
-static int find_release(const struct desired *d, const struct digest *release)
-{
-    for (unsigned i = 0; d && i < d->n; i++)
-        if (digest_eq(&d->apps[i].release, release))
-            return (int)i;
-    return -1;
-}
-
-/* What an app with these settings lacks, if a present set has it: no other one's devices are looked for. */
-static struct lack lack_of_same(const struct core *c, const struct want *w, const struct desired *candidate,
-                                const struct desired *good)
-{
-    const struct desired *sets[] = {candidate, good};
-    for (unsigned i = 0; i < COUNT_OF(sets); i++) {
-        const struct want *same = sets[i] ? desired_find(sets[i], w->name) : NULL;
-        if (same && digest_eq(&same->hash, &w->hash))
-            return devices_lack(c, same);
-    }
-    return (struct lack){.path = NULL};
-}
-
-/* What is observed, for a candidate that is only asked about: what is known of the present sets is known of it as far as they
- * name the same release, wherever that stands in them. */
-static void observe_for(struct core *c, const struct desired *d, struct observed *o)
-{
-    const struct desired *candidate, *good;
-    struct observed AUTO_MEM *was = mem_need(sizeof(*was));
-    act_candidates(c, &candidate, &good);
-    act_observe(c, o);
-    *was = *o;
-    o->verdict = VERDICT_NONE;
-    o->fault = (struct fault){0};
-    o->window_ms = 1000 * manifest_window_s(&d->download, clock_wall_s());
-    for (unsigned i = 0; i < d->n; i++) {
-        int now = find_release(candidate, &d->apps[i].release),
-            before = find_release(good, &d->apps[i].release);
-        o->candidate_image[i] = now >= 0      ? was->candidate_image[now]
-                                : before >= 0 ? was->good_image[before]
-                                              : IMAGE_NO_RELEASE;
-        o->candidate_cost[i] = now >= 0      ? was->candidate_cost[now]
-                               : before >= 0 ? was->good_cost[before]
-                                             : (struct cost){0};
-        o->candidate_lack[i] = lack_of_same(c, &d->apps[i], candidate, good);
-    }
-}
-
 /* The steps, and why a newer document is not among them. */
 static void answer_plan(struct client *k)
 {
     struct core *c = k->ctl->core;
     const struct state_refused *no = intake_refused(c);
-    char AUTO_MEM *text = plan_text(&c->plan);
+    char AUTO_MEM *text = plan_text(&c->sets.plan);
     char AUTO_MEM *trouble = report_trouble(c);
     char refused[STATE_WHY + 48] = "";
+
     if (no)
-        (void)str_fmt(refused, sizeof(refused), "rev %llu is rejected: %s\n", (unsigned long long)no->rev,
-                      no->why);
-    size_t size = strlen(text) + strlen(trouble) + sizeof(refused) + sizeof(c->held_why) + 16;
+        (void)str_fmt(refused, sizeof(refused), "rev %" PRIu64 " is rejected: %s\n", no->rev, no->why);
+    size_t size = strlen(text) + strlen(trouble) + sizeof(refused) + sizeof(c->intake.held_why) + 16;
     char AUTO_MEM *all = mem_need(size);
-    (void)str_fmt(all, size, "%s%s%s%s%s%s", text, trouble, refused, c->held_why[0] ? "held: " : "",
-                  c->held_why, c->held_why[0] ? "\n" : "");
+    (void)str_fmt(all, size, "%s%s%s%s%s%s", text, trouble, refused, c->intake.held_why[0] ? "held: " : "",
+                  c->intake.held_why, c->intake.held_why[0] ? "\n" : "");
     answer_text(k, all[0] ? all : "nothing to do\n");
 }
 
@@ -268,6 +200,7 @@ static int do_plan(struct client *k, const struct request *r, struct err *err)
 {
     struct core *c = k->ctl->core;
     struct set s = {.arena = NULL};
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     if (r->doc.len == 0) {
         answer_plan(k);
@@ -278,15 +211,15 @@ static int do_plan(struct client *k, const struct request *r, struct err *err)
         rc = intake_preview(c, e, &s, err);
     if (rc < 0)
         return rc;
-    const struct desired *candidate, *good;
+    struct observed AUTO_MEM *now = mem_need(sizeof(*now));
     struct observed AUTO_MEM *o = mem_need(sizeof(*o));
     struct plan AUTO_MEM *p = mem_need(sizeof(*p));
-    act_candidates(c, &candidate, &good);
-    observe_for(c, &s.d, o);
-    plan_make(&s.d, good, o, clock_boot_ms(), p);
+    observe(c, now);
+    preview_facts(now, &s.d, 1000 * manifest_window_s(&s.d.download, clock_wall_s()), o);
+    plan_make(o, clock_boot_ms(), p);
     char AUTO_MEM *text = plan_text(p);
     answer_text(k, text[0] ? text : "nothing to do\n");
-    set_done(&s);
+    sets_done(&s);
     return 0;
 }
 
@@ -302,7 +235,7 @@ static int do_rollback(struct client *k, const struct request *r, struct err *er
 static int do_handover(struct client *k, const struct request *r, struct err *err)
 {
     (void)r;
-    int rc = core_hand_over(k->ctl->core, k->sock.fd, err);
+    int rc = keeper_client_hand_over(k->ctl->core, k->sock.fd, err);
     if (rc == 0)
         answer_text(k, "");
     return rc;
@@ -312,6 +245,7 @@ static void exec_ended(void *arg, int status, const struct err *err)
 {
     struct client *k = arg;
     char text[16];
+
     k->exec = NULL;
     (void)str_fmt(text, sizeof(text), "%d",
                   WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
@@ -326,7 +260,8 @@ static int start_in(struct client *k, const struct request *r, const char *const
 {
     struct core *c = k->ctl->core;
     struct app *a = app_find(c, r->words[1]);
-    const struct exec_calls calls = {.enter_ms = EXEC_ENTER_MS, .on_end = exec_ended, .arg = k};
+    const struct app_exec_calls calls = {.enter_ms = EXEC_ENTER_MS, .on_end = exec_ended, .arg = k};
+
     if (!a || a->seen.box == BOX_NONE)
         return err_set(err, ERR_NOTFOUND, "%.63s is not running here", r->words[1]);
     if (r->n_fds != 3)
@@ -336,7 +271,7 @@ static int start_in(struct client *k, const struct request *r, const char *const
                          .stdout_fd = r->fds[1],
                          .stderr_fd = r->fds[2],
                          .ctty = r->words[2][0] == '1'};
-    int rc = exec_start(a, args, &x, &calls, &k->exec, err);
+    int rc = app_exec_start(a, args, &x, &calls, &k->exec, err);
     return rc < 0 ? rc : 1;
 }
 
@@ -354,6 +289,7 @@ static int do_execv(struct client *k, const struct request *r, struct err *err)
     const char *args[LIM_ARGS + 1] = {NULL};
     uint64_t n;
     size_t at = 0;
+
     if (!str_u64(r->words[3], 1, LIM_ARGS, &n))
         return err_set(err, ERR_INVALID, "\"%.20s\" is no number of arguments from 1 to %d", r->words[3],
                        LIM_ARGS);
@@ -382,6 +318,7 @@ static const struct ctl_verb {
 static int split(char *msg, size_t len, struct request *r, struct err *err)
 {
     size_t at = 0;
+
     while (at < len && msg[at]) {
         char *end = memchr(msg + at, '\0', len - at);
         if (!end || r->n == CTL_WORDS)
@@ -398,6 +335,7 @@ static int split(char *msg, size_t len, struct request *r, struct err *err)
 static int serve(struct client *k, char *msg, size_t len, struct request *r, struct err *err)
 {
     int rc = split(msg, len, r, err);
+
     if (rc < 0)
         return rc;
     for (unsigned i = 0; i < COUNT_OF(verbs); i++)
@@ -422,6 +360,7 @@ static void client_ready(struct loop_fd *w, uint32_t events)
     struct err err = ERR_INIT;
     struct request r = {.n = 0};
     size_t len = 0;
+
     if (k->out) {
         client_writable(k, events);
         return;
@@ -454,6 +393,7 @@ static void too_late(struct loop_timer *t)
 static unsigned free_place(struct ctl *ctl)
 {
     unsigned oldest = LIM_CTL_CLIENTS;
+
     for (unsigned i = 0; i < LIM_CTL_CLIENTS; i++) {
         const struct client *k = &ctl->clients[i];
         if (!k->used)
@@ -472,6 +412,7 @@ static void listener_ready(struct loop_fd *w, uint32_t events)
     struct ctl *ctl = container_of(w, struct ctl, listener);
     struct ucred cred;
     socklen_t len = sizeof(cred);
+
     (void)events;
     int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
@@ -499,10 +440,11 @@ static void listener_ready(struct loop_fd *w, uint32_t events)
 int ctl_open(struct core *c, struct err *err)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
+
     if (!str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->config.run_dir, CTL_SOCKET))
         return err_set(err, ERR_INVALID, "run_dir: %s is too long for a unix socket", c->config.run_dir);
     (void)unlink(a.sun_path);
-    int AUTO_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t before = umask(0177);
     bool bound =
         fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, LIM_CTL_CLIENTS) == 0;

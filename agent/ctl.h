@@ -9,4 +9,12 @@
 #define AGENT_CTL_H
 #define CTL_SOCKET "ctl.sock"
 #define CTL_PIECE  (48 * 1024)
+
+struct core;
+struct err;
+struct ctl;
+
+/* In core: listen there. Errors: INVALID (the path is too long), IO. */
+int ctl_open(struct core *c, struct err *err);
+void ctl_close(struct core *c);
 #endif

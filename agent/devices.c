@@ -1,4 +1,4 @@
-/* devices.c - devices that come and go (hotplug.h): the kernel's events make us look at sysfs again, the plan holds or stops
+/* devices.c - the kernel's events make us look at sysfs again, the plan holds or stops
  * who lacks what it requires, and each running box gets and loses nodes and permissions as they come and go. What a box
  * has stands in its app's file, so the next core knows it too. */
 #include <errno.h>
@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "agent/app_file.h"
 #include "agent/core.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
@@ -39,6 +40,7 @@ static bool next_asked(const struct core *c, struct asked *a)
 static unsigned count_wanted(const struct core *c, bool *ret_usb)
 {
     unsigned n = 0;
+
     for (struct asked a = {0}; next_asked(c, &a); n++) {
         enum device_match match = a.w->devices[a.k].match;
         *ret_usb |= match == DEVICE_USB || match == DEVICE_BY_ID;
@@ -51,6 +53,7 @@ static unsigned count_wanted(const struct core *c, bool *ret_usb)
 static void settled(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, hot.settle);
+
     c->hot.known = false;
     core_touch(c);
     if (!c->hot.again)
@@ -64,6 +67,7 @@ static void uevent_ready(struct loop_fd *w, uint32_t events)
 {
     struct core *c = container_of(w, struct core, hot.uevents);
     char text[4096];
+
     (void)events;
     while (recv(w->fd, text, sizeof(text), MSG_DONTWAIT) > 0 || errno == ENOBUFS)
         errno = 0;
@@ -76,7 +80,8 @@ static void listen_to_kernel(struct core *c)
 {
     struct sockaddr_nl a = {.nl_family = AF_NETLINK, .nl_groups = 1};
     struct err err = ERR_INIT;
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
+
     if (c->hot.listening)
         return;
     fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
@@ -96,6 +101,7 @@ static void listen_to_kernel(struct core *c)
 void devices_close(struct core *c)
 {
     int fd = c->hot.uevents.fd;
+
     if (!c->hot.listening)
         return;
     loop_timer_del(c->loop, &c->hot.settle);
@@ -115,6 +121,7 @@ static void visit(void *arg, const struct hot_node *n)
 {
     static const struct hot_dev none;
     struct scan *x = arg;
+
     for (struct asked q = {0}; next_asked(x->c, &q);) {
         struct hot_dev *best = &x->c->hot.found[q.set][q.app][q.k];
         if (!hot_matches(&q.w->devices[q.k], n, &x->links[q.set][q.app][q.k]))
@@ -130,34 +137,37 @@ static void follow_links(struct scan *x)
 {
     static const char *const folders[DEVICE_MATCH_COUNT_] = {
         [DEVICE_BY_ID] = "by-id", [DEVICE_BY_PATH] = "by-path"};
-    int AUTO_FD dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
     for (struct asked q = {0}; next_asked(x->c, &q);) {
         const struct want_device *d = &q.w->devices[q.k];
         if (folders[d->match] && d->name[0] != '/')
-            x->links[q.set][q.app][q.k] = hotscan_link(dev, folders[d->match], d->name);
+            x->links[q.set][q.app][q.k] = device_scan_link(dev, folders[d->match], d->name);
     }
 }
 
 static void scan(struct core *c, bool usb)
 {
     struct scan AUTO_MEM *x = mem_need_zero(sizeof(*x));
-    int AUTO_FD sys = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FD int sys = open("/sys", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
     x->c = c;
     follow_links(x);
     if (sys >= 0)
-        hotscan(sys, usb, visit, x);
+        device_scan(sys, usb, visit, x);
 }
 
 void devices_observe(struct core *c)
 {
     const struct desired *sets[2];
-    bool usb = false, same = c->hot.known;
-    act_candidates(c, &sets[0], &sets[1]);
+    bool usb = false, same = c->hot.known && c->hot.seen_sets == c->changes.sets;
+
+    sets_candidates(c, &sets[0], &sets[1]);
     for (unsigned s = 0; s < 2; s++) {
-        same &= sets[s] == c->hot.sets[s] && (!sets[s] || sets[s]->rev == c->hot.revs[s]);
+        same &= sets[s] == c->hot.sets[s];
         c->hot.sets[s] = sets[s];
-        c->hot.revs[s] = sets[s] ? sets[s]->rev : 0;
     }
+    c->hot.seen_sets = c->changes.sets;
     if (same)
         return;
     memset(c->hot.found, 0, sizeof(c->hot.found));
@@ -183,6 +193,7 @@ struct lack devices_lack(const struct core *c, const struct want *w)
 {
     const struct hot_dev *found = found_of(c, w);
     struct lack l = {.path = NULL};
+
     for (unsigned k = 0; found && k < w->n_devices; k++)
         if (w->devices[k].required && !found[k].type) {
             l.path = l.path ? l.path : w->devices[k].path;
@@ -203,6 +214,7 @@ static int maps_of(const struct box_id *box, struct spec_id_maps *ret, struct er
 {
     char path[48], text[256];
     unsigned inner, outer, count;
+
     (void)str_fmt(path, sizeof(path), "/proc/%d/uid_map", (int)box->pid);
     if (fs_read_text(AT_FDCWD, path, text, sizeof(text), err) < 0)
         return -(int)err->kind;
@@ -218,6 +230,7 @@ static int give(struct app *a, const struct box_id *box, bool userns, const stru
     struct spec_id_maps maps = {.n = 0};
     struct app_device *has = &a->devices[k];
     struct live_device d;
+
     to_live(&w->devices[k], dev, &d);
     *has = (struct app_device){.tried = *dev};
     int rc = userns ? maps_of(box, &maps, err) : 0;
@@ -231,17 +244,12 @@ static int give(struct app *a, const struct box_id *box, bool userns, const stru
     return rc;
 }
 
-void devices_none(struct app *a)
-{
-    free(a->devices);
-    a->devices = NULL;
-}
-
 int devices_start(struct app *a, const struct box_started *b, const struct want *w, struct err *err)
 {
     const struct hot_dev *found = found_of(a->core, w);
     bool userns = b->report.userns.state == CGROUP_ENFORCED;
-    devices_none(a);
+
+    app_no_devices(a);
     if (w->n_devices)
         a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
     for (unsigned k = 0; found && k < w->n_devices; k++) {
@@ -260,6 +268,7 @@ static void take(struct app *a, const struct want *w, unsigned k)
 {
     struct err err = ERR_INIT;
     struct live_device d;
+
     to_live(&w->devices[k], &a->devices[k].dev, &d);
     if (live_device_remove(&a->core->cgroups, &a->box, &d, &err) < 0)
         log_warn("%s", err.msg);
@@ -271,6 +280,7 @@ static void sync_one(struct app *a, const struct want *w, unsigned k, const stru
     struct err err = ERR_INIT;
     enum hot_do todo = hot_decide(found, &a->devices[k].dev);
     const struct want_device *d = &w->devices[k];
+
     if (todo == HOT_NOTHING || (todo == HOT_ADD && hot_same(found, &a->devices[k].tried)))
         return;
     if (todo != HOT_ADD) {
@@ -283,17 +293,19 @@ static void sync_one(struct app *a, const struct want *w, unsigned k, const stru
     else if (todo != HOT_REMOVE)
         event_add(a->core, "device-there", w->name, "%s: %c %u:%u", d->path, found->type, found->major,
                   found->minor);
-    app_save(a);
-    a->core->report_dirty = true;
-    if (todo != HOT_ADD && d->on_remove == DEVICE_RESTART && a->seen.box == BOX_RUNNING)
-        app_stop(a, "a device of it has gone", true);
+    app_file_save(a);
+    core_tell(a->core);
+    if (todo != HOT_ADD && d->on_remove == DEVICE_RESTART) { /* the next plan stops it */
+        a->seen.device_lost = true;
+        core_touch(a->core);
+    }
 }
 
 void devices_sync(struct core *c)
 {
     for (unsigned i = 0; i < LIM_APPS; i++) {
         struct app *a = &c->apps[i];
-        const struct want *w = a->used && a->seen.box == BOX_RUNNING ? app_want(c, a->seen.name) : NULL;
+        const struct want *w = a->used && a->seen.box == BOX_RUNNING ? sets_want(c, a->seen.name) : NULL;
         const struct hot_dev *found =
             w && a->devices && digest_eq(&w->hash, &a->seen.hash) ? found_of(c, w) : NULL;
         for (unsigned k = 0; found && k < w->n_devices; k++) {
@@ -304,15 +316,16 @@ void devices_sync(struct core *c)
     }
 }
 
-/* ---- what is told, and kept ---- */
+/* ---- what is told ---- */
 
 void devices_report(struct cJSON *o, struct core *c, const char *name)
 {
-    const struct want *w = desired_find(c->plan.run ? c->plan.run : c->plan.aim, name);
+    const struct want *w = desired_find(c->sets.plan.run ? c->sets.plan.run : c->sets.plan.aim, name);
     const struct hot_dev *found = w && w->n_devices ? found_of(c, w) : NULL;
     const struct app *a = app_find(c, name);
     struct cJSON *list = found ? json_put(o, "devices", json_arr()) : NULL;
     char text[40];
+
     for (unsigned k = 0; found && k < w->n_devices; k++) {
         const struct app_device *has = a && a->devices && a->seen.box != BOX_NONE ? &a->devices[k] : NULL;
         bool given = has && has->dev.type;
@@ -331,39 +344,5 @@ void devices_report(struct cJSON *o, struct core *c, const char *name)
             json_put_str(e, "why", has->rule.why[0] ? has->rule.why : "no device rules on this machine");
         else if (has && has->why[0])
             json_put_str(e, "why", has->why);
-    }
-}
-
-void devices_save(struct cJSON *o, const struct app *a)
-{
-    struct cJSON *list = json_put(o, "devices", json_arr());
-    for (unsigned k = 0; a->devices && k < LIM_DEVICES; k++) {
-        struct cJSON *e = json_push(list, json_obj());
-        const struct app_device *d = &a->devices[k];
-        json_put_str(e, "type", d->dev.type == 'b' ? "b" : d->dev.type ? "c" : "");
-        json_put_u64(e, "major", d->dev.major);
-        json_put_u64(e, "minor", d->dev.minor);
-        json_put_bool(e, "ruled", d->rule.state == CGROUP_ENFORCED);
-    }
-}
-
-void devices_read(const struct json_cur *o, struct app *a)
-{
-    struct json_cur list;
-    if (json_get_array(o, "devices", JSON_OPTIONAL, LIM_DEVICES, &list, NULL) <= 0 || json_len(&list) == 0)
-        return;
-    a->devices = mem_need_zero(LIM_DEVICES * sizeof(*a->devices));
-    for (unsigned k = 0; k < json_len(&list); k++) {
-        struct json_cur e = json_at(&list, k);
-        struct app_device *d = &a->devices[k];
-        const char *type = "";
-        uint64_t major = 0, minor = 0;
-        bool ruled = false;
-        (void)json_get_str(&e, "type", JSON_OPTIONAL, 1, &type, NULL);
-        (void)json_get_u64(&e, "major", JSON_OPTIONAL, 0, UINT32_MAX, &major, NULL);
-        (void)json_get_u64(&e, "minor", JSON_OPTIONAL, 0, UINT32_MAX, &minor, NULL);
-        (void)json_get_bool(&e, "ruled", JSON_OPTIONAL, &ruled, NULL);
-        d->dev = (struct hot_dev){type[0], (uint32_t)major, (uint32_t)minor};
-        d->rule.state = ruled ? CGROUP_ENFORCED : CGROUP_DEGRADED;
     }
 }

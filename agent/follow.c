@@ -1,5 +1,7 @@
 #include "agent/follow.h"
 
+#include <inttypes.h>
+
 #include "platform/clock.h"
 
 static void add(struct follow *f, const char *prefix, const char *name)
@@ -59,8 +61,9 @@ void follow_set(struct follow_doc *doc, const struct desired *d, const struct di
     unsigned slot = manifest_slot(d->salt, device);
     doc->shut = slot >= d->slots;
     doc->begins_s = manifest_begins_s(d, device);
-    (void)str_fmt(doc->closed, sizeof(doc->closed), "rev %llu: slot %u of rollout %.64s, open to %llu",
-                  (unsigned long long)d->rev, slot, d->salt, (unsigned long long)d->slots);
+    (void)str_fmt(doc->closed, sizeof(doc->closed),
+                  "rev %" PRIu64 ": slot %u of rollout %.64s, open to %" PRIu64, d->rev, slot, d->salt,
+                  d->slots);
 }
 
 void follow_choose(struct follow *f, uint64_t now_s, struct follow_choice *ret)
@@ -77,8 +80,8 @@ void follow_choose(struct follow *f, uint64_t now_s, struct follow_choice *ret)
     if (ret->doc->shut)
         (void)str_copy(ret->why, sizeof(ret->why), ret->doc->closed);
     else if (ret->held)
-        (void)str_fmt(ret->why, sizeof(ret->why), "rev %llu: this device's turn of the rollout is at %s",
-                      (unsigned long long)ret->doc->rev,
+        (void)str_fmt(ret->why, sizeof(ret->why),
+                      "rev %" PRIu64 ": this device's turn of the rollout is at %s", ret->doc->rev,
                       clock_rfc3339(ret->doc->begins_s, when, sizeof(when)));
 }
 

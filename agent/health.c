@@ -39,6 +39,7 @@ void health_judge(struct health *h, const struct want_health *w, bool ok, const 
 uint64_t health_next_ms(const struct health *h, const struct want_health *w, uint64_t now_ms)
 {
     uint64_t step = w->interval_ms;
+
     if (h->state == HEALTH_STARTING) {
         step /= 10;
         step = step > 1000 ? 1000 : step < 100 ? 100 : step;

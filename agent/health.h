@@ -1,4 +1,4 @@
-/* health.h - samples of one app's health -> its state. Pure; the probes themselves are in probe.c. */
+/* health.h - samples of one app's health -> its state. Pure; the probes themselves are in health_probe.c. */
 #ifndef AGENT_HEALTH_H
 #define AGENT_HEALTH_H
 #include "agent/manifest.h"

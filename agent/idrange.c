@@ -18,6 +18,7 @@
 static unsigned place_of_name(const char *app)
 {
     uint32_t h = 2166136261U;
+
     for (; *app; app++)
         h = (h ^ (uint8_t)*app) * 16777619U;
     return h % PLACES;
@@ -43,6 +44,7 @@ int idrange_add(struct id_ranges *r, const char *app, unsigned *ret_place)
 {
     const struct id_range *old = find(r, app);
     unsigned place = old ? old->place : place_of_name(app);
+
     if (!old && r->n == COUNT_OF(r->list))
         return -(int)ERR_NOSPACE;
     while (!old && is_taken(r, place))
@@ -62,6 +64,7 @@ static int parse(struct buf text, struct id_ranges *ret, struct err *err)
     struct id_ranges AUTO_MEM *r = mem_need_zero(sizeof(*r));
     struct json_cur root, ranges;
     uint64_t version = 0, place = 0;
+
     if (json_parse(text, &lim, &root, err) < 0)
         return -(int)err->kind;
     AUTO_JSON struct cJSON *doc = root.node;
@@ -88,6 +91,7 @@ void idrange_open(struct core *c)
     size_t len;
     struct err err = ERR_INIT;
     int rc = fs_read(c->state_fd, IDS_FILE, IDS_BYTES, &text, &len, &err);
+
     if (rc == 0)
         rc = parse(buf_of(text, len), &c->ids, &err);
     if (rc < 0 && err.kind != ERR_NOTFOUND)
@@ -97,6 +101,7 @@ void idrange_open(struct core *c)
 static int save(struct core *c, struct err *err)
 {
     AUTO_JSON struct cJSON *o = json_obj();
+
     json_put_u64(o, "v", 1);
     struct cJSON *ranges = json_put(o, "ranges", json_obj());
     for (unsigned i = 0; i < c->ids.n; i++)
@@ -107,10 +112,11 @@ static int save(struct core *c, struct err *err)
 
 static bool is_known(struct core *c, const char *app)
 {
-    const struct desired *sets[] = {&c->candidate.d, &c->good.d, &c->previous.d};
+    const struct desired *sets[] = {&c->sets.candidate.d, &c->sets.good.d, &c->sets.previous.d};
     const struct app *a = app_find(c, app);
     bool known =
         (a && a->seen.box != BOX_NONE) || faccessat(c->volumes_fd, app, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
     for (unsigned i = 0; !known && i < COUNT_OF(sets); i++)
         known = desired_find(sets[i], app) != NULL;
     return known;
@@ -120,6 +126,7 @@ static bool is_known(struct core *c, const char *app)
 static void forget(struct core *c)
 {
     unsigned n = 0;
+
     for (unsigned i = 0; i < c->ids.n; i++)
         if (is_known(c, c->ids.list[i].app))
             c->ids.list[n++] = c->ids.list[i];
@@ -129,6 +136,7 @@ static void forget(struct core *c)
 int idrange_of(struct core *c, const char *app, uint32_t *ret_first, struct err *err)
 {
     unsigned place = 0;
+
     if (!find(&c->ids, app))
         forget(c);
     int rc = idrange_add(&c->ids, app, &place);

@@ -1,8 +1,11 @@
 /* image_jobs.c - the slow steps that bring an image further, each in a child with a ceiling: download, verify,
  * install, collect. What fails by one way is tried by the next one before it is a fault. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/image_jobs.h"
+#include "agent/test_point.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -13,26 +16,25 @@ struct work {
     unsigned n_blobs;
     struct store_install install;
     struct store_pack pack;
-    struct fetch_request fetch;
-    char program[300], unpack[300], group[128], uid[16], gid[16];
+    struct download download;
+    char unpack[300], uid[16], gid[16];
     char *unpack_argv[5];
     struct digest manifest;
-    uint64_t told; /* bytes over the network that were counted of this job */
+    enum owner owner;
     enum route_kind route;
-    struct digest keep[9 * LIM_APPS + OS_KEEPS + SELF_KEEPS];
-    unsigned n_keep;
+    struct keep keep;
     char app[LIM_NAME_BYTES];
 };
 
-static struct work *work_new(struct core *c, const char *app)
+static struct work *work_new(struct core *c, enum owner owner, const char *app)
 {
     static char mode[] = "unpack";
     struct work *k = mem_need_zero(sizeof(*k));
+
     k->core = c;
+    k->owner = owner;
     (void)str_copy(k->app, sizeof(k->app), app);
-    (void)str_fmt(k->program, sizeof(k->program), "%s/agentd-fetch", c->libexec);
     (void)str_fmt(k->unpack, sizeof(k->unpack), "%s/agentd-unpack", c->libexec);
-    (void)str_fmt(k->group, sizeof(k->group), "%s/agent/fetch", c->cgroup_root);
     (void)str_fmt(k->uid, sizeof(k->uid), "%u", (unsigned)c->uid);
     (void)str_fmt(k->gid, sizeof(k->gid), "%u", (unsigned)c->gid);
     char *const argv[] = {k->unpack, mode, k->uid, k->gid, NULL};
@@ -55,42 +57,17 @@ static void took(struct work *k, uint64_t fetched)
 static uint64_t rate_of(const struct core *c)
 {
     uint64_t own = c->config.fetch_rate,
-             asked = c->candidate.arena ? c->candidate.d.download.rate_bytes_s : 0;
+             asked = c->sets.candidate.arena ? c->sets.candidate.d.download.rate_bytes_s : 0;
+
     return own && (asked == 0 || own < asked) ? own : asked;
 }
 
 static void request(struct work *k, const struct want *w)
 {
-    struct core *c = k->core;
-    const struct config *config = &c->config;
-    k->fetch = (struct fetch_request){.sources = w->sources,
-                                      .n_sources = w->n_sources,
-                                      .blobs = k->blobs,
-                                      .n_blobs = k->n_blobs,
-                                      .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
-                                      .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
-                                      .program = k->program,
-                                      .cgroup_path = k->group,
-                                      .uid = c->uid,
-                                      .gid = c->gid,
-                                      .rate_bytes_s = rate_of(c),
-                                      .budget_bytes = budget_ask(c),
-                                      .deadline_ms = LIM_JOB_MS};
+    download_init(k->core, w, k->blobs, k->n_blobs, rate_of(k->core), &k->download);
 }
 
 /* ---- how jobs end ---- */
-
-/* Every source failed; the job goes on asking. */
-static void in_trouble(struct core *c, uint64_t wait_ms, const char *kind, const char *why)
-{
-    c->trouble_again_ms = clock_boot_ms() + wait_ms;
-    if (strcmp(c->trouble.msg, why) != 0) {
-        (void)err_set(&c->trouble, err_kind_parse(kind), "%s", why);
-        (void)str_clean(c->trouble.msg);
-        log_warn("%s %s: %s; asked again", step_kind_name(c->job_step), c->job_app, c->trouble.msg);
-        core_touch(c);
-    }
-}
 
 static void progress(void *arg, const char *line)
 {
@@ -98,22 +75,20 @@ static void progress(void *arg, const char *line)
     unsigned long long a, b, d;
     char kind[16];
     int text = 0;
+
     if (sscanf(line, "trouble %llu %15s %n", &a, kind, &text) == 2 && text > 0) {
-        in_trouble(k->core, a, kind, line + text);
-    } else if (sscanf(line, "progress %llu %llu", &a, &b) == 2) {
-        if (a != k->core->job_done)
-            k->core->trouble = ERR_INIT;
-        k->core->job_done = a;
-        k->core->job_total = b;
-        (void)budget_line(k->core, &k->told, line);
-        core_progress(k->core);
+        if (jobs_trouble(k->core, a, err_kind_parse(kind), line + text))
+            log_warn("%s %s: %s; asked again", step_kind_name(k->core->jobs.step), k->app,
+                     k->core->jobs.trouble.msg);
+    } else if (strncmp(line, "progress ", 9) == 0) {
+        (void)budget_line(k->core, &k->download.told, line);
     } else if (sscanf(line, "cost %llu %llu %llu", &a, &b, &d) == 3) {
         struct image_memo *m = images_memo(k->core, &k->manifest);
         m->chunks = (struct store_cost){a, b, d};
         m->chunks_known = true;
     } else if (sscanf(line, "took %llu %llu", &a, &b) == 2) {
         took(k, a);
-        budget_told(k->core, &k->told, a);
+        budget_told(k->core, &k->download.told, a);
         images_memo(k->core, &k->manifest)->written_bytes = b;
     } else if (strncmp(line, "note ", 5) == 0) {
         event_add(k->core, "stripped", k->app, "image: %s", line + 5);
@@ -127,11 +102,13 @@ static bool other_way(struct work *k, const struct err *why)
         [ERR_INVALID] = true, [ERR_INTEGRITY] = true,   [ERR_NOTFOUND] = true,
         [ERR_SOURCE] = true,  [ERR_UNSUPPORTED] = true, [ERR_NOMEM] = true};
     struct image_memo *m = images_memo(k->core, &k->manifest);
+
     if (k->route == ROUTE_LAYERS || k->route == ROUTE_HELD || !hopeless[why->kind])
         return false;
     const struct core *c = k->core;
-    bool consent = !c->candidate.arena || c->candidate.d.download.full_fallback;
-    bool tried = c->fault.kind == ERR_SOURCE && c->fault.in_row >= SOURCE_TRIES;
+    bool consent = !c->sets.candidate.arena || c->sets.candidate.d.download.full_fallback;
+    const struct fault *last = &jobs_fault_of(c, k->owner)->last;
+    bool tried = last->kind == ERR_SOURCE && last->in_row >= SOURCE_TRIES;
     if (why->kind == ERR_SOURCE && (!consent || !tried))
         return false; /* it may be mended, and the other way costs more */
     *(k->route == ROUTE_PATCH ? &m->no_patch : &m->no_chunks) = true;
@@ -139,57 +116,57 @@ static bool other_way(struct work *k, const struct err *why)
     return true;
 }
 
-static void job_over(struct core *c, struct work *k, const struct job_verdict *v)
+static void job_over(struct work *take_k, const struct job_verdict *v)
 {
-    c->job = NULL;
-    c->job_done = c->job_total = 0;
-    c->trouble = ERR_INIT;
+    struct work AUTO_MEM *k = take_k;
+    struct core *c = k->core;
+
     budget_close(c);
     if (v->cancelled)
         ; /* for something newer: no fault of that */
-    else if (v->err.kind == ERR_NONE || (k && other_way(k, &v->err)))
-        c->fault = (struct fault){0};
+    else if (v->err.kind == ERR_NONE || other_way(k, &v->err))
+        jobs_fault_clear(c, k->owner);
     else {
-        log_warn("%s %s: %s", step_kind_name(c->job_step), c->job_app, v->err.msg);
-        images_fault(c, c->job_app, &v->err);
+        log_warn("%s %s: %s", step_kind_name(c->jobs.step), k->app, v->err.msg);
+        images_fault(c, k->owner, k->app, &v->err);
     }
-    images_forget(c);
+    core_store_changed(c);
 }
 
 static void work_done(void *arg, const struct job_verdict *v)
 {
     struct work *k = arg;
     struct core *c = k->core;
-    core_point(c, c->job_step == STEP_INSTALL ? "installed"
-                  : c->job_step == STEP_FETCH ? "verified"
-                                              : "collected");
-    if (c->job_step != STEP_COLLECT) {
-        job_over(c, k, v);
-    } else { /* what it could not remove is no fault of the candidate; a full disk stays one until the next
-                try tells */
-        if (v->err.kind != ERR_NONE)
-            log_warn("collect: %s", v->err.msg);
-        c->has_garbage = false;
-        c->job = NULL;
-        images_forget(c);
-    }
-    free(k);
+
+    test_point(c, c->jobs.step == STEP_INSTALL ? "installed" : "verified");
+    job_over(k, v);
 }
 
-static int run_job(struct core *c, struct work *take_k, const char *name,
-                   int (*fn)(void *, int, struct err *), uint64_t memory, struct err *err)
+/* What it could not remove is no fault of the candidate; a full disk stays one until the next try tells. */
+static void collected(void *arg, const struct job_verdict *v)
 {
-    char path[128];
-    (void)str_fmt(path, sizeof(path), "%s/agent/%s", c->cgroup_root, name);
-    struct job_spec spec = {.name = name,
-                            .fn = fn,
-                            .arg = take_k,
-                            .cgroups = &c->cgroups,
-                            .cgroup_path = path,
-                            .memory_max_bytes = memory,
-                            .deadline_ms = LIM_JOB_MS};
-    struct job_calls calls = {progress, work_done, take_k};
-    int rc = job_start(c->loop, &spec, &calls, &c->job, err);
+    struct work AUTO_MEM *k = arg;
+    struct core *c = k->core;
+
+    test_point(c, "collected");
+    if (v->err.kind != ERR_NONE)
+        log_warn("collect: %s", v->err.msg);
+    jobs_fault_clear(c, OWNER_STORE);
+    images_collected(c);
+}
+
+/* Owner of k: the job's end, or the caller when it does not start. */
+static int run_job(struct work *k, const char *name, int (*fn)(void *, int, struct err *), uint64_t memory,
+                   struct err *err)
+{
+    const struct job_calls calls = {progress, work_done, k};
+
+    return jobs_run(k->core, name, fn, memory, &calls, err);
+}
+
+/* What was made of w is to be started; rc of it. */
+static int begun(struct work *take_k, int rc)
+{
     if (rc < 0)
         free(take_k);
     return rc;
@@ -200,14 +177,11 @@ static int run_job(struct core *c, struct work *take_k, const char *name,
 static int commit_job(void *arg, int line_fd, struct err *err)
 {
     struct work *k = arg;
+
     (void)line_fd;
     int rc = crypto_init(err);
     for (unsigned i = 0; rc == 0 && i < k->n_blobs; i++)
-        rc = store_partial_commit(k->core->store, &k->blobs[i].digest, k->blobs[i].size_bytes, err);
-    if (rc == -(int)ERR_INTEGRITY) { /* nothing that was signed is wrong */
-        err->kind = ERR_SOURCE;
-        rc = -(int)ERR_SOURCE;
-    }
+        rc = download_commit(k->core->store, &k->blobs[i].digest, k->blobs[i].size_bytes, err);
     return rc;
 }
 
@@ -218,17 +192,13 @@ static void fetched(void *arg, const struct job_verdict *v)
     struct core *c = k->core;
     struct job_verdict failed = *v;
     uint64_t bytes = 0;
-    core_point(c, "fetched");
+
+    test_point(c, "fetched");
     if (v->err.kind == ERR_NONE && str_u64(v->result, 0, UINT64_MAX, &bytes))
         took(k, bytes);
-    if (v->err.kind == ERR_NONE && run_job(c, k, "verify", commit_job, LIM_INSTALL_BYTES, &failed.err) == 0)
+    if (v->err.kind == ERR_NONE && run_job(k, "verify", commit_job, LIM_INSTALL_BYTES, &failed.err) == 0)
         return;
-    if (v->err.kind != ERR_NONE) {
-        job_over(c, k, v);
-        free(k);
-        return;
-    }
-    job_over(c, NULL, &failed); /* run_job freed k */
+    job_over(k, &failed);
 }
 
 static void add_blob(struct work *k, const struct digest *d, uint64_t bytes, bool manifest)
@@ -246,6 +216,7 @@ static int list_parts(struct core *c, const struct image *i, struct work *k, str
     struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));
     uint64_t need = i->route.kind == ROUTE_CHUNKS ? 0 : i->route.write_bytes;
     int rc = images_manifest(c, i, m, err);
+
     if (rc < 0)
         return rc;
     k->route = i->route.kind;
@@ -279,14 +250,15 @@ static int documents_job(void *arg, int line_fd, struct err *err)
     struct store_cost cost;
     uint64_t got = 0;
     int rc = crypto_init(err);
+
     if (rc == 0)
         rc = store_pull_documents(k->core->store, &k->pack, &got, err);
-    job_line(line_fd, "took %llu 0", (unsigned long long)got);
+    job_line(line_fd, "took %" PRIu64 " 0", got);
     if (rc == 0)
         rc = store_pack_cost(k->core->store, &k->manifest, &k->pack, &cost, err);
     if (rc == 0)
-        job_line(line_fd, "cost %llu %llu %llu", (unsigned long long)cost.fetch_bytes,
-                 (unsigned long long)cost.write_bytes, (unsigned long long)cost.objects);
+        job_line(line_fd, "cost %" PRIu64 " %" PRIu64 " %" PRIu64, cost.fetch_bytes, cost.write_bytes,
+                 cost.objects);
     return rc;
 }
 
@@ -295,35 +267,34 @@ static void use_pack(struct work *k, const struct want *w, const struct image *i
     k->route = i->route.kind;
     images_pack(i, &k->pack);
     request(k, w);
-    k->pack.fetch = &k->fetch;
+    k->pack.fetch = &k->download.request;
     k->pack.unpack_argv = k->unpack_argv;
 }
 
-static int start_fetch(struct core *c, const struct want *w, struct work *k, struct err *err)
+static int start_fetch(struct work *k, const struct want *w, const struct image *i, struct err *err)
 {
+    const struct job_calls calls = {progress, fetched, k};
+    int rc = list_missing(k->core, w, i, k, err);
+
+    if (rc < 0)
+        return rc;
+    if (k->n_blobs == 0 && i->state == IMAGE_NO_TREE) {
+        use_pack(k, w, i);
+        return run_job(k, "documents", documents_job, LIM_PULL_BYTES, err);
+    }
     request(k, w);
-    struct job_calls calls = {progress, fetched, k};
-    return fetch_start(c->loop, &c->cgroups, c->store, &k->fetch, &calls, &c->job, err);
+    return jobs_fetch(k->core, &k->download.request, &calls, err);
 }
 
-int images_fetch(struct core *c, const struct want *w, struct err *err)
+int image_jobs_fetch(struct core *c, enum owner owner, const struct want *w, const struct image *i,
+                     struct err *err)
 {
-    const struct image *i = images_of(c, w);
-    if (!i)
-        return err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
-    struct work *k = work_new(c, w->name);
+    struct work *k = work_new(c, owner, w->name);
+
     if (i->state > IMAGE_NO_RELEASE)
         k->manifest = i->manifest;
-    int rc = list_missing(c, w, i, k, err);
-    if (rc == 0 && k->n_blobs == 0 && i->state == IMAGE_NO_TREE) {
-        use_pack(k, w, i);
-        return run_job(c, k, "documents", documents_job, LIM_PULL_BYTES, err);
-    }
-    if (rc == 0)
-        rc = start_fetch(c, w, k, err);
-    if (rc < 0)
-        free(k);
-    return rc;
+    jobs_begin(c, &(struct jobs_about){owner, STEP_FETCH, w->name, false});
+    return begun(k, start_fetch(k, w, i, err));
 }
 
 /* ---- install, collect ---- */
@@ -349,13 +320,13 @@ static int install_job(void *arg, int line_fd, struct err *err)
     struct work *k = arg;
     char program[300], mode[] = "untar";
     char *argv[] = {program, mode, k->uid, k->gid, NULL};
+
     (void)str_fmt(program, sizeof(program), "%s/agentd-untar", k->core->libexec);
     k->install.untar_argv = argv;
     int rc = crypto_init(err);
     if (rc == 0)
         rc = store_install(k->core->store, &k->install, line_fd, err);
-    job_line(line_fd, "took %llu %llu", (unsigned long long)k->install.fetched_bytes,
-             (unsigned long long)k->install.written_bytes);
+    job_line(line_fd, "took %" PRIu64 " %" PRIu64, k->install.fetched_bytes, k->install.written_bytes);
     if (rc == 0)
         tell_stripped(&k->install, line_fd);
     return rc;
@@ -374,16 +345,15 @@ static uint64_t install_bytes(struct core *c, const struct image *i)
     return LIM_INSTALL_BYTES;
 }
 
-int images_install(struct core *c, const struct want *w, struct err *err)
+int image_jobs_install(struct core *c, enum owner owner, const struct want *w, const struct image *i,
+                       struct err *err)
 {
-    const struct image *i = images_of(c, w);
-    if (!i)
-        return err_set(err, ERR_NOTFOUND, "%s is in no set", w->name);
     bool chunks = i->state == IMAGE_NO_CHUNKS;
-    c->job_fetches = chunks;
+
+    jobs_begin(c, &(struct jobs_about){owner, STEP_INSTALL, w->name, chunks});
     if (chunks && budget_check(c, i->route.down_bytes, err) < 0)
         return -(int)err->kind;
-    struct work *k = work_new(c, w->name);
+    struct work *k = work_new(c, owner, w->name);
     k->manifest = i->manifest;
     k->install.manifest = i->manifest;
     k->install.max_bytes = i->unpacked_bytes;
@@ -393,49 +363,27 @@ int images_install(struct core *c, const struct want *w, struct err *err)
         use_pack(k, w, i);
         k->install.pack = &k->pack;
     }
-    return run_job(c, k, "install", install_job, chunks ? LIM_PULL_BYTES : install_bytes(c, i), err);
+    return begun(k, run_job(k, "install", install_job, chunks ? LIM_PULL_BYTES : install_bytes(c, i), err));
 }
 
 static int collect_job(void *arg, int line_fd, struct err *err)
 {
     struct work *k = arg;
     uint64_t freed = 0;
-    struct store_keep keep = {.digests = k->keep, .n = k->n_keep};
+    struct store_keep keep = {.digests = k->keep.list, .n = k->keep.n};
     int rc = store_collect(k->core->store, &keep, &freed, err);
+
     if (rc == 0)
-        job_line(line_fd, "freed %llu", (unsigned long long)freed);
+        job_line(line_fd, "freed %" PRIu64, freed);
     return rc;
 }
 
-static void keep_set(struct core *c, struct work *k, const struct set *s)
+int image_jobs_collect(struct core *c, const struct keep *keep, struct err *err)
 {
-    for (unsigned i = 0; s->arena && i < s->d.n; i++) {
-        struct image image;
-        images_look(c, &s->d.apps[i], false, &image);
-        k->keep[k->n_keep++] = s->d.apps[i].release;
-        if (image.state > IMAGE_NO_RELEASE)
-            k->keep[k->n_keep++] = image.manifest;
-        if (image.state != IMAGE_INSTALLED && image.pack.blob.bytes)
-            k->keep[k->n_keep++] = image.pack.blob.digest;
-    }
-}
+    struct work *k = work_new(c, OWNER_STORE, "");
+    const struct job_calls calls = {NULL, collected, k};
 
-/* Keep what the candidate, the last two good sets and every box need; the rest goes. */
-int images_collect(struct core *c, struct err *err)
-{
-    struct work *k = work_new(c, "");
-    bool refused = c->state.ledger.candidate_verdict == VERDICT_REJECTED ||
-                   c->state.ledger.candidate_verdict == VERDICT_ROLLED_BACK;
-    bool spare = refused && c->fault.kind != ERR_NOSPACE; /* its mended successor needs most of them again */
-    if (!refused || spare)
-        keep_set(c, k, &c->candidate);
-    c->kept_refused = spare;
-    keep_set(c, k, &c->good);
-    keep_set(c, k, &c->previous);
-    k->n_keep += os_keep(c, &k->keep[k->n_keep]);
-    k->n_keep += self_keep(c, &k->keep[k->n_keep]);
-    for (unsigned i = 0; i < LIM_APPS && k->n_keep < COUNT_OF(k->keep); i++)
-        if (c->apps[i].used && c->apps[i].seen.box != BOX_NONE)
-            k->keep[k->n_keep++] = c->apps[i].manifest;
-    return run_job(c, k, "collect", collect_job, LIM_INSTALL_BYTES, err);
+    k->keep = *keep;
+    jobs_begin(c, &(struct jobs_about){OWNER_STORE, STEP_COLLECT, "", false});
+    return begun(k, jobs_run(c, "collect", collect_job, LIM_INSTALL_BYTES, &calls, err));
 }

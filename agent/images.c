@@ -1,9 +1,11 @@
-/* images.c - how far each wanted image has come, and by which way the rest comes. The chain of
- * trust: the signed manifest names the release envelope by digest, its release key signature is checked, it
+/* images.c - the chain of trust: the signed manifest names the release envelope by digest, its release key signature is checked, it
  * names the image manifest by digest, and so on down. */
+#include "agent/images.h"
+
+#include <inttypes.h>
+
 #include "agent/core.h"
 #include "ota/pack/codec.h"
-#include "platform/clock.h"
 
 /* ---- where it stands ---- */
 
@@ -12,6 +14,7 @@ int images_release(const struct core *c, const struct want *w, bool verify, stru
 {
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     int rc = store_read_blob(c->store, &w->release, LIM_ENVELOPE_BYTES, &text, &len, err);
     if (rc == 0)
@@ -23,9 +26,9 @@ int images_release(const struct core *c, const struct want *w, bool verify, stru
     if (rc < 0)
         return err_wrap(err, "release of %s", w->name);
     if (strcmp(ret->name, w->release_name) != 0 || ret->counter != w->counter)
-        return err_set(
-            err, ERR_DENIED, "release of %s: the document is %s %llu, the manifest asks for %s %llu", w->name,
-            ret->name, (unsigned long long)ret->counter, w->release_name, (unsigned long long)w->counter);
+        return err_set(err, ERR_DENIED,
+                       "release of %s: the document is %s %" PRIu64 ", the manifest asks for %s %" PRIu64,
+                       w->name, ret->name, ret->counter, w->release_name, w->counter);
     return 0;
 }
 
@@ -33,6 +36,7 @@ static int choose_platform(struct core *c, const struct want *w, const struct re
                            const struct release_platform **ret, struct err *err)
 {
     const struct release_platform *p = release_choose(r, c->arch, c->variant);
+
     if (!p)
         return err_set(err, ERR_UNSUPPORTED, "release of %s has no image for linux/%s%s%s", w->name, c->arch,
                        c->variant[0] ? "/" : "", c->variant);
@@ -52,6 +56,7 @@ int images_manifest(struct core *c, const struct image *i, struct oci_manifest *
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
     int rc = store_read_blob(c->store, &i->manifest, LIM_OCI_JSON_BYTES, &text, &len, err);
+
     return rc < 0 ? rc : oci_manifest_parse(buf_of(text, len), ret, err);
 }
 
@@ -59,31 +64,33 @@ int images_manifest(struct core *c, const struct image *i, struct oci_manifest *
 
 struct image_memo *images_memo(struct core *c, const struct digest *manifest)
 {
-    struct image_memo *oldest = &c->memos[0];
+    struct image_memo *oldest = &c->images.memos[0];
+
     for (unsigned i = 0; i < LIM_APPS; i++) {
-        struct image_memo *m = &c->memos[i];
+        struct image_memo *m = &c->images.memos[i];
         if (m->used && digest_eq(&m->manifest, manifest)) {
-            m->used = ++c->memo_uses;
+            m->used = ++c->images.uses;
             return m;
         }
         if (m->used < oldest->used)
             oldest = m;
     }
-    *oldest = (struct image_memo){.manifest = *manifest, .used = ++c->memo_uses};
+    *oldest = (struct image_memo){.manifest = *manifest, .used = ++c->images.uses};
     return oldest;
 }
 
 const struct image_memo *images_memo_find(const struct core *c, const struct digest *manifest)
 {
     for (unsigned i = 0; i < LIM_APPS; i++)
-        if (c->memos[i].used && digest_eq(&c->memos[i].manifest, manifest))
-            return &c->memos[i];
+        if (c->images.memos[i].used && digest_eq(&c->images.memos[i].manifest, manifest))
+            return &c->images.memos[i];
     return NULL;
 }
 
 static uint64_t layer_bytes(struct core *c, const struct oci_manifest *m)
 {
     uint64_t bytes = 0;
+
     for (unsigned i = 0; i < m->n_layers; i++) {
         const struct oci_blob *l = &m->layers[i];
         uint64_t have = store_partial_bytes(c->store, &l->digest);
@@ -105,7 +112,9 @@ static int choose_route(struct core *c, const struct release_platform *p, const 
                             .chunks_known = memo->chunks_known,
                             .chunks = memo->chunks,
                             .memory_bytes = LIM_PATCH_BYTES,
-                            .full_fallback = !c->candidate.arena || c->candidate.d.download.full_fallback};
+                            .full_fallback =
+                                !c->sets.candidate.arena || c->sets.candidate.d.download.full_fallback};
+
     for (unsigned i = 0; i < p->n_packs; i++) {
         const struct release_pack *k = &p->packs[i];
         f.has_codec[i] = k->codec >= 0 && pack_codec_is_built((enum pack_codec)k->codec);
@@ -136,6 +145,7 @@ static enum image_state state_of(struct core *c, const struct image *i, const st
     struct store_pack pack;
     bool config = store_has_blob(c->store, &m->config.digest) == 1;
     bool held = config && store_has_blob(c->store, &i->pack.blob.digest) == 1;
+
     switch (i->route.kind) {
     case ROUTE_PATCH:
         return held ? IMAGE_NOT_INSTALLED : IMAGE_NO_PATCH;
@@ -155,17 +165,19 @@ static enum image_state state_of(struct core *c, const struct image *i, const st
 static void find_old(struct core *c, const struct want *w, struct image *i)
 {
     const struct desired *candidate, *good;
-    act_candidates(c, &candidate, &good);
+
+    sets_candidates(c, &candidate, &good);
     for (unsigned n = 0; good && n < good->n; n++)
         if (good->apps != w && &good->apps[n] != w && strcmp(good->apps[n].name, w->name) == 0 &&
-            c->good_image[n].state == IMAGE_INSTALLED)
-            i->old_image = c->good_image[n].manifest;
+            c->images.good[n].state == IMAGE_INSTALLED)
+            i->old_image = c->images.good[n].manifest;
 }
 
 void images_look(struct core *c, const struct want *w, bool verify, struct image *i)
 {
     struct release AUTO_MEM *r = mem_need_zero(sizeof(*r));
     struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));
+
     *i = (struct image){.state = IMAGE_NO_RELEASE};
     if (store_has_blob(c->store, &w->release) != 1)
         return;
@@ -191,51 +203,80 @@ void images_look(struct core *c, const struct want *w, bool verify, struct image
     memo->route = i->route;
 }
 
-void images_forget(struct core *c)
-{
-    c->images_known = false;
-    self_forget(c);
-    core_touch(c);
-}
-
 void images_observe(struct core *c)
 {
-    if (c->images_known)
+    struct images *all = &c->images;
+
+    if (all->known && all->seen_store == c->changes.store && all->seen_sets == c->changes.sets)
         return;
+    all->seen_store = c->changes.store;
+    all->seen_sets = c->changes.sets;
     const struct desired *candidate, *good;
-    act_candidates(c, &candidate, &good);
+    sets_candidates(c, &candidate, &good);
     bool trial = candidate && c->state.ledger.candidate_verdict == VERDICT_NONE;
     for (unsigned i = 0; good && i < good->n; i++) /* first: the candidate's old images are among them */
-        images_look(c, &good->apps[i], false, &c->good_image[i]);
+        images_look(c, &good->apps[i], false, &c->images.good[i]);
     for (unsigned i = 0; candidate && i < candidate->n; i++)
-        images_look(c, &candidate->apps[i], trial, &c->candidate_image[i]);
-    c->images_known = true;
+        images_look(c, &candidate->apps[i], trial, &c->images.candidate[i]);
+    c->images.known = true;
     for (unsigned i = 0; trial && i < candidate->n; i++)
-        if (c->candidate_image[i].fault.kind != ERR_NONE) /* no fetch can cure what was signed or is held */
-            images_fault(c, c->candidate.d.apps[i].name, &c->candidate_image[i].fault);
+        if (c->images.candidate[i].fault.kind != ERR_NONE) /* no fetch can cure what was signed or is held */
+            images_fault(c, OWNER_APPS, c->sets.candidate.d.apps[i].name, &c->images.candidate[i].fault);
 }
 
 const struct image *images_of(const struct core *c, const struct want *w)
 {
     const struct desired *candidate, *good;
-    act_candidates(c, &candidate, &good);
-    if (w == &c->self.want)
-        return &c->self.image;
+
+    sets_candidates(c, &candidate, &good);
     if (candidate && w >= candidate->apps && w < candidate->apps + candidate->n)
-        return &c->candidate_image[w - candidate->apps];
+        return &c->images.candidate[w - candidate->apps];
     if (good && w >= good->apps && w < good->apps + good->n)
-        return &c->good_image[w - good->apps];
+        return &c->images.good[w - good->apps];
     return NULL;
 }
 
-void images_fault(struct core *c, const char *app, const struct err *err)
+void images_fault(struct core *c, enum owner owner, const char *app, const struct err *err)
 {
-    c->fault.in_row = c->fault.kind == err->kind ? c->fault.in_row + 1 : 1;
-    c->fault.kind = err->kind;
-    c->fault.at_ms = clock_boot_ms();
-    c->fault_err = *err;
-    (void)str_clean(c->fault_err.msg);
-    (void)str_copy(c->fault_app, sizeof(c->fault_app), app);
-    c->has_garbage |= err->kind == ERR_NOSPACE && c->kept_refused;
-    core_touch(c);
+    c->images.garbage |= err->kind == ERR_NOSPACE && c->images.kept_refused;
+    jobs_fault(c, owner, app, err);
+}
+
+/* ---- garbage ---- */
+
+void images_leave_garbage(struct core *c)
+{
+    c->images.garbage = true;
+}
+
+static void keep_set(struct core *c, const struct set *s, struct keep *k)
+{
+    for (unsigned i = 0; s->arena && i < s->d.n; i++) {
+        struct image image;
+
+        images_look(c, &s->d.apps[i], false, &image);
+        keep_add(k, &s->d.apps[i].release);
+        if (image.state > IMAGE_NO_RELEASE)
+            keep_add(k, &image.manifest);
+        if (image.state != IMAGE_INSTALLED && image.pack.blob.bytes)
+            keep_add(k, &image.pack.blob.digest);
+    }
+}
+
+void images_keep(struct core *c, struct keep *k)
+{
+    enum verdict v = c->state.ledger.candidate_verdict;
+    bool refused = v == VERDICT_REJECTED || v == VERDICT_ROLLED_BACK;
+
+    c->images.kept_refused = refused && jobs_fault_of(c, OWNER_APPS)->last.kind != ERR_NOSPACE;
+    if (!refused || c->images.kept_refused)
+        keep_set(c, &c->sets.candidate, k);
+    keep_set(c, &c->sets.good, k);
+    keep_set(c, &c->sets.previous, k);
+}
+
+void images_collected(struct core *c)
+{
+    c->images.garbage = false;
+    core_store_changed(c);
 }

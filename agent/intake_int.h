@@ -5,12 +5,8 @@
 #include "agent/core.h"
 
 /* The payload as a set; the caller has checked its signatures. news: else it was accepted before, perhaps by an older agent
- * (manifest_parse_saved). Owner: caller (set_done). Errors: of manifest_parse. */
+ * (manifest_parse_saved). Owner: caller (sets_done). Errors: of manifest_parse. */
 int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err);
-/* Takes what take_from holds, which is empty afterwards; what `to` held goes. */
-void intake_replace(struct core *c, struct set *to, struct set *take_from);
-/* The sets or what may be trusted have changed: look at images and devices anew. */
-void intake_changed(struct core *c);
 /* A trust document; source "trust/N" or "local". Errors: DENIED, INVALID, those of saving. */
 int intake_trust(struct core *c, const char *source, const struct envelope *e, struct err *err);
 /* Versions that came before their turn and whose predecessor did not: told, once. */

@@ -1,6 +1,9 @@
 /* intake_saved.c - what was accepted before: read again at start, each only when it is what was accepted; and how a candidate
  * ends, good or by the operator. */
+#include <inttypes.h>
+
 #include "agent/intake_int.h"
+#include "agent/test_point.h"
 #include "platform/log.h"
 
 /* Is a saved manifest what was accepted? The ledger has its digest, or the keys in force stand behind it. An agent that kept
@@ -24,6 +27,7 @@ static void load_set(struct core *c, enum state_slot slot, const char *name, str
                      struct digest *ret_digest)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     struct set s = {.arena = NULL};
     int rc = state_load(&c->state, slot, &e, &err);
@@ -35,7 +39,7 @@ static void load_set(struct core *c, enum state_slot slot, const char *name, str
     if (rc == 0)
         rc = intake_parse(e, false, &s, &err);
     if (rc == 0) {
-        intake_replace(c, to, &s);
+        sets_replace(c, to, &s);
         return;
     }
     memset(ret_digest, 0, sizeof(*ret_digest));
@@ -50,6 +54,7 @@ static void load_set(struct core *c, enum state_slot slot, const char *name, str
 static void load_doc(struct core *c, struct follow_doc *doc)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     struct set s = {.arena = NULL};
     struct digest digest;
@@ -77,7 +82,7 @@ static void load_doc(struct core *c, struct follow_doc *doc)
             strcmp(l->source, doc->source) == 0) /* power went before that was written down */
             l->source[0] = '\0';
     }
-    set_done(&s);
+    sets_done(&s);
 }
 
 /* The candidate of an agent that kept no documents by topic. */
@@ -85,21 +90,22 @@ static void adopt_candidate(struct core *c)
 {
     struct err err = ERR_INIT;
     struct ledger *l = &c->state.ledger;
-    struct follow_doc *doc = follow_find(&c->follow, l->source);
+    struct follow_doc *doc = follow_find(&c->intake.follow, l->source);
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
 
-    if (l->has_saved || !doc || doc->known || !c->candidate.arena || c->candidate.d.rev != l->candidate_rev ||
-        state_load(&c->state, STATE_DESIRED, &e, &err) < 0 ||
+    if (l->has_saved || !doc || doc->known || !c->sets.candidate.arena ||
+        c->sets.candidate.d.rev != l->candidate_rev || state_load(&c->state, STATE_DESIRED, &e, &err) < 0 ||
         state_doc_store(&c->state, doc->source, e, &err) < 0)
         return;
-    follow_set(doc, &c->candidate.d, &l->saved[STATE_DESIRED], c->config.device, true);
+    follow_set(doc, &c->sets.candidate.d, &l->saved[STATE_DESIRED], c->config.device, true);
 }
 
 /* The ledger was lost: what the documents prove. */
 static void prove(struct core *c)
 {
     struct ledger *l = &c->state.ledger;
-    const struct set *sets[] = {&c->candidate, &c->good, &c->previous};
+    const struct set *sets[] = {&c->sets.candidate, &c->sets.good, &c->sets.previous};
     char source[FOLLOW_SOURCE];
 
     for (unsigned i = 0; i < COUNT_OF(sets); i++) {
@@ -109,9 +115,9 @@ static void prove(struct core *c)
         for (unsigned k = 0; i > 0 && k < sets[i]->d.n; k++)
             (void)ledger_raise(l, sets[i]->d.apps[k].release_name, sets[i]->d.apps[k].counter);
     }
-    if (c->candidate.arena) {
-        l->candidate_rev = c->candidate.d.rev;
-        (void)str_copy(l->source, sizeof(l->source), follow_source(&c->candidate.d, source));
+    if (c->sets.candidate.arena) {
+        l->candidate_rev = c->sets.candidate.d.rev;
+        (void)str_copy(l->source, sizeof(l->source), follow_source(&c->sets.candidate.d, source));
     }
     if (c->state.has_trust) /* fleet_since_s: nobody knows; at worst a manifest must be signed again */
         l->time_floor_s = l->time_issued_s = l->fleet_since_s = c->state.trust.issued_s;
@@ -122,12 +128,12 @@ static void fall_back(struct core *c)
 {
     struct err err = ERR_INIT;
 
-    if (c->good.arena || !c->previous.arena)
+    if (c->sets.good.arena || !c->sets.previous.arena)
         return;
     if (state_copy(&c->state, STATE_PREVIOUS, STATE_GOOD, &err) < 0)
         log_error("%s", err.msg);
     c->state.ledger.saved[STATE_GOOD] = c->state.ledger.saved[STATE_PREVIOUS];
-    intake_replace(c, &c->good, &c->previous);
+    sets_replace(c, &c->sets.good, &c->sets.previous);
 }
 
 /* Power went between the counter and the document: the one that was there before is the candidate still, and
@@ -135,7 +141,7 @@ static void fall_back(struct core *c)
 static void mend_candidate(struct core *c, const struct digest *asked)
 {
     struct ledger *l = &c->state.ledger;
-    uint64_t rev = c->candidate.arena ? c->candidate.d.rev : 0;
+    uint64_t rev = c->sets.candidate.arena ? c->sets.candidate.d.rev : 0;
     char source[FOLLOW_SOURCE];
 
     if (digest_eq(asked, &l->saved[STATE_DESIRED]) && rev == l->candidate_rev) {
@@ -145,7 +151,7 @@ static void mend_candidate(struct core *c, const struct digest *asked)
     l->candidate_rev = rev;
     l->candidate_verdict = VERDICT_NONE;
     (void)str_copy(l->source, sizeof(l->source),
-                   c->candidate.arena ? follow_source(&c->candidate.d, source) : "");
+                   c->sets.candidate.arena ? follow_source(&c->sets.candidate.d, source) : "");
     for (unsigned i = 0; i < l->n_history; i++)
         if (l->history[i].rev == rev && l->history[i].verdict != VERDICT_SUPERSEDED) {
             l->candidate_verdict = l->history[i].verdict;
@@ -157,14 +163,16 @@ static void mend_candidate(struct core *c, const struct digest *asked)
 static void load_trust(struct core *c)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     int rc = state_load(&c->state, STATE_TRUST, &e, &err);
 
     if (rc == 0)
         rc = trust_parse(buf_of(e->payload, e->payload_len), &c->state.trust, &err);
     c->state.has_trust = rc == 0;
-    c->trust_hurt = rc < 0 && err.kind != ERR_NOTFOUND;
-    if (c->trust_hurt) /* fail closed: the one that the device came with is older, its keys may be revoked */
+    c->intake.trust_hurt = rc < 0 && err.kind != ERR_NOTFOUND;
+    if (c->intake
+            .trust_hurt) /* fail closed: the one that the device came with is older, its keys may be revoked */
         log_error("the saved trust document cannot be used: %s", err.msg);
 }
 
@@ -174,13 +182,13 @@ int intake_load(struct core *c, struct err *err)
     struct digest saved[STATE_SLOT_COUNT_] = {0}, asked = l->saved[STATE_DESIRED];
 
     (void)err;
-    follow_init(&c->follow, &c->config);
+    follow_init(&c->intake.follow, &c->config);
     load_trust(c);
-    load_set(c, STATE_DESIRED, "desired", &c->candidate, &saved[STATE_DESIRED]);
-    load_set(c, STATE_GOOD, "good", &c->good, &saved[STATE_GOOD]);
-    load_set(c, STATE_PREVIOUS, "previous", &c->previous, &saved[STATE_PREVIOUS]);
-    for (unsigned i = 0; i < c->follow.n; i++)
-        load_doc(c, &c->follow.docs[i]);
+    load_set(c, STATE_DESIRED, "desired", &c->sets.candidate, &saved[STATE_DESIRED]);
+    load_set(c, STATE_GOOD, "good", &c->sets.good, &saved[STATE_GOOD]);
+    load_set(c, STATE_PREVIOUS, "previous", &c->sets.previous, &saved[STATE_PREVIOUS]);
+    for (unsigned i = 0; i < c->intake.follow.n; i++)
+        load_doc(c, &c->intake.follow.docs[i]);
     memcpy(l->saved, saved, sizeof(saved));
     if (c->state.lost)
         prove(c);
@@ -192,9 +200,9 @@ int intake_load(struct core *c, struct err *err)
     adopt_candidate(c);
     intake_epoch(c);
     if (strcmp(l->agent, LIMPET_VERSION) != 0 || /* another agent may know what the one before refused */
-        !follow_find(&c->follow, l->refused.source))
+        !follow_find(&c->intake.follow, l->refused.source))
         l->refused = (struct state_refused){.rev = 0};
-    c->want_rev = l->refused.rev ? l->refused.rev : l->candidate_rev;
+    c->intake.want_rev = l->refused.rev ? l->refused.rev : l->candidate_rev;
     if (c->state.lost || !l->has_saved)
         intake_save(c);
     return 0;
@@ -206,27 +214,28 @@ int intake_confirm(struct core *c, struct err *err)
 {
     struct ledger *l = &c->state.ledger;
     struct set copy = {.arena = NULL};
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
-    bool other = c->good.arena && !digest_eq(&l->saved[STATE_GOOD], &l->saved[STATE_DESIRED]);
+    bool other = c->sets.good.arena && !digest_eq(&l->saved[STATE_GOOD], &l->saved[STATE_DESIRED]);
     int rc = state_load(&c->state, STATE_DESIRED, &e, err);
     if (rc == 0 && other)
         rc = state_copy(&c->state, STATE_GOOD, STATE_PREVIOUS, err);
-    core_point(c, "confirm-before-good");
+    test_point(c, "confirm-before-good");
     if (rc == 0)
         rc = state_store(&c->state, STATE_GOOD, e, err);
-    core_point(c, "confirm-after-good");
+    test_point(c, "confirm-after-good");
     if (rc == 0)
         rc = intake_parse(e, false, &copy, err);
     if (rc < 0)
-        return err_wrap(err, "keep rev %llu as the last good", (unsigned long long)l->candidate_rev);
+        return err_wrap(err, "keep rev %" PRIu64 " as the last good", l->candidate_rev);
     for (unsigned i = 0; i < copy.d.n; i++)
         (void)ledger_raise(l, copy.d.apps[i].release_name, copy.d.apps[i].counter);
     if (other) {
-        intake_replace(c, &c->previous, &c->good);
+        sets_replace(c, &c->sets.previous, &c->sets.good);
         l->saved[STATE_PREVIOUS] = l->saved[STATE_GOOD];
     }
     l->saved[STATE_GOOD] = l->saved[STATE_DESIRED];
-    intake_replace(c, &c->good, &copy);
+    sets_replace(c, &c->sets.good, &copy);
     intake_verdict(c, VERDICT_CONVERGED, "every app is good");
     return 0;
 }
@@ -234,11 +243,12 @@ int intake_confirm(struct core *c, struct err *err)
 int intake_rollback(struct core *c, struct err *err)
 {
     struct ledger *l = &c->state.ledger;
-    if (l->candidate_verdict == VERDICT_NONE && c->candidate.arena && c->good.arena) {
+
+    if (l->candidate_verdict == VERDICT_NONE && c->sets.candidate.arena && c->sets.good.arena) {
         intake_verdict(c, VERDICT_ROLLED_BACK, "by the operator on the device");
         return 0;
     }
-    if (l->candidate_verdict != VERDICT_CONVERGED || l->follow_previous || !c->previous.arena)
+    if (l->candidate_verdict != VERDICT_CONVERGED || l->follow_previous || !c->sets.previous.arena)
         return err_set(err, ERR_NOTFOUND, "there is no earlier good set to go back to");
     l->follow_previous = true;
     int rc = state_save(&c->state, err);
@@ -246,9 +256,9 @@ int intake_rollback(struct core *c, struct err *err)
         l->follow_previous = false;
         return rc;
     }
-    core_point(c, "rollback-saved");
-    event_add(c, "rolled-back", NULL, "rev %llu -> rev %llu by the operator on the device",
-              (unsigned long long)l->candidate_rev, (unsigned long long)c->previous.d.rev);
-    intake_changed(c);
+    test_point(c, "rollback-saved");
+    event_add(c, "rolled-back", NULL, "rev %" PRIu64 " -> rev %" PRIu64 " by the operator on the device",
+              l->candidate_rev, c->sets.previous.d.rev);
+    core_sets_changed(c);
     return 0;
 }

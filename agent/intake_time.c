@@ -2,7 +2,7 @@
 #include "agent/intake_int.h"
 #include "platform/clock.h"
 
-void core_now_facts(const struct core *c, struct now_facts *ret)
+void intake_time_facts(const struct core *c, struct now_facts *ret)
 {
     const struct ledger *l = &c->state.ledger;
 
@@ -13,19 +13,19 @@ void core_now_facts(const struct core *c, struct now_facts *ret)
                               .build_s = clock_build_s()};
 }
 
-uint64_t core_now_s(const struct core *c)
+uint64_t intake_time_s(const struct core *c)
 {
     struct now_facts f;
 
-    core_now_facts(c, &f);
+    intake_time_facts(c, &f);
     return now_s(&f);
 }
 
-char *core_now_text(const struct core *c, char *dst)
+char *intake_time_text(const struct core *c, char *dst)
 {
     struct now_facts f;
 
-    core_now_facts(c, &f);
+    intake_time_facts(c, &f);
     return now_text(&f, c->state.ledger.time_from, dst, NOW_TEXT);
 }
 
@@ -42,7 +42,7 @@ void intake_time_seen(struct core *c, uint64_t issued_s, const char *from)
     struct ledger *l = &c->state.ledger;
     struct now_facts f;
 
-    core_now_facts(c, &f);
+    intake_time_facts(c, &f);
     if (!now_may_be_issued(&f, issued_s))
         return;
     if (issued_s > l->time_issued_s)
@@ -50,13 +50,13 @@ void intake_time_seen(struct core *c, uint64_t issued_s, const char *from)
     raise_floor(l, issued_s, from);
 }
 
-void core_time_tick(struct core *c)
+void intake_time_tick(struct core *c)
 {
     struct ledger *l = &c->state.ledger;
     uint64_t before = l->time_floor_s;
     struct now_facts f;
 
-    core_now_facts(c, &f);
+    intake_time_facts(c, &f);
     raise_floor(l, now_floor_s(&f), "the synchronised clock");
     if (l->time_floor_s != before)
         intake_save(c);

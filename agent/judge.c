@@ -1,14 +1,18 @@
 #include "agent/judge.h"
 
+#include <inttypes.h>
+
 #include "platform/clock.h"
 
 /* Law L10, for whatever comes with a release. at: the field's path. */
 static int judge_counter(const struct ledger *l, const struct want *w, const char *at, struct err *err)
 {
     uint64_t floor = ledger_floor(l, w->release_name);
+
     if (w->counter < floor)
-        return err_set(err, ERR_DENIED, "%s.release.counter: %llu is below %llu, which %s has reached here",
-                       at, (unsigned long long)w->counter, (unsigned long long)floor, w->release_name);
+        return err_set(err, ERR_DENIED,
+                       "%s.release.counter: %" PRIu64 " is below %" PRIu64 ", which %s has reached here", at,
+                       w->counter, floor, w->release_name);
     if (!ledger_has_room(l, w->release_name))
         return err_set(err, ERR_NOSPACE,
                        "%s.release.name: this device keeps counters of %d names, %s would be one more", at,
@@ -51,6 +55,7 @@ static int judge_required(const struct want *w, unsigned i, const struct box_cap
 int judge_desired(const struct desired *d, const struct judge_facts *f, struct err *err)
 {
     char when[24];
+
     if (d->expires_s <= now_s(f->now))
         return err_set(err, ERR_DENIED, "expires: it was valid until %s; %s",
                        clock_rfc3339(d->expires_s, when, sizeof(when)), f->now_text);
@@ -70,15 +75,15 @@ int judge_desired(const struct desired *d, const struct judge_facts *f, struct e
         if (rc < 0)
             return rc;
         if (ledger_is_bad(f->ledger, &w->trial))
-            return err_set(
-                err, ERR_DENIED,
-                "apps[%u].release: %s %llu with the same settings has failed on this device before; "
-                "change one, or its \"retry\" (fleetctl apply --retry)",
-                i, w->release_name, (unsigned long long)w->counter);
+            return err_set(err, ERR_DENIED,
+                           "apps[%u].release: %s %" PRIu64
+                           " with the same settings has failed on this device before; "
+                           "change one, or its \"retry\" (fleetctl apply --retry)",
+                           i, w->release_name, w->counter);
         if (w->memory_max_bytes != CGROUP_UNSET && w->memory_max_bytes > f->memory_total_bytes)
-            return err_set(err, ERR_NOSPACE, "apps[%u].memory.max_bytes: %llu is more than the device's %llu",
-                           i, (unsigned long long)w->memory_max_bytes,
-                           (unsigned long long)f->memory_total_bytes);
+            return err_set(err, ERR_NOSPACE,
+                           "apps[%u].memory.max_bytes: %" PRIu64 " is more than the device's %" PRIu64, i,
+                           w->memory_max_bytes, f->memory_total_bytes);
         rc = judge_required(w, i, f->caps, err);
         if (rc < 0)
             return rc;

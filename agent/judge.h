@@ -1,8 +1,8 @@
 /* judge.h - can this device do what an authentic manifest asks, before anything is downloaded (L9)? Pure. */
 #ifndef AGENT_JUDGE_H
 #define AGENT_JUDGE_H
+#include "agent/ledger.h"
 #include "agent/now.h"
-#include "agent/state.h"
 #include "runtime/box/box.h"
 
 struct judge_facts {

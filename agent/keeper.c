@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +28,32 @@
 #define TRIAL_MAX_MS      86400000
 #define ENDED_MAX         (2 * LIM_APPS)
 
+/* What core does, and what becomes of that: the machine is the table below. */
+enum state {
+    STAY,    /* as it is */
+    DOWN,    /* no core; one starts when it is due */
+    UP,      /* core runs */
+    AGAIN,   /* it runs, and ends for the next one */
+    LEAVING, /* it runs, and agentd ends with it */
+    OVER,
+    STATE_COUNT
+};
+enum event {
+    DUE,        /* time for the next core */
+    STARTED,    /* it runs */
+    EXITED,     /* it ended */
+    EXITED_BAD, /* it could not be with these settings, and none ever was */
+    SAID_AGAIN,
+    SAID_BYE,
+    TERM,   /* SIGTERM, SIGINT */
+    HUP,    /* SIGHUP: a new binary */
+    SILENT, /* nothing from core for too long */
+    LATE,   /* its trial is over, and it did not say that it is good */
+    EVENT_COUNT
+};
+
 static struct keeper {
+    enum state state;
     struct {
         char name[KEEPER_NAME_BYTES];
         int fd;
@@ -39,23 +65,26 @@ static struct keeper {
     unsigned n_ended, told;
     pid_t core;
     int core_fd, signal_fd, watchdog_fd;
-    uint64_t core_since_ms, alive_ms, start_at_ms, backoff_ms, starts, stop_at_ms, trial_at_ms; /* 0: none */
-    bool stopping, core_said_bye, core_said_again;
+    int core_status; /* of the last one that ended */
+    uint64_t core_since_ms, alive_ms, start_at_ms, backoff_ms, starts, trial_at_ms; /* 0: none */
     bool was_up, bad_settings; /* some core was; the last one could not be */
     const char *program;
     char **argv;
-} k = {.core_fd = -1, .watchdog_fd = -1};
+} k = {.state = DOWN, .core_fd = -1, .watchdog_fd = -1};
+
+static void happen(enum event e);
 
 static void notify(const char *text) /* sd_notify: one datagram, no library */
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un a = {.sun_family = AF_UNIX};
+
     if (!path || !*path || !str_copy(a.sun_path, sizeof(a.sun_path), path))
         return;
     socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
     if (a.sun_path[0] == '@')
         a.sun_path[0] = '\0';
-    int AUTO_FD fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0)
         (void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&a, len);
 }
@@ -63,6 +92,7 @@ static void notify(const char *text) /* sd_notify: one datagram, no library */
 static void put(const char *name, int take_fd)
 {
     int free_at = -1;
+
     for (int i = 0; i < LIM_STORED_FDS; i++) {
         if (k.kept[i].name[0] == '\0') {
             free_at = free_at < 0 ? i : free_at;
@@ -98,6 +128,7 @@ static void tell(const char *text, int fd)
 static void tell_ended(void)
 {
     char text[64];
+
     for (; k.core_fd >= 0 && k.told < k.n_ended; k.told++)
         if (str_fmt(text, sizeof(text), "exit %d %d", (int)k.ended[k.told].pid, k.ended[k.told].status))
             tell(text, -1);
@@ -113,6 +144,7 @@ static void feed_watchdogs(void)
 static void hear(char *text, const int *fds, unsigned n_fds)
 {
     uint64_t ms = 0;
+
     if (strncmp(text, "put ", 4) == 0 && n_fds == 1) {
         put(text + 4, fds[0]);
         return;
@@ -136,9 +168,9 @@ static void hear(char *text, const int *fds, unsigned n_fds)
     } else if (strcmp(text, "good") == 0) {
         k.trial_at_ms = 0;
     } else if (strcmp(text, "again") == 0) {
-        k.core_said_again = true;
+        happen(SAID_AGAIN);
     } else if (strcmp(text, "bye") == 0) {
-        k.core_said_bye = true;
+        happen(SAID_BYE);
     } else {
         log_error("core said something unknown");
     }
@@ -150,6 +182,7 @@ static void core_readable(void)
     int fds[LIM_MSG_FDS];
     unsigned n_fds = 0;
     size_t len = 0;
+
     for (;;) {
         int rc = msg_recv(k.core_fd, text, sizeof(text) - 1, &len, fds, &n_fds, NULL);
         if (rc == 1) {
@@ -164,6 +197,7 @@ static void core_readable(void)
 static void core_main(int fd)
 {
     sigset_t none;
+
     (void)sigemptyset(&none);
     (void)prctl(PR_SET_PDEATHSIG, 0);
     if (dup2(fd, KEEPER_FD) < 0)
@@ -181,6 +215,7 @@ static void start_core(void)
     int mine, theirs;
     struct err err = ERR_INIT;
     char text[KEEPER_NAME_BYTES + 16];
+
     k.start_at_ms = clock_boot_ms() + k.backoff_ms;
     if (msg_pair(&mine, &theirs, &err) < 0) {
         log_error("start core: %s", err.msg);
@@ -204,9 +239,102 @@ static void start_core(void)
             tell(text, k.kept[i].fd);
     k.told = 0;
     tell_ended();
-    if (str_fmt(text, sizeof(text), "ready %llu", (unsigned long long)k.starts++))
+    if (str_fmt(text, sizeof(text), "ready %" PRIu64, k.starts++))
         tell(text, -1);
+    happen(STARTED);
 }
+
+/* ---- what follows from what happened ---- */
+
+static void start_at_once(void)
+{
+    k.backoff_ms = 0;
+    k.start_at_ms = clock_boot_ms();
+}
+
+static void back_off(void)
+{
+    uint64_t now = clock_boot_ms(), ms = now - k.core_since_ms > BACKOFF_STABLE_MS ? 0 : k.backoff_ms * 2;
+    int status = k.core_status;
+
+    k.backoff_ms = ms < BACKOFF_MIN_MS ? BACKOFF_MIN_MS : ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms;
+    k.start_at_ms = now + k.backoff_ms;
+    log_warn("core ended (%s %d); starting it again in %" PRIu64 " ms, containers go on",
+             WIFSIGNALED(status) ? "signal" : "status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), k.backoff_ms);
+}
+
+static void give_up(void)
+{
+    k.bad_settings = true;
+}
+
+static void kill_core(void)
+{
+    (void)kill(k.core, SIGKILL);
+}
+
+static void stop_core(void)
+{
+    notify("STOPPING=1");
+    if (k.core)
+        (void)kill(k.core, SIGTERM);
+}
+
+static void kill_silent(void)
+{
+    log_error("core has not answered for %d s: killed", KEEPER_DEAD_MS / 1000);
+    k.alive_ms = clock_boot_ms();
+    kill_core();
+}
+
+static void kill_late(void)
+{
+    log_error("the new core did not say in time that it is good: killed");
+    k.trial_at_ms = 0;
+    kill_core();
+}
+
+/* What is not here changes nothing. */
+static const struct {
+    enum state next;
+    void (*act)(void);
+} machine[STATE_COUNT][EVENT_COUNT] = {
+    [DOWN] = {[DUE] = {STAY, start_core}, [STARTED] = {UP, NULL}, [TERM] = {OVER, stop_core}},
+    [UP] = {[EXITED] = {DOWN, back_off},
+            [EXITED_BAD] = {OVER, give_up},
+            [SAID_AGAIN] = {AGAIN, NULL},
+            [SAID_BYE] = {LEAVING, NULL},
+            [TERM] = {LEAVING, stop_core},
+            [HUP] = {STAY, kill_core},
+            [SILENT] = {STAY, kill_silent},
+            [LATE] = {STAY, kill_late}},
+    [AGAIN] = {[EXITED] = {DOWN, start_at_once},
+               [EXITED_BAD] = {OVER, give_up},
+               [SAID_BYE] = {LEAVING, NULL},
+               [TERM] = {LEAVING, stop_core},
+               [HUP] = {STAY, kill_core},
+               [SILENT] = {STAY, kill_silent},
+               [LATE] = {STAY, kill_late}},
+    [LEAVING] = {[EXITED] = {OVER, NULL},
+                 [EXITED_BAD] = {OVER, NULL},
+                 [TERM] = {STAY, stop_core},
+                 [HUP] = {STAY, kill_core},
+                 [SILENT] = {STAY, kill_silent},
+                 [LATE] = {STAY, kill_late}},
+};
+
+static void happen(enum event e)
+{
+    enum state was = k.state;
+
+    if (machine[was][e].next != STAY)
+        k.state = machine[was][e].next;
+    if (machine[was][e].act)
+        machine[was][e].act();
+}
+
+/* ---- what happens ---- */
 
 static void core_ended(int status)
 {
@@ -215,32 +343,16 @@ static void core_ended(int status)
     k.core_fd = -1;
     k.core = 0;
     k.trial_at_ms = 0;
-    if (k.core_said_bye || k.stopping)
-        return;
-    uint64_t now = clock_boot_ms();
-    k.bad_settings = WIFEXITED(status) && WEXITSTATUS(status) == KEEPER_BAD_SETTINGS && !k.was_up;
-    if (k.core_said_again) {
-        k.core_said_again = false;
-        k.backoff_ms = 0;
-        k.start_at_ms = now;
-        return;
-    }
-    k.backoff_ms = now - k.core_since_ms > BACKOFF_STABLE_MS ? 0 : k.backoff_ms * 2;
-    k.backoff_ms = k.backoff_ms < BACKOFF_MIN_MS   ? BACKOFF_MIN_MS
-                   : k.backoff_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS
-                                                   : k.backoff_ms;
-    k.start_at_ms = now + k.backoff_ms;
-    if (k.bad_settings)
-        return;
-    log_warn("core ended (%s %d); starting it again in %llu ms, containers go on",
-             WIFSIGNALED(status) ? "signal" : "status",
-             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (unsigned long long)k.backoff_ms);
+    k.core_status = status;
+    happen(WIFEXITED(status) && WEXITSTATUS(status) == KEEPER_BAD_SETTINGS && !k.was_up ? EXITED_BAD
+                                                                                        : EXITED);
 }
 
 static void reap(void)
 {
     int status;
     pid_t pid;
+
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == k.core) {
             core_ended(status);
@@ -257,25 +369,15 @@ static void reap(void)
     tell_ended();
 }
 
-static void stop(void)
-{
-    notify("STOPPING=1");
-    k.stopping = true;
-    k.stop_at_ms = clock_boot_ms();
-    if (k.core)
-        (void)kill(k.core, SIGTERM);
-}
-
 static void signal_readable(void)
 {
     struct signalfd_siginfo s;
+
     while (read(k.signal_fd, &s, sizeof(s)) == (ssize_t)sizeof(s)) {
         if (s.ssi_signo == SIGCHLD)
             reap();
-        else if (s.ssi_signo == SIGHUP && k.core) /* a new binary: core starts anew, containers go on */
-            (void)kill(k.core, SIGKILL);
-        else if (s.ssi_signo != SIGHUP)
-            stop();
+        else
+            happen(s.ssi_signo == SIGHUP ? HUP : TERM);
     }
 }
 
@@ -283,6 +385,7 @@ static int wait_ms(void)
 {
     uint64_t now = clock_boot_ms();
     uint64_t at = k.core ? k.alive_ms + KEEPER_DEAD_MS : k.start_at_ms;
+
     if (k.core && k.trial_at_ms && k.trial_at_ms < at)
         at = k.trial_at_ms;
     return at <= now ? 0 : (int)(at - now);
@@ -291,25 +394,20 @@ static int wait_ms(void)
 static void turn(void)
 {
     struct pollfd p[2] = {{k.signal_fd, POLLIN, 0}, {k.core_fd, POLLIN, 0}};
-    if (poll(p, k.core_fd >= 0 ? 2 : 1, k.stopping && !k.core ? 0 : wait_ms()) < 0 && errno != EINTR)
+
+    if (poll(p, k.core_fd >= 0 ? 2 : 1, wait_ms()) < 0 && errno != EINTR)
         log_error("poll: %s", strerror(errno));
     if (p[1].revents & POLLIN)
         core_readable();
     if (p[0].revents & POLLIN)
         signal_readable();
     uint64_t now = clock_boot_ms();
-    if (k.core && now >= k.alive_ms + KEEPER_DEAD_MS) {
-        log_error("core has not answered for %d s: killed", KEEPER_DEAD_MS / 1000);
-        k.alive_ms = now;
-        (void)kill(k.core, SIGKILL);
-    }
-    if (k.core && k.trial_at_ms && now >= k.trial_at_ms) {
-        log_error("the new core did not say in time that it is good: killed");
-        k.trial_at_ms = 0;
-        (void)kill(k.core, SIGKILL);
-    }
-    if (!k.core && !k.stopping && !k.core_said_bye && now >= k.start_at_ms)
-        start_core();
+    if (now >= k.alive_ms + KEEPER_DEAD_MS)
+        happen(SILENT);
+    if (k.trial_at_ms && now >= k.trial_at_ms)
+        happen(LATE);
+    if (now >= k.start_at_ms)
+        happen(DUE);
 }
 
 static int usage(FILE *f, int rc)
@@ -347,6 +445,7 @@ static int set_up(const char *watchdog)
 {
     static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
     sigset_t set;
+
     (void)sigemptyset(&set);
     for (unsigned i = 0; i < COUNT_OF(sigs); i++)
         (void)sigaddset(&set, sigs[i]);
@@ -367,6 +466,7 @@ int main(int argc, char **argv)
     char config_word[] = "--config", libexec_word[] = "--libexec", *config_path = config;
     const char *libexec = LIMPET_LIBEXECDIR, *watchdog = NULL;
     int rc = read_args(argc, argv, &config_path, &libexec, &watchdog);
+
     if (rc)
         return rc - 1;
     log_init("keeper", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
@@ -378,8 +478,8 @@ int main(int argc, char **argv)
     k.argv = core_argv;
     if (set_up(watchdog))
         return 1;
-    start_core();
-    while (!((k.stopping || k.core_said_bye || k.bad_settings) && !k.core))
+    happen(DUE);
+    while (k.state != OVER)
         turn();
     if (k.watchdog_fd >= 0)
         (void)!write(k.watchdog_fd, "V", 1); /* magic close: stopping is not a hang */

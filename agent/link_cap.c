@@ -1,5 +1,7 @@
 #include "agent/link_cap.h"
 
+#include <inttypes.h>
+
 int link_cap_pass(struct link_cap *c, struct buf bytes, uint64_t max_bytes, struct err *err)
 {
     while (bytes.len) {
@@ -10,8 +12,9 @@ int link_cap_pass(struct link_cap *c, struct buf bytes, uint64_t max_bytes, stru
             if (more && c->shift == 28)
                 return err_set(err, ERR_INVALID, "MQTT: packet length of more than four bytes");
             if (c->length > max_bytes)
-                return err_set(err, ERR_INVALID, "MQTT: packet of at least %u bytes, at most %llu are taken",
-                               c->length, (unsigned long long)max_bytes);
+                return err_set(err, ERR_INVALID,
+                               "MQTT: packet of at least %u bytes, at most %" PRIu64 " are taken", c->length,
+                               max_bytes);
             c->in_length = more;
             c->left = more ? 0 : c->length;
             bytes.p++;

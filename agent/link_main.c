@@ -3,6 +3,7 @@
  * two say to each other. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -59,6 +60,7 @@ static bool say(void *arg, const char *text)
 static void say_down(const char *kind, const char *text)
 {
     char line[300];
+
     (void)str_fmt(line, sizeof(line), "down %s %s", kind, text);
     outbox_state(&k.outbox, str_clean(line));
 }
@@ -71,6 +73,7 @@ static void try_again(bool far)
     uint32_t r = 0;
     unsigned doublings = far ? 9 : k.tries < 9 ? k.tries : 9;
     uint64_t bound = (uint64_t)LINK_BACKOFF_MIN_MS << doublings;
+
     bound = bound > LINK_BACKOFF_MAX_MS ? LINK_BACKOFF_MAX_MS : bound;
     (void)!getrandom(&r, sizeof(r), 0);
     k.tries++;
@@ -93,6 +96,7 @@ static void down(const char *kind, const char *why, bool far)
 static void reconnect_fired(struct loop_timer *t)
 {
     struct err err = ERR_INIT;
+
     (void)t;
     if (pump_start(k.pump, &err) < 0)
         down(err_kind_name(err.kind), err.msg, false);
@@ -117,10 +121,10 @@ static void pump_ready(void *arg)
 {
     struct err err = ERR_INIT;
     char will[128];
+
     (void)arg;
     k.conn++; /* a late will of an older connection carries a smaller number */
-    (void)str_fmt(will, sizeof(will), "{\"v\":1,\"on\":false,\"why\":\"lost\",\"conn\":%llu}",
-                  (unsigned long long)k.conn);
+    (void)str_fmt(will, sizeof(will), "{\"v\":1,\"on\":false,\"why\":\"lost\",\"conn\":%" PRIu64 "}", k.conn);
     if (mqtt_start(k.mqtt, k.path, (unsigned)k.keepalive_s, k.online_topic, will, &err) < 0)
         down("network", err.msg, false);
 }
@@ -131,10 +135,12 @@ static void publish_online(bool on)
 {
     char text[256];
     struct mqtt_publish p = {.topic = k.online_topic, .qos = 1, .retain = true};
+
     (void)str_fmt(text, sizeof(text),
-                  "{\"v\":1,\"on\":%s,%s\"conn\":%llu,\"boot\":%llu,\"agent\":\"%s\",\"ts\":%llu}",
-                  on ? "true" : "false", on ? "" : "\"why\":\"shutdown\",", (unsigned long long)k.conn,
-                  (unsigned long long)k.boot, LIMPET_VERSION, (unsigned long long)clock_wall_s());
+                  "{\"v\":1,\"on\":%s,%s\"conn\":%" PRIu64 ",\"boot\":%" PRIu64
+                  ",\"agent\":\"%s\",\"ts\":%" PRIu64 "}",
+                  on ? "true" : "false", on ? "" : "\"why\":\"shutdown\",", k.conn, k.boot, LIMPET_VERSION,
+                  clock_wall_s());
     p.payload = buf_str(text);
     (void)mqtt_publish(k.mqtt, &p, NULL);
 }
@@ -143,6 +149,7 @@ static void publish_online(bool on)
 static void subscribe_documents(void)
 {
     char topic[256];
+
     if (str_fmt(topic, sizeof(topic), "%s/trust/+", k.root))
         (void)mqtt_subscribe(k.mqtt, topic, NULL);
     if (str_fmt(topic, sizeof(topic), "%s/d/%s/desired", k.root, k.device))
@@ -162,6 +169,7 @@ static void mqtt_up(void *arg, int protocol)
 {
     static const char *const own[] = {"cmd/+", "online"};
     char topic[256], text[32];
+
     (void)arg;
     k.up = true;
     loop_timer_set(k.loop, &k.stable, clock_boot_ms() + LINK_STABLE_MS);
@@ -203,6 +211,7 @@ static bool pass_document(const struct outbox_item *item)
 {
     char line[LIM_NAME_BYTES + 300];
     struct err err = ERR_INIT;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
 
     if (strcmp(item->key, "online") == 0)
@@ -239,6 +248,7 @@ static int read_command(const struct json_cur *root, const char *verb, char *dst
     const char *id, *reply, *app = "-";
     char own[200];
     uint64_t exp, lines = 20, v;
+
     if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 ||
         json_get_str(root, "id", JSON_REQUIRED, 63, &id, err) < 0 ||
         json_get_str(root, "reply", JSON_REQUIRED, 255, &reply, err) < 0 ||
@@ -251,8 +261,8 @@ static int read_command(const struct json_cur *root, const char *verb, char *dst
         return err_set(err, ERR_DENIED, "the reply topic is not below %s", own);
     if (!str_is_name(verb) || !is_token(id) || (strcmp(app, "-") != 0 && !str_is_name(app)))
         return err_set(err, ERR_INVALID, "verb, id or app is no name");
-    (void)str_fmt(dst, size, "cmd %s %s %s %llu %s %llu", verb, id, reply + strlen(own),
-                  (unsigned long long)exp, app, (unsigned long long)lines);
+    (void)str_fmt(dst, size, "cmd %s %s %s %" PRIu64 " %s %" PRIu64, verb, id, reply + strlen(own), exp, app,
+                  lines);
     return 0;
 }
 
@@ -295,7 +305,7 @@ static void take_online(const char *key, struct buf payload, bool retained)
 {
     char ours[40];
 
-    (void)str_fmt(ours, sizeof(ours), "\"conn\":%llu,", (unsigned long long)k.conn);
+    (void)str_fmt(ours, sizeof(ours), "\"conn\":%" PRIu64 ",", k.conn);
     if (!k.stopping && memmem(payload.p, payload.len, "\"on\":false", 10))
         publish_online(true); /* that we are gone, while we are here */
     else if (!k.stopping && !retained && payload.len && !memmem(payload.p, payload.len, ours, strlen(ours)))
@@ -306,6 +316,7 @@ static void mqtt_message(void *arg, const char *topic, struct buf payload, bool 
 {
     char own[200], source[LIM_NAME_BYTES + 8];
     size_t root_len = strlen(k.root), own_len;
+
     (void)arg;
     if (strncmp(topic, k.root, root_len) != 0 || topic[root_len] != '/')
         return;
@@ -336,6 +347,7 @@ static void core_publishes(char *head, struct buf payload)
     unsigned id, qos, retain, expiry;
     char topic[256];
     struct mqtt_publish p;
+
     if (sscanf(head, "pub %u %u %u %u %255s", &id, &qos, &retain, &expiry, topic) != 5)
         return;
     k.published = true;
@@ -365,6 +377,7 @@ static void core_ready(struct loop_fd *w, uint32_t events)
 {
     static char msg[LIM_MSG_BYTES + 1]; /* static: one of it, off the stack */
     size_t len = 0;
+
     (void)events;
     for (;;) {
         int rc = msg_recv(w->fd, msg, LIM_MSG_BYTES, &len, NULL, NULL, NULL);
@@ -409,6 +422,7 @@ static int read_pem(int fd, unsigned i, struct err *err)
 {
     char text[16384];
     ssize_t n = fs_read_full(fd, text, sizeof(text) - 1, err);
+
     if (n == (ssize_t)sizeof(text) - 1)
         return err_set(err, ERR_INVALID, "a PEM file of more than %zu bytes", sizeof(text) - 2);
     if (n < 0)
@@ -430,6 +444,7 @@ static int read_config(struct err *err)
     int fds[LIM_MSG_FDS];
     unsigned n_fds = 0;
     int rc = msg_recv(LINK_FD, msg, sizeof(msg) - 1, &len, fds, &n_fds, err);
+
     if (rc != 1 || len < 7 || memcmp(msg, "config\n", 7) != 0)
         return err_set(err, ERR_INVALID, "core sent no settings");
     for (unsigned i = 0; i < n_fds; i++) {
@@ -480,6 +495,7 @@ static int enter_sandbox(struct err *err)
                         .write_paths = writable};
     char missing[64];
     int rc = sandbox_enter(&s, missing, sizeof(missing), err);
+
     if (rc == 0 && missing[0])
         log_warn("this kernel has no %s: link goes on without", missing);
     return rc;
@@ -490,6 +506,7 @@ static int start(struct err *err)
     struct pump_settings ps = {.port = (uint16_t)k.port, .path = k.path, .plain = k.plaintext};
     struct pump_calls pc = {pump_ready, pump_down, NULL};
     struct mqtt_calls mc = {mqtt_up, mqtt_down, mqtt_message, mqtt_ack, NULL};
+
     ps.tls = (struct tls_settings){.ca = buf_of(k.pem[0], k.pem_len[0]),
                                    .cert = buf_of(k.pem[1], k.pem_len[1]),
                                    .key = buf_of(k.pem[2], k.pem_len[2]),
@@ -520,6 +537,7 @@ static int start(struct err *err)
 int main(void)
 {
     struct err err = ERR_INIT;
+
     mem_stay_small();
     log_init("link", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
     (void)prctl(PR_SET_NAME, "agentd-link");

@@ -51,6 +51,7 @@ void mqtt_pause(struct mqtt *m, bool paused)
 static void gone(struct mqtt *m, const char *why, bool taken_over)
 {
     bool told = m->watch.fd < 0;
+
     mqtt_stop(m);
     if (!told)
         m->calls.on_down(m->calls.arg, why, taken_over);
@@ -59,6 +60,7 @@ static void gone(struct mqtt *m, const char *why, bool taken_over)
 static void on_connect(struct mosquitto *mosq, void *arg, int rc, int flags, const mosquitto_property *props)
 {
     struct mqtt *m = arg;
+
     (void)mosq;
     (void)flags;
     (void)props;
@@ -88,6 +90,7 @@ static void on_message(struct mosquitto *mosq, void *arg, const struct mosquitto
                        const mosquitto_property *props)
 {
     struct mqtt *m = arg;
+
     (void)mosq;
     (void)props;
     m->calls.on_message(m->calls.arg, msg->topic, buf_of(msg->payload, (size_t)msg->payloadlen), msg->retain);
@@ -97,6 +100,7 @@ static void on_publish(struct mosquitto *mosq, void *arg, int mid, int reason,
                        const mosquitto_property *props)
 {
     struct mqtt *m = arg;
+
     (void)mosq;
     (void)props;
     m->in_flight -= m->in_flight > 0;
@@ -112,6 +116,7 @@ static void socket_ready(struct loop_fd *w, uint32_t events)
 {
     struct mqtt *m = container_of(w, struct mqtt, watch);
     int rc = MOSQ_ERR_SUCCESS;
+
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         rc = mosquitto_loop_read(m->mosq, 1);
     if (rc == MOSQ_ERR_SUCCESS && (events & EPOLLOUT))
@@ -126,6 +131,7 @@ static void tick_fired(struct loop_timer *t)
 {
     struct mqtt *m = container_of(t, struct mqtt, tick);
     int rc = mosquitto_loop_misc(m->mosq); /* keep-alive */
+
     if (rc != MOSQ_ERR_SUCCESS) {
         gone(m, mosquitto_strerror(rc), false);
         return;
@@ -209,6 +215,7 @@ void mqtt_stop(struct mqtt *m)
 int mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err)
 {
     int rc = mosquitto_subscribe_v5(m->mosq, NULL, topic, 1, 0, NULL);
+
     watch_socket(m);
     return rc == MOSQ_ERR_SUCCESS ? 0 : fail(err, "subscribe", rc);
 }

@@ -40,6 +40,7 @@ struct pump {
 static void close_watch(struct pump *p, struct loop_fd *w)
 {
     int fd = w->fd;
+
     loop_fd_del(p->loop, w);
     if (fd >= 0)
         (void)close(fd);
@@ -73,6 +74,7 @@ static void deadline_fired(struct loop_timer *t)
 {
     struct err err = ERR_INIT;
     struct pump *p = container_of(t, struct pump, deadline);
+
     (void)err_set(&err, ERR_TIMEOUT, "no connection to %s:%u within %d s", p->s.tls.host, p->s.port,
                   PUMP_CONNECT_MS / 1000);
     down(p, &err);
@@ -105,6 +107,7 @@ static ssize_t net_write(struct pump *p, struct buf b, struct err *err)
 static int move_in(struct pump *p, struct err *err)
 {
     bool moved = false;
+
     if (p->in.from == p->in.to) {
         ssize_t n = net_read(p, p->in.bytes, sizeof(p->in.bytes), err);
         if (n < 0)
@@ -130,6 +133,7 @@ static int move_in(struct pump *p, struct err *err)
 static int move_out(struct pump *p, struct err *err)
 {
     bool moved = false;
+
     if (p->out.from == p->out.to && p->local.fd >= 0) {
         ssize_t n = read(p->local.fd, p->out.bytes, sizeof(p->out.bytes));
         if (n == 0)
@@ -155,6 +159,7 @@ static void watch_for_more(struct pump *p)
 {
     bool out_waits = p->out.from < p->out.to, in_waits = p->in.from < p->in.to;
     uint32_t net = in_waits ? 0 : EPOLLIN, local = out_waits ? 0 : EPOLLIN;
+
     if (out_waits || (p->tls && tls_wants_write(p->tls)))
         net |= EPOLLOUT;
     if (in_waits)
@@ -168,6 +173,7 @@ static void move(struct pump *p)
 {
     struct err err = ERR_INIT;
     int in = 1, out = 1;
+
     while (in > 0 || out > 0) {
         out = move_out(p, &err);
         if (out < 0)
@@ -217,6 +223,7 @@ static void shake_hands(struct pump *p)
 {
     struct err err = ERR_INIT;
     int rc = tls_handshake(p->tls, &err);
+
     if (rc < 0)
         down(p, &err);
     else if (rc == 1)
@@ -229,6 +236,7 @@ static void tcp_is_up(struct pump *p)
 {
     struct err err = ERR_INIT;
     int one = 1, dead_ms = 90000;
+
     (void)setsockopt(p->net.fd, IPPROTO_TCP, TCP_NODELAY, &one,
                      sizeof(one)); /* else 40 ms of Nagle a handshake */
     (void)setsockopt(p->net.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
@@ -252,7 +260,7 @@ static int try_next_address(struct pump *p, struct err *err)
                           p->s.tls.host);
             continue;
         }
-        int AUTO_FD fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        AUTO_FD int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || (connect(fd, a->ai_addr, a->ai_addrlen) < 0 && errno != EINPROGRESS)) {
             (void)err_errno(err, errno, "connect to %s:%u", p->s.tls.host, p->s.port);
             continue;
@@ -274,6 +282,7 @@ static void tcp_ready(struct pump *p)
     struct err err = ERR_INIT;
     int e = 0;
     socklen_t len = sizeof(e);
+
     if (getsockopt(p->net.fd, SOL_SOCKET, SO_ERROR, &e, &len) == 0 && e == 0) {
         tcp_is_up(p);
         return;
@@ -300,6 +309,7 @@ int pump_start(struct pump *p, struct err *err)
 {
     char port[8];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+
     (void)str_fmt(port, sizeof(port), "%u", p->s.port);
     pump_stop(p);
     int rc = getaddrinfo(p->s.tls.host, port, &hints,
@@ -319,10 +329,11 @@ int pump_new(struct loop *l, const struct pump_settings *s, const struct pump_ca
              struct err *err)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
+
     if (!str_copy(a.sun_path, sizeof(a.sun_path), s->path))
         return err_set(err, ERR_INVALID, "path of the local MQTT socket is too long: %s", s->path);
     (void)unlink(s->path);
-    int AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 1) < 0)
         return err_errno(err, errno, "local MQTT socket %s", s->path);
     struct pump *p = mem_need_zero(sizeof(*p));

@@ -30,6 +30,7 @@ static int random_bytes(void *unused, unsigned char *dst, size_t len)
 static int fail(struct err *err, enum err_kind kind, const char *what, int code)
 {
     char text[120];
+
     mbedtls_strerror(code, text, sizeof(text));
     return err_set(err, kind, "%s: %s (-0x%04x)", what, text, (unsigned)-code);
 }
@@ -56,6 +57,7 @@ static int judge_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32
 {
     const struct tls *t = arg;
     uint64_t floor_s = clock_judge_s(0, t->time_floor_s);
+
     (void)depth;
     if (clock_wall_s() < floor_s)
         *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_FUTURE;
@@ -69,6 +71,7 @@ static int judge_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32
 static int parse_pem(struct tls *t, const struct tls_settings *s, struct err *err)
 {
     int rc = mbedtls_x509_crt_parse(&t->ca, s->ca.p, s->ca.len + 1);
+
     if (rc != 0)
         return fail(err, ERR_INVALID, "CA certificates", rc);
     if (!s->cert.len)
@@ -91,6 +94,7 @@ static int set_up(struct tls *t, const struct tls_settings *s, struct err *err)
 {
     int rc = mbedtls_ssl_config_defaults(&t->conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                          MBEDTLS_SSL_PRESET_DEFAULT);
+
     if (rc != 0)
         return fail(err, ERR_NOMEM, "TLS settings", rc);
     rc = parse_pem(t, s, err);
@@ -114,6 +118,7 @@ static int set_up(struct tls *t, const struct tls_settings *s, struct err *err)
 int tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *err)
 {
     struct tls *t = mem_need_zero(sizeof(*t));
+
     mbedtls_ssl_init(&t->ssl);
     mbedtls_ssl_config_init(&t->conf);
     mbedtls_x509_crt_init(&t->ca);

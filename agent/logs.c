@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/logs.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -12,6 +13,7 @@
 int logs_open(struct app *a, uint64_t bytes, struct err *err)
 {
     char name[LIM_NAME_BYTES + 8];
+
     (void)str_fmt(name, sizeof(name), "%s.log", a->seen.name);
     a->log = logring_free(a->log);
     return logring_open(a->core->app_fd, name, (uint32_t)bytes, &a->log, err);
@@ -20,7 +22,7 @@ int logs_open(struct app *a, uint64_t bytes, struct err *err)
 static void end_stream(struct app *a, struct loop_fd *w, int *fd, const char *what)
 {
     loop_fd_del(a->core->loop, w);
-    core_drop(a->core, a->seen.name, what);
+    keeper_client_drop(a->core, a->seen.name, what);
     if (*fd >= 0)
         (void)close(*fd);
     *fd = -1;
@@ -31,6 +33,7 @@ static void rest_over(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, log_rest);
     struct loop_fd *const watches[] = {&a->out_watch, &a->err_watch};
+
     for (unsigned i = 0; i < COUNT_OF(watches); i++)
         if (watches[i]->fd >= 0)
             (void)loop_fd_mod(a->core->loop, watches[i], EPOLLIN, NULL);
@@ -49,6 +52,7 @@ static void rest(struct app *a, struct loop_fd *w)
 static void pump(struct app *a, struct loop_fd *w, int *fd, char stream, const char *what, unsigned pieces)
 {
     struct err err = ERR_INIT;
+
     for (unsigned i = 0; i < pieces && *fd >= 0; i++) {
         int rc = logring_pump(a->log, *fd, stream, clock_wall_ms(), &err);
         if (rc == -(int)ERR_CONFLICT)
@@ -66,6 +70,7 @@ static void pump(struct app *a, struct loop_fd *w, int *fd, char stream, const c
 static void out_ready(struct loop_fd *w, uint32_t events)
 {
     struct app *a = container_of(w, struct app, out_watch);
+
     (void)events;
     pump(a, w, &a->out_fd, 'o', "out", PIECES);
 }
@@ -73,6 +78,7 @@ static void out_ready(struct loop_fd *w, uint32_t events)
 static void err_ready(struct loop_fd *w, uint32_t events)
 {
     struct app *a = container_of(w, struct app, err_watch);
+
     (void)events;
     pump(a, w, &a->err_fd, 'e', "err", PIECES);
 }
@@ -80,6 +86,7 @@ static void err_ready(struct loop_fd *w, uint32_t events)
 void logs_watch(struct app *a)
 {
     struct err err = ERR_INIT;
+
     a->out_watch = (struct loop_fd){.fd = -1, .on_ready = out_ready};
     a->err_watch = (struct loop_fd){.fd = -1, .on_ready = err_ready};
     if ((a->out_fd >= 0 && loop_fd_add(a->core->loop, &a->out_watch, a->out_fd, EPOLLIN, &err) < 0) ||

@@ -64,6 +64,7 @@ static int check_joins(struct manifest_reader *r, const struct json_cur *apps, c
 static int read_apps(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
     struct json_cur a;
+
     if (json_get_array(root, "apps", JSON_REQUIRED, LIM_APPS, &a, r->err) < 0)
         return -(int)ERR_INVALID;
     d->n = json_len(&a);
@@ -83,6 +84,7 @@ static int read_apps(struct manifest_reader *r, const struct json_cur *root, str
 static int read_target(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
     struct json_cur o;
+
     if (json_get_object(root, "target", JSON_REQUIRED, &o, r->err) < 0 ||
         manifest_name(r, &o, "device", JSON_OPTIONAL, &d->device) < 0 ||
         manifest_name(r, &o, "group", JSON_OPTIONAL, &d->group) < 0 || json_done(&o, r->err) < 0)
@@ -95,6 +97,7 @@ static int read_rollout(struct manifest_reader *r, const struct json_cur *root, 
 {
     struct json_cur o;
     int rc = json_get_object(root, "rollout", JSON_OPTIONAL, &o, r->err);
+
     if (rc <= 0)
         return rc;
     if (!d->group)
@@ -113,6 +116,7 @@ static int read_download(struct manifest_reader *r, const struct json_cur *updat
     struct json_cur o;
     const char *window = NULL;
     int rc = json_get_object(update, "download", JSON_OPTIONAL, &o, r->err);
+
     if (rc <= 0)
         return rc;
     if (json_get_u64(&o, "max_bytes", JSON_OPTIONAL, 1, 1ULL << 53, &d->max_bytes, r->err) < 0 ||
@@ -130,6 +134,7 @@ static int read_os(struct manifest_reader *r, const struct json_cur *root, struc
 {
     struct json_cur o, b, release;
     int rc = json_get_object(root, "os", JSON_OPTIONAL, &o, r->err);
+
     if (rc <= 0 || (r->saved && json_get_object(&o, "release", JSON_OPTIONAL, &release, r->err) == 0))
         return rc;
     d->has_os = true;
@@ -147,6 +152,7 @@ static int read_agent(struct manifest_reader *r, const struct json_cur *root, st
 {
     struct json_cur o;
     int rc = json_get_object(root, "agent", JSON_OPTIONAL, &o, r->err);
+
     if (rc <= 0)
         return rc;
     d->has_agent = true;
@@ -174,6 +180,7 @@ static int read_desired(struct manifest_reader *r, const struct json_cur *root, 
 {
     const char *schema;
     struct json_cur u;
+
     if (json_get_str(root, "schema", JSON_REQUIRED, 64, &schema, r->err) < 0)
         return -(int)ERR_INVALID;
     if (strcmp(schema, "limpet.desired/1") != 0)
@@ -203,6 +210,7 @@ static int parse(struct buf json, struct arena *arena, bool saved, struct desire
     struct json_cur root;
     struct desired d = {.n = 0};
     int rc = json_parse(json, &json_limits_signed, &root, err);
+
     if (rc == 0) {
         rc = read_desired(&r, &root, &d);
         (void)json_free(root.node);

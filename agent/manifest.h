@@ -58,7 +58,7 @@ struct want_mount {
     uint64_t size_bytes; /* tmpfs */
     bool read_only;
 };
-/* A device of the host by what stays the same of it (agent/hotplug.h). */
+/* A device of the host by what stays the same of it (agent/device_match.h). */
 enum device_match { DEVICE_BY_ID, DEVICE_BY_PATH, DEVICE_USB, DEVICE_MAJOR, DEVICE_MATCH_COUNT_ };
 enum device_remove { DEVICE_KEEP, DEVICE_RESTART, DEVICE_STOP };
 struct want_device {

@@ -2,8 +2,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "agent/kernel_words.h"
 #include "agent/manifest_int.h"
-#include "agent/words.h"
 #include "platform/cgroup/cgroup.h"
 
 static const char *const privileges_names[] = {"strip", "refuse"};
@@ -19,6 +19,7 @@ static int read_env(struct manifest_reader *r, const struct json_cur *app, struc
 {
     struct json_cur o;
     int rc = json_get_object(app, "env", JSON_OPTIONAL, &o, r->err);
+
     if (rc <= 0)
         return rc;
     unsigned n = json_len(&o);
@@ -52,6 +53,7 @@ static int read_limit(struct manifest_reader *r, const struct json_cur *app, con
     struct json_cur o;
     int enforce = ENFORCE_BEST_EFFORT;
     int rc = json_get_object(app, key, JSON_OPTIONAL, &o, r->err);
+
     if (rc <= 0)
         return rc;
     if (json_get_u64(&o, field, JSON_REQUIRED, min, max, ret, r->err) < 0 ||
@@ -85,6 +87,7 @@ static int read_caps(struct manifest_reader *r, const struct json_cur *app, stru
 {
     struct json_cur a;
     int rc = json_get_array(app, "capabilities", JSON_OPTIONAL, WORD_CAPABILITIES, &a, r->err);
+
     for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
         struct json_cur c = json_at(&a, i);
         const char *s;
@@ -106,6 +109,7 @@ static int read_port(struct manifest_reader *r, const struct json_cur *c, struct
 {
     uint64_t host, container, last = 0;
     int protocol = 0;
+
     if (json_is_object(c, r->err) < 0 ||
         json_get_u64(c, "host", JSON_REQUIRED, 1, 65535, &host, r->err) < 0 ||
         json_get_u64(c, "last", JSON_OPTIONAL, host, host + LIM_PORT_RANGE - 1, &last, r->err) < 0 ||
@@ -136,6 +140,7 @@ static int read_mode(struct manifest_reader *r, const struct json_cur *o, struct
 {
     const char *text;
     int mode;
+
     if (json_get_str(o, "mode", JSON_REQUIRED, LIM_NAME_BYTES + 4, &text, r->err) > 0 &&
         strncmp(text, "app:", 4) == 0) {
         if (!str_is_name(text + 4))
@@ -154,6 +159,7 @@ static int read_net_name(struct manifest_reader *r, const struct json_cur *o, st
 {
     const char *name = NULL;
     int rc = manifest_name(r, o, "name", w->net == NET_CNI ? JSON_REQUIRED : JSON_OPTIONAL, &name);
+
     if (rc <= 0)
         return rc;
     if (w->net != NET_BRIDGE && w->net != NET_CNI)
@@ -170,6 +176,7 @@ static int read_network(struct manifest_reader *r, const struct json_cur *app, s
 {
     struct json_cur o, a;
     int rc = json_get_object(app, "network", JSON_OPTIONAL, &o, r->err);
+
     if (rc <= 0)
         return rc;
     if (read_mode(r, &o, w) < 0 || read_net_name(r, &o, w) < 0)
@@ -194,6 +201,7 @@ static int read_network(struct manifest_reader *r, const struct json_cur *app, s
 static int read_mounts(struct manifest_reader *r, const struct json_cur *app, struct want *w)
 {
     struct json_cur a;
+
     void *room = NULL;
     int rc = manifest_array(r, app, "mounts", LIM_MOUNTS, &a, sizeof(*w->mounts), &room);
     struct want_mount *mounts = room;
@@ -224,6 +232,7 @@ static int read_restart(struct manifest_reader *r, const struct json_cur *app, s
 {
     struct json_cur o;
     int policy;
+
     w->restart = (struct want_restart){RESTART_ALWAYS, 1000, 300000, 60000, 0};
     int rc = json_get_object(app, "restart", JSON_OPTIONAL, &o, r->err);
     if (rc <= 0)
@@ -245,6 +254,7 @@ static int read_probe(struct manifest_reader *r, const struct json_cur *o, struc
     uint64_t port = 0;
     unsigned kinds = 0;
     int rc = manifest_list(r, o, "exec", LIM_ARGS, &h->exec);
+
     if (rc > 0) {
         h->kind = HEALTH_EXEC;
         kinds++;
@@ -278,6 +288,7 @@ static int read_health(struct manifest_reader *r, const struct json_cur *app, st
     struct json_cur o;
     struct want_health *h = &w->health;
     int action = 1;
+
     *h = (struct want_health){
         .interval_ms = 30000, .timeout_ms = 5000, .start_grace_ms = 10000, .retries = 3, .restart = true};
     int rc = json_get_object(app, "health", JSON_OPTIONAL, &o, r->err);
@@ -299,6 +310,7 @@ static int read_stop_and_log(struct manifest_reader *r, const struct json_cur *a
 {
     struct json_cur o;
     const char *name = NULL;
+
     w->stop_signal = 0; /* the image's, else TERM */
     w->stop_grace_ms = 10000;
     w->log_bytes = LIM_LOG_RING_BYTES;
@@ -324,6 +336,7 @@ static int read_stop_and_log(struct manifest_reader *r, const struct json_cur *a
 static bool shapes_box(const char *key)
 {
     static const char *const no[] = {"sources", "health", "restart", "stop", "image_privileges", "retry"};
+
     for (unsigned i = 0; i < COUNT_OF(no); i++)
         if (strcmp(no[i], key) == 0)
             return false;
@@ -359,6 +372,7 @@ static int read_privileges(struct manifest_reader *r, const struct json_cur *app
 {
     int refuse = 0;
     int rc = json_get_enum(app, "image_privileges", JSON_OPTIONAL, privileges_names, 2, &refuse, r->err);
+
     w->refuse_privileges = refuse == 1;
     return rc;
 }
@@ -366,6 +380,7 @@ static int read_privileges(struct manifest_reader *r, const struct json_cur *app
 int manifest_app(struct manifest_reader *r, const struct json_cur *app, struct want *w)
 {
     uint64_t retry;
+
     *w = (struct want){.read_only = true};
     if (json_is_object(app, r->err) < 0 || manifest_name(r, app, "name", JSON_REQUIRED, &w->name) < 0 ||
         manifest_release(r, app, w) < 0 || manifest_list(r, app, "args", LIM_ARGS, &w->args) < 0 ||

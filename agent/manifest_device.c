@@ -1,4 +1,4 @@
-/* manifest_device.c - the devices of an app in a manifest. See manifest.h, hotplug.h. */
+/* manifest_device.c - the devices of an app in a manifest. See manifest.h, device_match.h. */
 #include <stdio.h>
 
 #include "agent/manifest_int.h"
@@ -14,6 +14,7 @@ static const char *const match_names[DEVICE_MATCH_COUNT_] = {"by-id", "by-path",
 static bool read_hex(const char *s, uint16_t *ret)
 {
     unsigned v;
+
     if (strspn(s, "0123456789abcdefABCDEF") < 4 || sscanf(s, "%4x", &v) != 1)
         return false;
     *ret = (uint16_t)v;
@@ -23,6 +24,7 @@ static bool read_hex(const char *s, uint16_t *ret)
 static int read_major(const struct json_cur *m, struct want_device *d, struct err *err)
 {
     uint64_t major, minor;
+
     if (json_get_u64(m, "major", JSON_REQUIRED, 1, 4095, &major, err) < 0)
         return -(int)ERR_INVALID;
     int rc = json_get_u64(m, "minor", JSON_OPTIONAL, 0, (1 << 20) - 1, &minor, err);
@@ -36,6 +38,7 @@ static int read_match(struct manifest_reader *r, const struct json_cur *device, 
 {
     struct json_cur m, any;
     unsigned kinds = 0;
+
     if (json_get_object(device, "match", JSON_REQUIRED, &m, r->err) < 0)
         return -(int)r->err->kind;
     for (unsigned i = 0; i < DEVICE_MATCH_COUNT_; i++)
@@ -64,6 +67,7 @@ static int read_match(struct manifest_reader *r, const struct json_cur *device, 
 static int read_device(struct manifest_reader *r, const struct json_cur *c, struct want_device *d)
 {
     int access = 0, on_remove = DEVICE_KEEP;
+
     *d = (struct want_device){.minor = -1};
     if (json_is_object(c, r->err) < 0 || read_match(r, c, d) < 0 ||
         manifest_path(r, c, "path", JSON_REQUIRED, &d->path) < 0 ||
@@ -85,6 +89,7 @@ static int read_device(struct manifest_reader *r, const struct json_cur *c, stru
 int manifest_devices(struct manifest_reader *r, const struct json_cur *app, struct want *w)
 {
     struct json_cur a;
+
     void *room = NULL;
     int rc = manifest_array(r, app, "devices", LIM_DEVICES, &a, sizeof(*w->devices), &room);
     struct want_device *list = room;

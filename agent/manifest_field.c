@@ -4,6 +4,7 @@
 int manifest_keep(struct manifest_reader *r, const char *text, const char **ret)
 {
     const char *copy = arena_str(r->arena, text);
+
     if (!copy)
         return err_set(r->err, ERR_NOMEM, "manifest: its strings need more than the arena holds");
     *ret = copy;
@@ -15,6 +16,7 @@ int manifest_text(struct manifest_reader *r, const struct json_cur *o, const cha
 {
     const char *s;
     int rc = json_get_str(o, key, need, LIM_TEXT_BYTES, &s, r->err);
+
     if (rc > 0 && manifest_keep(r, s, ret) < 0)
         return -(int)ERR_NOMEM;
     return rc;
@@ -28,6 +30,7 @@ static int get_checked(struct manifest_reader *r, const struct json_cur *o, cons
     struct json_cur c;
     const char *s;
     int rc = json_get(o, key, need, &c, r->err);
+
     if (rc <= 0)
         return rc;
     if (json_as_str(&c, max_len, &s, r->err) < 0)
@@ -40,6 +43,7 @@ static int get_checked(struct manifest_reader *r, const struct json_cur *o, cons
 static bool is_abs_path(const char *s)
 {
     size_t n = strlen(s);
+
     return s[0] == '/' && !strstr(s, "/../") && !(n >= 3 && strcmp(s + n - 3, "/..") == 0);
 }
 
@@ -59,6 +63,7 @@ int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const c
 {
     struct json_cur c;
     const char *s;
+
     if (json_get(o, key, JSON_REQUIRED, &c, r->err) < 0 || json_as_str(&c, 80, &s, r->err) < 0)
         return -(int)ERR_INVALID;
     return digest_parse(s, ret, NULL) < 0
@@ -72,6 +77,7 @@ int manifest_list(struct manifest_reader *r, const struct json_cur *o, const cha
 {
     struct json_cur a;
     int rc = json_get_array(o, key, JSON_OPTIONAL, max, &a, r->err);
+
     if (rc <= 0)
         return rc;
     unsigned n = json_len(&a);
@@ -94,6 +100,7 @@ int manifest_sources(struct manifest_reader *r, const struct json_cur *from, con
                      unsigned *ret_n)
 {
     struct json_cur a;
+
     if (json_get_array(from, "sources", JSON_REQUIRED, LIM_SOURCES, &a, r->err) < 0)
         return -(int)r->err->kind;
     *ret_n = json_len(&a);
@@ -114,6 +121,7 @@ int manifest_sources(struct manifest_reader *r, const struct json_cur *from, con
 int manifest_release(struct manifest_reader *r, const struct json_cur *app, struct want *w)
 {
     struct json_cur o;
+
     if (json_get_object(app, "release", JSON_REQUIRED, &o, r->err) < 0 ||
         manifest_name(r, &o, "name", JSON_REQUIRED, &w->release_name) < 0 ||
         json_get_u64(&o, "counter", JSON_REQUIRED, 1, 1ULL << 53, &w->counter, r->err) < 0 ||
@@ -128,6 +136,7 @@ int manifest_array(struct manifest_reader *r, const struct json_cur *app, const 
                    struct json_cur *ret, size_t size, void **ret_list)
 {
     int rc = json_get_array(app, key, JSON_OPTIONAL, max, ret, r->err);
+
     void *list = rc > 0 ? arena_get(r->arena, json_len(ret) * size) : NULL;
     if (rc > 0 && !list)
         return err_set(r->err, ERR_NOMEM, "manifest: no memory");

@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/names.h"
+#include "agent/resolv_text.h"
 #include "platform/fs.h"
 
 #define RESOLV_BYTES (16 * 1024)
@@ -12,6 +14,7 @@
 const char *names_network(struct core *c, const struct want *w)
 {
     const struct app *of = w->net == NET_APP ? app_find(c, w->net_name) : NULL;
+
     return of ? of->network : w->net == NET_BRIDGE && w->net_name ? w->net_name : "";
 }
 
@@ -38,8 +41,9 @@ static void add_peers(struct core *c, const char *network, char *text, size_t si
 static int write_hosts(struct core *c, const char *app, const char *network)
 {
     char name[LIM_NAME_BYTES + 8], text[8192];
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
     size_t len;
+
     (void)str_fmt(name, sizeof(name), "%s.hosts", app);
     (void)str_fmt(text, sizeof(text), "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t%s\n", app);
     add_peers(c, network, text, sizeof(text));
@@ -53,6 +57,7 @@ static int write_hosts(struct core *c, const char *app, const char *network)
 static const char *path_of(struct core *c, const struct want *w, const char *suffix, struct arena *arena)
 {
     char path[400];
+
     if (!str_fmt(path, sizeof(path), "%s/app/%s.%s", c->config.run_dir, w->name, suffix))
         return NULL;
     return arena_str(arena, path);
@@ -82,6 +87,7 @@ static uint8_t *read_upstream(void)
                                         "/run/resolvconf/resolv.conf"};
     uint8_t *text = NULL;
     size_t len;
+
     for (unsigned i = 0; i < COUNT_OF(files); i++)
         if (fs_read(AT_FDCWD, files[i], RESOLV_BYTES, &text, &len, NULL) == 0)
             return text;
@@ -93,13 +99,14 @@ const char *names_resolv(struct core *c, const struct want *w, struct arena *are
     uint8_t AUTO_MEM *host = NULL, AUTO_MEM *upstream = NULL;
     char name[LIM_NAME_BYTES + 8];
     size_t len;
+
     if (w->net == NET_NONE ||
         (fs_read(AT_FDCWD, "/etc/resolv.conf", RESOLV_BYTES, &host, &len, NULL) < 0 && w->net != NET_CNI))
         return NULL;
     if (w->net == NET_HOST)
         return "/etc/resolv.conf";
     upstream = read_upstream();
-    char AUTO_MEM *text = names_resolv_text(host ? (char *)host : "", upstream ? (char *)upstream : "");
+    char AUTO_MEM *text = resolv_text_make(host ? (char *)host : "", upstream ? (char *)upstream : "");
     (void)str_fmt(name, sizeof(name), "%s.resolv", w->name);
     if (fs_write_atomic(c->app_fd, name, buf_str(text), 0644, NULL) < 0)
         return NULL;
@@ -110,7 +117,8 @@ int names_of_network(struct app *a, const struct box_id *box, struct err *err)
 {
     char AUTO_MEM *text = box_dns(box);
     char name[LIM_NAME_BYTES + 8];
-    int AUTO_FD fd = -1;
+    AUTO_FD int fd = -1;
+
     if (!text)
         return 0;
     (void)str_fmt(name, sizeof(name), "%s.resolv", a->seen.name);

@@ -3,11 +3,13 @@
  * before the step that makes it true. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
 #include "agent/core.h"
+#include "agent/uplink.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/log.h"
@@ -89,11 +91,6 @@ static bool is_rebooted(const struct core *c)
     return strcmp(now, c->os.memory.boot_id) != 0;
 }
 
-static void timer_fired(struct loop_timer *t)
-{
-    core_touch(container_of(t, struct core, os.timer));
-}
-
 void os_open(struct core *c)
 {
     uint8_t AUTO_MEM *text = NULL;
@@ -101,7 +98,6 @@ void os_open(struct core *c)
     struct err err = ERR_INIT;
     struct os_memory *m = &c->os.memory;
 
-    c->os.timer.on_fire = timer_fired;
     int rc = fs_read(c->state.dir_fd, OS_FILE, STATUS_BYTES, &text, &len, &err);
     if (rc == 0)
         rc = os_memory_parse(buf_of(text, len), m, &err);
@@ -187,20 +183,8 @@ static int check_release(const struct core *c, struct err *err)
 
     if (rc == 0 &&
         (rel->bundle.bytes != o->blobs[0].size_bytes || !digest_eq(&rel->bundle.digest, &o->blobs[0].digest)))
-        rc = err_set(err, ERR_DENIED, "release of os: %s %llu is not of this bundle", rel->name,
-                     (unsigned long long)rel->counter);
-    return rc;
-}
-
-/* Other bytes than were signed are their source's fault: another one, or this one later, may have the right ones. */
-static int commit(const struct core *c, const struct digest *d, uint64_t bytes, struct err *err)
-{
-    int rc = store_partial_commit(c->store, d, bytes, err);
-
-    if (rc == -(int)ERR_INTEGRITY) {
-        err->kind = ERR_SOURCE;
-        rc = -(int)ERR_SOURCE;
-    }
+        rc = err_set(err, ERR_DENIED, "release of os: %s %" PRIu64 " is not of this bundle", rel->name,
+                     rel->counter);
     return rc;
 }
 
@@ -211,11 +195,11 @@ static int take_bundle(const struct core *c, struct err *err)
     int rc = crypto_init(err);
 
     if (rc == 0 && store_has_blob(c->store, &o->want.release) != 1)
-        rc = commit(c, &o->want.release, o->want.release_bytes, err);
+        rc = download_commit(c->store, &o->want.release, o->want.release_bytes, err);
     if (rc == 0)
         rc = check_release(c, err);
     if (rc == 0)
-        rc = commit(c, &o->blobs[0].digest, o->blobs[0].size_bytes, err);
+        rc = download_commit(c->store, &o->blobs[0].digest, o->blobs[0].size_bytes, err);
     return rc;
 }
 
@@ -260,9 +244,10 @@ static int os_job(void *arg, int line_fd, struct err *err)
 static const struct want_os *wanted(const struct core *c)
 {
     const struct ledger *l = &c->state.ledger;
-    bool settled = c->candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
+    bool settled =
+        c->sets.candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
 
-    return settled && c->candidate.d.has_os ? &c->candidate.d.os : NULL;
+    return settled && c->sets.candidate.d.has_os ? &c->sets.candidate.d.os : NULL;
 }
 
 static void fail(struct core *c, const char *why)
@@ -273,7 +258,7 @@ static void fail(struct core *c, const char *why)
     (void)str_fmt(m->why, sizeof(m->why), "%s", why);
     (void)str_clean(m->why);
     save_or_tell(c);
-    c->has_garbage = true;
+    images_leave_garbage(c);
     event_add(c, "os-failed", NULL, "%s: %s", m->version, m->why);
 }
 
@@ -295,15 +280,15 @@ static void fault(struct core *c, const struct err *why)
 {
     struct os *o = &c->os;
 
-    o->in_row++;
-    o->again_ms = clock_boot_ms() + plan_retry_delay_ms(o->in_row);
+    jobs_fault(c, OWNER_SYSTEM, "", why);
     log_warn("os %s: %s", os_step_name(o->step), why->msg);
     (void)str_fmt(o->memory.why, sizeof(o->memory.why), "%s", why->msg);
     (void)str_clean(o->memory.why);
     bool final = o->step == OS_FETCH
                      ? !err_may_retry(why->kind) && why->kind != ERR_NOTFOUND && !is_too_dear(c)
-                 : o->step == OS_INSTALL ? o->in_row >= INSTALL_TRIES || why->kind == ERR_DENIED
-                                         : false;
+                 : o->step == OS_INSTALL
+                     ? jobs_fault_of(c, OWNER_SYSTEM)->tries >= INSTALL_TRIES || why->kind == ERR_DENIED
+                     : false;
     if (final)
         fail(c, why->msg);
 }
@@ -312,8 +297,8 @@ static void went_well(struct core *c)
 {
     struct os *o = &c->os;
 
-    o->in_row = 0;
-    o->again_ms = 0;
+    jobs_fault_clear(c, OWNER_SYSTEM);
+    o->reboot_ms = 0;
     o->memory.why[0] = '\0';
     switch (o->step) {
     case OS_INSTALL:
@@ -326,7 +311,7 @@ static void went_well(struct core *c)
         save_or_tell(c);
         if (o->memory.release[0] && ledger_raise(&c->state.ledger, o->memory.release, o->memory.counter))
             intake_save(c);
-        c->has_garbage = true;
+        images_leave_garbage(c);
         if (!words_of(c, CONFIG_OS_CONFIRM)[0])
             (void)str_fmt(o->memory.why, sizeof(o->memory.why),
                           "the boot loader was told nothing (os_confirm_command is not set)");
@@ -337,7 +322,7 @@ static void went_well(struct core *c)
         o->reboot = true;
         break;
     case OS_REBOOT:
-        o->again_ms = clock_boot_ms() + REBOOT_AGAIN_MS;
+        o->reboot_ms = clock_boot_ms() + REBOOT_AGAIN_MS;
         break;
     default:
         break;
@@ -360,28 +345,18 @@ static void on_done(void *arg, const struct job_verdict *v)
 {
     struct core *c = arg;
 
-    c->job = NULL;
     if (v->err.kind != ERR_NONE)
         fault(c, &v->err);
     else
         went_well(c);
-    images_forget(c);
+    core_store_changed(c);
 }
 
 static int start_job(struct core *c, struct err *err)
 {
-    char path[128];
-    struct job_spec spec = {.name = "os",
-                            .fn = os_job,
-                            .arg = c,
-                            .cgroups = &c->cgroups,
-                            .cgroup_path = path,
-                            .memory_max_bytes = LIM_OS_BYTES,
-                            .deadline_ms = LIM_JOB_MS};
-    struct job_calls calls = {on_line, on_done, c};
+    const struct job_calls calls = {on_line, on_done, c};
 
-    (void)str_fmt(path, sizeof(path), "%s/agent/os", c->cgroup_root);
-    return job_start(c->loop, &spec, &calls, &c->job, err);
+    return jobs_run(c, "os", os_job, LIM_OS_BYTES, &calls, err);
 }
 
 static void fetched(void *arg, const struct job_verdict *v)
@@ -389,47 +364,30 @@ static void fetched(void *arg, const struct job_verdict *v)
     struct core *c = arg;
     struct job_verdict failed = *v;
 
-    c->job = NULL;
     budget_close(c);
     if (v->err.kind == ERR_NONE && start_job(c, &failed.err) == 0)
         return;
     fault(c, &failed.err);
-    core_touch(c);
 }
 
 static void on_fetch_line(void *arg, const char *line)
 {
     struct core *c = arg;
 
-    (void)budget_line(c, &c->os.told, line);
+    (void)budget_line(c, &c->os.download.told, line);
 }
 
 static int start_fetch(struct core *c, const struct want_os *w, struct err *err)
 {
     struct os *o = &c->os;
-    const struct config *config = &c->config;
-    struct job_calls calls = {on_fetch_line, fetched, c};
+    const struct job_calls calls = {on_fetch_line, fetched, c};
+    unsigned n = store_has_blob(c->store, &w->want.release) == 1 ? 1 : 2;
     int rc = store_check_space(c->store, missing(c), 1, err);
 
     if (rc < 0)
         return rc;
-    o->told = 0;
-    (void)str_fmt(o->program, sizeof(o->program), "%s/agentd-fetch", c->libexec);
-    (void)str_fmt(o->group, sizeof(o->group), "%s/agent/fetch", c->cgroup_root);
-    o->fetch = (struct fetch_request){.sources = w->want.sources,
-                                      .n_sources = w->want.n_sources,
-                                      .blobs = o->blobs,
-                                      .n_blobs = store_has_blob(c->store, &w->want.release) == 1 ? 1 : 2,
-                                      .ca_file = config->fetch_ca[0] ? config->fetch_ca : NULL,
-                                      .auth_file = config->fetch_auth[0] ? config->fetch_auth : NULL,
-                                      .program = o->program,
-                                      .cgroup_path = o->group,
-                                      .uid = c->uid,
-                                      .gid = c->gid,
-                                      .rate_bytes_s = config->fetch_rate,
-                                      .budget_bytes = budget_ask(c),
-                                      .deadline_ms = LIM_JOB_MS};
-    return fetch_start(c->loop, &c->cgroups, c->store, &o->fetch, &calls, &c->job, err);
+    download_init(c, &w->want, o->blobs, n, c->config.fetch_rate, &o->download);
+    return jobs_fetch(c, &o->download.request, &calls, err);
 }
 
 /* The old slot and this boot are durable before the updater writes anything: after a cut we know which it was. */
@@ -447,110 +405,111 @@ static int begin_install(struct core *c, const struct want_os *w, struct err *er
     return rc < 0 ? rc : start_job(c, err);
 }
 
-static void act(struct core *c, const struct want_os *w, enum os_step step)
-{
-    struct os *o = &c->os;
-    struct err err = ERR_INIT;
-    int rc = 0;
-
-    o->step = step;
-    if (w) {
-        o->blobs[0] = (struct fetch_blob){w->bundle, w->bundle_bytes, false};
-        o->blobs[1] = (struct fetch_blob){w->want.release, w->want.release_bytes, false};
-        (void)str_copy(o->release_name, sizeof(o->release_name), w->want.release_name);
-        o->want = (struct want){.name = "os",
-                                .release_name = o->release_name,
-                                .counter = w->want.counter,
-                                .release = w->want.release,
-                                .release_bytes = w->want.release_bytes};
-        if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* begun: what was before is over */
-            o->memory = (struct os_memory){.phase = OS_NONE, .bundle = w->bundle};
-            (void)str_fmt(o->memory.version, sizeof(o->memory.version), "%s", w->version);
-        }
-    }
-    log_info("os: %s", os_step_name(step));
-    c->job_step = STEP_WAIT;
-    c->job_app[0] = '\0';
-    c->report_dirty = true;
-    if (step == OS_FETCH)
-        rc = start_fetch(c, w, &err);
-    else if (step == OS_INSTALL)
-        rc = begin_install(c, w, &err);
-    else if (step == OS_FELL_BACK)
-        fail(c, "the boot loader went back to the system before");
-    else if (step == OS_REFUSE)
-        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "no updater on this device (os_updater)");
-    else
-        rc = start_job(c, &err);
-    if (rc < 0)
-        fault(c, &err);
-}
-
-static void observe(struct core *c, const struct want_os *w, struct os_facts *f)
-{
-    struct os *o = &c->os;
-    uint64_t now = clock_boot_ms();
-    bool healthy = c->plan.quiet && (!o->memory.was_online || uplink_is_up(c));
-
-    o->healthy_ms = healthy ? (o->healthy_ms ? o->healthy_ms : now) : 0;
-    *f = (struct os_facts){.want = w,
-                           .memory = &o->memory,
-                           .has_updater = words_of(c, CONFIG_OS_INSTALL)[0] != NULL &&
-                                          strcmp(c->config.os_updater, "none") != 0,
-                           .converged = c->plan.quiet,
-                           .held = w && store_has_blob(c->store, &w->bundle) == 1 &&
-                                   store_has_blob(c->store, &w->want.release) == 1,
-                           .rebooted = is_rebooted(c),
-                           .slot_known = o->slot_known,
-                           .slot_changed = strcmp(o->slot, o->memory.slot) != 0,
-                           .healthy = healthy,
-                           .healthy_ms = healthy ? now - o->healthy_ms : 0,
-                           .trial_over = now - c->started_ms > c->config.os_confirm_s * 1000,
-                           .probation_ms = c->candidate.arena ? c->candidate.d.probation_ms : 60000};
-}
-
 /* May a reboot be asked for at all? */
 static bool can_reboot(const struct core *c)
 {
     return words_of(c, CONFIG_REBOOT)[0] != NULL;
 }
 
-void os_turn(struct core *c)
+/* What a job works on: the manifest may go meanwhile. */
+static void remember_want(struct core *c, const struct want_os *w, enum os_step step)
+{
+    struct os *o = &c->os;
+
+    o->blobs[0] = (struct fetch_blob){w->bundle, w->bundle_bytes, false};
+    o->blobs[1] = (struct fetch_blob){w->want.release, w->want.release_bytes, false};
+    (void)str_copy(o->release_name, sizeof(o->release_name), w->want.release_name);
+    o->want = (struct want){.name = "os",
+                            .release_name = o->release_name,
+                            .counter = w->want.counter,
+                            .release = w->want.release,
+                            .release_bytes = w->want.release_bytes};
+    if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* begun: what was before is over */
+        o->memory = (struct os_memory){.phase = OS_NONE, .bundle = w->bundle};
+        (void)str_fmt(o->memory.version, sizeof(o->memory.version), "%s", w->version);
+    }
+}
+
+static int start_step(struct core *c, const struct step *s, const struct want_os *w, struct err *err)
+{
+    jobs_begin(c, &(struct jobs_about){OWNER_SYSTEM, s->kind, "", false});
+    if (s->os == OS_FETCH)
+        return start_fetch(c, w, err);
+    return s->os == OS_INSTALL ? begin_install(c, w, err) : start_job(c, err);
+}
+
+void os_do(struct core *c, const struct step *s)
 {
     struct os *o = &c->os;
     const struct want_os *w = wanted(c);
-    uint64_t now = clock_boot_ms();
-    struct os_facts f;
+    struct err err = ERR_INIT;
 
-    if (c->job || now < o->again_ms ||
-        (!w && o->memory.phase != OS_INSTALLING && o->memory.phase != OS_INSTALLED && !o->reboot))
+    if (s->kind == STEP_WAIT) {
+        if (s->os == OS_REBOOT)
+            (void)str_fmt(o->memory.why, sizeof(o->memory.why),
+                          "waits for a reboot (reboot_command is not set)");
         return;
-    if (!o->updater)
-        o->updater = find_updater(c);
-    observe(c, w, &f);
-    enum os_step step = o->reboot ? OS_REBOOT : os_decide(&f);
-    if (step == OS_REBOOT && !can_reboot(c)) {
-        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "waits for a reboot (reboot_command is not set)");
-        step = OS_NOTHING;
     }
-    if (step == OS_REFUSE && o->step == OS_REFUSE)
-        step = OS_NOTHING; /* said once */
-    if (step != OS_NOTHING)
-        act(c, w, step);
-    loop_timer_set(c->loop, &o->timer, o->again_ms > now ? o->again_ms : now + OS_LOOK_MS);
+    if (!w && (s->os == OS_FETCH || s->os == OS_INSTALL)) /* the manifest has gone meanwhile */
+        return;
+    o->step = s->os;
+    if (w)
+        remember_want(c, w, s->os);
+    log_info("os: %s", os_step_name(s->os));
+    core_tell(c);
+    if (s->os == OS_FELL_BACK)
+        fail(c, why_text(s->why));
+    else if (s->os == OS_REFUSE)
+        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "%s", why_text(s->why));
+    else if (start_step(c, s, w, &err) < 0)
+        fault(c, &err);
 }
 
-unsigned os_keep(const struct core *c, struct digest *ret)
+void os_observe(struct core *c, struct os_facts *ret)
 {
-    const struct want_os *w = c->candidate.arena && c->candidate.d.has_os ? &c->candidate.d.os : NULL;
+    struct os *o = &c->os;
+    const struct want_os *w = wanted(c);
+
+    if (!o->updater)
+        o->updater = find_updater(c);
+    *ret = (struct os_facts){
+        .want = w,
+        .memory = &o->memory,
+        .has_updater = words_of(c, CONFIG_OS_INSTALL)[0] != NULL && strcmp(c->config.os_updater, "none") != 0,
+        .held =
+            w && store_has_blob(c->store, &w->bundle) == 1 && store_has_blob(c->store, &w->want.release) == 1,
+        .rebooted = o->memory.phase != OS_NONE && is_rebooted(c),
+        .slot_known = o->slot_known,
+        .slot_changed = strcmp(o->slot, o->memory.slot) != 0,
+        .trial_over = clock_boot_ms() - c->started_ms > c->config.os_confirm_s * 1000,
+        .probation_ms = c->sets.candidate.arena ? c->sets.candidate.d.probation_ms : 60000,
+        .online = !o->memory.was_online || uplink_is_up(c),
+        .refused = o->step == OS_REFUSE,
+        .revert_reboot = o->reboot,
+        .can_reboot = can_reboot(c),
+        .again_ms = jobs_again_ms(c, OWNER_SYSTEM),
+        .reboot_ms = o->reboot_ms,
+        .healthy_since_ms = o->healthy_ms};
+}
+
+void os_judged(struct core *c, bool healthy)
+{
+    uint64_t since = c->os.healthy_ms;
+
+    c->os.healthy_ms = !healthy ? 0 : since ? since : clock_boot_ms();
+}
+
+void os_keep(const struct core *c, struct keep *k)
+{
+    const struct want_os *w =
+        c->sets.candidate.arena && c->sets.candidate.d.has_os ? &c->sets.candidate.d.os : NULL;
     bool done = w && os_is_about(&c->os.memory, w) &&
                 (c->os.memory.phase == OS_GOOD || c->os.memory.phase == OS_FAILED);
 
     if (!w || done)
-        return 0;
-    ret[0] = w->bundle;
-    ret[1] = w->want.release;
-    return OS_KEEPS;
+        return;
+    keep_add(k, &w->bundle);
+    keep_add(k, &w->want.release);
 }
 
 static const char *phase_word(const struct core *c, const struct want_os *w)
@@ -564,7 +523,7 @@ static const char *phase_word(const struct core *c, const struct want_os *w)
         return os_phase_name(o->memory.phase);
     if (o->step == OS_REFUSE)
         return "unsupported";
-    return c->job && o->step == OS_FETCH ? "downloading" : "pending";
+    return jobs_is_of(c, OWNER_SYSTEM) && o->step == OS_FETCH ? "downloading" : "pending";
 }
 
 struct cJSON *os_report(const struct core *c)

@@ -45,6 +45,7 @@ enum os_step os_decide(const struct os_facts *f)
 {
     enum os_phase phase = f->memory->phase;
     bool under_way = phase == OS_INSTALLING || phase == OS_INSTALLED;
+
     if (under_way && f->rebooted) {
         enum os_step s = decide_trial(f);
         bool begins_again = s == OS_NOTHING && f->slot_known && !f->slot_changed;
@@ -68,6 +69,7 @@ char *os_memory_build(const struct os_memory *m)
 {
     char hex[SHA256_TEXT];
     struct cJSON *o = json_obj();
+
     json_put_u64(o, "v", 1);
     json_put_str(o, "phase", os_phase_name(m->phase));
     json_put_str(o, "bundle", digest_text(&m->bundle, hex));
@@ -89,6 +91,7 @@ static int read_memory(const struct json_cur *root, struct os_memory *m, struct 
     uint64_t v;
     int phase = 0;
     const char *hex, *release = "";
+
     if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 ||
         json_get_enum(root, "phase", JSON_REQUIRED, phase_names, OS_PHASE_COUNT_, &phase, err) < 0 ||
         json_get_str(root, "bundle", JSON_REQUIRED, 80, &hex, err) < 0 ||
@@ -112,6 +115,7 @@ int os_memory_parse(struct buf json, struct os_memory *ret, struct err *err)
     struct json_cur root;
     struct os_memory m = {.phase = OS_NONE};
     int rc = json_parse(json, &json_limits_signed, &root, err);
+
     if (rc < 0)
         return rc;
     rc = read_memory(&root, &m, err);
@@ -126,6 +130,7 @@ int os_rauc_slot(struct buf json, char *dst, size_t size, struct err *err)
     struct json_cur root;
     const char *booted;
     int rc = json_parse(json, &json_limits_oci, &root, err);
+
     if (rc < 0)
         return rc;
     rc = json_get_str(&root, "booted", JSON_REQUIRED, size - 1, &booted, err);

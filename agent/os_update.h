@@ -43,6 +43,14 @@ struct os_facts {
     bool trial_over;     /* the time in which it had to become healthy */
     uint64_t healthy_ms; /* how long without a break */
     uint64_t probation_ms;
+    /* For the plan, which knows converged and healthy of itself (plan_updates.c). */
+    bool online;               /* the broker is reached where it was before */
+    bool refused;              /* it was said that there is no updater */
+    bool revert_reboot;        /* the old system is to be booted */
+    bool can_reboot;           /* by a command of this device */
+    uint64_t again_ms;         /* the last step failed: not before */
+    uint64_t reboot_ms;        /* a reboot was asked for: again then */
+    uint64_t healthy_since_ms; /* 0: it is not */
 };
 #define OS_TRIAL_STARTS 5 /* of core without confirmation: a system on which it does not stay */
 

@@ -1,73 +1,25 @@
-/* report.c - what the device tells: docs/protocol.md, "state" and "health". Built from core's struct; changes
- * nothing. */
+#include "agent/report.h"
+
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
+#include "agent/box_fields.h"
 #include "agent/core.h"
+#include "agent/uplink.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/log.h"
-
-static const char *const field_names[] = {"memory",  "swap",    "cpu",       "pids",    "userns",
-                                          "seccomp", "network", "read_only", "devices", "oom_score_adj"};
-
-static struct cgroup_field *field_at(struct box_report *r, unsigned i)
-{
-    struct cgroup_field *const all[] = {
-        &r->cgroup.memory, &r->cgroup.swap, &r->cgroup.cpu,       &r->cgroup.pids, &r->userns,
-        &r->seccomp,       &r->network,     &r->read_only_rootfs, &r->devices,     &r->oom};
-    _Static_assert(COUNT_OF(all) == COUNT_OF(field_names), "a name for each field");
-    return all[i];
-}
-
-static void put_field(struct cJSON *o, const char *name, const struct cgroup_field *f)
-{
-    if (f->state == CGROUP_NOT_ASKED)
-        return;
-    struct cJSON *e = json_put(o, name, json_obj());
-    json_put_str(e, "state", cgroup_state_name(f->state));
-    if (f->value && f->value != CGROUP_UNSET)
-        json_put_u64(e, "value", f->value);
-    if (f->why[0])
-        json_put_str(e, "why", f->why);
-}
-
-struct cJSON *report_fields(const struct box_report *r)
-{
-    struct box_report copy = *r;
-    struct cJSON *o = json_obj();
-    for (unsigned i = 0; i < COUNT_OF(field_names); i++)
-        put_field(o, field_names[i], field_at(&copy, i));
-    return o;
-}
 
 /* What all apps together may have. */
 static void put_ceiling(struct cJSON *root, const struct core *c)
 {
     struct cJSON *o = json_put(root, "ceiling", json_obj());
-    put_field(o, "memory", &c->apps_report.memory);
-    put_field(o, "pids", &c->apps_report.pids);
-}
 
-void report_fields_read(const struct json_cur *o, struct box_report *ret)
-{
-    for (unsigned i = 0; i < COUNT_OF(field_names); i++) {
-        struct json_cur e;
-        const char *text;
-        struct cgroup_field *f = field_at(ret, i);
-        *f = (struct cgroup_field){.value = CGROUP_UNSET};
-        if (json_get_object(o, field_names[i], JSON_OPTIONAL, &e, NULL) <= 0)
-            continue;
-        (void)json_get_u64(&e, "value", JSON_OPTIONAL, 0, 1ULL << 53, &f->value, NULL);
-        if (json_get_str(&e, "why", JSON_OPTIONAL, sizeof(f->why) - 1, &text, NULL) > 0)
-            (void)str_copy(f->why, sizeof(f->why), text);
-        if (json_get_str(&e, "state", JSON_OPTIONAL, 32, &text, NULL) > 0)
-            for (int s = CGROUP_NOT_ASKED; s <= CGROUP_UNSUPPORTED; s++)
-                if (strcmp(cgroup_state_name((enum cgroup_state)s), text) == 0)
-                    f->state = (enum cgroup_state)s;
-    }
+    box_fields_put(o, "memory", &c->confine.report.memory);
+    box_fields_put(o, "pids", &c->confine.report.pids);
 }
 
 static bool waits_for(const struct plan *p, enum why why)
@@ -78,59 +30,58 @@ static bool waits_for(const struct plan *p, enum why why)
     return false;
 }
 
-const char *report_phase(struct core *c)
+static const char *phase_of(const struct core *c)
 {
     enum verdict v = c->state.ledger.candidate_verdict;
+
     if (intake_refused(c))
         return "rejected";
-    if (c->held_why[0] && (!c->candidate.arena || v == VERDICT_CONVERGED))
+    if (c->intake.held_why[0] && (!c->sets.candidate.arena || v == VERDICT_CONVERGED))
         return "pending";
     if (c->state.ledger.follow_previous)
         return "rolled-back";
-    if (!c->candidate.arena)
+    if (!c->sets.candidate.arena)
         return "pending";
     if (v != VERDICT_NONE)
         return verdict_name(v);
-    if (c->job && c->job_step == STEP_FETCH)
-        return "downloading";
-    if (c->job && c->job_step == STEP_INSTALL)
-        return c->job_fetches ? "downloading" : "verifying";
-    if (waits_for(&c->plan, WHY_WINDOW))
+    if (jobs_is_of(c, OWNER_APPS))
+        return c->jobs.step == STEP_FETCH || c->jobs.fetches ? "downloading" : "verifying";
+    if (waits_for(&c->sets.plan, WHY_WINDOW))
         return "pending";
-    if (waits_for(&c->plan, WHY_RETRY))
+    if (waits_for(&c->sets.plan, WHY_RETRY))
         return "downloading";
-    return waits_for(&c->plan, WHY_PROBATION) ? "probation" : "applying";
+    return waits_for(&c->sets.plan, WHY_PROBATION) ? "probation" : "applying";
 }
 
 static const char *app_state(struct core *c, const struct app *a, const char *name)
 {
     static const char *const boxes[BOX_STATE_COUNT_] = {"stopped", "running", "stopping"};
-    if (c->job && strcmp(c->job_app, name) == 0 && (!a || a->seen.box == BOX_NONE))
-        return c->job_step == STEP_INSTALL ? "installing" : "fetching";
-    for (unsigned i = 0; i < c->plan.n; i++)
-        if (c->plan.steps[i].app && strcmp(c->plan.steps[i].app, name) == 0 &&
-            c->plan.steps[i].why == WHY_DEVICE)
+
+    if (jobs_is_of(c, OWNER_APPS) && strcmp(c->jobs.app, name) == 0 && (!a || a->seen.box == BOX_NONE))
+        return c->jobs.step == STEP_INSTALL ? "installing" : "fetching";
+    for (unsigned i = 0; i < c->sets.plan.n; i++)
+        if (c->sets.plan.steps[i].app && strcmp(c->sets.plan.steps[i].app, name) == 0 &&
+            c->sets.plan.steps[i].why == WHY_DEVICE)
             return "waiting";
     if (!a)
         return "absent";
-    for (unsigned i = 0; i < c->plan.n; i++)
-        if (c->plan.steps[i].app && strcmp(c->plan.steps[i].app, name) == 0 &&
-            c->plan.steps[i].why == WHY_BACKOFF)
+    for (unsigned i = 0; i < c->sets.plan.n; i++)
+        if (c->sets.plan.steps[i].app && strcmp(c->sets.plan.steps[i].app, name) == 0 &&
+            c->sets.plan.steps[i].why == WHY_BACKOFF)
             return "backoff";
     return boxes[a->seen.box];
 }
 
-static void put_usage(struct cJSON *o, struct core *c, struct app *a)
+static void put_usage(struct cJSON *o, struct app *a)
 {
     struct cgroup_usage u;
+
     if (a->seen.box == BOX_NONE) {
         if (a->peak_bytes)
             json_put_u64(o, "peak", a->peak_bytes);
         return;
     }
-    box_usage(&c->cgroups, &a->box, &u);
-    if (u.memory_peak_bytes != CGROUP_UNSET && u.memory_peak_bytes > a->peak_bytes)
-        a->peak_bytes = u.memory_peak_bytes;
+    app_usage(a, &u);
     const struct {
         const char *key;
         uint64_t v;
@@ -147,6 +98,7 @@ static void put_usage(struct cJSON *o, struct core *c, struct app *a)
 static void put_last_exit(struct cJSON *o, const struct app *a)
 {
     const struct ending *e = &a->seen.deaths.last;
+
     if (!e->at_ms)
         return;
     struct cJSON *l = json_put(o, "last_exit", json_obj());
@@ -164,8 +116,9 @@ static void put_last_exit(struct cJSON *o, const struct app *a)
 /* How the image came or is to come: planned figures before, the real ones beside them afterwards. */
 static void put_update(struct cJSON *o, struct core *c, const char *name)
 {
-    const struct want *w = desired_find(c->plan.aim, name);
+    const struct want *w = desired_find(c->sets.plan.aim, name);
     const struct image *i = w ? images_of(c, w) : NULL;
+
     if (!i || i->state <= IMAGE_NO_MANIFEST)
         return;
     const struct image_memo *m = images_memo_find(c, &i->manifest);
@@ -187,13 +140,14 @@ static void put_app(struct cJSON *apps, struct core *c, const char *name)
     char hex[SHA256_TEXT];
     struct app *a = app_find(c, name);
     struct cJSON *o = json_put(apps, name, json_obj());
+
     json_put_str(o, "state", app_state(c, a, name));
     devices_report(o, c, name);
     if (!a) {
         put_update(o, c, name);
         return;
     }
-    bool trial = c->candidate.arena && c->state.ledger.candidate_verdict == VERDICT_NONE;
+    bool trial = c->sets.candidate.arena && c->state.ledger.candidate_verdict == VERDICT_NONE;
     json_put_str(o, "phase", trial ? "probation" : a->seen.health.state == HEALTH_BAD ? "bad" : "good");
     json_put_str(o, "version", a->version);
     json_put_u64(o, "counter", a->counter);
@@ -211,16 +165,17 @@ static void put_app(struct cJSON *apps, struct core *c, const char *name)
     json_put_str(o, "health", health_state_name(a->seen.health.state));
     if (a->seen.health.last[0])
         json_put_str(o, "health_why", a->seen.health.last);
-    put_usage(o, c, a);
+    put_usage(o, a);
     put_last_exit(o, a);
-    (void)json_put(o, "enforce", report_fields(&a->report));
+    (void)json_put(o, "enforce", box_fields_build(&a->report));
     put_update(o, c, name);
 }
 
 static void put_apps(struct cJSON *root, struct core *c)
 {
-    const struct desired *sets[] = {c->plan.aim, c->plan.run};
+    const struct desired *sets[] = {c->sets.plan.aim, c->sets.plan.run};
     struct cJSON *apps = json_put(root, "apps", json_obj());
+
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used &&
             (c->apps[i].seen.box != BOX_NONE || desired_find(sets[0], c->apps[i].seen.name) ||
@@ -235,7 +190,8 @@ static uint64_t mem_available(void)
 {
     char text[512];
     unsigned long long kib = 0;
-    if (fs_read_text(-100 /* AT_FDCWD */, "/proc/meminfo", text, sizeof(text), NULL) > 0) {
+
+    if (fs_read_text(AT_FDCWD, "/proc/meminfo", text, sizeof(text), NULL) > 0) {
         const char *at = strstr(text, "MemAvailable:");
         if (at)
             (void)sscanf(at, "MemAvailable: %llu", &kib);
@@ -248,6 +204,7 @@ static void put_host(struct cJSON *root, struct core *c)
     struct utsname u;
     struct statvfs v;
     struct cJSON *o = json_put(root, "host", json_obj());
+
     json_put_str(o, "arch", c->arch);
     json_put_str(o, "variant", c->variant);
     if (uname(&u) == 0)
@@ -264,15 +221,17 @@ static void put_host(struct cJSON *root, struct core *c)
 /* The images' trouble: of the job that runs, or of the last one; false: there is none. */
 static bool find_trouble(const struct core *c, struct err *ret, const char **ret_app, uint64_t *ret_next_ms)
 {
-    bool now = c->job && c->trouble.kind != ERR_NONE;
+    const struct jobs *j = &c->jobs;
+    const struct jobs_fault *f = jobs_fault_of(c, OWNER_APPS);
+    bool now = jobs_running(c) && j->trouble.kind != ERR_NONE;
 
-    if (!now && c->fault.kind == ERR_NONE)
+    if (!now && f->last.kind == ERR_NONE)
         return false;
-    *ret = now ? c->trouble : c->fault_err;
-    *ret_app = now ? c->job_app : c->fault_app;
-    *ret_next_ms = now      ? c->trouble_again_ms
-                   : c->job ? 0
-                            : c->fault.at_ms + plan_retry_delay_ms(c->fault.in_row);
+    *ret = now ? j->trouble : f->err;
+    *ret_app = now ? j->app : f->app;
+    *ret_next_ms = now               ? j->trouble_again_ms
+                   : jobs_running(c) ? 0
+                                     : f->last.at_ms + plan_retry_delay_ms(f->last.in_row);
     return true;
 }
 
@@ -292,9 +251,10 @@ char *report_trouble(const struct core *c)
 /* The first app that is held for a device; false: none is. */
 static bool waits_for_device(struct core *c, char *dst, size_t size)
 {
-    const struct desired *sets[] = {c->plan.aim, c->plan.run};
-    for (unsigned i = 0; i < c->plan.n; i++) {
-        const struct step *s = &c->plan.steps[i];
+    const struct desired *sets[] = {c->sets.plan.aim, c->sets.plan.run};
+
+    for (unsigned i = 0; i < c->sets.plan.n; i++) {
+        const struct step *s = &c->sets.plan.steps[i];
         for (unsigned k = 0; s->kind == STEP_WAIT && s->why == WHY_DEVICE && k < COUNT_OF(sets); k++) {
             const struct want *w = desired_find(sets[k], s->app);
             const char *path = w ? devices_lack(c, w).path : NULL;
@@ -313,7 +273,8 @@ static void put_err(struct cJSON *root, struct core *c)
     uint64_t next_ms = 0, now_ms = clock_boot_ms();
     struct err trouble;
     struct statvfs v;
-    if (c->unsaved || follow_unsaved(&c->follow)) {
+
+    if (c->intake.unsaved || follow_unsaved(&c->intake.follow)) {
         bool full = fstatvfs(c->state_fd, &v) == 0 && (v.f_bavail == 0 || (v.f_files && v.f_favail == 0));
         msg = full ? "the disk is full: the agent's state, or the newest manifest, cannot be saved; it is "
                      "tried again"
@@ -322,8 +283,9 @@ static void put_err(struct cJSON *root, struct core *c)
     } else if (intake_refused(c)) {
         msg = l->refused.why;
         kind = "rejected";
-    } else if (c->held_why[0] && (!c->candidate.arena || l->candidate_verdict == VERDICT_CONVERGED)) {
-        msg = c->held_why;
+    } else if (c->intake.held_why[0] &&
+               (!c->sets.candidate.arena || l->candidate_verdict == VERDICT_CONVERGED)) {
+        msg = c->intake.held_why;
         kind = "held";
     } else if (l->candidate_verdict != VERDICT_NONE && l->candidate_verdict != VERDICT_CONVERGED) {
         msg = l->candidate_why;
@@ -331,8 +293,8 @@ static void put_err(struct cJSON *root, struct core *c)
     } else if (find_trouble(c, &trouble, &app, &next_ms)) {
         msg = trouble.msg;
         kind = err_kind_name(trouble.kind);
-    } else if (c->denied_why[0] && !c->candidate.arena) {
-        msg = c->denied_why;
+    } else if (c->intake.denied_why[0] && !c->sets.candidate.arena) {
+        msg = c->intake.denied_why;
         kind = "denied";
     } else if (waits_for_device(c, lack, sizeof(lack))) {
         msg = lack;
@@ -356,42 +318,44 @@ static void put_doubts(struct cJSON *root, const struct core *c)
 {
     struct now_facts f;
     struct cJSON *o = json_put(root, "time", json_obj());
-    core_now_facts(c, &f);
+
+    intake_time_facts(c, &f);
     json_put_u64(o, "now", now_s(&f));
     json_put_u64(o, "clock", f.wall_s);
     json_put_bool(o, "synced", f.synced);
     json_put_u64(o, "floor", f.floor_s);
     json_put_str(o, "from", c->state.ledger.time_from);
-    if (!c->denied_why[0])
+    if (!c->intake.denied_why[0])
         return;
     o = json_put(root, "denied", json_obj());
-    json_put_u64(o, "at", c->denied_at_s);
-    json_put_str(o, "msg", c->denied_why);
+    json_put_u64(o, "at", c->intake.denied_at_s);
+    json_put_str(o, "msg", c->intake.denied_why);
 }
 
 struct cJSON *report_state(struct core *c)
 {
     const struct ledger *l = &c->state.ledger;
-    const struct desired *aim = c->plan.aim;
+    const struct desired *aim = c->sets.plan.aim;
     struct cJSON *o = json_obj();
+
     json_put_u64(o, "v", 1);
     json_put_u64(o, "ts", clock_wall_s());
-    json_put_u64(o, "seq", ++c->report_seq);
+    json_put_u64(o, "seq", ++c->report.seq);
     json_put_str(o, "device", c->config.device);
     json_put_str(o, "fleet", c->config.fleet);
     json_put_u64(o, "rev", aim ? aim->rev : 0);
-    json_put_u64(o, "want", c->want_rev);
+    json_put_u64(o, "want", c->intake.want_rev);
     json_put_str(o, "source", l->source);
-    json_put_str(o, "follows", c->follows ? c->follows : "");
+    json_put_str(o, "follows", c->intake.follows ? c->intake.follows : "");
     json_put_str(o, "id", aim ? aim->id : NULL);
-    json_put_str(o, "phase", report_phase(c));
+    json_put_str(o, "phase", phase_of(c));
     json_put_u64(o, "since", l->n_history && l->candidate_verdict != VERDICT_NONE ? l->history[0].at_s : 0);
     put_err(o, c);
     put_doubts(o, c);
     put_ceiling(o, c);
     json_put_str(o, "agent", LIMPET_VERSION);
     json_put_u64(o, "boot", l->boots);
-    json_put_u64(o, "cores", c->cores_before);
+    json_put_u64(o, "cores", c->keeper.cores_before);
     json_put_u64(o, "uptime_s", clock_boot_ms() / 1000);
     json_put_u64(o, "trust", c->state.has_trust ? c->state.trust.version : 0);
     json_put_str(o, "link", uplink_text(c));
@@ -432,6 +396,7 @@ struct cJSON *report_health(struct core *c)
     double load[1] = {0};
     char text[32];
     struct cJSON *o = json_obj();
+
     json_put_u64(o, "v", 1);
     json_put_u64(o, "ts", clock_wall_s());
     json_put_u64(o, "uptime_s", clock_boot_ms() / 1000);
@@ -439,7 +404,7 @@ struct cJSON *report_health(struct core *c)
     json_put_u64(o, "load1_percent", (uint64_t)(load[0] * 100));
     json_put_u64(o, "mem_free", mem_available());
     unsigned long long pages = 0;
-    if (fs_read_text(-100, "/proc/self/statm", text, sizeof(text), NULL) > 0 &&
+    if (fs_read_text(AT_FDCWD, "/proc/self/statm", text, sizeof(text), NULL) > 0 &&
         sscanf(text, "%*u %llu", &pages) == 1)
         json_put_u64(o, "agent_rss", pages * (uint64_t)sysconf(_SC_PAGESIZE));
     struct cJSON *apps = json_put(o, "apps", json_obj());
@@ -448,7 +413,7 @@ struct cJSON *report_health(struct core *c)
         if (!a->used || a->seen.box == BOX_NONE)
             continue;
         struct cJSON *e = json_put(apps, a->seen.name, json_obj());
-        put_usage(e, c, a);
+        put_usage(e, a);
         json_put_u64(e, "restarts", a->restarts);
         json_put_u64(e, "oom", a->seen.deaths.oom);
     }
@@ -460,6 +425,7 @@ void report_save(struct core *c)
     struct err err = ERR_INIT;
     struct cJSON *o = report_state(c);
     char AUTO_MEM *text = json_print(o, false);
+
     (void)json_free(o);
     if (fs_write_atomic(c->run_fd, "state.json", buf_str(text), 0600, &err) < 0)
         log_error("%s", err.msg);

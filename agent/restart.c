@@ -16,6 +16,7 @@ void deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_ms, uint6
 static uint32_t spread(const char *name, unsigned n)
 {
     uint32_t h = 2166136261U ^ n;
+
     for (; *name; name++)
         h = (h ^ (uint8_t)*name) * 16777619U;
     return h;

@@ -1,6 +1,7 @@
 /* scrub_job.c - when nothing else is to be done, a little of the store is read and compared with its names
  * (ota/store/scrub.c). What is bad is told; the images made of it are no longer "installed" to the plan, so that
  * their layers are fetched again and they are mended in place, while boxes that run from them go on. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/core.h"
@@ -15,7 +16,7 @@ static void fired(struct loop_timer *t)
     core_touch(container_of(t, struct core, scrub.timer));
 }
 
-void scrub_open(struct core *c)
+void scrub_job_open(struct core *c)
 {
     struct scrub *s = &c->scrub;
 
@@ -26,7 +27,7 @@ void scrub_open(struct core *c)
         loop_timer_set(c->loop, &s->timer, s->next_ms);
 }
 
-bool scrub_due(const struct core *c)
+bool scrub_job_is_due(const struct core *c)
 {
     return c->config.scrub_interval_s > 0 && c->scrub.timer.on_fire && clock_boot_ms() >= c->scrub.next_ms;
 }
@@ -55,8 +56,8 @@ static int scrub_job(void *arg, int line_fd, struct err *err)
     if (rc == 0)
         rc = store_scrub(c->store, &sc, err);
     if (rc == 0)
-        job_line(line_fd, "read %llu %llu %llu %d %s", (unsigned long long)sc.bytes,
-                 (unsigned long long)sc.bad, (unsigned long long)sc.images, sc.ended, sc.cursor);
+        job_line(line_fd, "read %" PRIu64 " %" PRIu64 " %" PRIu64 " %d %s", sc.bytes, sc.bad, sc.images,
+                 sc.ended, sc.cursor);
     return rc;
 }
 
@@ -90,26 +91,18 @@ static void on_done(void *arg, const struct job_verdict *v)
 
     if (v->err.kind != ERR_NONE && v->err.kind != ERR_TIMEOUT) /* cancelled for something that matters more */
         log_warn("scrub: %s", v->err.msg);
-    c->job = NULL;
+    jobs_fault_clear(c, OWNER_STORE);
     s->next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;
     loop_timer_set(c->loop, &s->timer, s->next_ms);
-    images_forget(c);
+    core_store_changed(c);
 }
 
-int scrub_start(struct core *c, struct err *err)
+int scrub_job_start(struct core *c, struct err *err)
 {
-    char path[128];
-    struct job_spec spec = {.name = "scrub",
-                            .fn = scrub_job,
-                            .arg = c,
-                            .cgroups = &c->cgroups,
-                            .cgroup_path = path,
-                            .memory_max_bytes = LIM_INSTALL_BYTES,
-                            .deadline_ms = LIM_JOB_MS};
-    struct job_calls calls = {on_line, on_done, c};
+    const struct job_calls calls = {on_line, on_done, c};
 
-    (void)str_fmt(path, sizeof(path), "%s/agent/scrub", c->cgroup_root);
+    jobs_begin(c, &(struct jobs_about){OWNER_STORE, STEP_SCRUB, "", false});
     c->scrub.next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;
     loop_timer_set(c->loop, &c->scrub.timer, c->scrub.next_ms);
-    return job_start(c->loop, &spec, &calls, &c->job, err);
+    return jobs_run(c, "scrub", scrub_job, LIM_INSTALL_BYTES, &calls, err);
 }

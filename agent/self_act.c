@@ -1,12 +1,14 @@
 /* self_act.c - observes and acts for self_update.c: brings the agent's image in as any other, hands over to the core
  * in it, and in that core confirms or goes back. What is remembered is durable before the step that makes it true. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/core.h"
+#include "agent/image_jobs.h"
+#include "agent/self_start.h"
+#include "agent/uplink.h"
 #include "platform/clock.h"
 #include "platform/log.h"
-
-#define LOOK_MS 1000 /* while something is under way */
 
 static void save_or_tell(struct core *c)
 {
@@ -16,9 +18,23 @@ static void save_or_tell(struct core *c)
         log_error("%s", err.msg);
 }
 
+/* It has stayed: nothing is counted against this core any more. */
 static void timer_fired(struct loop_timer *t)
 {
-    core_touch(container_of(t, struct core, self.timer));
+    self_settled(container_of(t, struct core, self.timer));
+}
+
+/* How the last trial ended, once. */
+static void tell(struct core *c)
+{
+    struct self_memory *m = &c->self.memory;
+
+    if (m->phase != SELF_ROLLED_BACK || m->told)
+        return;
+    m->told = true;
+    save_or_tell(c);
+    images_leave_garbage(c);
+    event_add(c, "agent-rolled-back", NULL, "%s: %s", m->next.version, m->why);
 }
 
 void self_open(struct core *c)
@@ -38,20 +54,16 @@ void self_open(struct core *c)
     for (unsigned i = 0; s->image_arg && i < COUNT_OF(both); i++)
         if (strcmp(digest_hex(&both[i]->image, hex), s->image_arg) == 0)
             s->running = *both[i];
-    loop_timer_set(c->loop, &s->timer, clock_boot_ms() + LOOK_MS);
-}
-
-void self_forget(struct core *c)
-{
-    c->self.known = false;
+    loop_timer_set(c->loop, &s->timer, c->started_ms + SELF_STABLE_MS + 1);
+    tell(c);
 }
 
 static const struct desired *settled(const struct core *c)
 {
     const struct ledger *l = &c->state.ledger;
-    bool ok = c->candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
+    bool ok = c->sets.candidate.arena && l->candidate_verdict == VERDICT_CONVERGED && !l->follow_previous;
 
-    return ok && c->candidate.d.has_agent ? &c->candidate.d : NULL;
+    return ok && c->sets.candidate.d.has_agent ? &c->sets.candidate.d : NULL;
 }
 
 /* The wanted image as the store has it; looked at again when the store or the wish changed. */
@@ -59,47 +71,22 @@ static void look(struct core *c, const struct desired *d)
 {
     struct self *s = &c->self;
 
-    if (s->known && digest_eq(&s->want.release, &d->agent.release)) {
+    if (s->known && s->seen_store == c->changes.store && s->seen_sets == c->changes.sets &&
+        digest_eq(&s->want.release, &d->agent.release)) {
         s->want = d->agent; /* its strings may have moved */
         return;
     }
     if (!digest_eq(&s->want.release, &d->agent.release)) {
         s->refused = false;
-        s->in_row = 0;
-        s->again_ms = 0;
-        s->why[0] = '\0';
+        jobs_fault_clear(c, OWNER_AGENT);
     }
     s->want = d->agent;
     images_look(c, &s->want, true, &s->image);
     if (!self_is_built_in(&s->memory.now)) /* its files may hold what the new image needs */
         s->image.old_image = s->memory.now.image;
     s->known = true;
-}
-
-static void fault(struct core *c, const char *why)
-{
-    struct self *s = &c->self;
-
-    s->in_row++;
-    s->again_ms = clock_boot_ms() + plan_retry_delay_ms(s->in_row);
-    (void)str_fmt(s->why, sizeof(s->why), "%s", why);
-    (void)str_clean(s->why);
-    c->report_dirty = true;
-}
-
-/* The job was ours: its failure is no fault of the apps' manifest. */
-static void job_over(struct core *c)
-{
-    struct self *s = &c->self;
-
-    s->working = false;
-    if (c->fault.kind == ERR_NONE) {
-        s->in_row = 0;
-        s->why[0] = '\0';
-        return;
-    }
-    fault(c, c->fault_err.msg);
-    c->fault = (struct fault){0};
+    s->seen_store = c->changes.store;
+    s->seen_sets = c->changes.sets;
 }
 
 static uint64_t count_boxes(const struct core *c)
@@ -126,20 +113,23 @@ static uint64_t count_taken(const struct core *c)
 
 /* ---- steps ---- */
 
+/* For the next core, which reads what is saved; apps go on. */
+static void leave(struct core *c)
+{
+    if (c->intake.unsaved)
+        intake_save(c);
+    keeper_client_leave(c);
+}
+
 static void bring_in(struct core *c, enum self_step step)
 {
+    struct self *s = &c->self;
     struct err err = ERR_INIT;
+    int rc = step == SELF_FETCH ? image_jobs_fetch(c, OWNER_AGENT, &s->want, &s->image, &err)
+                                : image_jobs_install(c, OWNER_AGENT, &s->want, &s->image, &err);
 
-    c->job_step = step == SELF_FETCH ? STEP_FETCH : STEP_INSTALL;
-    c->job_fetches = false;
-    c->job_done = c->job_total = 0;
-    (void)str_copy(c->job_app, sizeof(c->job_app), "agent");
-    int rc =
-        step == SELF_FETCH ? images_fetch(c, &c->self.want, &err) : images_install(c, &c->self.want, &err);
     if (rc < 0)
-        fault(c, err.msg);
-    else
-        c->self.working = true;
+        images_fault(c, OWNER_AGENT, s->want.name, &err);
 }
 
 static void change_over(struct core *c, const struct desired *d)
@@ -163,11 +153,11 @@ static void change_over(struct core *c, const struct desired *d)
     m->why[0] = '\0';
     if (self_save(c->state_fd, m, &err) < 0) {
         *m = before;
-        fault(c, err.msg);
+        jobs_fault(c, OWNER_AGENT, s->want.name, &err);
         return;
     }
     log_info("agent %s: handing over to it", m->next.version);
-    core_leave(c);
+    leave(c);
 }
 
 static void confirm(struct core *c)
@@ -185,11 +175,11 @@ static void confirm(struct core *c)
         log_error("%s", err.msg);
         return;
     }
-    core_is_good(c);
+    keeper_client_good(c);
     if (s->known && digest_eq(&s->want.release, &m->now.release) &&
         ledger_raise(&c->state.ledger, s->want.release_name, s->want.counter))
         intake_save(c);
-    c->has_garbage = true;
+    images_leave_garbage(c);
     event_add(c, "agent-updated", NULL, "%s runs and is good", m->now.version);
     core_touch(c);
 }
@@ -200,133 +190,109 @@ static void go_back(struct core *c, const struct self_facts *f)
     char why[200];
 
     if (f->lost)
-        (void)str_fmt(why, sizeof(why), "of %llu apps it took over only %llu", (unsigned long long)m->boxes,
-                      (unsigned long long)c->self.taken);
+        (void)str_fmt(why, sizeof(why), "of %" PRIu64 " apps it took over only %" PRIu64, m->boxes,
+                      c->self.taken);
     else if (m->was_online && !uplink_is_up(c))
-        (void)str_fmt(why, sizeof(why), "the broker was not reached in %llu s: %.120s",
-                      (unsigned long long)m->confirm_s, uplink_text(c));
+        (void)str_fmt(why, sizeof(why), "the broker was not reached in %" PRIu64 " s: %.120s", m->confirm_s,
+                      uplink_text(c));
     else
-        (void)str_fmt(why, sizeof(why), "the apps were not as asked in %llu s",
-                      (unsigned long long)m->confirm_s);
+        (void)str_fmt(why, sizeof(why), "the apps were not as asked in %" PRIu64 " s", m->confirm_s);
     self_roll_back(m, why);
     save_or_tell(c);
     log_error("this agent is left: %s", m->why);
-    core_leave(c);
+    leave(c);
 }
 
 static void refuse(struct core *c, const struct self_facts *f)
 {
     struct self *s = &c->self;
 
-    if (s->refused)
-        return;
     s->refused = true;
-    (void)str_fmt(s->why, sizeof(s->why), "%s",
-                  f->below_floor ? "its counter is below that of a release that was good here"
-                                 : "this core has no keeper that would start the next one");
-    c->report_dirty = true;
+    s->refusal = f->below_floor ? "its counter is below that of a release that was good here"
+                                : "this core has no keeper that would start the next one";
+    core_tell(c);
 }
 
-static void observe(struct core *c, const struct desired *d, struct self_facts *f)
+void self_observe(struct core *c, struct self_facts *ret)
 {
     struct self *s = &c->self;
     const struct self_memory *m = &s->memory;
+    const struct desired *d = settled(c);
     char boot[40];
 
-    clock_boot_id(boot, sizeof(boot));
-    *f = (struct self_facts){.want = d ? &s->want : NULL,
-                             .memory = m,
-                             .running = &s->running,
-                             .image = s->image.state,
-                             .converged = c->plan.quiet && !c->job,
-                             .has_keeper = c->has_keeper,
-                             .below_floor =
-                                 d && s->want.counter < ledger_floor(&c->state.ledger, s->want.release_name),
-                             .healthy = (c->plan.quiet || c->job) && (!m->was_online || uplink_is_up(c)),
-                             .lost = s->taken < m->boxes,
-                             .trial_over = self_trial_left_ms(m, boot, clock_boot_ms()) == 0};
-}
-
-static void tell(struct core *c)
-{
-    struct self_memory *m = &c->self.memory;
-
-    if (m->phase != SELF_ROLLED_BACK || m->told)
-        return;
-    m->told = true;
-    save_or_tell(c);
-    c->has_garbage = true;
-    event_add(c, "agent-rolled-back", NULL, "%s: %s", m->next.version, m->why);
-    core_touch(c);
-}
-
-void self_turn(struct core *c)
-{
-    struct self *s = &c->self;
-    const struct desired *d = settled(c);
-    uint64_t now = clock_boot_ms();
-    struct self_facts f;
-
-    if (!s->settled && now - c->started_ms > SELF_STABLE_MS)
-        self_settled(c);
-    if (!s->counted) /* before anything else starts or stops a box */
-        s->taken = count_taken(c);
-    s->counted = true;
-    tell(c);
-    if (!c->job && s->working)
-        job_over(c);
     if (d)
         look(c, d);
     else
         s->known = false;
-    observe(c, d, &f);
-    enum self_step step = self_decide(&f);
-    if (c->job && step != SELF_CONFIRM && step != SELF_BACK)
-        step = SELF_NOTHING;
-    if ((step == SELF_FETCH || step == SELF_INSTALL) &&
-        (now < s->again_ms || manifest_window_s(&d->download, clock_wall_s()) > 0))
-        step = SELF_NOTHING; /* looked at again with each turn of the loop */
-    s->step = step == SELF_NOTHING && c->job ? s->step : step;
-    if (step == SELF_FETCH || step == SELF_INSTALL)
-        bring_in(c, step);
-    else if (step == SELF_SWITCH)
-        change_over(c, d);
-    else if (step == SELF_CONFIRM)
-        confirm(c);
-    else if (step == SELF_BACK)
-        go_back(c, &f);
-    else if (step == SELF_REFUSE)
-        refuse(c, &f);
-    uint64_t look_ms = s->memory.phase == SELF_TRIAL ? now + LOOK_MS
-                       : !s->settled                 ? c->started_ms + SELF_STABLE_MS + 1
-                                                     : 0;
-    look_ms = s->again_ms > now ? s->again_ms : look_ms;
-    if (look_ms)
-        loop_timer_set(c->loop, &s->timer, look_ms > now ? look_ms : now + LOOK_MS);
+    clock_boot_id(boot, sizeof(boot));
+    *ret = (struct self_facts){.want = d ? &s->want : NULL,
+                               .memory = m,
+                               .running = &s->running,
+                               .image = s->image.state,
+                               .has_keeper = c->keeper.is_there,
+                               .below_floor = d && s->want.counter <
+                                                       ledger_floor(&c->state.ledger, s->want.release_name),
+                               .lost = s->taken < m->boxes,
+                               .trial_over = self_trial_left_ms(m, boot, clock_boot_ms()) == 0,
+                               .online = !m->was_online || uplink_is_up(c),
+                               .refused = s->refused,
+                               .again_ms = jobs_again_ms(c, OWNER_AGENT),
+                               .window_ms = d ? 1000 * manifest_window_s(&d->download, clock_wall_s()) : 0};
 }
 
-unsigned self_keep(struct core *c, struct digest *ret)
+void self_took_over(struct core *c)
+{
+    c->self.taken = count_taken(c);
+}
+
+void self_do(struct core *c, enum self_step step, const struct self_facts *f)
+{
+    const struct desired *d = settled(c);
+
+    switch (step) {
+    case SELF_FETCH:
+    case SELF_INSTALL:
+        bring_in(c, step);
+        break;
+    case SELF_SWITCH:
+        if (d)
+            change_over(c, d);
+        break;
+    case SELF_CONFIRM:
+        confirm(c);
+        break;
+    case SELF_BACK:
+        go_back(c, f);
+        break;
+    case SELF_REFUSE:
+        refuse(c, f);
+        break;
+    case SELF_NOTHING:
+    case SELF_STEP_COUNT_:
+        break;
+    }
+}
+
+void self_keep(struct core *c, struct keep *k)
 {
     const struct self_memory *m = &c->self.memory;
-    const struct set *set = &c->candidate;
+    const struct set *set = &c->sets.candidate;
     struct image image;
-    unsigned n = 0;
 
     if (!self_is_built_in(&m->now)) {
-        ret[n++] = m->now.release;
-        ret[n++] = m->now.image;
+        keep_add(k, &m->now.release);
+        keep_add(k, &m->now.image);
     }
     if (m->phase == SELF_TRIAL)
-        ret[n++] = m->next.image;
+        keep_add(k, &m->next.image);
     if (!set->arena || !set->d.has_agent || self_is_bad(m, &set->d.agent.release))
-        return n;
+        return;
     images_look(c, &set->d.agent, false, &image);
-    ret[n++] = set->d.agent.release;
+    keep_add(k, &set->d.agent.release);
     if (image.state > IMAGE_NO_RELEASE)
-        ret[n++] = image.manifest;
+        keep_add(k, &image.manifest);
     if (image.state != IMAGE_INSTALLED && image.route.kind != ROUTE_LAYERS)
-        ret[n++] = image.pack.blob.digest;
-    return n;
+        keep_add(k, &image.pack.blob.digest);
 }
 
 /* ---- report ---- */
@@ -339,8 +305,8 @@ static const char *phase_word(const struct core *c, bool about)
         return self_phase_name(s->memory.phase);
     if (s->refused)
         return "refused";
-    if (c->job && s->working)
-        return s->step == SELF_FETCH ? "downloading" : "installing";
+    if (jobs_is_of(c, OWNER_AGENT))
+        return c->jobs.step == STEP_FETCH ? "downloading" : "installing";
     return "pending";
 }
 
@@ -357,7 +323,8 @@ struct cJSON *self_report(const struct core *c)
     const char *release = about ? m->next.version : s->known ? s->image.version : "";
     json_put_str(r, "phase", phase_word(c, about));
     json_put_str(r, "release", release[0] ? release : d ? d->agent.release_name : "");
-    if (about ? m->why[0] : s->why[0])
-        json_put_str(r, "why", about ? m->why : s->why);
+    const char *why = about ? m->why : s->refused ? s->refusal : jobs_fault_of(c, OWNER_AGENT)->err.msg;
+    if (why[0])
+        json_put_str(r, "why", why);
     return r;
 }

@@ -4,11 +4,13 @@
  * (memory, owner, mode, a missing or damaged image) leaves the base system's core running. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "agent/core.h"
 #include "agent/keeper.h"
+#include "agent/self_start.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/log.h"
@@ -76,14 +78,13 @@ static uint64_t count_start(const struct core *c, bool add)
         return 0;
     (void)fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL);
     (void)str_u64(text, 0, UINT32_MAX, &n);
-    if (add && str_fmt(text, sizeof(text), "%llu", (unsigned long long)n + 1))
+    if (add && str_fmt(text, sizeof(text), "%" PRIu64, n + 1))
         (void)fs_write_atomic(AT_FDCWD, path, buf_str(text), 0600, NULL);
     return n;
 }
 
 void self_settled(struct core *c)
 {
-    c->self.settled = true;
     (void)unlinkat(c->run_fd, STARTS_FILE, 0);
 }
 
@@ -101,7 +102,7 @@ static void become(struct core *c, const struct self_image *i, uint64_t trial_ms
         (void)err_set(err, ERR_INVALID, "state_dir is too long");
         return;
     }
-    if (trial_ms && str_fmt(text, sizeof(text), "trial %llu", (unsigned long long)trial_ms))
+    if (trial_ms && str_fmt(text, sizeof(text), "trial %" PRIu64, trial_ms))
         (void)msg_send(KEEPER_FD, buf_str(text), NULL, 0, NULL);
     char *argv[] = {name,       config_word, c->config_path, libexec_word, c->libexec,
                     image_word, hex,         base_word,      base,         NULL};
@@ -174,10 +175,10 @@ static bool one_round(struct core *c, int state_fd, struct self_memory *m)
         break;
     case SELF_GIVE_UP:
         if (self_trial_left_ms(m, boot, f.now_ms) == 0)
-            (void)str_fmt(why, sizeof(why), "it did not say within %llu s that it is good",
-                          (unsigned long long)m->confirm_s);
+            (void)str_fmt(why, sizeof(why), "it did not say within %" PRIu64 " s that it is good",
+                          m->confirm_s);
         else
-            (void)str_fmt(why, sizeof(why), "it ended %llu times", (unsigned long long)m->starts);
+            (void)str_fmt(why, sizeof(why), "it ended %" PRIu64 " times", m->starts);
         self_roll_back(m, why);
         break;
     case SELF_LEAVE_NOW:
@@ -189,16 +190,17 @@ static bool one_round(struct core *c, int state_fd, struct self_memory *m)
     return true;
 }
 
-void self_start(struct core *c)
+void self_start(struct core *c, const char *image, const char *base)
 {
     struct self_memory m = {.phase = SELF_NONE};
     struct err err = ERR_INIT;
-    int AUTO_FD state_fd = -1;
+    AUTO_FD int state_fd = -1;
 
-    if (c->self.image_arg)
+    c->self.image_arg = image;
+    (void)str_copy(c->self.base, sizeof(c->self.base), image ? base : LIMPET_VERSION);
+    if (image)
         return;
-    (void)str_copy(c->self.base, sizeof(c->self.base), LIMPET_VERSION);
-    if (!c->has_keeper || config_read(c->config_path, &c->config, &err) < 0 ||
+    if (!c->keeper.is_there || config_read(c->config_path, &c->config, &err) < 0 ||
         fs_open_dir(AT_FDCWD, c->config.state_dir, false, 0, &state_fd, &err) < 0)
         return; /* start() tells */
     if (self_load(state_fd, &m, &err) < 0) {

@@ -26,6 +26,7 @@ const char *self_step_name(enum self_step s)
 bool self_is_built_in(const struct self_image *i)
 {
     static const struct digest zeros;
+
     return digest_eq(&i->image, &zeros);
 }
 
@@ -53,6 +54,7 @@ static void end_trial(struct self_memory *m, const struct digest *bad, const cha
 void self_roll_back(struct self_memory *m, const char *why)
 {
     struct digest bad = m->next.release;
+
     end_trial(m, &bad, why);
 }
 
@@ -66,6 +68,7 @@ void self_drop_now(struct self_memory *m, const char *why)
 uint64_t self_trial_left_ms(const struct self_memory *m, const char *boot_id, uint64_t now_ms)
 {
     uint64_t all = m->confirm_s * 1000;
+
     if (m->starts == 0 || strcmp(m->boot_id, boot_id) != 0 || now_ms < m->began_ms)
         return all;
     return now_ms - m->began_ms >= all ? 0 : all - (now_ms - m->began_ms);
@@ -75,6 +78,7 @@ enum self_start self_start_decide(const struct self_start_facts *f)
 {
     const struct self_memory *m = f->memory;
     bool has_now = !self_is_built_in(&m->now), trial = m->phase == SELF_TRIAL;
+
     if ((has_now || trial) && strcmp(m->base, f->base) != 0)
         return SELF_FORGET;
     if (trial)
@@ -89,6 +93,7 @@ enum self_start self_start_decide(const struct self_start_facts *f)
 enum self_step self_decide(const struct self_facts *f)
 {
     const struct self_memory *m = f->memory;
+
     if (m->phase == SELF_TRIAL) {
         if (!digest_eq(&f->running->image, &m->next.image))
             return SELF_NOTHING; /* this one is ending */
@@ -110,6 +115,7 @@ static void put_image(struct cJSON *o, const char *key, const struct self_image 
 {
     char hex[SHA256_TEXT];
     struct cJSON *r = json_put(o, key, json_obj());
+
     json_put_str(r, "release", digest_text(&i->release, hex));
     json_put_str(r, "image", digest_text(&i->image, hex));
     json_put_str(r, "version", i->version);
@@ -119,6 +125,7 @@ char *self_memory_build(const struct self_memory *m)
 {
     char hex[SHA256_TEXT];
     struct cJSON *o = json_obj();
+
     json_put_u64(o, "v", 1);
     json_put_str(o, "phase", self_phase_name(m->phase));
     put_image(o, "now", &m->now);
@@ -144,12 +151,14 @@ static int get_digest(const struct json_cur *o, const char *key, struct digest *
 {
     const char *s;
     int rc = json_get_str(o, key, JSON_REQUIRED, SHA256_TEXT, &s, err);
+
     return rc < 0 ? rc : digest_parse(s, ret, err);
 }
 
 static int get_image(const struct json_cur *root, const char *key, struct self_image *ret, struct err *err)
 {
     struct json_cur o;
+
     if (json_get_object(root, key, JSON_REQUIRED, &o, err) < 0 ||
         get_digest(&o, "release", &ret->release, err) < 0 || get_digest(&o, "image", &ret->image, err) < 0 ||
         json_get_copy(&o, "version", ret->version, sizeof(ret->version), err) < 0)
@@ -160,6 +169,7 @@ static int get_image(const struct json_cur *root, const char *key, struct self_i
 static int get_bad(const struct json_cur *root, struct self_memory *m, struct err *err)
 {
     struct json_cur a;
+
     if (json_get_array(root, "bad", JSON_REQUIRED, SELF_BAD, &a, err) < 0)
         return -(int)ERR_INVALID;
     m->n_bad = json_len(&a);
@@ -177,6 +187,7 @@ static int read_memory(const struct json_cur *root, struct self_memory *m, struc
     static const uint64_t most = 1ULL << 53;
     uint64_t v;
     int phase = 0;
+
     if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 ||
         json_get_enum(root, "phase", JSON_REQUIRED, phase_names, SELF_PHASE_COUNT_, &phase, err) < 0 ||
         get_image(root, "now", &m->now, err) < 0 || get_image(root, "next", &m->next, err) < 0 ||
@@ -199,6 +210,7 @@ int self_memory_parse(struct buf json, struct self_memory *ret, struct err *err)
     struct json_cur root;
     struct self_memory m = {.phase = SELF_NONE};
     int rc = json_parse(json, &json_limits_signed, &root, err);
+
     if (rc < 0)
         return rc;
     rc = read_memory(&root, &m, err);

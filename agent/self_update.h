@@ -4,7 +4,8 @@
  * other one (exec) or goes on itself. Pure. */
 #ifndef AGENT_SELF_UPDATE_H
 #define AGENT_SELF_UPDATE_H
-#include "agent/plan.h"
+#include "agent/image_state.h"
+#include "agent/manifest.h"
 
 #define SELF_BAD          4 /* releases that are remembered as bad; the oldest goes */
 #define SELF_TRIAL_STARTS 3 /* of a new core that did not confirm itself */
@@ -83,6 +84,11 @@ struct self_facts {
     bool healthy;           /* boxes are watched as asked, the broker is reached where it was before */
     bool lost;              /* a box that was handed over is not here */
     bool trial_over;
+    /* For the plan, which knows converged and healthy of itself (plan_updates.c). */
+    bool online;        /* the broker is reached where it was before */
+    bool refused;       /* the wanted one was, and it was said */
+    uint64_t again_ms;  /* the last step failed: not before */
+    uint64_t window_ms; /* until downloads may begin; 0: now */
 };
 enum self_step {
     SELF_NOTHING,

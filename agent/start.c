@@ -3,7 +3,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "agent/box_spec.h"
 #include "agent/core.h"
+#include "agent/logs.h"
+#include "agent/names.h"
+#include "agent/start.h"
 #include "platform/fs.h"
 
 /* Volumes are made once, for the app's user, and never removed by us. They are mounted with their ids shifted, so on disk they carry the
@@ -11,8 +15,9 @@
 static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint32_t gid, struct err *err)
 {
     char path[2 * LIM_NAME_BYTES + 2];
+
     for (unsigned i = 0; i < w->n_mounts; i++) {
-        int AUTO_FD fd = -1;
+        AUTO_FD int fd = -1;
         struct stat st;
         if (!w->mounts[i].volume)
             continue;
@@ -32,10 +37,11 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
 {
     uint8_t AUTO_MEM *config = NULL;
     size_t config_len = 0;
-    int AUTO_FD rootfs = -1;
+    AUTO_FD int rootfs = -1;
     char volumes[280], cgroup[160];
     uint32_t first_id = 0;
     int rc = start ? idrange_of(c, w->name, &first_id, err) : 0;
+
     if (rc == 0)
         rc = store_read_config(c->store, manifest, &config, &config_len, err);
     if (rc == 0)
@@ -54,7 +60,7 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
                              .hostname = w->name,
                              .caps = &c->caps,
                              .first_id = first_id,
-                             .defaults = &c->app_limits};
+                             .defaults = &c->confine.one};
     if (!in.volumes_dir || !in.cgroup_path)
         return err_set(err, ERR_NOMEM, "no memory for the paths of %s", w->name);
     rc = box_spec_build(&in, arena, ret, err);
@@ -97,6 +103,7 @@ static void own_up(const struct want *w, const struct spec *s, struct box_report
 static void take_down(struct core *c, struct box_started *b)
 {
     int fds[] = {b->pidfd, b->out_fd, b->err_fd};
+
     (void)box_kill(&c->cgroups, &b->id, NULL);
     box_reap(b->id.pid);
     (void)box_cleanup(&c->cgroups, &b->id, NULL);
@@ -111,6 +118,7 @@ static int join_network(struct core *c, const struct want *w, struct arena *aren
 {
     char path[48];
     const struct app *a = w->net == NET_APP ? app_find(c, w->net_name) : NULL;
+
     if (w->net != NET_APP)
         return 0;
     (void)str_fmt(path, sizeof(path), "/proc/%d/ns/net", a ? (int)a->box.pid : 0);
@@ -128,6 +136,7 @@ static int start_gated(struct app *a, const struct want *w, const struct spec *s
                        int *ret_gate, struct err *err)
 {
     struct core *c = a->core;
+
     if (!w->n_devices && w->net != NET_CNI)
         return box_start(&c->cgroups, spec, ret, err);
     int rc = box_start_held(&c->cgroups, spec, ret, ret_gate, err);
@@ -145,8 +154,9 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
               struct err *err)
 {
     struct core *c = a->core;
+
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
-    int AUTO_FD rootfs = -1, AUTO_FD gate = -1, AUTO_FD net = -1;
+    AUTO_FD int rootfs = -1, AUTO_FD gate = -1, AUTO_FD net = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     confine_apps(c);
     int rc = make_spec(c, w, manifest, true, arena, &rootfs, spec, err);
@@ -174,6 +184,7 @@ static const char *const *with_term(struct arena *arena, const char *const *env)
 {
     unsigned n = 0;
     bool has = false;
+
     for (; env[n]; n++)
         has |= strncmp(env[n], "TERM=", 5) == 0;
     if (has)
@@ -193,9 +204,10 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, struc
     static const char *const path_only[] = {
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     struct core *c = a->core;
-    const struct want *w = app_want(c, a->seen.name);
+    const struct want *w = sets_want(c, a->seen.name);
+
     AUTO_FREE(arena) struct arena *arena = arena_new(LIM_SPEC_BYTES * 2);
-    int AUTO_FD rootfs = -1;
+    AUTO_FD int rootfs = -1;
     struct spec AUTO_MEM *spec = mem_need_zero(sizeof(*spec));
     if (w) {
         int rc = make_spec(c, w, &a->manifest, false, arena, &rootfs, spec, err);

@@ -1,5 +1,4 @@
-/* uplink.c - core's side of link: starts agentd-link, hears it, gives it what is to be sent. See
- * link_words.h. */
+/* uplink.c - starts agentd-link, hears it, gives it what is to be sent. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -37,6 +36,11 @@ bool uplink_is_gone(const struct core *c)
     return !c->uplink || !c->uplink->running;
 }
 
+uint64_t uplink_connection(const struct core *c)
+{
+    return c->uplink ? c->uplink->connection : 0;
+}
+
 const char *uplink_text(const struct core *c)
 {
     return !c->uplink ? "no broker configured" : c->uplink->up ? "online" : c->uplink->why;
@@ -48,12 +52,8 @@ static void set_up(struct uplink *u, bool up, const char *why)
     (void)str_fmt(u->why, sizeof(u->why), "%s", why);
     (void)str_clean(u->why);
     uplink_reply_drop(u);
-    for (unsigned i = 0; i < u->core->n_events; i++)
-        u->core->events[i].wait_id = 0; /* what was under way is sent again */
-    u->core->report_dirty = true;
-    u->core->report_told = false;
-    if (up)
-        u->core->report_at_ms = 0;
+    events_lost(u->core); /* what was under way is sent again */
+    u->connection++;
     core_touch(u->core);
 }
 
@@ -80,6 +80,7 @@ bool uplink_publish(struct core *c, const char *topic, const char *json, unsigne
                     uint32_t expiry_s, uint32_t id)
 {
     char head[300];
+
     if (!uplink_is_up(c))
         return false;
     size_t len = strlen(json);
@@ -91,6 +92,18 @@ bool uplink_publish(struct core *c, const char *topic, const char *json, unsigne
     memcpy(msg, head, strlen(head));
     memcpy(msg + strlen(head), json, len);
     return uplink_say(c->uplink, buf_of(msg, strlen(head) + len));
+}
+
+void uplink_turn(struct core *c)
+{
+    const char *json;
+    uint32_t id;
+
+    while (uplink_is_up(c) && !c->uplink->wants_room && (json = events_next(c, &id)) != NULL) {
+        if (!uplink_publish(c, "event", json, 1, false, 0, id))
+            return;
+        events_sent(c, id);
+    }
 }
 
 bool uplink_ask_again(struct core *c)
@@ -130,9 +143,10 @@ static void pay_fired(struct loop_timer *t)
 static void take_document(struct core *c, const struct said *s)
 {
     struct err err = ERR_INIT;
+
     AUTO_FREE(envelope) struct envelope *e = NULL;
     if (envelope_unpack(s->packed, &e, &err) == 0)
-        (void)intake_document(c, s->source_text, e, &err); /* refusals tell themselves */
+        c->uplink->calls.on_document(c, s->source_text, e);
     else
         log_error("link: %s", err.msg);
 }
@@ -144,7 +158,7 @@ static void take_bad(struct core *c, const struct said *s)
 
 static void take_clear(struct core *c, const struct said *s)
 {
-    intake_clear(c, s->source_text);
+    c->uplink->calls.on_clear(c, s->source_text);
 }
 
 static void take_command(struct core *c, const struct said *s)
@@ -156,7 +170,6 @@ static void take_up(struct core *c, const struct said *s)
 {
     (void)s;
     set_up(c->uplink, true, "");
-    events_send(c);
 }
 
 static void take_down(struct core *c, const struct said *s)
@@ -225,8 +238,6 @@ static void go_on(struct uplink *u)
     watch_sock(u);
     uplink_reply_go_on(u);
     pay(u);
-    events_send(u->core);
-    u->core->report_dirty = true;
     core_touch(u->core);
 }
 
@@ -264,7 +275,7 @@ static void start_again(struct uplink *u, const char *why)
     wait = wait > RESTART_MAX_MS ? RESTART_MAX_MS : wait;
     u->restarts++;
     if (strcmp(why, u->why) != 0)
-        log_warn("%s; again in %llu ms", why, (unsigned long long)wait);
+        log_warn("%s; again in %" PRIu64 " ms", why, wait);
     set_up(u, false, why);
     loop_timer_set(u->core->loop, &u->restart, now + wait);
 }
@@ -291,6 +302,7 @@ static void link_main(struct core *c, int fd)
 {
     char program[300], name[] = "agentd: link", *argv[] = {name, NULL};
     sigset_t none;
+
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)str_fmt(program, sizeof(program), "%s/agentd-link", c->libexec);
@@ -310,7 +322,7 @@ static int open_pems(struct core *c, int fds[3], unsigned *ret_n, struct err *er
     struct stat st;
 
     for (*ret_n = 0; *ret_n < COUNT_OF(paths) && paths[*ret_n][0]; (*ret_n)++) {
-        int AUTO_FD fd = open(paths[*ret_n], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        AUTO_FD int fd = open(paths[*ret_n], O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (fd < 0 || fstat(fd, &st) < 0)
             return err_errno(err, errno, "no link without it: open %s", paths[*ret_n]);
         if (!S_ISREG(st.st_mode) || st.st_size == 0)
@@ -325,6 +337,7 @@ static int send_config(struct core *c, int fd, const int *pems, unsigned n_pems,
 {
     char dir[300];
     struct cJSON *o = json_obj();
+
     (void)str_fmt(dir, sizeof(dir), "%s/link", c->config.run_dir);
     json_put_str(o, "device", c->config.device);
     json_put_str(o, "fleet", c->config.fleet);
@@ -370,12 +383,14 @@ static int add_process(struct uplink *u, pid_t pid, int sock, struct err *err)
 
 static int start_process(struct core *c, struct err *err)
 {
-    int AUTO_FD mine = -1, AUTO_FD theirs = -1;
+    AUTO_FD int mine = -1, AUTO_FD theirs = -1;
     int pems[3];
     unsigned n_pems = 0;
     int rc = open_pems(c, pems, &n_pems, err);
+
     if (rc == 0)
-        c->state.ledger.links++; /* durable before it is used: a late will of an older link must lose */
+        ledger_count_link(
+            &c->state.ledger); /* durable before it is used: a late will of an older link must lose */
     if (rc == 0)
         rc = state_save(&c->state, err);
     if (rc == 0)
@@ -403,6 +418,7 @@ static int start_process(struct core *c, struct err *err)
 static void try_start(struct uplink *u)
 {
     struct err err = ERR_INIT;
+
     if (start_process(u->core, &err) < 0)
         start_again(u, err.msg);
 }
@@ -424,9 +440,10 @@ static int choose_client(struct uplink *u, struct err *err)
     return rc;
 }
 
-int uplink_start(struct core *c, struct err *err)
+int uplink_start(struct core *c, const struct uplink_calls *calls, struct err *err)
 {
-    int AUTO_FD dir = -1;
+    AUTO_FD int dir = -1;
+
     if (!c->config.mqtt_host[0])
         return 0;
     int rc = fs_open_dir(c->run_fd, "link", true, 0700, &dir, err);
@@ -436,6 +453,7 @@ int uplink_start(struct core *c, struct err *err)
         return rc;
     struct uplink *u = mem_need_zero(sizeof(*u));
     u->core = c;
+    u->calls = *calls;
     u->sock = (struct loop_fd){.fd = -1, .on_ready = sock_ready};
     u->child.on_exit = link_exited;
     u->child.pidfd = -1;
@@ -463,6 +481,7 @@ static void stop_fired(struct loop_timer *t)
 void uplink_stop(struct core *c)
 {
     struct uplink *u = c->uplink;
+
     if (!u)
         return;
     u->stopping = true;

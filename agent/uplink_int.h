@@ -3,7 +3,7 @@
 #define AGENT_UPLINK_INT_H
 #include "agent/bucket.h"
 #include "agent/core.h"
-#include "agent/uplink_said.h"
+#include "agent/uplink.h"
 
 /* An answer to a command on its way; text NULL: none. */
 struct uplink_reply {
@@ -21,12 +21,14 @@ struct uplink_source {
 };
 struct uplink {
     struct core *core;
+    struct uplink_calls calls;
     struct loop_child child;
     struct loop_fd sock;
     struct loop_timer restart, pay;
     bool running, up, stopping;
     bool wants_room; /* something did not fit into the socket */
     unsigned restarts;
+    uint64_t connection; /* another number each time that it came up or went down */
     uint64_t since_ms;
     char why[200];
     char client[LIM_NAME_BYTES + 24]; /* the id at the broker, as long as this core lives */

@@ -9,39 +9,6 @@
 #define REPLY_UNDER_WAY 4
 #define REPLY_EXPIRY_S  60
 
-/* What a command is answered by; malloc'd, NULL with *ret_error: it cannot be. */
-static char *answer_status(struct core *c, const struct said_command *k, const char **ret_error)
-{
-    struct cJSON *o = report_state(c);
-    char *text = json_print(o, false);
-
-    (void)k;
-    (void)ret_error;
-    (void)json_free(o);
-    return text;
-}
-
-static char *answer_logs(struct core *c, const struct said_command *k, const char **ret_error)
-{
-    char *text = k->app[0] ? ctl_log_text(c, k->app, k->lines) : NULL;
-
-    *ret_error = text ? NULL : "there is no such app";
-    return text;
-}
-
-static char *answer_events(struct core *c, const struct said_command *k, const char **ret_error)
-{
-    char *text = ctl_log_text(c, NULL, k->lines);
-
-    *ret_error = text ? NULL : "the events cannot be read";
-    return text;
-}
-
-static const struct {
-    const char *verb;
-    char *(*answer)(struct core *c, const struct said_command *k, const char **ret_error);
-} verbs[] = {{"status", answer_status}, {"logs", answer_logs}, {"events", answer_events}};
-
 static bool send_piece(struct uplink *u)
 {
     struct uplink_reply *r = &u->reply;
@@ -112,12 +79,7 @@ void uplink_command(struct uplink *u, const struct said_command *k)
     }
     uplink_reply_drop(u); /* there is none: link waits for it */
     r->command = *k;
-    r->error = "unknown command: status, logs, events";
-    for (unsigned i = 0; i < COUNT_OF(verbs); i++)
-        if (strcmp(verbs[i].verb, k->verb) == 0) {
-            r->error = NULL;
-            r->text = verbs[i].answer(u->core, k, &r->error);
-        }
+    r->text = u->calls.answer(u->core, k, &r->error);
     r->text = r->text ? r->text : mem_need_str("");
     r->len = strlen(r->text);
     uplink_reply_go_on(u);

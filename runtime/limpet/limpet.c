@@ -1,6 +1,6 @@
-/* limpet.c - bin/limpet: options and verbs. See limpet.h. */
-#include "runtime/limpet/limpet.h"
+/* limpet.c - bin/limpet: options and verbs. See limpet_int.h. */
 #include "runtime/box/exe_guard.h"
+#include "runtime/limpet/limpet_int.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* limpet_bundle.c - config.json of a bundle, and what it asks beyond the container itself. See limpet.h. */
+/* limpet_bundle.c - config.json of a bundle, and what it asks beyond the container itself. See limpet_int.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "platform/fs.h"
 #include "runtime/box/hooks.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 #include "runtime/seccomp/seccomp_cache.h"
 
 void limpet_bundle_done(struct limpet_bundle *b)

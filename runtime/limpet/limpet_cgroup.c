@@ -1,4 +1,4 @@
-/* limpet_cgroup.c - pause, resume, update: what changes the control groups of a container that runs. See limpet.h. */
+/* limpet_cgroup.c - pause, resume, update: what changes the control groups of a container that runs. See limpet_int.h. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "platform/fs.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 #include "runtime/spec/spec_parse.h"
 
 void limpet_cgroup_path(const struct limpet *c, char dst[CGROUP_PATH_BYTES])

@@ -1,5 +1,5 @@
 /* limpet_events.c - events: what a container uses, as JSON in the form that callers of runc know, and when it meets its
- * memory limit. See limpet.h. */
+ * memory limit. See limpet_int.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -8,7 +8,7 @@
 #include <sys/epoll.h>
 #include <time.h>
 
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 
 #define INTERVAL_S 5
 #define TEXT_BYTES 8192

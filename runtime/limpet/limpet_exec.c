@@ -1,4 +1,4 @@
-/* limpet_exec.c - one more program in a container. See limpet.h. */
+/* limpet_exec.c - one more program in a container. See limpet_int.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "platform/fs.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 
 /* "UID[:GID]", numbers only: names would have to be read from the image. */
 static int parse_user(const char *text, struct spec_process *p, struct err *err)

@@ -1,4 +1,4 @@
-/* limpet_info.c - state, list, kill, delete. See limpet.h. */
+/* limpet_info.c - state, list, kill, delete. See limpet_int.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 
 #include "platform/fs.h"
 #include "runtime/box/hooks.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 #include "runtime/limpet/regex.h"
 
 static struct cJSON *describe(int dir, const struct limpet_state *s)

@@ -1,4 +1,4 @@
-/* limpet_mounts.c - mounts come into a running container, and go. See limpet.h. */
+/* limpet_mounts.c - mounts come into a running container, and go. See limpet_int.h. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "platform/fs.h"
 #include "runtime/box/live.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 
 #define RECORD "mounts"
 

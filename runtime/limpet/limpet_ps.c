@@ -1,4 +1,4 @@
-/* limpet_ps.c - ps: the processes of a container as the host sees them, from /proc alone. See limpet.h. */
+/* limpet_ps.c - ps: the processes of a container as the host sees them, from /proc alone. See limpet_int.h. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -10,7 +10,7 @@
 
 #include "platform/clock.h"
 #include "platform/fs.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 
 #define MAX_SHOWN 4096
 

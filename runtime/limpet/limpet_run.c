@@ -1,4 +1,4 @@
-/* limpet_run.c - create, start, run. See limpet.h. */
+/* limpet_run.c - create, start, run. See limpet_int.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,7 +12,7 @@
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/sys.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 
 int limpet_write_pid(const struct limpet *c, pid_t pid, struct err *err)
 {

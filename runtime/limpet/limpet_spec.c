@@ -1,11 +1,11 @@
-/* limpet_spec.c - a config.json to start from, and what this runtime can do. See limpet.h. */
+/* limpet_spec.c - a config.json to start from, and what this runtime can do. See limpet_int.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "platform/fs.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 
 /* What differs for a plain user: a user namespace with its own id, the host's network, /sys as it is. */
 static const struct part {

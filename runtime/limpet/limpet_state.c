@@ -1,4 +1,4 @@
-/* limpet_state.c - the record of a container below --root. See limpet.h. */
+/* limpet_state.c - the record of a container below --root. See limpet_int.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "platform/fs.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 
 static bool is_id(const char *id)
 {

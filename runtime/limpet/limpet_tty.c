@@ -1,4 +1,4 @@
-/* limpet_tty.c - our own terminal in the foreground, relayed to a container's. See limpet.h. */
+/* limpet_tty.c - our own terminal in the foreground, relayed to a container's. See limpet_int.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -12,7 +12,7 @@
 
 #include "platform/fs.h"
 #include "platform/sys.h"
-#include "runtime/limpet/limpet.h"
+#include "runtime/limpet/limpet_int.h"
 
 int limpet_tty_open(struct limpet_tty *t, struct err *err)
 {

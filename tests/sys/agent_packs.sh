@@ -135,6 +135,12 @@ fleetctl apply -f "$T/m.json" -d $DEV >>"$T/log/apply" 2>&1
 lib_until 10 is phase pending && ok "outside its hours: pending" || fail "phase $(field phase)"
 lib_until 10 test "$(field apps.web.update.down)" -gt 10000 && ok "and what it will cost: $(field apps.web.update | tr -d "\n ")" || fail "no costs: $(field apps.web)"
 agentctl $DEV plan | grep hours >/dev/null && ok "the plan says so: $(agentctl $DEV plan | head -1)" || fail "plan: $(agentctl $DEV plan)"
+# asked for with another app in front: what it costs stays with its release
+jq '.apps = [.apps[0] + {name: "first", release: "web:5"}] + .apps | .update.download = {}' "$T/m.json" >"$T/two.json"
+fleetctl sign -f "$T/two.json" -d $DEV -o "$T/two" >>"$T/log/apply" 2>&1 || fail "sign: $(tail -n 2 "$T/log/apply")"
+agentctl $DEV plan "$T/two" >"$T/plan" 2>&1
+grep -qE "^install web: .*: $(field apps.web.update.down) bytes to fetch" "$T/plan" && ok "the plan of a file has the cost of the right app" || fail "plan: $(cat "$T/plan")"
+grep -qE "^(fetch|install) first" "$T/plan" && fail "the cost of another one: $(cat "$T/plan")" || ok "and none of an app that is here"
 apply 7 "\"window\": \"$(window "now - 3600")-$(window "now + 3600")\"" && ok "within its hours it comes" || fail "phase $(field phase): $(field err.msg)"
 came_by 7 chunks
 

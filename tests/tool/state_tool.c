@@ -20,14 +20,6 @@
 
 static struct core core;
 
-/* Of core_main.c, which has a main of its own. */
-int core_hand_over(struct core *c, int sock_fd, struct err *err)
-{
-    (void)c;
-    (void)sock_fd;
-    return err_set(err, ERR_UNSUPPORTED, "no core");
-}
-
 static void make_key(unsigned n, uint8_t priv[P256_PRIV_BYTES])
 {
     memset(priv, 0, P256_PRIV_BYTES);
@@ -98,9 +90,9 @@ static void show(void)
 
     printf("rev=%llu candidate=%llu good=%llu previous=%llu verdict=%s back=%d trust=%llu floor=%llu\n",
            (unsigned long long)(l->n_revs ? l->revs[0].rev : 0),
-           (unsigned long long)(core.candidate.arena ? core.candidate.d.rev : 0),
-           (unsigned long long)(core.good.arena ? core.good.d.rev : 0),
-           (unsigned long long)(core.previous.arena ? core.previous.d.rev : 0),
+           (unsigned long long)(core.sets.candidate.arena ? core.sets.candidate.d.rev : 0),
+           (unsigned long long)(core.sets.good.arena ? core.sets.good.d.rev : 0),
+           (unsigned long long)(core.sets.previous.arena ? core.sets.previous.d.rev : 0),
            verdict_name(l->candidate_verdict), l->follow_previous,
            (unsigned long long)(core.state.has_trust ? core.state.trust.version : 0),
            (unsigned long long)ledger_floor(l, "web"));
@@ -130,7 +122,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "note: %s\n", note);
     if (r == 0)
         r = run(argv[2], n, &err);
-    if (r == 0 && core.unsaved)
+    if (r == 0 && core.intake.unsaved)
         r = err_set(&err, ERR_IO, "the ledger is not saved");
     if (r == 0)
         show();

@@ -7,18 +7,11 @@
 #include "agent/judge.h"
 #include "agent/link_cap.h"
 #include "agent/manifest.h"
+#include "agent/resolv_text.h"
 #include "agent/restart.h"
 #include "agent/state.h"
 #include "platform/fs.h"
 #include "tests/unit/check.h"
-
-/* Of core_main.c, which has a main of its own. */
-int core_hand_over(struct core *c, int sock_fd, struct err *err)
-{
-    (void)c;
-    (void)sock_fd;
-    return err_set(err, ERR_UNSUPPORTED, "no core");
-}
 
 #define RELEASE                                                           \
     "\"release\":{\"name\":\"web\",\"counter\":2,\"digest\":\"sha256:"    \
@@ -409,10 +402,10 @@ TEST(the_cap_stops_large_packets)
 TEST_MAIN
 TEST(name_servers_of_the_host_s_loopback_are_left_out)
 {
-    char *a = names_resolv_text("nameserver 127.0.0.53\noptions edns0\nsearch lan\n",
-                                "nameserver 192.0.2.1\n"),
-         *b = names_resolv_text("nameserver ::1\nnameserver 192.0.2.9\n", "nameserver 192.0.2.1\n"),
-         *none = names_resolv_text("nameserver 127.0.0.1\nnameserver fe80::1\n", "");
+    char *a =
+             resolv_text_make("nameserver 127.0.0.53\noptions edns0\nsearch lan\n", "nameserver 192.0.2.1\n"),
+         *b = resolv_text_make("nameserver ::1\nnameserver 192.0.2.9\n", "nameserver 192.0.2.1\n"),
+         *none = resolv_text_make("nameserver 127.0.0.1\nnameserver fe80::1\n", "");
     CHECK_STR(a, "nameserver 192.0.2.1\noptions edns0\nsearch lan\n");
     CHECK_STR(b, "nameserver 192.0.2.9\n");
     CHECK_STR(none, "");

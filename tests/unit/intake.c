@@ -57,12 +57,12 @@ TEST(a_held_document_outlives_a_wrong_clock)
     CHECK_OK(give((struct doc){"line-a", .rev = 5, .more = more}, &err), err);
     set_clock((long long)(6 * YEAR), "synced");
     intake_turn(&core);
-    CHECK(acts_on() == 0 && strstr(core.denied_why, "trust version 1 expired"));
-    CHECK(follow_find(&core.follow, "group:line-a")->known);
+    CHECK(acts_on() == 0 && strstr(core.intake.denied_why, "trust version 1 expired"));
+    CHECK(follow_find(&core.intake.follow, "group:line-a")->known);
     set_clock((long long)(4 * DAY), "synced");
     intake_turn(&core);
-    CHECK(acts_on() == 0 && core.follow_again_ms > clock_boot_ms()); /* not every few seconds */
-    core.follow_again_ms = 0;
+    CHECK(acts_on() == 0 && core.intake.follow_again_ms > clock_boot_ms()); /* not every few seconds */
+    core.intake.follow_again_ms = 0;
     intake_turn(&core);
     CHECK(acts_on() == 5);
     end();
@@ -78,10 +78,10 @@ TEST(a_held_document_of_a_key_that_left_never_comes)
                           .more = ",\"rollout\":{\"salt\":\"s\",\"slots\":10000,\"not_before\":8000000000}"},
              &err),
         err);
-    CHECK(core.held_why[0] && acts_on() == 0 && core.want_rev == 5);
+    CHECK(core.intake.held_why[0] && acts_on() == 0 && core.intake.want_rev == 5);
     CHECK_OK(give_trust(2, start_s, start_s + 5 * YEAR, keys_new, &err), err);
     reboot();
-    CHECK(!core.held_why[0] && !follow_find(&core.follow, "group:line-a")->known);
+    CHECK(!core.intake.held_why[0] && !follow_find(&core.intake.follow, "group:line-a")->known);
     end();
 }
 
@@ -117,9 +117,9 @@ TEST(a_time_that_a_stolen_key_made_up_is_bounded_and_curable)
         err);
     CHECK_ERR(give((struct doc){"device", .rev = 3}, &err), ERR_DENIED, err);
     CHECK_MSG(err, "here by its floor (rev 2 of device); its clock says 20");
-    CHECK(strcmp(core.state.ledger.refused.why, err.msg) == 0 && core.want_rev == 3);
+    CHECK(strcmp(core.state.ledger.refused.why, err.msg) == 0 && core.intake.want_rev == 3);
     reboot();
-    CHECK(core.state.ledger.refused.rev == 3 && core.want_rev == 3); /* told after a restart too */
+    CHECK(core.state.ledger.refused.rev == 3 && core.intake.want_rev == 3); /* told after a restart too */
     CHECK_OK(give_trust(2, start_s + 60, start_s + 5 * YEAR, keys_new, &err), err);
     CHECK_OK(give((struct doc){"device", FLEET_NEW, .rev = 1, .issued_s = start_s + 61}, &err), err);
     CHECK(acts_on() == 1 && core.state.ledger.time_floor_s == start_s + 61);
@@ -151,13 +151,13 @@ TEST(one_boot_with_a_wrong_clock_locks_nobody_out)
     begin();
     first_trust();
     set_clock((long long)(14 * YEAR), "unsynced"); /* a bad battery */
-    core_time_tick(&core);
+    intake_time_tick(&core);
     CHECK_OK(give((struct doc){"device", .rev = 1}, &err), err);
     set_clock(0, "unsynced");
-    core_time_tick(&core);
+    intake_time_tick(&core);
     CHECK(core.state.ledger.time_floor_s == start_s);
     set_clock((long long)(14 * YEAR), "synced"); /* a spoofed time server */
-    core_time_tick(&core);
+    intake_time_tick(&core);
     CHECK(core.state.ledger.time_floor_s == start_s + NOW_TRUST_S);
     CHECK_ERR(give((struct doc){"device", .rev = 2}, &err), ERR_DENIED, err);
     CHECK_MSG(err, "trust version 1 expired");
@@ -177,10 +177,10 @@ TEST(an_expired_trust_is_renewed_by_the_next_one)
     set_clock(0, "synced");
     CHECK_ERR(give((struct doc){"device", .rev = 1}, &err), ERR_DENIED, err);
     CHECK_MSG(err, "trust version 1 expired");
-    CHECK(core.denied_why[0]);
+    CHECK(core.intake.denied_why[0]);
     CHECK_OK(give_trust(2, start_s, start_s + YEAR, keys_1, &err), err);
     CHECK_OK(give((struct doc){"device", .rev = 1}, &err), err);
-    CHECK(acts_on() == 1 && !core.denied_why[0]);
+    CHECK(acts_on() == 1 && !core.intake.denied_why[0]);
     end();
 }
 
@@ -218,18 +218,18 @@ TEST(trust_documents_may_come_in_any_order)
     begin();
     first_trust();
     CHECK_OK(give_trust(3, start_s, start_s + YEAR, keys_1, &err), err);
-    CHECK(core.state.trust.version == 1 && core.trust_ahead == 3 && !core.denied_why[0]);
+    CHECK(core.state.trust.version == 1 && core.intake.trust_ahead == 3 && !core.intake.denied_why[0]);
     CHECK_OK(give_trust(2, start_s, start_s + YEAR, keys_1, &err), err);
     CHECK(core.state.trust.version == 2);
     CHECK_OK(give_trust(3, start_s, start_s + YEAR, keys_1, &err), err); /* asked for again */
     CHECK(core.state.trust.version == 3);
     CHECK_OK(give_trust(5, start_s, start_s + YEAR, keys_1, &err), err);
-    unsigned events = core.n_events;
+    unsigned events = core.events.n;
     intake_turn(&core);
-    CHECK(core.n_events == events);
+    CHECK(core.events.n == events);
     intake_turn(&core); /* a gap is told, once */
     intake_turn(&core);
-    CHECK(core.n_events == events + 1 && strstr(core.events[events].json, "version 5 is on the broker"));
+    CHECK(core.events.n == events + 1 && strstr(core.events.list[events].json, "version 5 is on the broker"));
     end();
 }
 
@@ -243,11 +243,11 @@ TEST(a_document_that_halts_a_rollout_is_not_undone_by_an_older_one)
     CHECK_OK(
         give((struct doc){"line-a", .rev = 7, .more = ",\"rollout\":{\"salt\":\"s\",\"slots\":0}"}, &err),
         err);
-    CHECK(core.want_rev == 7 && acts_on() == 0);
+    CHECK(core.intake.want_rev == 7 && acts_on() == 0);
     CHECK_OK(give((struct doc){"all", .rev = 2, .more = ",\"rollout\":{\"salt\":\"s\",\"slots\":0}"}, &err),
              err);
     reboot(); /* and not by a restart */
-    CHECK(core.want_rev == 7 && core.held_why[0]);
+    CHECK(core.intake.want_rev == 7 && core.intake.held_why[0]);
     CHECK_ERR(
         give((struct doc){"line-a", .rev = 6, .more = ",\"rollout\":{\"salt\":\"s\",\"slots\":10000}"}, &err),
         ERR_DENIED, err);
@@ -255,7 +255,7 @@ TEST(a_document_that_halts_a_rollout_is_not_undone_by_an_older_one)
     CHECK_OK(
         give((struct doc){"line-a", .rev = 8, .more = ",\"rollout\":{\"salt\":\"s\",\"slots\":10000}"}, &err),
         err);
-    CHECK(acts_on() == 8 && !core.held_why[0]);
+    CHECK(acts_on() == 8 && !core.intake.held_why[0]);
     end();
 }
 
@@ -269,7 +269,8 @@ TEST(only_a_signed_document_withdraws)
     CHECK_OK(give((struct doc){"device", .rev = 3}, &err), err);
     CHECK(acts_on() == 3);
     CHECK_OK(give((struct doc){"all", .rev = 5}, &err), err);
-    CHECK(acts_on() == 3 && core.want_rev == 3 && !core.held_why[0]); /* it does not wait for the group's */
+    CHECK(acts_on() == 3 && core.intake.want_rev == 3 &&
+          !core.intake.held_why[0]); /* it does not wait for the group's */
     intake_clear(&core, "device");
     CHECK(acts_on() == 3);
     CHECK_OK(give((struct doc){"device", .rev = 4, .withdrawn = true}, &err), err);
@@ -292,12 +293,12 @@ TEST(every_signed_document_gets_a_verdict)
     first_trust();
     CHECK_OK(give((struct doc){"device", .rev = 1}, &err), err);
     CHECK_ERR(give((struct doc){"device", .rev = 2, .more = ",\"colour\":\"red\""}, &err), ERR_INVALID, err);
-    CHECK(l->refused.rev == 2 && core.want_rev == 2 && acts_on() == 1 && l->history[0].rev == 2);
+    CHECK(l->refused.rev == 2 && core.intake.want_rev == 2 && acts_on() == 1 && l->history[0].rev == 2);
     CHECK_STR(l->refused.why, "colour: unknown field");
     CHECK_ERR(give((struct doc){"device", .rev = 2, .more = ",\"colour\":\"red\""}, &err), ERR_INVALID, err);
     CHECK(l->n_history == 1); /* retained ones come again */
     reboot();
-    CHECK(l->refused.rev == 2 && core.want_rev == 2);
+    CHECK(l->refused.rev == 2 && core.intake.want_rev == 2);
     CHECK_OK(give((struct doc){"device", .rev = 3}, &err), err);
     CHECK(acts_on() == 3 && l->refused.rev == 0);
     /* a newer agent judges anew */
@@ -345,9 +346,9 @@ TEST(a_refusal_of_a_topic_that_is_not_followed_says_nothing_of_the_device)
     first_trust();
     CHECK_OK(give((struct doc){"device", .rev = 3}, &err), err);
     CHECK_ERR(give((struct doc){"line-a", .rev = 9, .more = ",\"colour\":\"red\""}, &err), ERR_INVALID, err);
-    CHECK(!intake_refused(&core) && core.want_rev == 3);
+    CHECK(!intake_refused(&core) && core.intake.want_rev == 3);
     CHECK_ERR(give((struct doc){"device", .rev = 4, .more = ",\"colour\":\"red\""}, &err), ERR_INVALID, err);
-    CHECK(intake_refused(&core) && core.want_rev == 4);
+    CHECK(intake_refused(&core) && core.intake.want_rev == 4);
     CHECK_ERR(give((struct doc){"all", .rev = 2, .more = ",\"colour\":\"red\""}, &err), ERR_INVALID, err);
     CHECK(core.state.ledger.refused.rev == 4); /* the one before it keeps its place */
     unsigned n = core.state.ledger.n_history;

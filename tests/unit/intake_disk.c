@@ -31,9 +31,9 @@ TEST(a_saved_manifest_that_was_changed_does_not_run)
     edit("good", "harmless", "harmfull");
     edit("desired", "harmless", "harmfull");
     boot();
-    CHECK(core.good.arena && core.good.d.rev == 1); /* the one before it */
-    CHECK(acts_on() == 2);                          /* from its topic's copy, which is whole */
-    CHECK_STR(core.candidate.d.apps[0].args[0], "harmless");
+    CHECK(core.sets.good.arena && core.sets.good.d.rev == 1); /* the one before it */
+    CHECK(acts_on() == 2);                                    /* from its topic's copy, which is whole */
+    CHECK_STR(core.sets.candidate.d.apps[0].args[0], "harmless");
     char path[128];
     (void)str_fmt(path, sizeof(path), "%s/state/good.bad", folder);
     CHECK(access(path, F_OK) == 0);
@@ -50,7 +50,7 @@ TEST(a_lost_ledger_forgets_no_counter_that_is_proven)
     halt();
     edit("ledger", "{\"v\":1", "{\"v\"?1");
     boot();
-    CHECK(acts_on() == 4 && core.good.arena && ledger_floor(&core.state.ledger, "web") == 2);
+    CHECK(acts_on() == 4 && core.sets.good.arena && ledger_floor(&core.state.ledger, "web") == 2);
     CHECK_ERR(give((struct doc){"device", .rev = 3}, &err), ERR_DENIED, err);
     CHECK_MSG(err, "rev: 4 was accepted before");
     /* what nobody signed proves nothing */
@@ -77,8 +77,8 @@ TEST(sets_of_an_agent_that_kept_no_digests_run_on)
     halt();
     edit("ledger", "\"saved\"", "\"svaed\"");
     boot();
-    CHECK(acts_on() == 4 && core.good.arena && core.state.ledger.candidate_verdict == VERDICT_CONVERGED);
-    CHECK(follow_find(&core.follow, "device")->known);
+    CHECK(acts_on() == 4 && core.sets.good.arena && core.state.ledger.candidate_verdict == VERDICT_CONVERGED);
+    CHECK(follow_find(&core.intake.follow, "device")->known);
     end();
 }
 
@@ -96,7 +96,7 @@ TEST(what_an_older_agent_accepted_meanwhile_counts)
     halt();
     edit("ledger", "\"saved\"", "\"svaed\"");
     boot();
-    CHECK(acts_on() == 6 && follow_find(&core.follow, "device")->rev == 6);
+    CHECK(acts_on() == 6 && follow_find(&core.intake.follow, "device")->rev == 6);
     end();
 }
 

@@ -19,14 +19,6 @@ static char folder[64], clock_path[96];
 static int folder_fd = -1;
 static uint64_t start_s; /* the true time of a test */
 
-/* Of core_main.c, which has a main of its own. */
-int core_hand_over(struct core *c, int sock_fd, struct err *err)
-{
-    (void)c;
-    (void)sock_fd;
-    return err_set(err, ERR_UNSUPPORTED, "no core");
-}
-
 static inline void set_clock(long long offset_s, const char *word)
 {
     char text[64];
@@ -39,7 +31,7 @@ static inline void boot(void)
 {
     struct err err = ERR_INIT;
     char note[200];
-    int AUTO_FD store_fd = -1;
+    AUTO_FD int store_fd = -1;
     (void)str_copy(core.config.fleet, sizeof(core.config.fleet), "demo");
     (void)str_copy(core.config.device, sizeof(core.config.device), "dev-1");
     (void)str_copy(core.config.groups[0], LIM_NAME_BYTES, "line-a");
@@ -58,11 +50,11 @@ static inline void halt(void)
 {
     core.store = store_free(core.store);
     state_close(&core.state);
-    set_done(&core.candidate);
-    set_done(&core.good);
-    set_done(&core.previous);
-    for (unsigned i = 0; i < core.n_events; i++)
-        free(core.events[i].json);
+    sets_done(&core.sets.candidate);
+    sets_done(&core.sets.good);
+    sets_done(&core.sets.previous);
+    for (unsigned i = 0; i < core.events.n; i++)
+        free(core.events.list[i].json);
     memset(&core, 0, sizeof(core));
 }
 
@@ -178,6 +170,6 @@ static inline void first_trust(void)
 
 static inline uint64_t acts_on(void)
 {
-    return core.candidate.arena ? core.candidate.d.rev : 0;
+    return core.sets.candidate.arena ? core.sets.candidate.d.rev : 0;
 }
 #endif

@@ -1,12 +1,8 @@
 #!/usr/bin/env bash
 # An app that dies a thousand times under the real agent: nothing grows. File descriptors, cgroups, mounts, network links and memory of
 # keeper, core and link after cycle 50 and after the last one. The same on the bridge network, fewer times.
-# In a network of its own, so that every link is counted and nobody else's; /sys must show that network and the cgroups.
-if [ -z "${CYCLES_INNER:-}" ] && [ "$(id -u)" = 0 ]; then CYCLES_INNER=1 exec unshare -n -m --propagation private "$0"; fi
 . "$SOURCE/tests/sys/lib.sh"
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-ip link set lo up
-{ mount --rbind /sys/fs/cgroup /mnt && mount -t sysfs sysfs /sys && mount --rbind /mnt /sys/fs/cgroup && umount -l /mnt; } || lib_skip "cannot make a view of its own"
 lib_need mosquitto docker-registry umoci skopeo jq musl-gcc
 lib_begin agent_cycles
 DEV=cycles-$$
@@ -82,7 +78,7 @@ judge() { # NAME BEFORE AFTER: 0 more of things, 256 KiB more of memory
 round() {
 	local begin last
 	manifest "$1"
-	fleetctl apply -f "$T/$1.json" -d "$DEV" --wait --timeout 60s >"$T/log/apply" 2>&1 || die "apply $1: $(tail -n 3 "$T/log/apply")"
+	fleetctl apply -f "$T/$1.json" -d "$DEV" --wait --timeout 240s >"$T/log/apply" 2>&1 || die "apply $1: $(tail -n 3 "$T/log/apply")"
 	GO=$T/$DEV/state/volumes/once/data/go
 	[ -d "$(dirname "$GO")" ] || die "the volume is not at $GO"
 	go "$2"

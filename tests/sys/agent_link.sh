@@ -13,7 +13,7 @@ fleetctl publish "$REG/demo/web:2" >>"$T/log/publish"
 start_agent $DEV
 F=limpet1/demo
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
-retained() { mqtt_sub operator -t "$F/d/$DEV/$1" -C 1 -W 5; }
+retained() { mqtt_sub operator -t "$F/d/$DEV/$1" -C 1 -W 60; }
 link_pid() { pgrep -f "^agentd: link" -P "$(pgrep -P "${LIB_AGENT_PIDS[$DEV]}" -f '^agentd: core')"; }
 lib_until 10 is link online || die "not online"
 
@@ -33,7 +33,7 @@ lib_until 5 bash -c "$(declare -f retained mqtt_sub mqtt_files); FLEETCTL_DIR=$F
 
 # another client with this device's name as its id does not end the connection; one that says a birth as this device is told
 CONN=$(retained online | jq .conn)
-mosquitto_sub -V 5 -i "$DEV" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files operator) -t "$F/d/$DEV/state" -C 1 -W 5 >/dev/null || fail "no client with that id"
+mosquitto_sub -V 5 -i "$DEV" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files operator) -t "$F/d/$DEV/state" -C 1 -W 60 >/dev/null || fail "no client with that id"
 is link online && [ "$(retained online | jq .conn)" = "$CONN" ] && ok "who takes the device's name as client id takes nothing away" || fail "link $(field link), conn $CONN, $(retained online)"
 mqtt_pub operator -t "$F/d/$DEV/online" -q 1 -m '{"v":1,"on":true,"conn":7,"boot":1}'
 told_of_twin() { agentctl $DEV events -n 5 | grep -q 'denied.*another client is online as this device'; }
@@ -74,7 +74,7 @@ sed 's/web:1/web:2/' "$T/web-1.json" >"$T/web-2.json"
 KEY=$FLEETCTL_DIR/keys/fleet-1.key
 fleetctl apply -f "$T/web-1.json" -g $GROUP >"$T/log/apply" 2>&1 || die "apply to the group: $(cat "$T/log/apply")"
 lib_until 30 is phase converged && ok "the group's document converges" || fail "phase $(field phase): $(field err.msg)"
-G=$(mqtt_sub operator -t "$F/g/$GROUP/desired" -C 1 -W 5 | jq -r .payload | base64 -d)
+G=$(mqtt_sub operator -t "$F/g/$GROUP/desired" -C 1 -W 60 | jq -r .payload | base64 -d)
 group() { jq -c "$1" <<<"$G" | "$SOURCE/tests/tool/forge.py" desired "$KEY" >"$T/g"; mqtt_pub operator -t "$F/g/$GROUP/desired" -q 1 -r -f "$T/g"; }
 group '.rev=5 | .apps[0].memory.max_bytes=20971520 | .rollout={"salt":"r-1","slots":0}'
 sleep 1.5
@@ -83,7 +83,7 @@ is rev "$(jq .rev <<<"$G")" && ok "a rollout that is closed holds the device: $(
 group '.rev=6 | .apps[0].memory.max_bytes=20971520 | .rollout={"salt":"r-1","slots":10000}'
 lib_until 20 is rev 6 && ok "opened, it acts" || fail "rev $(field rev): $(field err.msg)"
 lib_until 20 is phase converged || fail "phase $(field phase)"
-fleetctl apply -f "$T/web-2.json" -d $DEV --wait --timeout 60s >"$T/log/apply" 2>&1 || fail "apply: $(cat "$T/log/apply")"
+fleetctl apply -f "$T/web-2.json" -d $DEV --wait --timeout 240s >"$T/log/apply" 2>&1 || fail "apply: $(cat "$T/log/apply")"
 is apps.web.version 2 && ok "the device's own document wins" || fail "version $(field apps.web.version)"
 # an answer that is longer than what fits between core, link and broker at once
 agentctl $DEV exec web -- sh -c 'i=0; while [ $i -lt 8000 ]; do i=$((i + 1)); echo "a line that is long enough to count, $i"; done >/proc/1/fd/1' || fail "no lines"
@@ -262,7 +262,7 @@ lib_until 5 port_open "$OLD"
 other "$OLD"
 lib_until 30 is link online && ok "an old broker: 3.1.1" || fail "link $(field link)"
 grep -q 'level 5' "$T/log/old" && grep -q 'level 4' "$T/log/old" && ok "MQTT 5 was tried first" || fail "$(cat "$T/log/old")"
-mosquitto_sub -h 127.0.0.1 -p "$PLAIN" -t "$F/d/$DEV/state" -C 1 -W 5 | jq -e .phase >/dev/null && ok "its state is there" || fail "no state over 3.1.1"
+mosquitto_sub -h 127.0.0.1 -p "$PLAIN" -t "$F/d/$DEV/state" -C 1 -W 60 | jq -e .phase >/dev/null && ok "its state is there" || fail "no state over 3.1.1"
 for mode in bomb garbage; do
 	P=$(free_port)
 	lib_run $mode "$SOURCE/tests/tool/mqtt_peer.py" "$P" $mode

@@ -9,7 +9,7 @@ init_fleet "$DEV"
 start_broker
 conf=$FLEETCTL_DIR/devices/$DEV/agentd.json
 jq '.health_interval_s = 1' "$conf" >"$T/conf" && cp "$T/conf" "$conf"
-online() { mqtt_sub operator -t "limpet1/demo/d/$DEV/online" -C 1 -W 5; }
+online() { mqtt_sub operator -t "limpet1/demo/d/$DEV/online" -C 1 -W 60; }
 says() { online | jq -e "$1" >/dev/null; }
 
 # shellcheck disable=SC2046

@@ -53,7 +53,7 @@ manifest() { # VERSION DOWNLOAD
 		 "update": {"probation_ms": 200, "download": {${2:-}}}}
 	END
 }
-apply() { manifest "$@"; fleetctl apply -f "$T/m.json" -d $DEV --wait --timeout 60s >>"$T/log/apply" 2>&1; }
+apply() { manifest "$@"; fleetctl apply -f "$T/m.json" -d $DEV --wait --timeout 240s >>"$T/log/apply" 2>&1; }
 rootfs() { echo "$T/$DEV/state/store/images/$(skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:$REG_PORT/demo/web:$1" | sha256sum | cut -d' ' -f1)/rootfs"; }
 same_tree() { # VERSION: as the layers have it
 	umoci unpack --image "$img:$1" "$T/unpacked" >>"$T/log/images" 2>&1

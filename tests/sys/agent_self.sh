@@ -87,8 +87,8 @@ case $(core) in "$T/$DEV/state/store/images/"*/rootfs/usr/libexec/limpet/agentd-
 said "agent-updated.*$A" && ok "event agent-updated" || fail "no event"
 lib_until 10 is phase converged && lib_until 10 is link online && ok "converged and online" || fail "$(field phase), $(field link)"
 no_line_lost "$A"
-at_broker() { mqtt_sub operator -t "limpet1/demo/d/$DEV/state" -C 1 -W 5 | jq -e --arg v "$A" '.agent == $v and .agent_update == {phase: "good", release: $v}'; }
-lib_until 10 at_broker && ok "the broker holds it" || fail "at the broker: $(mqtt_sub operator -t "limpet1/demo/d/$DEV/state" -C 1 -W 5 | jq -c '[.agent, .agent_update]')"
+at_broker() { mqtt_sub operator -t "limpet1/demo/d/$DEV/state" -C 1 -W 60 | jq -e --arg v "$A" '.agent == $v and .agent_update == {phase: "good", release: $v}'; }
+lib_until 10 at_broker && ok "the broker holds it" || fail "at the broker: $(mqtt_sub operator -t "limpet1/demo/d/$DEV/state" -C 1 -W 60 | jq -c '[.agent, .agent_update]')"
 
 # --- bad ones
 bad() { # VERSION REASON

@@ -4,7 +4,10 @@
 # SOURCE: the tree; BUILD: the build folder (programs in $BUILD/bin).
 set -euo pipefail
 : "${SOURCE:?}" "${BUILD:?}"
+# A sys test that is run by hand: in a world of its own, as by ctest.
+if [ -z "${LIMPET_ALONE:-}" ] && [[ $(realpath "$0") = "$(realpath "$SOURCE")"/tests/sys/*.sh ]]; then exec "$SOURCE/tests/sys/alone" "$0" "$@"; fi
 
+LIB_PATIENCE=${LIB_PATIENCE:-6}
 LIB_PIDS=() # of processes that lib_run started
 LIB_KEEP=0 # 1: leave all running (quickstart --keep)
 LIB_UNITS=() # devices whose agents were started
@@ -26,9 +29,6 @@ check_rc() {
 	if [ "$rc" = "$want" ]; then ok "$n"; else fail "$n: ended with $rc, not $want: $*"; fi
 }
 
-# The test goes on in a mount namespace of its own: a copy of its mounts in another's (a container that somebody starts now)
-# would keep a file system alive, and write to its disk, after the test has unmounted it.
-lib_own_mounts() { [ -n "${LIMPET_OWN_MOUNTS:-}" ] || LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0" "$@"; }
 lib_need() {
 	local p
 	for p in "$@"; do command -v "$p" >/dev/null || lib_skip "no $p here (see boards/host/README.md)"; done
@@ -75,11 +75,11 @@ lib_run() {
 
 lib_alive() { kill -0 "$1" 2>/dev/null; }
 
-# lib_stop PID [SIGNAL]: end it and wait; after 10 s by force.
+# lib_stop PID [SIGNAL]: end it and wait; after a minute by force.
 lib_stop() {
 	local pid=$1 i
 	kill -"${2:-TERM}" "$pid" 2>/dev/null || return 0
-	for i in $(seq 100); do
+	for i in $(seq 600); do
 		lib_alive "$pid" || break
 		sleep 0.1
 	done
@@ -87,9 +87,10 @@ lib_stop() {
 	wait "$pid" 2>/dev/null || true
 }
 
-# lib_until SECONDS COMMAND...: until it succeeds.
+# lib_until SECONDS COMMAND...: until it succeeds. SECONDS is what it may take on an idle machine; one that is busy, with other tests for
+# instance, has LIB_PATIENCE times as much.
 lib_until() {
-	local end=$((SECONDS + $1)); shift
+	local end=$((SECONDS + $1 * LIB_PATIENCE)); shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
 		sleep 0.1
@@ -238,12 +239,6 @@ mqtt_pub() {
 }
 
 # --- networks ----------------------------------------------------------------------------------------------------
-
-# After `exec unshare -n -m --propagation private`: loopback is up, and /sys shows this network's devices and the same cgroups as before.
-lib_own_host() {
-	ip link set lo up
-	mount --rbind /sys/fs/cgroup /mnt && mount -t sysfs sysfs /sys && mount --rbind /mnt /sys/fs/cgroup && umount -l /mnt
-}
 
 # Another machine on this network's line, in a namespace of its own: 192.0.2.2 and 2001:db8::2, we are .1 and ::1. OUT: a process of it;
 # HAS6: does this kernel have IPv6. out COMMAND...: there.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Needs the host's network.
 # Real kernels in QEMU (emulated, never KVM): cgroup v2 alone, v1 alone, no memory controller, and an old kernel (5.10, when the
 # package mirror has it); and a root that stays in memory (tests/qemu/memory.sh). In each but the last: unit tests that ask the kernel, the OCI command line, and the whole agent with a signed manifest
 # from a file and images from a folder. What runs inside is tests/qemu/guest.sh; here its verdicts are counted.
@@ -33,7 +34,7 @@ fleet() { # signed documents, made with a real fleet
 	done
 	for v in 1 2; do
 		fleetctl apply -f "$SOURCE/tests/qemu/manifest-$v.json" -d gw >"$T/log/apply" 2>&1 || die "apply: $(cat "$T/log/apply")"
-		mqtt_sub operator -t limpet1/demo/d/gw/desired -C 1 -W 5 >"$T/desired-$v.json" || die "no signed document"
+		mqtt_sub operator -t limpet1/demo/d/gw/desired -C 1 -W 60 >"$T/desired-$v.json" || die "no signed document"
 	done
 }
 

@@ -5,8 +5,6 @@
 . "${SOURCE:?}/tests/sys/lib.sh"
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_need jq busybox unshare
-# views are made by mounts: in a namespace of our own
-lib_own_mounts
 lib_begin runtime_cgroup
 CYCLES=${CYCLES:-100}
 B=$T/bundle

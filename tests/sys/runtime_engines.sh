@@ -8,8 +8,6 @@ ENGINES=${ENGINES:-podman buildah ctr}
 # name of a check, as printed
 TODO=()
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-# mounts of the engines' stores end with us
-if [ -z "${LIMPET_ENGINES_INNER:-}" ]; then LIMPET_ENGINES_INNER=1 exec unshare -m --propagation private "$0"; fi
 lib_need podman conmon containerd ctr buildah busybox socat
 lib_begin runtime_engines
 

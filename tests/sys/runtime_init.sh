@@ -22,7 +22,7 @@ fresh() { # ARGS AS JSON: a bundle with nothing but busybox
 	rm -rf "$T/out"
 	mkdir "$T/out"
 }
-run() { timeout -k 1 20 "$limpet" --root "$T/state" run "$@" -b "$T/b" "i$$" </dev/null >"$T/log/run" 2>&1; }
+run() { timeout -k 1 120 "$limpet" --root "$T/state" run "$@" -b "$T/b" "i$$" </dev/null >"$T/log/run" 2>&1; }
 
 size=$(stat -c %s "$init")
 check "size: $size bytes, at most 20480" test "$size" -le 20480

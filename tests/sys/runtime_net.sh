@@ -1,13 +1,10 @@
 #!/usr/bin/env bash
 # Networks of boxes: who reaches whom, published ports, IPv4 and IPv6, and that all of it goes, also after SIGKILL. The host here is a
 # network namespace of this test; "out" is another machine on its line. Nothing of the real host's network is touched.
-if [ -z "${NET_INNER:-}" ] && [ "$(id -u)" = 0 ]; then NET_INNER=1 exec unshare -n -m --propagation private "$0"; fi
 . "$SOURCE/tests/sys/lib.sh"
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_need nft ip busybox python3
 NB=$BUILD/bin/net-box
-lib_own_host || lib_skip "cannot make a view of its own"
-mount -t tmpfs tmpfs /run # a lock of our own
 lib_begin runtime_net
 export NET_BOX_GROUP=limpet-netbox-$$
 groups() { find /sys/fs/cgroup -depth -type d -path "*$NET_BOX_GROUP${1:-}" 2>/dev/null; }

@@ -4,7 +4,7 @@
 #   tree_run NAME SCRIPT            as root of the guest, in a folder of the same name; prints what it prints and ends with its status
 # ACCEL: kvm where a guest of this kernel comes up with it, else tcg (emulated, many times slower). tests/qemu/tree_init.sh is process 1.
 TREE_MODULES=(virtio_pci 9pnet_virtio 9p overlay)
-TREE_S=${TREE_S:-540} # a guest that takes longer is ended
+TREE_S=${TREE_S:-1500} # a guest that takes longer is ended
 
 tree_prepare() {
 	local i=$T/initramfs-tree
@@ -17,7 +17,7 @@ tree_prepare() {
 	printf '#!/bin/sh\nexit 0\n' >"$T/nothing"
 	chmod 0755 "$T/nothing"
 	ACCEL=kvm
-	if ! { [ -w /dev/kvm ] && TREE_S=15 tree_run kvm "$T/nothing" >/dev/null; }; then ACCEL=tcg; fi
+	if ! { [ -w /dev/kvm ] && TREE_S=60 tree_run kvm "$T/nothing" >/dev/null; }; then ACCEL=tcg; fi
 }
 
 tree_run() { # NAME SCRIPT

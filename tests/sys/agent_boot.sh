@@ -57,7 +57,7 @@ if command -v systemd-tmpfiles >/dev/null; then
 fi
 
 # --- settings that are wrong
-agentd() { timeout 10 "$BUILD/bin/agentd" --config "$T/bad.json" --libexec "$BUILD/bin"; }
+agentd() { timeout 60 "$BUILD/bin/agentd" --config "$T/bad.json" --libexec "$BUILD/bin"; }
 bad() { # JQ PATTERN
 	jq "$1" /etc/limpet/agentd.json >"$T/bad.json"
 	check_rc 78 "agentd ends: $1" agentd 2>"$T/log/bad" >&2

@@ -114,8 +114,8 @@ lib_run "agent-$DEV" "$BUILD/bin/agentd" --config "$AGENTD" --libexec "$BUILD/bi
 LIB_AGENT_PIDS[$DEV]=$LIB_PID
 lib_until 20 bash -c "! kill -0 $CORE 2>/dev/null" || fail "the old core stays"
 lib_until 20 agent_answers $DEV || die "no new core"
-sleep 2
-[ "$(pid web)" = "$PID" ] && ok "the next agentd took it over: same pid $PID" || fail "pid $(pid web) instead of $PID"
+same() { [ "$(pid web)" = "$PID" ]; }
+lib_until 10 same && ok "the next agentd took it over: same pid $PID" || fail "pid $(pid web) instead of $PID"
 LAST=$(agentctl $DEV logs web -n 1 | grep -oE '[0-9]+$')
 LINES=$(agentctl $DEV logs web -n 10000 | grep -oE 'heartbeat [0-9]+$' | awk -v a="$FIRST" -v b="$LAST" '$2 >= a && $2 <= b' | sort -u | wc -l)
 [ "$LINES" = $((LAST - FIRST + 1)) ] && ok "$LINES log lines across it, none lost" || fail "$LINES of $((LAST - FIRST + 1)) log lines"

@@ -137,14 +137,15 @@ sed 's/64Mi/64Xi/' "$T/unit.json" >"$T/bad.json"
 check_rc 1 "control: not every word is a unit" fleetctl apply -f "$T/bad.json" -d dev-1 --dry-run
 
 # a second operator who publishes between our write and our reading
+listener limpet1/demo/d/dev-1/desired
 mqtt_sub operator -R -t limpet1/demo/d/dev-1/desired -C 1 -W 60 >/dev/null && mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -m '{}' &
 LIB_PIDS+=($!)
-sleep 0.5
-check_rc 4 "a lost race is a conflict" fleetctl apply -f "$T/web.json" -d dev-1 --settle 2s
+lib_until 10 listens
+check_rc 4 "a lost race is a conflict" fleetctl apply -f "$T/web.json" -d dev-1 --settle 5s
 check "what is not ours is overwritten" fleetctl apply -f "$T/web.json" -d dev-1
 
 # nobody answers
-check_rc 124 "--wait ends at its timeout" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 1s
+check_rc 124 "--wait ends at its timeout" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 4s
 check_rc 5 "logs of a device that is not there" fleetctl logs dev-1/web
 
 # --- a device's answers ---
@@ -154,13 +155,15 @@ report() { # REV PHASE [MORE]
 rev() { mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 60 | jq -r .payload | base64 -d | jq .rev; }
 mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/online -m '{"v":1,"on":true,"conn":5,"ts":1785499000}'
 next=$(($(rev) + 1))
-{ sleep 1; report $next downloading; sleep 0.4; report $next converged; } &
+asked() { [ "$(rev)" = "$next" ]; }
+: >"$T/progress"
+{ lib_until 20 asked; report $next downloading; lib_until 20 grep -q downloading "$T/progress"; report $next converged; } &
 LIB_PIDS+=($!)
 check_rc 0 "--wait until converged" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 240s 2>"$T/progress"
 check "progress in lines" grep -q downloading "$T/progress"
 check_not "no cursor tricks without a terminal" grep -q $'\r' "$T/progress"
 next=$((next + 1))
-{ sleep 1; report $next converged; } &
+{ lib_until 20 asked; report $next converged; } &
 LIB_PIDS+=($!)
 check "--wait -o json is one document" test "$(fleetctl apply -f "$T/web.json" -d dev-1 --wait -o json --timeout 240s 2>/dev/null | jq -c '[.result, .devices[0].phase]')" = '["done","converged"]'
 # why it stands still, while it stands: each reason once, then the wait ends late
@@ -189,7 +192,7 @@ report $next converged
 wait $AP || fail "apply --wait ends with $?"
 check_not "control: a clock that is right is not spoken of" grep -qE '^(time|denied) ' <(fleetctl describe dev-1)
 next=$((next + 1))
-{ sleep 1; report $next rolled-back ',"err":{"kind":"timeout","msg":"health: /healthz answers 404","app":"web"}' $((next - 1)); } &
+{ lib_until 20 asked; report $next rolled-back ',"err":{"kind":"timeout","msg":"health: /healthz answers 404","app":"web"}' $((next - 1)); } &
 LIB_PIDS+=($!)
 check_rc 3 "--wait ends with 3 when it was rolled back" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 240s 2>"$T/why"
 check "with the reason" grep -q '/healthz answers 404' "$T/why"
@@ -212,10 +215,11 @@ sed -i 's/10000/0/' "$T/group.json"
 check "and not when it is closed" test "$(fleetctl plan -f "$T/group.json" -g line-a -o json | jq .acting)" = 0
 check_rc 0 "waiting for nobody ends" fleetctl apply -f "$T/group.json" -g line-a --wait --timeout 120s
 fleetctl apply -f "$T/web.json" -d dev-1 >>"$T/log/apply"
+listener limpet1/demo/d/+/event
 fleetctl events -f -n 1 --timeout 120s -o json >"$T/events" &
 EV=$!
 LIB_PIDS+=("$EV")
-sleep 1
+lib_until 10 listens
 mqtt_pub dev-1 -q 1 -t limpet1/demo/d/dev-1/event -m '{"v":1,"ts":1785500000,"seq":1,"kind":"oom","app":"web","msg":"killed at 12.0M of 12.0M"}'
 wait $EV || fail "events ends with $?"
 check "events -o json" test "$(jq -r .kind "$T/events")" = oom
@@ -234,44 +238,47 @@ done
 check "no line is forged" test "$(fleetctl get devices | grep -c '^dev-1')" = 1
 check "JSON says it whole" test "$(fleetctl get devices -d dev-2 -o json | jq -r '.[0].state.agent' | od -An -tx1 | tr -d ' ')" = c29b324a7f0a
 for format in table json; do
+	listener limpet1/demo/d/+/event
 	fleetctl events -n 1 --timeout 120s -o $format >"$T/hostile" 2>/dev/null &
 	EV=$!
 	LIB_PIDS+=("$EV")
-	sleep 1
+	lib_until 10 listens
 	mqtt_pub dev-2 -q 1 -t limpet1/demo/d/dev-2/event -m '{"v":1,"ts":1785500000,"seq":1,"kind":"\u001b]0;k\u0007","app":"\u009bapp","msg":"\u202e2J\u001b[2J\nforged"}'
 	wait $EV || fail "events ends with $?"
 	check "events, $format: nothing drives the terminal" tame "$T/hostile"
 	check "events, $format: one line" test "$(grep -c 2J "$T/hostile")" = 1
 done
+listener limpet1/demo/d/dev-2/cmd/+
 { cmd=$(mqtt_sub dev-2 -t limpet1/demo/d/dev-2/cmd/+ -C 1 -W 60) &&
 	mqtt_pub dev-2 -q 1 -t "$(echo "$cmd" | jq -r .reply)" -m "{\"v\":1,\"id\":$(echo "$cmd" | jq .id),\"n\":0,\"more\":false,\"out\":\"one\\u001b[2J\\n\\ttwo\\u009b\\u202e\\n\"}"; } &
 LIB_PIDS+=($!)
-sleep 1
+lib_until 10 listens
 check "logs: clean, with their lines" test "$(fleetctl logs dev-2/web | od -An -c | tr -d ' \n')" = 'one?[2J\n\ttwo??\n'
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/state -n
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/online -n
 # logs: a device's part is played by mosquitto's own tools
+listener limpet1/demo/d/dev-1/cmd/+
 { cmd=$(mqtt_sub dev-1 -t limpet1/demo/d/dev-1/cmd/+ -C 1 -W 60) &&
 	mqtt_pub dev-1 -q 1 -t "$(echo "$cmd" | jq -r .reply)" -m "{\"v\":1,\"id\":$(echo "$cmd" | jq .id),\"n\":0,\"more\":false,\"out\":\"heartbeat 1\\n\"}"; } &
 LIB_PIDS+=($!)
-sleep 1
+lib_until 10 listens
 check "logs" test "$(fleetctl logs dev-1/web -n 5)" = "heartbeat 1"
 
 # --- the shipped ACL ---
 D=limpet1/demo/d/dev-1
 got() { [ -n "$(mqtt_sub "$1" -t "$2" -C 1 -W 1 2>/dev/null)" ]; }
-check "a device reads its own desired state" got dev-1 $D/desired
+check "a device reads its own desired state" lib_until 10 got dev-1 $D/desired
 check_not "and no other device's" got dev-2 $D/desired
 check_not "nor its report" got dev-2 $D/state
-check "the operator does" got operator $D/state
+check "the operator does" lib_until 10 got operator $D/state
 mqtt_pub operator -q 1 -r -t limpet1/demo/trust/1 -m x
 mqtt_pub operator -q 1 -r -t limpet1/demo/g/line-a/desired -m x
-check "devices read trust" got dev-2 limpet1/demo/trust/1
-check "and groups" got dev-2 limpet1/demo/g/line-a/desired
+check "devices read trust" lib_until 10 got dev-2 limpet1/demo/trust/1
+check "and groups" lib_until 10 got dev-2 limpet1/demo/g/line-a/desired
 mqtt_pub operator -q 1 -r -t limpet1/demo/g/line-a/desired -n
 mqtt_pub dev-2 -q 1 -r -t $D/state -m foreign 2>/dev/null || true
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/state -m '{"own":1}'
-check "a device writes its own report" got operator limpet1/demo/d/dev-2/state
+check "a device writes its own report" lib_until 10 got operator limpet1/demo/d/dev-2/state
 check_not "and no other device's" grep -q foreign <(mqtt_sub operator -t $D/state -C 1 -W 2)
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/desired -m forged 2>/dev/null || true
 check_not "nor its own desired state" got operator limpet1/demo/d/dev-2/desired

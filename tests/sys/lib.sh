@@ -65,6 +65,8 @@ lib_stray() {
 	done
 }
 
+lib_clean() { [ -z "$(lib_stray)" ]; }
+
 # Run in the background: lib_run NAME COMMAND...; its output goes to $T/log/NAME, its pid to LIB_PID.
 lib_run() {
 	local name=$1; shift
@@ -130,7 +132,7 @@ lib_end() {
 	if [ "$LIB_KEEP" = 1 ] && [ $rc -eq 0 ]; then exit 0; fi
 	for ((i = ${#LIB_UNITS[@]} - 1; i >= 0; i--)); do lib_agent_end "${LIB_UNITS[i]}"; done
 	for ((i = ${#LIB_PIDS[@]} - 1; i >= 0; i--)); do lib_stop "${LIB_PIDS[i]}"; done
-	sleep 0.2
+	lib_until 1 lib_clean # what was ended may still be on its way out
 	for i in "${LIB_UNITS[@]}"; do lib_agent_forget "$i"; done
 	left=$(lib_snapshot | grep -vxF -f "$T/before"; lib_stray)
 	if [ -n "$left" ]; then
@@ -197,7 +199,7 @@ start_broker() {
 			-e "s/^listener 8883\$/listener $BROKER_PORT 127.0.0.1/; s/^listener 9883\$/listener $WS_PORT 127.0.0.1/" \
 			"$SOURCE/configs/$f.conf" >"$b/conf.d/$f.conf"
 	done
-	printf 'persistence true\npersistence_location %s/db/\nuser %s\ninclude_dir %s/conf.d\n' "$b" "$(id -un)" "$b" >"$b/mosquitto.conf"
+	printf 'log_type subscribe\npersistence true\npersistence_location %s/db/\nuser %s\ninclude_dir %s/conf.d\n' "$b" "$(id -un)" "$b" >"$b/mosquitto.conf"
 	lib_run broker mosquitto -c "$b/mosquitto.conf"
 	BROKER_PID=$LIB_PID
 	lib_until 10 port_open "$BROKER_PORT" || die "the broker does not start"
@@ -237,6 +239,11 @@ mqtt_pub() {
 	# shellcheck disable=SC2046
 	mosquitto_pub -V 5 -I "$cn-" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
 }
+
+# Before somebody is started who listens: listener TOPIC; then lib_until 10 listens: the broker has its subscription.
+subscriptions() { grep -cF " $1" "$T/log/broker" || true; }
+listener() { LISTENER=$1 LISTENERS=$(subscriptions "$1"); }
+listens() { [ "$(subscriptions "$LISTENER")" -gt "$LISTENERS" ]; }
 
 # --- networks ----------------------------------------------------------------------------------------------------
 
@@ -388,8 +395,13 @@ power_off() {
 	done
 	kill -KILL "${LIB_AGENT_PIDS[$d]}" 2>/dev/null || true
 	wait "${LIB_AGENT_PIDS[$d]}" 2>/dev/null || true
-	sleep 0.3
+	lib_until 10 lib_agent_is_off "$d" || fail "power off: processes of $d live"
 	rm -rf "${T:?}/$d/run"
+}
+
+lib_agent_is_off() { # DEVICE
+	local g
+	for g in $(lib_agent_cgroups "$1"); do [ -z "$(cat "$g/cgroup.procs" 2>/dev/null)" ] || return 1; done
 }
 
 # Folders of an agent's cgroups, in every hierarchy, deepest first.

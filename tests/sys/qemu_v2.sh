@@ -11,7 +11,7 @@ lib_need qemu-system-x86_64 depmod mkfs.ext4 cpio umoci mosquitto jq busybox nft
 [ "$(uname -m)" = x86_64 ] || lib_skip "the kernels are for x86-64"
 lib_begin qemu_v2
 CACHE=$BUILD/qemu
-BOOT_S=${BOOT_S:-150} # a boot with all its tests takes 25 s on an idle core
+BOOT_S=${BOOT_S:-700} # a boot with all its tests takes 25 s on an idle core, and many times as long beside other tests
 mkdir -p "$CACHE"
 
 # --- the root file system, one for all

@@ -53,7 +53,7 @@ make_root() {
 # Programs of this test, so that timeout and other shells can start them. podman's own limits are above what this machine may have.
 program() { # NAME COMMAND-LINE
 	mkdir -p "$T/bin"
-	printf '#!/bin/sh\nexec timeout --foreground 60 %s "$@"\n' "$2" >"$T/bin/$1"
+	printf '#!/bin/sh\nexec timeout --foreground 300 %s "$@"\n' "$2" >"$T/bin/$1"
 	chmod +x "$T/bin/$1"
 }
 LIMITS="--network=none --cgroup-parent=/$LIB_ID --ulimit nofile=1024:1024 --ulimit nproc=30000:30000"

@@ -133,7 +133,8 @@ window() { date -u -d "@$(($1))" +%H:%M; }
 manifest 7 "\"window\": \"$(window "now + 7200")-$(window "now + 10800")\""
 fleetctl apply -f "$T/m.json" -d $DEV >>"$T/log/apply" 2>&1
 lib_until 10 is phase pending && ok "outside its hours: pending" || fail "phase $(field phase)"
-lib_until 10 test "$(field apps.web.update.down)" -gt 10000 && ok "and what it will cost: $(field apps.web.update | tr -d "\n ")" || fail "no costs: $(field apps.web)"
+costs() { [ "$(field apps.web.update.down)" -gt 10000 ]; }
+lib_until 10 costs && ok "and what it will cost: $(field apps.web.update | tr -d "\n ")" || fail "no costs: $(field apps.web)"
 agentctl $DEV plan | grep hours >/dev/null && ok "the plan says so: $(agentctl $DEV plan | head -1)" || fail "plan: $(agentctl $DEV plan)"
 apply 7 "\"window\": \"$(window "now - 3600")-$(window "now + 3600")\"" && ok "within its hours it comes" || fail "phase $(field phase): $(field err.msg)"
 came_by 7 chunks

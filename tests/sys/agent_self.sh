@@ -59,7 +59,8 @@ power() { # all processes gone at once, /run empty, another boot
 	lib_run "agent-$DEV" "$BUILD/bin/agentd" --config "$AGENTD" --libexec "$BUILD/bin"
 	LIB_AGENT_PIDS[$DEV]=$LIB_PID
 	lib_until 20 agent_answers $DEV || die "the agent does not start after the power cut"
-	lib_until 20 test -n "$(pid)" || true
+	has_app() { case $(pid) in '' | null) false ;; esac; }
+	lib_until 20 has_app || fail "no app after the power cut"
 }
 echo boot-0 >"$T/boot_id"
 export LIMPET_BOOT_ID=$T/boot_id

@@ -224,9 +224,9 @@ def try_bad(c):
     """Each bad server alone, and before a good one that goes on where it was left."""
     for mode, alone in (("endless", ("",)), ("endless_part", ("timeout", "")), ("wrong_length", ("source",)), ("wrong_total", ("source",)),
                         ("wrong_range", ("timeout",)), ("wrong_start", ("timeout",)), ("whole", ("",)), ("etag", ("", "timeout")), ("drip", ("timeout",))):
-        s = Server(mode)
+        s = Server(mode) # who is not served ends at the deadline, or with the last try before it
         kind, got, _, err = get_chunks(c, "alone-" + mode, s, env={"DEADLINE_MS": "2500" if "timeout" in alone else "60000", "STALL_S": "1"})
-        c.check(kind in alone and WANTED.startswith(got) and (kind != "" or got == WANTED), "%s alone: %s %s" % (mode, kind, err))
+        c.check((kind in alone or (kind == "network" and "timeout" in alone)) and WANTED.startswith(got) and (kind != "" or got == WANTED), "%s alone: %s %s" % (mode, kind, err))
         c.check(s.served < len(DATA) + 16_000_000 * len(s.asked), "%s served %d" % (mode, s.served))
         s, good = Server(mode), Server()
         kind, got, _, err = get_chunks(c, "pair-" + mode, s, good, env={"STALL_S": "1"})

@@ -197,6 +197,6 @@ lib_until 30 bash -c "[ \"\$('$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' statu
 lib_until 20 test ! -d "$IMAGE3" && ok "control: another set is good, and it goes" || fail "its image stays"
 curl -fsS -m 1 "http://127.0.0.1:$PORT/" >/dev/null 2>&1 && fail "the port answers still" || ok "its port is closed"
 WIDE=$(for v in status ps history "events -n 50" plan "why tight"; do
-	script -qec "stty cols 80; '$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' $v" /dev/null | tr -d '\r' || true # what is not as asked has another status
+	lib_terminal "stty cols 80; '$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' $v" || true # what is not as asked has another status
 done | awk '{n = length($0); if (n > 79) print n ": " $0}' | head -3)
 [ -z "$WIDE" ] && ok "79 columns on a terminal" || fail "too wide: $WIDE"

@@ -109,7 +109,7 @@ bad "$B" 'it ended 3 times'
 bad "$C" 'did not say within 6 s'
 bad "$D" 'broker was not reached in 15 s' 15
 apply "$A" 30
-lib_until 30 ended "$A" good || lib_until 10 is phase converged || fail "$A again: $(field agent_update)"
+lib_until 30 converged "$(fleetctl get manifest -d $DEV | jq .rev)" || fail "$A again: $(field agent_update)"
 apply "$B" 6
 lib_until 30 is phase converged
 sleep 2

@@ -99,6 +99,12 @@ lib_until() {
 	done
 }
 
+# lib_terminal COMMAND-LINE: what it says on a terminal. Of an input that ends, script would send an end of file into it, and not stay to the end.
+lib_terminal() {
+	[ -p "$T/quiet" ] || mkfifo "$T/quiet"
+	script -qec "$1" /dev/null <>"$T/quiet" | tr -d '\r'
+}
+
 # lib_limpet PREFIX: for tests of containers without an agent: L the program, R its records, B a bundle with config.json C, ID of a container of this test.
 # At the end all containers of R go.
 lib_limpet() {

@@ -179,7 +179,7 @@ sees "the host's pid namespace: /proc shows it" 0
 
 lib_say "--- terminal"
 bundle 'tty; stty size; test -t 0 -a -t 1 -a -t 2 && echo all; stat -c %t:%T /dev/console' '.process.terminal = true | .process.consoleSize = {height: 11, width: 22}'
-script -qec "$L --root $R run -b $B $ID" /dev/null </dev/null | tr -d '\r' >"$T/out" || true
+lib_terminal "$L --root $R run -b $B $ID" >"$T/out" || true
 grep -q /dev/pts/0 "$T/out" && grep -q '^all$' "$T/out" && grep -q '^88:' "$T/out" && ok "a terminal in the foreground" || fail "$(cat "$T/out")"
 python3 - "$L" "$R" "$B" "$ID" "$T/console" >"$T/out" 2>"$T/err" <<'P' || true
 import array, os, socket, subprocess, sys
@@ -280,7 +280,7 @@ check_rc 33 "its exit code" x "$ID" sh -c 'exit 33'
 check_rc 127 "a program that is not there" x "$ID" nothing-there
 check "exec --detach --pid-file" x --detach --pid-file "$T/pid" "$ID" sleep 50
 kill -0 "$(cat "$T/pid")" && ok "runs on" || fail "gone"
-script -qec "$L --root $R exec -t $ID sh -c 'tty; test -t 0 && echo yes'" /dev/null </dev/null | tr -d '\r' >"$T/out" || true
+lib_terminal "$L --root $R exec -t $ID sh -c 'tty; test -t 0 && echo yes'" >"$T/out" || true
 grep -q '^yes$' "$T/out" && grep -q /dev/pts "$T/out" && ok "exec -t" || fail "$(cat "$T/out")"
 l kill "$ID" KILL; lib_until 5 is stopped
 check_rc 1 "exec in a stopped container is refused" x "$ID" true

@@ -115,8 +115,8 @@ verbs() {
 	check_rc 1 "$1: no exec into it" limpet exec "$ID" sh -c true 2>/dev/null
 	check_rc 1 "$1: not twice" limpet pause "$ID" 2>/dev/null
 	limpet resume "$ID" || fail "$1: resume"
-	sleep 0.4
-	check "$1: goes on" [ "$(wc -l <"/proc/$(pid "$ID")/root/dev/shm/n")" -gt "$m" ]
+	goes_on() { [ "$(wc -l <"/proc/$(pid "$ID")/root/dev/shm/n")" -gt "$1" ]; }
+	check "$1: goes on" lib_until 2 goes_on "$m"
 	check_rc 1 "$1: resume of what runs" limpet resume "$ID" 2>/dev/null
 	check "$1: ps, json" [ "$(limpet ps --format json "$ID" | jq ".[0] == $(pid "$ID") and length >= 1")" = true ]
 	limpet ps "$ID" >"$T/ps"
@@ -243,7 +243,8 @@ if has memory; then
 	up "$ID"
 	"$BUILD/bin/limpet" --root "$T/state" events --interval 60s "$ID" >"$T/stats" &
 	LIB_PIDS+=($!)
-	sleep 1 # it cannot be seen from outside that it listens
+	watches() { ls -l "/proc/$1/fd" | grep -E 'eventfd|memory\.events'; }
+	lib_until 5 watches $! || fail "events watches nothing"
 	limpet exec "$ID" sh -c ': >/dev/shm/go' || fail "exec"
 	check "events: oom" lib_until 5 jq -e '.type == "oom"' "$T/stats"
 	lib_stop $!

@@ -99,6 +99,14 @@ lib_until() {
 	done
 }
 
+# Seconds in which processes of this test waited for a processor, as the kernel has counted them: what a busy machine takes.
+lib_waited_s() {
+	local f
+	for f in /sys/fs/cgroup/{,unified/}cpu.pressure /proc/pressure/cpu; do
+		[ ! -r "$f" ] || { sed -nE 's/^some .*total=([0-9]+)[0-9]{6}$/\1/p' "$f"; return; }
+	done
+}
+
 # lib_terminal COMMAND-LINE: what it says on a terminal. Of an input that ends, script would send an end of file into it, and not stay to the end.
 lib_terminal() {
 	[ -p "$T/quiet" ] || mkfifo "$T/quiet"

@@ -92,10 +92,11 @@ lib_stop() {
 # lib_until SECONDS COMMAND...: until it succeeds. SECONDS is what it may take on an idle machine; one that is busy, with other tests for
 # instance, has LIB_PATIENCE times as much.
 lib_until() {
-	local end=$((SECONDS + $1 * LIB_PATIENCE)); shift
+	local end=$((SECONDS + $1 * LIB_PATIENCE)) pauses=(0.05 0.1 0.1 0.2 0.3) n=0; shift # to ask costs more than to wait
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
+		sleep "${pauses[n]}"
+		n=$((n < 4 ? n + 1 : 4))
 	done
 }
 

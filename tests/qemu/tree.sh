@@ -28,7 +28,7 @@ tree_run() { # NAME SCRIPT
 	TMPDIR=$T lib_run "tree-$1" timeout -k 5 "$TREE_S" qemu-system-x86_64 -M q35 -accel "$accel" -cpu max -m 2048 -smp 2 -nographic -no-reboot \
 		-nodefaults -serial stdio -kernel "$TREE"/boot/vmlinuz-* -initrd "$T/initramfs-tree.gz" \
 		-fsdev local,id=host,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=host,mount_tag=host \
-		-append "console=ttyS0 panic=-1 quiet cgroup_no_v1=all tree.script=$2 mitigations=off init_on_alloc=0 nokaslr tsc=reliable" </dev/null
+		-append "console=ttyS0 panic=-1 quiet no_timer_check cgroup_no_v1=all tree.script=$2 mitigations=off init_on_alloc=0 nokaslr tsc=reliable" </dev/null
 	wait "$LIB_PID" 2>/dev/null || true
 	tr -d '\r' <"$log" >"$log.txt" && mv "$log.txt" "$log"
 	sed -n '/^@@ begin/,/^@@ end/p' "$log"

@@ -132,7 +132,7 @@ lib_until 5 bash -c "'$BUILD/bin/agentctl' --run-dir '$T/$DEV/run' events -n 3 |
 lib_run broker mosquitto -c "$T/broker/mosquitto.conf"
 BROKER_PID=$LIB_PID
 lib_until 10 port_open "$BROKER_PORT" || die "the broker does not start again"
-arrived() { late -W 2 >>"$T/event" 2>/dev/null; grep -q '"exit"\|signal 9' "$T/event"; }
+arrived() { late -C 1 -W 10 >>"$T/event" 2>/dev/null; grep -q '"exit"\|signal 9' "$T/event"; }
 lib_until 60 arrived && ok "an event of the dark time arrives later" || fail "event: $(cat "$T/event")"
 
 # --- a core that does not read for a while: of all that came the last word counts, and nobody has to say it again

@@ -266,7 +266,7 @@ check "logs" test "$(fleetctl logs dev-1/web -n 5)" = "heartbeat 1"
 
 # --- the shipped ACL ---
 D=limpet1/demo/d/dev-1
-got() { [ -n "$(mqtt_sub "$1" -t "$2" -C 1 -W 1 2>/dev/null)" ]; }
+got() { [ -n "$(mqtt_sub "$1" -t "$2" -C 1 -W 3 2>/dev/null)" ]; }
 check "a device reads its own desired state" lib_until 10 got dev-1 $D/desired
 check_not "and no other device's" got dev-2 $D/desired
 check_not "nor its report" got dev-2 $D/state

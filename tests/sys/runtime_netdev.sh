@@ -42,7 +42,7 @@ dress() { # the device "one", as an operator would have it
 dress
 
 lib_say "--- into a namespace of its own"
-bundle 'ip -o addr show dev eth7; ip link show dev eth7; ls /sys/class/net | tr "\n" " "; ping -c 1 -W 2 192.0.2.1 && echo answered' '{"one": {"name": "eth7"}}'
+bundle 'ip -o addr show dev eth7; ip link show dev eth7; ls /sys/class/net | tr "\n" " "; ping -c 1 -W 30 192.0.2.1 && echo answered' '{"one": {"name": "eth7"}}'
 run
 [ $RC = 0 ] && ok "starts" || fail "rc $RC: $(cat "$T/err")"
 for want in 'inet 192.0.2.2/24' 'brd ' 'mtu 1400' '02:00:00:00:00:07' ',UP' 'eth7 lo'; do

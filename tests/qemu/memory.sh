@@ -14,7 +14,7 @@ exec >/dev/console 2>&1 </dev/null
 ok() { echo "@@ ok $1"; }
 bad() { echo "@@ FAIL $1${2:+: $2}"; }
 same() { if [ "$2" = "$3" ]; then ok "$1"; else bad "$1" "\"$2\", not \"$3\""; fi; }
-run() { timeout 60 limpet run -b /bundle --config "$@" </dev/null >/tmp/out 2>&1; }
+run() { timeout 300 limpet run -b /bundle --config "$@" </dev/null >/tmp/out 2>&1; }
 echo "@@ note $(uname -r), root: $(awk '$2 == "/" {print $3}' /proc/mounts)"
 same "the root is in memory" "$(awk '$2 == "/" {print $3}' /proc/mounts)" rootfs
 mkdir /pivot && mount -t tmpfs none /pivot && mkdir /pivot/old

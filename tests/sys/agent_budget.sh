@@ -39,7 +39,7 @@ apply() { # VERSION DOWNLOAD [OS]
 		update: {probation_ms: 200, download: $d}} + (if $os then {os: $os} else {} end)' >"$T/m.json"
 	fleetctl apply -f "$T/m.json" -d $DEV "${WAIT[@]}" >>"$T/log/apply" 2>&1
 }
-WAIT=(--wait --timeout 60s)
+WAIT=(--wait --timeout 240s)
 spent() { jq .bytes "$T/$DEV/state/state/spent" 2>/dev/null || echo 0; }
 
 # --- once around: the sum is that of the server's answers
@@ -57,7 +57,7 @@ core=$(pgrep -P "$AGENT_PID" -f 'agentd: core')
 lib_run cut sh -c "kill -STOP $core; for p in \$(cat /proc/$core/task/*/children); do grep -q fetch /proc/\$p/cmdline && kill -9 \$p; done; find $PARTIAL -type f -delete; kill -9 $core"
 wait "$LIB_PID" || true
 lib_until 30 is phase rejected && says max_bytes && ok "after a restart of core what it had spent still counts: $(field err.msg)" || fail "phase $(field phase): $(field err.msg), spent $(spent)"
-WAIT=(--wait --timeout 60s)
+WAIT=(--wait --timeout 240s)
 apply 2 "\"max_bytes\": $((SIZE + SIZE / 4))" && ok "a new manifest has a budget of its own" || fail "version 2: $(field phase) $(field err.msg)"
 
 # --- the system's bundle

@@ -1,12 +1,8 @@
 #!/usr/bin/env bash
 # An app that dies a thousand times under the real agent: nothing grows. File descriptors, cgroups, mounts, network links and memory of
 # keeper, core and link after cycle 50 and after the last one. The same on the bridge network, fewer times.
-# In a network of its own, so that every link is counted and nobody else's; /sys must show that network and the cgroups.
-if [ -z "${CYCLES_INNER:-}" ] && [ "$(id -u)" = 0 ]; then CYCLES_INNER=1 exec unshare -n -m --propagation private "$0"; fi
 . "$SOURCE/tests/sys/lib.sh"
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-ip link set lo up
-{ mount --rbind /sys/fs/cgroup /mnt && mount -t sysfs sysfs /sys && mount --rbind /mnt /sys/fs/cgroup && umount -l /mnt; } || lib_skip "cannot make a view of its own"
 lib_need mosquitto docker-registry umoci skopeo jq musl-gcc
 lib_begin agent_cycles
 DEV=cycles-$$
@@ -78,11 +74,16 @@ judge() { # NAME BEFORE AFTER: 0 more of things, 256 KiB more of memory
 		[ $((b - a)) -le $max ] || fail "$1: $what grew from $a to $b"
 	done < <(join <(sort "$2") <(sort "$3"))
 }
+# A busy machine is not done with the last life at once: what is there more than before has a time to go.
+no_more() { # NETWORK
+	count "$T/$1.after"
+	join <(sort "$T/$1.before") <(sort "$T/$1.after") | awk '$1 !~ /_(anon|rss)$/ && $3 > $2 {more = 1} END {exit more}'
+}
 # round NETWORK FIRST LAST
 round() {
 	local begin last
 	manifest "$1"
-	fleetctl apply -f "$T/$1.json" -d "$DEV" --wait --timeout 60s >"$T/log/apply" 2>&1 || die "apply $1: $(tail -n 3 "$T/log/apply")"
+	fleetctl apply -f "$T/$1.json" -d "$DEV" --wait --timeout 240s >"$T/log/apply" 2>&1 || die "apply $1: $(tail -n 3 "$T/log/apply")"
 	GO=$T/$DEV/state/volumes/once/data/go
 	[ -d "$(dirname "$GO")" ] || die "the volume is not at $GO"
 	go "$2"
@@ -90,7 +91,7 @@ round() {
 	begin=$(date +%s%N)
 	last=$(restarts)
 	go "$3"
-	count "$T/$1.after"
+	lib_until 5 no_more "$1" || true
 	printf '%s: %s lives, %s ms each\n' "$1" "$(restarts)" "$((($(date +%s%N) - begin) / 1000000 / ($(restarts) - last)))"
 	judge "$1" "$T/$1.before" "$T/$1.after"
 }

@@ -14,8 +14,10 @@ if [ -z "${LIMPET_V2:-}" ]; then
 fi
 lib_begin agent_devices
 DEV=hot-$$
-A=$((300 + $$ % 300)) B=$((700 + $$ % 300)) # two numbers of loop devices
-LINK=/dev/disk/by-id/limpet-test-$$
+# two numbers of loop devices, which are the whole machine's
+free_loop() { local n; while n=$(shuf -i 300-9999 -n 1); [ -e "/sys/block/loop$n" ]; do :; done; echo "$n"; }
+A=$(free_loop) B=$(free_loop)
+LINK=/dev/disk/by-id/limpet-test-$A-$B
 loop() { # add|remove NUMBER
 	python3 - "$1" "$2" <<-'END'
 		import fcntl, os, sys
@@ -35,7 +37,6 @@ end() {
 }
 trap end EXIT
 for n in $A $B; do
-	[ ! -e "/sys/block/loop$n" ] || lib_skip "loop$n is there already"
 	head -c 65536 /dev/zero | tr '\0' "$([ $n = $A ] && echo a || echo b)" >"$T/disk$n"
 done
 { plug $A && unplug $A; } 2>"$T/log/loop" || lib_skip "no loop device can be made here: $(cat "$T/log/loop")"
@@ -55,7 +56,7 @@ app() { # NAME MORE
 }
 BYPATH="{\"by-path\":\"/devices/virtual/block/loop$A\"}"
 MAJOR="{\"major\":7,\"minor\":$B}"
-BYID="{\"by-id\":\"limpet-test-$$\"}"
+BYID="{\"by-id\":\"${LINK##*/}\"}"
 device() { echo "{\"match\":$1,\"path\":\"$2\"${3:-}}"; }
 
 APPS="$(app held ",\"devices\":[$(device "$BYPATH" /dev/disk/main ',"required":true')]"),

@@ -2,12 +2,9 @@
 # Networks of apps under the real agent, with a real broker: who reaches whom by name and address, published ports, name service, CNI plugins; apps
 # that are restarted, updated, moved and removed; agents that are killed. The host here is a network namespace of this test, "out" is another machine
 # on its line. Nothing of the real host's network is touched.
-if [ -z "${NET_INNER:-}" ] && [ "$(id -u)" = 0 ]; then NET_INNER=1 exec unshare -n -m --propagation private "$0"; fi
 . "${SOURCE:?}/tests/sys/lib.sh" || exit 1
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_need mosquitto umoci jq openssl python3 nft ip dnsmasq
-lib_own_host || lib_skip "cannot make a view of its own"
-mount -t tmpfs tmpfs /run # a lock of our own
 lib_begin agent_net
 DEV=net-$$
 ip link add "b$$" type bridge 2>/dev/null && ip link del "b$$" || lib_skip "no bridge in this kernel"

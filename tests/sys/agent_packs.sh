@@ -53,7 +53,7 @@ manifest() { # VERSION DOWNLOAD
 		 "update": {"probation_ms": 200, "download": {${2:-}}}}
 	END
 }
-apply() { manifest "$@"; fleetctl apply -f "$T/m.json" -d $DEV --wait --timeout 60s >>"$T/log/apply" 2>&1; }
+apply() { manifest "$@"; fleetctl apply -f "$T/m.json" -d $DEV --wait --timeout 240s >>"$T/log/apply" 2>&1; }
 rootfs() { echo "$T/$DEV/state/store/images/$(skopeo inspect --raw --tls-verify=false "docker://127.0.0.1:$REG_PORT/demo/web:$1" | sha256sum | cut -d' ' -f1)/rootfs"; }
 same_tree() { # VERSION: as the layers have it
 	umoci unpack --image "$img:$1" "$T/unpacked" >>"$T/log/images" 2>&1
@@ -133,7 +133,8 @@ window() { date -u -d "@$(($1))" +%H:%M; }
 manifest 7 "\"window\": \"$(window "now + 7200")-$(window "now + 10800")\""
 fleetctl apply -f "$T/m.json" -d $DEV >>"$T/log/apply" 2>&1
 lib_until 10 is phase pending && ok "outside its hours: pending" || fail "phase $(field phase)"
-lib_until 10 test "$(field apps.web.update.down)" -gt 10000 && ok "and what it will cost: $(field apps.web.update | tr -d "\n ")" || fail "no costs: $(field apps.web)"
+costs() { [ "$(field apps.web.update.down)" -gt 10000 ]; }
+lib_until 10 costs && ok "and what it will cost: $(field apps.web.update | tr -d "\n ")" || fail "no costs: $(field apps.web)"
 agentctl $DEV plan | grep hours >/dev/null && ok "the plan says so: $(agentctl $DEV plan | head -1)" || fail "plan: $(agentctl $DEV plan)"
 # asked for with another app in front: what it costs stays with its release
 jq '.apps = [.apps[0] + {name: "first", release: "web:5"}] + .apps | .update.download = {}' "$T/m.json" >"$T/two.json"

@@ -8,12 +8,13 @@ lib_begin agent-protocol
 DEV=proto-$$
 start_fleet "$DEV"
 for i in web:1 web:2 hog:1; do fleetctl publish "$REG/demo/$i" >>"$T/log/publish"; done
+listener 'limpet1/demo/d/#'
 conf=$FLEETCTL_DIR/devices/$DEV/agentd.json
 jq '.health_interval_s = 1 | .groups = ["line-a"]' "$conf" >"$T/conf" && cp "$T/conf" "$conf"
 # shellcheck disable=SC2046
 lib_run heard mosquitto_sub -V 5 -I operator- -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files operator) \
 	-q 1 --retain-as-published -F '%q %r %t %p' -t 'limpet1/demo/d/#'
-sleep 0.5
+lib_until 10 listens
 start_agent "$DEV"
 
 manifest() { # VERSION
@@ -39,7 +40,7 @@ fleetctl apply -f "$T/m.json" -d "$DEV" >>"$T/log/apply" 2>&1
 lib_until 20 grep -q '"id":"m-2"' "$T/log/heard" || fail "no state of the second manifest"
 sleep 2
 lib_agent_end "$DEV"
-sleep 0.5
+lib_until 10 grep -q '"why":"shutdown"' "$T/log/heard" || fail "no last word"
 
 # what each topic must be: WORD QOS RETAINED; a device's desired and commands are not its own
 while read -r word qos retained; do

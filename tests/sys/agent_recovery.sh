@@ -27,7 +27,7 @@ thief() { # FILTER: a manifest of the stolen key, made of the one that is in for
 rotate() { fleetctl keys rotate "$1" >>"$T/log/rotate" 2>&1 && fleetctl keys push >>"$T/log/rotate" 2>&1 || fail "rotate $1: $(tail -n 3 "$T/log/rotate")"; }
 
 converges "control: an ordinary apply"
-mqtt_sub operator -t "$TOPIC" -C 1 -W 5 >"$T/stolen.envelope" || die "no retained document"
+mqtt_sub operator -t "$TOPIC" -C 1 -W 60 >"$T/stolen.envelope" || die "no retained document"
 cp "$FLEETCTL_DIR/keys/fleet-1.key" "$T/stolen.key"
 
 # --- revs counted up to the end

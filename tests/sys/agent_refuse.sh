@@ -18,10 +18,10 @@ cat >"$T/web-1.json" <<-END
 	  "health": {"http": {"port": 8080, "path": "/healthz"}, "interval_ms": 300, "start_grace_ms": 500}}],
 	 "update": {"probation_ms": 500}}
 END
-fleetctl apply -f "$T/web-1.json" -d $DEV --wait --timeout 60s >"$T/log/apply" 2>&1 || die "apply web:1: $(cat "$T/log/apply")"
+fleetctl apply -f "$T/web-1.json" -d $DEV --wait --timeout 240s >"$T/log/apply" 2>&1 || die "apply web:1: $(cat "$T/log/apply")"
 
 # The document that runs, as JSON, and as the base of all forgeries. rev 1 is taken.
-mqtt_sub operator -t "$TOPIC" -C 1 -W 5 >"$T/good.envelope" || die "no retained document"
+mqtt_sub operator -t "$TOPIC" -C 1 -W 60 >"$T/good.envelope" || die "no retained document"
 jq -r .payload "$T/good.envelope" | base64 -d >"$T/good.json"
 doc() { jq -c "$@" "$T/good.json"; }
 sign() { "$FORGE" desired "${1:-$KEYS/fleet-1.key}"; }

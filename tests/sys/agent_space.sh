@@ -3,7 +3,6 @@
 # it goes on too, without a new start of anything. The smallest disk that it starts on at all: 8 MiB, 64 inodes.
 . "${SOURCE:?}/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq mkfs.ext4
-lib_own_mounts
 lib_begin agent_space
 DEV=space-$$
 STATE=$T/$DEV/state

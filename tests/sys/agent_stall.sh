@@ -24,7 +24,7 @@ $(app hanging '' "$(check 'sleep 4243 & sleep 4243' 300)")"
 ctl apply "$(desired 1 "$APPS" '"update":{"probation_ms":3600000}')" | grep accepted >/dev/null || die "apply: $(ctl apply "$T/desired-1")"
 for a in neighbour stopper starved still litter hanging; do lib_until 60 is apps.$a.state running || die "$a: $(field apps.$a) $(ctl events -n 5)"; done
 CORE=$(pgrep -P "$AGENT_PID" -f 'agentd: core' | head -n 1)
-answers() { timeout 10 "$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" status -o json >"$T/answer" 2>&1; [ $? != 124 ] && jq -e .phase "$T/answer" >/dev/null 2>&1; }
+answers() { timeout 30 "$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" status -o json >"$T/answer" 2>&1; [ $? != 124 ] && jq -e .phase "$T/answer" >/dev/null 2>&1; }
 answers_often() { local i; for i in 1 2 3 4 5; do answers || return 1; done; }
 same_core() { [ "$(pgrep -P "$AGENT_PID" -f 'agentd: core' | head -n 1)" = "$CORE" ]; }
 calm() { # WHAT: core answers, heals a neighbour, and is the same
@@ -99,6 +99,6 @@ calm "silent clients"
 
 # a core that stands still: agentctl shows what was reported last, and says so
 kill -STOP "$CORE"
-rc=0; timeout 60 "$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" status >"$T/answer" 2>&1 || rc=$?
+rc=0; timeout 240 "$BUILD/bin/agentctl" --run-dir "$T/$DEV/run" status >"$T/answer" 2>&1 || rc=$?
 kill -CONT "$CORE"
 [ $rc = 4 ] && grep "does not answer" "$T/answer" >/dev/null && grep neighbour "$T/answer" >/dev/null && ok "of a core that stands still the last report is shown" || fail "status $rc: $(cat "$T/answer")"

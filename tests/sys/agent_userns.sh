@@ -4,7 +4,6 @@
 . "${SOURCE:?}/tests/sys/lib.sh" || exit 1
 lib_need umoci jq openssl python3 unshare
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-lib_own_mounts # a volume on another file system
 lib_begin agent_userns
 DEV=user-$$
 init_fleet $DEV

@@ -84,7 +84,7 @@ cat >"$T/web.json" <<-'END'
 END
 check_rc 2 "plan says that something would change" fleetctl plan -f "$T/web.json" -d dev-1 --exit-code
 check "apply" fleetctl apply -f "$T/web.json" -d dev-1
-mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 >"$T/envelope" || true
+mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 60 >"$T/envelope" || true
 check "it is retained, with its type" test "$(jq -r .payloadType "$T/envelope")" = application/vnd.limpet.desired.v1+json
 jq -r .payload "$T/envelope" | base64 -d >"$T/payload"
 check "rev 1 for dev-1" jq -e '.rev == 1 and .target.device == "dev-1" and .fleet == "demo" and .apps[0].release.counter == 1' "$T/payload" >/dev/null
@@ -113,7 +113,7 @@ check "and the field" grep -q 'memory.max_bytes: 16777216 -> 25165824' "$T/plan"
 check "plan -o json" test "$(fleetctl plan -f "$T/web.json" -d dev-1 -o json | jq -r '.apps[0].action')" = change
 check "dry run" test "$(fleetctl apply -f "$T/web.json" -d dev-1 --dry-run 2>/dev/null | jq .rev)" = 2
 check_rc 4 "--expect-rev" fleetctl apply -f "$T/web.json" -d dev-1 --expect-rev 0
-check "still rev 1" test "$(mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 | jq -r .payload | base64 -d | jq .rev)" = 1
+check "still rev 1" test "$(mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 60 | jq -r .payload | base64 -d | jq .rev)" = 1
 for bad in '{"apps":[{"name":"web","release":"web@1","memory":{"max_byte":1}}]}' '{"apps":[{"name":"Web","release":"web@1"}]}' \
 	'{"apps":[{"name":"web","release":"nope:1"}]}' '{"apps":[],"rollout":{"salt":"x","slots":1}}' '{"apps":[]} x' \
 	'{"apps":[{"name":"web","release":"web@1","network":{"mode":"host","ports":[{"host":1,"container":1}]}}]}'; do
@@ -137,36 +137,39 @@ sed 's/64Mi/64Xi/' "$T/unit.json" >"$T/bad.json"
 check_rc 1 "control: not every word is a unit" fleetctl apply -f "$T/bad.json" -d dev-1 --dry-run
 
 # a second operator who publishes between our write and our reading
-mqtt_sub operator -R -t limpet1/demo/d/dev-1/desired -C 1 -W 10 >/dev/null && mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -m '{}' &
+listener limpet1/demo/d/dev-1/desired
+mqtt_sub operator -R -t limpet1/demo/d/dev-1/desired -C 1 -W 60 >/dev/null && mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -m '{}' &
 LIB_PIDS+=($!)
-sleep 0.5
-check_rc 4 "a lost race is a conflict" fleetctl apply -f "$T/web.json" -d dev-1 --settle 2s
+lib_until 10 listens
+check_rc 4 "a lost race is a conflict" fleetctl apply -f "$T/web.json" -d dev-1 --settle 5s
 check "what is not ours is overwritten" fleetctl apply -f "$T/web.json" -d dev-1
 
 # nobody answers
-check_rc 124 "--wait ends at its timeout" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 1s
+check_rc 124 "--wait ends at its timeout" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 4s
 check_rc 5 "logs of a device that is not there" fleetctl logs dev-1/web
 
 # --- a device's answers ---
 report() { # REV PHASE [MORE]
 	mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/state -m "{\"v\":1,\"ts\":1,\"seq\":1,\"rev\":${4:-$1},\"want\":$1,\"phase\":\"$2\",\"since\":1785499000,\"source\":\"device\",\"agent\":\"0.1.0\",\"groups\":[\"line-a\"],\"apps\":{\"web\":{\"state\":\"running\",\"version\":\"1.1.0\",\"mem\":11744051,\"limit\":25165824,\"peak\":13631488,\"restarts\":3,\"oom\":2,\"health\":\"ok\",\"since\":1785499000,\"pid\":812}}${3:-}}"
 }
-rev() { mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 | jq -r .payload | base64 -d | jq .rev; }
+rev() { mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 60 | jq -r .payload | base64 -d | jq .rev; }
 mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/online -m '{"v":1,"on":true,"conn":5,"ts":1785499000}'
 next=$(($(rev) + 1))
-{ sleep 1; report $next downloading; sleep 0.4; report $next converged; } &
+asked() { [ "$(rev)" = "$next" ]; }
+: >"$T/progress"
+{ lib_until 20 asked; report $next downloading; lib_until 20 grep -q downloading "$T/progress"; report $next converged; } &
 LIB_PIDS+=($!)
-check_rc 0 "--wait until converged" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 20s 2>"$T/progress"
+check_rc 0 "--wait until converged" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 240s 2>"$T/progress"
 check "progress in lines" grep -q downloading "$T/progress"
 check_not "no cursor tricks without a terminal" grep -q $'\r' "$T/progress"
 next=$((next + 1))
-{ sleep 1; report $next converged; } &
+{ lib_until 20 asked; report $next converged; } &
 LIB_PIDS+=($!)
-check "--wait -o json is one document" test "$(fleetctl apply -f "$T/web.json" -d dev-1 --wait -o json --timeout 20s 2>/dev/null | jq -c '[.result, .devices[0].phase]')" = '["done","converged"]'
+check "--wait -o json is one document" test "$(fleetctl apply -f "$T/web.json" -d dev-1 --wait -o json --timeout 240s 2>/dev/null | jq -c '[.result, .devices[0].phase]')" = '["done","converged"]'
 # why it stands still, while it stands: each reason once, then the wait ends late
 next=$((next + 1))
 stuck() { report $next "$1" ",\"err\":{\"kind\":\"network\",\"app\":\"web\",\"msg\":\"$2\"}"; }
-fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 60s 2>"$T/why" &
+fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 240s 2>"$T/why" &
 AP=$!
 LIB_PIDS+=("$AP")
 said() { grep -qF "$1" "$T/why"; }
@@ -189,12 +192,12 @@ report $next converged
 wait $AP || fail "apply --wait ends with $?"
 check_not "control: a clock that is right is not spoken of" grep -qE '^(time|denied) ' <(fleetctl describe dev-1)
 next=$((next + 1))
-{ sleep 1; report $next rolled-back ',"err":{"kind":"timeout","msg":"health: /healthz answers 404","app":"web"}' $((next - 1)); } &
+{ lib_until 20 asked; report $next rolled-back ',"err":{"kind":"timeout","msg":"health: /healthz answers 404","app":"web"}' $((next - 1)); } &
 LIB_PIDS+=($!)
-check_rc 3 "--wait ends with 3 when it was rolled back" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 20s 2>"$T/why"
+check_rc 3 "--wait ends with 3 when it was rolled back" fleetctl apply -f "$T/web.json" -d dev-1 --wait --timeout 240s 2>"$T/why"
 check "with the reason" grep -q '/healthz answers 404' "$T/why"
-check_rc 3 "wait says the same" fleetctl wait dev-1 --timeout 5s
-check_rc 0 "wait --for" fleetctl wait dev-1 --for phase=rolled-back --timeout 5s
+check_rc 3 "wait says the same" fleetctl wait dev-1 --timeout 120s
+check_rc 0 "wait --for" fleetctl wait dev-1 --for phase=rolled-back --timeout 120s
 for what in devices apps trust releases; do
 	check "get $what -o json" jq -e 'length > 0' <(fleetctl get $what -o json) >/dev/null
 	check "get $what: at most 100 columns" test "$(fleetctl get $what | awk '{if (length > m) m = length} END {print m}')" -le 100
@@ -210,12 +213,13 @@ mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -n
 check "a group's device acts when its slot is open" test "$(fleetctl plan -f "$T/group.json" -g line-a -o json | jq .acting)" = 1
 sed -i 's/10000/0/' "$T/group.json"
 check "and not when it is closed" test "$(fleetctl plan -f "$T/group.json" -g line-a -o json | jq .acting)" = 0
-check_rc 0 "waiting for nobody ends" fleetctl apply -f "$T/group.json" -g line-a --wait --timeout 10s
+check_rc 0 "waiting for nobody ends" fleetctl apply -f "$T/group.json" -g line-a --wait --timeout 120s
 fleetctl apply -f "$T/web.json" -d dev-1 >>"$T/log/apply"
-fleetctl events -f -n 1 --timeout 10s -o json >"$T/events" &
+listener limpet1/demo/d/+/event
+fleetctl events -f -n 1 --timeout 120s -o json >"$T/events" &
 EV=$!
 LIB_PIDS+=("$EV")
-sleep 1
+lib_until 10 listens
 mqtt_pub dev-1 -q 1 -t limpet1/demo/d/dev-1/event -m '{"v":1,"ts":1785500000,"seq":1,"kind":"oom","app":"web","msg":"killed at 12.0M of 12.0M"}'
 wait $EV || fail "events ends with $?"
 check "events -o json" test "$(jq -r .kind "$T/events")" = oom
@@ -223,7 +227,7 @@ check "events -o json" test "$(jq -r .kind "$T/events")" = oom
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/online -m '{"v":1,"on":true,"conn":5,"ts":1785499000,"why":"\u001b[2J"}'
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/state -m '{"v":1,"rev":1,"want":1,"phase":"\u001b]0;owned\u0007","agent":"\u009b2J\u007f","groups":["x"],"host":{"arch":"\u001bc"},
 	"err":{"kind":"\u202ekind","msg":"gone\u001b[2J\u2066\ndev-1  converged\rforged"},"apps":{"web":{"state":"\u001b[31m","version":"\u009b","health":"\u200f","last_exit":{"code":1,"reason":"\u0085"}}}}'
-check "control: the broker has them" test "$(mqtt_sub operator -t limpet1/demo/d/dev-2/state -C 1 -W 5 | grep -o '\\u001b' | wc -l)" = 4
+check "control: the broker has them" test "$(mqtt_sub operator -t limpet1/demo/d/dev-2/state -C 1 -W 60 | grep -o '\\u001b' | wc -l)" = 4
 tame() { if LC_ALL=C grep -qP '[^\t\n\x20-\x7e]' "$1"; then LC_ALL=C cat -v "$1"; return 1; fi; }
 for v in "get devices" "get devices -o wide" "get devices -o json" "get apps" "get apps -o json" "describe dev-2" "describe dev-2 -o json"; do
 	# shellcheck disable=SC2086
@@ -234,44 +238,47 @@ done
 check "no line is forged" test "$(fleetctl get devices | grep -c '^dev-1')" = 1
 check "JSON says it whole" test "$(fleetctl get devices -d dev-2 -o json | jq -r '.[0].state.agent' | od -An -tx1 | tr -d ' ')" = c29b324a7f0a
 for format in table json; do
-	fleetctl events -n 1 --timeout 10s -o $format >"$T/hostile" 2>/dev/null &
+	listener limpet1/demo/d/+/event
+	fleetctl events -n 1 --timeout 120s -o $format >"$T/hostile" 2>/dev/null &
 	EV=$!
 	LIB_PIDS+=("$EV")
-	sleep 1
+	lib_until 10 listens
 	mqtt_pub dev-2 -q 1 -t limpet1/demo/d/dev-2/event -m '{"v":1,"ts":1785500000,"seq":1,"kind":"\u001b]0;k\u0007","app":"\u009bapp","msg":"\u202e2J\u001b[2J\nforged"}'
 	wait $EV || fail "events ends with $?"
 	check "events, $format: nothing drives the terminal" tame "$T/hostile"
 	check "events, $format: one line" test "$(grep -c 2J "$T/hostile")" = 1
 done
-{ cmd=$(mqtt_sub dev-2 -t limpet1/demo/d/dev-2/cmd/+ -C 1 -W 10) &&
+listener limpet1/demo/d/dev-2/cmd/+
+{ cmd=$(mqtt_sub dev-2 -t limpet1/demo/d/dev-2/cmd/+ -C 1 -W 60) &&
 	mqtt_pub dev-2 -q 1 -t "$(echo "$cmd" | jq -r .reply)" -m "{\"v\":1,\"id\":$(echo "$cmd" | jq .id),\"n\":0,\"more\":false,\"out\":\"one\\u001b[2J\\n\\ttwo\\u009b\\u202e\\n\"}"; } &
 LIB_PIDS+=($!)
-sleep 1
+lib_until 10 listens
 check "logs: clean, with their lines" test "$(fleetctl logs dev-2/web | od -An -c | tr -d ' \n')" = 'one?[2J\n\ttwo??\n'
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/state -n
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/online -n
 # logs: a device's part is played by mosquitto's own tools
-{ cmd=$(mqtt_sub dev-1 -t limpet1/demo/d/dev-1/cmd/+ -C 1 -W 10) &&
+listener limpet1/demo/d/dev-1/cmd/+
+{ cmd=$(mqtt_sub dev-1 -t limpet1/demo/d/dev-1/cmd/+ -C 1 -W 60) &&
 	mqtt_pub dev-1 -q 1 -t "$(echo "$cmd" | jq -r .reply)" -m "{\"v\":1,\"id\":$(echo "$cmd" | jq .id),\"n\":0,\"more\":false,\"out\":\"heartbeat 1\\n\"}"; } &
 LIB_PIDS+=($!)
-sleep 1
+lib_until 10 listens
 check "logs" test "$(fleetctl logs dev-1/web -n 5)" = "heartbeat 1"
 
 # --- the shipped ACL ---
 D=limpet1/demo/d/dev-1
-got() { [ -n "$(mqtt_sub "$1" -t "$2" -C 1 -W 1 2>/dev/null)" ]; }
-check "a device reads its own desired state" got dev-1 $D/desired
+got() { [ -n "$(mqtt_sub "$1" -t "$2" -C 1 -W 3 2>/dev/null)" ]; }
+check "a device reads its own desired state" lib_until 10 got dev-1 $D/desired
 check_not "and no other device's" got dev-2 $D/desired
 check_not "nor its report" got dev-2 $D/state
-check "the operator does" got operator $D/state
+check "the operator does" lib_until 10 got operator $D/state
 mqtt_pub operator -q 1 -r -t limpet1/demo/trust/1 -m x
 mqtt_pub operator -q 1 -r -t limpet1/demo/g/line-a/desired -m x
-check "devices read trust" got dev-2 limpet1/demo/trust/1
-check "and groups" got dev-2 limpet1/demo/g/line-a/desired
+check "devices read trust" lib_until 10 got dev-2 limpet1/demo/trust/1
+check "and groups" lib_until 10 got dev-2 limpet1/demo/g/line-a/desired
 mqtt_pub operator -q 1 -r -t limpet1/demo/g/line-a/desired -n
 mqtt_pub dev-2 -q 1 -r -t $D/state -m foreign 2>/dev/null || true
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/state -m '{"own":1}'
-check "a device writes its own report" got operator limpet1/demo/d/dev-2/state
+check "a device writes its own report" lib_until 10 got operator limpet1/demo/d/dev-2/state
 check_not "and no other device's" grep -q foreign <(mqtt_sub operator -t $D/state -C 1 -W 2)
 mqtt_pub dev-2 -q 1 -r -t limpet1/demo/d/dev-2/desired -m forged 2>/dev/null || true
 check_not "nor its own desired state" got operator limpet1/demo/d/dev-2/desired
@@ -286,17 +293,17 @@ check "the viewer's password" viewer viewer viewer-secret connect
 check_not "and no other" viewer viewer wrong connect
 check_not "nobody else" viewer operator viewer-secret connect
 check "the viewer reads reports" test -n "$(viewer viewer viewer-secret read $D/state)"
-before=$(mqtt_sub operator -t $D/desired -C 1 -W 5 | sha256sum)
+before=$(mqtt_sub operator -t $D/desired -C 1 -W 60 | sha256sum)
 viewer viewer viewer-secret write $D/desired || true
-check "and writes nothing" test "$(mqtt_sub operator -t $D/desired -C 1 -W 5 | sha256sum)" = "$before"
+check "and writes nothing" test "$(mqtt_sub operator -t $D/desired -C 1 -W 60 | sha256sum)" = "$before"
 
 # --- keys ---
 check "rotate the fleet key" fleetctl keys rotate fleet
-check "trust 2 is on the broker" test "$(mqtt_sub operator -t limpet1/demo/trust/2 -C 1 -W 5 | jq -r .payloadType)" = application/vnd.limpet.trust.v1+json
+check "trust 2 is on the broker" test "$(mqtt_sub operator -t limpet1/demo/trust/2 -C 1 -W 60 | jq -r .payloadType)" = application/vnd.limpet.trust.v1+json
 check_rc 0 "what the retired key signed is still read" fleetctl plan -f "$T/web.json" -d dev-1 --exit-code 2>"$T/lost"
 check_not "control: nothing is missed" grep -q "gave no document" "$T/lost"
 check "apply signs with the new key" fleetctl apply -f "$T/web.json" -d dev-1
-mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 5 >"$T/envelope"
+mqtt_sub operator -t limpet1/demo/d/dev-1/desired -C 1 -W 60 >"$T/envelope"
 check "openssl says so" verify "$T/envelope" "$FLEETCTL_DIR/keys/fleet-2.key"
 check "rotate root: old and new sign" fleetctl keys rotate root
 check "two signatures" test "$(jq '.signatures|length' "$FLEETCTL_DIR/trust/3.json")" = 2

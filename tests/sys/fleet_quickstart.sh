@@ -8,9 +8,9 @@ for p in agentd agentd-core agentd-link agentd-fetch agentctl fleetctl; do
 done
 lib_begin fq # short: the path of a unix socket has an end
 mkdir "$T/q"
-begin=$SECONDS
+begin=$SECONDS waited=$(lib_waited_s)
 check "it shows everything" env TMPDIR="$T/q" "$SOURCE/boards/host/quickstart" >"$T/log/quickstart" 2>&1
-check "within a minute" test $((SECONDS - begin)) -lt 60
+check "within a minute, on a machine of its own" test $((SECONDS - begin - ($(lib_waited_s) - waited))) -lt 60
 check "twelve steps" test "$(grep -cE '^ ?[0-9]+  ' "$T/log/quickstart")" = 12
 check "at most 140 columns" test "$(awk '{if (length > m) m = length} END {print m}' "$T/log/quickstart")" -le 140
 check "nothing below its folder" test -z "$(ls -A "$T/q")"

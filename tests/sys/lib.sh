@@ -4,7 +4,10 @@
 # SOURCE: the tree; BUILD: the build folder (programs in $BUILD/bin).
 set -euo pipefail
 : "${SOURCE:?}" "${BUILD:?}"
+# A sys test that is run by hand: in a world of its own, as by ctest.
+if [ -z "${LIMPET_ALONE:-}" ] && [[ $(realpath "$0") = "$(realpath "$SOURCE")"/tests/sys/*.sh ]]; then exec "$SOURCE/tests/sys/alone" "$0" "$@"; fi
 
+LIB_PATIENCE=${LIB_PATIENCE:-6}
 LIB_PIDS=() # of processes that lib_run started
 LIB_KEEP=0 # 1: leave all running (quickstart --keep)
 LIB_UNITS=() # devices whose agents were started
@@ -26,9 +29,6 @@ check_rc() {
 	if [ "$rc" = "$want" ]; then ok "$n"; else fail "$n: ended with $rc, not $want: $*"; fi
 }
 
-# The test goes on in a mount namespace of its own: a copy of its mounts in another's (a container that somebody starts now)
-# would keep a file system alive, and write to its disk, after the test has unmounted it.
-lib_own_mounts() { [ -n "${LIMPET_OWN_MOUNTS:-}" ] || LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0" "$@"; }
 lib_need() {
 	local p
 	for p in "$@"; do command -v "$p" >/dev/null || lib_skip "no $p here (see boards/host/README.md)"; done
@@ -65,6 +65,8 @@ lib_stray() {
 	done
 }
 
+lib_clean() { [ -z "$(lib_stray)" ]; }
+
 # Run in the background: lib_run NAME COMMAND...; its output goes to $T/log/NAME, its pid to LIB_PID.
 lib_run() {
 	local name=$1; shift
@@ -75,11 +77,11 @@ lib_run() {
 
 lib_alive() { kill -0 "$1" 2>/dev/null; }
 
-# lib_stop PID [SIGNAL]: end it and wait; after 10 s by force.
+# lib_stop PID [SIGNAL]: end it and wait; after a minute by force.
 lib_stop() {
 	local pid=$1 i
 	kill -"${2:-TERM}" "$pid" 2>/dev/null || return 0
-	for i in $(seq 100); do
+	for i in $(seq 600); do
 		lib_alive "$pid" || break
 		sleep 0.1
 	done
@@ -87,13 +89,29 @@ lib_stop() {
 	wait "$pid" 2>/dev/null || true
 }
 
-# lib_until SECONDS COMMAND...: until it succeeds.
+# lib_until SECONDS COMMAND...: until it succeeds. SECONDS is what it may take on an idle machine; one that is busy, with other tests for
+# instance, has LIB_PATIENCE times as much.
 lib_until() {
-	local end=$((SECONDS + $1)); shift
+	local end=$((SECONDS + $1 * LIB_PATIENCE)) pauses=(0.05 0.1 0.1 0.2 0.3) n=0; shift # to ask costs more than to wait
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
+		sleep "${pauses[n]}"
+		n=$((n < 4 ? n + 1 : 4))
 	done
+}
+
+# Seconds in which processes of this test waited for a processor, as the kernel has counted them: what a busy machine takes.
+lib_waited_s() {
+	local f
+	for f in /sys/fs/cgroup/{,unified/}cpu.pressure /proc/pressure/cpu; do
+		[ ! -r "$f" ] || { sed -nE 's/^some .*total=([0-9]+)[0-9]{6}$/\1/p' "$f"; return; }
+	done
+}
+
+# lib_terminal COMMAND-LINE: what it says on a terminal. Of an input that ends, script would send an end of file into it, and not stay to the end.
+lib_terminal() {
+	[ -p "$T/quiet" ] || mkfifo "$T/quiet"
+	script -qec "$1" /dev/null <>"$T/quiet" | tr -d '\r'
 }
 
 # lib_limpet PREFIX: for tests of containers without an agent: L the program, R its records, B a bundle with config.json C, ID of a container of this test.
@@ -129,7 +147,7 @@ lib_end() {
 	if [ "$LIB_KEEP" = 1 ] && [ $rc -eq 0 ]; then exit 0; fi
 	for ((i = ${#LIB_UNITS[@]} - 1; i >= 0; i--)); do lib_agent_end "${LIB_UNITS[i]}"; done
 	for ((i = ${#LIB_PIDS[@]} - 1; i >= 0; i--)); do lib_stop "${LIB_PIDS[i]}"; done
-	sleep 0.2
+	lib_until 1 lib_clean # what was ended may still be on its way out
 	for i in "${LIB_UNITS[@]}"; do lib_agent_forget "$i"; done
 	left=$(lib_snapshot | grep -vxF -f "$T/before"; lib_stray)
 	if [ -n "$left" ]; then
@@ -196,7 +214,7 @@ start_broker() {
 			-e "s/^listener 8883\$/listener $BROKER_PORT 127.0.0.1/; s/^listener 9883\$/listener $WS_PORT 127.0.0.1/" \
 			"$SOURCE/configs/$f.conf" >"$b/conf.d/$f.conf"
 	done
-	printf 'persistence true\npersistence_location %s/db/\nuser %s\ninclude_dir %s/conf.d\n' "$b" "$(id -un)" "$b" >"$b/mosquitto.conf"
+	printf 'log_type subscribe\npersistence true\npersistence_location %s/db/\nuser %s\ninclude_dir %s/conf.d\n' "$b" "$(id -un)" "$b" >"$b/mosquitto.conf"
 	lib_run broker mosquitto -c "$b/mosquitto.conf"
 	BROKER_PID=$LIB_PID
 	lib_until 10 port_open "$BROKER_PORT" || die "the broker does not start"
@@ -237,13 +255,12 @@ mqtt_pub() {
 	mosquitto_pub -V 5 -I "$cn-" -h localhost -p "$BROKER_PORT" --cafile "$FLEETCTL_DIR/pki/ca.pem" $(mqtt_files "$cn") "$@"
 }
 
-# --- networks ----------------------------------------------------------------------------------------------------
+# Before somebody is started who listens: listener TOPIC; then lib_until 10 listens: the broker has its subscription.
+subscriptions() { grep -cF " $1" "$T/log/broker" || true; }
+listener() { LISTENER=$1 LISTENERS=$(subscriptions "$1"); }
+listens() { [ "$(subscriptions "$LISTENER")" -gt "$LISTENERS" ]; }
 
-# After `exec unshare -n -m --propagation private`: loopback is up, and /sys shows this network's devices and the same cgroups as before.
-lib_own_host() {
-	ip link set lo up
-	mount --rbind /sys/fs/cgroup /mnt && mount -t sysfs sysfs /sys && mount --rbind /mnt /sys/fs/cgroup && umount -l /mnt
-}
+# --- networks ----------------------------------------------------------------------------------------------------
 
 # Another machine on this network's line, in a namespace of its own: 192.0.2.2 and 2001:db8::2, we are .1 and ::1. OUT: a process of it;
 # HAS6: does this kernel have IPv6. out COMMAND...: there.
@@ -393,8 +410,13 @@ power_off() {
 	done
 	kill -KILL "${LIB_AGENT_PIDS[$d]}" 2>/dev/null || true
 	wait "${LIB_AGENT_PIDS[$d]}" 2>/dev/null || true
-	sleep 0.3
+	lib_until 10 lib_agent_is_off "$d" || fail "power off: processes of $d live"
 	rm -rf "${T:?}/$d/run"
+}
+
+lib_agent_is_off() { # DEVICE
+	local g
+	for g in $(lib_agent_cgroups "$1"); do [ -z "$(cat "$g/cgroup.procs" 2>/dev/null)" ] || return 1; done
 }
 
 # Folders of an agent's cgroups, in every hierarchy, deepest first.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Needs the host's network.
 # The same sources on mbedtls 3.6 (what releases for boards are built from; Debian 12 itself has 2.28): the three files behind the crypto wall
 # compile without a warning, the platform's tests pass, and the link, with TLS 1.3 then, carries the whole quickstart.
 . "${SOURCE:?}/tests/sys/lib.sh"

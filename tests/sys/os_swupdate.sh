@@ -4,7 +4,6 @@
 # confirmed with the words of agentd.json; one that does not come up is left by the boot loader, one that does not become healthy by the agent.
 . "${SOURCE:?}/tests/sys/lib.sh"
 lib_need mosquitto docker-registry umoci skopeo jq swupdate swupdate-client fw_setenv cpio openssl
-lib_own_mounts
 lib_begin os_swupdate
 DEV=swu-$$
 R=$T/swu

@@ -8,7 +8,6 @@ FS=${FS:-ext4}
 export FS
 lib_need mosquitto docker-registry umoci skopeo jq python3 qemu-storage-daemon "mkfs.$FS"
 [ -e /dev/fuse ] || lib_skip "no /dev/fuse here"
-lib_own_mounts
 lib_begin ota_power
 DEV=power-$$
 if [ -n "${OTA_POWER_MADE:-}" ]; then # in a guest: names the folder, device and ports of a fleet that was made outside (ota_power_f2fs.sh)

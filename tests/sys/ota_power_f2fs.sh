@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Needs the host's network.
 # tests/sys/ota_power.sh on f2fs, in a guest of Debian's generic kernel, which has f2fs (its cloud kernels and many hosts have not). Fleet, images
 # and registry are made out here and carried on with in there. With KVM, where that works, every prefix and 500 random subsets; emulated, which is
 # many times slower, a part of them: OTA_POWER_STEP and OTA_POWER_RANDOM say which.
@@ -26,7 +27,7 @@ STEP=${OTA_POWER_STEP:-1} RANDOM_POINTS=${OTA_POWER_RANDOM:-500}
 [ $ACCEL = kvm ] || STEP=${OTA_POWER_STEP:-10} RANDOM_POINTS=${OTA_POWER_RANDOM:-60}
 {
 	echo '#!/bin/sh'
-	printf 'export %s=%s\n' SOURCE "$SOURCE" BUILD "$BUILD" FS f2fs OTA_POWER_MADE "$T/made" OTA_POWER_STEP "$STEP" OTA_POWER_RANDOM "$RANDOM_POINTS" \
+	printf 'export %s=%s\n' LIMPET_ALONE 1 SOURCE "$SOURCE" BUILD "$BUILD" FS f2fs OTA_POWER_MADE "$T/made" OTA_POWER_STEP "$STEP" OTA_POWER_RANDOM "$RANDOM_POINTS" \
 		OTA_POWER_SEED "${OTA_POWER_SEED:-7}"
 	echo "exec '$SOURCE/tests/sys/ota_power.sh'"
 } >"$T/in-guest"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Needs the host's network.
 # Layouts over CoAP from a server that has Q-Block2 (RFC 9177) and is not ours: libcoap of Debian 13, unpacked and run by its own loader.
 # See tests/tool/ota_qblock.py; what a forged peer may do is in ota_coap.sh.
 . "${SOURCE:?}/tests/sys/lib.sh"

@@ -26,8 +26,8 @@ for v in 1 2; do # the store holds two images that share objects; 2 runs, 1 is t
 	END
 done
 PORT=$(jq -r '.apps[0].env.LISTEN' "$T/m2.json")
-fleetctl apply -f "$T/m1.json" -d $DEV --wait --timeout 60s >"$T/log/apply" 2>&1 || die "apply web:1: $(cat "$T/log/apply")"
-fleetctl apply -f "$T/m2.json" -d $DEV --wait --timeout 60s >"$T/log/apply" 2>&1 || die "apply web:2: $(cat "$T/log/apply")"
+fleetctl apply -f "$T/m1.json" -d $DEV --wait --timeout 240s >"$T/log/apply" 2>&1 || die "apply web:1: $(cat "$T/log/apply")"
+fleetctl apply -f "$T/m2.json" -d $DEV --wait --timeout 240s >"$T/log/apply" 2>&1 || die "apply web:2: $(cat "$T/log/apply")"
 converged 2 || die "not converged"
 PID=$(pid)
 [ "$(find "$STORE/images" -mindepth 1 -maxdepth 1 | wc -l)" = 2 ] && ok "two images" || fail "not two images"

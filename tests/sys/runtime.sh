@@ -4,8 +4,7 @@ set -u
 limpet=$BUILD/bin/limpet
 [ "$(id -u)" = 0 ] || { echo "skipped: needs root"; exit 77; }
 [ -x /bin/busybox ] || { echo "skipped: needs busybox-static"; exit 77; }
-# mounts are counted: those of others on this machine must not come and go meanwhile
-[ -n "${LIMPET_OWN_MOUNTS:-}" ] || LIMPET_OWN_MOUNTS=1 exec unshare -m --propagation private "$0" "$@"
+[ -n "${LIMPET_ALONE:-}" ] || exec "$SOURCE/tests/sys/alone" "$0" "$@"
 dir=$(mktemp -d)
 chmod 755 "$dir"
 failed=0
@@ -33,7 +32,7 @@ fresh() { # a bundle with a busybox rootfs; $1: the program's arguments as JSON
     "$limpet" spec -b "$dir/b"
     sed -i "s|\"args\": \[\"sh\"\]|\"args\": [$1]|; s|\"terminal\": true|\"terminal\": false|" "$dir/b/config.json"
 }
-run() { timeout -k 1 20 "$limpet" --root "$dir/state" run -b "$dir/b" "t$$" </dev/null >"$dir/out" 2>&1; }
+run() { timeout -k 1 120 "$limpet" --root "$dir/state" run -b "$dir/b" "t$$" </dev/null >"$dir/out" 2>&1; }
 
 # --- a canary that no set-up may touch
 mkdir -p "$dir/canary/pts" "$dir/canary/shm"
@@ -123,7 +122,7 @@ while [ $n -lt 60 ]; do
     sleep "0.0$((n % 6))$((n % 10))"
     kill -9 $victim 2>/dev/null
     wait $victim 2>/dev/null
-    timeout -k 1 20 "$limpet" --root "$dir/state" delete --force "k$$-$n" || left=$((left + 1))
+    timeout -k 1 120 "$limpet" --root "$dir/state" delete --force "k$$-$n" || left=$((left + 1))
     [ -z "$(find /sys/fs/cgroup -type d -name "k$$-$n" 2>/dev/null)" ] || left=$((left + 1))
     n=$((n + 1))
 done
@@ -141,7 +140,7 @@ while [ $n -lt 30 ]; do
     kill -9 $victim 2>/dev/null
     wait $victim 2>/dev/null
     [ -z "$(find /sys/fs/cgroup -type d -path "*limpet-own-$$*" 2>/dev/null)" ] || met=$((met + 1))
-    timeout -k 1 20 "$limpet" --root "$dir/state" delete --force "o$$-$n" || left=$((left + 1))
+    timeout -k 1 120 "$limpet" --root "$dir/state" delete --force "o$$-$n" || left=$((left + 1))
     [ -z "$(find /sys/fs/cgroup -type d -path "*limpet-own-$$*" 2>/dev/null)" ] || left=$((left + 1))
     n=$((n + 1))
 done

@@ -5,8 +5,6 @@
 . "${SOURCE:?}/tests/sys/lib.sh"
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_need jq busybox unshare
-# views are made by mounts: in a namespace of our own
-lib_own_mounts
 lib_begin runtime_cgroup
 CYCLES=${CYCLES:-100}
 B=$T/bundle
@@ -27,7 +25,7 @@ jq ".process.terminal=false" "$B/config.json" >"$T/base.json"
 bundle() { # ARGS-JSON RESOURCES-JSON [JQ]
 	jq --argjson a "$1" --argjson r "$2" ".process.args=\$a | .linux.resources=\$r ${3:+| $3}" "$T/base.json" >"$B/config.json"
 }
-run() { timeout 30 "$BUILD/bin/limpet" --root "$T/state" "${OPT[@]}" run -b "$B" "$@" </dev/null >"$T/out" 2>&1; }
+run() { timeout 240 "$BUILD/bin/limpet" --root "$T/state" "${OPT[@]}" run -b "$B" "$@" </dev/null >"$T/out" 2>&1; }
 OPT=()
 SLEEP='["sleep","600"]'
 up() { # ID: in the background
@@ -117,8 +115,8 @@ verbs() {
 	check_rc 1 "$1: no exec into it" limpet exec "$ID" sh -c true 2>/dev/null
 	check_rc 1 "$1: not twice" limpet pause "$ID" 2>/dev/null
 	limpet resume "$ID" || fail "$1: resume"
-	sleep 0.4
-	check "$1: goes on" [ "$(wc -l <"/proc/$(pid "$ID")/root/dev/shm/n")" -gt "$m" ]
+	goes_on() { [ "$(wc -l <"/proc/$(pid "$ID")/root/dev/shm/n")" -gt "$1" ]; }
+	check "$1: goes on" lib_until 2 goes_on "$m"
 	check_rc 1 "$1: resume of what runs" limpet resume "$ID" 2>/dev/null
 	check "$1: ps, json" [ "$(limpet ps --format json "$ID" | jq ".[0] == $(pid "$ID") and length >= 1")" = true ]
 	limpet ps "$ID" >"$T/ps"
@@ -127,10 +125,13 @@ verbs() {
 	limpet events --stats "$ID" >"$T/stats"
 	check "$1: events --stats" jq -e --arg id "$ID" '.type == "stats" and .id == $id and (.data | .cpu.usage.total >= 0 and
 		.memory.usage.usage >= 0 and .pids.current >= 1 and (.blkio | type == "object") and (.hugetlb | type == "object"))' "$T/stats" >"$T/log/jq"
-	timeout 3 "$BUILD/bin/limpet" --root "$T/state" events --interval 1s "$ID" >"$T/stats" || true
-	check "$1: events go on" [ "$(jq -s 'length >= 2' "$T/stats")" = true ]
+	"$BUILD/bin/limpet" --root "$T/state" events --interval 1s "$ID" >"$T/stats" &
+	LIB_PIDS+=($!)
+	two_lines() { [ "$(wc -l <"$T/stats")" -ge 2 ]; }
+	check "$1: events go on" lib_until 10 two_lines
+	lib_stop $!
 	limpet pause "$ID" || fail "$1: pause"
-	check "$1: a paused one can be deleted" timeout 20 "$BUILD/bin/limpet" --root "$T/state" delete --force "$ID"
+	check "$1: a paused one can be deleted" timeout 120 "$BUILD/bin/limpet" --root "$T/state" delete --force "$ID"
 	for v in pause resume update\ --pids-limit\ 5 ps events\ --stats; do
 		check_rc 1 "$1: $v of none" limpet $v "$ID" 2>/dev/null
 	done
@@ -238,10 +239,15 @@ check "a parent of others stays ($other hierarchies)" [ "$other" -gt 0 ]
 
 # memory: the limit kills, events tell of it
 if has memory; then
-	bundle '["sh","-c","sleep 1; dd if=/dev/zero of=/dev/null bs=64M count=1; sleep 5"]' '{"memory": {"limit": 16777216, "swap": 16777216}}'
+	bundle '["sh","-c","while [ ! -e /dev/shm/go ]; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=64M count=1; sleep 600"]' '{"memory": {"limit": 16777216, "swap": 16777216}}'
 	up "$ID"
-	timeout 4 "$BUILD/bin/limpet" --root "$T/state" events --interval 60s "$ID" >"$T/stats" || true
-	check "events: oom" jq -e '.type == "oom"' "$T/stats" >"$T/log/jq"
+	"$BUILD/bin/limpet" --root "$T/state" events --interval 60s "$ID" >"$T/stats" &
+	LIB_PIDS+=($!)
+	watches() { ls -l "/proc/$1/fd" | grep -E 'eventfd|memory\.events'; }
+	lib_until 5 watches $! || fail "events watches nothing"
+	limpet exec "$ID" sh -c ': >/dev/shm/go' || fail "exec"
+	check "events: oom" lib_until 5 jq -e '.type == "oom"' "$T/stats"
+	lib_stop $!
 	limpet delete --force "$ID" || fail "delete"
 fi
 

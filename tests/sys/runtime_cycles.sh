@@ -5,7 +5,6 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need python3
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-lib_own_mounts
 lib_begin cycles
 cc -O1 -static -o "$T/inside" "$SOURCE"/tests/sys/probes/{inside,calls,writes}.c
 python3 -B "$SOURCE/tests/sys/probes/cycles.py" "$BUILD/bin/limpet" "$T" "${CYCLES:-500}" "${KILLS:-100}" || fail "something stays"

@@ -22,7 +22,7 @@ fresh() { # ARGS AS JSON: a bundle with nothing but busybox
 	rm -rf "$T/out"
 	mkdir "$T/out"
 }
-run() { timeout -k 1 20 "$limpet" --root "$T/state" run "$@" -b "$T/b" "i$$" </dev/null >"$T/log/run" 2>&1; }
+run() { timeout -k 1 120 "$limpet" --root "$T/state" run "$@" -b "$T/b" "i$$" </dev/null >"$T/log/run" 2>&1; }
 
 size=$(stat -c %s "$init")
 check "size: $size bytes, at most 20480" test "$size" -le 20480
@@ -93,7 +93,7 @@ check "a signal that ends the program ends the container" stopped
 emulated() { # TARGET
 	local q=qemu-${1%%-*} pid
 	q=$(command -v "$q-static" || command -v "$q") || { lib_say "     no qemu-${1%%-*}: not run"; return 0; }
-	as_first() { local c=$1; shift; timeout 30 unshare -p -f --mount-proc "$q" "$T/init.$c" /bin/busybox sh -c "$@" </dev/null; }
+	as_first() { local c=$1; shift; timeout 240 unshare -p -f --mount-proc "$q" "$T/init.$c" /bin/busybox sh -c "$@" </dev/null; }
 	check_rc 7 "$1: exit status" as_first "$1" 'exit 7'
 	check_rc 137 "$1: a program that a signal killed" as_first "$1" 'kill -KILL $$'
 	rm -f "$T/out"/*

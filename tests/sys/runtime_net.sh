@@ -1,13 +1,10 @@
 #!/usr/bin/env bash
 # Networks of boxes: who reaches whom, published ports, IPv4 and IPv6, and that all of it goes, also after SIGKILL. The host here is a
 # network namespace of this test; "out" is another machine on its line. Nothing of the real host's network is touched.
-if [ -z "${NET_INNER:-}" ] && [ "$(id -u)" = 0 ]; then NET_INNER=1 exec unshare -n -m --propagation private "$0"; fi
 . "$SOURCE/tests/sys/lib.sh"
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_need nft ip busybox python3
 NB=$BUILD/bin/net-box
-lib_own_host || lib_skip "cannot make a view of its own"
-mount -t tmpfs tmpfs /run # a lock of our own
 lib_begin runtime_net
 export NET_BOX_GROUP=limpet-netbox-$$
 groups() { find /sys/fs/cgroup -depth -type d -path "*$NET_BOX_GROUP${1:-}" 2>/dev/null; }
@@ -16,7 +13,8 @@ end_groups() { # of a box, or of all
 	for g in $(groups "$1"); do for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -KILL "$p" 2>/dev/null || true; done; done
 	return 0
 }
-finish() { local rc=$?; set +e; end_groups '/*'; sleep 0.3; groups '*' | while read -r g; do rmdir "$g" 2>/dev/null; done; (exit $rc); lib_end; }
+ended() { local g; for g in $(groups "$1"); do [ -z "$(cat "$g/cgroup.procs" 2>/dev/null)" ] || return 1; done; }
+finish() { local rc=$?; set +e; end_groups '/*'; lib_until 5 ended '/*'; groups '*' | while read -r g; do rmdir "$g" 2>/dev/null; done; (exit $rc); lib_end; }
 trap finish EXIT
 ip link add "b$$" type bridge 2>/dev/null && ip link del "b$$" || lib_skip "no bridge in this kernel"
 nft list tables >/dev/null 2>&1 || lib_skip "no nftables in this kernel"
@@ -191,7 +189,8 @@ if [ -x /usr/lib/cni/bridge ] && command -v iptables >/dev/null && [ -d /etc/cni
 	box p cni:net4 && fail "net4" || { grep -q 'no list of that name' "$T/err-p" && ok "CNI: an unknown list is refused" || fail "net4: $(cat "$T/err-p")"; }
 	if box q cni:net1; then # the agent dies, then the board's processes
 		kill -KILL "${BOX_KEEPER[q]}"; wait "${BOX_KEEPER[q]}" 2>/dev/null || true
-		end_groups /q; sleep 0.3
+		end_groups /q
+		lib_until 5 ended /q || fail "q: processes live"
 		[ "$(leases)" = 1 ] || fail "control: $(leases) leases"
 		"$NB" sweep
 		[ "$(leases)" = 0 ] && [ ! -e /run/limpet-cni/q ] && ok "CNI: DEL by who comes after a crash" || fail "CNI after a crash: $(leases) leases"

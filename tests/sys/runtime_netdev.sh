@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
 # linux.netDevices: devices of the host that a container gets whole, and that they are back when it does not start. The host here is a
 # network namespace of this test; nothing of the real host's network is touched.
-if [ -z "${NET_INNER:-}" ] && [ "$(id -u)" = 0 ]; then NET_INNER=1 exec unshare -n -m --propagation private "$0"; fi
 . "$SOURCE/tests/sys/lib.sh"
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
 lib_need ip jq busybox
 lib_begin netdev
 lib_limpet nd
-ip link set lo up
 ip link add two type veth peer name line2 || lib_skip "no veth in this kernel"
 ip link add three type veth peer name line3
 HAS6=0
@@ -25,7 +23,7 @@ bundle() { # a container that runs: sh -c $1; $2: linux.netDevices; further argu
 	local f
 	for f in "$@"; do jq "$f" "$C" >"$C.new" && mv "$C.new" "$C"; done
 }
-run() { RC=0; timeout -k 1 30 "$L" --root "$R" run -b "$B" "$ID" </dev/null >"$T/out" 2>"$T/err" || RC=$?; }
+run() { RC=0; timeout -k 1 120 "$L" --root "$R" run -b "$B" "$ID" </dev/null >"$T/out" 2>"$T/err" || RC=$?; }
 # What a move may change: names, indexes, addresses, states, bridges.
 picture() { ip -o link | sed 's/ qdisc [a-z]*//; s/ state [A-Z]*//; s/<[A-Z,_-]*\(,UP\)[A-Z,_]*>/up/; s/<[A-Z,_-]*>/down/; s/ qlen [0-9]*//'; ip -o addr | grep -v ' scope link' | sed 's/[0-9][0-9]*sec/soon/g'; }
 says() { grep -qF -- "$1" "$T/out"; }
@@ -44,7 +42,7 @@ dress() { # the device "one", as an operator would have it
 dress
 
 lib_say "--- into a namespace of its own"
-bundle 'ip -o addr show dev eth7; ip link show dev eth7; ls /sys/class/net | tr "\n" " "; ping -c 1 -W 2 192.0.2.1 && echo answered' '{"one": {"name": "eth7"}}'
+bundle 'ip -o addr show dev eth7; ip link show dev eth7; ls /sys/class/net | tr "\n" " "; ping -c 1 -W 30 192.0.2.1 && echo answered' '{"one": {"name": "eth7"}}'
 run
 [ $RC = 0 ] && ok "starts" || fail "rc $RC: $(cat "$T/err")"
 for want in 'inet 192.0.2.2/24' 'brd ' 'mtu 1400' '02:00:00:00:00:07' ',UP' 'eth7 lo'; do

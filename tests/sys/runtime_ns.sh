@@ -16,7 +16,7 @@ cp "$(command -v busybox)" "$B/rootfs/bin/sh"
 jq '.process.terminal = false | .process.args = ["sh", "-c", "echo inside"] | .linux.namespaces += [{type: "cgroup"}, {type: "network"}] |
 	.linux.namespaces |= unique | del(.linux.resources) | .mounts |= map(select(.type != "sysfs" and .type != "cgroup" and .destination != "/sys"))' "$C" >"$T/plain.json"
 jq '.linux.namespaces += [{type: "time"}] | .linux.timeOffsets = {boottime: {secs: 7}}' "$T/plain.json" >"$T/time.json"
-run() { RC=0; timeout -k 1 30 "$L" --root "$R" run -b "$B" "$ID" </dev/null >"$T/out" 2>"$T/err" || RC=$?; }
+run() { RC=0; timeout -k 1 120 "$L" --root "$R" run -b "$B" "$ID" </dev/null >"$T/out" 2>"$T/err" || RC=$?; }
 try() { # NAME-OF-THE-LIMIT NAME-IN-CONFIG CONFIG [TEXT]
 	local was want=${4:-"switched off, sysctl user.max_$1_namespaces is 0"}
 	was=$(cat "$LIMITS/max_$1_namespaces")

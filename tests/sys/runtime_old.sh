@@ -4,14 +4,13 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need jq cc unshare
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-lib_own_mounts
 lib_begin old
 P=$SOURCE/tests/sys/probes
 cc -O1 -static -o "$T/inside" "$P"/{inside,calls,writes}.c
 cc -O1 -static -o "$T/deny" "$P/deny.c"
 L=$BUILD/bin/limpet R=$T/state B=$T/b C=$T/b/config.json ID=old$$
 D=() # what is denied
-l() { "$T/deny" "${D[@]}" -- timeout -k 1 20 "$L" --root "$R" "$@" </dev/null; }
+l() { "$T/deny" "${D[@]}" -- timeout -k 1 120 "$L" --root "$R" "$@" </dev/null; }
 finish() {
 	local id
 	"$L" --root "$R" list -q 2>/dev/null | while read -r id; do "$L" --root "$R" delete --force "$id" || true; done

@@ -4,7 +4,6 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need python3 cc
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-lib_own_mounts "$@"
 lib_begin races
 cc -O1 -static -o "$T/inside" "$SOURCE"/tests/sys/probes/{inside,calls,writes}.c
 python3 -B "$SOURCE/tests/sys/probes/races.py" "$BUILD/bin/limpet" "$T" "${TRIES:-200}" "$@" || fail "a race was lost"

@@ -4,7 +4,6 @@
 . "$SOURCE/tests/sys/lib.sh"
 lib_need jq busybox script python3
 [ "$(id -u)" = 0 ] || lib_skip "needs root"
-lib_own_mounts
 if [ -n "${LIMPET_V2_VIEW:-}" ]; then mount -t cgroup2 cgroup2 /sys/fs/cgroup || lib_skip "no cgroup2 can be mounted here"; fi
 lib_begin rspec
 lib_limpet rs
@@ -24,7 +23,7 @@ bundle() { # a bundle with a busybox rootfs that runs: sh -c $1; further argumen
 	for f in "$@"; do set_config "$f"; done
 }
 set_config() { jq "$1" "$C" >"$C.new" && mv "$C.new" "$C"; }
-run() { RC=0; timeout -k 1 30 "$L" --root "$R" run -b "$B" "$ID" <"${STDIN:-/dev/null}" >"$T/out" 2>"$T/err" || RC=$?; }
+run() { RC=0; timeout -k 1 120 "$L" --root "$R" run -b "$B" "$ID" <"${STDIN:-/dev/null}" >"$T/out" 2>"$T/err" || RC=$?; }
 # sees NAME WANT: run it; it prints exactly WANT.
 sees() {
 	run
@@ -180,7 +179,7 @@ sees "the host's pid namespace: /proc shows it" 0
 
 lib_say "--- terminal"
 bundle 'tty; stty size; test -t 0 -a -t 1 -a -t 2 && echo all; stat -c %t:%T /dev/console' '.process.terminal = true | .process.consoleSize = {height: 11, width: 22}'
-script -qec "$L --root $R run -b $B $ID" /dev/null </dev/null | tr -d '\r' >"$T/out" || true
+lib_terminal "$L --root $R run -b $B $ID" >"$T/out" || true
 grep -q /dev/pts/0 "$T/out" && grep -q '^all$' "$T/out" && grep -q '^88:' "$T/out" && ok "a terminal in the foreground" || fail "$(cat "$T/out")"
 python3 - "$L" "$R" "$B" "$ID" "$T/console" >"$T/out" 2>"$T/err" <<'P' || true
 import array, os, socket, subprocess, sys
@@ -281,7 +280,7 @@ check_rc 33 "its exit code" x "$ID" sh -c 'exit 33'
 check_rc 127 "a program that is not there" x "$ID" nothing-there
 check "exec --detach --pid-file" x --detach --pid-file "$T/pid" "$ID" sleep 50
 kill -0 "$(cat "$T/pid")" && ok "runs on" || fail "gone"
-script -qec "$L --root $R exec -t $ID sh -c 'tty; test -t 0 && echo yes'" /dev/null </dev/null | tr -d '\r' >"$T/out" || true
+lib_terminal "$L --root $R exec -t $ID sh -c 'tty; test -t 0 && echo yes'" >"$T/out" || true
 grep -q '^yes$' "$T/out" && grep -q /dev/pts "$T/out" && ok "exec -t" || fail "$(cat "$T/out")"
 l kill "$ID" KILL; lib_until 5 is stopped
 check_rc 1 "exec in a stopped container is refused" x "$ID" true

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# Needs the host's network.
 # The static limpet: one file that needs nothing of the device, small, and the same runtime.
 . "${SOURCE:?}/tests/sys/lib.sh"
 lib_need cmake ninja musl-gcc readelf

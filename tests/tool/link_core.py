@@ -23,7 +23,7 @@ if pid == 0:
     os.execv(program, ["agentd: link"])
 theirs.close()
 mine.sendmsg([b"config\n" + json.dumps(settings).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
-mine.settimeout(30)
+mine.settimeout(120)
 print(mine.recv(65536).decode())
 mine.close()
 os.waitpid(pid, 0)

@@ -36,7 +36,7 @@ def fail(step):
 
 
 def until(test, step):
-    end = time.time() + 30
+    end = time.time() + 180
     while not test():
         if time.time() > end:
             fail(step)

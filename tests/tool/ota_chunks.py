@@ -41,9 +41,9 @@ def wanted(data, spans):
     return b"".join(data[at:at + n] for at, n in spans)
 
 
-def chunks(store, digest, size, path, *sources, env=None, timeout=120):
+def chunks(store, digest, size, path, *sources, env=None, timeout=600):
     """Returns (kind or "", bytes, bytes fetched, text)."""
-    e = dict(os.environ, FETCH=os.path.join(BUILD, "bin", "agentd-fetch"), DEADLINE_MS="30000")
+    e = dict(os.environ, FETCH=os.path.join(BUILD, "bin", "agentd-fetch"), DEADLINE_MS="180000")
     e.update(env or {})
     p = subprocess.run([TOOL, store, "chunks", digest, str(size), path, "--", *sources], env=e, timeout=timeout,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -93,7 +93,7 @@ class Layout:
         return [os.path.join(self.blobs, n) for n in sorted(os.listdir(self.blobs))]
 
 
-def tool(store, *args, env=None, timeout=120):
+def tool(store, *args, env=None, timeout=600):
     """Run ota-tool; returns (kind or "", stdout, stderr)."""
     e = dict(os.environ, UNTAR=os.path.join(BUILD, "bin", "agentd-untar"), FETCH=os.path.join(BUILD, "bin", "agentd-fetch"))
     e.update(env or {})

@@ -165,7 +165,7 @@ def get_chunks(c, name, *servers, env=None, spans=SPANS):
 def get_blob(c, name, *servers, env=None):
     store = c.path("b-" + name)
     kind, _, err = tool(store, "fetch", DIGEST, len(DATA), "BLOB", "--", *[s if isinstance(s, str) else s.url() for s in servers],
-                        env=dict({"DEADLINE_MS": "30000"}, **(env or {})))
+                        env=dict({"DEADLINE_MS": "180000"}, **(env or {})))
     return kind, os.path.exists(os.path.join(store, "blobs", DIGEST[7:])), err
 
 
@@ -206,7 +206,7 @@ def try_cuts(c):
         at += b - a
     cuts = some_cuts(at, 100, edges[:-1])
     s = Server("cut", cuts=cuts)
-    kind, got, _, err = get_chunks(c, "cuts", s, env={"DEADLINE_MS": "110000"})
+    kind, got, _, err = get_chunks(c, "cuts", s, env={"DEADLINE_MS": "500000"})
     c.check(kind == "" and got == WANTED, "chunks: %s %s" % (kind, err))
     c.check(len(cuts) - len(s.cut_at) == 100, "only %d cuts" % (len(cuts) - len(s.cut_at)))
     most = max(n for _, n in SPANS)
@@ -214,7 +214,7 @@ def try_cuts(c):
     print("chunks: %d bytes wanted, %d cuts, %d bytes served again" % (at, len(cuts) - len(s.cut_at), s.served - at))
     s = Server("cut", cuts=some_cuts(len(DATA), 100, [n * 16384 for n in range(1, 180)]))
     cuts = len(s.cut_at)
-    kind, held, err = get_blob(c, "cuts", s, env={"DEADLINE_MS": "110000"})
+    kind, held, err = get_blob(c, "cuts", s, env={"DEADLINE_MS": "500000"})
     c.check(kind == "" and held, "blob: %s %s" % (kind, err))
     c.check(len(s.cut_at) == 0 and s.served == len(DATA), "blob: %d bytes again" % (s.served - len(DATA)))
     print("blob: %d bytes, %d cuts, %d bytes served again" % (len(DATA), cuts, s.served - len(DATA)))
@@ -224,9 +224,9 @@ def try_bad(c):
     """Each bad server alone, and before a good one that goes on where it was left."""
     for mode, alone in (("endless", ("",)), ("endless_part", ("timeout", "")), ("wrong_length", ("source",)), ("wrong_total", ("source",)),
                         ("wrong_range", ("timeout",)), ("wrong_start", ("timeout",)), ("whole", ("",)), ("etag", ("", "timeout")), ("drip", ("timeout",))):
-        s = Server(mode)
-        kind, got, _, err = get_chunks(c, "alone-" + mode, s, env={"DEADLINE_MS": "2500", "STALL_S": "1"})
-        c.check(kind in alone and WANTED.startswith(got) and (kind != "" or got == WANTED), "%s alone: %s %s" % (mode, kind, err))
+        s = Server(mode) # who is not served ends at the deadline, or with the last try before it
+        kind, got, _, err = get_chunks(c, "alone-" + mode, s, env={"DEADLINE_MS": "2500" if "timeout" in alone else "60000", "STALL_S": "1"})
+        c.check((kind in alone or (kind == "network" and "timeout" in alone)) and WANTED.startswith(got) and (kind != "" or got == WANTED), "%s alone: %s %s" % (mode, kind, err))
         c.check(s.served < len(DATA) + 16_000_000 * len(s.asked), "%s served %d" % (mode, s.served))
         s, good = Server(mode), Server()
         kind, got, _, err = get_chunks(c, "pair-" + mode, s, good, env={"STALL_S": "1"})
@@ -311,13 +311,13 @@ def try_orphan(c):
     s = Server("drip")
     path = chunk_list(c.path("list-orphan"), DATA, SPANS)
     p = subprocess.Popen([TOOL, c.path("s-orphan"), "chunks", DIGEST, str(len(DATA)), path, "--", s.url()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                         env=dict(os.environ, FETCH=os.path.join(BUILD, "bin", "agentd-fetch"), DEADLINE_MS="60000"))
+                         env=dict(os.environ, FETCH=os.path.join(BUILD, "bin", "agentd-fetch"), DEADLINE_MS="600000"))
     while not s.asked:
         time.sleep(0.05)
     child = subprocess.run(["ps", "-o", "pid=", "--ppid", str(p.pid)], stdout=subprocess.PIPE).stdout.decode().split()[0]
     p.kill()
     p.wait()
-    for _ in range(100):
+    for _ in range(600):
         if subprocess.run(["ps", "-o", "stat=", "-p", child], stdout=subprocess.PIPE).stdout.decode().strip()[:1] in ("", "Z"):
             return
         time.sleep(0.1)

@@ -153,7 +153,7 @@ class Fleet:
         self.run("init", "--fleet", "odd", "--broker", "localhost:1")
 
     def run(self, *args):
-        p = subprocess.run([FLEETCTL, "-C", self.folder, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+        p = subprocess.run([FLEETCTL, "-C", self.folder, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600)
         return p.returncode, p.stderr.decode(errors="replace").strip()
 
     def publish(self, ref, *options):
@@ -221,7 +221,7 @@ def by_chunks(store, layout, release):
         if kind:
             return err
     e = dict(os.environ, FETCH=os.path.join(BUILD, "bin", "agentd-fetch"), UNPACK=os.path.join(BUILD, "bin", "agentd-unpack"))
-    p = subprocess.run([PACK_TOOL, store, release, "chunks", "lz4", "-", "--", "dir:" + layout.path], env=e, timeout=120, stdout=subprocess.PIPE,
+    p = subprocess.run([PACK_TOOL, store, release, "chunks", "lz4", "-", "--", "dir:" + layout.path], env=e, timeout=600, stdout=subprocess.PIPE,
                        stderr=subprocess.PIPE)
     return "" if p.returncode == 0 else p.stderr.decode(errors="replace") or "exit %d" % p.returncode
 
@@ -229,7 +229,7 @@ def by_chunks(store, layout, release):
 def taken(c, name, layout, publish):
     blobs = layout.files()
     bundle = c.path(name + ".umoci")
-    p = subprocess.run(["umoci", "unpack", "--image", layout.path + ":t", bundle], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+    p = subprocess.run(["umoci", "unpack", "--image", layout.path + ":t", bundle], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
     said, plain = publish("--no-packs")
     c.check(said == "", "%s: publish --no-packs: %s" % (name, said))
     said_too, packed = publish("--codec", "lz4")

@@ -14,7 +14,7 @@ from ota_image import *
 PACK_TOOL = os.path.join(BUILD, "bin", "pack-tool")
 SANITIZED = os.environ.get("SANITIZED") == "1"  # the sanitizer's own memory is not ours
 MEMORY_KIB = 8 << 10
-SECONDS = 10
+SECONDS = 60
 BLOCK = 64 << 10
 FILE, DIR, LINK, HARD, WHITEOUT, OPAQUE, SKIPPED, END = range(8)
 XATTR, AGAIN = 1, 2

@@ -49,7 +49,7 @@ class Server:
 
 def get_blob(c, name, *urls, env=None):
     store = c.path("b-" + name)
-    kind, _, err = tool(store, "fetch", DIGEST, len(DATA), "BLOB", "--", *urls, env=dict({"DEADLINE_MS": "60000"}, **(env or {})))
+    kind, _, err = tool(store, "fetch", DIGEST, len(DATA), "BLOB", "--", *urls, env=dict({"DEADLINE_MS": "180000"}, **(env or {})))
     return kind, os.path.exists(os.path.join(store, "blobs", HEX)), err
 
 
@@ -119,7 +119,7 @@ def try_lossy(c, sets):
 def try_middle(c, sets):
     """Cut off in the middle, it goes on there; chunks from the middle bring no other block."""
     line = Line(sets.port, lambda up, i: not up and i > 150)
-    kind, held, err = get_blob(c, "middle", line.url(), env={"DEADLINE_MS": "4000", "STALL_S": "1"})
+    kind, held, err = get_blob(c, "middle", line.url(), env={"DEADLINE_MS": "12000", "STALL_S": "1"})
     c.check(kind == "timeout" and not held, "cut: %s %s" % (kind, err))
     line.close()
     again = Line(sets.port)

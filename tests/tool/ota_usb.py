@@ -69,7 +69,7 @@ class Stick:
 def fetch(c, name, stick, source, env=None):
     store = c.path("s-" + name)
     kind, out, err = tool(store, "fetch", "sha256:" + HEX, len(DATA), "BLOB", "--", source,
-                          env=dict({"USB_FOLDER": stick.folder, "DEADLINE_MS": "20000"}, **(env or {})))
+                          env=dict({"USB_FOLDER": stick.folder, "DEADLINE_MS": "120000"}, **(env or {})))
     return kind, err, os.path.exists(os.path.join(store, "blobs", HEX)), store
 
 
@@ -96,7 +96,7 @@ def try_good(c):
         s.unplug()
     start = time.time()
     kind, err, held, _ = fetch(c, "none", s, "usb:LIMPET/img")
-    c.check(kind == "io" and not held and time.time() - start < 15, "no stick: %s %s" % (kind, err))
+    c.check(kind == "io" and not held and time.time() - start < 60, "no stick: %s %s" % (kind, err))
 
 
 def try_shared(c):

@@ -41,7 +41,7 @@ def left():
             "descriptors": len(os.listdir("/proc/self/fd"))}
 
 
-def call(*args, timeout=30):
+def call(*args, timeout=180):
     with open(T + "/said", "w+b") as out:
         p = subprocess.Popen([LIMPET, "--root", ROOT, *args], stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
@@ -79,7 +79,7 @@ def cycles():
         i = f"{TAG}-{n}"
         for verb in (["create", "-b", T + "/b", i], ["start", i], ["kill", i, "KILL"]):
             must(f"cycle {n}: {verb[0]}", *call(*verb))
-        end = time.monotonic() + 10  # delete without force wants it to have ended
+        end = time.monotonic() + 60  # delete without force wants it to have ended
         while time.monotonic() < end and '"stopped"' not in call("state", i)[1]:
             time.sleep(0.001)
         must(f"cycle {n}: delete", *call("delete", i))
@@ -142,7 +142,7 @@ def blocked():
 
 
 def same(before, what):
-    for _ in range(100):  # processes that ended wait for the machine's init
+    for _ in range(600):  # processes that ended wait for the machine's init
         after = left()
         if after == before:
             print(f"ok   {what}: nothing stays", flush=True)

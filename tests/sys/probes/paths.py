@@ -46,7 +46,7 @@ def a1_overwrite(g):
     if not i:
         return NO_START, "the control"
     for n in range(max(g.tries // 50, 20)):
-        g.call("exec", i, ("/entry", "/script", "/inside")[n % 3], "token", timeout=10)
+        g.call("exec", i, ("/entry", "/script", "/inside")[n % 3], "token", timeout=60)
     said = open(g.T + "/stay").read()
     g.stop(i)
     g.run(["/entry", "token"], slow, image)
@@ -119,14 +119,14 @@ def with_terminal(g, image, args=None):
     s = socket.socket(socket.AF_UNIX)
     s.bind(path)
     s.listen(1)
-    s.settimeout(3)
+    s.settimeout(30)
     r = g.call("create", "-b", b, "--console-socket", path, i)
     try:
         c, _ = s.accept()
         _, more, _, _ = c.recvmsg(64, socket.CMSG_LEN(4))
         fd = array.array("i", more[0][2][:4])[0]
         g.call("start", i)
-        end = time.time() + 3
+        end = time.time() + 30
         os.set_blocking(fd, False)
         while time.time() < end and "token" not in r.out and "end" not in r.out:
             try:
@@ -233,7 +233,7 @@ def a11_attach(g):
     if not i:
         return NO_START, "the control"
     for _ in range(max(g.tries // 50, 20)):
-        g.call("exec", i, "/inside", "uid", timeout=10)
+        g.call("exec", i, "/inside", "uid", timeout=60)
     said = open(g.T + "/stay").read()
     g.stop(i)
     return (ESCAPED, said.split("ESCAPE ")[1].splitlines()[0]) if "ESCAPE" in said else (CONTAINED, f"the window was met {said.count('seen')} times")
@@ -278,7 +278,7 @@ def a13_users(g):
     if not i:
         return NO_START, "exec"
     for u in ("4294967296", "4294967296:4294967296", "0x0", "-1", "1 ", "evil", "1:-1", "18446744073709551616", "00x"):
-        x = g.call("exec", "--user", u, i, "/inside", "uid", timeout=10)
+        x = g.call("exec", "--user", u, i, "/inside", "uid", timeout=60)
         if x.has("uid 0 0") or x.has("hangs"):
             r = ESCAPED, f"exec --user \"{u}\" {'hangs' if x.has('hangs') else 'is root'}"
     g.stop(i)

@@ -112,7 +112,7 @@ class Rig:
             json.dump(c, f)
         return self.T + "/b"
 
-    def call(self, *args, timeout=10, **more):
+    def call(self, *args, timeout=60, **more):
         """One call of the runtime. A file takes what it says: a container that stays would hold a pipe open."""
         with open(self.T + "/said", "w+b") as out:
             p = subprocess.Popen([self.runtime, "--root", self.root, *args], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
@@ -145,11 +145,11 @@ class Rig:
             p = subprocess.Popen([self.runtime, "--root", self.root, "run", "-d", "-b", b, i], stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=out, start_new_session=True)
             try:
-                p.wait(20)
+                p.wait(60)
             except subprocess.TimeoutExpired:
                 os.killpg(p.pid, signal.SIGKILL)
                 p.wait()
-        for _ in range(100):
+        for _ in range(600):
             if p.returncode != 0 or b"token" in read(self.T + "/stay"):
                 break
             time.sleep(0.05)

@@ -6,7 +6,7 @@ class Trick:
     """args, change, image: of the container (see Rig.bundle). bad: words whose sight is an escape. hang: seconds that it may take.
     before, after: run around it; more: for the call of the runtime."""
 
-    def __init__(self, label, args, change=None, image=None, bad=None, hang=5, before=None, after=None, more=None):
+    def __init__(self, label, args, change=None, image=None, bad=None, hang=60, before=None, after=None, more=None):
         self.label, self.args, self.change, self.image, self.bad = label, args, change, image, bad
         self.hang, self.before, self.after, self.more = hang, before, after, more or {}
 

@@ -1,5 +1,5 @@
 /* schema.h - the closed schema of a manifest as a table: what the check refuses and what `explain` prints are
- * the same lines. The agent reads manifests with code of its own (agent/manifest.c) and has the last word.
+ * the same lines. The agent reads manifests with code of its own (agent/manifest/manifest.c) and has the last word.
  * Pure. */
 #ifndef FLEET_SCHEMA_H
 #define FLEET_SCHEMA_H

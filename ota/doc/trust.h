@@ -6,7 +6,7 @@
  *
  * Every key serves exactly one role: one stolen key must not open two doors. A key twice (by id or by its bytes), in two
  * roles or in none is refused, and so is a threshold above the number of keys. The other signed documents: release.h,
- * and the desired state, which is the agent's (agent/manifest.h). */
+ * and the desired state, which is the agent's (agent/manifest/manifest.h). */
 #ifndef OTA_TRUST_H
 #define OTA_TRUST_H
 #include "ota/doc/envelope.h"

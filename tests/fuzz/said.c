@@ -1,5 +1,5 @@
 /* What link says to core: nothing of it is taken but words of this device. */
-#include "agent/uplink_said.h"
+#include "agent/turn/uplink_said.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -10,7 +10,7 @@ for doc in *.md */README.md docs/*.md boards/*/README.md; do
 		n=$((n + 1))
 		[ -e "$dir/${link%%#*}" ] || fail "$doc: no $link"
 	done < <(grep -oE '\]\([^)]+\)' "$doc" | sed -E 's/^\]\(|\)$//g' | grep -vE '^(https?:|#|$)' || true)
-	# `agent/plan` may be agent/plan.c, `platform/limits.h (...)` begins with a file
+	# `agent/plan` may be agent/decide/plan.c, `platform/limits.h (...)` begins with a file
 	while read -r path; do
 		n=$((n + 1))
 		compgen -G "$path" >/dev/null || compgen -G "$path.[ch]" >/dev/null || fail "$doc: no $path"

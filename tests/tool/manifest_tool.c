@@ -1,7 +1,7 @@
 /* One desired state a line: "AGENT<tab>FLEET<newline>", each "ok" or why it is refused, by the agent's parser and by fleetctl's schema. */
 #include <stdio.h>
 
-#include "agent/manifest.h"
+#include "agent/manifest/manifest.h"
 #include "fleet/base/doc.h"
 #include "fleet/doc/schema.h"
 #include "platform/crypto.h"

@@ -13,8 +13,8 @@
  * not-installed installed. BOX: none running stopping. */
 #include <stdio.h>
 
-#include "agent/plan.h"
-#include "agent/preview.h"
+#include "agent/decide/plan.h"
+#include "agent/decide/preview.h"
 
 static const char *const images[] = {"no-release", "no-manifest", "no-layers",     "no-patch",
                                      "no-tree",    "no-chunks",   "not-installed", "installed"};

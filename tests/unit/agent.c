@@ -2,14 +2,14 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "agent/base/state.h"
 #include "agent/core.h"
-#include "agent/health.h"
-#include "agent/judge.h"
-#include "agent/link_cap.h"
-#include "agent/manifest.h"
-#include "agent/resolv_text.h"
-#include "agent/restart.h"
-#include "agent/state.h"
+#include "agent/decide/health.h"
+#include "agent/decide/judge.h"
+#include "agent/decide/resolv_text.h"
+#include "agent/decide/restart.h"
+#include "agent/link/link_cap.h"
+#include "agent/manifest/manifest.h"
 #include "platform/fs.h"
 #include "tests/unit/check.h"
 

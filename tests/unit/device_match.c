@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/device_match.h"
+#include "agent/decide/device_match.h"
 #include "platform/fs.h"
 #include "tests/unit/check.h"
 

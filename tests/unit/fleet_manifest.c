@@ -1,5 +1,5 @@
 /* The operator's file: comments, the closed schema, what differs, what a report means. */
-#include "agent/manifest.h"
+#include "agent/manifest/manifest.h"
 #include "fleet/base/doc.h"
 #include "fleet/doc/desired.h"
 #include "fleet/doc/diff.h"

@@ -1,6 +1,6 @@
 /* What a device takes for now, which of its topics it follows, whose verdict an unreadable manifest is. */
-#include "agent/follow.h"
-#include "agent/now.h"
+#include "agent/decide/follow.h"
+#include "agent/decide/now.h"
 #include "platform/clock.h"
 #include "tests/unit/check.h"
 

@@ -1,5 +1,5 @@
 /* What is done next for the device's own system, and what is remembered of it. */
-#include "agent/os_update.h"
+#include "agent/decide/os_update.h"
 #include "tests/unit/check.h"
 
 static struct want_os want = {.version = "2", .bundle = {{1}}};

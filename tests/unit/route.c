@@ -1,5 +1,5 @@
 /* The way to an image: cheapest first, consent, what failed before, memory and codecs. */
-#include "agent/route.h"
+#include "agent/decide/route.h"
 #include "ota/pack/codec.h"
 #include "tests/unit/check.h"
 

@@ -1,5 +1,5 @@
 /* What is done next for the agent's own update, which core is started, and what is remembered. */
-#include "agent/self_update.h"
+#include "agent/decide/self_update.h"
 #include "tests/unit/check.h"
 
 static struct want want = {.release = {{1}}};

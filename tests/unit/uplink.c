@@ -1,7 +1,7 @@
 /* What link may say, how often core listens to a source, what link keeps meanwhile. */
-#include "agent/bucket.h"
-#include "agent/link_outbox.h"
-#include "agent/uplink_said.h"
+#include "agent/decide/bucket.h"
+#include "agent/link/link_outbox.h"
+#include "agent/turn/uplink_said.h"
 #include "tests/unit/check.h"
 
 static const struct config config = {

@@ -1,0 +1,551 @@
+/* link_main.c - agentd-link: the process that speaks MQTT and TLS for core. Own user, seccomp, Landlock,
+ * rlimits; started by core with one socket (fd 3), holds no state that matters. See link_words.h for what the
+ * two say to each other. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+
+#include "agent/link/link_mqtt.h"
+#include "agent/link/link_outbox.h"
+#include "agent/link/link_pump.h"
+#include "agent/link/link_words.h"
+#include "ota/doc/envelope.h"
+#include "platform/clock.h"
+#include "platform/fs.h"
+#include "platform/json.h"
+#include "platform/log.h"
+#include "platform/msg.h"
+#include "platform/sandbox.h"
+
+#define GOODBYE_MS 2000
+
+static struct link {
+    struct loop *loop;
+    struct loop_fd core;
+    struct loop_timer reconnect, stable, goodbye;
+    struct pump *pump;
+    struct mqtt *mqtt;
+    struct cJSON *config_root;
+    const char *device, *client, *host, *dir;
+    char root[160], online_topic[200], path[200];
+    uint64_t port, keepalive_s, conn, boot, floor_s, uid, gid;
+    struct json_cur groups;
+    char *pem[3]; /* CA, certificate, key */
+    size_t pem_len[3];
+    unsigned tries;
+    bool plaintext, up, stopping, published; /* since memory was given back */
+    bool wants_room;                         /* core's socket is full */
+    struct outbox outbox;
+} k;
+
+/* One message to core; false: no room. */
+static bool send_core(struct buf msg)
+{
+    int rc = msg_send(LINK_FD, msg, NULL, 0, NULL);
+
+    if (rc == -(int)ERR_NET)
+        loop_stop(k.loop); /* core has gone: so do we */
+    return rc != -(int)ERR_CONFLICT;
+}
+
+static bool say(void *arg, const char *text)
+{
+    (void)arg;
+    return send_core(buf_str(text));
+}
+
+static void say_down(const char *kind, const char *text)
+{
+    char line[300];
+
+    (void)str_fmt(line, sizeof(line), "down %s %s", kind, text);
+    outbox_state(&k.outbox, str_clean(line));
+}
+
+/* ---- coming back ---- */
+
+/* Full jitter: anywhere between 0 and the doubled bound, so that a fleet does not come back as one. */
+static void try_again(bool far)
+{
+    uint32_t r = 0;
+    unsigned doublings = far ? 9 : k.tries < 9 ? k.tries : 9;
+    uint64_t bound = (uint64_t)LINK_BACKOFF_MIN_MS << doublings;
+
+    bound = bound > LINK_BACKOFF_MAX_MS ? LINK_BACKOFF_MAX_MS : bound;
+    (void)!getrandom(&r, sizeof(r), 0);
+    k.tries++;
+    loop_timer_set(k.loop, &k.reconnect, clock_boot_ms() + 20 + r % bound);
+}
+
+static void down(const char *kind, const char *why, bool far)
+{
+    loop_timer_del(k.loop, &k.stable);
+    mqtt_stop(k.mqtt);
+    pump_stop(k.pump);
+    k.up = false;
+    say_down(kind, why);
+    if (k.stopping)
+        loop_stop(k.loop);
+    else
+        try_again(far);
+}
+
+static void reconnect_fired(struct loop_timer *t)
+{
+    struct err err = ERR_INIT;
+
+    (void)t;
+    if (pump_start(k.pump, &err) < 0)
+        down(err_kind_name(err.kind), err.msg, false);
+}
+
+static void stable_fired(struct loop_timer *t)
+{
+    (void)t;
+    k.tries = 0;
+    mem_give_back(); /* what the handshake needed */
+}
+
+static void pump_down(void *arg, const struct err *why)
+{
+    (void)arg;
+    down(err_kind_name(why->kind), why->msg, false);
+    if (why->kind == ERR_INVALID) /* our own PEM files: core opens them anew for the next link */
+        loop_stop(k.loop);
+}
+
+static void pump_ready(void *arg)
+{
+    struct err err = ERR_INIT;
+    char will[128];
+
+    (void)arg;
+    k.conn++; /* a late will of an older connection carries a smaller number */
+    (void)str_fmt(will, sizeof(will), "{\"v\":1,\"on\":false,\"why\":\"lost\",\"conn\":%" PRIu64 "}", k.conn);
+    if (mqtt_start(k.mqtt, k.path, (unsigned)k.keepalive_s, k.online_topic, will, &err) < 0)
+        down("network", err.msg, false);
+}
+
+/* ---- being there ---- */
+
+static void publish_online(bool on)
+{
+    char text[256];
+    struct mqtt_publish p = {.topic = k.online_topic, .qos = 1, .retain = true};
+
+    (void)str_fmt(text, sizeof(text),
+                  "{\"v\":1,\"on\":%s,%s\"conn\":%" PRIu64 ",\"boot\":%" PRIu64
+                  ",\"agent\":\"%s\",\"ts\":%" PRIu64 "}",
+                  on ? "true" : "false", on ? "" : "\"why\":\"shutdown\",", k.conn, k.boot, LIMPET_VERSION,
+                  clock_wall_s());
+    p.payload = buf_str(text);
+    (void)mqtt_publish(k.mqtt, &p, NULL);
+}
+
+/* Trust first: what its keys sign comes after it. Asked again, the broker sends what it retains once more. */
+static void subscribe_documents(void)
+{
+    char topic[256];
+
+    if (str_fmt(topic, sizeof(topic), "%s/trust/+", k.root))
+        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+    if (str_fmt(topic, sizeof(topic), "%s/d/%s/desired", k.root, k.device))
+        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+    if (str_fmt(topic, sizeof(topic), "%s/g/all/desired", k.root)) /* every device is in the group "all" */
+        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+    for (unsigned i = 0; i < json_len(&k.groups); i++) {
+        struct json_cur c = json_at(&k.groups, i);
+        const char *name;
+        if (json_as_str(&c, LIM_NAME_BYTES, &name, NULL) == 0 &&
+            str_fmt(topic, sizeof(topic), "%s/g/%s/desired", k.root, name))
+            (void)mqtt_subscribe(k.mqtt, topic, NULL);
+    }
+}
+
+static void mqtt_up(void *arg, int protocol)
+{
+    static const char *const own[] = {"cmd/+", "online"};
+    char topic[256], text[32];
+
+    (void)arg;
+    k.up = true;
+    loop_timer_set(k.loop, &k.stable, clock_boot_ms() + LINK_STABLE_MS);
+    publish_online(true); /* before we hear our own old "offline" */
+    subscribe_documents();
+    for (unsigned i = 0; i < COUNT_OF(own); i++)
+        if (str_fmt(topic, sizeof(topic), "%s/d/%s/%s", k.root, k.device, own[i]))
+            (void)mqtt_subscribe(k.mqtt, topic, NULL);
+    (void)str_fmt(text, sizeof(text), "up %d", protocol);
+    outbox_state(&k.outbox, text);
+}
+
+static void mqtt_down(void *arg, const char *why, bool taken_over)
+{
+    (void)arg;
+    if (k.stopping && !k.up) /* our goodbye is on its way: the pump carries it out, then reports down */
+        return;
+    if (taken_over) /* two devices with one id throw each other out for ever: step far back, and say it */
+        down("conflict", "another client connected with this device's id", true);
+    else
+        down("network", why, false);
+}
+
+static void mqtt_ack(void *arg, uint32_t id, int reason)
+{
+    (void)arg;
+    outbox_ack(&k.outbox, id, reason);
+}
+
+/* ---- what comes in, on its way to core ---- */
+
+/* How core is told of it: of trust documents with the version that the topic has. */
+static const char *name_of(const struct outbox_item *item)
+{
+    return strcmp(item->source, "trust") == 0 ? item->key : item->source;
+}
+
+static bool pass_document(const struct outbox_item *item)
+{
+    char line[LIM_NAME_BYTES + 300];
+    struct err err = ERR_INIT;
+
+    AUTO_FREE(envelope) struct envelope *e = NULL;
+
+    if (strcmp(item->key, "online") == 0)
+        return send_core(
+            buf_str("bad device another client is online as this device: somebody has the same certificate"));
+    if (item->len == 0) {
+        (void)str_fmt(line, sizeof(line), "clear %s", name_of(item));
+        return send_core(buf_str(line));
+    }
+    if (envelope_parse(buf_of(item->bytes, item->len), &e, &err) < 0) {
+        (void)str_fmt(line, sizeof(line), "bad %s %.200s", name_of(item), err.msg);
+        return send_core(buf_str(str_clean(line)));
+    }
+    size_t packed_len, head = (size_t)snprintf(line, sizeof(line), "doc %s\n", name_of(item));
+    uint8_t AUTO_MEM *packed = envelope_pack(e, &packed_len);
+    uint8_t AUTO_MEM *msg = mem_need(head + packed_len);
+    memcpy(msg, line, head);
+    memcpy(msg + head, packed, packed_len);
+    return send_core(buf_of(msg, head + packed_len));
+}
+
+static bool is_token(const char *s)
+{
+    for (; *s; s++)
+        if (*s <= ' ' || *s >= 0x7f || *s == '+' || *s == '#')
+            return false;
+    return true;
+}
+
+/* Names and numbers only: what core gets has no free text in it. */
+static int read_command(const struct json_cur *root, const char *verb, char *dst, size_t size,
+                        struct err *err)
+{
+    const char *id, *reply, *app = "-";
+    char own[200];
+    uint64_t exp, lines = 20, v;
+
+    if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 ||
+        json_get_str(root, "id", JSON_REQUIRED, 63, &id, err) < 0 ||
+        json_get_str(root, "reply", JSON_REQUIRED, 255, &reply, err) < 0 ||
+        json_get_u64(root, "exp", JSON_REQUIRED, 0, 1ULL << 53, &exp, err) < 0 ||
+        json_get_str(root, "app", JSON_OPTIONAL, LIM_NAME_BYTES, &app, err) < 0 ||
+        json_get_u64(root, "lines", JSON_OPTIONAL, 1, 10000, &lines, err) < 0)
+        return -(int)ERR_INVALID;
+    (void)str_fmt(own, sizeof(own), "%s/d/%s/reply/", k.root, k.device);
+    if (strncmp(reply, own, strlen(own)) != 0 || !str_is_name(reply + strlen(own)))
+        return err_set(err, ERR_DENIED, "the reply topic is not below %s", own);
+    if (!str_is_name(verb) || !is_token(id) || (strcmp(app, "-") != 0 && !str_is_name(app)))
+        return err_set(err, ERR_INVALID, "verb, id or app is no name");
+    (void)str_fmt(dst, size, "cmd %s %s %s %" PRIu64 " %s %" PRIu64, verb, id, reply + strlen(own), exp, app,
+                  lines);
+    return 0;
+}
+
+static bool pass_command(const struct outbox_item *item)
+{
+    char line[600];
+    struct err err = ERR_INIT;
+    struct json_cur root = {.node = NULL};
+    int rc = item->retained ? err_set(&err, ERR_DENIED, "a retained command is refused")
+                            : json_parse(buf_of(item->bytes, item->len), &json_limits_signed, &root, &err);
+
+    if (rc == 0)
+        rc = read_command(&root, item->key, line, sizeof(line), &err);
+    (void)json_free(root.node);
+    if (rc < 0)
+        (void)str_fmt(line, sizeof(line), "bad cmd %.200s", err.msg);
+    return send_core(buf_str(str_clean(line)));
+}
+
+static bool pass_on(void *arg, const struct outbox_item *item)
+{
+    (void)arg;
+    return strcmp(item->source, "cmd") == 0 ? pass_command(item) : pass_document(item);
+}
+
+static void flush(void)
+{
+    static const struct outbox_calls calls = {say, pass_on, NULL};
+    bool waits = outbox_flush(&k.outbox, &calls);
+
+    if (waits != k.wants_room) {
+        k.wants_room = waits;
+        (void)loop_fd_mod(k.loop, &k.core, EPOLLIN | (waits ? EPOLLOUT : 0U), NULL);
+    }
+    mqtt_pause(k.mqtt, outbox_is_full(&k.outbox));
+}
+
+/* What is said about us. Somebody else's birth: two devices have one certificate. */
+static void take_online(const char *key, struct buf payload, bool retained)
+{
+    char ours[40];
+
+    (void)str_fmt(ours, sizeof(ours), "\"conn\":%" PRIu64 ",", k.conn);
+    if (!k.stopping && memmem(payload.p, payload.len, "\"on\":false", 10))
+        publish_online(true); /* that we are gone, while we are here */
+    else if (!k.stopping && !retained && payload.len && !memmem(payload.p, payload.len, ours, strlen(ours)))
+        outbox_put(&k.outbox, "device", key, payload, retained);
+}
+
+static void mqtt_message(void *arg, const char *topic, struct buf payload, bool retained)
+{
+    char own[200], source[LIM_NAME_BYTES + 8];
+    size_t root_len = strlen(k.root), own_len;
+
+    (void)arg;
+    if (strncmp(topic, k.root, root_len) != 0 || topic[root_len] != '/')
+        return;
+    topic += root_len + 1;
+    own_len = (size_t)snprintf(own, sizeof(own), "d/%s/", k.device);
+    if (strncmp(topic, "trust/", 6) == 0) {
+        size_t digits = strspn(topic + 6, "0123456789");
+        if (digits > 0 && digits < 20 && !topic[6 + digits])
+            outbox_put(&k.outbox, "trust", topic, payload, retained);
+    } else if (strncmp(topic, "g/", 2) == 0) {
+        if (str_fmt(source, sizeof(source), "group:%.*s", (int)strcspn(topic + 2, "/"), topic + 2))
+            outbox_put(&k.outbox, source, topic, payload, retained);
+    } else if (strncmp(topic, own, own_len) == 0) {
+        topic += own_len;
+        if (strcmp(topic, "desired") == 0)
+            outbox_put(&k.outbox, "device", topic, payload, retained);
+        else if (strncmp(topic, "cmd/", 4) == 0)
+            outbox_put(&k.outbox, "cmd", topic + 4, payload, retained);
+        else if (strcmp(topic, "online") == 0)
+            take_online(topic, payload, retained);
+    }
+}
+
+/* ---- what core says ---- */
+
+static void core_publishes(char *head, struct buf payload)
+{
+    unsigned id, qos, retain, expiry;
+    char topic[256];
+    struct mqtt_publish p;
+
+    if (sscanf(head, "pub %u %u %u %u %255s", &id, &qos, &retain, &expiry, topic) != 5)
+        return;
+    k.published = true;
+    p = (struct mqtt_publish){id, topic, payload, qos > 1 ? 1 : qos, retain != 0, expiry};
+    if (mqtt_publish(k.mqtt, &p, NULL) < 0 && id)
+        outbox_ack(&k.outbox, id, 255); /* not sent: core keeps it */
+}
+
+static void goodbye_fired(struct loop_timer *t)
+{
+    (void)t;
+    loop_stop(k.loop);
+}
+
+static void core_stops(void)
+{
+    k.stopping = true;
+    if (!k.up) {
+        loop_stop(k.loop);
+        return;
+    }
+    publish_online(false);
+    loop_timer_set(k.loop, &k.goodbye, clock_boot_ms() + GOODBYE_MS);
+}
+
+static void core_ready(struct loop_fd *w, uint32_t events)
+{
+    static char msg[LIM_MSG_BYTES + 1]; /* static: one of it, off the stack */
+    size_t len = 0;
+
+    (void)events;
+    for (;;) {
+        int rc = msg_recv(w->fd, msg, LIM_MSG_BYTES, &len, NULL, NULL, NULL);
+        if (rc == -(int)ERR_CONFLICT)
+            return;
+        if (rc != 1) {
+            loop_stop(k.loop);
+            return;
+        }
+        msg[len] = '\0';
+        char *end = memchr(msg, '\n', len);
+        if (end)
+            *end++ = '\0';
+        if (strncmp(msg, "pub ", 4) == 0 && end)
+            core_publishes(msg, buf_of(end, len - (size_t)(end - msg)));
+        else if (strncmp(msg, "next ", 5) == 0)
+            outbox_next(&k.outbox, msg + 5);
+        else if (strcmp(msg, "again") == 0 && k.up)
+            subscribe_documents();
+        else if (strcmp(msg, "stop") == 0)
+            core_stops();
+    }
+}
+
+static void after_turn(void *arg)
+{
+    (void)arg;
+    flush();
+    if (k.published && mqtt_is_idle(k.mqtt)) { /* a report is the larger the more apps there are */
+        k.published = false;
+        mem_give_back();
+    }
+    if (k.stopping && k.up && mqtt_is_idle(k.mqtt)) {
+        k.up = false;
+        (void)mqtt_goodbye(k.mqtt);
+    }
+}
+
+/* ---- start ---- */
+
+static int read_pem(int fd, unsigned i, struct err *err)
+{
+    char text[16384];
+    ssize_t n = fs_read_full(fd, text, sizeof(text) - 1, err);
+
+    if (n == (ssize_t)sizeof(text) - 1)
+        return err_set(err, ERR_INVALID, "a PEM file of more than %zu bytes", sizeof(text) - 2);
+    if (n < 0)
+        return (int)n;
+    k.pem[i] = mem_need((size_t)n + 1);
+    memcpy(k.pem[i], text, (size_t)n);
+    k.pem[i][n] = '\0';
+    k.pem_len[i] = (size_t)n;
+    explicit_bzero(text, sizeof(text));
+    return 0;
+}
+
+static int read_config(struct err *err)
+{
+    static char msg[8192];
+    struct json_cur root;
+    const char *fleet;
+    size_t len;
+    int fds[LIM_MSG_FDS];
+    unsigned n_fds = 0;
+    int rc = msg_recv(LINK_FD, msg, sizeof(msg) - 1, &len, fds, &n_fds, err);
+
+    if (rc != 1 || len < 7 || memcmp(msg, "config\n", 7) != 0)
+        return err_set(err, ERR_INVALID, "core sent no settings");
+    for (unsigned i = 0; i < n_fds; i++) {
+        rc = i < COUNT_OF(k.pem) ? read_pem(fds[i], i, err) : 0;
+        (void)close(fds[i]);
+        if (rc < 0)
+            return rc;
+    }
+    rc = json_parse(buf_of(msg + 7, len - 7), &json_limits_signed, &root, err);
+    if (rc < 0)
+        return rc;
+    k.config_root = root.node;
+    if (json_get_str(&root, "device", JSON_REQUIRED, 63, &k.device, err) < 0 ||
+        json_get_str(&root, "fleet", JSON_REQUIRED, 63, &fleet, err) < 0 ||
+        json_get_str(&root, "client", JSON_REQUIRED, 127, &k.client, err) < 0 ||
+        json_get_str(&root, "host", JSON_REQUIRED, 255, &k.host, err) < 0 ||
+        json_get_str(&root, "dir", JSON_REQUIRED, 96, &k.dir, err) < 0 ||
+        json_get_u64(&root, "port", JSON_REQUIRED, 1, 65535, &k.port, err) < 0 ||
+        json_get_u64(&root, "keepalive_s", JSON_REQUIRED, 5, 1200, &k.keepalive_s, err) < 0 ||
+        json_get_u64(&root, "conn", JSON_REQUIRED, 0, 1ULL << 53, &k.conn, err) < 0 ||
+        json_get_u64(&root, "boot", JSON_REQUIRED, 0, 1ULL << 53, &k.boot, err) < 0 ||
+        json_get_u64(&root, "floor", JSON_REQUIRED, 0, 1ULL << 53, &k.floor_s, err) < 0 ||
+        json_get_bool(&root, "plaintext", JSON_REQUIRED, &k.plaintext, err) < 0 ||
+        json_get_u64(&root, "uid", JSON_REQUIRED, 0, UINT32_MAX, &k.uid, err) < 0 ||
+        json_get_u64(&root, "gid", JSON_REQUIRED, 0, UINT32_MAX, &k.gid, err) < 0 ||
+        json_get_array(&root, "groups", JSON_REQUIRED, LIM_GROUPS, &k.groups, err) < 0)
+        return -(int)ERR_INVALID;
+    (void)str_fmt(k.root, sizeof(k.root), "limpet1/%s", fleet);
+    (void)str_fmt(k.online_topic, sizeof(k.online_topic), "%s/d/%s/online", k.root, k.device);
+    (void)str_fmt(k.path, sizeof(k.path), "%s/mqtt", k.dir);
+    return 0;
+}
+
+static int enter_sandbox(struct err *err)
+{
+    static const char *const readable[] = {
+        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
+        "/etc/ld.so.cache", "/lib",       "/usr/lib",           "/lib64",         "/run/systemd/resolve",
+        "/dev/urandom",     NULL};
+    const char *writable[] = {k.dir, NULL};
+    struct sandbox s = {.uid = (uid_t)k.uid,
+                        .gid = (gid_t)k.gid,
+                        .data_bytes = LINK_DATA_BYTES,
+                        .file_bytes = UINT64_MAX,
+                        .open_files = 32,
+                        .network = true,
+                        .read_paths = readable,
+                        .write_paths = writable};
+    char missing[64];
+    int rc = sandbox_enter(&s, missing, sizeof(missing), err);
+
+    if (rc == 0 && missing[0])
+        log_warn("this kernel has no %s: link goes on without", missing);
+    return rc;
+}
+
+static int start(struct err *err)
+{
+    struct pump_settings ps = {.port = (uint16_t)k.port, .path = k.path, .plain = k.plaintext};
+    struct pump_calls pc = {pump_ready, pump_down, NULL};
+    struct mqtt_calls mc = {mqtt_up, mqtt_down, mqtt_message, mqtt_ack, NULL};
+
+    ps.tls = (struct tls_settings){.ca = buf_of(k.pem[0], k.pem_len[0]),
+                                   .cert = buf_of(k.pem[1], k.pem_len[1]),
+                                   .key = buf_of(k.pem[2], k.pem_len[2]),
+                                   .host = k.host,
+                                   .time_floor_s = k.floor_s};
+    int rc = enter_sandbox(err);
+    if (rc == 0)
+        rc = crypto_init(err); /* after the fork: no two processes share a random state */
+    if (rc == 0)
+        rc = loop_new(&k.loop, err);
+    if (rc == 0)
+        rc = pump_new(k.loop, &ps, &pc, &k.pump, err);
+    if (rc == 0)
+        rc = mqtt_new(k.loop, k.client, &mc, &k.mqtt, err);
+    if (rc < 0)
+        return rc;
+    k.core.on_ready = core_ready;
+    k.reconnect.on_fire = reconnect_fired;
+    k.stable.on_fire = stable_fired;
+    k.goodbye.on_fire = goodbye_fired;
+    (void)fcntl(LINK_FD, F_SETFL, O_NONBLOCK);
+    rc = loop_fd_add(k.loop, &k.core, LINK_FD, EPOLLIN, err);
+    loop_after_turn(k.loop, after_turn, NULL);
+    loop_timer_set(k.loop, &k.reconnect, clock_boot_ms());
+    return rc;
+}
+
+int main(void)
+{
+    struct err err = ERR_INIT;
+
+    mem_stay_small();
+    log_init("link", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
+    (void)prctl(PR_SET_NAME, "agentd-link");
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (read_config(&err) < 0 || start(&err) < 0 || loop_run(k.loop, &err) < 0) {
+        log_error("%s", err.msg);
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,264 @@
+#include "agent/link/link_mqtt.h"
+
+#include <mosquitto.h>
+#include <mqtt_protocol.h>
+#include <stdio.h>
+
+#include "platform/clock.h"
+#include "platform/limits.h"
+
+#define IN_FLIGHT        8
+#define SESSION_EXPIRY_S 60
+#define WILL_DELAY_S     10 /* a short break is no news; the session outlives it (MQTT 5, 3.1.3.2.2) */
+#define ACK_SLOTS        64
+
+struct mqtt {
+    struct loop *loop;
+    struct mqtt_calls calls;
+    struct mosquitto *mosq;
+    struct loop_fd watch;
+    struct loop_timer tick;
+    int protocol;
+    bool up, started, answered, paused;
+    struct { /* mid -> id of those whose ack is wanted */
+        int mid;
+        uint32_t id;
+    } waiting[ACK_SLOTS];
+    unsigned in_flight;
+};
+
+static int fail(struct err *err, const char *what, int rc)
+{
+    return err_set(err, rc == MOSQ_ERR_NOMEM ? ERR_NOMEM : ERR_NET, "MQTT %s: %s", what,
+                   mosquitto_strerror(rc));
+}
+
+static void watch_socket(struct mqtt *m)
+{
+    if (m->watch.fd >= 0)
+        (void)loop_fd_mod(m->loop, &m->watch,
+                          (m->paused ? 0U : EPOLLIN) | (mosquitto_want_write(m->mosq) ? EPOLLOUT : 0U), NULL);
+}
+
+void mqtt_pause(struct mqtt *m, bool paused)
+{
+    if (paused == m->paused)
+        return;
+    m->paused = paused;
+    watch_socket(m);
+}
+
+static void gone(struct mqtt *m, const char *why, bool taken_over)
+{
+    bool told = m->watch.fd < 0;
+
+    mqtt_stop(m);
+    if (!told)
+        m->calls.on_down(m->calls.arg, why, taken_over);
+}
+
+static void on_connect(struct mosquitto *mosq, void *arg, int rc, int flags, const mosquitto_property *props)
+{
+    struct mqtt *m = arg;
+
+    (void)mosq;
+    (void)flags;
+    (void)props;
+    if (rc == 0) {
+        m->up = m->answered = true;
+        m->calls.on_up(m->calls.arg, m->protocol);
+        return;
+    }
+    char why[96];
+    (void)str_fmt(why, sizeof(why), "the broker refused: %s",
+                  rc < 6 ? mosquitto_connack_string(rc) : mosquitto_reason_string(rc));
+    gone(m, why, false);
+}
+
+static void on_disconnect(struct mosquitto *mosq, void *arg, int rc, const mosquitto_property *props)
+{
+    (void)mosq;
+    (void)props;
+    gone(arg,
+         rc == 0     ? "disconnected"
+         : rc < 0x80 ? mosquitto_strerror(rc)
+                     : mosquitto_reason_string(rc),
+         rc == MQTT_RC_SESSION_TAKEN_OVER);
+}
+
+static void on_message(struct mosquitto *mosq, void *arg, const struct mosquitto_message *msg,
+                       const mosquitto_property *props)
+{
+    struct mqtt *m = arg;
+
+    (void)mosq;
+    (void)props;
+    m->calls.on_message(m->calls.arg, msg->topic, buf_of(msg->payload, (size_t)msg->payloadlen), msg->retain);
+}
+
+static void on_publish(struct mosquitto *mosq, void *arg, int mid, int reason,
+                       const mosquitto_property *props)
+{
+    struct mqtt *m = arg;
+
+    (void)mosq;
+    (void)props;
+    m->in_flight -= m->in_flight > 0;
+    for (unsigned i = 0; i < ACK_SLOTS; i++)
+        if (m->waiting[i].id && m->waiting[i].mid == mid) {
+            uint32_t id = m->waiting[i].id;
+            m->waiting[i].id = 0;
+            m->calls.on_ack(m->calls.arg, id, reason);
+        }
+}
+
+static void socket_ready(struct loop_fd *w, uint32_t events)
+{
+    struct mqtt *m = container_of(w, struct mqtt, watch);
+    int rc = MOSQ_ERR_SUCCESS;
+
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        rc = mosquitto_loop_read(m->mosq, 1);
+    if (rc == MOSQ_ERR_SUCCESS && (events & EPOLLOUT))
+        rc = mosquitto_loop_write(m->mosq, 1);
+    if (rc != MOSQ_ERR_SUCCESS)
+        gone(m, mosquitto_strerror(rc), false);
+    else
+        watch_socket(m);
+}
+
+static void tick_fired(struct loop_timer *t)
+{
+    struct mqtt *m = container_of(t, struct mqtt, tick);
+    int rc = mosquitto_loop_misc(m->mosq); /* keep-alive */
+
+    if (rc != MOSQ_ERR_SUCCESS) {
+        gone(m, mosquitto_strerror(rc), false);
+        return;
+    }
+    watch_socket(m);
+    loop_timer_set(m->loop, t, clock_boot_ms() + 1000);
+}
+
+int mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls, struct mqtt **ret,
+             struct err *err)
+{
+    (void)mosquitto_lib_init();
+    struct mqtt *m = mem_need_zero(sizeof(*m));
+    m->loop = l;
+    m->calls = *calls;
+    m->protocol = MQTT_PROTOCOL_V5;
+    m->watch.fd = -1;
+    m->watch.on_ready = socket_ready;
+    m->tick.on_fire = tick_fired;
+    m->mosq = mosquitto_new(client_id, true, m);
+    if (!m->mosq) {
+        free(m);
+        return err_set(err, ERR_NOMEM, "MQTT client");
+    }
+    mosquitto_connect_v5_callback_set(m->mosq, on_connect);
+    mosquitto_disconnect_v5_callback_set(m->mosq, on_disconnect);
+    mosquitto_message_v5_callback_set(m->mosq, on_message);
+    mosquitto_publish_v5_callback_set(m->mosq, on_publish);
+    (void)mosquitto_max_inflight_messages_set(m->mosq, IN_FLIGHT);
+    *ret = m;
+    return 0;
+}
+
+static int set_will(struct mqtt *m, const char *topic, const char *will)
+{
+    mosquitto_property *props = NULL;
+    (void)mosquitto_will_clear(m->mosq);
+    if (m->protocol == MQTT_PROTOCOL_V5)
+        (void)mosquitto_property_add_int32(&props, MQTT_PROP_WILL_DELAY_INTERVAL, WILL_DELAY_S);
+    return mosquitto_will_set_v5(m->mosq, topic, (int)strlen(will), will, 1, true, props); /* takes props */
+}
+
+int mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,
+               const char *will, struct err *err)
+{
+    mosquitto_property *props = NULL;
+    m->up = m->answered = false;
+    m->started = true;
+    m->in_flight = 0;
+    memset(m->waiting, 0, sizeof(m->waiting));
+    (void)mosquitto_int_option(m->mosq, MOSQ_OPT_PROTOCOL_VERSION, m->protocol);
+    int rc = set_will(m, will_topic, will);
+    if (rc == MOSQ_ERR_SUCCESS && m->protocol == MQTT_PROTOCOL_V5) {
+        (void)mosquitto_property_add_int32(&props, MQTT_PROP_SESSION_EXPIRY_INTERVAL, SESSION_EXPIRY_S);
+        (void)mosquitto_property_add_int16(&props, MQTT_PROP_RECEIVE_MAXIMUM, IN_FLIGHT);
+        (void)mosquitto_property_add_int32(&props, MQTT_PROP_MAXIMUM_PACKET_SIZE, LIM_MQTT_PACKET_BYTES);
+    }
+    if (rc == MOSQ_ERR_SUCCESS)
+        rc = mosquitto_connect_bind_v5(m->mosq, path, 0, (int)keepalive_s, NULL,
+                                       props); /* port 0: a unix socket */
+    mosquitto_property_free_all(&props);
+    if (rc != MOSQ_ERR_SUCCESS)
+        return fail(err, "connect", rc);
+    rc = loop_fd_add(m->loop, &m->watch, mosquitto_socket(m->mosq), EPOLLIN | EPOLLOUT, err);
+    if (rc == 0)
+        loop_timer_set(m->loop, &m->tick, clock_boot_ms() + 1000);
+    return rc;
+}
+
+void mqtt_stop(struct mqtt *m)
+{
+    loop_fd_del(m->loop, &m->watch);
+    loop_timer_del(m->loop, &m->tick);
+    /* a broker that does not know MQTT 5 refuses or just hangs up: the other version is tried next, and 5 first again after that */
+    if (m->started)
+        m->protocol =
+            m->answered || m->protocol == MQTT_PROTOCOL_V311 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311;
+    m->up = m->started = false;
+}
+
+int mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err)
+{
+    int rc = mosquitto_subscribe_v5(m->mosq, NULL, topic, 1, 0, NULL);
+
+    watch_socket(m);
+    return rc == MOSQ_ERR_SUCCESS ? 0 : fail(err, "subscribe", rc);
+}
+
+int mqtt_publish(struct mqtt *m, const struct mqtt_publish *p, struct err *err)
+{
+    mosquitto_property *props = NULL;
+    int mid = 0;
+    if (!m->up)
+        return err_set(err, ERR_NET, "not connected");
+    if (m->protocol == MQTT_PROTOCOL_V5) {
+        (void)mosquitto_property_add_string(&props, MQTT_PROP_CONTENT_TYPE, "application/json");
+        if (p->expiry_s)
+            (void)mosquitto_property_add_int32(&props, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, p->expiry_s);
+    }
+    m->in_flight++; /* before: with QoS 0 on_publish may come from inside the call */
+    int rc = mosquitto_publish_v5(m->mosq, &mid, p->topic, (int)p->payload.len, p->payload.p, (int)p->qos,
+                                  p->retain, props);
+    mosquitto_property_free_all(&props);
+    if (rc != MOSQ_ERR_SUCCESS) {
+        m->in_flight--;
+        return fail(err, "publish", rc);
+    }
+    for (unsigned i = 0; p->id && i < ACK_SLOTS; i++)
+        if (m->waiting[i].id == 0) {
+            m->waiting[i].mid = mid;
+            m->waiting[i].id = p->id;
+            break;
+        }
+    watch_socket(m);
+    return 0;
+}
+
+bool mqtt_goodbye(struct mqtt *m)
+{
+    if (!m->up)
+        return false;
+    bool said = mosquitto_disconnect_v5(m->mosq, 0, NULL) == MOSQ_ERR_SUCCESS;
+    (void)mosquitto_loop_write(m->mosq, 1);
+    return said;
+}
+
+bool mqtt_is_idle(const struct mqtt *m)
+{
+    return m->in_flight == 0 && !mosquitto_want_write(m->mosq);
+}

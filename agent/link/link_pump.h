@@ -1,0 +1,26 @@
+/* link_pump.h - the way to the broker: TCP, TLS, and the pump between TLS and a local unix socket that
+ * libmosquitto speaks to. libmosquitto (any build, Debian's too) needs no TLS of its own then, and the
+ * inbound cap stands between. */
+#ifndef AGENT_LINK_PUMP_H
+#define AGENT_LINK_PUMP_H
+#include "agent/link/link_tls.h"
+#include "platform/loop.h"
+
+struct pump;
+struct pump_calls {
+    void (*on_ready)(void *arg); /* TCP and TLS are up: connect libmosquitto to path now */
+    void (*on_down)(void *arg, const struct err *why); /* once, after pump_start; the pump is idle then */
+    void *arg;
+};
+struct pump_settings {
+    struct tls_settings tls;
+    bool plain; /* no TLS; loopback addresses only */
+    uint16_t port;
+    const char *path; /* of the local unix socket, in a folder of ours */
+};
+int pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls, struct pump **ret,
+             struct err *err);
+/* Start connecting. Errors end in on_down, from a later turn or at once by the return value. */
+int pump_start(struct pump *p, struct err *err);
+void pump_stop(struct pump *p); /* close everything; no on_down */
+#endif

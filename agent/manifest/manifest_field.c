@@ -1,0 +1,145 @@
+#include "agent/manifest/manifest_int.h"
+#include "ota/doc/source.h"
+
+int manifest_keep(struct manifest_reader *r, const char *text, const char **ret)
+{
+    const char *copy = arena_str(r->arena, text);
+
+    if (!copy)
+        return err_set(r->err, ERR_NOMEM, "manifest: its strings need more than the arena holds");
+    *ret = copy;
+    return 0;
+}
+
+int manifest_text(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                  const char **ret)
+{
+    const char *s;
+    int rc = json_get_str(o, key, need, LIM_TEXT_BYTES, &s, r->err);
+
+    if (rc > 0 && manifest_keep(r, s, ret) < 0)
+        return -(int)ERR_NOMEM;
+    return rc;
+}
+
+/* A string that must pass a test; what: how the refusal goes on after the string. */
+static int get_checked(struct manifest_reader *r, const struct json_cur *o, const char *key,
+                       enum json_need need, size_t max_len, bool (*is_good)(const char *), const char *what,
+                       const char **ret)
+{
+    struct json_cur c;
+    const char *s;
+    int rc = json_get(o, key, need, &c, r->err);
+
+    if (rc <= 0)
+        return rc;
+    if (json_as_str(&c, max_len, &s, r->err) < 0)
+        return -(int)ERR_INVALID;
+    if (!is_good(s))
+        return json_fail(&c, r->err, ERR_INVALID, "\"%.60s\" is no %s", s, what);
+    return manifest_keep(r, s, ret) < 0 ? -(int)ERR_NOMEM : 1;
+}
+
+static bool is_abs_path(const char *s)
+{
+    size_t n = strlen(s);
+
+    return s[0] == '/' && !strstr(s, "/../") && !(n >= 3 && strcmp(s + n - 3, "/..") == 0);
+}
+
+int manifest_name(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                  const char **ret)
+{
+    return get_checked(r, o, key, need, LIM_NAME_BYTES - 1, str_is_name, "name ([a-z0-9][a-z0-9._-]*)", ret);
+}
+
+int manifest_path(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                  const char **ret)
+{
+    return get_checked(r, o, key, need, 255, is_abs_path, "absolute path without \"..\"", ret);
+}
+
+int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const char *key, struct digest *ret)
+{
+    struct json_cur c;
+    const char *s;
+
+    if (json_get(o, key, JSON_REQUIRED, &c, r->err) < 0 || json_as_str(&c, 80, &s, r->err) < 0)
+        return -(int)ERR_INVALID;
+    return digest_parse(s, ret, NULL) < 0
+               ? json_fail(&c, r->err, ERR_INVALID, "\"%s\" is no sha256: digest in lower-case hex", s)
+               : 1;
+}
+
+/* An array of strings as a NULL-terminated list. */
+int manifest_list(struct manifest_reader *r, const struct json_cur *o, const char *key, unsigned max,
+                  const char *const **ret)
+{
+    struct json_cur a;
+    int rc = json_get_array(o, key, JSON_OPTIONAL, max, &a, r->err);
+
+    if (rc <= 0)
+        return rc;
+    unsigned n = json_len(&a);
+    const char **list = arena_get(r->arena, (n + 1) * sizeof(*list));
+    if (!list)
+        return err_set(r->err, ERR_NOMEM, "manifest: no memory");
+    for (unsigned i = 0; i < n; i++) {
+        struct json_cur c = json_at(&a, i);
+        const char *s;
+        if (json_as_str(&c, LIM_TEXT_BYTES, &s, r->err) < 0)
+            return -(int)ERR_INVALID;
+        if (manifest_keep(r, s, &list[i]) < 0)
+            return -(int)ERR_NOMEM;
+    }
+    *ret = list;
+    return 1;
+}
+
+int manifest_sources(struct manifest_reader *r, const struct json_cur *from, const char **sources,
+                     unsigned *ret_n)
+{
+    struct json_cur a;
+
+    if (json_get_array(from, "sources", JSON_REQUIRED, LIM_SOURCES, &a, r->err) < 0)
+        return -(int)r->err->kind;
+    *ret_n = json_len(&a);
+    for (unsigned i = 0; i < *ret_n; i++) {
+        struct json_cur c = json_at(&a, i);
+        const char *s;
+        struct err why = ERR_INIT;
+        if (json_as_str(&c, LIM_SOURCE_BYTES, &s, r->err) < 0)
+            return -(int)ERR_INVALID;
+        if (source_parse(s, NULL, &why) < 0)
+            return json_fail(&c, r->err, ERR_INVALID, "%s", why.msg);
+        if (manifest_keep(r, s, &sources[i]) < 0)
+            return -(int)ERR_NOMEM;
+    }
+    return *ret_n ? 0 : json_fail(&a, r->err, ERR_INVALID, "at least one source is needed");
+}
+
+int manifest_release(struct manifest_reader *r, const struct json_cur *app, struct want *w)
+{
+    struct json_cur o;
+
+    if (json_get_object(app, "release", JSON_REQUIRED, &o, r->err) < 0 ||
+        manifest_name(r, &o, "name", JSON_REQUIRED, &w->release_name) < 0 ||
+        json_get_u64(&o, "counter", JSON_REQUIRED, 1, 1ULL << 53, &w->counter, r->err) < 0 ||
+        manifest_digest(r, &o, "digest", &w->release) < 0 ||
+        json_get_u64(&o, "size", JSON_REQUIRED, 1, LIM_ENVELOPE_BYTES, &w->release_bytes, r->err) < 0 ||
+        json_done(&o, r->err) < 0)
+        return -(int)r->err->kind;
+    return manifest_sources(r, app, w->sources, &w->n_sources);
+}
+
+int manifest_array(struct manifest_reader *r, const struct json_cur *app, const char *key, unsigned max,
+                   struct json_cur *ret, size_t size, void **ret_list)
+{
+    int rc = json_get_array(app, key, JSON_OPTIONAL, max, ret, r->err);
+
+    void *list = rc > 0 ? arena_get(r->arena, json_len(ret) * size) : NULL;
+    if (rc > 0 && !list)
+        return err_set(r->err, ERR_NOMEM, "manifest: no memory");
+    *ret_list = list;
+    return rc;
+}

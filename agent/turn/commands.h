@@ -1,0 +1,10 @@
+/* commands.h - commands from the broker: what each is answered by. */
+#ifndef AGENT_COMMANDS_H
+#define AGENT_COMMANDS_H
+#include "agent/turn/uplink_said.h"
+
+struct core;
+
+/* malloc'd; NULL with *ret_error (static): there is none. */
+char *commands_answer(struct core *c, const struct said_command *k, const char **ret_error);
+#endif

@@ -1,0 +1,51 @@
+/* intake.h - signed documents: accepted or refused, each manifest with one verdict (L7). Only intake*.c write struct intake. */
+#ifndef AGENT_INTAKE_H
+#define AGENT_INTAKE_H
+#include "agent/base/sets.h"
+#include "agent/base/state.h"
+#include "agent/decide/follow.h"
+#include "agent/decide/now.h"
+
+struct intake {
+    struct follow follow;                        /* the newest document of each topic */
+    char held_why[FOLLOW_WHY];                   /* the followed one's time has not come; "": it has */
+    const char *follows;                         /* the followed topic, of follow; "": none */
+    uint64_t want_rev;                           /* of it, the newest seen */
+    char denied_why[STATE_WHY + LIM_NAME_BYTES]; /* of the newest document that was not even judged */
+    uint64_t denied_at_s;
+    struct digest denied_seen[16]; /* documents refused already: retained ones come again and again */
+    unsigned denied_at;
+    uint64_t trust_ahead; /* the highest version that came before its turn; 0: none did */
+    bool trust_waits;     /* ... and was there at the last look too */
+    bool trust_hurt;      /* it is there and cannot be read: no other takes its place by itself */
+    bool ask_again;       /* trust has changed, or could not be saved: documents may be judged otherwise */
+    uint64_t follow_again_ms; /* a followed document could not be taken: not before */
+    unsigned follow_fails;
+    bool ledger_dirty; /* changed in memory, within one call */
+    bool unsaved;      /* the ledger could not be written: again and again until it can */
+};
+
+/* One document from link, console or disk. source: "device", "group:NAME", "trust/N", "local". Refusals are events and, where the
+ * manifest was authentic, verdicts; err tells the caller. 0 accepted or known already. Errors: DENIED, INVALID, CONFLICT, those of
+ * saving. */
+int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
+void intake_clear(struct core *c, const char *source); /* an empty message: told, and nothing else */
+void intake_turn(struct core *c); /* is something held whose time has come, or unsaved? */
+void intake_save(struct core *c); /* the ledger; a failure is told and tried again */
+/* The refusal that the state is about: of the followed topic, or one before it. NULL: none. */
+const struct state_refused *intake_refused(const struct core *c);
+int intake_load(struct core *c, struct err *err); /* at start: what was accepted before. Does not fail now */
+/* The candidate ends: durable, told, and the next plan follows from it. */
+void intake_verdict(struct core *c, enum verdict v, const char *why);
+int intake_confirm(struct core *c, struct err *err);  /* candidate -> good. Errors: of reading and saving */
+int intake_rollback(struct core *c, struct err *err); /* by the operator. NOTFOUND: there is no set before */
+/* Parse and judge only (agentctl plan): into *ret, the caller's (sets_done). Errors: as of intake_document. */
+int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err);
+
+/* intake_time.c: the present time as this device takes it (now.h). text: into dst[NOW_TEXT]; returns dst. tick: the floor
+ * follows a synchronised clock. */
+uint64_t intake_time_s(const struct core *c);
+void intake_time_facts(const struct core *c, struct now_facts *ret);
+char *intake_time_text(const struct core *c, char *dst);
+void intake_time_tick(struct core *c);
+#endif

@@ -1,0 +1,32 @@
+/* uplink_said.h - what link says, taken apart. Link is where strangers' bytes arrive: nothing of it is taken to be well-formed,
+ * no name is taken that the settings do not know, and none that is not the broker's to use ("local" is the console). Pure. */
+#ifndef AGENT_UPLINK_SAID_H
+#define AGENT_UPLINK_SAID_H
+#include "agent/manifest/config.h"
+#include "platform/mem.h"
+
+enum said_word { SAID_DOC, SAID_BAD, SAID_CLEAR, SAID_CMD, SAID_UP, SAID_DOWN, SAID_ACK };
+
+enum said_source { SAID_DEVICE, SAID_TRUST, SAID_COMMAND, SAID_GROUP_ALL, SAID_GROUPS };
+#define SAID_SOURCES (SAID_GROUPS + LIM_GROUPS)
+
+struct said_command {
+    char verb[LIM_NAME_BYTES], id[LIM_NAME_BYTES], app[LIM_NAME_BYTES]; /* app "": none */
+    char reply[LIM_NAME_BYTES];                                         /* below F/d/DEV/reply/ */
+    uint64_t exp_s, lines;
+};
+struct said {
+    enum said_word word;
+    unsigned source; /* of DOC, BAD, CLEAR, CMD: see said_source_text */
+    char source_text[LIM_NAME_BYTES + 8];
+    struct buf packed; /* DOC; borrowed from the message */
+    const char *text;  /* BAD, DOWN; the same, printable */
+    uint32_t id;       /* ACK */
+    bool sent;         /* ACK: a broker has it, or never will */
+    struct said_command command;
+};
+/* msg[len] must be writable. INVALID: link does not say such a thing. */
+int said_parse(const struct config *config, char *msg, size_t len, struct said *ret, struct err *err);
+/* "group:line-a" of the settings; false: there is no such source. */
+bool said_source_text(const struct config *config, unsigned source, char *dst, size_t size);
+#endif

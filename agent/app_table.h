@@ -50,6 +50,7 @@ struct app {
 struct app *app_find(struct core *c, const char *name);
 /* Its record; a new one takes a free place, or that of an app which is neither wanted nor running. NULL: there is none. */
 struct app *app_new(struct core *c, const char *name);
+/* Does any app have a box, running or stopping? */
 bool apps_any_box(const struct core *c);
 /* What its box uses; the peak is remembered. */
 void app_usage(struct app *a, struct cgroup_usage *ret);

@@ -7,6 +7,7 @@
 int app_start(struct core *c, const struct want *w, struct err *err);
 /* Ask it to end; it is killed when its grace is over, by the plan. by_us: its end is no failure. */
 void app_stop(struct app *a, const char *why, bool by_us);
+/* Its box is killed, and again in a second if it is still there. */
 void app_kill(struct app *a);
 /* The keeper says how a process of a core before ended. */
 void app_exit_known(struct core *c, pid_t pid, int status);

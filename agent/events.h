@@ -31,6 +31,7 @@ void event_add(struct core *c, const char *kind, const char *app, const char *fm
 const char *events_next(struct core *c, uint32_t *ret_id);
 /* It is on its way; what is not acknowledged when the connection goes (events_lost) is sent again. */
 void events_sent(struct core *c, uint32_t id);
+/* The broker has it (sent: it goes), or link could not hand it on (it is sent again). */
 void events_acked(struct core *c, uint32_t id, bool sent);
-void events_lost(struct core *c);
+void events_lost(struct core *c); /* see events_sent */
 #endif

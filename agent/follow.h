@@ -38,12 +38,14 @@ struct follow_choice {
 
 /* The topics of this device, none of them known. */
 void follow_init(struct follow *f, const struct config *config);
+/* Borrowed; NULL: the device does not listen to that topic. */
 struct follow_doc *follow_find(struct follow *f, const char *source);
 /* Its place in the order, from 0; that of an unknown topic is behind all. */
 unsigned follow_rank(const struct follow *f, const char *source);
 /* The document's words into the topic's place; at_once: somebody at the device asked for it, its rollout does not count. */
 void follow_set(struct follow_doc *doc, const struct desired *d, const struct digest *digest,
                 const char *device, bool at_once);
+/* The first topic with an opinion, and whether its time has come. */
 void follow_choose(struct follow *f, uint64_t now_s, struct follow_choice *ret);
 /* Is a document only in memory? */
 bool follow_unsaved(const struct follow *f);

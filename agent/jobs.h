@@ -36,6 +36,7 @@ struct jobs {
     struct jobs_fault faults[OWNER_COUNT_];
 };
 
+/* Is one under way, whosever it is? */
 bool jobs_running(const struct core *c);
 /* Is one of this owner under way? */
 bool jobs_is_of(const struct core *c, enum owner owner);
@@ -57,7 +58,9 @@ bool jobs_trouble(struct core *c, uint64_t wait_ms, enum err_kind kind, const ch
 
 /* A step of this owner failed: remembered for the plan and the report. */
 void jobs_fault(struct core *c, enum owner owner, const char *app, const struct err *err);
+/* The last one went well, or what failed is asked for no more. */
 void jobs_fault_clear(struct core *c, enum owner owner);
+/* Borrowed; never NULL. */
 const struct jobs_fault *jobs_fault_of(const struct core *c, enum owner owner);
 /* When this owner may try again, by its tries; 0: at once. */
 uint64_t jobs_again_ms(const struct core *c, enum owner owner);

@@ -13,5 +13,6 @@ struct keep {
     struct digest list[KEEP_MAX];
 };
 
+/* One digest more, of whatever kind; twice is no fault. */
 void keep_add(struct keep *k, const struct digest *d);
 #endif

@@ -39,6 +39,7 @@ void keeper_client_alone(struct core *c);
 void keeper_client_say(struct core *c, const char *text, int fd);
 /* "app.web.pid": kept for the next core; fd < 0: nothing. */
 void keeper_client_keep(struct core *c, const char *app, const char *what, int fd);
+/* It is over: nothing of that name is kept any more. */
 void keeper_client_drop(struct core *c, const char *app, const char *what);
 /* The same from a core before: the caller's duplicate, -1: there is none. Until on_ready has returned. */
 int keeper_client_kept(const struct core *c, const char *app, const char *what);

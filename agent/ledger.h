@@ -73,6 +73,7 @@ struct ledger {
 
 /* Put a verdict at the front of the history. */
 void ledger_add(struct ledger *l, const struct state_verdict *v);
+/* 0: that name has none. */
 uint64_t ledger_floor(const struct ledger *l, const char *name);
 /* Raise the floor of a name; false when the table is full. */
 bool ledger_raise(struct ledger *l, const char *name, uint64_t counter);
@@ -84,10 +85,12 @@ struct state_rev *ledger_rev(struct ledger *l, const char *source);
 void ledger_prove(struct ledger *l, const char *source, uint64_t rev, const struct digest *digest);
 /* Was a payload of this digest accepted here: is it one of saved, or the newest of its topic? */
 bool ledger_knows(const struct ledger *l, const struct digest *digest);
+/* Did a want of this hash fail its trial here? mark_bad: it did; the oldest goes. */
 bool ledger_is_bad(const struct ledger *l, const struct digest *hash);
 void ledger_mark_bad(struct ledger *l, const struct digest *hash);
 /* A boot of the machine or of the agent alone; one of the candidate's trial, when there is a candidate without a verdict. */
 void ledger_count_boot(struct ledger *l, const char *boot_id, bool has_candidate);
+/* A start of link. */
 void ledger_count_link(struct ledger *l);
 /* The JSON form: the caller's. Errors of parse: INVALID. */
 struct cJSON *ledger_build(const struct ledger *l);

@@ -15,6 +15,7 @@ enum os_phase {
     OS_FAILED,     /* it ended badly: this bundle is not tried again */
     OS_PHASE_COUNT_
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *os_phase_name(enum os_phase p);
 
 struct os_memory {
@@ -66,6 +67,7 @@ enum os_step {
     OS_REFUSE,    /* no updater here */
     OS_STEP_COUNT_
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *os_step_name(enum os_step s);
 enum os_step os_decide(const struct os_facts *f);
 /* Is this bundle what the memory speaks of? */

@@ -22,6 +22,7 @@ enum self_phase {
     SELF_ROLLED_BACK, /* next was left: it is in bad */
     SELF_PHASE_COUNT_
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *self_phase_name(enum self_phase p);
 
 /* One set of programs. Zeros in image: that of the base system. */
@@ -46,7 +47,9 @@ struct self_memory {
     struct digest bad[SELF_BAD]; /* releases, newest first */
     char why[200];
 };
+/* Is it the base system's? */
 bool self_is_built_in(const struct self_image *i);
+/* Did this release end its trial badly here? */
 bool self_is_bad(const struct self_memory *m, const struct digest *release);
 /* next was left: remembered as bad, with the reason. */
 void self_roll_back(struct self_memory *m, const char *why);
@@ -100,6 +103,7 @@ enum self_step {
     SELF_REFUSE,
     SELF_STEP_COUNT_
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *self_step_name(enum self_step s);
 enum self_step self_decide(const struct self_facts *f);
 

@@ -1,5 +1,5 @@
-/* keeper_client.h - core's side of the keeper (keeper.h has the words): what it keeps for the next core, what it told of
- * ended processes. Only keeper_client.c writes struct keeper_client. */
+/* keeper_client.h - core's side of the keeper (keeper.h has the words): what it keeps for the next core,
+ * what it told of ended processes. Only keeper_client.c writes struct keeper_client. */
 #ifndef AGENT_KEEPER_CLIENT_H
 #define AGENT_KEEPER_CLIENT_H
 #include "agent/keeper.h"
@@ -49,9 +49,10 @@ bool keeper_client_exit(const struct core *c, pid_t pid, int *ret_status);
 void keeper_client_good(struct core *c);
 void keeper_client_leave(struct core *c);
 
-/* Between two cores, when the keeper was killed. Give the fds of our boxes to the one that asks at sock_fd, and end. Errors: DENIED:
- * this one has a keeper. */
+/* Between two cores, when the keeper was killed. Give the fds of our boxes to the one that asks at
+ * sock_fd, and end. Errors: DENIED: this one has a keeper. */
 int keeper_client_hand_over(struct core *c, int sock_fd, struct err *err);
-/* Ask the core that holds the lock for them. One that stands still gives nothing, and is not waited for: the lock decides. */
+/* Ask the core that holds the lock for them. One that stands still gives nothing, and is not waited for:
+ * the lock decides. */
 void keeper_client_ask(struct core *c);
 #endif

@@ -1,5 +1,6 @@
-/* os_update.h - the device's own system: what a manifest's "os" asks, how far it has come, what to do next. The
- * update itself is another program's (RAUC, SWUpdate); the boot loader falls back when nothing confirms. Pure. */
+/* os_update.h - the device's own system: what a manifest's "os" asks, how far it has come, what to do
+ * next. The update itself is another program's (RAUC, SWUpdate); the boot loader falls back when nothing
+ * confirms. Pure. */
 #ifndef AGENT_OS_UPDATE_H
 #define AGENT_OS_UPDATE_H
 #include "agent/manifest.h"

@@ -194,7 +194,9 @@ const char *step_kind_name(enum step_kind k);
 /* A sentence for people; static. */
 const char *why_text(enum why w);
 
-/* The apps first; then, when nothing of them changes at once, the system's own update, then the agent's. Fail-safe: an unknown situation gives no step. Strings and wants of the plan are those of o and its sets. */
+/* The apps first; then, when nothing of them changes at once, the system's own update, then the agent's.
+ * Fail-safe: an unknown situation gives no step. Strings and wants of the plan are those of o and its
+ * sets. */
 void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret);
 
 /* Retry of a slow step after fault number in_row: 1 s, 2 s ... 5 min. Pure. */

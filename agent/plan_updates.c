@@ -1,5 +1,5 @@
-/* plan_updates.c - the system's own update and the agent's as steps of the plan: what os_update and self_update decide, when the apps
- * leave them room. Pure. */
+/* plan_updates.c - the system's own update and the agent's as steps of the plan: what os_update and
+ * self_update decide, when the apps leave them room. Pure. */
 #include "agent/plan_int.h"
 
 #define OS_LOOK_MS    2000 /* while something is under way */

@@ -1,7 +1,7 @@
-/* self_update.h - the agent's own update: what a manifest's "agent" asks, how far it has come, what to do next, and
- * which core is started. The programs are an ordinary image of the store; the keeper and the core of the base
- * system are never replaced: that core runs first at each start, decides by what is remembered, and becomes the
- * other one (exec) or goes on itself. Pure. */
+/* self_update.h - the agent's own update: what a manifest's "agent" asks, how far it has come, what to do
+ * next, and which core is started. The programs are an ordinary image of the store; the keeper and the
+ * core of the base system are never replaced: that core runs first at each start, decides by what is
+ * remembered, and becomes the other one (exec) or goes on itself. Pure. */
 #ifndef AGENT_SELF_UPDATE_H
 #define AGENT_SELF_UPDATE_H
 #include "agent/image_state.h"
@@ -72,7 +72,8 @@ enum self_start {
     SELF_LEAVE_NOW, /* a confirmed one that does not stay */
 };
 enum self_start self_start_decide(const struct self_start_facts *f);
-/* Milliseconds that a trial has left; 0: it is over. The first start, and a new boot, begin the time (starts go on). */
+/* Milliseconds that a trial has left; 0: it is over. The first start, and a new boot, begin the time
+ * (starts go on). */
 uint64_t self_trial_left_ms(const struct self_memory *m, const char *boot_id, uint64_t now_ms);
 
 /* In the core that runs. */

@@ -45,7 +45,7 @@ bool jobs_is_of(const struct core *c, enum owner owner);
 /* The next jobs_run or jobs_fetch, and those that follow from its end, are about this. Not while one is
  * under way. */
 void jobs_begin(struct core *c, const struct jobs_about *about);
-/* Start fn(calls->arg, ...) in a group of its own name. calls->on_line gets lines but those of progress
+/* Start fn(calls->arg, ...) in a group of its own name. calls->on_line gets each line, those of progress
  * too; when on_done is called there is a place for the next one. arg lives until then. Errors: of
  * job_start, and then no call is made. */
 int jobs_run(struct core *c, const char *name, int (*fn)(void *arg, int line_fd, struct err *err),

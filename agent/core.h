@@ -1,7 +1,8 @@
-/* core.h - agentd-core: who holds whom. Each module has its own header and its own struct, which only its own file writes; core
- * is where they all stand. What each does: README.md.
+/* core.h - agentd-core: who holds whom. Each module has its own header and its own struct, which only its
+ * own file writes; core is where they all stand. What each does: README.md.
  *
- * Data goes one way: something happens -> core_touch -> after the turn act observes, plans, starts the next step. */
+ * Data goes one way: something happens -> core_touch -> after the turn act observes, plans, starts the
+ * next step. */
 #ifndef AGENT_CORE_H
 #define AGENT_CORE_H
 #include "agent/base/confine.h"
@@ -48,8 +49,8 @@ struct core {
     uint64_t memory_total_bytes, started_ms;
     char arch[16], variant[8];
 
-    /* What happened since the last look: news for the plan, for the report; and what is derived from the store or from the sets is
-     * derived again when these numbers are others. */
+    /* What happened since the last look: news for the plan, for the report; and what is derived from the
+     * store or from the sets is derived again when these numbers are others. */
     bool dirty, report_dirty, stopping;
     struct core_changes {
         uint64_t store, sets;

@@ -1,4 +1,5 @@
-/* confine.c - what core holds itself to: one control group with a ceiling for the whole agent, and fewer capabilities than root has. */
+/* confine.c - what core holds itself to: one control group with a ceiling for the whole agent, and fewer
+ * capabilities than root has. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -114,7 +115,8 @@ void confine_leave(struct core *c)
     (void)cgroup_free(g);
 }
 
-/* What neither core nor any program below it ever needs of root; manifests that ask for one of them are refused too. */
+/* What neither core nor any program below it ever needs of root; manifests that ask for one of them are
+ * refused too. */
 int confine_capabilities(struct err *err)
 {
     static const int never[] = {CAP_SYS_MODULE, CAP_SYS_RAWIO,     CAP_SYS_BOOT,     CAP_SYS_TIME,

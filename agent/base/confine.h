@@ -10,13 +10,14 @@ struct confine {
     struct cgroup_report report;   /* what came of all */
 };
 
-/* L5: keeper, core, link and jobs below one memory ceiling; finds out how control groups are here. Errors: IO, UNSUPPORTED,
- * DENIED. */
+/* L5: keeper, core, link and jobs below one memory ceiling; finds out how control groups are here. Errors:
+ * IO, UNSUPPORTED, DENIED. */
 int confine_group(struct core *c, struct err *err);
-/* What all apps together may have, and what one that names nothing may have of it; written again before each start, since the
- * group goes with the last of them. */
+/* What all apps together may have, and what one that names nothing may have of it; written again before
+ * each start, since the group goes with the last of them. */
 void confine_apps(struct core *c);
-/* Of the device's memory the system and the agent keep an eighth and the agent's ceiling, at most half of all. Pure. */
+/* Of the device's memory the system and the agent keep an eighth and the agent's ceiling, at most half of
+ * all. Pure. */
 uint64_t confine_apps_memory(uint64_t total_bytes, uint64_t agent_bytes);
 /* Core and keeper go back to where the keeper was started; no group stays. */
 void confine_leave(struct core *c);

@@ -1,4 +1,5 @@
-/* events.c - the queue is sent with QoS 1 and kept until acknowledged; the ring below run_dir outlives core. */
+/* events.c - the queue is sent with QoS 1 and kept until acknowledged; the ring below run_dir outlives
+ * core. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -28,7 +29,8 @@ static void to_ring(struct core *c, const char *json)
         (void)logring_pump(c->events.log, c->events.pipe[0], 'o', clock_wall_ms(), NULL);
 }
 
-/* What happened before the keeper told how many cores there were: it gets its number and its place in the ring now. */
+/* What happened before the keeper told how many cores there were: it gets its number and its place in the
+ * ring now. */
 static void number(struct core *c, struct event *e)
 {
     static const char key[] = "\"seq\":";

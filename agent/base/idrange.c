@@ -1,6 +1,6 @@
-/* idrange.c - a range of host ids for each app, which no other app has: written down before the app first runs, kept as long as
- * the app is known here or has volumes. A new one gets the place that its name's hash says, or the next that is free, so that what ran
- * before there was a list keeps its ids. */
+/* idrange.c - a range of host ids for each app, which no other app has: written down before the app first
+ * runs, kept as long as the app is known here or has volumes. A new one gets the place that its name's
+ * hash says, or the next that is free, so that what ran before there was a list keeps its ids. */
 #include <fcntl.h>
 #include <stdio.h>
 

@@ -24,7 +24,7 @@ void jobs_begin(struct core *c, const struct jobs_about *about)
     j->fetches = about->fetches;
     j->done = j->total = 0;
     (void)str_copy(j->app, sizeof(j->app), about->app);
-    c->report_dirty = true;
+    core_tell(c);
 }
 
 /* "progress DONE TOTAL": what has moved is in no trouble any more. */

@@ -1,5 +1,5 @@
-/* keeper_client.h - core's side of the keeper (keeper.h has the words): what it keeps for the next core, what it told of
- * ended processes. Only keeper_client.c writes struct keeper_client. */
+/* keeper_client.h - core's side of the keeper (keeper.h has the words): what it keeps for the next core,
+ * what it told of ended processes. Only keeper_client.c writes struct keeper_client. */
 #ifndef AGENT_KEEPER_CLIENT_H
 #define AGENT_KEEPER_CLIENT_H
 #include "agent/keeper/keeper.h"
@@ -39,6 +39,7 @@ void keeper_client_alone(struct core *c);
 void keeper_client_say(struct core *c, const char *text, int fd);
 /* "app.web.pid": kept for the next core; fd < 0: nothing. */
 void keeper_client_keep(struct core *c, const char *app, const char *what, int fd);
+/* It is over: nothing of that name is kept any more. */
 void keeper_client_drop(struct core *c, const char *app, const char *what);
 /* The same from a core before: the caller's duplicate, -1: there is none. Until on_ready has returned. */
 int keeper_client_kept(const struct core *c, const char *app, const char *what);
@@ -48,9 +49,10 @@ bool keeper_client_exit(const struct core *c, pid_t pid, int *ret_status);
 void keeper_client_good(struct core *c);
 void keeper_client_leave(struct core *c);
 
-/* Between two cores, when the keeper was killed. Give the fds of our boxes to the one that asks at sock_fd, and end. Errors: DENIED:
- * this one has a keeper. */
+/* Between two cores, when the keeper was killed. Give the fds of our boxes to the one that asks at
+ * sock_fd, and end. Errors: DENIED: this one has a keeper. */
 int keeper_client_hand_over(struct core *c, int sock_fd, struct err *err);
-/* Ask the core that holds the lock for them. One that stands still gives nothing, and is not waited for: the lock decides. */
+/* Ask the core that holds the lock for them. One that stands still gives nothing, and is not waited for:
+ * the lock decides. */
 void keeper_client_ask(struct core *c);
 #endif

@@ -10,8 +10,8 @@
 #define PACKED_MAX (2 * LIM_ENVELOPE_BYTES)
 #define READ_TRIES 5
 
-/* What is concluded from a file that cannot be read is written down, so a disk that fails for a moment gets more
- * than one chance. */
+/* What is concluded from a file that cannot be read is written down, so a disk that fails for a moment
+ * gets more than one chance. */
 static int read_patiently(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_t *ret_len,
                           struct err *err)
 {

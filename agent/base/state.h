@@ -20,14 +20,17 @@ struct state {
         lost; /* there was a ledger and it could not be read: what the saved envelopes prove is all that is known */
 };
 /* Open state_dir/state (made 0700); read the ledger. A ledger that does not parse is set aside as
- * "ledger.bad", note says so and ret->lost is set: the counters are to be taken from envelopes whose signatures hold
- * (ledger_prove). */
+ * "ledger.bad", note says so and ret->lost is set: the counters are to be taken from envelopes whose
+ * signatures hold (ledger_prove). */
 int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *err);
+/* What is in memory stays readable. */
 void state_close(struct state *s);
+/* The ledger, durably. Errors: NOSPACE, IO. */
 int state_save(struct state *s, struct err *err);
 
 /* NOTFOUND when there is none. Owner: caller. */
 int state_load(const struct state *s, enum state_slot slot, struct envelope **ret, struct err *err);
+/* Durably, in place of what was there. Errors: NOSPACE, IO. */
 int state_store(struct state *s, enum state_slot slot, const struct envelope *e, struct err *err);
 /* Make `to` what `from` is (durable copy). */
 int state_copy(struct state *s, enum state_slot from, enum state_slot to, struct err *err);

@@ -58,7 +58,8 @@ static void kill_orphans(struct core *c)
         }
 }
 
-/* Plugins look at what they made for a box that was taken over: one box a turn, since that may take its time. */
+/* Plugins look at what they made for a box that was taken over: one box a turn, since that may take its
+ * time. */
 static void check_next(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, adopt.net_check);

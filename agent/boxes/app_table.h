@@ -1,5 +1,5 @@
-/* app_table.h - boxes as core holds them: one record an app, which the files of boxes share and nobody else writes: apps (start, stop, end),
- * app_file, app_exec, logs, health_probe, devices, adopt. */
+/* app_table.h - boxes as core holds them: one record an app, which the files of boxes share and nobody
+ * else writes: apps (start, stop, end), app_file, app_exec, logs, health_probe, devices, adopt. */
 #ifndef AGENT_APP_TABLE_H
 #define AGENT_APP_TABLE_H
 #include "agent/decide/device_match.h"
@@ -48,8 +48,10 @@ struct app {
 
 /* NULL: nothing is known of one. Borrowed; a place may be another's after app_new. */
 struct app *app_find(struct core *c, const char *name);
-/* Its record; a new one takes a free place, or that of an app which is neither wanted nor running. NULL: there is none. */
+/* Its record; a new one takes a free place, or that of an app which is neither wanted nor running. NULL:
+ * there is none. */
 struct app *app_new(struct core *c, const char *name);
+/* Does any app have a box, running or stopping? */
 bool apps_any_box(const struct core *c);
 /* What its box uses; the peak is remembered. */
 void app_usage(struct app *a, struct cgroup_usage *ret);

@@ -59,7 +59,8 @@ static void box_closed(struct app *a)
     core_touch(c);
 }
 
-/* What the box leaves goes as soon as its last process has: looked at now and then, core goes on meanwhile. */
+/* What the box leaves goes as soon as its last process has: looked at now and then, core goes on
+ * meanwhile. */
 static void close_box(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, exit_wait);
@@ -158,8 +159,8 @@ static void poll_exit(struct loop_timer *t)
         box_gone(a);
 }
 
-/* The kernel says that the ceiling was met before its victim is dead. When pid 1 is the victim the box's end tells it; else one process
- * of it was killed and the box lives on. */
+/* The kernel says that the ceiling was met before its victim is dead. When pid 1 is the victim the box's
+ * end tells it; else one process of it was killed and the box lives on. */
 static void oom_told(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, oom_wait);

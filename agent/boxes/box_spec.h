@@ -1,5 +1,5 @@
-/* box_spec.h - the specification of a box from what is wanted and the image's config. Pure but for looking up user names in
- * rootfs_fd. */
+/* box_spec.h - the specification of a box from what is wanted and the image's config. Pure but for looking
+ * up user names in rootfs_fd. */
 #ifndef AGENT_BOX_SPEC_H
 #define AGENT_BOX_SPEC_H
 #include "agent/manifest/manifest.h"

@@ -15,7 +15,7 @@ struct hot {
 
 void devices_observe(struct core *c); /* looks at the host again where something changed */
 void devices_sync(struct core *c);    /* after a plan: running boxes get and lose them */
-void devices_close(struct core *c);
+void devices_close(struct core *c);   /* the kernel is not listened to any more */
 /* What w requires and the host has not; path NULL: nothing. */
 struct lack devices_lack(const struct core *c, const struct want *w);
 /* Before the program of a new box runs: all that is there. Errors: of a required one that cannot be given. */

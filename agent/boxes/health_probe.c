@@ -1,5 +1,5 @@
-/* health_probe.c - one health probe at a time per app: exec in the box, or an HTTP or TCP try from its network
- * namespace. The sample goes to health_judge (pure); what follows from it is the plan's business. */
+/* health_probe.c - one health probe at a time per app: exec in the box, or an HTTP or TCP try from its
+ * network namespace. The sample goes to health_judge (pure); what follows from it is the plan's business. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>

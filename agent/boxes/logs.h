@@ -5,6 +5,6 @@
 
 /* The ring of an app, of so many bytes; one that was open goes. Errors: of logring_open. */
 int logs_open(struct app *a, uint64_t bytes, struct err *err);
-void logs_watch(struct app *a);
+void logs_watch(struct app *a); /* its pipes, from now on */
 void logs_drain(struct app *a); /* read what is left, then close */
 #endif

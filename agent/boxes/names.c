@@ -1,5 +1,6 @@
-/* names.c - /etc/hosts and /etc/resolv.conf of boxes. The hosts file of a box is one inode for its whole life, bound into it, and
- * is written in place: an app finds another one that shares its network by name as soon as that one runs. */
+/* names.c - /etc/hosts and /etc/resolv.conf of boxes. The hosts file of a box is one inode for its whole
+ * life, bound into it, and is written in place: an app finds another one that shares its network by name
+ * as soon as that one runs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

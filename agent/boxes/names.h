@@ -3,10 +3,12 @@
 #define AGENT_NAMES_H
 #include "agent/boxes/app_table.h"
 
-/* Paths of this app's files, in arena; NULL: it has none (the image's stays, or the host's network asks for none). */
+/* Paths of this app's files, in arena; NULL: it has none (the image's stays, or the host's network asks
+ * for none). */
 const char *names_hosts(struct core *c, const struct want *w, struct arena *arena);
 const char *names_resolv(struct core *c, const struct want *w, struct arena *arena);
-/* A CNI network may know better: the resolv.conf of a box whose program does not run yet, in place. Errors: IO. */
+/* A CNI network may know better: the resolv.conf of a box whose program does not run yet, in place.
+ * Errors: IO. */
 int names_of_network(struct app *a, const struct box_id *box, struct err *err);
 /* The shared network that a box of this app would be in; "": none. */
 const char *names_network(struct core *c, const struct want *w);

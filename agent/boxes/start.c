@@ -10,8 +10,8 @@
 #include "agent/core.h"
 #include "platform/fs.h"
 
-/* Volumes are made once, for the app's user, and never removed by us. They are mounted with their ids shifted, so on disk they carry the
- * ids of the box; nobody else comes near: state_dir is root's alone. */
+/* Volumes are made once, for the app's user, and never removed by us. They are mounted with their ids
+ * shifted, so on disk they carry the ids of the box; nobody else comes near: state_dir is root's alone. */
 static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint32_t gid, struct err *err)
 {
     char path[2 * LIM_NAME_BYTES + 2];
@@ -30,8 +30,8 @@ static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint
     return 0;
 }
 
-/* The whole specification; start: of a new box, whose files for names are made. Strings go to arena; *ret_rootfs is the
- * caller's. */
+/* The whole specification; start: of a new box, whose files for names are made. Strings go to arena;
+ * *ret_rootfs is the caller's. */
 static int make_spec(struct core *c, const struct want *w, const struct digest *manifest, bool start,
                      struct arena *arena, int *ret_rootfs, struct spec *ret, struct err *err)
 {
@@ -112,7 +112,8 @@ static void take_down(struct core *c, struct box_started *b)
             (void)close(fds[i]);
 }
 
-/* The network of another app: its file is opened, then that app proven to be alive, so it is no other process's. */
+/* The network of another app: its file is opened, then that app proven to be alive, so it is no other
+ * process's. */
 static int join_network(struct core *c, const struct want *w, struct arena *arena, int *ret_fd,
                         struct spec *s, struct err *err)
 {
@@ -130,8 +131,8 @@ static int join_network(struct core *c, const struct want *w, struct arena *aren
     return s->ns[SPEC_NS_NET].join ? 0 : err_set(err, ERR_NOMEM, "no memory for the network of %s", w->name);
 }
 
-/* A box whose program waits for its devices or for what its network says of names, or one that runs at once. *ret_gate: see
- * box_start_held; -1: none. */
+/* A box whose program waits for its devices or for what its network says of names, or one that runs at
+ * once. *ret_gate: see box_start_held; -1: none. */
 static int start_gated(struct app *a, const struct want *w, const struct spec *spec, struct box_started *ret,
                        int *ret_gate, struct err *err)
 {

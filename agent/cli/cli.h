@@ -34,7 +34,8 @@ int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char 
 int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds, int *ret_sock,
              struct err *err);
 int cli_receive(int sock, char **ret, struct err *err);
-/* JSON that core answers to a word, or what it saved last at path when it does not run or answer (*ret_saved). */
+/* JSON that core answers to a word, or what it saved last at path when it does not run or answer
+ * (*ret_saved). */
 int cli_ask_or_read(const struct cli *c, const char *word, const char *path, const struct json_limits *limits,
                     struct json_cur *ret, bool *ret_saved, struct err *err);
 /* The report in this way. */
@@ -48,7 +49,8 @@ int cli_ps(const struct cli *c);
 const char *cli_text(const struct json_cur *o, const char *key, const char *otherwise);
 uint64_t cli_number(const struct json_cur *o, const char *key, uint64_t otherwise);
 char *cli_size(uint64_t bytes, char dst[16]); /* "21.4M" */
-/* head and text; on a terminal broken at blanks so that no line is wider than CLI_COLUMNS (who greps wants whole lines). */
+/* head and text; on a terminal broken at blanks so that no line is wider than CLI_COLUMNS (who greps wants
+ * whole lines). */
 #define CLI_COLUMNS 79
 void cli_wrap(const char *head, const char *text);
 
@@ -60,7 +62,8 @@ struct logring;
 int cli_open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err);
 int cli_logs(const struct cli *c);
 int cli_events(const struct cli *c);
-/* cli_paste.c: read an envelope file ("-": standard input), JSON or numbered lines, and pack it for core. malloc'd. */
+/* cli_paste.c: read an envelope file ("-": standard input), JSON or numbered lines, and pack it for core.
+ * malloc'd. */
 int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
 /* cli_enter.c */
 int cli_enter(const struct cli *c);

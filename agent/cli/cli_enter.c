@@ -1,6 +1,7 @@
-/* cli_enter.c - `agentctl exec`. Our terminal is never handed over: what a program in a container leaves running could read
- * what is typed later, write over it, and set its modes. A descriptor that is a terminal is replaced by a pipe, or with
- * -t all three by a terminal of its own, and bytes are carried until the agent says how the program ended. */
+/* cli_enter.c - `agentctl exec`. Our terminal is never handed over: what a program in a container leaves
+ * running could read what is typed later, write over it, and set its modes. A descriptor that is a
+ * terminal is replaced by a pipe, or with -t all three by a terminal of its own, and bytes are carried
+ * until the agent says how the program ended. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -81,7 +82,8 @@ static void flow_step(struct flow *f)
         flow_end(f);
 }
 
-/* What the program had written when it ended is in the pipe: it is shown, without waiting for what it left running. */
+/* What the program had written when it ended is in the pipe: it is shown, without waiting for what it left
+ * running. */
 static void drain(struct session *s)
 {
     for (unsigned i = 1; i < FLOWS; i++) {
@@ -177,8 +179,8 @@ static int use_terminal(struct session *s, struct err *err)
     return 0;
 }
 
-/* The words of a request end at an empty one, so a command with an empty argument goes in another way, which an older agent does
- * not know: it says so and starts nothing. */
+/* The words of a request end at an empty one, so a command with an empty argument goes in another way,
+ * which an older agent does not know: it says so and starts nothing. */
 static int send_request(const struct cli *c, const char *const *words, const int *fds, int *ret_sock,
                         bool *ret_packed, struct err *err)
 {

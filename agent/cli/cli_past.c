@@ -1,4 +1,5 @@
-/* cli_past.c - history and why: what was, from what lies on disk, so that both work when the agent does not run. */
+/* cli_past.c - history and why: what was, from what lies on disk, so that both work when the agent does
+ * not run. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,5 +1,6 @@
-/* cli_paste.c - signed documents as agentctl takes them: from files, pipes and pasted into a terminal, as JSON or as numbered lines
- * (platform/paste.h). Line ends within JSON are nothing: an envelope has none of its own, so a terminal's do not matter. */
+/* cli_paste.c - signed documents as agentctl takes them: from files, pipes and pasted into a terminal, as
+ * JSON or as numbered lines (platform/paste.h). Line ends within JSON are nothing: an envelope has none of
+ * its own, so a terminal's do not matter. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>

@@ -1,6 +1,7 @@
-/* device_match.h - devices that come and go: which node of the host is meant, and what to do with the one that a box has.
- * Identities are those that outlive a plug: udev's links where a udev is, sysfs' own words (path, vendor and product,
- * a serial number) where none is. device_match.c is pure, device_scan.c reads sysfs below a descriptor, devices.c acts. */
+/* device_match.h - devices that come and go: which node of the host is meant, and what to do with the one
+ * that a box has. Identities are those that outlive a plug: udev's links where a udev is, sysfs' own words
+ * (path, vendor and product, a serial number) where none is. device_match.c is pure, device_scan.c reads
+ * sysfs below a descriptor, devices.c acts. */
 #ifndef AGENT_DEVICE_MATCH_H
 #define AGENT_DEVICE_MATCH_H
 #include "agent/manifest/manifest.h"
@@ -20,8 +21,9 @@ struct hot_node {
         id[200]; /* what udev would call it in /dev/serial/by-id; "": no USB interface with a serial number */
 };
 bool hot_same(const struct hot_dev *a, const struct hot_dev *b);
-/* Is this the one that is meant? link: where the by-id or by-path link of that name points to, type 0: there is none.
- * A USB device's raw node (subsystem "usb") is meant only when it is asked for by subsystem. Pure. */
+/* Is this the one that is meant? link: where the by-id or by-path link of that name points to, type 0:
+ * there is none. A USB device's raw node (subsystem "usb") is meant only when it is asked for by
+ * subsystem. Pure. */
 bool hot_matches(const struct want_device *w, const struct hot_node *n, const struct hot_dev *link);
 /* Of two that match: the one that the box has (it stays), then the lower number. Pure. */
 bool hot_is_better(const struct hot_dev *a, const struct hot_dev *b, const struct hot_dev *has);

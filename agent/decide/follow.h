@@ -1,8 +1,9 @@
 /* follow.h - which of the signed documents on its topics a device follows. Pure.
  *
- * Of each topic only the newest document counts. The device's own comes first, then the groups in the order of its settings,
- * then the group "all": the first topic whose document has an opinion is followed whole, whether its time has come or not;
- * what stands behind it waits. A document that is withdrawn has none. No document at all: what runs goes on. */
+ * Of each topic only the newest document counts. The device's own comes first, then the groups in the
+ * order of its settings, then the group "all": the first topic whose document has an opinion is followed
+ * whole, whether its time has come or not; what stands behind it waits. A document that is withdrawn has
+ * none. No document at all: what runs goes on. */
 #ifndef AGENT_FOLLOW_H
 #define AGENT_FOLLOW_H
 #include "agent/manifest/config.h"
@@ -38,12 +39,15 @@ struct follow_choice {
 
 /* The topics of this device, none of them known. */
 void follow_init(struct follow *f, const struct config *config);
+/* Borrowed; NULL: the device does not listen to that topic. */
 struct follow_doc *follow_find(struct follow *f, const char *source);
 /* Its place in the order, from 0; that of an unknown topic is behind all. */
 unsigned follow_rank(const struct follow *f, const char *source);
-/* The document's words into the topic's place; at_once: somebody at the device asked for it, its rollout does not count. */
+/* The document's words into the topic's place; at_once: somebody at the device asked for it, its rollout
+ * does not count. */
 void follow_set(struct follow_doc *doc, const struct desired *d, const struct digest *digest,
                 const char *device, bool at_once);
+/* The first topic with an opinion, and whether its time has come. */
 void follow_choose(struct follow *f, uint64_t now_s, struct follow_choice *ret);
 /* Is a document only in memory? */
 bool follow_unsaved(const struct follow *f);

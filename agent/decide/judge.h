@@ -12,7 +12,7 @@ struct judge_facts {
     const struct now_facts *now;
     const char *now_text; /* the same in words, for refusals */
 };
-/* Errors: DENIED (expired, from the future, below the counter floor, known bad), UNSUPPORTED (required but not enforceable),
- * NOSPACE (ceiling above the device's memory), each with the field's path. */
+/* Errors: DENIED (expired, from the future, below the counter floor, known bad), UNSUPPORTED (required but
+ * not enforceable), NOSPACE (ceiling above the device's memory), each with the field's path. */
 int judge_desired(const struct desired *d, const struct judge_facts *f, struct err *err);
 #endif

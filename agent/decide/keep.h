@@ -1,4 +1,5 @@
-/* keep.h - a list of what must stay in the store. Whoever needs something adds it; a list that is full keeps the whole store. Pure. */
+/* keep.h - a list of what must stay in the store. Whoever needs something adds it; a list that is full
+ * keeps the whole store. Pure. */
 #ifndef AGENT_KEEP_H
 #define AGENT_KEEP_H
 #include "platform/crypto.h"
@@ -13,5 +14,6 @@ struct keep {
     struct digest list[KEEP_MAX];
 };
 
+/* One digest more, of whatever kind; twice is no fault. */
 void keep_add(struct keep *k, const struct digest *d);
 #endif

@@ -1,5 +1,6 @@
-/* ledger.h - what is counted and concluded, in memory and as JSON (state.h saves it): counters, verdicts, floors, the time floor, settings
- * that failed. Intake alone writes its fields; others count and raise by these functions. Pure. */
+/* ledger.h - what is counted and concluded, in memory and as JSON (state.h saves it): counters, verdicts,
+ * floors, the time floor, settings that failed. Intake alone writes its fields; others count and raise by
+ * these functions. Pure. */
 #ifndef AGENT_LEDGER_H
 #define AGENT_LEDGER_H
 #include "agent/decide/plan.h"
@@ -35,8 +36,8 @@ struct state_refused {
     uint64_t rev;
     struct digest digest;
 };
-/* What a trust document resets (ota/doc/trust.h, trust_changes): noted before the document is saved and done after it, so that
- * power between the two neither loses a reset nor does one too early. */
+/* What a trust document resets (ota/doc/trust.h, trust_changes): noted before the document is saved and done
+ * after it, so that power between the two neither loses a reset nor does one too early. */
 struct state_epoch {
     uint64_t trust; /* by which version; 0: none was ever noted */
     bool done;
@@ -73,6 +74,7 @@ struct ledger {
 
 /* Put a verdict at the front of the history. */
 void ledger_add(struct ledger *l, const struct state_verdict *v);
+/* 0: that name has none. */
 uint64_t ledger_floor(const struct ledger *l, const char *name);
 /* Raise the floor of a name; false when the table is full. */
 bool ledger_raise(struct ledger *l, const char *name, uint64_t counter);
@@ -84,10 +86,13 @@ struct state_rev *ledger_rev(struct ledger *l, const char *source);
 void ledger_prove(struct ledger *l, const char *source, uint64_t rev, const struct digest *digest);
 /* Was a payload of this digest accepted here: is it one of saved, or the newest of its topic? */
 bool ledger_knows(const struct ledger *l, const struct digest *digest);
+/* Did a want of this hash fail its trial here? mark_bad: it did; the oldest goes. */
 bool ledger_is_bad(const struct ledger *l, const struct digest *hash);
 void ledger_mark_bad(struct ledger *l, const struct digest *hash);
-/* A boot of the machine or of the agent alone; one of the candidate's trial, when there is a candidate without a verdict. */
+/* A boot of the machine or of the agent alone; one of the candidate's trial, when there is a candidate
+ * without a verdict. */
 void ledger_count_boot(struct ledger *l, const char *boot_id, bool has_candidate);
+/* A start of link. */
 void ledger_count_link(struct ledger *l);
 /* The JSON form: the caller's. Errors of parse: INVALID. */
 struct cJSON *ledger_build(const struct ledger *l);

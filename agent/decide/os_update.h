@@ -1,5 +1,6 @@
-/* os_update.h - the device's own system: what a manifest's "os" asks, how far it has come, what to do next. The
- * update itself is another program's (RAUC, SWUpdate); the boot loader falls back when nothing confirms. Pure. */
+/* os_update.h - the device's own system: what a manifest's "os" asks, how far it has come, what to do
+ * next. The update itself is another program's (RAUC, SWUpdate); the boot loader falls back when nothing
+ * confirms. Pure. */
 #ifndef AGENT_OS_UPDATE_H
 #define AGENT_OS_UPDATE_H
 #include "agent/manifest/manifest.h"
@@ -15,6 +16,7 @@ enum os_phase {
     OS_FAILED,     /* it ended badly: this bundle is not tried again */
     OS_PHASE_COUNT_
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *os_phase_name(enum os_phase p);
 
 struct os_memory {
@@ -66,6 +68,7 @@ enum os_step {
     OS_REFUSE,    /* no updater here */
     OS_STEP_COUNT_
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *os_step_name(enum os_step s);
 enum os_step os_decide(const struct os_facts *f);
 /* Is this bundle what the memory speaks of? */

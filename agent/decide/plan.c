@@ -229,8 +229,8 @@ static void hold_starts(struct plan *p, unsigned from)
     }
 }
 
-/* An app in another one's network starts after it, and does not outlive it: the namespace that it holds would be one that
- * leads nowhere. from: where the steps for this app begin. */
+/* An app in another one's network starts after it, and does not outlive it: the namespace that it holds
+ * would be one that leads nowhere. from: where the steps for this app begin. */
 static void plan_join(struct plan *p, unsigned from, const struct desired *run, const struct want *w,
                       const struct seen *s, const struct observed *o)
 {
@@ -312,7 +312,8 @@ static void plan_upkeep(struct plan *p, enum step_kind kind, enum why why, const
     s->of = OWNER_STORE;
 }
 
-/* What may be large waits for its hours; documents come at any time, so that the report can say what it will cost. */
+/* What may be large waits for its hours; documents come at any time, so that the report can say what it
+ * will cost. */
 static bool is_bulk(enum image_state s)
 {
     return s == IMAGE_NO_LAYERS || s == IMAGE_NO_PATCH || s == IMAGE_NO_CHUNKS;

@@ -23,6 +23,7 @@ enum verdict {
     VERDICT_SUPERSEDED,
     VERDICT_COUNT_
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *verdict_name(enum verdict v);
 
 /* One app as it is: a box, or the memory of one that ended. */
@@ -188,10 +189,14 @@ struct plan {
     uint64_t wake_ms;           /* look again then; 0: at the next event */
     bool os_judged, os_healthy; /* was the health of the system looked at; is it healthy */
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *step_kind_name(enum step_kind k);
+/* A sentence for people; static. */
 const char *why_text(enum why w);
 
-/* The apps first; then, when nothing of them changes at once, the system's own update, then the agent's. Fail-safe: an unknown situation gives no step. Strings and wants of the plan are those of o and its sets. */
+/* The apps first; then, when nothing of them changes at once, the system's own update, then the agent's.
+ * Fail-safe: an unknown situation gives no step. Strings and wants of the plan are those of o and its
+ * sets. */
 void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret);
 
 /* Retry of a slow step after fault number in_row: 1 s, 2 s ... 5 min. Pure. */

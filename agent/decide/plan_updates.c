@@ -1,5 +1,5 @@
-/* plan_updates.c - the system's own update and the agent's as steps of the plan: what os_update and self_update decide, when the apps
- * leave them room. Pure. */
+/* plan_updates.c - the system's own update and the agent's as steps of the plan: what os_update and
+ * self_update decide, when the apps leave them room. Pure. */
 #include "agent/decide/plan_int.h"
 
 #define OS_LOOK_MS    2000 /* while something is under way */
@@ -40,20 +40,12 @@ static const enum why image_whys[IMAGE_STATE_COUNT_] = {
 /* Does a step of this plan take the place of the slow one? */
 static bool has_slow(const struct plan *p)
 {
+    static const bool slow[STEP_KIND_COUNT_] = {
+        [STEP_FETCH] = true, [STEP_INSTALL] = true, [STEP_COLLECT] = true, [STEP_SCRUB] = true};
+
     for (unsigned i = 0; i < p->n; i++)
-        switch (p->steps[i].kind) {
-        case STEP_FETCH:
-        case STEP_INSTALL:
-        case STEP_COLLECT:
-        case STEP_SCRUB:
+        if (slow[p->steps[i].kind] || (p->steps[i].of == OWNER_SYSTEM && p->steps[i].kind != STEP_WAIT))
             return true;
-        case STEP_WAIT:
-        case STEP_KILL:
-            break;
-        default:
-            if (p->steps[i].of == OWNER_SYSTEM)
-                return true;
-        }
     return false;
 }
 

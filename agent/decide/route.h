@@ -1,5 +1,6 @@
-/* route.h - the cheapest way to an image: the layers of the registry, a patch pack from an image that is here, or the
- * chunks of a full pack that no old file holds. Pure: what each would cost is known before the first byte. */
+/* route.h - the cheapest way to an image: the layers of the registry, a patch pack from an image that is
+ * here, or the chunks of a full pack that no old file holds. Pure: what each would cost is known before
+ * the first byte. */
 #ifndef AGENT_ROUTE_H
 #define AGENT_ROUTE_H
 #include "ota/doc/release.h"

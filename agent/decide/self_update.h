@@ -1,7 +1,7 @@
-/* self_update.h - the agent's own update: what a manifest's "agent" asks, how far it has come, what to do next, and
- * which core is started. The programs are an ordinary image of the store; the keeper and the core of the base
- * system are never replaced: that core runs first at each start, decides by what is remembered, and becomes the
- * other one (exec) or goes on itself. Pure. */
+/* self_update.h - the agent's own update: what a manifest's "agent" asks, how far it has come, what to do
+ * next, and which core is started. The programs are an ordinary image of the store; the keeper and the
+ * core of the base system are never replaced: that core runs first at each start, decides by what is
+ * remembered, and becomes the other one (exec) or goes on itself. Pure. */
 #ifndef AGENT_SELF_UPDATE_H
 #define AGENT_SELF_UPDATE_H
 #include "agent/decide/image_state.h"
@@ -22,6 +22,7 @@ enum self_phase {
     SELF_ROLLED_BACK, /* next was left: it is in bad */
     SELF_PHASE_COUNT_
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *self_phase_name(enum self_phase p);
 
 /* One set of programs. Zeros in image: that of the base system. */
@@ -46,7 +47,9 @@ struct self_memory {
     struct digest bad[SELF_BAD]; /* releases, newest first */
     char why[200];
 };
+/* Is it the base system's? */
 bool self_is_built_in(const struct self_image *i);
+/* Did this release end its trial badly here? */
 bool self_is_bad(const struct self_memory *m, const struct digest *release);
 /* next was left: remembered as bad, with the reason. */
 void self_roll_back(struct self_memory *m, const char *why);
@@ -69,7 +72,8 @@ enum self_start {
     SELF_LEAVE_NOW, /* a confirmed one that does not stay */
 };
 enum self_start self_start_decide(const struct self_start_facts *f);
-/* Milliseconds that a trial has left; 0: it is over. The first start, and a new boot, begin the time (starts go on). */
+/* Milliseconds that a trial has left; 0: it is over. The first start, and a new boot, begin the time
+ * (starts go on). */
 uint64_t self_trial_left_ms(const struct self_memory *m, const char *boot_id, uint64_t now_ms);
 
 /* In the core that runs. */
@@ -100,6 +104,7 @@ enum self_step {
     SELF_REFUSE,
     SELF_STEP_COUNT_
 };
+/* As it is told and logged; static, "?" for none of them. */
 const char *self_step_name(enum self_step s);
 enum self_step self_decide(const struct self_facts *f);
 

@@ -1,6 +1,6 @@
-/* budget.c - what the candidate has fetched over the network, against update.download.max_bytes. The sum outlives core and
- * machine in state/spent: saved as it grows by a share of the bound, and when a job ends; so what a power cut forgets is at
- * most that share. Without a bound nothing is written. */
+/* budget.c - what the candidate has fetched over the network, against update.download.max_bytes. The sum
+ * outlives core and machine in state/spent: saved as it grows by a share of the bound, and when a job
+ * ends; so what a power cut forgets is at most that share. Without a bound nothing is written. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,4 +1,5 @@
-/* budget.h - bytes over the network for the candidate, its images, the agent's and the system's bundle together. */
+/* budget.h - bytes over the network for the candidate, its images, the agent's and the system's bundle
+ * together. */
 #ifndef AGENT_BUDGET_H
 #define AGENT_BUDGET_H
 #include "platform/crypto.h"

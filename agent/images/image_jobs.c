@@ -1,5 +1,5 @@
-/* image_jobs.c - the slow steps that bring an image further, each in a child with a ceiling: download, verify,
- * install, collect. What fails by one way is tried by the next one before it is a fault. */
+/* image_jobs.c - the slow steps that bring an image further, each in a child with a ceiling: download,
+ * verify, install, collect. What fails by one way is tried by the next one before it is a fault. */
 #include <inttypes.h>
 #include <stdio.h>
 

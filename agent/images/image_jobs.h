@@ -1,5 +1,5 @@
-/* image_jobs.h - the slow steps that bring an image further, and what nothing needs any more out. Errors of all: those of what they
- * look at and of jobs_run; then no job runs. */
+/* image_jobs.h - the slow steps that bring an image further, and what nothing needs any more out. Errors
+ * of all: those of what they look at and of jobs_run; then no job runs. */
 #ifndef AGENT_IMAGE_JOBS_H
 #define AGENT_IMAGE_JOBS_H
 #include "agent/images/images.h"

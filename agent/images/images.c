@@ -1,5 +1,5 @@
-/* images.c - the chain of trust: the signed manifest names the release envelope by digest, its release key signature is checked, it
- * names the image manifest by digest, and so on down. */
+/* images.c - the chain of trust: the signed manifest names the release envelope by digest, its release key
+ * signature is checked, it names the image manifest by digest, and so on down. */
 #include "agent/images/images.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* images.h - how far each wanted image has come, and by which way the rest comes: derived from the store, looked at again when the
- * store or the sets have changed. Only images.c writes struct images. */
+/* images.h - how far each wanted image has come, and by which way the rest comes: derived from the store,
+ * looked at again when the store or the sets have changed. Only images.c writes struct images. */
 #ifndef AGENT_IMAGES_H
 #define AGENT_IMAGES_H
 #include "agent/decide/keep.h"
@@ -45,14 +45,16 @@ struct images {
     bool kept_refused; /* the last collecting left the images of a set that failed, for the next try */
 };
 
-/* Looks at the images of the sets, when they are not known. One that no fetch can cure is a fault of the candidate. */
+/* Looks at the images of the sets, when they are not known. One that no fetch can cure is a fault of the
+ * candidate. */
 void images_observe(struct core *c);
 /* Of a want of one of the sets; NULL: it is of none. */
 const struct image *images_of(const struct core *c, const struct want *w);
-/* How far the image of w has come, into *ret; verify: its release by the keys in force. What is wrong is its fault. */
+/* How far the image of w has come, into *ret; verify: its release by the keys in force. What is wrong is
+ * its fault. */
 void images_look(struct core *c, const struct want *w, bool verify, struct image *ret);
-/* The signed release that w names, from the store; verify: by the release keys in force. Errors: NOTFOUND, DENIED (not
- * signed, another release), INVALID. */
+/* The signed release that w names, from the store; verify: by the release keys in force. Errors: NOTFOUND,
+ * DENIED (not signed, another release), INVALID. */
 int images_release(const struct core *c, const struct want *w, bool verify, struct release *ret,
                    struct err *err);
 /* The image manifest of i, from the store. Errors: NOTFOUND, INVALID, IO. */
@@ -63,12 +65,14 @@ struct image_memo *images_memo(struct core *c, const struct digest *manifest);
 const struct image_memo *images_memo_find(const struct core *c, const struct digest *manifest);
 /* The pack of the image's route as the store wants it; fetch and programs are the caller's. */
 void images_pack(const struct image *i, struct store_pack *ret);
-/* A slow step for an image failed: remember it for the plan; what the last collecting spared can go when the disk is full. */
+/* A slow step for an image failed: remember it for the plan; what the last collecting spared can go when
+ * the disk is full. */
 void images_fault(struct core *c, enum owner owner, const char *app, const struct err *err);
 
 /* Something may be of no use any more: it is collected when nothing else is to be done. */
 void images_leave_garbage(struct core *c);
-/* What the sets need. A candidate that was refused too, unless the disk is full: its mended successor needs most of it again. */
+/* What the sets need. A candidate that was refused too, unless the disk is full: its mended successor
+ * needs most of it again. */
 void images_keep(struct core *c, struct keep *k);
 /* A collecting is over. */
 void images_collected(struct core *c);

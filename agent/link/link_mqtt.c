@@ -205,7 +205,8 @@ void mqtt_stop(struct mqtt *m)
 {
     loop_fd_del(m->loop, &m->watch);
     loop_timer_del(m->loop, &m->tick);
-    /* a broker that does not know MQTT 5 refuses or just hangs up: the other version is tried next, and 5 first again after that */
+    /* a broker that does not know MQTT 5 refuses or just hangs up: the other version is tried next, and 5
+     * first again after that */
     if (m->started)
         m->protocol =
             m->answered || m->protocol == MQTT_PROTOCOL_V311 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311;

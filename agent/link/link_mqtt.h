@@ -30,7 +30,8 @@ int mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const cha
                const char *will, struct err *err);
 int mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err);
 int mqtt_publish(struct mqtt *m, const struct mqtt_publish *p, struct err *err);
-/* Read nothing more for now: the broker waits. Longer than the keep-alive and the connection ends, as with a dead line. */
+/* Read nothing more for now: the broker waits. Longer than the keep-alive and the connection ends, as with
+ * a dead line. */
 void mqtt_pause(struct mqtt *m, bool paused);
 /* Say goodbye in order (the broker drops the will); false: not connected. */
 bool mqtt_goodbye(struct mqtt *m);

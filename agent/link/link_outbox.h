@@ -1,6 +1,6 @@
-/* link_outbox.h - what came from the broker and core has not taken yet. Of each topic only the newest message is kept, of each
- * source one is under way until core asks for the next: neither a slow core nor a broker that floods loses the last word of
- * another topic, and memory has a bound. No I/O. */
+/* link_outbox.h - what came from the broker and core has not taken yet. Of each topic only the newest
+ * message is kept, of each source one is under way until core asks for the next: neither a slow core nor a
+ * broker that floods loses the last word of another topic, and memory has a bound. No I/O. */
 #ifndef AGENT_LINK_OUTBOX_H
 #define AGENT_LINK_OUTBOX_H
 #include "platform/limits.h"
@@ -36,7 +36,8 @@ struct outbox_calls { /* false: no room now */
     void *arg;
 };
 
-/* A message of that topic; the one that waits already goes. "cmd": they queue, and what is too much is counted. */
+/* A message of that topic; the one that waits already goes. "cmd": they queue, and what is too much is
+ * counted. */
 void outbox_put(struct outbox *o, const char *source, const char *key, struct buf payload, bool retained);
 void outbox_state(struct outbox *o, const char *text);
 void outbox_ack(struct outbox *o, uint32_t id, int code);

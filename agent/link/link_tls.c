@@ -51,8 +51,8 @@ static bool is_before(const mbedtls_x509_time *a, uint64_t s)
     return false;
 }
 
-/* A clock that is surely not set makes every certificate look like one of the future, and one that has ended like a good one: it is
- * at least as late as the floor, whatever the clock says. */
+/* A clock that is surely not set makes every certificate look like one of the future, and one that has
+ * ended like a good one: it is at least as late as the floor, whatever the clock says. */
 static int judge_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
     const struct tls *t = arg;

@@ -7,6 +7,7 @@
 
 /* "TERM" or "SIGTERM" -> its number; 0: not known. */
 int word_signal(const char *name);
-/* "NET_BIND_SERVICE" -> its number; -1: not known. *ret_refused: it would open the host, whatever the manifest says. */
+/* "NET_BIND_SERVICE" -> its number; -1: not known. *ret_refused: it would open the host, whatever the
+ * manifest says. */
 int word_capability(const char *name, bool *ret_refused);
 #endif

@@ -156,11 +156,11 @@ struct desired {
 /* Strings go to arena. Errors: INVALID with the field's path, UNSUPPORTED (a schema version that we do not
  * know). */
 int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
-/* The same of one that was accepted before: what an older agent did not ask for may be missing (an os without a release is
- * left out: nothing is installed by it, the apps go on). */
+/* The same of one that was accepted before: what an older agent did not ask for may be missing (an os
+ * without a release is left out: nothing is installed by it, the apps go on). */
 int manifest_parse_saved(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
-/* Only whose it is (fleet, target, rev, times, id, by), of any version of the schema, for the verdict on one that
- * manifest_parse refuses. false: not even that can be read. */
+/* Only whose it is (fleet, target, rev, times, id, by), of any version of the schema, for the verdict on
+ * one that manifest_parse refuses. false: not even that can be read. */
 bool manifest_head(struct buf json, struct arena *arena, struct desired *ret);
 
 /* Group rollouts: first 8 bytes (big endian) of SHA-256(salt NUL device) mod 10000. Acts when slot < slots

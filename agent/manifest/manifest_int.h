@@ -1,5 +1,6 @@
-/* manifest_int.h - one manifest being read (manifest.h). Private to manifest*.c: manifest_field.c reads what fields have in
- * common, manifest_app.c and manifest_device.c an app, manifest.c the document. All name the field's path when they refuse. Pure. */
+/* manifest_int.h - one manifest being read (manifest.h). Private to manifest*.c: manifest_field.c reads
+ * what fields have in common, manifest_app.c and manifest_device.c an app, manifest.c the document. All
+ * name the field's path when they refuse. Pure. */
 #ifndef AGENT_MANIFEST_INT_H
 #define AGENT_MANIFEST_INT_H
 #include "agent/manifest/manifest.h"
@@ -11,8 +12,8 @@ struct manifest_reader {
     bool saved; /* accepted before, perhaps by an agent that asked for less */
 };
 
-/* A field of o: 1: it is there and in *ret (strings live in the arena), 0: it is not (optional ones), else -kind.
- * Errors: INVALID, NOMEM (the arena is full). */
+/* A field of o: 1: it is there and in *ret (strings live in the arena), 0: it is not (optional ones), else
+ * -kind. Errors: INVALID, NOMEM (the arena is full). */
 int manifest_text(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
                   const char **ret);
 int manifest_name(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
@@ -21,7 +22,8 @@ int manifest_name(struct manifest_reader *r, const struct json_cur *o, const cha
 int manifest_path(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
                   const char **ret);
 int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const char *key, struct digest *ret);
-/* An array of an app: *ret_list has room for its elements, of that size each. 1, 0: there is none, or -kind. */
+/* An array of an app: *ret_list has room for its elements, of that size each. 1, 0: there is none, or
+ * -kind. */
 int manifest_array(struct manifest_reader *r, const struct json_cur *app, const char *key, unsigned max,
                    struct json_cur *ret, size_t size, void **ret_list);
 /* At most max strings, then NULL. */

@@ -16,7 +16,8 @@
 #define STOP_LOOK_MS     250
 #define ROUNDS           8 /* of observe-plan-act in one turn: each round does something, then looks again */
 
-/* What the program said last, for whoever has to mend it: "; its last line: ..." into dst; nothing when it said nothing. */
+/* What the program said last, for whoever has to mend it: "; its last line: ..." into dst; nothing when it
+ * said nothing. */
 static void last_words(const struct app *a, char *dst, size_t size)
 {
     AUTO_FREE(logring) struct logring *ring = NULL;
@@ -194,7 +195,8 @@ static bool ends_the_round(enum step_kind k)
     return k == STEP_CONFIRM || k == STEP_REJECT || k == STEP_ROLLBACK || k == STEP_FAIL;
 }
 
-/* True: enough for this turn, there is more to do. A start takes its time, and those who ask are not to wait for all of them. */
+/* True: enough for this turn, there is more to do. A start takes its time, and those who ask are not to
+ * wait for all of them. */
 static bool round_of(struct core *c)
 {
     uint64_t began_ms = clock_boot_ms();

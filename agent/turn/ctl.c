@@ -87,7 +87,8 @@ static bool send_pieces(struct client *k, struct buf text, size_t *at)
     }
 }
 
-/* A client that reads slowly gets the rest as it reads, and a deadline for each part; core keeps it meanwhile. */
+/* A client that reads slowly gets the rest as it reads, and a deadline for each part; core keeps it
+ * meanwhile. */
 static void answer_text(struct client *k, const char *text)
 {
     size_t at = 0, len = strlen(text);
@@ -390,7 +391,8 @@ static void too_late(struct loop_timer *t)
     client_end(container_of(t, struct client, deadline));
 }
 
-/* A free place; else that of the client that has been silent for longest; LIM_CTL_CLIENTS: all are at work. */
+/* A free place; else that of the client that has been silent for longest; LIM_CTL_CLIENTS: all are at
+ * work. */
 static unsigned free_place(struct ctl *ctl)
 {
     unsigned oldest = LIM_CTL_CLIENTS;

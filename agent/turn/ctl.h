@@ -7,5 +7,6 @@ struct ctl;
 
 /* Listen there. Errors: INVALID (the path is too long), IO. */
 int ctl_open(struct core *c, struct err *err);
+/* Every client is left, and the socket goes. */
 void ctl_close(struct core *c);
 #endif

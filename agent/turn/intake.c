@@ -1,11 +1,10 @@
-/* intake.c - manifests: who signed them, for whom, are they new, which topic's does this device follow, can it do what that
- * one asks (L7, L10, L11). Order of every acceptance: the topic's document durable, counter durable, candidate durable,
- * then the plan sees it. */
+/* intake.c - manifests: who signed them, for whom, are they new, which topic's does this device follow,
+ * can it do what that one asks (L7, L10, L11). Order of every acceptance: the topic's document durable,
+ * counter durable, candidate durable, then the plan sees it. */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "agent/base/test_point.h"
-#include "agent/decide/judge.h"
 #include "agent/turn/intake_int.h"
 #include "agent/turn/uplink.h"
 #include "platform/clock.h"
@@ -103,7 +102,8 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     core_sets_changed(c);
 }
 
-/* It is authentic and for us, but refused: nothing is touched; the verdict is told and kept, its rev is used up. */
+/* It is authentic and for us, but refused: nothing is touched; the verdict is told and kept, its rev is
+ * used up. */
 static int refuse(struct core *c, const char *source, const struct desired *d, const struct digest *digest,
                   const struct err *why)
 {
@@ -123,111 +123,6 @@ static int refuse(struct core *c, const char *source, const struct desired *d, c
     memcpy(l->refused.why, l->history[0].why, sizeof(l->refused.why));
     intake_save(c);
     return -(int)why->kind;
-}
-
-/* ---- is it for us, and new? ---- */
-
-static int check_target(struct core *c, const char *source, const struct desired *d, struct err *err)
-{
-    char topic[FOLLOW_SOURCE];
-
-    if (strcmp(d->fleet, c->config.fleet) != 0)
-        return err_set(err, ERR_DENIED, "fleet: it is for \"%s\", this device is in \"%s\"", d->fleet,
-                       c->config.fleet);
-    if (d->device && strcmp(d->device, c->config.device) != 0)
-        return err_set(err, ERR_DENIED, "target.device: it is for \"%s\", this device is \"%s\"", d->device,
-                       c->config.device);
-    if (!follow_find(&c->intake.follow, follow_source(d, topic)))
-        return err_set(err, ERR_DENIED, "target.group: this device is not in \"%s\"", d->group);
-    if (strcmp(source, "device") == 0 && d->group)
-        return err_set(err, ERR_DENIED, "target.group: a group's document on the device's own topic");
-    if (strncmp(source, "group:", 6) == 0 && strcmp(source, topic) != 0)
-        return err_set(err, ERR_DENIED, "target: not the group whose topic it came by");
-    return 0;
-}
-
-/* Times that no right document has: of an epoch that ended, or beyond the end of the keys that signed it. */
-static int check_times(const struct core *c, const struct desired *d, struct err *err)
-{
-    char at[24], other[24];
-    const struct ledger *l = &c->state.ledger;
-
-    (void)clock_rfc3339(d->issued_s, at, sizeof(at));
-    if (d->issued_s < l->fleet_since_s)
-        return err_set(err, ERR_DENIED,
-                       "issued: it was signed at %s, before the fleet keys changed at %s: sign it again", at,
-                       clock_rfc3339(l->fleet_since_s, other, sizeof(other)));
-    if (d->issued_s > c->state.trust.expires_s)
-        return err_set(err, ERR_DENIED, "issued: %s is after trust version %" PRIu64 " ends (%s)", at,
-                       c->state.trust.version, clock_rfc3339(c->state.trust.expires_s, other, sizeof(other)));
-    return 0;
-}
-
-/* The counter rules: rev only rises; the same rev is the same document or an alarm. 1: it is the one that we know. */
-static int check_rev(const struct state_rev *r, const struct desired *d, const struct digest *digest,
-                     struct err *err)
-{
-    if (d->rev < r->rev)
-        return err_set(err, ERR_DENIED, "rev: %" PRIu64 " was accepted before, %" PRIu64 " is a replay",
-                       r->rev, d->rev);
-    if (d->rev > r->rev)
-        return 0;
-    if (!digest_eq(&r->digest, digest))
-        return err_set(err, ERR_CONFLICT, "rev: another document with rev %" PRIu64 " was accepted before",
-                       d->rev);
-    return 1;
-}
-
-/* The topic's counter; that of a topic which the device listens to no more makes room. */
-static struct state_rev *rev_of(struct core *c, const char *source)
-{
-    struct ledger *l = &c->state.ledger;
-    struct state_rev *r = ledger_rev(l, source);
-
-    for (unsigned i = 0; !r && i < l->n_revs; i++)
-        if (!follow_find(&c->intake.follow, l->revs[i].source)) {
-            l->revs[i] = l->revs[--l->n_revs];
-            r = ledger_rev(l, source);
-        }
-    return r;
-}
-
-/* Can this device do it, and has it what is named? */
-static int judge(const struct core *c, const struct desired *d, struct err *err)
-{
-    char text[NOW_TEXT];
-    struct now_facts now;
-
-    intake_time_facts(c, &now);
-    struct judge_facts f = {.caps = &c->caps,
-                            .ledger = &c->state.ledger,
-                            .memory_total_bytes = c->memory_total_bytes,
-                            .now = &now,
-                            .now_text = intake_time_text(c, text)};
-    int rc = judge_desired(d, &f, err);
-    for (unsigned i = 0; rc == 0 && i < d->n; i++)
-        if (d->apps[i].net == NET_CNI && (rc = box_cni_look(d->apps[i].net_name, err)) < 0)
-            return err_wrap(err, "apps[%u].network.name", i);
-    return rc;
-}
-
-static int check_trust(const struct core *c, struct err *err)
-{
-    char now[NOW_TEXT];
-    struct err why = ERR_INIT;
-
-    if (!c->state.has_trust)
-        return err_set(err, ERR_DENIED, "no trust document: nothing can be accepted (see fleetctl init)");
-    if (trust_is_valid(&c->state.trust, intake_time_s(c), &why) < 0)
-        return err_set(err, why.kind, "%s; %s", why.msg, intake_time_text(c, now));
-    return 0;
-}
-
-static int authenticate(const struct core *c, const struct envelope *e, struct err *err)
-{
-    int rc = check_trust(c, err);
-
-    return rc < 0 ? rc : trust_verify(&c->state.trust, TRUST_FLEET, e, ENVELOPE_TYPE_DESIRED, err);
 }
 
 /* ---- what is followed ---- */
@@ -296,12 +191,13 @@ static int load_doc(const struct core *c, const struct follow_doc *doc, struct e
     return rc;
 }
 
-/* The same, ready to be judged. Its keys may have been revoked since, its bytes may have rotted: then it is forgotten, and the
- * broker's copy is looked at when it comes again. A disk that fails and a trust that has expired get another chance. */
+/* The same, ready to be judged. Its keys may have been revoked since, its bytes may have rotted: then it
+ * is forgotten, and the broker's copy is looked at when it comes again. A disk that fails and a trust that
+ * has expired get another chance. */
 static int take_doc(struct core *c, struct follow_doc *doc, struct envelope **ret, struct set *ret_set,
                     struct err *err)
 {
-    int rc = check_trust(c, err);
+    int rc = intake_check_trust(c, err);
 
     if (rc < 0)
         return err_wrap(err, "%s rev %" PRIu64, doc->source, doc->rev);
@@ -359,7 +255,8 @@ static struct follow_choice choose(struct core *c)
     return choice;
 }
 
-/* Which document is followed now? A new one is judged and accepted or refused. 0 when nothing is to be done. */
+/* Which document is followed now? A new one is judged and accepted or refused. 0 when nothing is to be
+ * done. */
 static int follow(struct core *c, struct err *err)
 {
     struct set s = {.arena = NULL};
@@ -376,8 +273,8 @@ static int follow(struct core *c, struct err *err)
     int rc = take_doc(c, choice.doc, &e, &s, err);
     if (rc < 0)
         return rc;
-    rc = judge(c, &s.d, err) < 0 ? refuse(c, choice.doc->source, &s.d, &choice.doc->digest, err)
-                                 : accept(c, choice.doc, &s, e, err);
+    rc = intake_judge(c, &s.d, err) < 0 ? refuse(c, choice.doc->source, &s.d, &choice.doc->digest, err)
+                                        : accept(c, choice.doc, &s, e, err);
     sets_done(&s);
     return rc;
 }
@@ -439,7 +336,8 @@ static int tell_local(struct core *c, const struct follow_doc *doc, struct err *
                    doc->rev, doc->source, choice.doc->rev, choice.doc->source);
 }
 
-/* Signatures held, but the rest cannot be read: a newer fleetctl's, most likely. Its head says whose verdict it is. */
+/* Signatures held, but the rest cannot be read: a newer fleetctl's, most likely. Its head says whose
+ * verdict it is. */
 static int parse(const struct envelope *e, struct set *ret, struct err *unreadable, struct err *err)
 {
     int rc = intake_parse(e, true, ret, unreadable);
@@ -459,17 +357,17 @@ static int take_parsed(struct core *c, const char *source, const struct envelope
 {
     char topic[FOLLOW_SOURCE];
     bool local = strcmp(source, "local") == 0;
-    int rc = check_target(c, source, &s->d, err);
+    int rc = intake_check_target(c, source, &s->d, err);
 
     if (rc == 0)
-        rc = check_times(c, &s->d, err);
+        rc = intake_check_times(c, &s->d, err);
     if (rc < 0)
         return rc;
     struct follow_doc *doc = follow_find(&c->intake.follow, follow_source(&s->d, topic));
-    struct state_rev *r = rev_of(c, topic);
+    struct state_rev *r = intake_rev_of(c, topic);
     if (!doc || !r)
         return err_set(err, ERR_NOSPACE, "%s: too many topics", topic);
-    rc = check_rev(r, &s->d, digest, err);
+    rc = intake_check_rev(r, &s->d, digest, err);
     if (rc >= 0 && doc->unsaved && s->d.rev < doc->unsaved_rev)
         rc = err_set(err, ERR_DENIED, "rev: %" PRIu64 " came before and waits for room on the disk",
                      doc->unsaved_rev);
@@ -496,7 +394,7 @@ static int take_desired(struct core *c, const char *source, const struct envelop
 {
     struct set s = {.arena = NULL};
     struct err unreadable = ERR_INIT;
-    int rc = authenticate(c, e, err);
+    int rc = intake_authenticate(c, e, err);
 
     if (rc == 0)
         rc = parse(e, &s, &unreadable, err);
@@ -582,17 +480,17 @@ void intake_turn(struct core *c)
 
 int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err)
 {
-    int rc = authenticate(c, e, err);
+    int rc = intake_authenticate(c, e, err);
 
     if (rc == 0)
         rc = intake_parse(e, true, ret, err);
     if (rc < 0)
         return rc;
-    rc = check_target(c, "local", &ret->d, err);
+    rc = intake_check_target(c, "local", &ret->d, err);
     if (rc == 0)
-        rc = check_times(c, &ret->d, err);
+        rc = intake_check_times(c, &ret->d, err);
     if (rc == 0)
-        rc = judge(c, &ret->d, err);
+        rc = intake_judge(c, &ret->d, err);
     if (rc < 0)
         sets_done(ret);
     return rc;

@@ -1,4 +1,5 @@
-/* intake.h - signed documents: accepted or refused, each manifest with one verdict (L7). Only intake*.c write struct intake. */
+/* intake.h - signed documents: accepted or refused, each manifest with one verdict (L7). Only intake*.c
+ * write struct intake. */
 #ifndef AGENT_INTAKE_H
 #define AGENT_INTAKE_H
 #include "agent/base/sets.h"
@@ -25,9 +26,9 @@ struct intake {
     bool unsaved;      /* the ledger could not be written: again and again until it can */
 };
 
-/* One document from link, console or disk. source: "device", "group:NAME", "trust/N", "local". Refusals are events and, where the
- * manifest was authentic, verdicts; err tells the caller. 0 accepted or known already. Errors: DENIED, INVALID, CONFLICT, those of
- * saving. */
+/* One document from link, console or disk. source: "device", "group:NAME", "trust/N", "local". Refusals
+ * are events and, where the manifest was authentic, verdicts; err tells the caller. 0 accepted or known
+ * already. Errors: DENIED, INVALID, CONFLICT, those of saving. */
 int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
 void intake_clear(struct core *c, const char *source); /* an empty message: told, and nothing else */
 void intake_turn(struct core *c); /* is something held whose time has come, or unsaved? */
@@ -39,11 +40,12 @@ int intake_load(struct core *c, struct err *err); /* at start: what was accepted
 void intake_verdict(struct core *c, enum verdict v, const char *why);
 int intake_confirm(struct core *c, struct err *err);  /* candidate -> good. Errors: of reading and saving */
 int intake_rollback(struct core *c, struct err *err); /* by the operator. NOTFOUND: there is no set before */
-/* Parse and judge only (agentctl plan): into *ret, the caller's (sets_done). Errors: as of intake_document. */
+/* Parse and judge only (agentctl plan): into *ret, the caller's (sets_done). Errors: as of
+ * intake_document. */
 int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err);
 
-/* intake_time.c: the present time as this device takes it (now.h). text: into dst[NOW_TEXT]; returns dst. tick: the floor
- * follows a synchronised clock. */
+/* intake_time.c: the present time as this device takes it (now.h). text: into dst[NOW_TEXT]; returns dst.
+ * tick: the floor follows a synchronised clock. */
 uint64_t intake_time_s(const struct core *c);
 void intake_time_facts(const struct core *c, struct now_facts *ret);
 char *intake_time_text(const struct core *c, char *dst);

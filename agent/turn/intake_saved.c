@@ -1,13 +1,13 @@
-/* intake_saved.c - what was accepted before: read again at start, each only when it is what was accepted; and how a candidate
- * ends, good or by the operator. */
+/* intake_saved.c - what was accepted before: read again at start, each only when it is what was accepted;
+ * and how a candidate ends, good or by the operator. */
 #include <inttypes.h>
 
 #include "agent/base/test_point.h"
 #include "agent/turn/intake_int.h"
 #include "platform/log.h"
 
-/* Is a saved manifest what was accepted? The ledger has its digest, or the keys in force stand behind it. An agent that kept
- * no digests wrote none: once, what it left is taken as it is. */
+/* Is a saved manifest what was accepted? The ledger has its digest, or the keys in force stand behind it.
+ * An agent that kept no digests wrote none: once, what it left is taken as it is. */
 static bool is_proven(const struct core *c, const struct envelope *e, struct digest *ret, struct err *err)
 {
     const struct ledger *l = &c->state.ledger;

@@ -6,8 +6,9 @@
 #include "agent/turn/intake_int.h"
 #include "platform/log.h"
 
-/* "trust/7": link took the number from the topic. Only to pass over, unread, what is in force already or has to wait for
- * another; a wrong number makes a broker's document fail or be missed, as a broker that keeps it back can have anyway. */
+/* "trust/7": link took the number from the topic. Only to pass over, unread, what is in force already or
+ * has to wait for another; a wrong number makes a broker's document fail or be missed, as a broker that
+ * keeps it back can have anyway. */
 static bool is_in_turn(struct core *c, const char *source)
 {
     uint64_t version;

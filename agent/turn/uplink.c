@@ -111,7 +111,8 @@ bool uplink_ask_again(struct core *c)
     return uplink_is_up(c) && uplink_say(c->uplink, BUF_LIT("again"));
 }
 
-/* Ask for the next of each source whose time has come. A command's comes when the answer to the last one is out. */
+/* Ask for the next of each source whose time has come. A command's comes when the answer to the last one
+ * is out. */
 static void pay(struct uplink *u)
 {
     char text[LIM_NAME_BYTES + 16], source[LIM_NAME_BYTES + 8];
@@ -315,7 +316,8 @@ static void link_main(struct core *c, int fd)
     _exit(127);
 }
 
-/* Core opens the key files, link reads them: link's user cannot. One that is named and cannot be had means no link at all. */
+/* Core opens the key files, link reads them: link's user cannot. One that is named and cannot be had means
+ * no link at all. */
 static int open_pems(struct core *c, int fds[3], unsigned *ret_n, struct err *err)
 {
     const char *const paths[] = {c->config.mqtt_ca, c->config.mqtt_cert, c->config.mqtt_key};
@@ -428,8 +430,8 @@ static void restart_fired(struct loop_timer *t)
     try_start(container_of(t, struct uplink, restart));
 }
 
-/* Brokers end the older of two clients with one id, whoever they are: an id that nobody else knows is ended by nobody. The name in the
- * certificate is what rights follow from. */
+/* Brokers end the older of two clients with one id, whoever they are: an id that nobody else knows is
+ * ended by nobody. The name in the certificate is what rights follow from. */
 static int choose_client(struct uplink *u, struct err *err)
 {
     uint64_t secret = 0;

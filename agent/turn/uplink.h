@@ -1,5 +1,5 @@
-/* uplink.h - core's side of link (link_words.h has the words): what came from the broker goes to the caller's functions, events and
- * reports go out. */
+/* uplink.h - core's side of link (link_words.h has the words): what came from the broker goes to the
+ * caller's functions, events and reports go out. */
 #ifndef AGENT_UPLINK_H
 #define AGENT_UPLINK_H
 #include "agent/turn/uplink_said.h"
@@ -15,11 +15,14 @@ struct uplink_calls {
     char *(*answer)(struct core *c, const struct said_command *k, const char **ret_error);
 };
 
-/* No broker configured: 0, and none of this does anything. Errors: IO; of a start of link only what settings can mend. */
+/* No broker configured: 0, and none of this does anything. Errors: IO; of a start of link only what
+ * settings can mend. */
 int uplink_start(struct core *c, const struct uplink_calls *calls, struct err *err);
+/* Link is asked to say goodbye, and killed when it does not end. */
 void uplink_stop(struct core *c);
 /* After a turn of the loop: events go out. */
 void uplink_turn(struct core *c);
+/* Is the broker reached now? gone: is there no link process any more? */
 bool uplink_is_up(const struct core *c);
 bool uplink_is_gone(const struct core *c);
 /* Another number for each time that it came up or went down. */

@@ -1,5 +1,5 @@
-/* uplink_reply.c - commands from the broker, and their answers in pieces. An answer may be as long as a log: it goes as fast as link and
- * broker take it, and the next command is asked for when it is out. */
+/* uplink_reply.c - commands from the broker, and their answers in pieces. An answer may be as long as a
+ * log: it goes as fast as link and broker take it, and the next command is asked for when it is out. */
 #include <stdio.h>
 
 #include "agent/turn/uplink_int.h"

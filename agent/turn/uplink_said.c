@@ -40,7 +40,8 @@ static bool is_token(const char *s)
     return true;
 }
 
-/* At single blanks, into at most max words; 0: more, or an empty one. The last of an open list takes the rest. */
+/* At single blanks, into at most max words; 0: more, or an empty one. The last of an open list takes the
+ * rest. */
 static unsigned split(char *line, char *words[], unsigned max, bool open)
 {
     unsigned n = 0;

@@ -1,5 +1,6 @@
-/* uplink_said.h - what link says, taken apart. Link is where strangers' bytes arrive: nothing of it is taken to be well-formed,
- * no name is taken that the settings do not know, and none that is not the broker's to use ("local" is the console). Pure. */
+/* uplink_said.h - what link says, taken apart. Link is where strangers' bytes arrive: nothing of it is
+ * taken to be well-formed, no name is taken that the settings do not know, and none that is not the
+ * broker's to use ("local" is the console). Pure. */
 #ifndef AGENT_UPLINK_SAID_H
 #define AGENT_UPLINK_SAID_H
 #include "agent/manifest/config.h"

@@ -1,6 +1,6 @@
-/* os_act.c - observes and acts for os_update.c: fetches the bundle as any blob, hands it to the updater that is
- * on this device (its own commands only), reboots, and confirms or goes back. What is remembered is durable
- * before the step that makes it true. */
+/* os_act.c - observes and acts for os_update.c: fetches the bundle as any blob, hands it to the updater
+ * that is on this device (its own commands only), reboots, and confirms or goes back. What is remembered
+ * is durable before the step that makes it true. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,8 +20,8 @@
 #define INSTALL_TRIES   3
 #define WORDS           4
 
-/* What each updater's commands are, where agentd.json has no others. SWUpdate's daemon knows this device's slots and keys;
- * to confirm is the boot loader's matter there. */
+/* What each updater's commands are, where agentd.json has no others. SWUpdate's daemon knows this device's
+ * slots and keys; to confirm is the boot loader's matter there. */
 static const struct updater {
     const char *name;
     const char *words[CONFIG_COMMAND_COUNT_][WORDS];
@@ -128,7 +128,8 @@ static void exec_words(const char *const *words, const char *last, int out_fd)
     _exit(127);
 }
 
-/* No words: nothing to do. Its output into out (cut at size); a status other than 0 is an error with the output's end. */
+/* No words: nothing to do. Its output into out (cut at size); a status other than 0 is an error with the
+ * output's end. */
 static int run_words(const char *const *words, const char *last, char *out, size_t size, struct err *err)
 {
     int fds[2], status = 0;
@@ -174,7 +175,8 @@ static int look_job(const struct core *c, int line_fd, char *out, struct err *er
     return rc;
 }
 
-/* A release key stands behind the bundle, as behind all that runs as root here: its release names these bytes. */
+/* A release key stands behind the bundle, as behind all that runs as root here: its release names these
+ * bytes. */
 static int check_release(const struct core *c, struct err *err)
 {
     const struct os *o = &c->os;
@@ -390,7 +392,8 @@ static int start_fetch(struct core *c, const struct want_os *w, struct err *err)
     return jobs_fetch(c, &o->download.request, &calls, err);
 }
 
-/* The old slot and this boot are durable before the updater writes anything: after a cut we know which it was. */
+/* The old slot and this boot are durable before the updater writes anything: after a cut we know which it
+ * was. */
 static int begin_install(struct core *c, const struct want_os *w, struct err *err)
 {
     struct os_memory *m = &c->os.memory;

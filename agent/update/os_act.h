@@ -1,4 +1,5 @@
-/* os_act.h - the device's own system: what is remembered, observed and done for os_update.h. Only os_act.c writes struct os. */
+/* os_act.h - the device's own system: what is remembered, observed and done for os_update.h. Only os_act.c
+ * writes struct os. */
 #ifndef AGENT_OS_ACT_H
 #define AGENT_OS_ACT_H
 #include "agent/decide/keep.h"

@@ -1,5 +1,6 @@
-/* self_act.c - observes and acts for self_update.c: brings the agent's image in as any other, hands over to the core
- * in it, and in that core confirms or goes back. What is remembered is durable before the step that makes it true. */
+/* self_act.c - observes and acts for self_update.c: brings the agent's image in as any other, hands over
+ * to the core in it, and in that core confirms or goes back. What is remembered is durable before the step
+ * that makes it true. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,4 +1,5 @@
-/* self_act.h - the agent's own update: what is remembered, observed and done for self_update.h. Only self_*.c write struct self. */
+/* self_act.h - the agent's own update: what is remembered, observed and done for self_update.h. Only
+ * self_*.c write struct self. */
 #ifndef AGENT_SELF_ACT_H
 #define AGENT_SELF_ACT_H
 #include "agent/decide/self_update.h"
@@ -23,7 +24,8 @@ struct self {
 };
 
 void self_open(struct core *c); /* at start: what is remembered, who this core is */
-/* The boxes of the core before are here, and nothing else was started or stopped: how many of them there are. */
+/* The boxes of the core before are here, and nothing else was started or stopped: how many of them there
+ * are. */
 void self_took_over(struct core *c);
 void self_observe(struct core *c, struct self_facts *ret); /* for the plan; borrows from core */
 /* A step of the plan. f: what it was decided by. */

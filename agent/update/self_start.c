@@ -1,7 +1,8 @@
-/* self_start.c - which core runs. The keeper always starts the base system's core; before it opens anything it looks
- * at what is remembered of the agent's own update and becomes the newer one by exec, in the same process with the
- * same socket. So what goes back is never what was replaced, and the keeper knows no path. What is not in order
- * (memory, owner, mode, a missing or damaged image) leaves the base system's core running. */
+/* self_start.c - which core runs. The keeper always starts the base system's core; before it opens
+ * anything it looks at what is remembered of the agent's own update and becomes the newer one by exec, in
+ * the same process with the same socket. So what goes back is never what was replaced, and the keeper
+ * knows no path. What is not in order (memory, owner, mode, a missing or damaged image) leaves the base
+ * system's core running. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -116,14 +116,14 @@ static bool get_copy(const struct json_cur *o, const char *key, char *dst, size_
 static uint64_t get_number(const struct json_cur *o, const char *key)
 {
     uint64_t v = 0;
-    (void)json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL);
+    err_ignore(json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL));
     return v;
 }
 
 static bool get_flag(const struct json_cur *o, const char *key)
 {
     bool v = false;
-    (void)json_get_bool(o, key, JSON_OPTIONAL, &v, NULL);
+    err_ignore(json_get_bool(o, key, JSON_OPTIONAL, &v, NULL));
     return v;
 }
 
@@ -525,8 +525,8 @@ static void kill_orphans(struct core *c)
             if (cgroup_open(&c->cgroups, b.cgroup_path, &g, NULL) < 0)
                 continue;
             log_warn("%s was half started when core died: removed", b.id);
-            (void)box_kill(&c->cgroups, &b, NULL);
-            (void)box_cleanup(&c->cgroups, &b, NULL);
+            err_ignore(box_kill(&c->cgroups, &b, NULL));
+            err_ignore(box_cleanup(&c->cgroups, &b, NULL));
             (void)cgroup_free(g);
         }
 }

@@ -6,14 +6,14 @@
 const char *cli_text(const struct json_cur *o, const char *key, const char *otherwise)
 {
     const char *s = otherwise;
-    (void)json_get_str(o, key, JSON_OPTIONAL, 4096, &s, NULL);
+    err_ignore(json_get_str(o, key, JSON_OPTIONAL, 4096, &s, NULL));
     return s;
 }
 
 uint64_t cli_number(const struct json_cur *o, const char *key, uint64_t otherwise)
 {
     uint64_t v = otherwise;
-    (void)json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL);
+    err_ignore(json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL));
     return v;
 }
 

@@ -47,7 +47,7 @@ static struct adopted {
 static void keeper_say(struct core *c, const char *text, int fd)
 {
     if (c->has_keeper) /* that it is gone is seen by reading */
-        (void)msg_send(KEEPER_FD, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL);
+        err_ignore(msg_send(KEEPER_FD, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL));
 }
 
 void core_keep(struct core *c, const char *app, const char *what, int fd)
@@ -130,7 +130,7 @@ int core_hand_over(struct core *c, int sock_fd, struct err *err)
             const int fds[] = {a->pidfd, a->out_fd, a->err_fd};
             if (a->used && a->seen.box != BOX_NONE && fds[k] >= 0 &&
                 str_fmt(text, sizeof(text), "=fd app.%s.%s", a->seen.name, what[k]))
-                (void)msg_send(sock_fd, buf_str(text), &fds[k], 1, NULL);
+                err_ignore(msg_send(sock_fd, buf_str(text), &fds[k], 1, NULL));
         }
     log_info("handing over to the next core");
     loop_stop(c->loop);
@@ -414,7 +414,7 @@ static void count_boot(struct core *c)
         l->trial_boots++;
     if (state_save(&c->state, &err) < 0)
         log_error("%s", err.msg);
-    (void)fs_write_atomic(c->run_fd, "started", BUF_LIT("1"), 0600, NULL);
+    err_ignore(fs_write_atomic(c->run_fd, "started", BUF_LIT("1"), 0600, NULL));
 }
 
 /* The trust document that came with the device, until a newer one was walked to. */
@@ -538,7 +538,7 @@ static void end(struct core *c)
     struct err err = ERR_INIT;
     if (c->keeper_ready)
         publish_state(c);
-    (void)fs_remove_tree(c->run_fd, "started", &err);
+    err_ignore(fs_remove_tree(c->run_fd, "started", &err));
     self_settled(c);
     devices_close(c);
     c->store = store_free(c->store);

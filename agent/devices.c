@@ -359,10 +359,10 @@ void devices_read(const struct json_cur *o, struct app *a)
         const char *type = "";
         uint64_t major = 0, minor = 0;
         bool ruled = false;
-        (void)json_get_str(&e, "type", JSON_OPTIONAL, 1, &type, NULL);
-        (void)json_get_u64(&e, "major", JSON_OPTIONAL, 0, UINT32_MAX, &major, NULL);
-        (void)json_get_u64(&e, "minor", JSON_OPTIONAL, 0, UINT32_MAX, &minor, NULL);
-        (void)json_get_bool(&e, "ruled", JSON_OPTIONAL, &ruled, NULL);
+        err_ignore(json_get_str(&e, "type", JSON_OPTIONAL, 1, &type, NULL));
+        err_ignore(json_get_u64(&e, "major", JSON_OPTIONAL, 0, UINT32_MAX, &major, NULL));
+        err_ignore(json_get_u64(&e, "minor", JSON_OPTIONAL, 0, UINT32_MAX, &minor, NULL));
+        err_ignore(json_get_bool(&e, "ruled", JSON_OPTIONAL, &ruled, NULL));
         d->dev = (struct hot_dev){type[0], (uint32_t)major, (uint32_t)minor};
         d->rule.state = ruled ? CGROUP_ENFORCED : CGROUP_DEGRADED;
     }

@@ -136,7 +136,7 @@ static void publish_online(bool on)
                   on ? "true" : "false", on ? "" : "\"why\":\"shutdown\",", (unsigned long long)k.conn,
                   (unsigned long long)k.boot, LIMPET_VERSION, (unsigned long long)clock_wall_s());
     p.payload = buf_str(text);
-    (void)mqtt_publish(k.mqtt, &p, NULL);
+    err_ignore(mqtt_publish(k.mqtt, &p, NULL));
 }
 
 /* Trust first: what its keys sign comes after it. Asked again, the broker sends what it retains once more. */
@@ -144,17 +144,17 @@ static void subscribe_documents(void)
 {
     char topic[256];
     if (str_fmt(topic, sizeof(topic), "%s/trust/+", k.root))
-        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+        err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     if (str_fmt(topic, sizeof(topic), "%s/d/%s/desired", k.root, k.device))
-        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+        err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     if (str_fmt(topic, sizeof(topic), "%s/g/all/desired", k.root)) /* every device is in the group "all" */
-        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+        err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     for (unsigned i = 0; i < json_len(&k.groups); i++) {
         struct json_cur c = json_at(&k.groups, i);
         const char *name;
         if (json_as_str(&c, LIM_NAME_BYTES, &name, NULL) == 0 &&
             str_fmt(topic, sizeof(topic), "%s/g/%s/desired", k.root, name))
-            (void)mqtt_subscribe(k.mqtt, topic, NULL);
+            err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     }
 }
 
@@ -169,7 +169,7 @@ static void mqtt_up(void *arg, int protocol)
     subscribe_documents();
     for (unsigned i = 0; i < COUNT_OF(own); i++)
         if (str_fmt(topic, sizeof(topic), "%s/d/%s/%s", k.root, k.device, own[i]))
-            (void)mqtt_subscribe(k.mqtt, topic, NULL);
+            err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     (void)str_fmt(text, sizeof(text), "up %d", protocol);
     outbox_state(&k.outbox, text);
 }
@@ -285,7 +285,7 @@ static void flush(void)
 
     if (waits != k.wants_room) {
         k.wants_room = waits;
-        (void)loop_fd_mod(k.loop, &k.core, EPOLLIN | (waits ? EPOLLOUT : 0U), NULL);
+        err_ignore(loop_fd_mod(k.loop, &k.core, EPOLLIN | (waits ? EPOLLOUT : 0U), NULL));
     }
     mqtt_pause(k.mqtt, outbox_is_full(&k.outbox));
 }

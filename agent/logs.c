@@ -33,7 +33,7 @@ static void rest_over(struct loop_timer *t)
     struct loop_fd *const watches[] = {&a->out_watch, &a->err_watch};
     for (unsigned i = 0; i < COUNT_OF(watches); i++)
         if (watches[i]->fd >= 0)
-            (void)loop_fd_mod(a->core->loop, watches[i], EPOLLIN, NULL);
+            err_ignore(loop_fd_mod(a->core->loop, watches[i], EPOLLIN, NULL));
 }
 
 static void rest(struct app *a, struct loop_fd *w)

@@ -62,7 +62,7 @@ static void set_up(struct uplink *u, bool up, const char *why)
 static void watch_sock(struct uplink *u)
 {
     if (u->sock.fd >= 0)
-        (void)loop_fd_mod(u->core->loop, &u->sock, EPOLLIN | (u->wants_room ? EPOLLOUT : 0U), NULL);
+        err_ignore(loop_fd_mod(u->core->loop, &u->sock, EPOLLIN | (u->wants_room ? EPOLLOUT : 0U), NULL));
 }
 
 bool uplink_say(struct uplink *u, struct buf msg)

@@ -36,6 +36,14 @@ struct err {
         .kind = ERR_NONE \
     }
 
+/* On every prototype that returns an error: a caller looks at it, or drops it by err_ignore:
+ * what is undone after another failure, what is tried where a default stands already, what its reader reads leniently. */
+#define NODISCARD __attribute__((warn_unused_result))
+static inline void err_ignore(long rc)
+{
+    (void)rc;
+}
+
 /* Fill *err (NULL is fine) and return -kind. The message is cut at ERR_MSG_BYTES. */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

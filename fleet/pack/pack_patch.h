@@ -24,5 +24,5 @@ struct pack_patch_sum {
     unsigned gzips;          /* of the objects: gzip files ... */
     uint64_t gzip_bytes;     /* ... and their bytes, which no patch makes smaller */
 };
-int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, struct err *err);
+NODISCARD int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, struct err *err);
 #endif

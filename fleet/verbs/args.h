@@ -95,17 +95,18 @@ struct verb {
 };
 
 /* Sort argv[0..argc) into options and positionals. Errors: INVALID, in words for the user. */
-int args_parse(const struct verb *v, int argc, char **argv, struct args *ret, struct err *err);
+NODISCARD int args_parse(const struct verb *v, int argc, char **argv, struct args *ret, struct err *err);
 bool args_has(const struct args *a, enum opt o);
 /* The last value given, or otherwise. */
 const char *args_str(const struct args *a, enum opt o, const char *otherwise);
 /* All values of a repeated option, at most max; returns how many. */
 unsigned args_all(const struct args *a, enum opt o, const char **dst, unsigned max);
 /* A number within [min,max]; *ret keeps what it holds when the option is absent. */
-int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint64_t *ret, struct err *err);
+NODISCARD int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint64_t *ret,
+                       struct err *err);
 /* A duration ("90s", "5m", "2h", "30d", plain seconds), in ms. */
-int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err);
-int parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err);
+NODISCARD int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err);
+NODISCARD int parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err);
 
 /* The verb of this name, NULL when there is none. */
 const struct verb *verb_find(const struct verb *verbs, unsigned n, const char *name);

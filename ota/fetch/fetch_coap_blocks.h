@@ -84,8 +84,8 @@ enum blocks_match blocks_match(struct blocks *b, const struct block_answer *answ
 /* Takes exactly the block that was asked for: neither gap nor overlap, full unless it is the last. size: of the blob, 0
  * unknown. A peer with smaller blocks is followed: what was asked behind this one is asked again. Errors: NET (another
  * block), INTEGRITY (another end). */
-int blocks_take(struct blocks *b, struct block_ask *a, const struct block_answer *answer, uint64_t size,
-                uint64_t now_ms, struct err *err);
+NODISCARD int blocks_take(struct blocks *b, struct block_ask *a, const struct block_answer *answer,
+                          uint64_t size, uint64_t now_ms, struct err *err);
 
 /* ---- sets ---- */
 

@@ -43,7 +43,8 @@ struct elf {
 };
 /* The file at [at, at + size) of what read gives. What cannot be understood is ELF_NONE, no error; errors are
  * read's. */
-int elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret, struct err *err);
+NODISCARD int elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret,
+                       struct err *err);
 /* Only machine and loads, from the first bytes. False: not known or not whole. */
 bool elf_head(struct buf head, struct elf *ret);
 uint32_t elf_head_len(struct buf start);
@@ -135,8 +136,8 @@ struct predict_look {
     unsigned image;
 };
 typedef void look_fn(void *arg, const struct predict_look *l, const struct site *s);
-int predict_look(struct predict *p, uint32_t old_at, uint32_t new_at, size_t len, look_fn *fn, void *arg,
-                 struct err *err);
+NODISCARD int predict_look(struct predict *p, uint32_t old_at, uint32_t new_at, size_t len, look_fn *fn,
+                           void *arg, struct err *err);
 /* Old address to old offset, new address to new offset. */
 bool predict_old_key(const struct predict *p, unsigned image, uint64_t va, uint64_t *ret);
 bool predict_new_key(const struct predict *p, uint64_t va, uint64_t *ret);

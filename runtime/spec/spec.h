@@ -250,18 +250,19 @@ struct spec_oci {
 /* From config.json (whole text) of a bundle. Strings go to arena. Unknown properties pass, wrong ones are
  * refused with the field's path. Errors: INVALID, UNSUPPORTED (a field that needs what we do not do: never
  * ignored in silence). Runtime-spec 1.x, config.md, config-linux.md. */
-int spec_from_oci(struct buf config_json, struct arena *arena, struct spec *ret, struct spec_oci *ret_oci,
-                  struct err *err);
+NODISCARD int spec_from_oci(struct buf config_json, struct arena *arena, struct spec *ret,
+                            struct spec_oci *ret_oci, struct err *err);
 /* A process object alone (exec --process). Members that it lacks stay as *ret has them. */
-int spec_process_from_oci(struct buf process_json, struct arena *arena, struct spec_process *ret,
-                          struct err *err);
+NODISCARD int spec_process_from_oci(struct buf process_json, struct arena *arena, struct spec_process *ret,
+                                    struct err *err);
 
 /* A list of mounts alone, as config.json has it in "mounts", into ret->mounts (limpet mounts). */
-int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spec *ret, struct err *err);
+NODISCARD int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spec *ret,
+                                   struct err *err);
 
 /* The one gate before a container is made: names, absolute targets, counts, contradictions. Errors: INVALID.
  */
-int spec_check(const struct spec *s, struct err *err);
+NODISCARD int spec_check(const struct spec *s, struct err *err);
 /* The same for a process that is added to a container. */
-int spec_process_check(const struct spec_process *p, struct err *err);
+NODISCARD int spec_process_check(const struct spec_process *p, struct err *err);
 #endif

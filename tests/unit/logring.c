@@ -22,7 +22,7 @@ static int dir_fd = -1;
 
 static void remove_dir(void)
 {
-    (void)fs_remove_tree(AT_FDCWD, dir, NULL);
+    err_ignore(fs_remove_tree(AT_FDCWD, dir, NULL));
 }
 
 static void need_dir(void)

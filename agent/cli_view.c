@@ -221,7 +221,7 @@ int cli_status(const struct cli *c)
         return cli_fail(c, &err);
     if (saved && !c->json)
         term_print(stdout, "%.60s; this is what it reported at %s\n",
-                   err.kind == ERR_NOTFOUND ? "the agent is not running" : err.msg,
+                   err.kind == ERR_OFFLINE ? "the agent is not running" : err.msg,
                    clock_rfc3339(cli_number(&r, "ts", 0), when, sizeof(when)));
     if (c->json) {
         (void)print_json(&r);

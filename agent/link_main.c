@@ -47,7 +47,7 @@ static bool send_core(struct buf msg)
 
     if (rc == -(int)ERR_NET)
         loop_stop(k.loop); /* core has gone: so do we */
-    return rc != -(int)ERR_CONFLICT;
+    return rc != -(int)ERR_AGAIN;
 }
 
 static bool say(void *arg, const char *text)
@@ -368,7 +368,7 @@ static void core_ready(struct loop_fd *w, uint32_t events)
     (void)events;
     for (;;) {
         int rc = msg_recv(w->fd, msg, LIM_MSG_BYTES, &len, NULL, NULL, NULL);
-        if (rc == -(int)ERR_CONFLICT)
+        if (rc == -(int)ERR_AGAIN)
             return;
         if (rc != 1) {
             loop_stop(k.loop);

@@ -51,7 +51,7 @@ static void pump(struct app *a, struct loop_fd *w, int *fd, char stream, const c
     struct err err = ERR_INIT;
     for (unsigned i = 0; i < pieces && *fd >= 0; i++) {
         int rc = logring_pump(a->log, *fd, stream, clock_wall_ms(), &err);
-        if (rc == -(int)ERR_CONFLICT)
+        if (rc == -(int)ERR_AGAIN)
             return;
         if (rc <= 0) {
             if (rc < 0)

@@ -69,7 +69,7 @@ bool uplink_say(struct uplink *u, struct buf msg)
 {
     int rc = u->sock.fd < 0 ? -(int)ERR_NET : msg_send(u->sock.fd, msg, NULL, 0, NULL);
 
-    if (rc == -(int)ERR_CONFLICT && !u->wants_room) {
+    if (rc == -(int)ERR_AGAIN && !u->wants_room) {
         u->wants_room = true;
         watch_sock(u);
     }
@@ -249,7 +249,7 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
         log_error("link does not keep to its words and is ended: %s", err.msg);
         (void)kill(u->child.pid, SIGKILL);
     }
-    if (rc != 1 && rc != -(int)ERR_CONFLICT)
+    if (rc != 1 && rc != -(int)ERR_AGAIN)
         close_sock(u); /* its exit follows */
 }
 

@@ -48,7 +48,7 @@ bool ctx_has(const struct ctx *c, const char *name);
 /* NUL behind the last byte; owner: caller. Errors: NOTFOUND, INVALID (larger than max), IO. */
 NODISCARD int ctx_read(const struct ctx *c, const char *name, size_t max, struct buf *ret_own,
                        struct err *err);
-/* Make a file with its folders. Errors: CONFLICT (it is there), IO, NOSPACE. */
+/* Make a file with its folders. Errors: EXISTS, IO, NOSPACE. */
 NODISCARD int ctx_create(const struct ctx *c, const char *name, struct buf bytes, mode_t mode,
                          struct err *err);
 /* The same, but an older one is replaced whole (indexes only). */

@@ -22,7 +22,7 @@ DEFINE_AUTO(logring)
 
 /* Read what pipe_fd (non-blocking) has, straight into the shared ring, split into lines (LIM_LOG_LINE_BYTES
  * at most, longer ones are cut into marked pieces), stamp and file them. stream: 'o' or 'e'. Returns bytes
- * read, 0 at end of file, -CONFLICT when the pipe was empty. An unfinished line waits in the ring for its
+ * read, 0 at end of file, -AGAIN when the pipe was empty. An unfinished line waits in the ring for its
  * rest. At end of file it is filed as it is. */
 NODISCARD int logring_pump(struct logring *r, int pipe_fd, char stream, uint64_t wall_ms, struct err *err);
 

@@ -109,7 +109,7 @@ void limpet_tty_close(struct limpet_tty *t);
 
 /* To stdout, indented. 0 or 1. */
 int limpet_print(struct cJSON *take);
-/* ROOT/ID; made: a new one (CONFLICT when it exists). Owner of fd: caller. */
+/* ROOT/ID; made: a new one (EXISTS). Owner of fd: caller. */
 NODISCARD int limpet_dir(const struct limpet *c, bool make, int *ret_fd, struct err *err);
 NODISCARD int limpet_load(const struct limpet *c, struct limpet_state *ret,
                           struct err *err); /* *ret: limpet_state_done */

@@ -12,7 +12,8 @@
  * it returned 0 the new bytes survive a power cut; when it fails, or power goes before it returns, the old
  * ones do. Errors: NOSPACE, IO, DENIED. */
 NODISCARD int fs_write_durable(int dir_fd, const char *name, struct buf bytes, mode_t mode, struct err *err);
-/* The same without the fsyncs: for folders in /run. Readers see the old or the new file, never a mixture. */
+/* The same without the fsyncs: for folders in /run. Readers see the old or the new file, never a mixture.
+ * Errors: NOSPACE, IO, DENIED. */
 NODISCARD int fs_write_atomic(int dir_fd, const char *name, struct buf bytes, mode_t mode, struct err *err);
 
 /* Read a whole regular file of at most max_bytes. *ret is malloc'd, one NUL follows the last byte, owner:
@@ -20,28 +21,30 @@ NODISCARD int fs_write_atomic(int dir_fd, const char *name, struct buf bytes, mo
 NODISCARD int fs_read(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_t *ret_len,
                       struct err *err);
 /* Read a small text file (procfs, cgroup) into dst, cut at size-1, trailing newline removed. Returns length.
- */
+ * Errors: NOTFOUND, DENIED, IO. */
 NODISCARD ssize_t fs_read_text(int dir_fd, const char *name, char *dst, size_t size, struct err *err);
-/* Write text to an existing file in one write(2) (procfs, cgroup). */
+/* Write text to an existing file in one write(2) (procfs, cgroup). Errors: the kernel's answer by err_errno. */
 NODISCARD int fs_write_text(int dir_fd, const char *name, const char *text, struct err *err);
 
 /* Write or read all bytes, going on after EINTR and short counts. fs_read_full: number read, less only at
- * EOF. */
+ * EOF. Errors: NOSPACE, NET (a pipe without reader), IO. */
 NODISCARD int fs_write_full(int fd, struct buf bytes, struct err *err);
 NODISCARD ssize_t fs_read_full(int fd, void *dst, size_t len, struct err *err);
 
 /* Open a folder O_PATH-free (readable), making it and its parents with mode when make is true. Owner of fd:
- * caller. */
+ * caller. Errors: NOTFOUND, DENIED, NOSPACE, IO. */
 NODISCARD int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_fd, struct err *err);
 /* Open path below dir_fd, never leaving it: openat2(RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS), or step by
  * step with O_NOFOLLOW on old kernels. flags/mode as open(2), O_CLOEXEC is added. Errors: DENIED (would
  * leave), NOTFOUND, IO. */
 NODISCARD int fs_open_below(int dir_fd, const char *path, int flags, mode_t mode, int *ret_fd,
                             struct err *err);
-/* As a container would see it: absolute links and ".." stay inside root_fd (RESOLVE_IN_ROOT). */
+/* As a container would see it: absolute links and ".." stay inside root_fd (RESOLVE_IN_ROOT). Errors: as
+ * above. */
 NODISCARD int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode, int *ret_fd,
                               struct err *err);
-/* Remove name and all below it without following links or leaving the file system. Absent is fine. */
+/* Remove name and all below it without following links or leaving the file system. Absent is fine. Errors:
+ * DENIED, IO. */
 NODISCARD int fs_remove_tree(int dir_fd, const char *name, struct err *err);
 /* Names in a folder that end with suffix, into dst[max][size], those too long left out. Returns how many. */
 unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigned max);
@@ -49,12 +52,14 @@ unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigne
  * that goes bad on disk gives EIO then instead of wrong bytes, and nobody can write to it. True when that is in force;
  * most file systems and kernels have it not. fd: open for reading only; nobody may have it open for writing. */
 bool fs_verity_enable(int fd);
+/* Is it, for this open file? */
 bool fs_verity_is_on(int fd);
-/* fsync a folder's entries / the whole file system of fd. */
+/* fsync a folder's entries / the whole file system of fd. Errors: IO. */
 NODISCARD int fs_sync_dir(int dir_fd, struct err *err);
+/* The whole file system of fd. Errors: IO. */
 NODISCARD int fs_sync_all(int fd, struct err *err);
 /* Free space for us on the file system of fd (f_bavail). inodes: UINT64_MAX where the file system has no
- * count. */
+ * count. Errors: IO. */
 NODISCARD int fs_space(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *err);
 /* Take an exclusive lock on dir_fd/name (made if absent); held while *ret_fd is open. Errors: CONFLICT, IO.
  */

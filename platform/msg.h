@@ -5,7 +5,7 @@
 #include "platform/limits.h"
 #include "platform/mem.h"
 
-/* A connected pair, both ends O_CLOEXEC, buffers large enough for LIM_MSG_BYTES. */
+/* A connected pair, both ends O_CLOEXEC, buffers large enough for LIM_MSG_BYTES. Errors: NOSPACE, IO. */
 NODISCARD int msg_pair(int *ret_a, int *ret_b, struct err *err);
 
 /* fds are duplicated into the message; the caller keeps its own. n_fds <= LIM_MSG_FDS.

@@ -6,7 +6,8 @@
 
 /* Blank out // and block comments outside of strings, in place: offsets in messages stay right. Pure. */
 void desired_strip(char *text);
-/* Read a file ("-": stdin), strip it. owner: caller. */
+/* Read a file ("-": stdin), strip it. owner: caller. Errors: NOTFOUND, INVALID (larger than
+ * LIM_ENVELOPE_BYTES), IO. */
 NODISCARD int desired_read(const char *file, struct buf *ret_own, struct err *err);
 
 struct target {

@@ -6,6 +6,7 @@
 #include "platform/crypto.h"
 
 extern const char *const role_names[TRUST_ROLE_COUNT_]; /* "root", "release", "fleet" */
+/* One of these words. Errors: INVALID. */
 NODISCARD int role_parse(const char *word, enum trust_role *ret, struct err *err);
 
 struct signing_key {
@@ -15,7 +16,7 @@ struct signing_key {
 };
 /* Read keys/<id>.key. Errors: NOTFOUND, INVALID. */
 NODISCARD int key_load(const struct ctx *c, const char *id, struct signing_key *ret, struct err *err);
-/* Read it, or make and store it when there is none. *ret_made may be NULL. */
+/* Read it, or make and store it when there is none. *ret_made may be NULL. Errors: INVALID, NOSPACE, IO. */
 NODISCARD int key_ensure(const struct ctx *c, const char *id, struct signing_key *ret, bool *ret_made,
                          struct err *err);
 
@@ -34,8 +35,9 @@ struct trust_doc {
 };
 /* The highest version in trust/, 0: none. */
 uint64_t trust_last_version(const struct ctx *c);
-/* Envelope text of a version; owner: caller. */
+/* Envelope text of a version; owner: caller. Errors: NOTFOUND, IO. */
 NODISCARD int trust_read(const struct ctx *c, uint64_t version, struct buf *ret_own, struct err *err);
+/* The same, read; its signatures are not looked at. Errors: NOTFOUND, INVALID. */
 NODISCARD int trust_load(const struct ctx *c, uint64_t version, struct trust_doc *ret, struct err *err);
 /* Take a key into the document and a role; alone: the role's other keys go. Errors: NOSPACE. */
 NODISCARD int trust_add(struct trust_doc *t, enum trust_role role, const struct signing_key *k, bool alone,
@@ -55,7 +57,7 @@ NODISCARD int fleet_sign(const struct ctx *c, enum trust_role role, const char *
 NODISCARD int fleet_verify(const struct ctx *c, enum trust_role role, const char *type, struct buf envelope,
                            struct envelope **ret, struct err *err);
 /* The same, but keys that any earlier trust version named will do: for reading what this fleet said in the
- * past. */
+ * past. Errors: as fleet_verify. */
 NODISCARD int fleet_verify_ever(const struct ctx *c, enum trust_role role, const char *type,
                                 struct buf envelope, struct envelope **ret, struct err *err);
 #endif

@@ -24,7 +24,7 @@ enum cover_how {
     COVER_LIKE,  /* covers go on over bytes that differ, as long as more than half are equal: programs */
     COVER_EXACT, /* covers of equal bytes only: text */
 };
-/* Covers of new_bytes; owner: caller (free ret->c). new_bytes below 4 GiB. */
+/* Covers of new_bytes; owner: caller (free ret->c). new_bytes below 4 GiB. Errors: NOMEM. */
 NODISCARD int cover_index_make(const struct cover_index *m, struct buf new_bytes, enum cover_how how,
                                struct cover_list *ret, struct err *err);
 /* Keep the max longest covers. */

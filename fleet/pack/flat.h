@@ -15,10 +15,11 @@ DEFINE_AUTO(flat)
 /* The next entry of a layer (checked by entry_check), then the content of a file in pieces; layers come lowest first. Errors
  * of the content: IO, NOSPACE. */
 void flat_entry(struct flat *f, const struct entry *e);
+/* The next bytes of that content, borrowed for the call. Errors: IO, NOSPACE. */
 NODISCARD int flat_bytes(struct flat *f, struct buf bytes, struct err *err);
 /* The layer is whole: it is laid, its deletions first, as on a device. Errors: INVALID (a parent is no folder ...). */
 NODISCARD int flat_layer(struct flat *f, struct err *err);
-/* All layers were given: the tree, owner: caller. */
+/* All layers were given: the tree, owner: caller. Errors: NOTFOUND, IO. */
 NODISCARD int flat_end(struct flat *f, struct buf *ret_own, struct err *err);
 
 /* The objects of a tree, in its order. */
@@ -33,6 +34,7 @@ struct flat_objects {
     uint64_t bytes;
     char *paths;
 };
+/* Of a tree's bytes; end with flat_list_done. Errors: INVALID (damaged). */
 NODISCARD int flat_list(struct buf tree, struct flat_objects *ret, struct err *err);
 void flat_list_done(struct flat_objects *o);
 /* The content of an object, mapped: end with flat_unmap. Errors: NOTFOUND, IO. */

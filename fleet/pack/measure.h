@@ -30,5 +30,6 @@ struct measure_sum {
                         needs more */
     uint64_t inodes; /* entries of all layers, folders that their paths imply, the root */
 };
+/* What was counted so far. */
 struct measure_sum measure_sum(const struct measure *m);
 #endif

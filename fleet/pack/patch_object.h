@@ -9,6 +9,7 @@ struct bytes { /* grows */
     uint8_t *p;
     size_t len, room;
 };
+/* bytes_add appends len bytes, bytes_number a varint; bytes_done frees. */
 void bytes_add(struct bytes *b, const void *p, size_t len);
 void bytes_number(struct bytes *b, uint64_t v);
 void bytes_done(struct bytes *b);

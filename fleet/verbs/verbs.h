@@ -3,6 +3,8 @@
 #define FLEET_VERBS_H
 #include "fleet/view/ctx.h"
 
+/* verb_...: what struct verb's run asks of it: the exit code, or -kind with err filled. c: an open fleet
+ * folder, borrowed; none: NULL. */
 NODISCARD int verb_init(struct ctx *none, const struct args *a, struct err *err);
 NODISCARD int verb_keys(struct ctx *c, const struct args *a, struct err *err);
 NODISCARD int verb_publish(struct ctx *c, const struct args *a, struct err *err);

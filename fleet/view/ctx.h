@@ -51,7 +51,7 @@ NODISCARD int ctx_read(const struct ctx *c, const char *name, size_t max, struct
 /* Make a file with its folders. Errors: EXISTS, IO, NOSPACE. */
 NODISCARD int ctx_create(const struct ctx *c, const char *name, struct buf bytes, mode_t mode,
                          struct err *err);
-/* The same, but an older one is replaced whole (indexes only). */
+/* The same, but an older one is replaced whole (indexes only). Errors: NOSPACE, IO. */
 NODISCARD int ctx_replace(const struct ctx *c, const char *name, struct buf bytes, mode_t mode,
                           struct err *err);
 /* Names in a folder, sorted by name; NULL-terminated, one block, owner: caller. An absent folder is empty. */

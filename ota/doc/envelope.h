@@ -19,8 +19,8 @@ struct envelope { /* heap, one block: free with envelope_free */
     size_t payload_len;
     uint8_t payload[];
 };
-/* From JSON text / from the packed record. Owner: caller. Errors: INVALID (field path), NOSPACE (too large).
- */
+/* envelope_parse: from JSON text; envelope_unpack: from the packed record. Owner: caller. Errors: INVALID
+ * (field path), NOSPACE (too large). */
 NODISCARD int envelope_parse(struct buf json, struct envelope **ret, struct err *err);
 NODISCARD int envelope_unpack(struct buf packed, struct envelope **ret, struct err *err);
 struct envelope *envelope_copy(const struct envelope *e); /* owner: caller */
@@ -28,6 +28,7 @@ struct envelope *envelope_free(struct envelope *e);
 DEFINE_AUTO(envelope)
 /* malloc'd, owner: caller. key_ids: n_sigs texts for people, or NULL. */
 char *envelope_build(const struct envelope *e, const char *const *key_ids);
+/* The packed record of *ret_len bytes; envelope_unpack reads it back. malloc'd, owner: caller. */
 uint8_t *envelope_pack(const struct envelope *e, size_t *ret_len);
 /* The bytes that are signed: PAE(type, payload). malloc'd, owner: caller. */
 uint8_t *envelope_pae(const char *type, struct buf payload, size_t *ret_len);
@@ -37,7 +38,7 @@ uint8_t *envelope_pae(const char *type, struct buf payload, size_t *ret_len);
  * keys"), INTEGRITY never: a bad signature just does not count. threshold 0 or n_keys 0: DENIED. */
 NODISCARD int envelope_verify(const struct envelope *e, const char *want_type, const struct p256_pub *keys,
                               unsigned n_keys, unsigned threshold, struct err *err);
-/* Build an envelope with one or more signatures. Owner: caller. */
+/* Build an envelope with one or more signatures. Owner: caller. Errors: INVALID (key), IO. */
 NODISCARD int envelope_sign(const char *type, struct buf payload, const uint8_t (*privs)[P256_PRIV_BYTES],
                             unsigned n_privs, struct envelope **ret, struct err *err);
 #endif

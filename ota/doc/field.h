@@ -16,7 +16,7 @@ static inline void field_auto_json_(struct cJSON **p)
 NODISCARD int field_digest(const struct json_cur *obj, const char *key, struct digest *ret, struct err *err);
 
 /* A member that must be a short word of [a-z0-9_.-] and copied into dst of size. empty: "" and absent are
- * fine. */
+ * fine. Errors: INVALID. */
 NODISCARD int field_word(const struct json_cur *obj, const char *key, bool empty, char *dst, size_t size,
                          struct err *err);
 

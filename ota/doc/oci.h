@@ -31,6 +31,8 @@ NODISCARD int oci_is_index(struct buf json, struct err *err); /* 1 index, 0 mani
  * there. */
 NODISCARD int oci_index_choose(struct buf json, const char *arch, const char *variant, struct oci_blob *ret,
                                struct err *err);
+/* Errors: INVALID, UNSUPPORTED (media type, a layer that is none of ours). */
 NODISCARD int oci_manifest_parse(struct buf json, struct oci_manifest *ret, struct err *err);
+/* Strings go to arena. Errors: INVALID, NOMEM (the arena is full). */
 NODISCARD int oci_config_parse(struct buf json, struct arena *arena, struct oci_config *ret, struct err *err);
 #endif

@@ -39,7 +39,7 @@ NODISCARD int trust_step(const struct trust *cur, const struct envelope *next_en
 void trust_changes(const struct trust *cur, const struct trust *next, bool ret[TRUST_ROLE_COUNT_]);
 /* Errors: DENIED ("trust version 3 expired 2026-01-01T00:00:00Z"). now_s: what the device takes for now. */
 NODISCARD int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err);
-/* envelope_verify with the role's keys. */
+/* envelope_verify with the role's keys. Errors: DENIED. */
 NODISCARD int trust_verify(const struct trust *t, enum trust_role role, const struct envelope *e,
                            const char *type, struct err *err);
 #endif

@@ -75,6 +75,7 @@ void fetch_begin(struct fetch_item *it);
 NODISCARD int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);
 /* How long to wait before more is taken, so that the rate holds; 0: no time. */
 uint64_t fetch_brake_ms(const struct fetch_job *j);
+/* Milliseconds; signals do not cut it short. */
 void fetch_sleep(uint64_t ms);
 /* May this span be asked for? Errors: DENIED (more than the budget; j->ours is set). */
 NODISCARD int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span,
@@ -84,7 +85,7 @@ void fetch_tell_trouble(const struct err *why, uint64_t wait_ms);
 /* "progress" of all items, when there was none lately or always. A line that nobody reads is left out. */
 void fetch_tell(struct fetch_job *j, bool always);
 
-/* fetch_run.c: get every item; returns 0 or the verdict. */
+/* fetch_run.c: get every item; returns 0 or the verdict. Errors: as fetch.h says of the program. */
 NODISCARD int fetch_run(struct fetch_job *j, struct err *err);
 
 /* fetch_dir.c: an OCI layout folder. dir_open opens (and only opens) what is there while we are still root,
@@ -98,14 +99,18 @@ char *dir_blob_path(const struct fetch_item *it, char dst[96]);
 /* fetch_http.c: a registry (OCI distribution-spec), or a layout on a web server. Call http_init before the
  * sandbox. */
 struct http;
+/* Errors: NOMEM, NET (a CA file without certificates). */
 NODISCARD int http_init(struct fetch_job *j, struct err *err);
 void http_done(struct fetch_job *j);
+/* From sources[source] until the item wants nothing more. Errors: NOTFOUND, DENIED, NET, TIMEOUT, INTEGRITY,
+ * and those of fetch_take. */
 NODISCARD int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
 /* fetch_coap.c: a layout over CoAP. Call fetch_coap_init before the sandbox. Errors: those of the source. */
 struct coap;
 NODISCARD int fetch_coap_init(struct fetch_job *j, struct err *err);
 void fetch_coap_done(struct fetch_job *j);
+/* As http_get. Errors: as http_get. */
 NODISCARD int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
 /* fetch_usb.c: a layout on a stick. usb_open finds, mounts and opens while we are root; what went wrong there is

@@ -44,6 +44,7 @@ size_t entry_encode(const struct entry *e, uint8_t *dst);
 /* Two steps: the head, which says how many bytes of names follow, then these. Errors: INVALID. */
 NODISCARD int entry_decode_head(const uint8_t head[ENTRY_HEAD_BYTES], struct entry *ret, size_t *ret_path_len,
                                 size_t *ret_link_len, struct err *err);
+/* names: path and link behind each other, as the head said. Errors: INVALID. */
 NODISCARD int entry_decode_names(const uint8_t *names, size_t path_len, size_t link_len, struct entry *ret,
                                  struct err *err);
 

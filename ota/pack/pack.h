@@ -39,6 +39,7 @@ struct pack_chunk {
     unsigned codec; /* enum pack_codec */
     uint8_t check[PACK_CHECK_BYTES], raw[PACK_RAW_BYTES];
 };
+/* As it stands in head and table. Pure. */
 void pack_chunk_encode(const struct pack_chunk *c, uint8_t dst[PACK_CHUNK_BYTES]);
 /* Errors: INVALID (no bytes, more than PACK_RAW_MAX raw or packed bytes, unknown codec). */
 NODISCARD int pack_chunk_decode(const uint8_t src[PACK_CHUNK_BYTES], struct pack_chunk *ret, struct err *err);

@@ -44,6 +44,7 @@ struct patch_head {
 /* Bytes that decoding takes here at most, libraries included. A pack tells those of the machine that made it, rounded up;
  * a decoder refuses one that tells or here needs more than LIM_PATCH_BYTES. */
 size_t patch_memory(enum pack_codec codec, uint32_t max_covers, uint32_t max_pieces, bool predicted);
+/* The first PATCH_HEAD_BYTES of a pack. */
 void patch_head_encode(const struct patch_head *h, uint8_t dst[PATCH_HEAD_BYTES]);
 /* Errors: INVALID, UNSUPPORTED (codec), NOSPACE (needs more memory than LIM_PATCH_BYTES). */
 NODISCARD int patch_head_decode(const uint8_t src[PATCH_HEAD_BYTES], struct patch_head *ret, struct err *err);

@@ -46,7 +46,8 @@ NODISCARD int predict_covers(struct predict *p, const struct cover *covers, size
 NODISCARD int predict_anchor(struct predict *p, const struct cover *anchor, struct err *err);
 /* Errors: INVALID (no ELF file of a kind known here). */
 NODISCARD int predict_head(struct predict *p, struct buf head, uint64_t new_size, struct err *err);
-/* Old bytes at [old_at, old_at + len), as they are expected at new_at, into dst. len is at most 4 KiB. */
+/* Old bytes at [old_at, old_at + len), as they are expected at new_at, into dst. len is at most 4 KiB.
+ * Errors: those of src->read. */
 NODISCARD int predict_bytes(struct predict *p, uint32_t old_at, uint32_t new_at, uint8_t *dst, size_t len,
                             struct err *err);
 #endif

@@ -32,6 +32,6 @@ NODISCARD int install_entries(struct install *i, int fd, bool whiteouts, bool fr
 NODISCARD int install_layers(struct install *i, struct err *err);
 /* The objects by in->pack, then the rootfs by its tree. Errors: those of install_entries and of pull_patch, pull_chunks. */
 NODISCARD int install_pack(struct install *i, struct err *err);
-/* A new file of the work folder. */
+/* A new file of the work folder. Errors: NOSPACE, IO. */
 NODISCARD int install_write(int dir_fd, const char *name, struct buf bytes, struct err *err);
 #endif

@@ -26,6 +26,7 @@ DEFINE_AUTO(store)
 
 /* Blobs: 1 held, 0 not. read: malloc'd bytes, checked against the digest again. */
 int store_has_blob(struct store *s, const struct digest *d);
+/* *ret: malloc'd, owner: caller. Errors: NOTFOUND, INTEGRITY, INVALID (more than max_bytes), IO. */
 NODISCARD int store_read_blob(struct store *s, const struct digest *d, size_t max_bytes, uint8_t **ret,
                               size_t *ret_len, struct err *err);
 /* Need this layer not be fetched? 1: its blob is held, or every object that it brings is. 0 otherwise. */
@@ -69,8 +70,8 @@ struct store_pack {
 /* Is this tree here, as what an image was made of? */
 int store_has_tree(struct store *s, const struct digest *tree);
 int store_tree_is_whole(struct store *s, const struct digest *tree); /* and every object of it */
-/* full: are tree and table here? / Bring them, in a job: what the old image has of them is copied. *ret_fetched:
- * bytes that came in. Errors: as store_install. */
+/* full: are tree and table here? store_pull_documents brings them, in a job: what the old image has of them
+ * is copied. *ret_fetched: bytes that came in. Errors: as store_install. */
 int store_has_documents(struct store *s, const struct store_pack *pack);
 NODISCARD int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
                                    struct err *err);
@@ -78,18 +79,20 @@ NODISCARD int store_pull_documents(struct store *s, const struct store_pack *pac
 struct store_cost {
     uint64_t fetch_bytes, write_bytes, objects;
 };
+/* *ret of an image that is not here. Errors: NOTFOUND (documents), INVALID, IO. */
 NODISCARD int store_pack_cost(struct store *s, const struct digest *image, const struct store_pack *pack,
                               struct store_cost *ret, struct err *err);
 
-/* Lay the image's tree from its layers (store_has_blob for manifest and config, store_has_layer for each
- * layer), in a job: starts argv (the sandboxed untar program: {"agentd-untar","untar","UID","GID",NULL}) per
- * layer and takes typed entries from its pipe, checks each name, hashes each file, links. limits: what the
- * release signed (0: ours). On success the image exists durably and its layers' blobs are gone. Installed
- * already: fine. line_fd (-1: none) gets "progress DONE TOTAL" in bytes. What was
- * stripped is counted in stripped, and goes to note (one line each, cut). Errors: INTEGRITY, INVALID (path,
- * entry, more than signed), UNSUPPORTED (zstd with too large a window), NOTFOUND (a layer is not held), NOSPACE (with need and have),
- * CONFLICT, IO. After any of them nothing of the image is left but its blobs and, of a pack, its staged objects,
- * with which the next try goes on. By a pack also: what fetching may end with. */
+/* store_install: lay the image's tree from its layers (store_has_blob for manifest and config,
+ * store_has_layer for each layer), in a job: starts argv (the sandboxed untar program:
+ * {"agentd-untar","untar","UID","GID",NULL}) per layer and takes typed entries from its pipe, checks each
+ * name, hashes each file, links. limits: what the release signed (0: ours). On success the image exists
+ * durably and its layers' blobs are gone. Installed already: fine. line_fd (-1: none) gets "progress DONE
+ * TOTAL" in bytes. What was stripped is counted in stripped, and goes to note (one line each, cut). Errors:
+ * INTEGRITY, INVALID (path, entry, more than signed), UNSUPPORTED (zstd with too large a window), NOTFOUND (a
+ * layer is not held), NOSPACE (with need and have), CONFLICT, IO. After any of them nothing of the image is
+ * left but its blobs and, of a pack, its staged objects, with which the next try goes on. By a pack also:
+ * what fetching may end with. */
 enum store_stripped { STORE_SPECIAL, STORE_SET_UID, STORE_SET_GID, STORE_XATTR, STORE_STRIPPED_COUNT_ };
 struct store_install {
     struct digest manifest;
@@ -103,27 +106,30 @@ struct store_install {
     unsigned stripped[STORE_STRIPPED_COUNT_];
     uint64_t fetched_bytes, written_bytes; /* result: over the wire by this job; of new objects */
 };
+/* See above; *in: limits and result. */
 NODISCARD int store_install(struct store *s, struct store_install *in, int line_fd, struct err *err);
 
 /* Space check (L16): may need_bytes/inodes be written and the reserve still be free? NOSPACE with need and
  * have. */
 NODISCARD int store_check_space(struct store *s, uint64_t need_bytes, uint64_t need_inodes, struct err *err);
-/* Remove images, blobs, partials not in keep, and objects and layer records that no image is made of. keep:
- * manifest digests and blob digests; config and layers of a kept manifest that is not installed yet are kept
- * by themselves. Files of a kept image's layers that upper layers hide are kept too, so that a layer is not
- * fetched again for the next version; they go when pressed says that space is needed. */
+/* store_collect: remove images, blobs, partials not in keep, and objects and layer records that no image is
+ * made of. keep: manifest digests and blob digests; config and layers of a kept manifest that is not
+ * installed yet are kept by themselves. Files of a kept image's layers that upper layers hide are kept too,
+ * so that a layer is not fetched again for the next version; they go when pressed says that space is needed. */
 struct store_keep {
     const struct digest *digests;
     unsigned n;
     bool pressed;
 };
+/* *ret_freed_bytes (may be NULL): of what was removed. Errors: CONFLICT (a job works on the store), IO. */
 NODISCARD int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_freed_bytes,
                             struct err *err);
-/* Read what the store holds and compare it with its names, from sc->cursor on, about max_bytes at a time, in a
- * job. A bad object or blob loses its name; images made of it are marked: store_has_image says 0 until
- * store_install has mended them in place, and boxes that run from them go on. The caller keeps cursor between
- * calls ("": a round begins). on_bad (may be NULL) is called for each thing that is bad: "objects/ab/NAME" and
- * why. look_only: nothing is changed. Errors: CONFLICT (a job works on the store), IO, NOMEM. */
+/* store_scrub: read what the store holds and compare it with its names, from sc->cursor on, about max_bytes
+ * at a time, in a job. A bad object or blob loses its name; images made of it are marked: store_has_image
+ * says 0 until store_install has mended them in place, and boxes that run from them go on. The caller keeps
+ * cursor between calls ("": a round begins). on_bad (may be NULL) is called for each thing that is bad:
+ * "objects/ab/NAME" and why. look_only: nothing is changed. Errors: CONFLICT (a job works on the store), IO,
+ * NOMEM. */
 struct store_scrub {
     char cursor[128];   /* in, out */
     uint64_t max_bytes; /* to read; the file that passes it is still read to its end */

@@ -45,6 +45,7 @@ struct cgroup_host {
     char name[16]; /* "v1", "v2", "hybrid", "none" */
     bool stay;     /* never move strangers out of our own group to make room for controllers (v2) */
 };
+/* Look at this machine. What is not there is CGROUP_NONE, no error. Errors: IO (no /proc). */
 NODISCARD int cgroup_detect(struct cgroup_host *ret, struct err *err);
 /* When we run in a group of our own making ("limpet/agent", the agent's own ceiling), new groups must not end
  * up below it: cut this suffix from every self path that ends with it. */
@@ -131,6 +132,7 @@ struct cgroup_list {
     size_t used;
     char text[CGROUP_LIST_TEXT];
 };
+/* Empty: nothing is limited. */
 void cgroup_list_init(struct cgroup_list *l);
 /* A copy of a formatted text that lives as long as the list; NULL when it is full. */
 const char *cgroup_list_text(struct cgroup_list *l, const char *fmt, ...)
@@ -138,6 +140,7 @@ const char *cgroup_list_text(struct cgroup_list *l, const char *fmt, ...)
 /* The next setting, zeroed; NULL when the list is full. */
 struct cgroup_setting *cgroup_list_add(struct cgroup_list *l, enum cgroup_ctl ctl, const char *field,
                                        const char *option);
+/* By its field; NULL: not in the list. */
 const struct cgroup_setting *cgroup_list_find(const struct cgroup_list *l, const char *field);
 /* The agent's limits as such a list. Pure. */
 void cgroup_list_of_limits(const struct cgroup_limits *lim, struct cgroup_list *ret);
@@ -147,8 +150,9 @@ bool cgroup_list_add_device(struct cgroup_list *l, struct cgroup_device d);
 void cgroup_list_standard_devices(struct cgroup_list *l);
 /* After it was applied: what the agent reports. */
 void cgroup_list_report(const struct cgroup_list *l, struct cgroup_report *ret);
-/* After it was applied, for one who asked by config.json: the first field that does not hold is an error which names
- * the field, the file and what to do. What the machine merely lacks is no error but a warning, below. Pure. */
+/* After it was applied, for one who asked by config.json: the first field that does not hold is an error
+ * which names the field, the file and what to do. What the machine merely lacks is no error but a warning,
+ * below. Pure. Errors: INVALID, UNSUPPORTED, CONFLICT (busy). */
 NODISCARD int cgroup_list_judge(const struct cgroup_list *l, struct err *err);
 /* Setting i in words when it does not hold: false when it does. i == l->n speaks of the devices. */
 bool cgroup_list_warning(const struct cgroup_list *l, unsigned i, char *dst, size_t size);
@@ -163,12 +167,14 @@ NODISCARD int cgroup_make(const struct cgroup_host *h, const char *path, const s
 NODISCARD int cgroup_open(const struct cgroup_host *h, const char *path, struct cgroup **ret,
                           struct err *err);
 struct cgroup *cgroup_free(struct cgroup *c); /* forget it; the group stays */
+/* Other limits for a group that exists; what cannot be enforced is in *ret_report. Errors: IO. */
 NODISCARD int cgroup_set(struct cgroup *c, const struct cgroup_limits *lim, struct cgroup_report *ret_report,
                          struct err *err);
 /* The same by a list, whose results are filled. What cannot be enforced is no error here: cgroup_list_judge. INVALID:
  * a memory limit that check_before_update refuses. */
 NODISCARD int cgroup_make_list(const struct cgroup_host *h, const char *path, struct cgroup_list *list,
                                struct cgroup **ret, struct err *err);
+/* The same for a group that exists. Errors: IO. */
 NODISCARD int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err);
 
 /* Device rules, the last that matches decides, bit by bit of the access; what none matches is denied (runtime-spec,
@@ -179,6 +185,7 @@ void cgroup_devices_set(struct cgroup *c, const struct cgroup_device *rules, uns
 /* One more rule for a running group: hot-plug. Errors: UNSUPPORTED (no list in force here), DENIED, IO. */
 NODISCARD int cgroup_device_allow(struct cgroup *c, char type, int64_t major, int64_t minor, unsigned access,
                                   struct err *err);
+/* The same, but the rule forbids. Errors: as above. */
 NODISCARD int cgroup_device_deny(struct cgroup *c, char type, int64_t major, int64_t minor, unsigned access,
                                  struct err *err);
 /* What the rules say: the model that both mechanisms follow. Pure. */
@@ -192,6 +199,7 @@ int cgroup_clone_fd(const struct cgroup *c);
 /* From inside the new process: move itself into every v1 hierarchy (and v2, when it was not cloned into it).
  * Async-signal safe, no allocation: usable between clone and exec. Returns 0 or -errno. */
 NODISCARD int cgroup_attach_self(const struct cgroup *c, bool in_v2_already);
+/* Move a process into every hierarchy of the group. Errors: NOTFOUND (it has ended), DENIED, IO. */
 NODISCARD int cgroup_attach(struct cgroup *c, pid_t pid, struct err *err);
 
 struct cgroup_usage {
@@ -211,8 +219,9 @@ bool cgroup_is_v2(const struct cgroup *c, enum cgroup_ctl ctl); /* where this co
 int cgroup_oom_fd(struct cgroup *c, uint32_t *ret_epoll_events);
 
 /* Kill everything in it (cgroup.kill, or freeze + kill + thaw in rounds). 0 when it was empty or every
- * process was signalled. */
+ * process was signalled. Errors: CONFLICT (some live on), IO. */
 NODISCARD int cgroup_kill(struct cgroup *c, struct err *err);
+/* No process, nor in groups below. */
 bool cgroup_is_empty(const struct cgroup *c);
 /* pids in it, at most max; returns how many. */
 int cgroup_pids(const struct cgroup *c, pid_t *ret, unsigned max);
@@ -226,6 +235,7 @@ bool cgroup_may_exist(const struct cgroup_host *h, const char *path);
 bool cgroup_is_frozen(const struct cgroup_host *h, const char *path);
 /* The file that says so, as an absolute path: for one who will ask again without looking at the machine first. */
 bool cgroup_freezer_file(const struct cgroup_host *h, const char *path, char *dst, size_t size);
+/* Asked of that file. */
 bool cgroup_file_is_frozen(const char *file);
 /* Who is still in it, for messages: "1234 sh (D in nfs_wait) ...". Returns dst. */
 char *cgroup_who(const struct cgroup *c, char *dst, size_t size);

@@ -33,6 +33,7 @@ uint64_t cgroup_get_u64(int dir_fd, const char *name);
 uint64_t cgroup_get_key(int dir_fd, const char *name, const char *key);
 /* The slot that holds a controller, or NULL. */
 const struct cgroup_slot *cgroup_slot_of(const struct cgroup *c, enum cgroup_ctl ctl);
+/* The slot of v2, or NULL. */
 const struct cgroup_slot *cgroup_v2_slot(const struct cgroup *c);
 /* Mask of controllers that a list needs here. */
 unsigned cgroup_list_needs(const struct cgroup_host *h, const struct cgroup_list *l);
@@ -47,6 +48,7 @@ void cgroup_remove_parents(const struct cgroup *c, const struct cgroup_slot *s);
 /* Make the group's folder with its parents, handing controllers (v2) or hierarchical accounting (v1) down; fills fresh.
  * 0 or -errno. */
 NODISCARD int cgroup_make_dirs(struct cgroup *c, enum cgroup_mode mode, unsigned ctls, struct cgroup_slot *s);
+/* Milliseconds, or until a signal. */
 void cgroup_sleep_ms(unsigned ms);
 
 /* cgroup_bpf.c: 0 or -errno. A program for these rules in place of those that the group has. */

@@ -16,6 +16,7 @@ struct box_how {
     bool no_pivot;
     const char *bundle, *annotations; /* for hooks */
 };
+/* box_start by *how; borrowed for the call. Errors: as box_start. */
 NODISCARD int box_launch(const struct cgroup_host *h, const struct spec *s, const struct box_how *how,
                          struct box_started *ret, struct err *err);
 /* The control group for a new box at path, made and filled; what lies there from before and is empty goes first. *ret_fresh:

@@ -7,7 +7,8 @@
  * (subuid(5)), its own id alone without them. Errors: DENIED with what is missing. */
 NODISCARD int idmap_write(pid_t pid, const struct spec_id_maps *uids, const struct spec_id_maps *gids,
                           struct err *err);
-/* A user namespace with these ids and nobody in it: its descriptor, owner: caller. */
+/* A user namespace with these ids and nobody in it: its descriptor, owner: caller. Errors: DENIED,
+ * UNSUPPORTED, IO. */
 NODISCARD int idmap_open(const struct spec_id_maps *uids, const struct spec_id_maps *gids, int *ret_fd,
                          struct err *err);
 /* Files keep their ids on disk and show the box's: shift the rootfs and the mounts that ask for it. ns_fd: the box's

@@ -31,7 +31,8 @@ NODISCARD int live_device_add(const struct cgroup_host *h, const struct box_id *
                               const struct live_device *d, const struct spec_id_maps *uid_maps,
                               const struct spec_id_maps *gid_maps, int work_fd, struct cgroup_field *ret_rule,
                               struct err *err);
-/* Both go. What the box has open stays open: that is between the program and the driver. A box that has ended is fine. */
+/* Both go. What the box has open stays open: that is between the program and the driver. A box that has ended
+ * is fine. Errors: IO, DENIED. */
 NODISCARD int live_device_remove(const struct cgroup_host *h, const struct box_id *b,
                                  const struct live_device *d, struct err *err);
 #endif

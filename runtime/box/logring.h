@@ -14,7 +14,7 @@
 struct logring;
 /* Open dir_fd/name or make it with room for bytes of records; an existing ring keeps its records (and its
  * size when the same; else they are copied as far as they fit). What a killed writer had read but not filed
- * is filed now. Owner: caller. */
+ * is filed now. Owner: caller. Errors: NOSPACE, IO. */
 NODISCARD int logring_open(int dir_fd, const char *name, uint32_t bytes, struct logring **ret,
                            struct err *err);
 struct logring *logring_free(struct logring *r);
@@ -35,6 +35,7 @@ struct logring_line {
     uint32_t len;
     uint64_t lost; /* records overwritten before they could be read */
 };
+/* An existing ring, read-only. Owner: caller (logring_free). Errors: NOTFOUND, INVALID (no ring), IO. */
 NODISCARD int logring_open_read(int dir_fd, const char *name, struct logring **ret, struct err *err);
 /* The first record with seq >= *seq: 1 and *seq moved behind it, 0 none. */
 int logring_next(struct logring *r, uint64_t *seq, struct logring_line *ret);

@@ -15,7 +15,8 @@
  * all are told DEL. Errors: NOTFOUND (no such list, no such plugin), INVALID (the list, or a result), IO with the plugin's
  * name and words, TIMEOUT. */
 NODISCARD int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
-/* DEL, last plugin first; without a record nothing is to be done. A plugin that fails leaves the record for the next try. */
+/* DEL, last plugin first; without a record nothing is to be done. A plugin that fails leaves the record for
+ * the next try. Errors: IO, TIMEOUT. */
 NODISCARD int cni_del(const char *id, struct err *err);
 /* CHECK by every plugin, with the result of ADD; the list may forbid it. NOTFOUND: this box has no such network. */
 NODISCARD int cni_check(const char *id, struct err *err);

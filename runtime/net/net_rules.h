@@ -22,6 +22,7 @@ NODISCARD int net_taken_check(const struct spec *s, struct err *err);
 /* UNSUPPORTED with nft's words when this kernel or host cannot; then nothing was changed. */
 NODISCARD int net_rules_put(const struct spec *s, const struct net_base *b, unsigned number, bool v6,
                             struct err *err);
+/* The tables of one box; absent is fine. */
 void net_rules_drop(unsigned number);
 /* Tables of boxes that have gone; with keep_base false the common one too. */
 void net_rules_sweep(bool keep_base);

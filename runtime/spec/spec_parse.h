@@ -17,6 +17,7 @@ NODISCARD int spec_get_text(struct spec_ctx *x, const struct json_cur *obj, cons
                             const char **ret);
 /* Integers that may be negative. 1 found, 0 absent, or -kind. */
 NODISCARD int spec_get_i64(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t *ret);
+/* The same within [min, max]; else INVALID. */
 NODISCARD int spec_get_range(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t min,
                              int64_t max, int64_t *ret);
 /* A number of at most 2^64-1 where the last means "none": no double holds it exactly. */
@@ -35,7 +36,7 @@ NODISCARD int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, con
 /* Tell the user: something was read and is not done. */
 void spec_note(struct spec_ctx *x, const char *text);
 
-/* The parts (runtime-spec config.md, config-linux.md). 0 or -kind. */
+/* spec_read_...: the parts (runtime-spec config.md, config-linux.md), into x->s or *ret. 0 or -kind. */
 NODISCARD int spec_read_process(struct spec_ctx *x, const struct json_cur *process, struct spec_process *ret);
 NODISCARD int spec_read_mounts(struct spec_ctx *x, const struct json_cur *root);
 NODISCARD int spec_read_linux(struct spec_ctx *x, const struct json_cur *root);
@@ -51,9 +52,10 @@ struct spec_list {
     struct cgroup_list *l;
     struct err *err;
 };
+/* INVALID at this place: the list is full. */
 NODISCARD int spec_list_full(const struct spec_list *x, const struct json_cur *at);
-NODISCARD int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret,
-                                struct err *err); /* a part of it */
+/* spec_resources_...: its parts, blockIO and devices. Errors: INVALID. */
+NODISCARD int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
 NODISCARD int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
 /* What every container has stays usable whatever the rules say (config-linux.md, "Default Devices"), and it may make nodes
  * that it then cannot open: so many rules, for which lists are kept free. */

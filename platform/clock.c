@@ -102,5 +102,5 @@ void clock_boot_id(char *dst, size_t size)
     const char *path = getenv("LIMPET_BOOT_ID");
 
     dst[0] = '\0';
-    (void)fs_read_text(AT_FDCWD, path ? path : "/proc/sys/kernel/random/boot_id", dst, size, NULL);
+    err_ignore(fs_read_text(AT_FDCWD, path ? path : "/proc/sys/kernel/random/boot_id", dst, size, NULL));
 }

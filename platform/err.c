@@ -6,11 +6,12 @@
 #include <string.h>
 
 static const char *const kind_names[ERR_KIND_COUNT_] = {
-    [ERR_NONE] = "none",        [ERR_INVALID] = "invalid",   [ERR_INTEGRITY] = "integrity",
-    [ERR_DENIED] = "denied",    [ERR_CONFLICT] = "conflict", [ERR_NOTFOUND] = "not-found",
-    [ERR_NOSPACE] = "no-space", [ERR_NOMEM] = "no-memory",   [ERR_IO] = "io",
-    [ERR_NET] = "network",      [ERR_TIMEOUT] = "timeout",   [ERR_UNSUPPORTED] = "unsupported",
-    [ERR_SOURCE] = "source",
+    [ERR_NONE] = "none",         [ERR_INVALID] = "invalid",   [ERR_INTEGRITY] = "integrity",
+    [ERR_DENIED] = "denied",     [ERR_CONFLICT] = "conflict", [ERR_NOTFOUND] = "not-found",
+    [ERR_NOSPACE] = "no-space",  [ERR_NOMEM] = "no-memory",   [ERR_IO] = "io",
+    [ERR_NET] = "network",       [ERR_TIMEOUT] = "timeout",   [ERR_UNSUPPORTED] = "unsupported",
+    [ERR_SOURCE] = "source",     [ERR_AGAIN] = "conflict",    [ERR_EXISTS] = "conflict",
+    [ERR_OFFLINE] = "not-found",
 };
 
 /* errno -> kind; what is not here is IO. */
@@ -31,9 +32,9 @@ static const struct {
     {EROFS, ERR_DENIED},
     {ELOOP, ERR_DENIED},
     {EXDEV, ERR_DENIED},
-    {EEXIST, ERR_CONFLICT},
+    {EEXIST, ERR_EXISTS},
     {EBUSY, ERR_CONFLICT},
-    {EAGAIN, ERR_CONFLICT},
+    {EAGAIN, ERR_AGAIN},
     {ENOTEMPTY, ERR_CONFLICT},
     {ENOSYS, ERR_UNSUPPORTED},
     {EOPNOTSUPP, ERR_UNSUPPORTED},
@@ -115,8 +116,9 @@ enum err_kind err_kind_parse(const char *name)
 bool err_may_retry(enum err_kind kind)
 {
     static const bool retry[ERR_KIND_COUNT_] = {
-        [ERR_IO] = true,    [ERR_NET] = true,      [ERR_TIMEOUT] = true, [ERR_NOSPACE] = true,
-        [ERR_NOMEM] = true, [ERR_CONFLICT] = true, [ERR_SOURCE] = true,
+        [ERR_IO] = true,      [ERR_NET] = true,   [ERR_TIMEOUT] = true,
+        [ERR_NOSPACE] = true, [ERR_NOMEM] = true, [ERR_CONFLICT] = true,
+        [ERR_SOURCE] = true,  [ERR_AGAIN] = true, [ERR_EXISTS] = true,
     };
     return (unsigned)kind < ERR_KIND_COUNT_ && retry[kind];
 }

@@ -19,7 +19,10 @@ enum err_kind {
     ERR_NET,         /* the network or a peer failed us */
     ERR_TIMEOUT,     /* too late */
     ERR_UNSUPPORTED, /* this kernel, build or version cannot */
-    ERR_SOURCE, /* who should have it refuses or gives something else: that may be mended, others may do */
+    ERR_SOURCE,  /* who should have it refuses or gives something else: that may be mended, others may do */
+    ERR_AGAIN,   /* nothing there now, or no room: the descriptor says when */
+    ERR_EXISTS,  /* what is to be made is there already */
+    ERR_OFFLINE, /* the program that has to answer does not run */
     ERR_KIND_COUNT_
 };
 
@@ -35,6 +38,14 @@ struct err {
     {                    \
         .kind = ERR_NONE \
     }
+
+/* On every prototype that returns an error: a caller looks at it, or drops it by err_ignore:
+ * what is undone after another failure, what is tried where a default stands already, what its reader reads leniently. */
+#define NODISCARD __attribute__((warn_unused_result))
+static inline void err_ignore(long rc)
+{
+    (void)rc;
+}
 
 /* Fill *err (NULL is fine) and return -kind. The message is cut at ERR_MSG_BYTES. */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -56,10 +67,12 @@ static inline int err_below_zero_(int rc)
 #define err_errno(...) err_below_zero_((err_errno)(__VA_ARGS__))
 #define err_wrap(...)  err_below_zero_((err_wrap)(__VA_ARGS__))
 
-/* "invalid", "no-space" ...; never NULL. err_kind_parse: the inverse, ERR_NONE when unknown. */
+/* "invalid", "no-space" ...; never NULL. This is what travels and is kept, so the last three have the word of the older
+ * kind that peers know ("conflict", "not-found"). err_kind_parse: the inverse, for those three that older kind; ERR_NONE
+ * when unknown. */
 const char *err_kind_name(enum err_kind kind);
 enum err_kind err_kind_parse(const char *name);
 
-/* True for IO, NET, TIMEOUT, NOSPACE, NOMEM, CONFLICT, SOURCE: the same try may go well later. */
+/* True for IO, NET, TIMEOUT, NOSPACE, NOMEM, CONFLICT, SOURCE, AGAIN, EXISTS: the same try may go well later. */
 bool err_may_retry(enum err_kind kind);
 #endif

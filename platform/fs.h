@@ -11,49 +11,57 @@
 /* Replace dir_fd/name by exactly these bytes: write a temporary name, fsync, rename, fsync the folder. After
  * it returned 0 the new bytes survive a power cut; when it fails, or power goes before it returns, the old
  * ones do. Errors: NOSPACE, IO, DENIED. */
-int fs_write_durable(int dir_fd, const char *name, struct buf bytes, mode_t mode, struct err *err);
-/* The same without the fsyncs: for folders in /run. Readers see the old or the new file, never a mixture. */
-int fs_write_atomic(int dir_fd, const char *name, struct buf bytes, mode_t mode, struct err *err);
+NODISCARD int fs_write_durable(int dir_fd, const char *name, struct buf bytes, mode_t mode, struct err *err);
+/* The same without the fsyncs: for folders in /run. Readers see the old or the new file, never a mixture.
+ * Errors: NOSPACE, IO, DENIED. */
+NODISCARD int fs_write_atomic(int dir_fd, const char *name, struct buf bytes, mode_t mode, struct err *err);
 
 /* Read a whole regular file of at most max_bytes. *ret is malloc'd, one NUL follows the last byte, owner:
  * caller. Errors: NOTFOUND, INVALID (larger, not a regular file), IO. */
-int fs_read(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_t *ret_len, struct err *err);
+NODISCARD int fs_read(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_t *ret_len,
+                      struct err *err);
 /* Read a small text file (procfs, cgroup) into dst, cut at size-1, trailing newline removed. Returns length.
- */
-ssize_t fs_read_text(int dir_fd, const char *name, char *dst, size_t size, struct err *err);
-/* Write text to an existing file in one write(2) (procfs, cgroup). */
-int fs_write_text(int dir_fd, const char *name, const char *text, struct err *err);
+ * Errors: NOTFOUND, DENIED, IO. */
+NODISCARD ssize_t fs_read_text(int dir_fd, const char *name, char *dst, size_t size, struct err *err);
+/* Write text to an existing file in one write(2) (procfs, cgroup). Errors: the kernel's answer by err_errno. */
+NODISCARD int fs_write_text(int dir_fd, const char *name, const char *text, struct err *err);
 
 /* Write or read all bytes, going on after EINTR and short counts. fs_read_full: number read, less only at
- * EOF. */
-int fs_write_full(int fd, struct buf bytes, struct err *err);
-ssize_t fs_read_full(int fd, void *dst, size_t len, struct err *err);
+ * EOF. Errors: NOSPACE, NET (a pipe without reader), IO. */
+NODISCARD int fs_write_full(int fd, struct buf bytes, struct err *err);
+NODISCARD ssize_t fs_read_full(int fd, void *dst, size_t len, struct err *err);
 
 /* Open a folder O_PATH-free (readable), making it and its parents with mode when make is true. Owner of fd:
- * caller. */
-int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_fd, struct err *err);
+ * caller. Errors: NOTFOUND, DENIED, NOSPACE, IO. */
+NODISCARD int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_fd, struct err *err);
 /* Open path below dir_fd, never leaving it: openat2(RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS), or step by
  * step with O_NOFOLLOW on old kernels. flags/mode as open(2), O_CLOEXEC is added. Errors: DENIED (would
  * leave), NOTFOUND, IO. */
-int fs_open_below(int dir_fd, const char *path, int flags, mode_t mode, int *ret_fd, struct err *err);
-/* As a container would see it: absolute links and ".." stay inside root_fd (RESOLVE_IN_ROOT). */
-int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode, int *ret_fd, struct err *err);
-/* Remove name and all below it without following links or leaving the file system. Absent is fine. */
-int fs_remove_tree(int dir_fd, const char *name, struct err *err);
+NODISCARD int fs_open_below(int dir_fd, const char *path, int flags, mode_t mode, int *ret_fd,
+                            struct err *err);
+/* As a container would see it: absolute links and ".." stay inside root_fd (RESOLVE_IN_ROOT). Errors: as
+ * above. */
+NODISCARD int fs_open_in_root(int root_fd, const char *path, int flags, mode_t mode, int *ret_fd,
+                              struct err *err);
+/* Remove name and all below it without following links or leaving the file system. Absent is fine. Errors:
+ * DENIED, IO. */
+NODISCARD int fs_remove_tree(int dir_fd, const char *name, struct err *err);
 /* Names in a folder that end with suffix, into dst[max][size], those too long left out. Returns how many. */
 unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigned max);
 /* Ask the kernel to check a file's bytes whenever they are read from now on (fs-verity, SHA-256, 4 KiB blocks): a file
  * that goes bad on disk gives EIO then instead of wrong bytes, and nobody can write to it. True when that is in force;
  * most file systems and kernels have it not. fd: open for reading only; nobody may have it open for writing. */
 bool fs_verity_enable(int fd);
+/* Is it, for this open file? */
 bool fs_verity_is_on(int fd);
-/* fsync a folder's entries / the whole file system of fd. */
-int fs_sync_dir(int dir_fd, struct err *err);
-int fs_sync_all(int fd, struct err *err);
+/* fsync a folder's entries / the whole file system of fd. Errors: IO. */
+NODISCARD int fs_sync_dir(int dir_fd, struct err *err);
+/* The whole file system of fd. Errors: IO. */
+NODISCARD int fs_sync_all(int fd, struct err *err);
 /* Free space for us on the file system of fd (f_bavail). inodes: UINT64_MAX where the file system has no
- * count. */
-int fs_space(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *err);
+ * count. Errors: IO. */
+NODISCARD int fs_space(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *err);
 /* Take an exclusive lock on dir_fd/name (made if absent); held while *ret_fd is open. Errors: CONFLICT, IO.
  */
-int fs_lock(int dir_fd, const char *name, int *ret_fd, struct err *err);
+NODISCARD int fs_lock(int dir_fd, const char *name, int *ret_fd, struct err *err);
 #endif

@@ -45,7 +45,7 @@ void job_line(int line_fd, const char *fmt, ...)
         if (text[i] == '\n')
             text[i] = ' ';
     text[len++] = '\n';
-    (void)fs_write_full(line_fd, buf_of(text, len), NULL); /* a parent that has gone reads no verdict */
+    err_ignore(fs_write_full(line_fd, buf_of(text, len), NULL)); /* a parent that has gone reads no verdict */
 }
 
 static void say_verdict(int line_fd, int rc, const struct err *err)
@@ -128,7 +128,7 @@ static void job_exited(struct loop_child *c, int status)
     struct job *j = container_of(c, struct job, child);
     loop_timer_del(j->loop, &j->deadline);
     if (j->cgroup)
-        (void)cgroup_kill(j->cgroup, NULL); /* what it started does not outlive it */
+        err_ignore(cgroup_kill(j->cgroup, NULL)); /* what it started does not outlive it */
     while (j->lines.fd >= 0 && read_lines(j))
         ;
     judge(j, status);
@@ -137,7 +137,7 @@ static void job_exited(struct loop_child *c, int status)
     if (fd >= 0)
         (void)close(fd);
     if (j->cgroup) {
-        (void)cgroup_remove(j->cgroup, 500, NULL);
+        err_ignore(cgroup_remove(j->cgroup, 500, NULL));
         (void)cgroup_free(j->cgroup);
     }
     j->calls.on_done(j->calls.arg, &j->verdict);
@@ -150,7 +150,7 @@ static void end_it(struct job *j, const char *why)
         (void)str_fmt(j->cancelled, sizeof(j->cancelled), "cancelled: %s", why);
     (void)sys_kill_fd(j->child.pidfd, j->child.pid, SIGKILL);
     if (j->cgroup)
-        (void)cgroup_kill(j->cgroup, NULL);
+        err_ignore(cgroup_kill(j->cgroup, NULL));
 }
 
 void job_cancel(struct job *j, const char *why)

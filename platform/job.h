@@ -38,8 +38,10 @@ struct job_calls {
     void (*on_done)(void *arg, const struct job_verdict *v); /* once; the job is freed after it returns */
     void *arg;
 };
-int job_start(struct loop *l, const struct job_spec *spec, const struct job_calls *calls, struct job **ret,
-              struct err *err);
+/* Start it in l; calls is copied. Owner of *ret: the job itself, until on_done has returned. Errors: NOSPACE,
+ * NOMEM, IO. */
+NODISCARD int job_start(struct loop *l, const struct job_spec *spec, const struct job_calls *calls,
+                        struct job **ret, struct err *err);
 /* Kill it with all it started; on_done is called with a verdict of TIMEOUT ("cancelled: why") from a later
  * turn. */
 void job_cancel(struct job *j, const char *why);

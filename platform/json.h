@@ -24,7 +24,7 @@ extern const struct json_limits json_limits_oci;    /* LIM_OCI_*, floats pass */
 extern const struct json_limits json_limits_config; /* LIM_CONFIG_*, floats pass */
 
 /* Only the check. Errors: INVALID with the byte offset and the reason. */
-int json_check(struct buf text, const struct json_limits *lim, struct err *err);
+NODISCARD int json_check(struct buf text, const struct json_limits *lim, struct err *err);
 
 /* A position in a document. Lives on the caller's stack; the parent must outlive it. */
 struct json_cur {
@@ -35,44 +35,50 @@ struct json_cur {
 };
 
 /* Check and parse. *ret: the root; end with json_free(ret.node). Errors: INVALID, NOMEM. */
-int json_parse(struct buf text, const struct json_limits *lim, struct json_cur *ret, struct err *err);
+NODISCARD int json_parse(struct buf text, const struct json_limits *lim, struct json_cur *ret,
+                         struct err *err);
 struct cJSON *json_free(struct cJSON *node); /* NULL is fine; returns NULL */
 
 enum json_need { JSON_OPTIONAL, JSON_REQUIRED };
 
 /* Members of an object. All return 1 found (and *ret set), 0 absent and optional (*ret untouched), -INVALID
  * with the field's path (absent and required, wrong type, out of bounds, obj is no object). `null` counts as
- * wrong type. Strings are borrowed from the document. */
-int json_get(const struct json_cur *obj, const char *key, enum json_need need, struct json_cur *ret,
-             struct err *err);
-int json_get_object(const struct json_cur *obj, const char *key, enum json_need need, struct json_cur *ret,
-                    struct err *err);
-int json_get_array(const struct json_cur *obj, const char *key, enum json_need need, unsigned max,
-                   struct json_cur *ret, struct err *err);
-int json_get_str(const struct json_cur *obj, const char *key, enum json_need need, size_t max_len,
-                 const char **ret, struct err *err);
-int json_get_u64(const struct json_cur *obj, const char *key, enum json_need need, uint64_t min, uint64_t max,
-                 uint64_t *ret, struct err *err);
+ * wrong type. Strings are borrowed from the document. json_get_...: by the type that is wanted, with its
+ * bounds. */
+NODISCARD int json_get(const struct json_cur *obj, const char *key, enum json_need need, struct json_cur *ret,
+                       struct err *err);
+NODISCARD int json_get_object(const struct json_cur *obj, const char *key, enum json_need need,
+                              struct json_cur *ret, struct err *err);
+NODISCARD int json_get_array(const struct json_cur *obj, const char *key, enum json_need need, unsigned max,
+                             struct json_cur *ret, struct err *err);
+NODISCARD int json_get_str(const struct json_cur *obj, const char *key, enum json_need need, size_t max_len,
+                           const char **ret, struct err *err);
+NODISCARD int json_get_u64(const struct json_cur *obj, const char *key, enum json_need need, uint64_t min,
+                           uint64_t max, uint64_t *ret, struct err *err);
 /* A required text, copied whole into dst[size]. INVALID when it does not fit. */
-int json_get_copy(const struct json_cur *obj, const char *key, char *dst, size_t size, struct err *err);
-int json_get_bool(const struct json_cur *obj, const char *key, enum json_need need, bool *ret,
-                  struct err *err);
+NODISCARD int json_get_copy(const struct json_cur *obj, const char *key, char *dst, size_t size,
+                            struct err *err);
+NODISCARD int json_get_bool(const struct json_cur *obj, const char *key, enum json_need need, bool *ret,
+                            struct err *err);
 /* The string's place in names[0..n): the message lists the names. */
-int json_get_enum(const struct json_cur *obj, const char *key, enum json_need need, const char *const *names,
-                  unsigned n, int *ret, struct err *err);
+NODISCARD int json_get_enum(const struct json_cur *obj, const char *key, enum json_need need,
+                            const char *const *names, unsigned n, int *ret, struct err *err);
 
-/* Refuse what no json_get asked for: call it last on every object of a closed schema. */
-int json_done(const struct json_cur *obj, struct err *err);
+/* Refuse what no json_get asked for: call it last on every object of a closed schema. Errors: INVALID. */
+NODISCARD int json_done(const struct json_cur *obj, struct err *err);
 
 /* Arrays and maps. json_len: elements or members. json_at: i < json_len. json_member: the i-th member of an
  * object, its key in ret->key, marked as consumed. */
 unsigned json_len(const struct json_cur *c);
 struct json_cur json_at(const struct json_cur *arr, unsigned i);
 struct json_cur json_member(const struct json_cur *obj, unsigned i);
+/* Is it the word null? */
 bool json_is_null(const struct json_cur *c);
-int json_is_object(const struct json_cur *c, struct err *err); /* 0 or -INVALID */
-int json_as_str(const struct json_cur *c, size_t max_len, const char **ret, struct err *err);
-int json_as_u64(const struct json_cur *c, uint64_t min, uint64_t max, uint64_t *ret, struct err *err);
+NODISCARD int json_is_object(const struct json_cur *c, struct err *err); /* 0 or -INVALID */
+/* json_as_str, json_as_u64: the value at a cursor itself, with the same bounds; 0 or -INVALID. */
+NODISCARD int json_as_str(const struct json_cur *c, size_t max_len, const char **ret, struct err *err);
+NODISCARD int json_as_u64(const struct json_cur *c, uint64_t min, uint64_t max, uint64_t *ret,
+                          struct err *err);
 
 /* An error at this place: "<path>: message". Returns -kind. */
 int json_fail(const struct json_cur *c, struct err *err, enum err_kind kind, const char *fmt, ...)
@@ -80,10 +86,12 @@ int json_fail(const struct json_cur *c, struct err *err, enum err_kind kind, con
 #define json_fail(...) err_below_zero_((json_fail)(__VA_ARGS__))
 
 /* Build. Children given to put/push belong to the parent from then on. */
+/* json_obj, json_arr: empty ones, owner: caller. */
 struct cJSON *json_obj(void);
 struct cJSON *json_arr(void);
 struct cJSON *json_put(struct cJSON *obj, const char *key, struct cJSON *take_child); /* returns take_child */
 struct cJSON *json_push(struct cJSON *arr, struct cJSON *take_child);
+/* json_put_..., json_push_...: a new member at the end; key and text are copied. */
 void json_put_str(struct cJSON *obj, const char *key, const char *val); /* val NULL: null */
 void json_put_u64(struct cJSON *obj, const char *key, uint64_t val);    /* above 2^53: as a string */
 void json_put_i64(struct cJSON *obj, const char *key, int64_t val);
@@ -95,8 +103,8 @@ void json_put_decimal(struct cJSON *obj, const char *key, const char *text);
 /* Graft a value read before (a deep copy) under key. */
 void json_put_copy(struct cJSON *obj, const char *key, const struct json_cur *val);
 void json_push_copy(struct cJSON *arr, const struct json_cur *val);
-/* malloc'd text, owner: caller. */
 /* Take every number of this name away, at any depth. */
 void json_drop_numbers(struct cJSON *node, const char *key);
+/* malloc'd text, owner: caller. */
 char *json_print(const struct cJSON *node, bool pretty);
 #endif

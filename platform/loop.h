@@ -32,23 +32,26 @@ struct loop_child {
     struct loop *loop_;
 };
 
-int loop_new(struct loop **ret, struct err *err);
+/* Owner: caller (loop_free, after its watchers are gone). Errors: NOSPACE, NOMEM, IO. */
+NODISCARD int loop_new(struct loop **ret, struct err *err);
 struct loop *loop_free(struct loop *l);
 
-int loop_fd_add(struct loop *l, struct loop_fd *w, int fd, uint32_t events, struct err *err);
-int loop_fd_mod(struct loop *l, struct loop_fd *w, uint32_t events, struct err *err);
+/* loop_fd_add watches fd for EPOLLIN, EPOLLOUT ...; loop_fd_mod changes for what. *w stays the owner's.
+ * Errors: NOSPACE, IO. */
+NODISCARD int loop_fd_add(struct loop *l, struct loop_fd *w, int fd, uint32_t events, struct err *err);
+NODISCARD int loop_fd_mod(struct loop *l, struct loop_fd *w, uint32_t events, struct err *err);
 void loop_fd_del(struct loop *l, struct loop_fd *w); /* not watched: fine */
 
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t at_ms); /* re-arms; fires once */
 void loop_timer_del(struct loop *l, struct loop_timer *t);
 
 /* Block these signals and call fn for each that arrives. Call once, before children are started. SIGCHLD is
- * the loop's own where pidfds are missing; do not name it. */
-int loop_signals(struct loop *l, const int *sigs, unsigned n, void (*fn)(void *arg, int sig), void *arg,
-                 struct err *err);
+ * the loop's own where pidfds are missing; do not name it. Errors: NOSPACE, IO. */
+NODISCARD int loop_signals(struct loop *l, const int *sigs, unsigned n, void (*fn)(void *arg, int sig),
+                           void *arg, struct err *err);
 
-/* Watch a child of ours; reaps it and calls on_exit. */
-int loop_child_add(struct loop *l, struct loop_child *c, pid_t pid, struct err *err);
+/* Watch a child of ours; reaps it and calls on_exit. Errors: NOSPACE, IO. */
+NODISCARD int loop_child_add(struct loop *l, struct loop_child *c, pid_t pid, struct err *err);
 void loop_child_del(struct loop *l, struct loop_child *c); /* stop watching; does not reap */
 
 /* Called after the events of each turn were handled: the one place where a process observes, plans and acts.
@@ -58,8 +61,8 @@ void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg);
 /* So many ms may all waits of one turn take together (patience.h); 0, as at first: no bound. */
 void loop_patience(struct loop *l, uint64_t ms);
 
-int loop_run(struct loop *l, struct err *err); /* until loop_stop; 0 */
+NODISCARD int loop_run(struct loop *l, struct err *err); /* until loop_stop; 0, or IO */
 void loop_stop(struct loop *l);
-/* One turn, waiting at most timeout_ms (-1: until something happens). */
-int loop_turn(struct loop *l, int timeout_ms, struct err *err);
+/* One turn, waiting at most timeout_ms (-1: until something happens). Errors: IO. */
+NODISCARD int loop_turn(struct loop *l, int timeout_ms, struct err *err);
 #endif

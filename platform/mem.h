@@ -41,8 +41,9 @@ static inline void mem_auto_free_(void *p)
 /* int AUTO_FD fd = -1;  char AUTO_MEM *p = NULL;  released when the scope ends. */
 #define AUTO_FD  __attribute__((cleanup(mem_auto_close_)))
 #define AUTO_MEM __attribute__((cleanup(mem_auto_free_)))
-/* For a type with `struct x *x_free(struct x *)`: DEFINE_AUTO(x) once, then AUTO_FREE(x) struct x *v = NULL;
- */
+/* x_free gives back what x_new or a parser gave and returns NULL; x_done empties what the caller holds
+ * itself. Both take NULL or zeroes, and what is only half made. For a type with `struct x *x_free(struct x
+ * *)`: DEFINE_AUTO(x) once, then AUTO_FREE(x) struct x *v = NULL; */
 #define DEFINE_AUTO(name)                                 \
     static inline void name##_auto_free_(struct name **p) \
     {                                                     \
@@ -68,6 +69,7 @@ static inline void *mem_steal_(void *pp)
 #define COUNT_OF(a)                     (sizeof(a) / sizeof((a)[0]))
 
 /* malloc that ends the process when memory is gone: every process of ours may die at any instant (law L2). */
+/* mem_need: uninitialised; mem_need_zero: zeroed; mem_need_str: a copy. Owner: caller (free). Never NULL. */
 void *mem_need(size_t bytes) __attribute__((returns_nonnull));
 void *mem_need_zero(size_t bytes) __attribute__((returns_nonnull));
 char *mem_need_str(const char *s) __attribute__((returns_nonnull));

@@ -81,8 +81,6 @@ int msg_recv(int fd, void *dst, size_t size, size_t *ret_len, int *fds, unsigned
     do
         n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        return err_set(err, ERR_CONFLICT, "no message yet");
     if (n < 0)
         return err_errno(err, errno, "receive from the other process");
     bool cut = m.msg_flags & MSG_TRUNC;

@@ -21,9 +21,9 @@ struct paste {            /* zeroed to begin with; text is owned: free it */
 };
 /* One line, without its end; blanks around it and empty lines are passed over. 1 when it was the last one, 0 more are to come.
  * Errors: INVALID (which line is missing or damaged). */
-int paste_take(struct paste *p, const char *line, struct err *err);
+NODISCARD int paste_take(struct paste *p, const char *line, struct err *err);
 /* A whole file of lines. *ret: its text, owner: caller. Errors: INVALID. */
-int paste_unfold(const char *lines, char **ret, size_t *ret_len, struct err *err);
+NODISCARD int paste_unfold(const char *lines, char **ret, size_t *ret_len, struct err *err);
 /* Does a text begin like numbered lines? */
 bool paste_is(const char *text);
 #endif

@@ -24,5 +24,5 @@ struct sandbox {
 /* For good and for all that this process starts: no other program can be executed, no process forked (threads
  * can). Call before the first byte of a stranger is read. Errors: IO, DENIED (could not
  * become uid). */
-int sandbox_enter(const struct sandbox *s, char *ret_missing, size_t size, struct err *err);
+NODISCARD int sandbox_enter(const struct sandbox *s, char *ret_missing, size_t size, struct err *err);
 #endif

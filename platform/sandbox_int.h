@@ -4,5 +4,5 @@
 #include "platform/sandbox.h"
 
 /* Install the filter: 0, or -1 where this kernel or architecture has none. */
-int sandbox_filter(bool network);
+NODISCARD int sandbox_filter(bool network);
 #endif

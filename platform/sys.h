@@ -31,6 +31,7 @@ struct sys_clone_args { /* struct clone_args of the kernel, up to cgroup (5.7) *
 };
 /* fork-like clone (stack NULL). With CLONE_INTO_CGROUP only where clone3 exists. 0 in the child. */
 pid_t sys_clone3(struct sys_clone_args *a);
+/* sys_...: the kernel's call of that name, arguments as its manual page has them; descriptors are O_CLOEXEC. */
 int sys_openat2(int dir_fd, const char *path, const struct open_how *how);
 int sys_close_range(unsigned first, unsigned last, unsigned flags);
 int sys_pidfd_open(pid_t pid);

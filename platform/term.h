@@ -17,6 +17,7 @@ const char *term_color(enum term_color c, bool on);
 /* printf with the conversions %s %c %d %i %u %x %% and the lengths l, ll, z. Width and precision of %s count characters.
  * fmt is ours and goes out as it is; each text for %s goes out clean, on one line. */
 void term_print(FILE *to, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* term_vprint: the same with its arguments in a va_list. */
 void term_vprint(FILE *to, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 /* Many lines of a stranger's: newline and tab pass too. */
 void term_lines(FILE *to, struct buf text);

@@ -111,7 +111,7 @@ void confine_leave(struct core *c)
     cgroup_detach(g, getpid());
     if (c->keeper.is_there)
         cgroup_detach(g, getppid());
-    (void)cgroup_remove(g, 200, NULL);
+    err_ignore(cgroup_remove(g, 200, NULL));
     (void)cgroup_free(g);
 }
 

@@ -26,7 +26,7 @@ static void to_ring(struct core *c, const char *json)
     if (!c->events.log || !str_fmt(line, sizeof(line), "%s\n", json))
         return;
     if (write(c->events.pipe[1], line, strlen(line)) > 0)
-        (void)logring_pump(c->events.log, c->events.pipe[0], 'o', clock_wall_ms(), NULL);
+        err_ignore(logring_pump(c->events.log, c->events.pipe[0], 'o', clock_wall_ms(), NULL));
 }
 
 /* What happened before the keeper told how many cores there were: it gets its number and its place in the

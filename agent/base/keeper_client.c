@@ -25,7 +25,7 @@ void keeper_client_look(struct core *c)
 void keeper_client_say(struct core *c, const char *text, int fd)
 {
     if (c->keeper.is_there) /* that it is gone is seen by reading */
-        (void)msg_send(KEEPER_FD, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL);
+        err_ignore(msg_send(KEEPER_FD, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL));
 }
 
 void keeper_client_keep(struct core *c, const char *app, const char *what, int fd)
@@ -189,7 +189,7 @@ int keeper_client_hand_over(struct core *c, int sock_fd, struct err *err)
             const int fds[] = {a->pidfd, a->out_fd, a->err_fd};
             if (a->used && a->seen.box != BOX_NONE && fds[k] >= 0 &&
                 str_fmt(text, sizeof(text), "=fd app.%s.%s", a->seen.name, kept_of_app[k]))
-                (void)msg_send(sock_fd, buf_str(text), &fds[k], 1, NULL);
+                err_ignore(msg_send(sock_fd, buf_str(text), &fds[k], 1, NULL));
         }
     log_info("handing over to the next core");
     loop_stop(c->loop);

@@ -24,7 +24,7 @@ static void tell(const struct core *c, const char *path, const char *name)
     (void)str_fmt(text, sizeof(text), "%s %" PRIu64 " %" PRIu64 "\n", name, c->state.ledger.candidate_rev,
                   (c->state.has_trust ? c->state.trust.version : 0));
     if (fs_write_full(sock, buf_str(text), NULL) == 0)
-        (void)fs_read_full(sock, &go, 1, NULL);
+        err_ignore(fs_read_full(sock, &go, 1, NULL));
 }
 
 void test_point(const struct core *c, const char *name)
@@ -35,6 +35,6 @@ void test_point(const struct core *c, const char *name)
         tell(c, socket_path, name);
     if (!at || strcmp(at, name) != 0 || faccessat(c->run_fd, "killed", F_OK, 0) == 0)
         return;
-    (void)fs_write_atomic(c->run_fd, "killed", buf_str(name), 0600, NULL);
+    err_ignore(fs_write_atomic(c->run_fd, "killed", buf_str(name), 0600, NULL));
     (void)raise(SIGKILL);
 }

@@ -52,8 +52,8 @@ static void kill_orphans(struct core *c)
             if (cgroup_open(&c->cgroups, b.cgroup_path, &g, NULL) < 0)
                 continue;
             log_warn("%s was half started when core died: removed", b.id);
-            (void)box_kill(&c->cgroups, &b, NULL);
-            (void)box_cleanup(&c->cgroups, &b, NULL);
+            err_ignore(box_kill(&c->cgroups, &b, NULL));
+            err_ignore(box_cleanup(&c->cgroups, &b, NULL));
             (void)cgroup_free(g);
         }
 }

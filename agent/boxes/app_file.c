@@ -84,7 +84,7 @@ static uint64_t get_number(const struct json_cur *o, const char *key)
 {
     uint64_t v = 0;
 
-    (void)json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL);
+    err_ignore(json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL));
     return v;
 }
 
@@ -92,7 +92,7 @@ static bool get_flag(const struct json_cur *o, const char *key)
 {
     bool v = false;
 
-    (void)json_get_bool(o, key, JSON_OPTIONAL, &v, NULL);
+    err_ignore(json_get_bool(o, key, JSON_OPTIONAL, &v, NULL));
     return v;
 }
 
@@ -109,10 +109,10 @@ static void get_devices(const struct json_cur *o, struct app *a)
         const char *type = "";
         uint64_t major = 0, minor = 0;
         bool ruled = false;
-        (void)json_get_str(&e, "type", JSON_OPTIONAL, 1, &type, NULL);
-        (void)json_get_u64(&e, "major", JSON_OPTIONAL, 0, UINT32_MAX, &major, NULL);
-        (void)json_get_u64(&e, "minor", JSON_OPTIONAL, 0, UINT32_MAX, &minor, NULL);
-        (void)json_get_bool(&e, "ruled", JSON_OPTIONAL, &ruled, NULL);
+        err_ignore(json_get_str(&e, "type", JSON_OPTIONAL, 1, &type, NULL));
+        err_ignore(json_get_u64(&e, "major", JSON_OPTIONAL, 0, UINT32_MAX, &major, NULL));
+        err_ignore(json_get_u64(&e, "minor", JSON_OPTIONAL, 0, UINT32_MAX, &minor, NULL));
+        err_ignore(json_get_bool(&e, "ruled", JSON_OPTIONAL, &ruled, NULL));
         d->dev = (struct hot_dev){type[0], (uint32_t)major, (uint32_t)minor};
         d->rule.state = ruled ? CGROUP_ENFORCED : CGROUP_DEGRADED;
     }

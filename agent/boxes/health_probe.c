@@ -121,7 +121,7 @@ static void http_step(struct health_probe *p, uint32_t events)
         ssize_t n = send(p->sock.fd, p->request + p->sent, len - p->sent, MSG_NOSIGNAL);
         p->sent += n > 0 ? (size_t)n : 0;
         if (p->sent == len)
-            (void)loop_fd_mod(p->app->core->loop, &p->sock, EPOLLIN, &err);
+            err_ignore(loop_fd_mod(p->app->core->loop, &p->sock, EPOLLIN, &err));
         return;
     }
     if (p->judged) {

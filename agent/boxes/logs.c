@@ -36,7 +36,7 @@ static void rest_over(struct loop_timer *t)
 
     for (unsigned i = 0; i < COUNT_OF(watches); i++)
         if (watches[i]->fd >= 0)
-            (void)loop_fd_mod(a->core->loop, watches[i], EPOLLIN, NULL);
+            err_ignore(loop_fd_mod(a->core->loop, watches[i], EPOLLIN, NULL));
 }
 
 static void rest(struct app *a, struct loop_fd *w)
@@ -55,7 +55,7 @@ static void pump(struct app *a, struct loop_fd *w, int *fd, char stream, const c
 
     for (unsigned i = 0; i < pieces && *fd >= 0; i++) {
         int rc = logring_pump(a->log, *fd, stream, clock_wall_ms(), &err);
-        if (rc == -(int)ERR_CONFLICT)
+        if (rc == -(int)ERR_AGAIN)
             return;
         if (rc <= 0) {
             if (rc < 0)

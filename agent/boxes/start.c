@@ -104,9 +104,9 @@ static void take_down(struct core *c, struct box_started *b)
 {
     int fds[] = {b->pidfd, b->out_fd, b->err_fd};
 
-    (void)box_kill(&c->cgroups, &b->id, NULL);
+    err_ignore(box_kill(&c->cgroups, &b->id, NULL));
     box_reap(b->id.pid);
-    (void)box_cleanup(&c->cgroups, &b->id, NULL);
+    err_ignore(box_cleanup(&c->cgroups, &b->id, NULL));
     for (unsigned i = 0; i < COUNT_OF(fds); i++)
         if (fds[i] >= 0)
             (void)close(fds[i]);

@@ -15,9 +15,7 @@ int cli_fail(const struct cli *c, const struct err *err)
 {
     (void)c;
     term_print(stderr, "agentctl: %s\n", err->msg);
-    return err->kind == ERR_DENIED                                                 ? CLI_DENIED
-           : err->kind == ERR_NOTFOUND && strstr(err->msg, "agent is not running") ? CLI_AGENT_DOWN
-                                                                                   : CLI_FAILED;
+    return err->kind == ERR_DENIED ? CLI_DENIED : err->kind == ERR_OFFLINE ? CLI_AGENT_DOWN : CLI_FAILED;
 }
 
 static int connect_core(const struct cli *c, bool bound, int *ret_fd, struct err *err)
@@ -35,7 +33,7 @@ static int connect_core(const struct cli *c, bool bound, int *ret_fd, struct err
         if (errno == EAGAIN)
             return err_set(err, ERR_TIMEOUT, "the agent does not answer within %d s", ANSWER_S);
         if (errno == ENOENT || errno == ECONNREFUSED)
-            return err_set(err, ERR_NOTFOUND, "the agent is not running (nothing answers at %s)%s%s",
+            return err_set(err, ERR_OFFLINE, "the agent is not running (nothing answers at %s)%s%s",
                            a.sun_path, c->bad_settings[0] ? "; its settings are wrong: " : "",
                            c->bad_settings);
         return err_errno(err, errno, "connect to %s%s", a.sun_path,
@@ -102,7 +100,7 @@ int cli_receive(int sock, char **ret, struct err *err)
         (void)fwrite(piece + 1, 1, len - 1, f);
     if (fclose(f) != 0)
         return err_errno(err, errno, "memory");
-    if (rc == -(int)ERR_CONFLICT)
+    if (rc == -(int)ERR_AGAIN)
         return err_set(err, ERR_TIMEOUT, "the agent does not answer within %d s", ANSWER_S);
     if (rc != 1)
         return rc < 0 ? rc : err_set(err, ERR_IO, "the agent ended while it was asked");
@@ -133,7 +131,8 @@ int cli_ask_or_read(const struct cli *c, const char *word, const char *path, con
     int rc = cli_ask(c, words, buf_of(NULL, 0), &live, err);
     if (rc == 0)
         return json_parse(buf_str(live), limits, ret, err);
-    if (err->kind != ERR_NOTFOUND && err->kind != ERR_TIMEOUT && err->kind != ERR_IO)
+    if (err->kind != ERR_OFFLINE && err->kind != ERR_NOTFOUND && err->kind != ERR_TIMEOUT &&
+        err->kind != ERR_IO)
         return rc;
     if (fs_read(AT_FDCWD, path, limits->max_bytes, &saved, &len, &why) < 0)
         return rc;

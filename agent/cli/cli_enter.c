@@ -207,11 +207,10 @@ static int send_request(const struct cli *c, const char *const *words, const int
 
 static int end_code(const struct err *err, int rc)
 {
-    return rc == CLI_AGENT_DOWN                   ? rc
-           : strstr(err->msg, "not running here") ? CLI_EXEC_FAILED
-           : err->kind == ERR_NOTFOUND            ? 127
-           : err->kind == ERR_DENIED              ? 126
-                                                  : CLI_EXEC_FAILED;
+    return rc == CLI_AGENT_DOWN        ? rc
+           : err->kind == ERR_NOTFOUND ? 127
+           : err->kind == ERR_DENIED   ? 126
+                                       : CLI_EXEC_FAILED;
 }
 
 static int run(const struct cli *c, const char *const *words, struct session *s)

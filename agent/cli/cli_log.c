@@ -91,9 +91,9 @@ int cli_events(const struct cli *c)
                 (void)str_fmt(head, sizeof(head), "%.*s", (int)line.len, line.text);
                 term_json(stdout, head);
             } else if (json_parse(buf_of(line.text, line.len), &json_limits_signed, &e, NULL) == 0) {
-                (void)json_get_str(&e, "kind", JSON_OPTIONAL, 64, &kind, NULL);
-                (void)json_get_str(&e, "app", JSON_OPTIONAL, 64, &app, NULL);
-                (void)json_get_str(&e, "msg", JSON_OPTIONAL, 4096, &msg, NULL);
+                err_ignore(json_get_str(&e, "kind", JSON_OPTIONAL, 64, &kind, NULL));
+                err_ignore(json_get_str(&e, "app", JSON_OPTIONAL, 64, &app, NULL));
+                err_ignore(json_get_str(&e, "msg", JSON_OPTIONAL, 4096, &msg, NULL));
                 (void)str_fmt(head, sizeof(head), "%s %-13s %.63s%s",
                               clock_rfc3339(line.wall_ms / 1000, when, sizeof(when)), kind, app,
                               app[0] ? ": " : "");

@@ -133,7 +133,7 @@ int cli_why(const struct cli *c)
         term_print(stdout, "nothing has been noted about %s\n", c->argv[0]);
     if (cli_ask(c, ask_plan, buf_of(NULL, 0), &plan, &err) < 0) {
         term_print(stderr, "agentctl: no plan: %s\n", err.msg);
-        return err.kind == ERR_NOTFOUND ? CLI_AGENT_DOWN : CLI_FAILED;
+        return err.kind == ERR_OFFLINE ? CLI_AGENT_DOWN : CLI_FAILED;
     }
     for (char *save = NULL, *step = strtok_r(plan, "\n", &save); step; step = strtok_r(NULL, "\n", &save))
         if (!c->json && is_about(step, c->argv[0]))

@@ -9,7 +9,7 @@ const char *cli_text(const struct json_cur *o, const char *key, const char *othe
 {
     const char *s = otherwise;
 
-    (void)json_get_str(o, key, JSON_OPTIONAL, 4096, &s, NULL);
+    err_ignore(json_get_str(o, key, JSON_OPTIONAL, 4096, &s, NULL));
     return s;
 }
 
@@ -17,7 +17,7 @@ uint64_t cli_number(const struct json_cur *o, const char *key, uint64_t otherwis
 {
     uint64_t v = otherwise;
 
-    (void)json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL);
+    err_ignore(json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL));
     return v;
 }
 
@@ -235,7 +235,7 @@ int cli_status(const struct cli *c)
         return cli_fail(c, &err);
     if (saved && !c->json)
         term_print(stdout, "%.60s; this is what it reported at %s\n",
-                   err.kind == ERR_NOTFOUND ? "the agent is not running" : err.msg,
+                   err.kind == ERR_OFFLINE ? "the agent is not running" : err.msg,
                    clock_rfc3339(cli_number(&r, "ts", 0), when, sizeof(when)));
     if (c->json) {
         (void)print_json(&r);

@@ -20,7 +20,7 @@ void scrub_job_open(struct core *c)
 {
     struct scrub *s = &c->scrub;
 
-    (void)fs_read_text(c->run_fd, CURSOR_FILE, s->cursor, sizeof(s->cursor), NULL);
+    err_ignore(fs_read_text(c->run_fd, CURSOR_FILE, s->cursor, sizeof(s->cursor), NULL));
     s->timer.on_fire = fired;
     s->next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;
     if (c->config.scrub_interval_s > 0)
@@ -80,7 +80,7 @@ static void on_line(void *arg, const char *line)
         s->images += images;
         s->rounds += ended == 1;
         (void)str_copy(s->cursor, sizeof(s->cursor), line + at);
-        (void)fs_write_atomic(c->run_fd, CURSOR_FILE, buf_str(s->cursor), 0600, NULL);
+        err_ignore(fs_write_atomic(c->run_fd, CURSOR_FILE, buf_str(s->cursor), 0600, NULL));
     }
 }
 

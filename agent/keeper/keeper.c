@@ -122,7 +122,7 @@ static void drop(const char *name)
 static void tell(const char *text, int fd)
 {
     if (k.core_fd >= 0)
-        (void)msg_send(k.core_fd, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL);
+        err_ignore(msg_send(k.core_fd, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL));
 }
 
 static void tell_ended(void)

@@ -48,7 +48,7 @@ static bool send_core(struct buf msg)
 
     if (rc == -(int)ERR_NET)
         loop_stop(k.loop); /* core has gone: so do we */
-    return rc != -(int)ERR_CONFLICT;
+    return rc != -(int)ERR_AGAIN;
 }
 
 static bool say(void *arg, const char *text)
@@ -142,7 +142,7 @@ static void publish_online(bool on)
                   on ? "true" : "false", on ? "" : "\"why\":\"shutdown\",", k.conn, k.boot, LIMPET_VERSION,
                   clock_wall_s());
     p.payload = buf_str(text);
-    (void)mqtt_publish(k.mqtt, &p, NULL);
+    err_ignore(mqtt_publish(k.mqtt, &p, NULL));
 }
 
 /* Trust first: what its keys sign comes after it. Asked again, the broker sends what it retains once more. */
@@ -151,17 +151,17 @@ static void subscribe_documents(void)
     char topic[256];
 
     if (str_fmt(topic, sizeof(topic), "%s/trust/+", k.root))
-        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+        err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     if (str_fmt(topic, sizeof(topic), "%s/d/%s/desired", k.root, k.device))
-        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+        err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     if (str_fmt(topic, sizeof(topic), "%s/g/all/desired", k.root)) /* every device is in the group "all" */
-        (void)mqtt_subscribe(k.mqtt, topic, NULL);
+        err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     for (unsigned i = 0; i < json_len(&k.groups); i++) {
         struct json_cur c = json_at(&k.groups, i);
         const char *name;
         if (json_as_str(&c, LIM_NAME_BYTES, &name, NULL) == 0 &&
             str_fmt(topic, sizeof(topic), "%s/g/%s/desired", k.root, name))
-            (void)mqtt_subscribe(k.mqtt, topic, NULL);
+            err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     }
 }
 
@@ -177,7 +177,7 @@ static void mqtt_up(void *arg, int protocol)
     subscribe_documents();
     for (unsigned i = 0; i < COUNT_OF(own); i++)
         if (str_fmt(topic, sizeof(topic), "%s/d/%s/%s", k.root, k.device, own[i]))
-            (void)mqtt_subscribe(k.mqtt, topic, NULL);
+            err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
     (void)str_fmt(text, sizeof(text), "up %d", protocol);
     outbox_state(&k.outbox, text);
 }
@@ -295,7 +295,7 @@ static void flush(void)
 
     if (waits != k.wants_room) {
         k.wants_room = waits;
-        (void)loop_fd_mod(k.loop, &k.core, EPOLLIN | (waits ? EPOLLOUT : 0U), NULL);
+        err_ignore(loop_fd_mod(k.loop, &k.core, EPOLLIN | (waits ? EPOLLOUT : 0U), NULL));
     }
     mqtt_pause(k.mqtt, outbox_is_full(&k.outbox));
 }
@@ -381,7 +381,7 @@ static void core_ready(struct loop_fd *w, uint32_t events)
     (void)events;
     for (;;) {
         int rc = msg_recv(w->fd, msg, LIM_MSG_BYTES, &len, NULL, NULL, NULL);
-        if (rc == -(int)ERR_CONFLICT)
+        if (rc == -(int)ERR_AGAIN)
             return;
         if (rc != 1) {
             loop_stop(k.loop);

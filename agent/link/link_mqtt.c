@@ -36,8 +36,9 @@ static int fail(struct err *err, const char *what, int rc)
 static void watch_socket(struct mqtt *m)
 {
     if (m->watch.fd >= 0)
-        (void)loop_fd_mod(m->loop, &m->watch,
-                          (m->paused ? 0U : EPOLLIN) | (mosquitto_want_write(m->mosq) ? EPOLLOUT : 0U), NULL);
+        err_ignore(loop_fd_mod(m->loop, &m->watch,
+                               (m->paused ? 0U : EPOLLIN) | (mosquitto_want_write(m->mosq) ? EPOLLOUT : 0U),
+                               NULL));
 }
 
 void mqtt_pause(struct mqtt *m, bool paused)

@@ -164,9 +164,9 @@ static void watch_for_more(struct pump *p)
         net |= EPOLLOUT;
     if (in_waits)
         local |= EPOLLOUT;
-    (void)loop_fd_mod(p->loop, &p->net, net, NULL);
+    err_ignore(loop_fd_mod(p->loop, &p->net, net, NULL));
     if (p->local.fd >= 0)
-        (void)loop_fd_mod(p->loop, &p->local, local, NULL);
+        err_ignore(loop_fd_mod(p->loop, &p->local, local, NULL));
 }
 
 static void move(struct pump *p)
@@ -215,7 +215,7 @@ static void ready(struct pump *p)
 {
     p->state = PUMP_READY;
     loop_timer_del(p->loop, &p->deadline);
-    (void)loop_fd_mod(p->loop, &p->net, EPOLLIN, NULL);
+    err_ignore(loop_fd_mod(p->loop, &p->net, EPOLLIN, NULL));
     p->calls.on_ready(p->calls.arg);
 }
 
@@ -229,7 +229,7 @@ static void shake_hands(struct pump *p)
     else if (rc == 1)
         ready(p);
     else
-        (void)loop_fd_mod(p->loop, &p->net, tls_wants_write(p->tls) ? EPOLLOUT : EPOLLIN, NULL);
+        err_ignore(loop_fd_mod(p->loop, &p->net, tls_wants_write(p->tls) ? EPOLLOUT : EPOLLIN, NULL));
 }
 
 static void tcp_is_up(struct pump *p)

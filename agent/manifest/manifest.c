@@ -32,8 +32,8 @@ static int check_ports(struct manifest_reader *r, const struct json_cur *apps, c
             struct json_cur app = json_at(apps, i), net, ports, port;
             if (!other)
                 continue;
-            (void)json_get_object(&app, "network", JSON_REQUIRED, &net, NULL);
-            (void)json_get_array(&net, "ports", JSON_REQUIRED, LIM_PORTS, &ports, NULL);
+            err_ignore(json_get_object(&app, "network", JSON_REQUIRED, &net, NULL));
+            err_ignore(json_get_array(&net, "ports", JSON_REQUIRED, LIM_PORTS, &ports, NULL));
             port = json_at(&ports, p);
             return json_fail(&port, r->err, ERR_INVALID, "host port %u is %s's already",
                              d->apps[i].ports[p].host, other->name);
@@ -49,7 +49,7 @@ static int check_joins(struct manifest_reader *r, const struct json_cur *apps, c
         struct json_cur app = json_at(apps, i), c;
         if (w->net != NET_APP)
             continue;
-        (void)json_get_object(&app, "network", JSON_REQUIRED, &c, NULL);
+        err_ignore(json_get_object(&app, "network", JSON_REQUIRED, &c, NULL));
         other = desired_find(d, w->net_name);
         if (!other || other == w)
             return json_fail(&c, r->err, ERR_INVALID, "mode: \"app:%s\" is no other app of this manifest",

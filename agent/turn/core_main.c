@@ -199,7 +199,7 @@ static void count_boot(struct core *c)
     ledger_count_boot(l, id, c->sets.candidate.arena != NULL);
     if (state_save(&c->state, &err) < 0)
         log_error("%s", err.msg);
-    (void)fs_write_atomic(c->run_fd, "started", BUF_LIT("1"), 0600, NULL);
+    err_ignore(fs_write_atomic(c->run_fd, "started", BUF_LIT("1"), 0600, NULL));
 }
 
 /* The trust document that came with the device, until a newer one was walked to. */
@@ -319,7 +319,7 @@ static void end(struct core *c)
     struct err err = ERR_INIT;
     if (c->keeper.ready)
         publish_state(c);
-    (void)fs_remove_tree(c->run_fd, "started", &err);
+    err_ignore(fs_remove_tree(c->run_fd, "started", &err));
     self_settled(c);
     devices_close(c);
     c->store = store_free(c->store);

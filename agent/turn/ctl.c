@@ -265,7 +265,7 @@ static int start_in(struct client *k, const struct request *r, const char *const
     const struct app_exec_calls calls = {.enter_ms = EXEC_ENTER_MS, .on_end = exec_ended, .arg = k};
 
     if (!a || a->seen.box == BOX_NONE)
-        return err_set(err, ERR_NOTFOUND, "%.63s is not running here", r->words[1]);
+        return err_set(err, ERR_CONFLICT, "%.63s is not running here", r->words[1]);
     if (r->n_fds != 3)
         return err_set(err, ERR_INVALID, "exec needs three fds");
     struct box_exec x = {.console_fd = -1,
@@ -369,7 +369,7 @@ static void client_ready(struct loop_fd *w, uint32_t events)
     }
     char AUTO_MEM *msg = mem_need(LIM_CTL_REQUEST_BYTES + 1);
     int got = msg_recv(w->fd, msg, LIM_CTL_REQUEST_BYTES, &len, r.fds, &r.n_fds, &err);
-    if (got == -(int)ERR_CONFLICT)
+    if (got == -(int)ERR_AGAIN)
         return;
     if (got != 1 || k->exec) { /* gone, or talking out of turn */
         client_end(k);

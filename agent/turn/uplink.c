@@ -62,14 +62,14 @@ static void set_up(struct uplink *u, bool up, const char *why)
 static void watch_sock(struct uplink *u)
 {
     if (u->sock.fd >= 0)
-        (void)loop_fd_mod(u->core->loop, &u->sock, EPOLLIN | (u->wants_room ? EPOLLOUT : 0U), NULL);
+        err_ignore(loop_fd_mod(u->core->loop, &u->sock, EPOLLIN | (u->wants_room ? EPOLLOUT : 0U), NULL));
 }
 
 bool uplink_say(struct uplink *u, struct buf msg)
 {
     int rc = u->sock.fd < 0 ? -(int)ERR_NET : msg_send(u->sock.fd, msg, NULL, 0, NULL);
 
-    if (rc == -(int)ERR_CONFLICT && !u->wants_room) {
+    if (rc == -(int)ERR_AGAIN && !u->wants_room) {
         u->wants_room = true;
         watch_sock(u);
     }
@@ -261,7 +261,7 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
         log_error("link does not keep to its words and is ended: %s", err.msg);
         (void)kill(u->child.pid, SIGKILL);
     }
-    if (rc != 1 && rc != -(int)ERR_CONFLICT)
+    if (rc != 1 && rc != -(int)ERR_AGAIN)
         close_sock(u); /* its exit follows */
 }
 

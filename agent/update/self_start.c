@@ -77,10 +77,10 @@ static uint64_t count_start(const struct core *c, bool add)
 
     if (!str_fmt(path, sizeof(path), "%s/" STARTS_FILE, c->config.run_dir))
         return 0;
-    (void)fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL);
+    err_ignore(fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL));
     (void)str_u64(text, 0, UINT32_MAX, &n);
     if (add && str_fmt(text, sizeof(text), "%" PRIu64, n + 1))
-        (void)fs_write_atomic(AT_FDCWD, path, buf_str(text), 0600, NULL);
+        err_ignore(fs_write_atomic(AT_FDCWD, path, buf_str(text), 0600, NULL));
     return n;
 }
 
@@ -104,12 +104,12 @@ static void become(struct core *c, const struct self_image *i, uint64_t trial_ms
         return;
     }
     if (trial_ms && str_fmt(text, sizeof(text), "trial %" PRIu64, trial_ms))
-        (void)msg_send(KEEPER_FD, buf_str(text), NULL, 0, NULL);
+        err_ignore(msg_send(KEEPER_FD, buf_str(text), NULL, 0, NULL));
     char *argv[] = {name,       config_word, c->config_path, libexec_word, c->libexec,
                     image_word, hex,         base_word,      base,         NULL};
     (void)execv(path, argv);
     if (trial_ms)
-        (void)msg_send(KEEPER_FD, buf_str("good"), NULL, 0, NULL);
+        err_ignore(msg_send(KEEPER_FD, buf_str("good"), NULL, 0, NULL));
     (void)err_errno(err, errno, "start %s", path);
 }
 

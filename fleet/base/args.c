@@ -62,11 +62,12 @@ static const struct opt_def opt_defs[OPT_COUNT_] = {
 _Static_assert(OPT_COUNT_ <= 64, "a verb's options are one word of bits");
 
 static const int exit_codes[ERR_KIND_COUNT_] = {
-    [ERR_NONE] = EXIT_DONE,      [ERR_INVALID] = EXIT_FAILED,    [ERR_INTEGRITY] = EXIT_REFUSED,
-    [ERR_DENIED] = EXIT_REFUSED, [ERR_CONFLICT] = EXIT_CONFLICT, [ERR_NOTFOUND] = EXIT_FAILED,
-    [ERR_NOSPACE] = EXIT_FAILED, [ERR_NOMEM] = EXIT_FAILED,      [ERR_IO] = EXIT_FAILED,
-    [ERR_NET] = EXIT_OFFLINE,    [ERR_TIMEOUT] = EXIT_LATE,      [ERR_UNSUPPORTED] = EXIT_FAILED,
-    [ERR_SOURCE] = EXIT_FAILED,
+    [ERR_NONE] = EXIT_DONE,       [ERR_INVALID] = EXIT_FAILED,    [ERR_INTEGRITY] = EXIT_REFUSED,
+    [ERR_DENIED] = EXIT_REFUSED,  [ERR_CONFLICT] = EXIT_CONFLICT, [ERR_NOTFOUND] = EXIT_FAILED,
+    [ERR_NOSPACE] = EXIT_FAILED,  [ERR_NOMEM] = EXIT_FAILED,      [ERR_IO] = EXIT_FAILED,
+    [ERR_NET] = EXIT_OFFLINE,     [ERR_TIMEOUT] = EXIT_LATE,      [ERR_UNSUPPORTED] = EXIT_FAILED,
+    [ERR_SOURCE] = EXIT_FAILED,   [ERR_AGAIN] = EXIT_FAILED,      [ERR_EXISTS] = EXIT_CONFLICT,
+    [ERR_OFFLINE] = EXIT_OFFLINE,
 };
 
 #define USAGE_WORD "usage: " /* begins the message of an error of usage, and so marks it */

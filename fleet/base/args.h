@@ -95,22 +95,26 @@ struct verb {
 };
 
 /* Sort argv[0..argc) into options and positionals. Errors: INVALID, in words for the user. */
-int args_parse(const struct verb *v, int argc, char **argv, struct args *ret, struct err *err);
+NODISCARD int args_parse(const struct verb *v, int argc, char **argv, struct args *ret, struct err *err);
+/* Was the option given? */
 bool args_has(const struct args *a, enum opt o);
 /* The last value given, or otherwise. */
 const char *args_str(const struct args *a, enum opt o, const char *otherwise);
 /* All values of a repeated option, at most max; returns how many. */
 unsigned args_all(const struct args *a, enum opt o, const char **dst, unsigned max);
-/* A number within [min,max]; *ret keeps what it holds when the option is absent. */
-int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint64_t *ret, struct err *err);
-/* A duration ("90s", "5m", "2h", "30d", plain seconds), in ms. */
-int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err);
-int parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err);
+/* A number within [min,max]; *ret keeps what it holds when the option is absent. Errors: INVALID. */
+NODISCARD int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint64_t *ret,
+                       struct err *err);
+/* A duration ("90s", "5m", "2h", "30d", plain seconds), in ms. Errors: INVALID. */
+NODISCARD int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err);
+/* The same of any text. Errors: INVALID. */
+NODISCARD int parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err);
 
 /* The verb of this name, NULL when there is none. */
 const struct verb *verb_find(const struct verb *verbs, unsigned n, const char *name);
 /* The name nearest to a mistyped one, NULL when none is near. */
 const char *verb_guess(const struct verb *verbs, unsigned n, const char *name);
+/* help_verb prints one verb with its options, help_all the list of verbs; to stdout. */
 void help_verb(const struct verb *v);
 void help_all(const struct verb *verbs, unsigned n);
 #endif

@@ -96,7 +96,7 @@ int ctx_replace(const struct ctx *c, const char *name, struct buf bytes, mode_t 
 int ctx_create(const struct ctx *c, const char *name, struct buf bytes, mode_t mode, struct err *err)
 {
     if (ctx_has(c, name))
-        return err_set(err, ERR_CONFLICT, "%s/%s is there already and is not overwritten", c->path, name);
+        return err_set(err, ERR_EXISTS, "%s/%s is there already and is not overwritten", c->path, name);
     return ctx_replace(c, name, bytes, mode, err);
 }
 

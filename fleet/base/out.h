@@ -12,7 +12,7 @@ struct cJSON;
 
 enum out_format { OUT_TABLE, OUT_WIDE, OUT_JSON, OUT_NAME };
 /* Errors: INVALID. NULL is the table. */
-int out_format_parse(const char *word, enum out_format *ret, struct err *err);
+NODISCARD int out_format_parse(const char *word, enum out_format *ret, struct err *err);
 
 /* Colours only where stdout is a terminal, NO_COLOR is unset and TERM is not dumb. Call once. */
 void out_init(bool no_color);
@@ -29,10 +29,12 @@ char *out_age(uint64_t since_s, uint64_t now_s, char dst[24]);
 
 /* A table of text, columns as wide as they need, lines cut at 100 columns unless wide. Cells are copied. */
 struct table;
+/* titles: borrowed, n_columns of them. Owner: caller (table_free). Never NULL. */
 struct table *table_new(unsigned n_columns, const char *const *titles);
 struct table *table_free(struct table *t);
 /* cells: n_columns texts, NULL is "-". color: of the whole row. */
 void table_row(struct table *t, const char *const *cells, enum term_color color);
+/* To a file or terminal. */
 void table_print(const struct table *t, FILE *to);
 
 /* Print and free node, pretty, with a newline. */

@@ -4,10 +4,13 @@
 #define FLEET_BUNDLE_H
 #include "fleet/base/ctx.h"
 
-/* pki/ca, pki/operator. *ret_made: how many were new. */
-int pki_ensure(const struct ctx *c, unsigned *ret_made, struct err *err);
-/* pki/<stem>.{key,pem}: a broker's certificate for these names and addresses. 1 made, 0 it was there. */
-int pki_broker(const struct ctx *c, const char *stem, const char *const *hosts, unsigned n, struct err *err);
+/* pki/ca, pki/operator. *ret_made: how many were new. Errors: INVALID (a file that is no key or certificate),
+ * NOSPACE, IO. */
+NODISCARD int pki_ensure(const struct ctx *c, unsigned *ret_made, struct err *err);
+/* pki/<stem>.{key,pem}: a broker's certificate for these names and addresses. 1 made, 0 it was there. Errors:
+ * INVALID (names), NOSPACE, IO. */
+NODISCARD int pki_broker(const struct ctx *c, const char *stem, const char *const *hosts, unsigned n,
+                         struct err *err);
 
 struct bundle_want {
     const char *id;
@@ -18,5 +21,5 @@ struct bundle_want {
 /* devices/<id>/{device.key,device.pem,ca.pem,trust.json,agentd.json}. Paths in agentd.json are relative to
  * it, so the folder may lie anywhere. 1 made, 0 it was there whole. Errors: INVALID (name taken by the fleet
  * itself, path not absolute). */
-int bundle_device(const struct ctx *c, const struct bundle_want *w, struct err *err);
+NODISCARD int bundle_device(const struct ctx *c, const struct bundle_want *w, struct err *err);
 #endif

@@ -6,14 +6,15 @@
 
 /* Blank out // and block comments outside of strings, in place: offsets in messages stay right. Pure. */
 void desired_strip(char *text);
-/* Read a file ("-": stdin), strip it. owner: caller. */
-int desired_read(const char *file, struct buf *ret_own, struct err *err);
+/* Read a file ("-": stdin), strip it. owner: caller. Errors: NOTFOUND, INVALID (larger than
+ * LIM_ENVELOPE_BYTES), IO. */
+NODISCARD int desired_read(const char *file, struct buf *ret_own, struct err *err);
 
 struct target {
     const char *device, *group; /* one of them */
 };
 /* -d or -g. Errors: INVALID. */
-int target_parse(const struct args *a, struct target *ret, struct err *err);
+NODISCARD int target_parse(const struct args *a, struct target *ret, struct err *err);
 /* The topic of its desired state. */
 void target_topic(const struct ctx *c, const struct target *t, char dst[200]);
 
@@ -26,5 +27,6 @@ struct fill {
 };
 /* The whole document: releases looked up, the rest filled, checked against the schema. *ret: JSON text,
  * owner: caller. Errors: INVALID with the field's path, NOTFOUND (release). */
-int desired_fill(const struct ctx *c, struct buf text, const struct fill *f, char **ret, struct err *err);
+NODISCARD int desired_fill(const struct ctx *c, struct buf text, const struct fill *f, char **ret,
+                           struct err *err);
 #endif

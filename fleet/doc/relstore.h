@@ -13,11 +13,13 @@ struct rel { /* a line of index.json */
 };
 /* All releases of a name, rising counters. *ret: malloc'd, owner: caller. An unknown name has none. Errors:
  * INVALID, IO. */
-int relstore_load(const struct ctx *c, const char *name, struct rel **ret, unsigned *ret_n, struct err *err);
+NODISCARD int relstore_load(const struct ctx *c, const char *name, struct rel **ret, unsigned *ret_n,
+                            struct err *err);
 /* "web:1.4.2", "web:latest", "web" (latest) or "web@2". Errors: NOTFOUND (with what there is), INVALID. */
-int relstore_find(const struct ctx *c, const char *ref, struct rel *ret, struct err *err);
+NODISCARD int relstore_find(const struct ctx *c, const char *ref, struct rel *ret, struct err *err);
 /* By the envelope's digest, over all names. NOTFOUND. */
-int relstore_by_digest(const struct ctx *c, const struct digest *d, struct rel *ret, struct err *err);
+NODISCARD int relstore_by_digest(const struct ctx *c, const struct digest *d, struct rel *ret,
+                                 struct err *err);
 /* Keep an envelope, then its line. Errors: CONFLICT (the counter is taken), IO. */
-int relstore_add(const struct ctx *c, const struct rel *r, struct buf envelope, struct err *err);
+NODISCARD int relstore_add(const struct ctx *c, const struct rel *r, struct buf envelope, struct err *err);
 #endif

@@ -35,10 +35,10 @@ extern const struct rule schema_desired[];
 /* The rule of a field, NULL: there is none. */
 const struct rule *schema_find(const struct rule *rules, const char *key);
 /* Refuse what does not fit, with the field's path. Errors: INVALID. */
-int schema_check(const struct json_cur *root, const struct rule *rules, struct err *err);
+NODISCARD int schema_check(const struct json_cur *root, const struct rule *rules, struct err *err);
 /* Rules that only the whole document shows: names and host ports are unique, ports need a bridge, rollout a
- * group. */
-int schema_check_whole(const struct json_cur *root, struct err *err);
+ * group. Errors: INVALID. */
+NODISCARD int schema_check_whole(const struct json_cur *root, struct err *err);
 /* Print the rule at "apps.memory" (NULL: all). Errors: NOTFOUND. */
-int schema_explain(const char *path, struct err *err);
+NODISCARD int schema_explain(const char *path, struct err *err);
 #endif

@@ -11,11 +11,11 @@
 
 /* A key as "EC PRIVATE KEY" PEM text that openssl reads too. malloc'd, owner: caller. Errors: INVALID (no key
  * of this curve). */
-int x509_key_pem(const uint8_t priv[P256_PRIV_BYTES], char **ret, struct err *err);
+NODISCARD int x509_key_pem(const uint8_t priv[P256_PRIV_BYTES], char **ret, struct err *err);
 /* The inverse; pem ends with a NUL that pem.len does not count. Errors: INVALID (no unencrypted P-256 key).
  */
-int x509_key_parse(struct buf pem, uint8_t ret_priv[P256_PRIV_BYTES], struct p256_pub *ret_pub,
-                   struct err *err);
+NODISCARD int x509_key_parse(struct buf pem, uint8_t ret_priv[P256_PRIV_BYTES], struct p256_pub *ret_pub,
+                             struct err *err);
 
 struct x509_want {
     const char *cn, *org;     /* plain names, no commas */
@@ -31,13 +31,13 @@ struct x509_issuer {
 };
 /* A certificate for the key priv. malloc'd PEM, owner: caller. Errors: INVALID (names, hosts), IO (entropy).
  */
-int x509_make(const struct x509_want *w, const uint8_t priv[P256_PRIV_BYTES], const struct x509_issuer *by,
-              char **ret, struct err *err);
+NODISCARD int x509_make(const struct x509_want *w, const uint8_t priv[P256_PRIV_BYTES],
+                        const struct x509_issuer *by, char **ret, struct err *err);
 
 struct x509_info {
     char cn[128];
     uint64_t from_s, until_s;
 };
 /* What a certificate says; its signature is not checked. Errors: INVALID. */
-int x509_info(struct buf pem, struct x509_info *ret, struct err *err);
+NODISCARD int x509_info(struct buf pem, struct x509_info *ret, struct err *err);
 #endif

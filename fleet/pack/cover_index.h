@@ -13,7 +13,7 @@ struct cover_list {
 
 struct cover_index; /* opaque: an index of old bytes */
 /* old is borrowed and outlives *ret. Owner: caller. Errors: NOMEM, INVALID (above COVER_OLD_MAX). */
-int cover_index_new(struct buf old, struct cover_index **ret, struct err *err);
+NODISCARD int cover_index_new(struct buf old, struct cover_index **ret, struct err *err);
 struct cover_index *cover_index_free(struct cover_index *m);
 DEFINE_AUTO(cover_index)
 
@@ -24,9 +24,9 @@ enum cover_how {
     COVER_LIKE,  /* covers go on over bytes that differ, as long as more than half are equal: programs */
     COVER_EXACT, /* covers of equal bytes only: text */
 };
-/* Covers of new_bytes; owner: caller (free ret->c). new_bytes below 4 GiB. */
-int cover_index_make(const struct cover_index *m, struct buf new_bytes, enum cover_how how,
-                     struct cover_list *ret, struct err *err);
+/* Covers of new_bytes; owner: caller (free ret->c). new_bytes below 4 GiB. Errors: NOMEM. */
+NODISCARD int cover_index_make(const struct cover_index *m, struct buf new_bytes, enum cover_how how,
+                               struct cover_list *ret, struct err *err);
 /* Keep the max longest covers. */
 void cover_index_thin(struct cover_list *m, size_t max);
 #endif

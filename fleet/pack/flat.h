@@ -15,11 +15,12 @@ DEFINE_AUTO(flat)
 /* The next entry of a layer (checked by entry_check), then the content of a file in pieces; layers come lowest first. Errors
  * of the content: IO, NOSPACE. */
 void flat_entry(struct flat *f, const struct entry *e);
-int flat_bytes(struct flat *f, struct buf bytes, struct err *err);
+/* The next bytes of that content, borrowed for the call. Errors: IO, NOSPACE. */
+NODISCARD int flat_bytes(struct flat *f, struct buf bytes, struct err *err);
 /* The layer is whole: it is laid, its deletions first, as on a device. Errors: INVALID (a parent is no folder ...). */
-int flat_layer(struct flat *f, struct err *err);
-/* All layers were given: the tree, owner: caller. */
-int flat_end(struct flat *f, struct buf *ret_own, struct err *err);
+NODISCARD int flat_layer(struct flat *f, struct err *err);
+/* All layers were given: the tree, owner: caller. Errors: NOTFOUND, IO. */
+NODISCARD int flat_end(struct flat *f, struct buf *ret_own, struct err *err);
 
 /* The objects of a tree, in its order. */
 struct flat_object {
@@ -33,10 +34,12 @@ struct flat_objects {
     uint64_t bytes;
     char *paths;
 };
-int flat_list(struct buf tree, struct flat_objects *ret, struct err *err);
+/* Of a tree's bytes; end with flat_list_done. Errors: INVALID (damaged). */
+NODISCARD int flat_list(struct buf tree, struct flat_objects *ret, struct err *err);
 void flat_list_done(struct flat_objects *o);
 /* The content of an object, mapped: end with flat_unmap. Errors: NOTFOUND, IO. */
-int flat_map(int objects_fd, const struct digest *d, uint64_t size, struct buf *ret, struct err *err);
+NODISCARD int flat_map(int objects_fd, const struct digest *d, uint64_t size, struct buf *ret,
+                       struct err *err);
 void flat_unmap(struct buf bytes);
 /* Does it begin like a gzip file? Then a patch sees nothing of what it has in common with another. Pure. */
 bool flat_is_gzip(struct buf bytes);

@@ -18,17 +18,18 @@ struct measure *measure_free(struct measure *m);
 DEFINE_AUTO(measure)
 
 /* The next layer, lowest first. Errors: UNSUPPORTED (built without zstd), NOMEM. */
-int measure_begin(struct measure *m, enum oci_codec codec, struct err *err);
+NODISCARD int measure_begin(struct measure *m, enum oci_codec codec, struct err *err);
 /* Its next packed bytes. Errors: INVALID, UNSUPPORTED (what a device would refuse, by name), NOSPACE (above
  * LIM_IMAGE_*). */
-int measure_add(struct measure *m, struct buf bytes, struct err *err);
+NODISCARD int measure_add(struct measure *m, struct buf bytes, struct err *err);
 /* Its end; *ret_diff_id: of the unpacked tar. Errors: INVALID (it ends too early). */
-int measure_end(struct measure *m, struct digest *ret_diff_id, struct err *err);
+NODISCARD int measure_end(struct measure *m, struct digest *ret_diff_id, struct err *err);
 
 struct measure_sum {
     uint64_t bytes;  /* of all files of all layers: what is hidden by a later layer counts too, so no device
                         needs more */
     uint64_t inodes; /* entries of all layers, folders that their paths imply, the root */
 };
+/* What was counted so far. */
 struct measure_sum measure_sum(const struct measure *m);
 #endif

@@ -21,5 +21,7 @@ struct pack_full {
     void (*each)(void *arg, const struct flat_object *o, uint64_t packed_bytes, unsigned chunks);
     void *each_arg;
 };
-int pack_full_make(const struct pack_full *p, struct pack_head *ret, struct buf *ret_head, struct err *err);
+/* *ret: the head, *ret_head: the same packed. Kinds as above. Errors: as above. */
+NODISCARD int pack_full_make(const struct pack_full *p, struct pack_head *ret, struct buf *ret_head,
+                             struct err *err);
 #endif

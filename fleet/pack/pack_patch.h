@@ -28,5 +28,7 @@ struct pack_patch_sum {
     unsigned gzips;          /* of the objects: gzip files ... */
     uint64_t gzip_bytes;     /* ... and their bytes, which no patch makes smaller */
 };
-int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, struct err *err);
+/* Write the patch to out_fd. Errors: UNSUPPORTED (codec), INVALID (a tree), NOTFOUND (an object), NOSPACE,
+ * NOMEM, IO. */
+NODISCARD int pack_patch_make(const struct pack_patch *p, struct pack_patch_sum *ret, struct err *err);
 #endif

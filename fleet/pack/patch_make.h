@@ -12,15 +12,15 @@ struct patch_cost {
 };
 /* out_fd: an empty file, borrowed; written at the end. codec: PACK_RAW, PACK_LZ4 or PACK_LZMA. Owner: caller.
  * Errors: UNSUPPORTED. */
-int patch_make_new(enum pack_codec codec, int out_fd, struct patch_make **ret, struct err *err);
+NODISCARD int patch_make_new(enum pack_codec codec, int out_fd, struct patch_make **ret, struct err *err);
 struct patch_make *patch_make_free(struct patch_make *m);
 DEFINE_AUTO(patch_make)
 /* Without: for comparison only. On by default. */
 void patch_make_predict(struct patch_make *m, bool predict);
 /* The next object. At most PATCH_BASES bases. What is too large to match (COVER_OLD_MAX) becomes new bytes. ret may
  * be NULL. Errors: INVALID (above PATCH_SIZE_MAX), NOMEM. */
-int patch_make_object(struct patch_make *m, const struct buf *bases, unsigned n_bases, struct buf new_bytes,
-                      struct patch_cost *ret, struct err *err);
+NODISCARD int patch_make_object(struct patch_make *m, const struct buf *bases, unsigned n_bases,
+                                struct buf new_bytes, struct patch_cost *ret, struct err *err);
 /* Write the pack. *ret_bytes: its size. Errors: IO, NOSPACE. */
-int patch_make_end(struct patch_make *m, uint64_t *ret_bytes, struct err *err);
+NODISCARD int patch_make_end(struct patch_make *m, uint64_t *ret_bytes, struct err *err);
 #endif

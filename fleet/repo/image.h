@@ -16,6 +16,7 @@ struct image {
 /* Reads everything once. objects_fd: a folder for the files' contents (flat.h), or -1: no trees. End with image_done.
  * Layers that platforms share are read per platform. Errors: NOTFOUND, INTEGRITY,
  * INVALID, UNSUPPORTED, NOSPACE, NET: with the platform and the layer in the message. */
-int image_check(struct repo *r, const char *tag, int objects_fd, struct image *ret, struct err *err);
+NODISCARD int image_check(struct repo *r, const char *tag, int objects_fd, struct image *ret,
+                          struct err *err);
 void image_done(struct image *img);
 #endif

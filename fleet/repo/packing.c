@@ -47,7 +47,7 @@ struct packing *packing_free(struct packing *p)
     mem_auto_close_(&p->objects_fd);
     mem_auto_close_(&p->dir_fd);
     if (p->path[0])
-        (void)fs_remove_tree(AT_FDCWD, p->path, NULL);
+        err_ignore(fs_remove_tree(AT_FDCWD, p->path, NULL));
     free(p);
     return NULL;
 }

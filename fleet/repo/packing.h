@@ -8,7 +8,7 @@
 
 struct packing; /* opaque: a working folder with the contents of all images at hand */
 /* In TMPDIR; removed by packing_free. Errors: IO. Owner: caller. */
-int packing_new(struct packing **ret, struct err *err);
+NODISCARD int packing_new(struct packing **ret, struct err *err);
 struct packing *packing_free(struct packing *p);
 DEFINE_AUTO(packing)
 /* For image_check. */
@@ -34,6 +34,7 @@ struct packing_blob {
 
 /* Make all packs of img, put them into r and fill rel's platforms. blobs[PACKING_BLOBS]; *ret_n: how many. A patch
  * above 0.8 of what the full pack would bring is left out. The summary goes to stderr. Errors: IO, NOSPACE, NET ... */
-int packing_make(struct packing *p, struct repo *r, const struct image *img, const struct packing_opts *o,
-                 struct release *rel, struct packing_blob *blobs, unsigned *ret_n, struct err *err);
+NODISCARD int packing_make(struct packing *p, struct repo *r, const struct image *img,
+                           const struct packing_opts *o, struct release *rel, struct packing_blob *blobs,
+                           unsigned *ret_n, struct err *err);
 #endif

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "fleet/base/doc.h"
 #include "fleet/repo/repo_int.h"
 #include "ota/doc/oci.h"
 #include "platform/fs.h"
@@ -157,7 +158,7 @@ struct repo *repo_free(struct repo *r)
         return NULL;
     mem_auto_close_(&r->dir_fd);
     if (r->temporary[0])
-        (void)fs_remove_tree(AT_FDCWD, r->temporary, NULL);
+        err_ignore(fs_remove_tree(AT_FDCWD, r->temporary, NULL));
     http_free(r->http);
     free(r);
     return NULL;
@@ -276,11 +277,11 @@ const char *repo_type(struct buf text)
                                         "application/vnd.docker.distribution.manifest.v2+json",
                                         "application/vnd.docker.distribution.manifest.list.v2+json"};
     struct json_cur root;
-    const char *said = "", *type = oci_is_index(text, NULL) == 1 ? REPO_TYPE_INDEX : REPO_TYPE_MANIFEST;
+    const char *said, *type = oci_is_index(text, NULL) == 1 ? REPO_TYPE_INDEX : REPO_TYPE_MANIFEST;
 
     if (json_parse(text, &json_limits_oci, &root, NULL) < 0)
         return type;
-    (void)json_get_str(&root, "mediaType", JSON_OPTIONAL, 128, &said, NULL);
+    said = doc_str(&root, "mediaType", "");
     for (size_t i = 0; i < COUNT_OF(known); i++)
         if (strcmp(said, known[i]) == 0)
             type = known[i];

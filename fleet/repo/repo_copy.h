@@ -4,5 +4,5 @@
 #include "fleet/repo/repo.h"
 
 /* What `tag` names in from, under the tag of to. What is there already is not sent again. Errors: as of repo.h. */
-int repo_copy_image(struct repo *from, const char *tag, struct repo *to, struct err *err);
+NODISCARD int repo_copy_image(struct repo *from, const char *tag, struct repo *to, struct err *err);
 #endif

@@ -22,15 +22,17 @@ extern const struct repo_kind repo_registry, repo_layout;
 
 /* The media type of an index or manifest: what it says itself, else by its members. */
 const char *repo_type(struct buf text);
-/* Make an empty layout of a folder that is none yet. */
-int repo_layout_make(int dir_fd, struct err *err);
-/* repo_archive.c: lay the tar file out in a folder of its own; r->tag: which image of it, empty: the first. */
-int repo_open_archive(const char *file, struct repo *r, struct err *err);
+/* Make an empty layout of a folder that is none yet. Errors: NOSPACE, IO. */
+NODISCARD int repo_layout_make(int dir_fd, struct err *err);
+/* repo_archive.c: lay the tar file out in a folder of its own; r->tag: which image of it, empty: the first.
+ * Errors: NOTFOUND, INVALID, NOSPACE, IO. */
+NODISCARD int repo_open_archive(const char *file, struct repo *r, struct err *err);
 
 /* A growing buffer that is a sink. */
 struct repo_mem {
     uint8_t *p;
     size_t len, cap, max;
 };
-int repo_mem_sink(void *arg, struct buf bytes, struct err *err);
+/* arg: a struct repo_mem, zeroed but for max; p is malloc'd, owner: caller. Errors: INVALID (more than max). */
+NODISCARD int repo_mem_sink(void *arg, struct buf bytes, struct err *err);
 #endif

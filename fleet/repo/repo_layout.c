@@ -26,11 +26,8 @@ static int blob_path(const char *digest, char dst[96], struct err *err)
 static const char *entry_name(const struct json_cur *entry)
 {
     struct json_cur notes;
-    const char *name = NULL;
 
-    if (json_get_object(entry, "annotations", JSON_OPTIONAL, &notes, NULL) == 1)
-        (void)json_get_str(&notes, REF_NAME, JSON_OPTIONAL, 256, &name, NULL);
-    return name;
+    return doc_get(entry, "annotations", &notes) ? doc_str(&notes, REF_NAME, NULL) : NULL;
 }
 
 static int find_entry(const struct json_cur *root, const char *tag, char digest[SHA256_TEXT], struct err *err)

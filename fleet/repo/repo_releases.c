@@ -48,13 +48,12 @@ static void take_tag(void *arg, const char *tag)
 static bool find_envelope(struct buf text, struct digest *ret, uint64_t *ret_size)
 {
     struct json_cur root, layers, first;
-    const char *type = "", *digest = NULL;
+    const char *digest = NULL;
     bool found = false;
 
     if (json_parse(text, &json_limits_oci, &root, NULL) < 0)
         return false;
-    (void)json_get_str(&root, "artifactType", JSON_OPTIONAL, 128, &type, NULL);
-    if (strcmp(type, REPO_TYPE_RELEASE) == 0 &&
+    if (strcmp(doc_str(&root, "artifactType", ""), REPO_TYPE_RELEASE) == 0 &&
         json_get_array(&root, "layers", JSON_REQUIRED, 4096, &layers, NULL) == 1 && json_len(&layers)) {
         first = json_at(&layers, 0);
         found = json_get_str(&first, "digest", JSON_REQUIRED, SHA256_TEXT - 1, &digest, NULL) == 1 &&

@@ -14,6 +14,7 @@ struct beside {
 };
 /* Counters of name's releases in r that keys of this fleet have signed, but for known[n_known]. any_tag: releases of
  * bundles lie under tags of their own. Errors: NOTFOUND, DENIED, UNSUPPORTED, INVALID (r cannot list), NET. */
-int repo_releases_look(const struct ctx *c, struct repo *r, const char *name, bool any_tag,
-                       const struct rel *known, unsigned n_known, struct beside *ret, struct err *err);
+NODISCARD int repo_releases_look(const struct ctx *c, struct repo *r, const char *name, bool any_tag,
+                                 const struct rel *known, unsigned n_known, struct beside *ret,
+                                 struct err *err);
 #endif

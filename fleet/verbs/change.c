@@ -33,7 +33,7 @@ static void read_last(const struct ctx *c, const struct target *t, struct view_d
 
     last_name(t, name);
     if (ctx_read(c, name, LIM_ENVELOPE_BYTES, &text, &why) == 0)
-        (void)view_read_desired(c, text, ret, &why);
+        err_ignore(view_read_desired(c, text, ret, &why));
 }
 
 /* Its revision. A broker that lost what it kept, or dropped messages on the way here, has nothing to say of it. */

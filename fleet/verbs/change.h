@@ -12,15 +12,17 @@ struct change { /* zeroed to begin with; end with change_done */
     char *text; /* of next, as it is signed */
 };
 /* Read the file, ask the broker, fill the document. Errors: of desired_fill, mqtt_new. */
-int change_make(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
-/* The same without a broker: the last revision is the one that this folder signed last, or --rev says it. */
-int change_make_alone(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
-/* No file: a document that takes the target's opinion back. */
-int change_make_withdrawn(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
+NODISCARD int change_make(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
+/* The same without a broker: the last revision is the one that this folder signed last, or --rev says it.
+ * Errors: of desired_fill; INVALID (no revision known). */
+NODISCARD int change_make_alone(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
+/* No file: a document that takes the target's opinion back. Errors: as change_make. */
+NODISCARD int change_make_withdrawn(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
 /* Sign next for its target. *ret: the envelope, owner caller. Errors: of fleet_sign; NOSPACE. */
-int change_sign(const struct ctx *c, const struct change *ch, char **ret, struct err *err);
-/* Keep the signed document in desired/, before it is published: revisions only rise. */
-int change_remember(const struct ctx *c, const struct change *ch, struct buf envelope, struct err *err);
+NODISCARD int change_sign(const struct ctx *c, const struct change *ch, char **ret, struct err *err);
+/* Keep the signed document in desired/, before it is published: revisions only rise. Errors: NOSPACE, IO. */
+NODISCARD int change_remember(const struct ctx *c, const struct change *ch, struct buf envelope,
+                              struct err *err);
 void change_done(struct change *ch);
 /* Print it (table or JSON, as ctx says) on `to`; returns how many things would change. */
 unsigned change_print(const struct ctx *c, const struct change *ch, FILE *to);

@@ -104,11 +104,11 @@ static int choose_counter(const struct ctx *c, const struct args *a, struct repo
                        rel->name);
     for (unsigned i = 0; i < n; i++)
         if (known[i].counter == rel->counter)
-            return err_set(err, ERR_CONFLICT, "%s@%" PRIu64 " is published already (version %s)", rel->name,
+            return err_set(err, ERR_EXISTS, "%s@%" PRIu64 " is published already (version %s)", rel->name,
                            rel->counter, known[i].version);
     for (unsigned i = 0; i < there->n; i++)
         if (there->counters[i] == rel->counter)
-            return err_set(err, ERR_CONFLICT,
+            return err_set(err, ERR_EXISTS,
                            "%s@%" PRIu64
                            " is published already, by another folder of this fleet to %s; the next free "
                            "counter is %" PRIu64,

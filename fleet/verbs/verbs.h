@@ -3,17 +3,19 @@
 #define FLEET_VERBS_H
 #include "fleet/base/ctx.h"
 
-int verb_init(struct ctx *none, const struct args *a, struct err *err);
-int verb_keys(struct ctx *c, const struct args *a, struct err *err);
-int verb_publish(struct ctx *c, const struct args *a, struct err *err);
-int verb_plan(struct ctx *c, const struct args *a, struct err *err);
-int verb_apply(struct ctx *c, const struct args *a, struct err *err);
-int verb_sign(struct ctx *c, const struct args *a, struct err *err);
-int verb_forget(struct ctx *c, const struct args *a, struct err *err);
-int verb_wait(struct ctx *c, const struct args *a, struct err *err);
-int verb_get(struct ctx *c, const struct args *a, struct err *err);
-int verb_describe(struct ctx *c, const struct args *a, struct err *err);
-int verb_events(struct ctx *c, const struct args *a, struct err *err);
-int verb_logs(struct ctx *c, const struct args *a, struct err *err);
-int verb_explain(struct ctx *none, const struct args *a, struct err *err);
+/* verb_...: what struct verb's run asks of it: the exit code, or -kind with err filled. c: an open fleet
+ * folder, borrowed; none: NULL. */
+NODISCARD int verb_init(struct ctx *none, const struct args *a, struct err *err);
+NODISCARD int verb_keys(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_publish(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_plan(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_apply(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_sign(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_forget(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_wait(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_get(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_describe(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_events(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_logs(struct ctx *c, const struct args *a, struct err *err);
+NODISCARD int verb_explain(struct ctx *none, const struct args *a, struct err *err);
 #endif

@@ -16,7 +16,7 @@ struct doclist {
     struct doclist_entry *list; /* owned; sorted: devices, then groups, by name */
 };
 /* Ask the broker. t NULL: all of them. End with doclist_done. Errors: of mqtt_retained. */
-int doclist_read(const struct ctx *c, const struct target *t, struct doclist *ret, struct err *err);
+NODISCARD int doclist_read(const struct ctx *c, const struct target *t, struct doclist *ret, struct err *err);
 void doclist_done(struct doclist *l);
 /* A table, or JSON. only_faulty: those that must be signed again; returns how many were printed. */
 unsigned doclist_print(const struct ctx *c, const struct doclist *l, bool only_faulty);

@@ -37,8 +37,8 @@ void view_take(struct view *v, const struct mqtt_msg *msg);
 /* Subscribe to state, online, progress and desired of a device (NULL: all), and to the groups' desired documents with a
  * target (NULL: none); take what is retained. Later messages arrive in v through mqtt_poll. Errors: of mqtt_retained; what
  * came before is in v. */
-int view_watch(struct view *v, struct mqtt *m, const struct ctx *c, const char *device,
-               const struct target *t, struct err *err);
+NODISCARD int view_watch(struct view *v, struct mqtt *m, const struct ctx *c, const char *device,
+                         const struct target *t, struct err *err);
 /* NULL: nothing is known of it. */
 struct view_device *view_find(const struct view *v, const char *id);
 /* The device reports this group; each device that has reported is in the group "all". */
@@ -60,6 +60,7 @@ const char *view_reason(const struct view_device *d, bool about, char dst[VIEW_R
 uint64_t view_seen_s(const struct view_device *d);
 
 /* The payload of a desired envelope when this fleet's keys, retired ones too, signed it. *ret: owner caller
- * (json_free of ret->node). */
-int view_read_desired(const struct ctx *c, struct buf envelope, struct view_doc *ret, struct err *err);
+ * (json_free of ret->node). Errors: of fleet_verify_ever, INVALID. */
+NODISCARD int view_read_desired(const struct ctx *c, struct buf envelope, struct view_doc *ret,
+                                struct err *err);
 #endif

@@ -42,21 +42,22 @@ struct entry {
 /* Into dst[ENTRY_WIRE_BYTES]; returns the bytes used. */
 size_t entry_encode(const struct entry *e, uint8_t *dst);
 /* Two steps: the head, which says how many bytes of names follow, then these. Errors: INVALID. */
-int entry_decode_head(const uint8_t head[ENTRY_HEAD_BYTES], struct entry *ret, size_t *ret_path_len,
-                      size_t *ret_link_len, struct err *err);
-int entry_decode_names(const uint8_t *names, size_t path_len, size_t link_len, struct entry *ret,
-                       struct err *err);
+NODISCARD int entry_decode_head(const uint8_t head[ENTRY_HEAD_BYTES], struct entry *ret, size_t *ret_path_len,
+                                size_t *ret_link_len, struct err *err);
+/* names: path and link behind each other, as the head said. Errors: INVALID. */
+NODISCARD int entry_decode_names(const uint8_t *names, size_t path_len, size_t link_len, struct entry *ret,
+                                 struct err *err);
 
 /* A layer spells deletions as files named ".wh.NAME" and ".wh..wh..opq" (OCI image-spec, layer.md): turn such
  * a file into its kind. Returns 1 when it is left out (aufs' own ".wh..wh.plnk" and friends), 0 otherwise.
  * Errors: INVALID (".wh.", ".wh..wh.x", ...). */
-int entry_classify(struct entry *e, struct err *err);
+NODISCARD int entry_classify(struct entry *e, struct err *err);
 
 /* The gate: bring path (and the link of a hard link) to the one spelling "a/b/c" ("" is the root folder
  * itself) and refuse what has no place below a rootfs: absolute, "..", ".", empty parts, parts above 255
  * bytes, deeper than LIM_PATH_DEPTH, names left of ".wh.", a root that is no folder, an owner of -1. A
  * leading "./" and a trailing "/" pass. Errors: INVALID. */
-int entry_check(struct entry *e, struct err *err);
+NODISCARD int entry_check(struct entry *e, struct err *err);
 
 /* A stranger's text for a message: everything but printable ASCII becomes '?'. Cut to size. Returns dst. */
 char *entry_printable(const char *text, char *dst, size_t size);

@@ -19,15 +19,16 @@ struct envelope { /* heap, one block: free with envelope_free */
     size_t payload_len;
     uint8_t payload[];
 };
-/* From JSON text / from the packed record. Owner: caller. Errors: INVALID (field path), NOSPACE (too large).
- */
-int envelope_parse(struct buf json, struct envelope **ret, struct err *err);
-int envelope_unpack(struct buf packed, struct envelope **ret, struct err *err);
+/* envelope_parse: from JSON text; envelope_unpack: from the packed record. Owner: caller. Errors: INVALID
+ * (field path), NOSPACE (too large). */
+NODISCARD int envelope_parse(struct buf json, struct envelope **ret, struct err *err);
+NODISCARD int envelope_unpack(struct buf packed, struct envelope **ret, struct err *err);
 struct envelope *envelope_copy(const struct envelope *e); /* owner: caller */
 struct envelope *envelope_free(struct envelope *e);
 DEFINE_AUTO(envelope)
 /* malloc'd, owner: caller. key_ids: n_sigs texts for people, or NULL. */
 char *envelope_build(const struct envelope *e, const char *const *key_ids);
+/* The packed record of *ret_len bytes; envelope_unpack reads it back. malloc'd, owner: caller. */
 uint8_t *envelope_pack(const struct envelope *e, size_t *ret_len);
 /* The bytes that are signed: PAE(type, payload). malloc'd, owner: caller. */
 uint8_t *envelope_pae(const char *type, struct buf payload, size_t *ret_len);
@@ -35,9 +36,9 @@ uint8_t *envelope_pae(const char *type, struct buf payload, size_t *ret_len);
 /* How many distinct keys of keys[0..n) have a good signature here; type must be want_type (a signature for
  * another kind of document does not count). 0 when >= threshold. Errors: DENIED ("1 of 2 signatures", "no
  * keys"), INTEGRITY never: a bad signature just does not count. threshold 0 or n_keys 0: DENIED. */
-int envelope_verify(const struct envelope *e, const char *want_type, const struct p256_pub *keys,
-                    unsigned n_keys, unsigned threshold, struct err *err);
-/* Build an envelope with one or more signatures. Owner: caller. */
-int envelope_sign(const char *type, struct buf payload, const uint8_t (*privs)[P256_PRIV_BYTES],
-                  unsigned n_privs, struct envelope **ret, struct err *err);
+NODISCARD int envelope_verify(const struct envelope *e, const char *want_type, const struct p256_pub *keys,
+                              unsigned n_keys, unsigned threshold, struct err *err);
+/* Build an envelope with one or more signatures. Owner: caller. Errors: INVALID (key), IO. */
+NODISCARD int envelope_sign(const char *type, struct buf payload, const uint8_t (*privs)[P256_PRIV_BYTES],
+                            unsigned n_privs, struct envelope **ret, struct err *err);
 #endif

@@ -13,12 +13,12 @@ static inline void field_auto_json_(struct cJSON **p)
 #define AUTO_JSON __attribute__((cleanup(field_auto_json_)))
 
 /* A required "sha256:<hex>" member. 1, or -INVALID with the field's path. */
-int field_digest(const struct json_cur *obj, const char *key, struct digest *ret, struct err *err);
+NODISCARD int field_digest(const struct json_cur *obj, const char *key, struct digest *ret, struct err *err);
 
 /* A member that must be a short word of [a-z0-9_.-] and copied into dst of size. empty: "" and absent are
- * fine. */
-int field_word(const struct json_cur *obj, const char *key, bool empty, char *dst, size_t size,
-               struct err *err);
+ * fine. Errors: INVALID. */
+NODISCARD int field_word(const struct json_cur *obj, const char *key, bool empty, char *dst, size_t size,
+                         struct err *err);
 
 /* Docker writes null for "none": true when the member is there and null. */
 bool field_is_null(const struct json_cur *obj, const char *key);
@@ -28,6 +28,7 @@ bool field_is_null(const struct json_cur *obj, const char *key);
 #define FIELD_COUNTER_MAX ((1ULL << 53) - 1)
 /* The member "schema" must be exactly this. / A member that is a name (str_is_name), copied. 0, or -INVALID.
  */
-int field_schema(const struct json_cur *root, const char *want, struct err *err);
-int field_name(const struct json_cur *obj, const char *key, char dst[LIM_NAME_BYTES], struct err *err);
+NODISCARD int field_schema(const struct json_cur *root, const char *want, struct err *err);
+NODISCARD int field_name(const struct json_cur *obj, const char *key, char dst[LIM_NAME_BYTES],
+                         struct err *err);
 #endif

@@ -26,11 +26,13 @@ struct oci_config { /* strings in the arena; NULL or empty when the image has no
     struct digest diff_ids[LIM_OCI_LAYERS];
 };
 /* Manifests that are both index and manifest are refused. Errors: INVALID, UNSUPPORTED (media type). */
-int oci_is_index(struct buf json, struct err *err); /* 1 index, 0 manifest, negative error */
+NODISCARD int oci_is_index(struct buf json, struct err *err); /* 1 index, 0 manifest, negative error */
 /* The entry of an index for a platform, chosen as release_choose does. NOTFOUND with the list of platforms
  * there. */
-int oci_index_choose(struct buf json, const char *arch, const char *variant, struct oci_blob *ret,
-                     struct err *err);
-int oci_manifest_parse(struct buf json, struct oci_manifest *ret, struct err *err);
-int oci_config_parse(struct buf json, struct arena *arena, struct oci_config *ret, struct err *err);
+NODISCARD int oci_index_choose(struct buf json, const char *arch, const char *variant, struct oci_blob *ret,
+                               struct err *err);
+/* Errors: INVALID, UNSUPPORTED (media type, a layer that is none of ours). */
+NODISCARD int oci_manifest_parse(struct buf json, struct oci_manifest *ret, struct err *err);
+/* Strings go to arena. Errors: INVALID, NOMEM (the arena is full). */
+NODISCARD int oci_config_parse(struct buf json, struct arena *arena, struct oci_config *ret, struct err *err);
 #endif

@@ -56,7 +56,7 @@ struct release {
     struct release_blob bundle; /* of the device's own system: there are no platforms then */
 };
 /* Errors: INVALID (field path). *ret is untouched on failure. struct release is large: on the heap, please. */
-int release_parse(struct buf json, struct release *ret, struct err *err);
+NODISCARD int release_parse(struct buf json, struct release *ret, struct err *err);
 /* The document as JSON text, malloc'd, owner: caller; release_parse reads it back. */
 char *release_build(const struct release *r);
 /* The entry for this machine (os linux): exact variant first, then lower ARM variants that it can run (v8,

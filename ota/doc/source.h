@@ -24,7 +24,7 @@ struct source {
     char label[SOURCE_LABEL_BYTES]; /* of a stick; "*": any */
 };
 /* ret may be NULL. Errors: INVALID (unknown kind, no host, user or query in a URL, blanks, too long). */
-int source_parse(const char *text, struct source *ret, struct err *err);
+NODISCARD int source_parse(const char *text, struct source *ret, struct err *err);
 /* Length of scheme and host of a URL: of "http://host:1/a" that of "http://host:1". */
 size_t source_host_len(const char *url);
 #endif

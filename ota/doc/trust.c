@@ -173,7 +173,8 @@ char *trust_key_id(const struct p256_pub *key, char dst[17])
     struct digest d = {{0}};
     char hex[65];
 
-    (void)sha256(buf_of(key->b, sizeof(key->b)), &d, NULL);
+    /* hashing memory fails in no build of ours; the name decides nothing */
+    err_ignore(sha256(buf_of(key->b, sizeof(key->b)), &d, NULL));
     (void)str_fmt(dst, 17, "%.16s", digest_hex(&d, hex));
     return dst;
 }

@@ -22,7 +22,7 @@ struct trust {
     } roles[TRUST_ROLE_COUNT_];
 };
 /* Errors: INVALID (field path). *ret is untouched on failure. */
-int trust_parse(struct buf json, struct trust *ret, struct err *err);
+NODISCARD int trust_parse(struct buf json, struct trust *ret, struct err *err);
 /* The document as JSON text, malloc'd, owner: caller; trust_parse reads it back. Key ids are trust_key_id. */
 char *trust_build(const struct trust *t);
 /* A name for a key, for people: the first 16 hex digits of the SHA-256 of its 65 bytes. Decides nothing.
@@ -32,13 +32,14 @@ char *trust_key_id(const struct p256_pub *key, char dst[17]);
 /* May next replace cur? next_env verified by threshold of cur's root AND of next's own root; version ==
  * cur+1; same fleet. cur NULL: the first one, only its own root signatures (it came with the device). Fills
  * *ret. Errors: DENIED, INVALID. */
-int trust_step(const struct trust *cur, const struct envelope *next_env, struct trust *ret, struct err *err);
+NODISCARD int trust_step(const struct trust *cur, const struct envelope *next_env, struct trust *ret,
+                         struct err *err);
 /* Which roles enter a new epoch with next: those that a key has left. What was signed before then is not to be counted on:
  * its counters may be a thief's. */
 void trust_changes(const struct trust *cur, const struct trust *next, bool ret[TRUST_ROLE_COUNT_]);
 /* Errors: DENIED ("trust version 3 expired 2026-01-01T00:00:00Z"). now_s: what the device takes for now. */
-int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err);
-/* envelope_verify with the role's keys. */
-int trust_verify(const struct trust *t, enum trust_role role, const struct envelope *e, const char *type,
-                 struct err *err);
+NODISCARD int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err);
+/* envelope_verify with the role's keys. Errors: DENIED. */
+NODISCARD int trust_verify(const struct trust *t, enum trust_role role, const struct envelope *e,
+                           const char *type, struct err *err);
 #endif

@@ -7,5 +7,5 @@
 
 /* der: one X.509 certificate. host: a name or an IP address as text. Only subject alternative names count; "*."
  * stands for one label. Errors: DENIED (none of its names is host), INVALID (no certificate). */
-int cert_is_for(struct buf der, const char *host, struct err *err);
+NODISCARD int cert_is_for(struct buf der, const char *host, struct err *err);
 #endif

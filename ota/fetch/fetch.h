@@ -52,8 +52,9 @@ struct fetch_request {
  * five a second and once before it ends; NETWORK: bytes that came from there, those of no use too. When on_done says it went well the partials are complete but not yet verified: call
  * store_partial_commit for each (in a job). Errors: INVALID (too many, a source of unknown kind), NOSPACE,
  * IO. */
-int fetch_start(struct loop *l, const struct cgroup_host *cg, struct store *s, const struct fetch_request *r,
-                const struct job_calls *calls, struct job **ret, struct err *err);
+NODISCARD int fetch_start(struct loop *l, const struct cgroup_host *cg, struct store *s,
+                          const struct fetch_request *r, const struct job_calls *calls, struct job **ret,
+                          struct err *err);
 
 /* One stretch of a blob. */
 struct fetch_chunk {
@@ -82,12 +83,12 @@ struct fetch_stream {
  * sorted by `at`, none overlapping, none behind the blob's end; a sealed memfd; borrowed. Errors: INVALID (sources,
  * more than one blob, no size, 0 or more than LIM_CHUNKS chunks), IO. Owner of *ret: caller (fetch_stream_end or
  * fetch_stream_done). */
-int fetch_stream_start(const struct fetch_request *r, int chunks_fd, uint64_t n_chunks,
-                       struct fetch_stream *ret, struct err *err);
+NODISCARD int fetch_stream_start(const struct fetch_request *r, int chunks_fd, uint64_t n_chunks,
+                                 struct fetch_stream *ret, struct err *err);
 /* Its verdict, which comes when fd was read to its end (before that, this cuts it off); reaps it. *ret_fetched (may
  * be NULL): bytes that came in, those of answers' heads, gaps and second tries included; 0 when it failed. Errors:
  * as of the program: INTEGRITY, NOTFOUND, DENIED (also: byte budget), NET, TIMEOUT, INVALID (list), IO. */
-int fetch_stream_end(struct fetch_stream *s, uint64_t *ret_fetched, struct err *err);
+NODISCARD int fetch_stream_end(struct fetch_stream *s, uint64_t *ret_fetched, struct err *err);
 /* Kill and reap, when it still runs. Keeps err alone. */
 void fetch_stream_done(struct fetch_stream *s);
 #endif

@@ -80,12 +80,13 @@ enum blocks_match {
     BLOCKS_NEEDLESS, /* of a set, but nobody waits for this block */
     BLOCKS_WANTED,
 };
+/* *ret: the ask that the answer is for, only with BLOCKS_WANTED. */
 enum blocks_match blocks_match(struct blocks *b, const struct block_answer *answer, struct block_ask **ret);
 /* Takes exactly the block that was asked for: neither gap nor overlap, full unless it is the last. size: of the blob, 0
  * unknown. A peer with smaller blocks is followed: what was asked behind this one is asked again. Errors: NET (another
  * block), INTEGRITY (another end). */
-int blocks_take(struct blocks *b, struct block_ask *a, const struct block_answer *answer, uint64_t size,
-                uint64_t now_ms, struct err *err);
+NODISCARD int blocks_take(struct blocks *b, struct block_ask *a, const struct block_answer *answer,
+                          uint64_t size, uint64_t now_ms, struct err *err);
 
 /* ---- sets ---- */
 
@@ -112,5 +113,6 @@ enum blocks_step {
     BLOCKS_ONLY_ONE, /* of a list it sent only the first: it goes on in singles */
     BLOCKS_DEAD,     /* it does not answer */
 };
+/* What to do about the set under way at now_ms (clock_boot_ms). */
 enum blocks_step blocks_step_decide(const struct blocks *b, uint64_t now_ms, uint64_t *ret_due_ms);
 #endif

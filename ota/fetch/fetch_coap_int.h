@@ -24,6 +24,7 @@ struct coap {
 
 /* fetch_coap_session.c: c->session is with source s when this returns 0. Errors: INVALID (host), NET. A certificate that
  * is not liked shows later, in c->tls. */
-int fetch_coap_session(struct fetch_job *j, const struct source *s, struct err *err);
+NODISCARD int fetch_coap_session(struct fetch_job *j, const struct source *s, struct err *err);
+/* End the session, if there is one. */
 void fetch_coap_forget(struct coap *c);
 #endif

@@ -18,8 +18,8 @@ static int on_certificate(const char *cn, const uint8_t *der, size_t len, coap_s
     (void)session;
     if (!validated)
         (void)err_set(&c->tls, ERR_DENIED, "its certificate is not trusted");
-    else if (depth == 0)
-        (void)cert_is_for(buf_of(der, len), c->host, &c->tls);
+    else if (depth == 0 && cert_is_for(buf_of(der, len), c->host, &c->tls) < 0)
+        return 0;
     return c->tls.kind == ERR_NONE;
 }
 

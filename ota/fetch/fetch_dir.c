@@ -26,8 +26,9 @@ void dir_open(struct fetch_job *j)
             struct fetch_item *it = &j->items[i];
             it->dir_fds[s] = -1;
             if (is_dir)
-                (void)fs_open_below(dir, dir_blob_path(it, path),
-                                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &it->dir_fds[s], NULL);
+                err_ignore(fs_open_below(dir, dir_blob_path(it, path),
+                                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &it->dir_fds[s],
+                                         NULL));
         }
     }
 }

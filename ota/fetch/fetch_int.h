@@ -59,55 +59,62 @@ struct fetch_job {
 
 /* fetch_item.c. Map the list of the only item's chunks from fd and check it. Errors: INVALID (see
  * fetch_stream_start), IO. */
-int fetch_list(struct fetch_item *it, int fd, uint64_t n, struct err *err);
+NODISCARD int fetch_list(struct fetch_item *it, int fd, uint64_t n, struct err *err);
 /* What to ask a source for: neighbouring chunks are one span, with small gaps. False: nothing is wanted. */
 bool fetch_next(const struct fetch_item *it, struct fetch_span *ret);
 /* Bytes of the blob from offset `at` on; those before what is wanted next and between chunks are passed over.
  * Errors: INTEGRITY (more than signed, a gap, a chunk with other bytes); and, with j->ours set, those of the file
  * or pipe: NOSPACE, IO. */
-int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes, struct err *err);
+NODISCARD int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes,
+                         struct err *err);
 /* The same, but only what lies at or behind `at`. */
 bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_span *ret);
 /* A source begins: it goes on within the chunk that another one left. */
 void fetch_begin(struct fetch_item *it);
 /* Count bytes from the network before they are looked at. Errors: DENIED (budget; j->ours is set). */
-int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);
+NODISCARD int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);
 /* How long to wait before more is taken, so that the rate holds; 0: no time. */
 uint64_t fetch_brake_ms(const struct fetch_job *j);
+/* Milliseconds; signals do not cut it short. */
 void fetch_sleep(uint64_t ms);
 /* May this span be asked for? Errors: DENIED (more than the budget; j->ours is set). */
-int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span, struct err *err);
+NODISCARD int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span,
+                           struct err *err);
 /* Every source failed: why, and when they are asked again. */
 void fetch_tell_trouble(const struct err *why, uint64_t wait_ms);
 /* "progress" of all items, when there was none lately or always. A line that nobody reads is left out. */
 void fetch_tell(struct fetch_job *j, bool always);
 
-/* fetch_run.c: get every item; returns 0 or the verdict. */
-int fetch_run(struct fetch_job *j, struct err *err);
+/* fetch_run.c: get every item; returns 0 or the verdict. Errors: as fetch.h says of the program. */
+NODISCARD int fetch_run(struct fetch_job *j, struct err *err);
 
 /* fetch_dir.c: an OCI layout folder. dir_open opens (and only opens) what is there while we are still root,
  * so that the folder need not be readable by the sandbox's user. dir_get: sources[source]. Errors: NOTFOUND,
  * INTEGRITY (another size), IO. */
 void dir_open(struct fetch_job *j);
-int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+NODISCARD int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 /* "blobs/sha256/<hex>": where an OCI layout has it. */
 char *dir_blob_path(const struct fetch_item *it, char dst[96]);
 
 /* fetch_http.c: a registry (OCI distribution-spec), or a layout on a web server. Call http_init before the
  * sandbox. */
 struct http;
-int http_init(struct fetch_job *j, struct err *err);
+/* Errors: NOMEM, NET (a CA file without certificates). */
+NODISCARD int http_init(struct fetch_job *j, struct err *err);
 void http_done(struct fetch_job *j);
-int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+/* From sources[source] until the item wants nothing more. Errors: NOTFOUND, DENIED, NET, TIMEOUT, INTEGRITY,
+ * and those of fetch_take. */
+NODISCARD int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
 /* fetch_coap.c: a layout over CoAP. Call fetch_coap_init before the sandbox. Errors: those of the source. */
 struct coap;
-int fetch_coap_init(struct fetch_job *j, struct err *err);
+NODISCARD int fetch_coap_init(struct fetch_job *j, struct err *err);
 void fetch_coap_done(struct fetch_job *j);
-int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+/* As http_get. Errors: as http_get. */
+NODISCARD int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
 /* fetch_usb.c: a layout on a stick. usb_open finds, mounts and opens while we are root; what went wrong there is
  * j->usb_err. Errors of usb_get: IO (no stick has it, or it was carried away: no use to ask again here). */
 void usb_open(struct fetch_job *j);
-int usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+NODISCARD int usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 #endif

@@ -142,7 +142,8 @@ static uint64_t jitter_ms(unsigned tries, uint64_t moved)
 
     if (moved >= MOVED_BYTES)
         most = MOVED_WAIT_MS;
-    (void)crypto_random(&random, sizeof(random), NULL);
+    /* without it there is no jitter, which is no reason to stop */
+    err_ignore(crypto_random(&random, sizeof(random), NULL));
     return random % (most + 1);
 }
 

@@ -30,7 +30,7 @@ static bool can_be_removed(const char *name)
     (void)str_fmt(path, sizeof(path), CLASS "/%s/removable", name);
     if (fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL) < 0) { /* a partition: ask its disk */
         (void)str_fmt(path, sizeof(path), CLASS "/%s/../removable", name);
-        (void)fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL);
+        err_ignore(fs_read_text(AT_FDCWD, path, text, sizeof(text), NULL));
     }
     return strcmp(text, "1") == 0;
 }
@@ -76,8 +76,8 @@ static void open_blobs(struct fetch_job *j, int stick, unsigned s)
     for (unsigned i = 0; i < j->n_items; i++) {
         int *fd = &j->items[i].dir_fds[s];
         if (*fd < 0)
-            (void)fs_open_below(dir, dir_blob_path(&j->items[i], blob),
-                                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, fd, NULL);
+            err_ignore(fs_open_below(dir, dir_blob_path(&j->items[i], blob),
+                                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, fd, NULL));
     }
 }
 

@@ -9,5 +9,5 @@ struct fslabel {
     char label[SOURCE_LABEL_BYTES]; /* printable ASCII, "" when there is none */
 };
 /* fd: the device or an image of it. Errors: UNSUPPORTED (none of these), IO. */
-int fslabel_probe(int fd, struct fslabel *ret, struct err *err);
+NODISCARD int fslabel_probe(int fd, struct fslabel *ret, struct err *err);
 #endif

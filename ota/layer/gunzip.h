@@ -7,13 +7,14 @@
 
 struct gunzip; /* opaque */
 /* Errors: NOMEM. Owner: caller. */
-int gunzip_new(struct gunzip **ret, struct err *err);
+NODISCARD int gunzip_new(struct gunzip **ret, struct err *err);
 struct gunzip *gunzip_free(struct gunzip *g);
 DEFINE_AUTO(gunzip)
 
 /* Take bytes from the front of *in, put at most size into dst; *ret_len: how many. When *ret_len < size, *in
  * is used up. Errors: INVALID (no gzip, damaged, garbage behind it). */
-int gunzip_step(struct gunzip *g, struct buf *in, void *dst, size_t size, size_t *ret_len, struct err *err);
+NODISCARD int gunzip_step(struct gunzip *g, struct buf *in, void *dst, size_t size, size_t *ret_len,
+                          struct err *err);
 /* The input has ended: 0 when a member had too. Errors: INVALID (cut off). */
-int gunzip_end(const struct gunzip *g, struct err *err);
+NODISCARD int gunzip_end(const struct gunzip *g, struct err *err);
 #endif

@@ -21,8 +21,8 @@ DEFINE_AUTO(untar)
 
 /* Go one step, taking bytes from the front of *in. Returns an untar_event, or -INVALID or -UNSUPPORTED with
  * the entry's name. After an error: only untar_free. */
-int untar_step(struct untar *u, struct buf *in, struct buf *ret_bytes, struct err *err);
+NODISCARD int untar_step(struct untar *u, struct buf *in, struct buf *ret_bytes, struct err *err);
 const struct entry *untar_entry(const struct untar *u);
 /* The input has ended: 0 when the archive had too. Errors: INVALID (truncated). */
-int untar_end(const struct untar *u, struct err *err);
+NODISCARD int untar_end(const struct untar *u, struct err *err);
 #endif

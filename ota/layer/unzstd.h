@@ -8,13 +8,14 @@
 
 struct unzstd; /* opaque */
 /* Errors: NOMEM, UNSUPPORTED (built without it). Owner: caller. */
-int unzstd_new(struct unzstd **ret, struct err *err);
+NODISCARD int unzstd_new(struct unzstd **ret, struct err *err);
 struct unzstd *unzstd_free(struct unzstd *z);
 DEFINE_AUTO(unzstd)
 
 /* Take bytes from the front of *in, put at most size into dst; *ret_len: how many. When *ret_len < size, *in
  * is used up. Errors: INVALID (no zstd, damaged, garbage behind it), UNSUPPORTED (window), NOMEM. */
-int unzstd_step(struct unzstd *z, struct buf *in, void *dst, size_t size, size_t *ret_len, struct err *err);
+NODISCARD int unzstd_step(struct unzstd *z, struct buf *in, void *dst, size_t size, size_t *ret_len,
+                          struct err *err);
 /* The input has ended: 0 when a frame had too. Errors: INVALID (cut off). */
-int unzstd_end(const struct unzstd *z, struct err *err);
+NODISCARD int unzstd_end(const struct unzstd *z, struct err *err);
 #endif

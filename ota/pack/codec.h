@@ -26,22 +26,23 @@ uint64_t codec_filter(enum pack_codec codec);
 
 struct codec; /* opaque */
 /* Takes all memory that it will ever need. Owner: caller. Errors: UNSUPPORTED, NOMEM. */
-int codec_new(enum pack_codec codec, struct codec **ret, struct err *err);
+NODISCARD int codec_new(enum pack_codec codec, struct codec **ret, struct err *err);
 struct codec *codec_free(struct codec *c);
 DEFINE_AUTO(codec)
 /* LZMA's lc, lp and pb (lc + lp at most 4) for all that follows; CODEC_PROPS before. Errors: INVALID. */
-int codec_set_props(struct codec *c, uint8_t props, struct err *err);
+NODISCARD int codec_set_props(struct codec *c, uint8_t props, struct err *err);
 
 /* Unpack one chunk into out[raw_len]. All of packed must be used. Errors: INVALID (damaged, other length, above
  * LIM_CHUNK_RAW); out then holds anything. */
-int codec_chunk(struct codec *c, struct buf packed, uint8_t *out, size_t raw_len, struct err *err);
+NODISCARD int codec_chunk(struct codec *c, struct buf packed, uint8_t *out, size_t raw_len, struct err *err);
 
 /* A segment: begin, then step until raw_len bytes are out, then end. A new begin is allowed at any time.
  * begin: INVALID when raw_len is 0 or above codec_segment_max.
  * step takes bytes from the front of *in and puts at most room bytes into out; *ret_len: how many. When it gives none,
  * *in is used up: give more. Errors: INVALID (damaged).
  * end: the rest of the input; INVALID unless the segment ends with it. */
-int codec_begin(struct codec *c, size_t raw_len, struct err *err);
-int codec_step(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_t *ret_len, struct err *err);
-int codec_end(struct codec *c, struct buf in, struct err *err);
+NODISCARD int codec_begin(struct codec *c, size_t raw_len, struct err *err);
+NODISCARD int codec_step(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_t *ret_len,
+                         struct err *err);
+NODISCARD int codec_end(struct codec *c, struct buf in, struct err *err);
 #endif

@@ -39,9 +39,10 @@ struct pack_chunk {
     unsigned codec; /* enum pack_codec */
     uint8_t check[PACK_CHECK_BYTES], raw[PACK_RAW_BYTES];
 };
+/* As it stands in head and table. Pure. */
 void pack_chunk_encode(const struct pack_chunk *c, uint8_t dst[PACK_CHUNK_BYTES]);
 /* Errors: INVALID (no bytes, more than PACK_RAW_MAX raw or packed bytes, unknown codec). */
-int pack_chunk_decode(const uint8_t src[PACK_CHUNK_BYTES], struct pack_chunk *ret, struct err *err);
+NODISCARD int pack_chunk_decode(const uint8_t src[PACK_CHUNK_BYTES], struct pack_chunk *ret, struct err *err);
 
 struct pack_document { /* the tree or the table */
     uint64_t bytes;
@@ -60,7 +61,7 @@ void pack_head_encode(const struct pack_head *h, uint8_t dst[PACK_HEAD_BYTES]); 
 /* head: all of it. The records of tree and table follow each other at head + PACK_HEAD_BYTES; they were looked at: each
  * is one that pack_chunk_decode takes, and together they are of the bytes that the head says and inside of the data.
  * Errors: INVALID. */
-int pack_head_decode(struct buf head, struct pack_head *ret, struct err *err);
+NODISCARD int pack_head_decode(struct buf head, struct pack_head *ret, struct err *err);
 
 /* The table of a patch pack. at: offset of an entry in the new tree. bases: PACK_OLD or PACK_NEW of an offset. */
 #define PACK_OLD(offset) ((uint64_t)(offset) << 1)
@@ -78,5 +79,6 @@ struct pack_table { /* where reading or writing stands; zero before the first */
 /* Into dst; returns the bytes. p NULL: the end. */
 size_t pack_patched_encode(struct pack_table *t, const struct pack_patched *p, uint8_t dst[PACK_PATCHED_MAX]);
 /* 1: *ret is the next; 0: the end, at the last byte. Errors: INVALID. */
-int pack_patched_decode(struct pack_table *t, struct buf table, struct pack_patched *ret, struct err *err);
+NODISCARD int pack_patched_decode(struct pack_table *t, struct buf table, struct pack_patched *ret,
+                                  struct err *err);
 #endif

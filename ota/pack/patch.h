@@ -44,14 +44,15 @@ struct patch_head {
 /* Bytes that decoding takes here at most, libraries included. A pack tells those of the machine that made it, rounded up;
  * a decoder refuses one that tells or here needs more than LIM_PATCH_BYTES. */
 size_t patch_memory(enum pack_codec codec, uint32_t max_covers, uint32_t max_pieces, bool predicted);
+/* The first PATCH_HEAD_BYTES of a pack. */
 void patch_head_encode(const struct patch_head *h, uint8_t dst[PATCH_HEAD_BYTES]);
 /* Errors: INVALID, UNSUPPORTED (codec), NOSPACE (needs more memory than LIM_PATCH_BYTES). */
-int patch_head_decode(const uint8_t src[PATCH_HEAD_BYTES], struct patch_head *ret, struct err *err);
+NODISCARD int patch_head_decode(const uint8_t src[PATCH_HEAD_BYTES], struct patch_head *ret, struct err *err);
 
 struct patch; /* opaque */
 /* Read and check the head and the segment table; take all memory. pack_fd is borrowed and outlives *ret.
  * crypto_init has been called. Owner: caller. Errors: as patch_head_decode, INVALID (sums), IO. */
-int patch_new(int pack_fd, struct patch **ret, struct err *err);
+NODISCARD int patch_new(int pack_fd, struct patch **ret, struct err *err);
 struct patch *patch_free(struct patch *p);
 DEFINE_AUTO(patch)
 const struct patch_head *patch_head(const struct patch *p);
@@ -63,8 +64,9 @@ struct patch_base {
 /* The next object of the stream, made of these bases (at most PATCH_BASES), exactly new_size bytes of it into
  * sink, in pieces of at most PATCH_BLOCK. sink returns 0 or -kind, which ends it. After an error only patch_free.
  * Errors: INVALID (the stream), INTEGRITY (a segment's hash), IO (reading; a base is shorter than told). */
-int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bases, uint64_t new_size,
-                 int (*sink)(void *arg, struct buf bytes, struct err *err), void *arg, struct err *err);
+NODISCARD int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bases,
+                           uint64_t new_size, int (*sink)(void *arg, struct buf bytes, struct err *err),
+                           void *arg, struct err *err);
 /* The stream is used up exactly. Errors: INVALID. */
-int patch_end(struct patch *p, struct err *err);
+NODISCARD int patch_end(struct patch *p, struct err *err);
 #endif

@@ -41,12 +41,13 @@ uint32_t predict_head_len(struct buf start);
 /* One object: begin with its bases (what src->arg points to is used until the next begin), tell covers and
  * anchors, then the head of the new file, then ask. An anchor is a cover that says only where addresses go; it counts for more than covers.
  * Errors: INVALID (too many pieces, anchors not in order), IO. */
-int predict_begin(struct predict *p, const struct predict_source *src, struct err *err);
-int predict_covers(struct predict *p, const struct cover *covers, size_t n, struct err *err);
-int predict_anchor(struct predict *p, const struct cover *anchor, struct err *err);
+NODISCARD int predict_begin(struct predict *p, const struct predict_source *src, struct err *err);
+NODISCARD int predict_covers(struct predict *p, const struct cover *covers, size_t n, struct err *err);
+NODISCARD int predict_anchor(struct predict *p, const struct cover *anchor, struct err *err);
 /* Errors: INVALID (no ELF file of a kind known here). */
-int predict_head(struct predict *p, struct buf head, uint64_t new_size, struct err *err);
-/* Old bytes at [old_at, old_at + len), as they are expected at new_at, into dst. len is at most 4 KiB. */
-int predict_bytes(struct predict *p, uint32_t old_at, uint32_t new_at, uint8_t *dst, size_t len,
-                  struct err *err);
+NODISCARD int predict_head(struct predict *p, struct buf head, uint64_t new_size, struct err *err);
+/* Old bytes at [old_at, old_at + len), as they are expected at new_at, into dst. len is at most 4 KiB.
+ * Errors: those of src->read. */
+NODISCARD int predict_bytes(struct predict *p, uint32_t old_at, uint32_t new_at, uint8_t *dst, size_t len,
+                            struct err *err);
 #endif

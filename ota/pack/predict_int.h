@@ -42,11 +42,14 @@ struct elf {
     struct elf_section sections[ELF_SECTIONS]; /* in order of at */
 };
 /* The file at [at, at + size) of what read gives. What cannot be understood is ELF_NONE, no error; errors are
- * read's. */
-int elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret, struct err *err);
+ * read's. Errors: src's. */
+NODISCARD int elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret,
+                       struct err *err);
 /* Only machine and loads, from the first bytes. False: not known or not whole. */
 bool elf_head(struct buf head, struct elf *ret);
+/* As predict_head_len. */
 uint32_t elf_head_len(struct buf start);
+/* elf_va_to_at, elf_at_to_va: address in memory to offset in the file and back; false: no load has it. */
 bool elf_va_to_at(const struct elf *e, uint64_t va, uint64_t *ret);
 bool elf_at_to_va(const struct elf *e, uint64_t at, uint64_t *ret);
 
@@ -111,6 +114,7 @@ struct window {
     size_t offset; /* of p[0] in its section */
 };
 typedef void site_fn(void *arg, const struct site *s);
+/* sites_...: call fn for each address in the window's code of that machine; sites_data: in its data. */
 void sites_a64(const struct window *w, site_fn *fn, void *arg);
 void sites_x64(const struct window *w, site_fn *fn, void *arg);
 void sites_arm(const struct window *w, site_fn *fn, void *arg);
@@ -118,6 +122,7 @@ void sites_riscv(const struct window *w, site_fn *fn, void *arg);
 void sites_data(const struct window *w, site_fn *fn, void *arg);
 /* Is it an address of the old file's memory? */
 bool window_has(const struct window *w, uint64_t va);
+/* The one of these that fits the window's section. */
 void window_sites(const struct window *w, site_fn *fn, void *arg);
 
 /* ---- predict.c: for the encoder, which looks where addresses really went ---- */
@@ -135,10 +140,12 @@ struct predict_look {
     unsigned image;
 };
 typedef void look_fn(void *arg, const struct predict_look *l, const struct site *s);
-int predict_look(struct predict *p, uint32_t old_at, uint32_t new_at, size_t len, look_fn *fn, void *arg,
-                 struct err *err);
+/* After predict_head. Errors: those of the source's read. */
+NODISCARD int predict_look(struct predict *p, uint32_t old_at, uint32_t new_at, size_t len, look_fn *fn,
+                           void *arg, struct err *err);
 /* Old address to old offset, new address to new offset. */
 bool predict_old_key(const struct predict *p, unsigned image, uint64_t va, uint64_t *ret);
+/* predict_new_key: the same of the new file. */
 bool predict_new_key(const struct predict *p, uint64_t va, uint64_t *ret);
 /* Where the map sends an old offset. */
 bool predict_map(const struct predict *p, uint64_t old_key, uint64_t *ret);

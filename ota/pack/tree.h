@@ -14,9 +14,11 @@ struct tree_at {     /* where reading stands; zero before the first entry */
 };
 /* The next entry: a folder, a link or a file; for a file with content also its digest. 1: *e is the next; 0: the
  * end, at the document's last byte. Errors: INVALID (damaged, not sorted by path, a kind that has no place). */
-int tree_next(struct buf tree, struct tree_at *t, struct entry *e, struct digest *d, struct err *err);
+NODISCARD int tree_next(struct buf tree, struct tree_at *t, struct entry *e, struct digest *d,
+                        struct err *err);
 /* The file with content at this offset. Errors: INVALID (none there). */
-int tree_file_at(struct buf tree, uint64_t offset, struct entry *e, struct digest *d, struct err *err);
+NODISCARD int tree_file_at(struct buf tree, uint64_t offset, struct entry *e, struct digest *d,
+                           struct err *err);
 static inline bool tree_is_object(const struct entry *e)
 {
     return e->kind == ENTRY_FILE && e->size > 0 && !(e->flags & ENTRY_AGAIN);

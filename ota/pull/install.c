@@ -258,6 +258,6 @@ int store_install(struct store *s, struct store_install *in, int line_fd, struct
     if (rc == 0)
         drop_layers(i);
     else
-        (void)fs_remove_tree(s->tmp_fd, hex, NULL);
+        err_ignore(fs_remove_tree(s->tmp_fd, hex, NULL));
     return rc < 0 && err ? err_wrap(err, "install sha256:%.12s", hex) : rc;
 }

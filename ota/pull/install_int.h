@@ -27,11 +27,11 @@ struct install {
 /* Read entries from fd until their end: whiteouts: only deletions count; else each is laid into the rootfs, with its
  * object linked (from_record) or made of the content that follows it, and goes into record_fd. Errors: INVALID (more
  * than was signed, what may not be), NOTFOUND (an object), NOSPACE, IO; i->stream->ended: the other side stopped. */
-int install_entries(struct install *i, int fd, bool whiteouts, bool from_record, struct err *err);
+NODISCARD int install_entries(struct install *i, int fd, bool whiteouts, bool from_record, struct err *err);
 /* All layers, lowest first, each from its record or its blob. Errors: those of install_entries, INTEGRITY (blob). */
-int install_layers(struct install *i, struct err *err);
+NODISCARD int install_layers(struct install *i, struct err *err);
 /* The objects by in->pack, then the rootfs by its tree. Errors: those of install_entries and of pull_patch, pull_chunks. */
-int install_pack(struct install *i, struct err *err);
-/* A new file of the work folder. */
-int install_write(int dir_fd, const char *name, struct buf bytes, struct err *err);
+NODISCARD int install_pack(struct install *i, struct err *err);
+/* A new file of the work folder. Errors: NOSPACE, IO. */
+NODISCARD int install_write(int dir_fd, const char *name, struct buf bytes, struct err *err);
 #endif

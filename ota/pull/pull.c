@@ -63,7 +63,8 @@ int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, st
     struct pack_head h;
 
     *p = (struct pull){.s = s, .pack = pack, .stage = stage, .old_root_fd = -1, .line_fd = line_fd};
-    (void)store_open_rootfs(s, &pack->old_image, &p->old_root_fd, NULL);
+    /* an old image that is not here has nothing to give */
+    err_ignore(store_open_rootfs(s, &pack->old_image, &p->old_root_fd, NULL));
     if (pack->held)
         return map_held(s->layers_fd, &pack->tree, &p->tree, err);
     if (pack->patch)

@@ -27,8 +27,8 @@ struct stage {
     struct sha256 *hash;
     uint64_t left;
 };
-/* Open (make) the folder of an image and throw out what is not what its name says. */
-int stage_open(struct store *s, const struct digest *image, struct stage *ret, struct err *err);
+/* stage_open: open (make) the folder of an image and throw out what is not what its name says. Errors: NOSPACE, IO. */
+NODISCARD int stage_open(struct store *s, const struct digest *image, struct stage *ret, struct err *err);
 void stage_close(struct stage *g);
 /* Look at all that is here once, when thousands of objects will be asked for that mostly are not. */
 void stage_learn(struct stage *g);
@@ -36,23 +36,27 @@ void stage_learn(struct stage *g);
 bool stage_find(const struct stage *g, const struct entry *e, const struct digest *d, struct object_at *at);
 /* Does the store hold this content, maybe under another mode or owner? */
 bool stage_has_content(const struct stage *g, const struct digest *d);
-/* A new file in the folder, in the place of one of that name. Owner of *ret_fd: caller. */
-int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd, struct err *err);
+/* A new file in the folder, in the place of one of that name. Owner of *ret_fd: caller. Errors: NOSPACE, IO. */
+NODISCARD int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd,
+                           struct err *err);
 /* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. Errors: INVALID (more
  * than max_bytes with it), NOSPACE, IO. */
-int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
-                struct err *err);
-int stage_add(struct stage *g, struct buf bytes, struct err *err);
+NODISCARD int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
+                          struct err *err);
+/* The next bytes of the object. Errors: INVALID (more than its size), NOSPACE, IO. */
+NODISCARD int stage_add(struct stage *g, struct buf bytes, struct err *err);
 /* All bytes were added: the object has its name, or was removed. Errors: INTEGRITY (other bytes), IO. */
-int stage_end(struct stage *g, struct err *err);
+NODISCARD int stage_end(struct stage *g, struct err *err);
 /* The part file of an object that an earlier try left, to be looked at; -1: none. Owner: caller. */
 int stage_part_fd(const struct stage *g, const struct entry *e, const struct digest *d);
 /* The same content as another object, but another mode or owner: copied here. Errors: NOTFOUND (there is none). */
-int stage_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err);
+NODISCARD int stage_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err);
 
-/* A file of the store, mapped; {NULL,0} for an empty one. Owner: caller (pull_unmap). */
-int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err);
-int pull_map(int dir_fd, const char *name, uint64_t max, struct buf *ret, struct err *err);
+/* A file of the store, mapped; {NULL,0} for an empty one. Owner: caller (pull_unmap). Errors: INVALID (larger
+ * than max), IO. */
+NODISCARD int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err);
+/* The same by name. Errors: NOTFOUND, INVALID (larger than max), IO. */
+NODISCARD int pull_map(int dir_fd, const char *name, uint64_t max, struct buf *ret, struct err *err);
 void pull_unmap(struct buf *b);
 
 /* ---- pull_old.c: chunks that stand in an old file ---- */
@@ -65,6 +69,7 @@ struct old_map {
     struct old_chunk *list;
     size_t n;
 };
+/* bytes (borrowed) cut by content as *cut says; old_map_done frees. */
 void old_map_make(struct buf bytes, const struct cdc *cut, struct old_map *ret);
 void old_map_done(struct old_map *m);
 /* Where this chunk stands, as far as the hash says; false: nowhere. */
@@ -88,14 +93,16 @@ struct feed {
     uint8_t *raw; /* PACK_RAW_MAX */
     size_t raw_at, raw_len;
 };
+/* Nothing is asked; pack is borrowed and outlives *f. End with feed_done. */
 void feed_init(struct feed *f, const struct store_pack *pack);
 /* List chunks, in rising order; ask for all of the list (which may be empty); then feed_next gives each in this order,
  * borrowed until the next call. Errors of feed_next: INVALID (another one than was listed). */
-int feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err);
-int feed_ask(struct feed *f, struct err *err);
-int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret, struct err *err);
-/* All were taken: hear the verdict. The list is empty again. */
-int feed_end(struct feed *f, struct err *err);
+NODISCARD int feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err);
+NODISCARD int feed_ask(struct feed *f, struct err *err);
+NODISCARD int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret,
+                        struct err *err);
+/* All were taken: hear the verdict. The list is empty again. Errors: those of the fetch and unpack programs. */
+NODISCARD int feed_end(struct feed *f, struct err *err);
 void feed_done(struct feed *f);
 
 /* ---- pull_chunks.c, pull_patch.c ---- */
@@ -110,24 +117,30 @@ struct pull {
     int line_fd;
     uint64_t told_ms;
 };
-/* full: maps tree and table (held), compared with their digests. End with pull_close, also after a failure. */
-int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
-              int line_fd, struct err *err);
+/* full: maps tree and table (held), compared with their digests. End with pull_close, also after a failure.
+ * Errors: NOTFOUND, INVALID, INTEGRITY, IO. */
+NODISCARD int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
+                        int line_fd, struct err *err);
 void pull_close(struct pull *p);
 /* Look at the whole tree before anything is made of it: each entry is one that may be laid, and all of them stay below
  * what was signed. Errors: INVALID. */
-int pull_judge_tree(const struct pull *p, struct err *err);
-/* All objects of the tree that the store lacks, from the chunks of a full pack. *ret_fetched: over the wire. */
-int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err);
-/* What that would cost. */
-int pull_cost(struct pull *p, struct store_cost *ret, struct err *err);
+NODISCARD int pull_judge_tree(const struct pull *p, struct err *err);
+/* All objects of the tree that the store lacks, from the chunks of a full pack. *ret_fetched: over the wire.
+ * Errors: those of feed_... and stage_.... */
+NODISCARD int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err);
+/* What that would cost. Errors: INVALID, IO. */
+NODISCARD int pull_cost(struct pull *p, struct store_cost *ret, struct err *err);
 #define PULL_TREE_FILE "part~tree" /* in staged/, no object: left by stage_open, thrown out by name_object */
-/* The tree (into PULL_TREE_FILE) and its new objects from a patch pack that is held. Maps p->tree. */
-int pull_patch(struct pull *p, struct err *err);
-/* Bring tree and table of a full pack into blobs/, copying the chunks that the old image's have. */
-int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched, struct err *err);
+/* The tree (into PULL_TREE_FILE) and its new objects from a patch pack that is held. Maps p->tree. Errors:
+ * INVALID, INTEGRITY, NOTFOUND (an old object), NOSPACE, IO. */
+NODISCARD int pull_patch(struct pull *p, struct err *err);
+/* Bring tree and table of a full pack into blobs/, copying the chunks that the old image's have. Errors: as
+ * store_pull_documents. */
+NODISCARD int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
+                             struct err *err);
 /* The head of a full pack, and is it of the tree and data that the release names? Errors: INVALID, INTEGRITY. */
-int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret, struct err *err);
+NODISCARD int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret,
+                        struct err *err);
 /* The old image's tree ("layers/<digest>"), when it has one. */
 bool pull_old_tree(struct store *s, const struct digest *image, struct digest *ret);
 /* "progress DONE TOTAL FETCHED", when there was none lately. */

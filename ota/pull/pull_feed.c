@@ -79,7 +79,8 @@ int feed_ask(struct feed *f, struct err *err)
     }
     if (rc < 0)
         return rc;
-    (void)unpack_chunks(&f->unpack, f->stream.fd, f->list_fd, f->n, NULL); /* gone? Then take_raw hears why */
+    err_ignore(
+        unpack_chunks(&f->unpack, f->stream.fd, f->list_fd, f->n, NULL)); /* gone? Then take_raw hears why */
     mem_auto_close_(&f->stream.fd);
     f->stream.fd = -1;
     return 0;

@@ -15,7 +15,7 @@ bool pull_old_tree(struct store *s, const struct digest *image, struct digest *r
     return faccessat(s->layers_fd, digest_hex(ret, hex), F_OK, 0) == 0;
 }
 
-/* What the old image has of the same kind of document; empty when it has none. */
+/* What the old image has of the same kind of document; empty when it has none or it cannot be read. */
 static void map_old(struct store *s, const struct store_pack *pack, bool tree, struct buf *ret)
 {
     struct digest d;
@@ -23,10 +23,10 @@ static void map_old(struct store *s, const struct store_pack *pack, bool tree, s
 
     *ret = buf_of(NULL, 0);
     if (tree && pull_old_tree(s, &pack->old_image, &d))
-        (void)pull_map(s->layers_fd, digest_hex(&d, hex), LIM_TREE_BYTES, ret, NULL);
+        err_ignore(pull_map(s->layers_fd, digest_hex(&d, hex), LIM_TREE_BYTES, ret, NULL));
     (void)str_fmt(path, sizeof(path), "%s/table", digest_hex(&pack->old_image, hex));
     if (!tree)
-        (void)pull_map(s->images_fd, path, LIM_TREE_BYTES, ret, NULL);
+        err_ignore(pull_map(s->images_fd, path, LIM_TREE_BYTES, ret, NULL));
 }
 
 int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret, struct err *err)

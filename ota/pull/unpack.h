@@ -32,17 +32,20 @@ struct unpack_run {
     int ask_fd;
 };
 /* argv: program and its first words, {"agentd-unpack","unpack","65534","65534",NULL}. Errors: IO. */
-int unpack_start(char *const *argv, struct unpack_run *ret, struct err *err);
+NODISCARD int unpack_start(char *const *argv, struct unpack_run *ret, struct err *err);
 /* Ask; then exactly the raw bytes are to be read from r->child.out_fd (unpack_take). Errors: IO (it is gone: unpack_end
  * knows why). */
-int unpack_chunks(struct unpack_run *r, int packed_fd, int list_fd, uint32_t n, struct err *err);
-int unpack_patch(struct unpack_run *r, int pack_fd, struct err *err);
-int unpack_object(struct unpack_run *r, const int *fds, const uint64_t *sizes, unsigned n, uint64_t raw_bytes,
-                  struct err *err);
-int unpack_finish(struct unpack_run *r, struct err *err); /* the patch is used up: hear it from unpack_end */
+NODISCARD int unpack_chunks(struct unpack_run *r, int packed_fd, int list_fd, uint32_t n, struct err *err);
+/* pack_fd: the patch pack, borrowed. Nothing comes out. Errors: IO. */
+NODISCARD int unpack_patch(struct unpack_run *r, int pack_fd, struct err *err);
+/* n bases: descriptors (borrowed) and sizes. raw_bytes come out. Errors: IO. */
+NODISCARD int unpack_object(struct unpack_run *r, const int *fds, const uint64_t *sizes, unsigned n,
+                            uint64_t raw_bytes, struct err *err);
+/* The patch is used up: unpack_end says whether that is so. Errors: IO. */
+NODISCARD int unpack_finish(struct unpack_run *r, struct err *err);
 /* At most size bytes of what it makes, at least one. Errors: IO (it is gone). */
-ssize_t unpack_take(struct unpack_run *r, void *dst, size_t size, struct err *err);
+NODISCARD ssize_t unpack_take(struct unpack_run *r, void *dst, size_t size, struct err *err);
 /* Its verdict, when all was taken or it is gone; reaps it. Errors: as it said (INVALID: damaged), IO. */
-int unpack_end(struct unpack_run *r, struct err *err);
+NODISCARD int unpack_end(struct unpack_run *r, struct err *err);
 void unpack_done(struct unpack_run *r); /* kill and reap, when it still runs */
 #endif

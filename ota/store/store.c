@@ -384,7 +384,7 @@ static int list_one(void *arg, const char *name, const struct digest *d, struct 
     struct store_meta m = {0};
 
     (void)err;
-    (void)store_meta_read(l->s, name, &m, NULL); /* an unreadable meta costs the size, not the image */
+    err_ignore(store_meta_read(l->s, name, &m, NULL)); /* an unreadable meta costs the size, not the image */
     l->fn(l->arg, d, m.bytes);
     return 0;
 }

@@ -20,34 +20,36 @@
 struct store;
 /* Open or make. dir_fd is borrowed and outlives *ret. Empties tmp/. Errors: CONFLICT (another process),
  * UNSUPPORTED (newer layout), IO, DENIED. Owner: caller. */
-int store_new(int dir_fd, struct store **ret, struct err *err);
+NODISCARD int store_new(int dir_fd, struct store **ret, struct err *err);
 struct store *store_free(struct store *s);
 DEFINE_AUTO(store)
 
 /* Blobs: 1 held, 0 not. read: malloc'd bytes, checked against the digest again. */
 int store_has_blob(struct store *s, const struct digest *d);
-int store_read_blob(struct store *s, const struct digest *d, size_t max_bytes, uint8_t **ret, size_t *ret_len,
-                    struct err *err);
+/* *ret: malloc'd, owner: caller. Errors: NOTFOUND, INTEGRITY, INVALID (more than max_bytes), IO. */
+NODISCARD int store_read_blob(struct store *s, const struct digest *d, size_t max_bytes, uint8_t **ret,
+                              size_t *ret_len, struct err *err);
 /* Need this layer not be fetched? 1: its blob is held, or every object that it brings is. 0 otherwise. */
 int store_has_layer(struct store *s, const struct digest *d);
 /* Bytes of a partial download that are there (0: none): where a fetch resumes (L14). */
 uint64_t store_partial_bytes(struct store *s, const struct digest *d);
 /* Open (make) the partial file for appending; owner of fd: caller. One that holds more than size_bytes is
  * garbage and starts again at 0. size_bytes 0: unknown, at most LIM_ENVELOPE_BYTES. */
-int store_partial_open(struct store *s, const struct digest *d, uint64_t size_bytes, int *ret_fd,
-                       struct err *err);
+NODISCARD int store_partial_open(struct store *s, const struct digest *d, uint64_t size_bytes, int *ret_fd,
+                                 struct err *err);
 /* Hash the partial; right: make it durable and name it a blob; wrong: remove it. Held already: fine. Whoever
  * wrote it must be gone. Errors: INTEGRITY, IO, NOSPACE, NOTFOUND. */
-int store_partial_commit(struct store *s, const struct digest *d, uint64_t size_bytes, struct err *err);
+NODISCARD int store_partial_commit(struct store *s, const struct digest *d, uint64_t size_bytes,
+                                   struct err *err);
 
 /* Images. */
 int store_has_image(struct store *s, const struct digest *manifest);
 /* fd of images/<digest>/rootfs and the parsed config bytes. Owner: caller. */
-int store_open_rootfs(struct store *s, const struct digest *manifest, int *ret_fd, struct err *err);
+NODISCARD int store_open_rootfs(struct store *s, const struct digest *manifest, int *ret_fd, struct err *err);
 int store_rootfs_path(struct store *s, const struct digest *manifest, char *dst,
                       size_t size); /* relative to dir_fd */
-int store_read_config(struct store *s, const struct digest *manifest, uint8_t **ret, size_t *ret_len,
-                      struct err *err);
+NODISCARD int store_read_config(struct store *s, const struct digest *manifest, uint8_t **ret,
+                                size_t *ret_len, struct err *err);
 
 /* Another way to an image than its layers (pack.h). Of the signed release but for what says otherwise. */
 struct fetch_request;
@@ -68,27 +70,29 @@ struct store_pack {
 /* Is this tree here, as what an image was made of? */
 int store_has_tree(struct store *s, const struct digest *tree);
 int store_tree_is_whole(struct store *s, const struct digest *tree); /* and every object of it */
-/* full: are tree and table here? / Bring them, in a job: what the old image has of them is copied. *ret_fetched:
- * bytes that came in. Errors: as store_install. */
+/* full: are tree and table here? store_pull_documents brings them, in a job: what the old image has of them
+ * is copied. *ret_fetched: bytes that came in. Errors: as store_install. */
 int store_has_documents(struct store *s, const struct store_pack *pack);
-int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
-                         struct err *err);
+NODISCARD int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
+                                   struct err *err);
 /* full, with its documents: what installing would cost. Reads large old files, so it belongs in a job too. */
 struct store_cost {
     uint64_t fetch_bytes, write_bytes, objects;
 };
-int store_pack_cost(struct store *s, const struct digest *image, const struct store_pack *pack,
-                    struct store_cost *ret, struct err *err);
+/* *ret of an image that is not here. Errors: NOTFOUND (documents), INVALID, IO. */
+NODISCARD int store_pack_cost(struct store *s, const struct digest *image, const struct store_pack *pack,
+                              struct store_cost *ret, struct err *err);
 
-/* Lay the image's tree from its layers (store_has_blob for manifest and config, store_has_layer for each
- * layer), in a job: starts argv (the sandboxed untar program: {"agentd-untar","untar","UID","GID",NULL}) per
- * layer and takes typed entries from its pipe, checks each name, hashes each file, links. limits: what the
- * release signed (0: ours). On success the image exists durably and its layers' blobs are gone. Installed
- * already: fine. line_fd (-1: none) gets "progress DONE TOTAL" in bytes. What was
- * stripped is counted in stripped, and goes to note (one line each, cut). Errors: INTEGRITY, INVALID (path,
- * entry, more than signed), UNSUPPORTED (zstd with too large a window), NOTFOUND (a layer is not held), NOSPACE (with need and have),
- * CONFLICT, IO. After any of them nothing of the image is left but its blobs and, of a pack, its staged objects,
- * with which the next try goes on. By a pack also: what fetching may end with. */
+/* store_install: lay the image's tree from its layers (store_has_blob for manifest and config,
+ * store_has_layer for each layer), in a job: starts argv (the sandboxed untar program:
+ * {"agentd-untar","untar","UID","GID",NULL}) per layer and takes typed entries from its pipe, checks each
+ * name, hashes each file, links. limits: what the release signed (0: ours). On success the image exists
+ * durably and its layers' blobs are gone. Installed already: fine. line_fd (-1: none) gets "progress DONE
+ * TOTAL" in bytes. What was stripped is counted in stripped, and goes to note (one line each, cut). Errors:
+ * INTEGRITY, INVALID (path, entry, more than signed), UNSUPPORTED (zstd with too large a window), NOTFOUND (a
+ * layer is not held), NOSPACE (with need and have), CONFLICT, IO. After any of them nothing of the image is
+ * left but its blobs and, of a pack, its staged objects, with which the next try goes on. By a pack also:
+ * what fetching may end with. */
 enum store_stripped { STORE_SPECIAL, STORE_SET_UID, STORE_SET_GID, STORE_XATTR, STORE_STRIPPED_COUNT_ };
 struct store_install {
     struct digest manifest;
@@ -102,26 +106,30 @@ struct store_install {
     unsigned stripped[STORE_STRIPPED_COUNT_];
     uint64_t fetched_bytes, written_bytes; /* result: over the wire by this job; of new objects */
 };
-int store_install(struct store *s, struct store_install *in, int line_fd, struct err *err);
+/* See above; *in: limits and result. */
+NODISCARD int store_install(struct store *s, struct store_install *in, int line_fd, struct err *err);
 
 /* Space check (L16): may need_bytes/inodes be written and the reserve still be free? NOSPACE with need and
  * have. */
-int store_check_space(struct store *s, uint64_t need_bytes, uint64_t need_inodes, struct err *err);
-/* Remove images, blobs, partials not in keep, and objects and layer records that no image is made of. keep:
- * manifest digests and blob digests; config and layers of a kept manifest that is not installed yet are kept
- * by themselves. Files of a kept image's layers that upper layers hide are kept too, so that a layer is not
- * fetched again for the next version; they go when pressed says that space is needed. */
+NODISCARD int store_check_space(struct store *s, uint64_t need_bytes, uint64_t need_inodes, struct err *err);
+/* store_collect: remove images, blobs, partials not in keep, and objects and layer records that no image is
+ * made of. keep: manifest digests and blob digests; config and layers of a kept manifest that is not
+ * installed yet are kept by themselves. Files of a kept image's layers that upper layers hide are kept too,
+ * so that a layer is not fetched again for the next version; they go when pressed says that space is needed. */
 struct store_keep {
     const struct digest *digests;
     unsigned n;
     bool pressed;
 };
-int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_freed_bytes, struct err *err);
-/* Read what the store holds and compare it with its names, from sc->cursor on, about max_bytes at a time, in a
- * job. A bad object or blob loses its name; images made of it are marked: store_has_image says 0 until
- * store_install has mended them in place, and boxes that run from them go on. The caller keeps cursor between
- * calls ("": a round begins). on_bad (may be NULL) is called for each thing that is bad: "objects/ab/NAME" and
- * why. look_only: nothing is changed. Errors: CONFLICT (a job works on the store), IO, NOMEM. */
+/* *ret_freed_bytes (may be NULL): of what was removed. Errors: CONFLICT (a job works on the store), IO. */
+NODISCARD int store_collect(struct store *s, const struct store_keep *keep, uint64_t *ret_freed_bytes,
+                            struct err *err);
+/* store_scrub: read what the store holds and compare it with its names, from sc->cursor on, about max_bytes
+ * at a time, in a job. A bad object or blob loses its name; images made of it are marked: store_has_image
+ * says 0 until store_install has mended them in place, and boxes that run from them go on. The caller keeps
+ * cursor between calls ("": a round begins). on_bad (may be NULL) is called for each thing that is bad:
+ * "objects/ab/NAME" and why. look_only: nothing is changed. Errors: CONFLICT (a job works on the store), IO,
+ * NOMEM. */
 struct store_scrub {
     char cursor[128];   /* in, out */
     uint64_t max_bytes; /* to read; the file that passes it is still read to its end */
@@ -132,8 +140,9 @@ struct store_scrub {
     uint64_t verity; /* out: of these files, how many the kernel checks itself (fs-verity) */
     bool ended;      /* out: the round is over */
 };
-int store_scrub(struct store *s, struct store_scrub *sc, struct err *err);
+NODISCARD int store_scrub(struct store *s, struct store_scrub *sc, struct err *err);
 /* Called for each image held; bytes: what its files hold, shared ones too. */
-int store_list(struct store *s, void (*fn)(void *arg, const struct digest *manifest, uint64_t bytes),
-               void *arg, struct err *err);
+NODISCARD int store_list(struct store *s,
+                         void (*fn)(void *arg, const struct digest *manifest, uint64_t bytes), void *arg,
+                         struct err *err);
 #endif

@@ -14,37 +14,42 @@ struct store {
 
 /* ---- store.c ---- */
 /* One job at a time changes the store: hold *ret_fd meanwhile. Errors: CONFLICT. */
-int store_work_lock(struct store *s, int *ret_fd, struct err *err);
-/* store_check_space for one of many small things: looks anew only when what it saw last is used up. */
-int store_take_space(struct store *s, uint64_t bytes, uint64_t inodes, struct err *err);
+NODISCARD int store_work_lock(struct store *s, int *ret_fd, struct err *err);
+/* store_check_space for one of many small things: looks anew only when what it saw last is used up. Errors:
+ * NOSPACE, IO. */
+NODISCARD int store_take_space(struct store *s, uint64_t bytes, uint64_t inodes, struct err *err);
 /* meta of an image. Errors: NOTFOUND, INVALID. */
 struct store_meta {
     uint64_t bytes, inodes;
     unsigned n_layers;
     struct digest layers[LIM_OCI_LAYERS];
 };
-int store_meta_read(struct store *s, const char *image_name, struct store_meta *ret, struct err *err);
+/* images/<image_name>/meta, and the text for it. Errors: NOTFOUND, INVALID. */
+NODISCARD int store_meta_read(struct store *s, const char *image_name, struct store_meta *ret,
+                              struct err *err);
 char *store_meta_build(const struct store_meta *m); /* malloc'd text, owner: caller */
 /* Names in a folder that do not begin with a dot: fn returns 0 or -kind to stop. fn may remove or rename what
  * it is called for. */
-int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
-                    struct err *err);
-/* The same with names that begin with a dot, "." and ".." left out. */
-int store_each_entry(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
-                     struct err *err);
+NODISCARD int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
+                              struct err *err);
+/* The same with names that begin with a dot, "." and ".." left out. Errors: IO, those of fn. */
+NODISCARD int store_each_entry(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
+                               struct err *err);
 /* Files of a folder whose name is a digest's hex: fn returns 0 or -kind to stop. The listing may change under
  * it. */
-int store_each(int dir_fd, int (*fn)(void *arg, const char *name, const struct digest *d, struct err *err),
-               void *arg, struct err *err);
+NODISCARD int store_each(int dir_fd,
+                         int (*fn)(void *arg, const char *name, const struct digest *d, struct err *err),
+                         void *arg, struct err *err);
 
 /* ---- scrub.c, mend.c ---- */
 /* In images/<digest>/: something of this image has gone bad. It counts as not held until it is installed
  * again; boxes that run from it go on. */
 #define DAMAGED_FILE "damaged"
-int store_mark_damaged(struct store *s, const char *image_name, struct err *err); /* durable */
+/* Errors: NOSPACE, IO. */
+NODISCARD int store_mark_damaged(struct store *s, const char *image_name, struct err *err); /* durable */
 /* tmp/<image_name> is the image laid anew and durable: put what differs in the damaged one's place, take the
  * mark away, durably, and remove tmp/<image_name>. Errors: IO, NOSPACE, INVALID. */
-int mend_image(struct store *s, const char *image_name, struct err *err);
+NODISCARD int mend_image(struct store *s, const char *image_name, struct err *err);
 
 /* ---- object.c ---- */
 #define OBJECT_NAME_BYTES 96
@@ -55,10 +60,12 @@ char *object_name(const struct digest *d, uint32_t mode, uint32_t uid, uint32_t 
 char *object_path(const char *name, char dst[OBJECT_NAME_BYTES + 3]);
 /* What of an entry's mode is kept: never set-uid or set-gid; the sticky bit only on folders. */
 uint32_t object_mode(const struct entry *e);
-/* Give an open file or folder the entry's owner and mode, where it has not got them from its making. */
-int object_dress(int fd, const struct entry *e, struct err *err);
-/* The same for a new object, with its time, which tells that it is dressed: the last thing that is done to it. */
-int object_finish(int fd, const struct entry *e, struct err *err);
+/* Give an open file or folder the entry's owner and mode, where it has not got them from its making. Errors:
+ * DENIED, IO. */
+NODISCARD int object_dress(int fd, const struct entry *e, struct err *err);
+/* The same for a new object, with its time, which tells that it is dressed: the last thing that is done to
+ * it. Errors: DENIED, IO. */
+NODISCARD int object_finish(int fd, const struct entry *e, struct err *err);
 /* Has it owner, mode and time of that name, whatever its bytes are? */
 bool object_is_finished(int fd, const struct digest *d, const char *name);
 /* Where a file's bytes are to be linked from. */
@@ -66,6 +73,7 @@ struct object_at {
     int dir_fd; /* borrowed */
     char path[OBJECT_NAME_BYTES + 3];
 };
+/* A regular file of this size? */
 bool object_exists(int dir_fd, const char *path, uint64_t size);
 
 /* ---- stream.c ---- */
@@ -76,11 +84,11 @@ struct stream { /* buffered reading of entries from a pipe or a record */
     uint8_t buf[64 * 1024];
 };
 /* Exactly len bytes. Errors: INVALID (ended early), IO. */
-int stream_get(struct stream *st, void *dst, size_t len, struct err *err);
+NODISCARD int stream_get(struct stream *st, void *dst, size_t len, struct err *err);
 /* At most max bytes that are there, at least one; borrowed until the next call. Errors: as above. */
-int stream_some(struct stream *st, uint64_t max, struct buf *ret, struct err *err);
-/* The next entry, checked (entry_check). */
-int stream_entry(struct stream *st, struct entry *ret, struct err *err);
+NODISCARD int stream_some(struct stream *st, uint64_t max, struct buf *ret, struct err *err);
+/* The next entry, checked (entry_check). Errors: INVALID, IO. */
+NODISCARD int stream_entry(struct stream *st, struct entry *ret, struct err *err);
 
 /* ---- lay.c ---- */
 struct lay {       /* a rootfs under construction */
@@ -92,14 +100,16 @@ void lay_done(struct lay *l);
 /* Put one checked entry into the tree; a later one takes an earlier one's place. obj: where a file's bytes
  * are (NULL: an empty file). WHITEOUT and OPAQUE delete. Errors: INVALID (parent is a link ...), NOSPACE, IO.
  */
-int lay_entry(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err);
-/* Behind the deletions: an opaque folder must be a folder by now, made by its own layer if the ones below have something else. */
-int lay_check_opaque(struct lay *l, const char *path, struct err *err);
-/* Folders and files that a box mounts over: made where they are missing. */
-int lay_mount_points(struct lay *l, struct err *err);
+NODISCARD int lay_entry(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err);
+/* Behind the deletions: an opaque folder must be a folder by now, made by its own layer if the ones below
+ * have something else. Errors: INVALID, IO. */
+NODISCARD int lay_check_opaque(struct lay *l, const char *path, struct err *err);
+/* Folders and files that a box mounts over: made where they are missing. Errors: INVALID, NOSPACE, IO. */
+NODISCARD int lay_mount_points(struct lay *l, struct err *err);
 
 /* ---- record.c ---- */
-/* Is layers/<d> there with every object it needs? Then *ret (may be NULL) is what these hold. */
+/* record_is_whole: is layers/<d> there with every object it needs? Then *ret (may be NULL) is what these
+ * hold. */
 struct record_totals {
     uint64_t bytes, files;
 };
@@ -110,24 +120,27 @@ bool record_each(struct store *s, const struct digest *d,
                  bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg);
 /* The same with the reason: 0 read to its end. Errors: NOTFOUND, INVALID (it is no whole record), CONFLICT (fn
  * said false), IO. */
-int record_walk(struct store *s, const struct digest *d,
-                bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg,
-                struct err *err);
-int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err *err); /* behind its head */
-int record_begin(int dir_fd, const char *name, int *ret_fd, struct err *err);
-/* Append one entry; a file with content also its digest. */
-int record_add(int fd, const struct entry *e, const struct digest *d, struct err *err);
+NODISCARD int record_walk(struct store *s, const struct digest *d,
+                          bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size),
+                          void *arg, struct err *err);
+/* Read behind its head, owner of *ret_fd: caller. Errors: NOTFOUND, INVALID. */
+NODISCARD int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err *err);
+/* A new one, its head written, owner of *ret_fd: caller. Errors: NOSPACE, IO. */
+NODISCARD int record_begin(int dir_fd, const char *name, int *ret_fd, struct err *err);
+/* Append one entry; a file with content also its digest. Errors: NOSPACE, IO. */
+NODISCARD int record_add(int fd, const struct entry *e, const struct digest *d, struct err *err);
 
 /* ---- untar_run.c ---- */
 struct untar_run {
     pid_t pid;
     int entry_fd, line_fd; /* ours */
 };
-/* Start argv + codec, diff id, bound and "all" or "whiteouts" with the blob as its fd 4. */
-int untar_run_start(char *const *argv, int blob_fd, enum oci_codec codec, const struct digest *diff_id,
-                    uint64_t max_tar_bytes, bool whiteouts_only, struct untar_run *ret, struct err *err);
-/* Its verdict; reaps it. */
-int untar_run_end(struct untar_run *r, struct err *err);
+/* Start argv + codec, diff id, bound and "all" or "whiteouts" with the blob as its fd 4. Errors: IO. */
+NODISCARD int untar_run_start(char *const *argv, int blob_fd, enum oci_codec codec,
+                              const struct digest *diff_id, uint64_t max_tar_bytes, bool whiteouts_only,
+                              struct untar_run *ret, struct err *err);
+/* Its verdict; reaps it. Errors: as the program said (INVALID, UNSUPPORTED, INTEGRITY), IO. */
+NODISCARD int untar_run_end(struct untar_run *r, struct err *err);
 /* Kill and reap, when it still runs. Keeps errno and err alone. */
 void untar_run_done(struct untar_run *r);
 #endif

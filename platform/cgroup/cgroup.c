@@ -203,7 +203,7 @@ int cgroup_make_list(const struct cgroup_host *h, const char *path, struct cgrou
         return rc;
     rc = make_slots(c, cgroup_list_needs(h, list), err);
     if (rc < 0) {
-        (void)cgroup_remove(c, 0, NULL);
+        err_ignore(cgroup_remove(c, 0, NULL));
         (void)cgroup_free(c);
         return rc;
     }
@@ -305,7 +305,8 @@ int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err)
          s++) /* a hierarchy that it was not in: take the processes along */
         for (unsigned i = 0; i < n; i++) {
             (void)snprintf(text, sizeof(text), "%d", (int)pids[i]);
-            (void)cgroup_put(c->slots[s].fd, "cgroup.procs", text);
+            /* it may have ended since */
+            err_ignore(cgroup_put(c->slots[s].fd, "cgroup.procs", text));
         }
     apply(c, list);
     return 0;

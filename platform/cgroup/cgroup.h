@@ -45,7 +45,8 @@ struct cgroup_host {
     char name[16]; /* "v1", "v2", "hybrid", "none" */
     bool stay;     /* never move strangers out of our own group to make room for controllers (v2) */
 };
-int cgroup_detect(struct cgroup_host *ret, struct err *err);
+/* Look at this machine. What is not there is CGROUP_NONE, no error. Errors: IO (no /proc). */
+NODISCARD int cgroup_detect(struct cgroup_host *ret, struct err *err);
 /* When we run in a group of our own making ("limpet/agent", the agent's own ceiling), new groups must not end
  * up below it: cut this suffix from every self path that ends with it. */
 void cgroup_host_leave(struct cgroup_host *h, const char *suffix);
@@ -131,6 +132,7 @@ struct cgroup_list {
     size_t used;
     char text[CGROUP_LIST_TEXT];
 };
+/* Empty: nothing is limited. */
 void cgroup_list_init(struct cgroup_list *l);
 /* A copy of a formatted text that lives as long as the list; NULL when it is full. */
 const char *cgroup_list_text(struct cgroup_list *l, const char *fmt, ...)
@@ -138,6 +140,7 @@ const char *cgroup_list_text(struct cgroup_list *l, const char *fmt, ...)
 /* The next setting, zeroed; NULL when the list is full. */
 struct cgroup_setting *cgroup_list_add(struct cgroup_list *l, enum cgroup_ctl ctl, const char *field,
                                        const char *option);
+/* By its field; NULL: not in the list. */
 const struct cgroup_setting *cgroup_list_find(const struct cgroup_list *l, const char *field);
 /* The agent's limits as such a list. Pure. */
 void cgroup_list_of_limits(const struct cgroup_limits *lim, struct cgroup_list *ret);
@@ -147,9 +150,10 @@ bool cgroup_list_add_device(struct cgroup_list *l, struct cgroup_device d);
 void cgroup_list_standard_devices(struct cgroup_list *l);
 /* After it was applied: what the agent reports. */
 void cgroup_list_report(const struct cgroup_list *l, struct cgroup_report *ret);
-/* After it was applied, for one who asked by config.json: the first field that does not hold is an error which names
- * the field, the file and what to do. What the machine merely lacks is no error but a warning, below. Pure. */
-int cgroup_list_judge(const struct cgroup_list *l, struct err *err);
+/* After it was applied, for one who asked by config.json: the first field that does not hold is an error
+ * which names the field, the file and what to do. What the machine merely lacks is no error but a warning,
+ * below. Pure. Errors: INVALID, UNSUPPORTED, CONFLICT (busy). */
+NODISCARD int cgroup_list_judge(const struct cgroup_list *l, struct err *err);
 /* Setting i in words when it does not hold: false when it does. i == l->n speaks of the devices. */
 bool cgroup_list_warning(const struct cgroup_list *l, unsigned i, char *dst, size_t size);
 
@@ -157,18 +161,21 @@ struct cgroup; /* one group in every hierarchy it needs */
 /* Make it (or take it over when it exists) and set limits; only hierarchies that a limit or the freezer needs
  * are used. Fields that cannot be enforced are in *ret_report, not an error. Errors: INVALID (name), IO,
  * DENIED. Owner: caller. */
-int cgroup_make(const struct cgroup_host *h, const char *path, const struct cgroup_limits *lim,
-                struct cgroup **ret, struct cgroup_report *ret_report, struct err *err);
+NODISCARD int cgroup_make(const struct cgroup_host *h, const char *path, const struct cgroup_limits *lim,
+                          struct cgroup **ret, struct cgroup_report *ret_report, struct err *err);
 /* Attach to an existing one (after a restart of ours). NOTFOUND when it exists nowhere. */
-int cgroup_open(const struct cgroup_host *h, const char *path, struct cgroup **ret, struct err *err);
+NODISCARD int cgroup_open(const struct cgroup_host *h, const char *path, struct cgroup **ret,
+                          struct err *err);
 struct cgroup *cgroup_free(struct cgroup *c); /* forget it; the group stays */
-int cgroup_set(struct cgroup *c, const struct cgroup_limits *lim, struct cgroup_report *ret_report,
-               struct err *err);
+/* Other limits for a group that exists; what cannot be enforced is in *ret_report. Errors: IO. */
+NODISCARD int cgroup_set(struct cgroup *c, const struct cgroup_limits *lim, struct cgroup_report *ret_report,
+                         struct err *err);
 /* The same by a list, whose results are filled. What cannot be enforced is no error here: cgroup_list_judge. INVALID:
  * a memory limit that check_before_update refuses. */
-int cgroup_make_list(const struct cgroup_host *h, const char *path, struct cgroup_list *list,
-                     struct cgroup **ret, struct err *err);
-int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err);
+NODISCARD int cgroup_make_list(const struct cgroup_host *h, const char *path, struct cgroup_list *list,
+                               struct cgroup **ret, struct err *err);
+/* The same for a group that exists. Errors: IO. */
+NODISCARD int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err);
 
 /* Device rules, the last that matches decides, bit by bit of the access; what none matches is denied (runtime-spec,
  * config-linux.md, "Allowed Device list"). v1: the controller's list; v2: a program of ours, attached to the group and
@@ -176,10 +183,11 @@ int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err)
 void cgroup_devices_set(struct cgroup *c, const struct cgroup_device *rules, unsigned n,
                         struct cgroup_field *ret);
 /* One more rule for a running group: hot-plug. Errors: UNSUPPORTED (no list in force here), DENIED, IO. */
-int cgroup_device_allow(struct cgroup *c, char type, int64_t major, int64_t minor, unsigned access,
-                        struct err *err);
-int cgroup_device_deny(struct cgroup *c, char type, int64_t major, int64_t minor, unsigned access,
-                       struct err *err);
+NODISCARD int cgroup_device_allow(struct cgroup *c, char type, int64_t major, int64_t minor, unsigned access,
+                                  struct err *err);
+/* The same, but the rule forbids. Errors: as above. */
+NODISCARD int cgroup_device_deny(struct cgroup *c, char type, int64_t major, int64_t minor, unsigned access,
+                                 struct err *err);
 /* What the rules say: the model that both mechanisms follow. Pure. */
 bool cgroup_devices_decide(const struct cgroup_device *rules, unsigned n, const struct cgroup_device *asked);
 
@@ -190,8 +198,9 @@ int cgroup_v1_dir(const struct cgroup *c, unsigned i, const char **ret_name);
 int cgroup_clone_fd(const struct cgroup *c);
 /* From inside the new process: move itself into every v1 hierarchy (and v2, when it was not cloned into it).
  * Async-signal safe, no allocation: usable between clone and exec. Returns 0 or -errno. */
-int cgroup_attach_self(const struct cgroup *c, bool in_v2_already);
-int cgroup_attach(struct cgroup *c, pid_t pid, struct err *err);
+NODISCARD int cgroup_attach_self(const struct cgroup *c, bool in_v2_already);
+/* Move a process into every hierarchy of the group. Errors: NOTFOUND (it has ended), DENIED, IO. */
+NODISCARD int cgroup_attach(struct cgroup *c, pid_t pid, struct err *err);
 
 struct cgroup_usage {
     uint64_t memory_bytes, memory_peak_bytes, memory_limit_bytes; /* CGROUP_UNSET: unknown or none */
@@ -210,14 +219,15 @@ bool cgroup_is_v2(const struct cgroup *c, enum cgroup_ctl ctl); /* where this co
 int cgroup_oom_fd(struct cgroup *c, uint32_t *ret_epoll_events);
 
 /* Kill everything in it (cgroup.kill, or freeze + kill + thaw in rounds). 0 when it was empty or every
- * process was signalled. */
-int cgroup_kill(struct cgroup *c, struct err *err);
+ * process was signalled. Errors: CONFLICT (some live on), IO. */
+NODISCARD int cgroup_kill(struct cgroup *c, struct err *err);
+/* No process, nor in groups below. */
 bool cgroup_is_empty(const struct cgroup *c);
 /* pids in it, at most max; returns how many. */
 int cgroup_pids(const struct cgroup *c, pid_t *ret, unsigned max);
 /* All of it stands still, or goes on. TIMEOUT, and it goes on, when some do not stop within 2 s: they are named with
  * what they wait for. UNSUPPORTED: no freezer. */
-int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err);
+NODISCARD int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err);
 /* Asked of the kernel with one call: is a group of ours there (where v2 is mounted each has a folder in it)? Without v2: true,
  * for who knows. */
 bool cgroup_may_exist(const struct cgroup_host *h, const char *path);
@@ -225,6 +235,7 @@ bool cgroup_may_exist(const struct cgroup_host *h, const char *path);
 bool cgroup_is_frozen(const struct cgroup_host *h, const char *path);
 /* The file that says so, as an absolute path: for one who will ask again without looking at the machine first. */
 bool cgroup_freezer_file(const struct cgroup_host *h, const char *path, char *dst, size_t size);
+/* Asked of that file. */
 bool cgroup_file_is_frozen(const char *file);
 /* Who is still in it, for messages: "1234 sh (D in nfs_wait) ...". Returns dst. */
 char *cgroup_who(const struct cgroup *c, char *dst, size_t size);
@@ -232,7 +243,7 @@ char *cgroup_who(const struct cgroup *c, char *dst, size_t size);
 void cgroup_detach(struct cgroup *c, pid_t pid);
 /* rmdir everywhere, children first, then parents of ours that are empty now; waits up to timeout_ms for
  * zombies to go. CONFLICT when still busy. */
-int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err);
+NODISCARD int cgroup_remove(struct cgroup *c, unsigned timeout_ms, struct err *err);
 /* What a killed start made on the way to a group that it did not come to make: empty parents of ours go. */
 void cgroup_sweep(const struct cgroup_host *h, const char *path);
 /* rmdir it everywhere, but only where it has neither processes nor groups below it. */

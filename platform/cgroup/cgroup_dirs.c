@@ -35,7 +35,7 @@ static int move_into_leaf(const char *dir)
         return -EBUSY;
     while (fscanf(f, "%d", &pid) == 1) {
         (void)snprintf(text, sizeof(text), "%d", pid);
-        (void)cgroup_put(leaf_fd, "cgroup.procs", text);
+        err_ignore(cgroup_put(leaf_fd, "cgroup.procs", text));
     }
     (void)fclose(f);
     return 0;
@@ -94,7 +94,7 @@ static void inherit_cpuset(const char *dir)
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         (void)snprintf(name, sizeof(name), "../%s", files[i]);
         if (cgroup_get_text(fd, name, text, sizeof(text)) > 1)
-            (void)cgroup_put(fd, files[i], text);
+            err_ignore(cgroup_put(fd, files[i], text));
     }
 }
 
@@ -110,7 +110,7 @@ static void dir_made(const char *dir, enum cgroup_mode mode, unsigned ctls, bool
     if (mode != CGROUP_V1 || !(ctls & CTL_BIT(CGROUP_MEMORY)))
         return;
     fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    (void)cgroup_put(fd, "memory.use_hierarchy", "1"); /* before 5.11 children were not counted */
+    err_ignore(cgroup_put(fd, "memory.use_hierarchy", "1")); /* before 5.11 children were not counted */
 }
 
 size_t cgroup_slot_base(const struct cgroup *c, const struct cgroup_slot *s)
@@ -182,7 +182,7 @@ void cgroup_detach(struct cgroup *c, pid_t pid)
         AUTO_FD int fd = openat(AT_FDCWD, base, O_PATH | O_DIRECTORY | O_CLOEXEC);
         AUTO_FD int leaf = openat(fd, SELF_LEAF, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0 && cgroup_put(fd, "cgroup.procs", text) < 0 && leaf >= 0)
-            (void)cgroup_put(leaf, "cgroup.procs", text);
+            err_ignore(cgroup_put(leaf, "cgroup.procs", text));
     }
 }
 

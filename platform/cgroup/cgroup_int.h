@@ -24,7 +24,7 @@ struct cgroup {
 };
 
 /* 0 or -errno; no allocation: usable between clone and exec. */
-int cgroup_put(int dir_fd, const char *name, const char *text);
+NODISCARD int cgroup_put(int dir_fd, const char *name, const char *text);
 /* What a file says, cut at size - 1 and NUL-terminated: its length, 0 or less when there is nothing. */
 ssize_t cgroup_get_text(int dir_fd, const char *name, char *dst, size_t size);
 /* "max", v1's huge numbers, absent or unreadable files: CGROUP_UNSET. */
@@ -33,6 +33,7 @@ uint64_t cgroup_get_u64(int dir_fd, const char *name);
 uint64_t cgroup_get_key(int dir_fd, const char *name, const char *key);
 /* The slot that holds a controller, or NULL. */
 const struct cgroup_slot *cgroup_slot_of(const struct cgroup *c, enum cgroup_ctl ctl);
+/* The slot of v2, or NULL. */
 const struct cgroup_slot *cgroup_v2_slot(const struct cgroup *c);
 /* Mask of controllers that a list needs here. */
 unsigned cgroup_list_needs(const struct cgroup_host *h, const struct cgroup_list *l);
@@ -46,11 +47,12 @@ size_t cgroup_slot_base(const struct cgroup *c, const struct cgroup_slot *s);
 void cgroup_remove_parents(const struct cgroup *c, const struct cgroup_slot *s);
 /* Make the group's folder with its parents, handing controllers (v2) or hierarchical accounting (v1) down; fills fresh.
  * 0 or -errno. */
-int cgroup_make_dirs(struct cgroup *c, enum cgroup_mode mode, unsigned ctls, struct cgroup_slot *s);
+NODISCARD int cgroup_make_dirs(struct cgroup *c, enum cgroup_mode mode, unsigned ctls, struct cgroup_slot *s);
+/* Milliseconds, or until a signal. */
 void cgroup_sleep_ms(unsigned ms);
 
 /* cgroup_bpf.c: 0 or -errno. A program for these rules in place of those that the group has. */
-int cgroup_bpf_set(int dir_fd, const struct cgroup_device *rules, unsigned n);
+NODISCARD int cgroup_bpf_set(int dir_fd, const struct cgroup_device *rules, unsigned n);
 
 #define CTL_BIT(ctl)    (1u << (ctl))
 #define CGROUP_DEPTH    8 /* groups below a group that we walk */

@@ -26,7 +26,7 @@ static bool wait_frozen(int fd, unsigned limit_ms)
         if (cgroup_get_text(fd, "freezer.state", text, sizeof(text)) > 0 && strcmp(text, "FROZEN\n") == 0)
             return true;
         if (ms % NUDGE_MS == NUDGE_MS - 1)
-            (void)cgroup_put(fd, "freezer.state", "FROZEN");
+            err_ignore(cgroup_put(fd, "freezer.state", "FROZEN"));
         cgroup_sleep_ms(1);
     }
     return false;

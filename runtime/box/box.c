@@ -344,7 +344,7 @@ static void undo(struct launch *l)
     l->pid = 0;
     l->pidfd = -1;
     if (l->has_net) /* else the id's network is another box's */
-        (void)net_detach(l->spec.net, l->spec.id, l->net.address, NULL);
+        err_ignore(net_detach(l->spec.net, l->spec.id, l->net.address, NULL));
     l->has_net = false;
     l->net = (struct net_box){0};
 }
@@ -500,7 +500,7 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
         rc = err_set(err, why.kind ? why.kind : ERR_UNSUPPORTED, "%s", why.kind ? why.msg : no_idmap);
     }
     if (rc != 0)
-        (void)cgroup_remove(l->cgroup, 1000, NULL);
+        err_ignore(cgroup_remove(l->cgroup, 1000, NULL));
     return rc;
 }
 

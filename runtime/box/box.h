@@ -36,40 +36,43 @@ struct box_started {
  * when exec has succeeded, or with what failed in the child ("web: mount /proc: Operation not permitted");
  * then nothing is left behind. exec failures: NOTFOUND (no such program), DENIED (not executable). h: from
  * cgroup_detect, outlives the box. */
-int box_start(const struct cgroup_host *h, const struct spec *s, struct box_started *ret, struct err *err);
+NODISCARD int box_start(const struct cgroup_host *h, const struct spec *s, struct box_started *ret,
+                        struct err *err);
 
-/* The same up to exec: the box is there, its program is found, and runs when one byte is written to *ret_gate_fd (owner:
- * caller); closing that ends the box. What exec itself finds wrong is an exit with 127 then. */
-int box_start_held(const struct cgroup_host *h, const struct spec *s, struct box_started *ret,
-                   int *ret_gate_fd, struct err *err);
+/* The same up to exec: the box is there, its program is found, and runs when one byte is written to
+ * *ret_gate_fd (owner: caller); closing that ends the box. What exec itself finds wrong is an exit with 127
+ * then. Errors: as box_start. */
+NODISCARD int box_start_held(const struct cgroup_host *h, const struct spec *s, struct box_started *ret,
+                             int *ret_gate_fd, struct err *err);
 
 /* Send a signal to pid 1 of the box. Identity is checked by start_ticks. NOTFOUND when it has gone. */
-int box_signal(const struct box_id *b, int pidfd, int sig, struct err *err);
-/* Kill every process of the box (cgroup.kill and friends). */
-int box_kill(const struct cgroup_host *h, const struct box_id *b, struct err *err);
+NODISCARD int box_signal(const struct box_id *b, int pidfd, int sig, struct err *err);
+/* Kill every process of the box (cgroup.kill and friends). Errors: DENIED, CONFLICT (some live on), IO. */
+NODISCARD int box_kill(const struct cgroup_host *h, const struct box_id *b, struct err *err);
 /* A child of ours that was killed. One that sleeps in a file system does not die at once, and is waited for no longer than this turn
  * has patience (patience.h). */
 void box_reap(pid_t pid);
 /* Is pid 1 alive (a zombie counts as dead)? */
 bool box_is_alive(const struct box_id *b);
+/* What it uses now; unknown fields: CGROUP_UNSET. */
 void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgroup_usage *ret);
 /* Remove what a box that has ended leaves: cgroup, veth, port rules. Safe to repeat, also after a crash of
- * ours. */
-int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err);
+ * ours. Errors: CONFLICT (it runs, or something is left), IO. */
+NODISCARD int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err);
 /* The same for one who must not wait: CONFLICT, and nothing else was done, while processes of the box are still on their way out. */
-int box_cleanup_now(const struct cgroup_host *h, const struct box_id *b, struct err *err);
+NODISCARD int box_cleanup_now(const struct cgroup_host *h, const struct box_id *b, struct err *err);
 
 /* At the start of a caller that may have died before: networks that no living box uses go (rules, bridges, forwarding,
- * what CNI plugins were not told yet). Boxes of others are left alone. */
-int box_sweep(struct err *err);
+ * what CNI plugins were not told yet). Boxes of others are left alone. Errors: as net_sweep. */
+NODISCARD int box_sweep(struct err *err);
 
 /* Is there a list of CNI plugins of that name, complete? Before a box is asked for. Errors: NOTFOUND, INVALID. */
-int box_cni_look(const char *name, struct err *err);
+NODISCARD int box_cni_look(const char *name, struct err *err);
 /* resolv.conf as the network of this box wants it; NULL: it does not say. malloc'd, owner: caller. */
 char *box_dns(const struct box_id *b);
 /* Is the network of a running box still what was made? Asked of CNI plugins; blocks while they look, at most CNI_S each
  * and no longer than the first that fails. IO, TIMEOUT, NOTFOUND with the plugin's words. */
-int box_net_check(const struct box_id *b, struct err *err);
+NODISCARD int box_net_check(const struct box_id *b, struct err *err);
 
 /* One more program inside: all its namespaces, its cgroup, the rest as its spec_process says. Returns its pid
  * (a child of the caller). stdio fds < 0: /dev/null. Errors: NOTFOUND, DENIED, IO. */
@@ -93,24 +96,26 @@ struct box_entry {
     struct cgroup *cgroup, *own;
     const char *cpus_final; /* of the box_exec's process */
 };
-int box_exec_begin(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x,
-                   struct box_entry *ret, struct err *err);
-int box_entry_step(struct box_entry *e,
-                   struct err *err); /* 1: not yet. 0: the program runs. Else it failed */
+/* Begin. *ret: end with box_entry_done. Errors: NOTFOUND (the box has gone), DENIED, IO. */
+NODISCARD int box_exec_begin(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x,
+                             struct box_entry *ret, struct err *err);
+/* 1: not yet. 0: the program runs. Errors: as box_exec_start. */
+NODISCARD int box_entry_step(struct box_entry *e, struct err *err);
 /* Whatever there is of it is killed, with all that it started in a group of its own. A helper that lives may still have made a
  * process: when the helper was reaped pid is final, and is killed once more then. */
 void box_entry_kill(struct box_entry *e);
 void box_entry_helper_ended(struct box_entry *e);
 void box_entry_pid_ended(struct box_entry *e); /* reaped: its number may be another's from now on */
 void box_entry_done(struct box_entry *e);      /* what it holds; kills nobody */
-/* The same, waiting until the program runs: for one who may be kept waiting. */
-int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x,
-                   pid_t *ret_pid, int *ret_pidfd, struct err *err);
+/* The same, waiting until the program runs: for one who may be kept waiting. Errors: as box_exec_begin,
+ * TIMEOUT. */
+NODISCARD int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x,
+                             pid_t *ret_pid, int *ret_pidfd, struct err *err);
 
 /* Connect a TCP socket from inside the box's network namespace without running anything in it: a non-blocking
  * socket whose connect() is under way to 127.0.0.1:port. For health checks (tcp, http). Owner of *ret_fd:
- * caller. */
-int box_tcp_connect(const struct box_id *b, uint16_t port, int *ret_fd, struct err *err);
+ * caller. Errors: NOTFOUND (the box has gone), DENIED, NET, IO. */
+NODISCARD int box_tcp_connect(const struct box_id *b, uint16_t port, int *ret_fd, struct err *err);
 
 /* The list of set-up operations as text, one a line ("mount proc /proc nosuid,nodev,noexec"): pure, for
  * people and tests. malloc'd, owner: caller. */
@@ -122,5 +127,7 @@ struct box_caps {
     bool userns, idmap, seccomp, bridge, nat, cgroup_memory, cgroup_swap, cgroup_cpu, cgroup_pids;
     char cgroup_mode[16];
 };
-int box_probe(const struct cgroup_host *h, const char *images_dir, struct box_caps *ret, struct err *err);
+/* Errors: IO. What cannot be tried counts as missing. */
+NODISCARD int box_probe(const struct cgroup_host *h, const char *images_dir, struct box_caps *ret,
+                        struct err *err);
 #endif

@@ -205,7 +205,7 @@ void box_entry_kill(struct box_entry *e)
     if (e->pid > 0)
         (void)kill(e->pid, SIGKILL);
     if (e->own && !cgroup_is_empty(e->own))
-        (void)cgroup_kill(e->own, NULL);
+        err_ignore(cgroup_kill(e->own, NULL));
 }
 
 void box_entry_helper_ended(struct box_entry *e)
@@ -228,7 +228,7 @@ void box_entry_done(struct box_entry *e)
         if (*fds[i] >= 0)
             (void)close(steal_fd(fds[i]));
     if (e->own)
-        (void)cgroup_remove(e->own, 0, NULL);
+        err_ignore(cgroup_remove(e->own, 0, NULL));
     e->own = cgroup_free(e->own);
     e->cgroup = cgroup_free(e->cgroup);
     if (e->shared)

@@ -20,7 +20,7 @@ static int fill_group(const struct cgroup_host *h, const struct spec *s, const c
     rep->devices = list->device_state;
     if (own || (rc = cgroup_list_judge(list, err)) == 0)
         return 0;
-    (void)cgroup_remove(*ret, 1000, NULL);
+    err_ignore(cgroup_remove(*ret, 1000, NULL));
     return rc;
 }
 

@@ -58,8 +58,11 @@ int box_kill(const struct cgroup_host *h, const struct box_id *b, struct err *er
         (void)cgroup_free(c);
     }
     /* no group on this machine: its first process takes the pid namespace along */
-    if (box_is_alive(b))
-        (void)box_signal(b, -1, SIGKILL, NULL);
+    if (box_is_alive(b)) {
+        int killed = box_signal(b, -1, SIGKILL, rc == -ERR_NOTFOUND ? err : NULL);
+        if (rc == -ERR_NOTFOUND)
+            rc = killed;
+    }
     return rc == -ERR_NOTFOUND ? 0 : rc;
 }
 
@@ -82,7 +85,7 @@ static int cleanup(const struct cgroup_host *h, const struct box_id *b, unsigned
     if (box_is_alive(b))
         return err_set(err, ERR_CONFLICT, "%s still runs", b->id);
     if (b->cgroup_path[0] && cgroup_open(h, b->cgroup_path, &c, NULL) == 0) {
-        (void)cgroup_kill(c, NULL); /* what it left behind, if it had no pid namespace of its own */
+        err_ignore(cgroup_kill(c, NULL)); /* what it left behind, if it had no pid namespace of its own */
         rc = cgroup_remove(c, limit_ms, err);
         (void)cgroup_free(c);
     }

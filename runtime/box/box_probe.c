@@ -71,7 +71,7 @@ static void probe_cgroups(const struct cgroup_host *h, struct box_caps *c, struc
     c->cgroup_swap = rep.swap.state == CGROUP_ENFORCED;
     c->cgroup_cpu = rep.cpu.state == CGROUP_ENFORCED;
     c->cgroup_pids = rep.pids.state == CGROUP_ENFORCED;
-    (void)cgroup_remove(g, 500, NULL);
+    err_ignore(cgroup_remove(g, 500, NULL));
     (void)cgroup_free(g);
 }
 

@@ -67,7 +67,7 @@ static int op_loopback(struct child *c, const struct op *op, struct err *err)
     (void)op;
     /* a network of its own: its low ports are no privilege, and boxes have no capability to bind them
      * (since 4.11) */
-    (void)fs_write_text(c->proc_fd, "sys/net/ipv4/ip_unprivileged_port_start", "0", NULL);
+    err_ignore(fs_write_text(c->proc_fd, "sys/net/ipv4/ip_unprivileged_port_start", "0", NULL));
     return net_inner_up("lo", NULL, NULL, err);
 }
 

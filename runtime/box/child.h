@@ -71,26 +71,29 @@ void child_run_exec(struct child *c) __attribute__((noreturn));
 /* Every descriptor goes but those that the rest of the steps needs and these. */
 void child_close_others(const struct child *c, const int *more, unsigned n_more);
 
-/* /proc of the mount namespace that we are in, proven to be procfs. */
-int child_open_proc(int *ret_fd, struct err *err);
+/* /proc of the mount namespace that we are in, proven to be procfs. Errors: NOTFOUND, DENIED. */
+NODISCARD int child_open_proc(int *ret_fd, struct err *err);
 
-/* Steps that stand in other files. */
-int child_op_console(struct child *c, const struct op *op, struct err *err);
-int child_op_scheduler(struct child *c, const struct op *op, struct err *err);
-int child_op_personality(struct child *c, const struct op *op, struct err *err);
-int child_op_label(struct child *c, const struct op *op, struct err *err);
-int child_op_bound(struct child *c, const struct op *op, struct err *err);
-int child_op_user(struct child *c, const struct op *op, struct err *err);
-int child_op_seccomp(struct child *c, const struct op *op, struct err *err);
-int child_op_program(struct child *c, const struct op *op, struct err *err);
+/* child_op_...: the step of ops.h of that name: 0, or -kind with err filled. */
+NODISCARD int child_op_console(struct child *c, const struct op *op, struct err *err);
+NODISCARD int child_op_scheduler(struct child *c, const struct op *op, struct err *err);
+NODISCARD int child_op_personality(struct child *c, const struct op *op, struct err *err);
+NODISCARD int child_op_label(struct child *c, const struct op *op, struct err *err);
+NODISCARD int child_op_bound(struct child *c, const struct op *op, struct err *err);
+NODISCARD int child_op_user(struct child *c, const struct op *op, struct err *err);
+NODISCARD int child_op_seccomp(struct child *c, const struct op *op, struct err *err);
+NODISCARD int child_op_program(struct child *c, const struct op *op, struct err *err);
 
-/* Become user and group 0 of the user namespace that we are in; groups go where that is allowed. */
-int child_be_root(struct err *err);
-int child_chdir(const char *cwd, struct err *err);
+/* Become user and group 0 of the user namespace that we are in; groups go where that is allowed. Errors:
+ * DENIED, IO. */
+NODISCARD int child_be_root(struct err *err);
+/* Go to process.cwd. Errors: NOTFOUND, DENIED (also: outside of the container). */
+NODISCARD int child_chdir(const char *cwd, struct err *err);
 /* Before exec: no signal stays ignored or blocked. proc_fd: a procfs where we are "self"; -1: each signal is set. */
 void child_reset_signals(int proc_fd);
-/* execCPUAffinity's lists; which: "initial", "final"; NULL: nothing is done. pid 0: ourselves. */
-int child_set_cpus(pid_t pid, const char *list, const char *which, struct err *err);
+/* execCPUAffinity's lists; which: "initial", "final"; NULL: nothing is done. pid 0: ourselves. Errors:
+ * INVALID (none of these processors is ours), NOTFOUND. */
+NODISCARD int child_set_cpus(pid_t pid, const char *list, const char *which, struct err *err);
 /* "0-3,7" as a mask for sched_setaffinity(2). False: not such a list, or a processor above 1023. */
 bool child_parse_cpus(const char *list, unsigned long *mask, size_t words);
 #endif

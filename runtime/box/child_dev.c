@@ -81,7 +81,7 @@ static int make_node(struct child *c, int dir_fd, const char *name, const struct
     if (errno == EEXIST && fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return is_device(&st, d)
                    ? 0
-                   : err_set(err, ERR_CONFLICT, "%s is there already and is another thing", d->path);
+                   : err_set(err, ERR_EXISTS, "%s is there already and is another thing", d->path);
     return err_errno(err, errno, "%s", d->path);
 }
 

@@ -439,13 +439,14 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
     return child_remount(tree, MS_RDONLY, 0, err);
 }
 
-/* An empty folder for all that is masked: one file system, bound to the other places. */
+/* An empty folder for all that is masked: one file system, bound to the other places; each gets its own where it cannot be
+ * opened. */
 static int mount_empty(struct child *c, const char *at, const char *path, struct err *err)
 {
     if (mount("tmpfs", at, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
               "mode=0555,size=4k,nr_inodes=2") != 0)
         return err_errno(err, errno, "mount");
-    (void)fs_open_in_root(c->root_fd, below(path), O_PATH | O_DIRECTORY, 0, &c->empty_fd, NULL);
+    err_ignore(fs_open_in_root(c->root_fd, below(path), O_PATH | O_DIRECTORY, 0, &c->empty_fd, NULL));
     return 0;
 }
 

@@ -52,7 +52,7 @@ static int open_peer(struct child *c, int master, int *ret_fd, struct err *err)
     if (fd < 0 && ioctl(master, TIOCGPTN, &n) == 0) {
         (void)snprintf(name, sizeof(name), "dev/pts/%d", n);
         if (c->root_fd >= 0)
-            (void)fs_open_below(c->root_fd, name, O_RDWR | O_NOCTTY, 0, &fd, NULL);
+            err_ignore(fs_open_below(c->root_fd, name, O_RDWR | O_NOCTTY, 0, &fd, NULL));
         else {
             (void)snprintf(name, sizeof(name), "/dev/pts/%d", n);
             fd = openat(AT_FDCWD, name, O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);

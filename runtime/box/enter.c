@@ -217,7 +217,7 @@ static void help(const struct enter *e, struct child *c, void (*run)(struct chil
             run(c);
         rep.stage = rep.pid < 0 ? CHILD_FAILED : CHILD_PID;
         if (rep.pid < 0)
-            (void)ns_why(e->clone_flags, errno, &rep.err);
+            err_ignore(ns_why(e->clone_flags, errno, &rep.err));
     }
     if (rep.stage == CHILD_FAILED || !e->shared_pid)
         (void)!write(c->report_fd, &rep, sizeof(rep));

@@ -20,18 +20,21 @@ struct enter {
 void enter_init(struct enter *e); /* nothing to be entered */
 void enter_done(struct enter *e);
 /* Open what a process has and we have not. Errors: NOTFOUND (no such process), DENIED. */
-int enter_open_process(struct enter *e, pid_t pid, struct err *err);
-/* The same for one kind. *ret_fd stays as it is when we are in there too, or the kernel has no such kind. Owner: caller. */
-int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *err);
+NODISCARD int enter_open_process(struct enter *e, pid_t pid, struct err *err);
+/* The same for one kind. *ret_fd stays as it is when we are in there too, or the kernel has no such kind.
+ * Owner: caller. Errors: NOTFOUND, DENIED. */
+NODISCARD int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *err);
 /* A socket that belongs to a network namespace; -1: ours. A descriptor or -errno. */
-int enter_socket(int ns_fd, int domain, int type, int protocol);
-/* Open what the spec joins by path; each file must be a namespace of its kind. */
-int enter_open_spec(struct enter *e, const struct spec *s, struct err *err);
+NODISCARD int enter_socket(int ns_fd, int domain, int type, int protocol);
+/* Open what the spec joins by path; each file must be a namespace of its kind. Errors: NOTFOUND, INVALID
+ * (another kind), DENIED. */
+NODISCARD int enter_open_spec(struct enter *e, const struct spec *s, struct err *err);
 /* The first half of it: the helper is at work, nobody has waited. Reaping it is for the caller; that ended, *e->shared_pid holds
- * for good. */
-int enter_begin(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
-                pid_t *ret_helper, struct err *err);
-/* Start run(c) inside. report_fd: the read end of the pipe whose write end c->report_fd is. *ret_pid: a child of ours. */
-int enter_spawn(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
-                pid_t *ret_pid, struct err *err);
+ * for good. Errors: NOSPACE, NOMEM, IO. */
+NODISCARD int enter_begin(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
+                          pid_t *ret_helper, struct err *err);
+/* Start run(c) inside. report_fd: the read end of the pipe whose write end c->report_fd is. *ret_pid: a child
+ * of ours. Errors: as enter_begin; UNSUPPORTED, DENIED (ns_why). */
+NODISCARD int enter_spawn(const struct enter *e, struct child *c, void (*run)(struct child *), int report_fd,
+                          pid_t *ret_pid, struct err *err);
 #endif

@@ -15,7 +15,7 @@ bool exe_guard_path(const char *name, char *dst, size_t size);
  * (*ret_safe). Owner: caller; never exe itself. */
 int exe_guard_file(int exe, bool *ret_safe);
 /* limpet-init, guarded. Owner of *ret_fd: caller. Errors: NOTFOUND (not installed). */
-int exe_guard_open_init(int *ret_fd, struct err *err);
+NODISCARD int exe_guard_open_init(int *ret_fd, struct err *err);
 /* Go on as a copy of this program that nobody can write to: by exec of a read-only detached mount of our own file, or of a
  * sealed copy in memory where that cannot be made; the same process, arguments, environment and descriptors. For programs
  * that start or enter containers, first thing in main (CVE-2019-5736). Returns when nothing has to be done (the file

@@ -16,6 +16,6 @@ struct cJSON *hooks_state_json(const struct hooks_state *s);
 /* Run them one after the other, each with the state on its stdin, for at most its timeout. The first that fails ends
  * it: IO with its path and how it ended, TIMEOUT. Blocks. go_on: run all of them, the first failure is returned
  * (poststart and poststop: the container is what it is). */
-int hooks_run(const struct spec_hooks *h, const char *kind, const struct hooks_state *s, bool go_on,
-              struct err *err);
+NODISCARD int hooks_run(const struct spec_hooks *h, const char *kind, const struct hooks_state *s, bool go_on,
+                        struct err *err);
 #endif

@@ -8,10 +8,11 @@
 
 /* One more mount, as at the start of a box (spec.h); a missing mount point is made where the box may be written to.
  * Sources need Linux 5.2. Errors: NOTFOUND (no such box, source, or place), UNSUPPORTED, DENIED. */
-int live_mount_add(const struct box_id *b, const struct spec_mount *m, uint64_t *ret_mount, struct err *err);
+NODISCARD int live_mount_add(const struct box_id *b, const struct spec_mount *m, uint64_t *ret_mount,
+                             struct err *err);
 /* Take off the one that add told of as *ret_mount, with all below it, wherever the box has moved it; target is for messages.
  * NOTFOUND: it is not there. */
-int live_mount_remove(const struct box_id *b, const char *target, uint64_t mount, struct err *err);
+NODISCARD int live_mount_remove(const struct box_id *b, const char *target, uint64_t mount, struct err *err);
 
 /* A device of the host as the box sees it. */
 struct live_device {
@@ -26,10 +27,12 @@ struct live_device {
  * for the box stays so. A machine without device rules is no
  * error: *ret_rule says what is in force. Errors: NOTFOUND (the box has ended), UNSUPPORTED (a user namespace, and a kernel
  * before 5.2), DENIED. */
-int live_device_add(const struct cgroup_host *h, const struct box_id *b, const struct live_device *d,
-                    const struct spec_id_maps *uid_maps, const struct spec_id_maps *gid_maps, int work_fd,
-                    struct cgroup_field *ret_rule, struct err *err);
-/* Both go. What the box has open stays open: that is between the program and the driver. A box that has ended is fine. */
-int live_device_remove(const struct cgroup_host *h, const struct box_id *b, const struct live_device *d,
-                       struct err *err);
+NODISCARD int live_device_add(const struct cgroup_host *h, const struct box_id *b,
+                              const struct live_device *d, const struct spec_id_maps *uid_maps,
+                              const struct spec_id_maps *gid_maps, int work_fd, struct cgroup_field *ret_rule,
+                              struct err *err);
+/* Both go. What the box has open stays open: that is between the program and the driver. A box that has ended
+ * is fine. Errors: IO, DENIED. */
+NODISCARD int live_device_remove(const struct cgroup_host *h, const struct box_id *b,
+                                 const struct live_device *d, struct err *err);
 #endif

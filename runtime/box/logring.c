@@ -228,8 +228,6 @@ int logring_pump(struct logring *r, int pipe_fd, char stream, uint64_t wall_ms, 
     do
         n = read(pipe_fd, stage(r, s, live_of(r, s)) + r->fill[s], room);
     while (n < 0 && errno == EINTR);
-    if (n < 0 && errno == EAGAIN)
-        return err_set(err, ERR_CONFLICT, "nothing to read");
     if (n < 0)
         return err_errno(err, errno, "read output");
     r->fill[s] += (uint32_t)n;

@@ -14,16 +14,17 @@
 struct logring;
 /* Open dir_fd/name or make it with room for bytes of records; an existing ring keeps its records (and its
  * size when the same; else they are copied as far as they fit). What a killed writer had read but not filed
- * is filed now. Owner: caller. */
-int logring_open(int dir_fd, const char *name, uint32_t bytes, struct logring **ret, struct err *err);
+ * is filed now. Owner: caller. Errors: NOSPACE, IO. */
+NODISCARD int logring_open(int dir_fd, const char *name, uint32_t bytes, struct logring **ret,
+                           struct err *err);
 struct logring *logring_free(struct logring *r);
 DEFINE_AUTO(logring)
 
 /* Read what pipe_fd (non-blocking) has, straight into the shared ring, split into lines (LIM_LOG_LINE_BYTES
  * at most, longer ones are cut into marked pieces), stamp and file them. stream: 'o' or 'e'. Returns bytes
- * read, 0 at end of file, -CONFLICT when the pipe was empty. An unfinished line waits in the ring for its
+ * read, 0 at end of file, -AGAIN when the pipe was empty. An unfinished line waits in the ring for its
  * rest. At end of file it is filed as it is. */
-int logring_pump(struct logring *r, int pipe_fd, char stream, uint64_t wall_ms, struct err *err);
+NODISCARD int logring_pump(struct logring *r, int pipe_fd, char stream, uint64_t wall_ms, struct err *err);
 
 /* Readers: start at the oldest (seq 0) or with *seq of the last call. */
 struct logring_line {
@@ -34,7 +35,8 @@ struct logring_line {
     uint32_t len;
     uint64_t lost; /* records overwritten before they could be read */
 };
-int logring_open_read(int dir_fd, const char *name, struct logring **ret, struct err *err);
+/* An existing ring, read-only. Owner: caller (logring_free). Errors: NOTFOUND, INVALID (no ring), IO. */
+NODISCARD int logring_open_read(int dir_fd, const char *name, struct logring **ret, struct err *err);
 /* The first record with seq >= *seq: 1 and *seq moved behind it, 0 none. */
 int logring_next(struct logring *r, uint64_t *seq, struct logring_line *ret);
 /* seq from which at most n lines are left. */

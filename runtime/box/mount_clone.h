@@ -7,8 +7,8 @@
  * mount event goes in or out (a host's / is often shared) unless a mount asks for it. 1: done; 0: this kernel cannot, or we
  * may not (a plain user): all stay -1 and the child binds by path. Errors: NOTFOUND (a source), IO. *t: all -1 before;
  * give it to mount_clone_close. */
-int mount_clone_open(const struct spec *s, int rootfs_fd, struct child_trees *t, struct err *err);
+NODISCARD int mount_clone_open(const struct spec *s, int rootfs_fd, struct child_trees *t, struct err *err);
 /* The same for one bind: a detached copy of its source, or -1 and errno. Owner: caller. */
-int mount_clone_one(const struct spec_mount *m);
+NODISCARD int mount_clone_one(const struct spec_mount *m);
 void mount_clone_close(struct child_trees *t);
 #endif

@@ -11,10 +11,10 @@ struct ns_facts {
 };
 /* "linux.namespaces: user: ..." for what unshare(2) or clone(2) of this kind said. UNSUPPORTED (not built in, switched off),
  * NOMEM (all in use), DENIED. Pure. */
-int ns_why_text(enum spec_ns_kind kind, int error, const struct ns_facts *f, struct err *err);
-/* The same with the facts of this machine. */
-int ns_why_kind(enum spec_ns_kind kind, int error, struct err *err);
+NODISCARD int ns_why_text(enum spec_ns_kind kind, int error, const struct ns_facts *f, struct err *err);
+/* The same with the facts of this machine. Errors: as above. */
+NODISCARD int ns_why_kind(enum spec_ns_kind kind, int error, struct err *err);
 /* After clone(2) with these flags failed with error: tries each kind alone, in a process each, and tells of the first that
  * fails. */
-int ns_why(uint64_t flags, int error, struct err *err);
+NODISCARD int ns_why(uint64_t flags, int error, struct err *err);
 #endif

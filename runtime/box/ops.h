@@ -71,6 +71,7 @@ void ops_make_exec(const struct spec *s, struct ops *ret);
 void ops_done(struct ops *o);
 /* "mount proc /proc nosuid,nodev,noexec": one step as text; returns dst. Pure. */
 char *ops_text(const struct spec *s, const struct op *op, char *dst, size_t size);
+/* "mount" of OP_MOUNT. */
 const char *ops_name(enum op_kind kind);
 /* mount(2) flags of a mount of the spec. Pure. */
 unsigned long ops_mount_flags(const struct spec_mount *m);

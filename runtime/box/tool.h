@@ -27,7 +27,7 @@ struct tool_result {
 };
 /* Runs it. How it ended is for the caller to judge. Owner of *ret: caller (tool_result_done), and nothing to release after
  * an error: IO, TIMEOUT (it was killed). */
-int tool_run(const struct tool *t, struct tool_result *ret, struct err *err);
+NODISCARD int tool_run(const struct tool *t, struct tool_result *ret, struct err *err);
 bool tool_is_well(const struct tool_result *r); /* ended by itself with 0 */
 /* "ended with status 3", "was killed by signal 9": for an error's text. size: 40 is enough. */
 void tool_describe(const struct tool_result *r, char *dst, size_t size);

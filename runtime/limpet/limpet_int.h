@@ -70,68 +70,75 @@ struct limpet_bundle {
     size_t len;
     struct sock_filter *filter;
 };
-/* Verbs: exit code, or -kind with err filled. */
-int limpet_create(struct limpet *c, struct err *err);
-int limpet_run(struct limpet *c, struct err *err);
-int limpet_start(struct limpet *c, struct err *err);
-int limpet_exec(struct limpet *c, struct err *err);
-int limpet_state_verb(struct limpet *c, struct err *err);
-int limpet_kill(struct limpet *c, struct err *err);
-int limpet_delete(struct limpet *c, struct err *err);
-int limpet_list(struct limpet *c, struct err *err);
-int limpet_spec(struct limpet *c, struct err *err);
-int limpet_features(struct limpet *c, struct err *err);
-int limpet_pause(struct limpet *c, struct err *err);
-int limpet_resume(struct limpet *c, struct err *err);
-int limpet_update(struct limpet *c, struct err *err);
-int limpet_events(struct limpet *c, struct err *err);
-int limpet_mounts(struct limpet *c, struct err *err);
-int limpet_ps(struct limpet *c, struct err *err);
+/* limpet_...: verbs. Exit code, or -kind with err filled. */
+NODISCARD int limpet_create(struct limpet *c, struct err *err);
+NODISCARD int limpet_run(struct limpet *c, struct err *err);
+NODISCARD int limpet_start(struct limpet *c, struct err *err);
+NODISCARD int limpet_exec(struct limpet *c, struct err *err);
+NODISCARD int limpet_state_verb(struct limpet *c, struct err *err);
+NODISCARD int limpet_kill(struct limpet *c, struct err *err);
+NODISCARD int limpet_delete(struct limpet *c, struct err *err);
+NODISCARD int limpet_list(struct limpet *c, struct err *err);
+NODISCARD int limpet_spec(struct limpet *c, struct err *err);
+NODISCARD int limpet_features(struct limpet *c, struct err *err);
+NODISCARD int limpet_pause(struct limpet *c, struct err *err);
+NODISCARD int limpet_resume(struct limpet *c, struct err *err);
+NODISCARD int limpet_update(struct limpet *c, struct err *err);
+NODISCARD int limpet_events(struct limpet *c, struct err *err);
+NODISCARD int limpet_mounts(struct limpet *c, struct err *err);
+NODISCARD int limpet_ps(struct limpet *c, struct err *err);
 
-/* Read a config.json, compile its seccomp profile, tell what was passed over. Owner of *ret: caller (limpet_bundle_done). */
-int limpet_bundle_read(const struct limpet *c, int dir_fd, const char *name, struct limpet_bundle *ret,
-                       struct err *err);
+/* Read a config.json, compile its seccomp profile, tell what was passed over. Owner of *ret: caller
+ * (limpet_bundle_done). Errors: NOTFOUND, INVALID, UNSUPPORTED. */
+NODISCARD int limpet_bundle_read(const struct limpet *c, int dir_fd, const char *name,
+                                 struct limpet_bundle *ret, struct err *err);
 void limpet_bundle_done(struct limpet_bundle *b);
 /* Hooks after the fact: failures are told, and change nothing. */
 void limpet_late_hooks(const struct limpet *c, int dir_fd, const struct limpet_state *s,
                        enum spec_hook_kind kind);
-/* A unix socket that listens at this path. Owner of *ret_fd: caller. */
-int limpet_connect(const char *path, const char *what, int *ret_fd, struct err *err);
+/* A unix socket that listens at this path. Owner of *ret_fd: caller. Errors: INVALID (path too long),
+ * NOTFOUND, NET. */
+NODISCARD int limpet_connect(const char *path, const char *what, int *ret_fd, struct err *err);
 
 /* A terminal in the foreground, without --console-socket: ours is relayed to the container's. */
 struct limpet_tty {
     int pair[2]; /* pair[1] goes to the container, the master comes back on pair[0] */
 };
-int limpet_tty_open(struct limpet_tty *t, struct err *err);
-/* Relay until pid ends: its exit code as a shell gives it. */
-int limpet_tty_run(struct limpet_tty *t, pid_t pid, int pidfd, struct err *err);
+/* The pair; end with limpet_tty_close. Errors: IO, NOSPACE. */
+NODISCARD int limpet_tty_open(struct limpet_tty *t, struct err *err);
+/* Relay until pid ends: its exit code as a shell gives it. Errors: IO. */
+NODISCARD int limpet_tty_run(struct limpet_tty *t, pid_t pid, int pidfd, struct err *err);
 void limpet_tty_close(struct limpet_tty *t);
 
 /* To stdout, indented. 0 or 1. */
 int limpet_print(struct cJSON *take);
-/* ROOT/ID; made: a new one (CONFLICT when it exists). Owner of fd: caller. */
-int limpet_dir(const struct limpet *c, bool make, int *ret_fd, struct err *err);
-int limpet_load(const struct limpet *c, struct limpet_state *ret,
-                struct err *err); /* *ret: limpet_state_done */
+/* ROOT/ID; made: a new one (EXISTS). Owner of fd: caller. */
+NODISCARD int limpet_dir(const struct limpet *c, bool make, int *ret_fd, struct err *err);
+/* Errors: NOTFOUND (no such container), INVALID (the record), IO. */
+NODISCARD int limpet_load(const struct limpet *c, struct limpet_state *ret,
+                          struct err *err); /* *ret: limpet_state_done */
 void limpet_state_done(struct limpet_state *s);
-int limpet_save(int dir_fd, const struct limpet_state *s, struct err *err);
+/* Replace its record whole; the folder lies in /run. Errors: NOSPACE, IO. */
+NODISCARD int limpet_save(int dir_fd, const struct limpet_state *s, struct err *err);
 /* "created", "running", "paused", "stopped". */
 const char *limpet_status(int dir_fd, const struct limpet_state *s);
 /* Where a container's group is when config.json does not say. */
 void limpet_cgroup_path(const struct limpet *c, char dst[CGROUP_PATH_BYTES]);
 /* The container and its group: CONFLICT when it does not run, UNSUPPORTED without a group. Owner of *ret_group: caller. */
-int limpet_open_running(const struct limpet *c, struct limpet_state *ret, struct cgroup **ret_group,
-                        struct err *err);
+NODISCARD int limpet_open_running(const struct limpet *c, struct limpet_state *ret, struct cgroup **ret_group,
+                                  struct err *err);
 /* Was any option of update given? */
 bool limpet_limits_given(const struct limpet *c);
 /* Say what of the list does not hold on this machine; NULL is fine. */
 void limpet_warn_limits(const struct limpet *c, const struct cgroup_list *list);
-/* Kill, wait, clean up, forget. */
-int limpet_forget(struct limpet *c, const struct limpet_state *s, bool force, struct err *err);
-int limpet_write_pid(const struct limpet *c, pid_t pid, struct err *err);
+/* Kill, wait, clean up, forget. Errors: CONFLICT (it runs, and force is not set), IO. */
+NODISCARD int limpet_forget(struct limpet *c, const struct limpet_state *s, bool force, struct err *err);
+/* To --pid-file, when one was given. Errors: IO. */
+NODISCARD int limpet_write_pid(const struct limpet *c, pid_t pid, struct err *err);
+/* One line to --log, without one to stderr. */
 void limpet_warn(const struct limpet *c, const char *text);
 /* The whole of a file, "-": of standard input. Owner of *ret: caller. Errors: NOTFOUND, INVALID (longer than most), IO. */
-int limpet_read(const char *file, size_t most, uint8_t **ret, size_t *ret_len, struct err *err);
+NODISCARD int limpet_read(const char *file, size_t most, uint8_t **ret, size_t *ret_len, struct err *err);
 /* Pass signals on to pid until it ends: its exit code as a shell gives it. */
 int limpet_wait(const struct box_id *b, pid_t pid, int pidfd);
 #endif

@@ -76,7 +76,7 @@ static int add(const struct box_id *b, const struct spec_mount *m, const struct 
         return rc;
     (void)snprintf(line, sizeof(line), "%" PRIu64 " %s\n", mount, m->target);
     if ((rc = record_save(rec, NULL, line, err)) < 0)
-        (void)live_mount_remove(b, m->target, mount, NULL);
+        err_ignore(live_mount_remove(b, m->target, mount, NULL));
     return rc;
 }
 

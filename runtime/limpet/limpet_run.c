@@ -162,7 +162,7 @@ static int launch(struct limpet *c, int dir, struct limpet_bundle *b, bool hold,
         s->freezer[0] = '\0';
     *ret_pidfd = box.pidfd;
     if ((rc = limpet_save(dir, s, err)) < 0 || (rc = limpet_write_pid(c, box.id.pid, err)) < 0)
-        (void)box_kill(&c->host, &box.id, NULL);
+        err_ignore(box_kill(&c->host, &box.id, NULL));
     return rc;
 }
 
@@ -197,7 +197,7 @@ static int make(struct limpet *c, bool hold, struct limpet_tty *tty, struct limp
         return rc;
     rc = make_in(c, dir, hold, tty, s, ret_pidfd, err);
     if (rc < 0 && fs_open_dir(AT_FDCWD, c->root, false, 0700, &root, NULL) == 0)
-        (void)fs_remove_tree(root, c->id, NULL);
+        err_ignore(fs_remove_tree(root, c->id, NULL));
     else if (rc == 0 && !hold)
         limpet_late_hooks(c, dir, s, SPEC_HOOK_POSTSTART);
     return rc;

@@ -27,7 +27,7 @@ int limpet_dir(const struct limpet *c, bool make, int *ret_fd, struct err *err)
         0) /* the agent's link passes through */
         return rc == -ERR_NOTFOUND ? err_set(err, ERR_NOTFOUND, "container `%s` does not exist", c->id) : rc;
     if (make && mkdirat(root, c->id, 0700) != 0)
-        return errno == EEXIST ? err_set(err, ERR_CONFLICT, "container `%s` already exists", c->id)
+        return errno == EEXIST ? err_set(err, ERR_EXISTS, "container `%s` already exists", c->id)
                                : err_errno(err, errno, "make %s/%s", c->root, c->id);
     *ret_fd = openat(root, c->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (*ret_fd < 0)

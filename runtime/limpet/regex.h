@@ -20,7 +20,7 @@ struct regex {
     const char *at; /* while it is compiled */
 };
 /* INVALID, with what is wrong with the expression. */
-int regex_compile(struct regex *m, const char *expression, struct err *err);
+NODISCARD int regex_compile(struct regex *m, const char *expression, struct err *err);
 /* Somewhere in text, as regexec(3) looks. */
 bool regex_text(const struct regex *m, const char *text);
 #endif

@@ -94,7 +94,7 @@ static char *plugin_input(const struct call *c, const struct json_cur *plugin)
     json_put_str(o, "cniVersion", c->version);
     json_put_str(o, "name", c->name);
     if (json_get_object(plugin, "capabilities", JSON_OPTIONAL, &caps, NULL) == 1)
-        (void)json_get_bool(&caps, "portMappings", JSON_OPTIONAL, &wants, NULL);
+        err_ignore(json_get_bool(&caps, "portMappings", JSON_OPTIONAL, &wants, NULL));
     if (wants && json_len(&c->ports) > 0) {
         json_put_copy(run, "portMappings", &c->ports);
         (void)json_put(o, "runtimeConfig", run);
@@ -117,8 +117,8 @@ static int complain(const char *type, const char *command, const char *out, stru
     const char *msg = "", *details = "";
 
     if (json_parse(buf_str(out), &json_limits_config, &doc, NULL) == 0) {
-        (void)json_get_str(&doc, "msg", JSON_OPTIONAL, 4096, &msg, NULL);
-        (void)json_get_str(&doc, "details", JSON_OPTIONAL, 4096, &details, NULL);
+        err_ignore(json_get_str(&doc, "msg", JSON_OPTIONAL, 4096, &msg, NULL));
+        err_ignore(json_get_str(&doc, "details", JSON_OPTIONAL, 4096, &details, NULL));
     }
     (void)err_set(err, ERR_IO, "CNI plugin %s: %s: %.120s%s%.80s", type, command,
                   msg[0] ? msg : "failed without a word", details[0] ? "; " : "", details);
@@ -346,7 +346,7 @@ static bool wants_check(const struct call *c)
 {
     bool off = false;
 
-    (void)json_get_bool(&c->list, "disableCheck", JSON_OPTIONAL, &off, NULL);
+    err_ignore(json_get_bool(&c->list, "disableCheck", JSON_OPTIONAL, &off, NULL));
     return !off && strncmp(c->version, "0.1.", 4) != 0 && strncmp(c->version, "0.2.", 4) != 0 &&
            strncmp(c->version, "0.3.", 4) != 0;
 }
@@ -411,7 +411,7 @@ void cni_sweep(void)
         (void)json_free(doc.node);
         free(c.result);
         if (pid == 0)
-            (void)cni_del(e->d_name, NULL);
+            err_ignore(cni_del(e->d_name, NULL));
     }
     if (d)
         (void)closedir(d);

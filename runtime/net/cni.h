@@ -14,13 +14,14 @@
 /* ADD by every plugin of list s->net_name, interface eth0 in the namespace of pid, s->ports as portMappings. When one fails
  * all are told DEL. Errors: NOTFOUND (no such list, no such plugin), INVALID (the list, or a result), IO with the plugin's
  * name and words, TIMEOUT. */
-int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
-/* DEL, last plugin first; without a record nothing is to be done. A plugin that fails leaves the record for the next try. */
-int cni_del(const char *id, struct err *err);
+NODISCARD int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
+/* DEL, last plugin first; without a record nothing is to be done. A plugin that fails leaves the record for
+ * the next try. Errors: IO, TIMEOUT. */
+NODISCARD int cni_del(const char *id, struct err *err);
 /* CHECK by every plugin, with the result of ADD; the list may forbid it. NOTFOUND: this box has no such network. */
-int cni_check(const char *id, struct err *err);
+NODISCARD int cni_check(const char *id, struct err *err);
 /* Is there a list of that name, with all its plugins? NOTFOUND, INVALID. */
-int cni_look(const char *name, struct err *err);
+NODISCARD int cni_look(const char *name, struct err *err);
 /* resolv.conf as the result of ADD wants it; NULL: it names no server. malloc'd, owner: caller. The second is pure. */
 char *cni_dns(const char *id);
 char *cni_dns_text(const struct json_cur *result);

@@ -174,11 +174,11 @@ static int add_named(int nl, const char *dev, unsigned network, const uint8_t *m
     int rc;
 
     (void)snprintf(alias, sizeof(alias), "limpet %u", network);
-    (void)netlink_delete(nl, NEW);
+    err_ignore(netlink_delete(nl, NEW));
     if ((rc = netlink_add_bridge(nl, NEW, mac)) == 0 && (rc = netlink_set_alias(nl, NEW, alias)) == 0)
         rc = netlink_rename(nl, (int)if_nametoindex(NEW), dev);
     if (rc < 0)
-        (void)netlink_delete(nl, NEW);
+        err_ignore(netlink_delete(nl, NEW));
     return rc;
 }
 
@@ -231,14 +231,14 @@ static void drop_idle(struct view *v)
         if (has_port(v, l->index))
             used = true;
         else
-            (void)netlink_delete(v->nl, l->name);
+            err_ignore(netlink_delete(v->nl, l->name));
     }
     base = find(v, NET_BRIDGE);
     if (!base || used || has_port(v, base->index))
         return;
     net_forward_restore(base->alias);
     net_rules_clear();
-    (void)netlink_delete(v->nl, NET_BRIDGE);
+    err_ignore(netlink_delete(v->nl, NET_BRIDGE));
 }
 
 static bool is_on(const char *path)
@@ -279,11 +279,9 @@ static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned ne
             continue;
         if (rc == -EOPNOTSUPP)
             return err_set(err, ERR_UNSUPPORTED, "kernel without CONFIG_VETH");
-        if (rc == 0) {
-            (void)netlink_set_alias(v->nl, name, s->id);
-            /* a box that asks for its own published port is sent back through the port it came from (br_netfilter) */
+        /* a box that asks for its own published port is sent back through the port it came from (br_netfilter) */
+        if (rc == 0 && (rc = netlink_set_alias(v->nl, name, s->id)) == 0)
             rc = netlink_set_port(v->nl, name, true, !s->net_name && !is_filtered());
-        }
         if (rc < 0)
             return err_errno(err, -rc, "make %s", name);
         *ret = number;
@@ -448,10 +446,10 @@ bool net_has_bridge(void)
 
     if (rc < 0 && rc != -EEXIST)
         return false;
-    (void)netlink_delete(nl, probe);
+    err_ignore(netlink_delete(nl, probe));
     rc = netlink_add_veth(nl, probe, 0, "limpet-peer", 0, NULL);
     if (rc == 0)
-        (void)netlink_delete(nl, probe);
+        err_ignore(netlink_delete(nl, probe));
     return rc == 0 || rc == -EEXIST;
 }
 

@@ -19,23 +19,28 @@ struct net_box {
 };
 /* The network that s->net names, for the box whose first process is pid; nothing for the host's and for none. Errors:
  * those of net_bridge_attach and cni_add. After an error nothing is left. */
-int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
-/* Take it away again. address: net_box.address; "" (whoever made it died before it could tell): by its id. Safe to repeat. */
-int net_detach(enum spec_net net, const char *id, const char *address, struct err *err);
+NODISCARD int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
+/* Take it away again. address: net_box.address; "" (whoever made it died before it could tell): by its id.
+ * Safe to repeat. Errors: IO, and as cni_del. */
+NODISCARD int net_detach(enum spec_net net, const char *id, const char *address, struct err *err);
 /* What no living box holds goes: rules, bridges, forwarding, what CNI plugins were not told yet. For the start of an agent
- * after a crash. */
-int net_sweep(struct err *err);
+ * after a crash. Errors: IO. */
+NODISCARD int net_sweep(struct err *err);
 
 /* SPEC_NET_BRIDGE: make the bridge if need be, a veth pair with one end as eth0 in the namespace of pid, publish ports.
  * Errors: CONFLICT (subnet or host port in use), NOSPACE (no address or network left), UNSUPPORTED (no bridge or veth in
  * the kernel), IO. After an error nothing is left. */
-int net_bridge_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
-/* With the last box the bridge goes too. Absent is fine, and so is another box's by now. */
-int net_bridge_detach(const char *id, const char *address, struct err *err);
-int net_bridge_sweep(struct err *err);
-/* Inside the new namespace: the interface up, with these addresses and default routes; NULL or "": without. */
-int net_inner_up(const char *name, const char *address, const char *address6, struct err *err);
-/* Does this kernel have bridges and veths; is nft there? Probed by looking, changes nothing lasting. */
+NODISCARD int net_bridge_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
+/* With the last box the bridge goes too. Absent is fine, and so is another box's by now. Errors: INVALID
+ * (address), IO. */
+NODISCARD int net_bridge_detach(const char *id, const char *address, struct err *err);
+/* As net_sweep, of bridges alone. Errors: IO. */
+NODISCARD int net_bridge_sweep(struct err *err);
+/* Inside the new namespace: the interface up, with these addresses and default routes; NULL or "": without.
+ * Errors: INVALID (address), IO. */
+NODISCARD int net_inner_up(const char *name, const char *address, const char *address6, struct err *err);
+/* net_has_bridge: does this kernel have bridges and veths; net_has_nat: is nft there? Probed by looking,
+ * changes nothing lasting. */
 bool net_has_bridge(void);
 bool net_has_nat(void);
 #endif

@@ -60,7 +60,7 @@ static void each_listener(char *note, size_t size)
         if (note)
             add_word(note, size, e->d_name);
         else
-            (void)fs_write_text(AT_FDCWD, path, "2", NULL);
+            err_ignore(fs_write_text(AT_FDCWD, path, "2", NULL));
     }
     if (d)
         (void)closedir(d);
@@ -100,10 +100,10 @@ void net_forward_restore(const char *alias)
     (void)str_copy(words, sizeof(words), alias + strlen(NOTE));
     for (char *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save)) {
         if (strcmp(w, "v4") == 0)
-            (void)fs_write_text(AT_FDCWD, FORWARD4, "0", NULL);
+            err_ignore(fs_write_text(AT_FDCWD, FORWARD4, "0", NULL));
         else if (strcmp(w, "v6") == 0)
-            (void)fs_write_text(AT_FDCWD, FORWARD6, "0", NULL);
+            err_ignore(fs_write_text(AT_FDCWD, FORWARD6, "0", NULL));
         else if (!strchr(w, '/') && str_fmt(path, sizeof(path), CONF6 "/%s/accept_ra", w) && reads(path, "2"))
-            (void)fs_write_text(AT_FDCWD, path, "1", NULL);
+            err_ignore(fs_write_text(AT_FDCWD, path, "1", NULL));
     }
 }

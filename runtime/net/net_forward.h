@@ -11,6 +11,7 @@
 bool net_forward_has6(void);
 /* alias: of limpet0, as it is. A host that forwards IPv6 no longer listens to router advertisements unless accept_ra is
  * 2: interfaces that listen (1) get that. */
-int net_forward_open(int nl, const char *alias, bool v6, struct err *err);
+NODISCARD int net_forward_open(int nl, const char *alias, bool v6, struct err *err);
+/* What the alias says that it was before. */
 void net_forward_restore(const char *alias);
 #endif

@@ -16,11 +16,13 @@ struct net_base {
     unsigned network[NET_COUNT];
 };
 /* CONFLICT when a box that lives publishes one of these host ports. Tables of boxes that have gone are removed. */
-int net_rules_check(const struct spec *s, struct err *err);
+NODISCARD int net_rules_check(const struct spec *s, struct err *err);
 /* Does the device itself serve one of the ports, at an address that the rule takes? CONFLICT says who, and where. */
-int net_taken_check(const struct spec *s, struct err *err);
+NODISCARD int net_taken_check(const struct spec *s, struct err *err);
 /* UNSUPPORTED with nft's words when this kernel or host cannot; then nothing was changed. */
-int net_rules_put(const struct spec *s, const struct net_base *b, unsigned number, bool v6, struct err *err);
+NODISCARD int net_rules_put(const struct spec *s, const struct net_base *b, unsigned number, bool v6,
+                            struct err *err);
+/* The tables of one box; absent is fine. */
 void net_rules_drop(unsigned number);
 /* Tables of boxes that have gone; with keep_base false the common one too. */
 void net_rules_sweep(bool keep_base);

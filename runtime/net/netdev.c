@@ -157,10 +157,10 @@ static void bring_back(const struct netdev *n, const struct device *d)
         (index = index_of(n->our_nl, d->host)) < 0)
         return;
     if (d->master)
-        (void)netlink_set_master(n->our_nl, index, d->master);
-    (void)netlink_give(n->our_nl, index, d->addresses, false);
+        err_ignore(netlink_set_master(n->our_nl, index, d->master));
+    err_ignore(netlink_give(n->our_nl, index, d->addresses, false));
     if (d->flags & IFF_UP)
-        (void)netlink_up(n->our_nl, d->host);
+        err_ignore(netlink_up(n->our_nl, d->host));
 }
 
 struct netdev *netdev_undo(struct netdev *n)

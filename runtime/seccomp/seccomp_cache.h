@@ -18,6 +18,6 @@
  * be ignored or blocked.
  * Errors: INVALID (the profile, with the field), UNSUPPORTED (no limpet-seccomp on this device, or it does not know what the
  * profile asks), NOMEM, IO. */
-int seccomp_load(const char *cache_dir, struct buf profile_json, struct sock_filter **ret,
-                 unsigned short *ret_n, struct err *err);
+NODISCARD int seccomp_load(const char *cache_dir, struct buf profile_json, struct sock_filter **ret,
+                           unsigned short *ret_n, struct err *err);
 #endif

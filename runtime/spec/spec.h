@@ -219,11 +219,13 @@ struct spec {
 struct spec_caps spec_caps_of(uint64_t mask);
 /* "CAP_KILL" or "kill" to its number; false: unknown. The other way round: NULL when unknown. */
 bool spec_cap_by_name(const char *name, unsigned *ret);
+/* The other way round: NULL when unknown. */
 const char *spec_cap_name(unsigned cap);
 /* The i-th mount option that config.json may have; NULL behind the last. */
 const char *spec_mount_option(unsigned i);
 /* The last host port of a range; do two ask for the same port of the same address? Pure. */
 unsigned spec_port_last(const struct spec_port *p);
+/* Do two ask for the same port of the same address? Pure. */
 bool spec_ports_meet(const struct spec_port *a, const struct spec_port *b);
 /* The name that a network device gets inside: wanted, or made of it ("eth%d"). False: taken. Pure. */
 bool spec_net_device_name(const char *wanted, bool (*is_taken)(const void *who, const char *name),
@@ -250,18 +252,21 @@ struct spec_oci {
 /* From config.json (whole text) of a bundle. Strings go to arena. Unknown properties pass, wrong ones are
  * refused with the field's path. Errors: INVALID, UNSUPPORTED (a field that needs what we do not do: never
  * ignored in silence). Runtime-spec 1.x, config.md, config-linux.md. */
-int spec_from_oci(struct buf config_json, struct arena *arena, struct spec *ret, struct spec_oci *ret_oci,
-                  struct err *err);
-/* A process object alone (exec --process). Members that it lacks stay as *ret has them. */
-int spec_process_from_oci(struct buf process_json, struct arena *arena, struct spec_process *ret,
-                          struct err *err);
+NODISCARD int spec_from_oci(struct buf config_json, struct arena *arena, struct spec *ret,
+                            struct spec_oci *ret_oci, struct err *err);
+/* A process object alone (exec --process). Members that it lacks stay as *ret has them. Errors: as
+ * spec_from_oci. */
+NODISCARD int spec_process_from_oci(struct buf process_json, struct arena *arena, struct spec_process *ret,
+                                    struct err *err);
 
-/* A list of mounts alone, as config.json has it in "mounts", into ret->mounts (limpet mounts). */
-int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spec *ret, struct err *err);
+/* A list of mounts alone, as config.json has it in "mounts", into ret->mounts (limpet mounts). Errors: as
+ * spec_from_oci. */
+NODISCARD int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spec *ret,
+                                   struct err *err);
 
 /* The one gate before a container is made: names, absolute targets, counts, contradictions. Errors: INVALID.
  */
-int spec_check(const struct spec *s, struct err *err);
-/* The same for a process that is added to a container. */
-int spec_process_check(const struct spec_process *p, struct err *err);
+NODISCARD int spec_check(const struct spec *s, struct err *err);
+/* The same for a process that is added to a container. Errors: INVALID. */
+NODISCARD int spec_process_check(const struct spec_process *p, struct err *err);
 #endif

@@ -126,7 +126,7 @@ int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *k
             i++;
         if (i == n) {
             struct json_cur c;
-            (void)json_get(obj, key, JSON_REQUIRED, &c, NULL);
+            err_ignore(json_get(obj, key, JSON_REQUIRED, &c, NULL));
             return json_fail(&c, x->err, ERR_INVALID, "unknown %.40s", *list);
         }
         mask |= values ? values[i] : 1ULL << i;

@@ -13,54 +13,56 @@ struct spec_ctx {
 /* A copy in the arena; NULL when that is full: spec_from_oci looks once at the end (spec_ctx is then marked). */
 const char *spec_keep(struct spec_ctx *x, const char *text);
 /* Optional text member, kept. 1 found, 0 absent (*ret untouched), or -kind. "" counts as absent. */
-int spec_get_text(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t max,
-                  const char **ret);
+NODISCARD int spec_get_text(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t max,
+                            const char **ret);
 /* Integers that may be negative. 1 found, 0 absent, or -kind. */
-int spec_get_i64(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t *ret);
-int spec_get_range(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t min, int64_t max,
-                   int64_t *ret);
+NODISCARD int spec_get_i64(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t *ret);
+/* The same within [min, max]; else INVALID. */
+NODISCARD int spec_get_range(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t min,
+                             int64_t max, int64_t *ret);
 /* A number of at most 2^64-1 where the last means "none": no double holds it exactly. */
-int spec_get_limit(struct spec_ctx *x, const struct json_cur *obj, const char *key, uint64_t *ret);
+NODISCARD int spec_get_limit(struct spec_ctx *x, const struct json_cur *obj, const char *key, uint64_t *ret);
 /* A list of strings, NULL-terminated, in the arena. 1 found, 0 absent, or -kind. */
-int spec_get_strings(struct spec_ctx *x, const struct json_cur *obj, const char *key, unsigned max,
-                     const char *const **ret);
+NODISCARD int spec_get_strings(struct spec_ctx *x, const struct json_cur *obj, const char *key, unsigned max,
+                               const char *const **ret);
 /* A list of objects: each read by one() into its place of an array in the arena. *ret untouched when there is none. 0 or
  * -kind. */
-int spec_get_list(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t size,
-                  int (*one)(struct spec_ctx *, const struct json_cur *, void *), const void **ret,
-                  unsigned *ret_n);
+NODISCARD int spec_get_list(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t size,
+                            int (*one)(struct spec_ctx *, const struct json_cur *, void *), const void **ret,
+                            unsigned *ret_n);
 /* Flags by name out of a list of strings: names[i] stands for 1 << i or, with values, values[i]. Unknown: INVALID. */
-int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *key, const char *const *names,
-                   const uint64_t *values, unsigned n, uint64_t *ret);
+NODISCARD int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *key,
+                             const char *const *names, const uint64_t *values, unsigned n, uint64_t *ret);
 /* Tell the user: something was read and is not done. */
 void spec_note(struct spec_ctx *x, const char *text);
 
-/* The parts (runtime-spec config.md, config-linux.md). 0 or -kind. */
-int spec_read_process(struct spec_ctx *x, const struct json_cur *process, struct spec_process *ret);
-int spec_read_mounts(struct spec_ctx *x, const struct json_cur *root);
-int spec_read_linux(struct spec_ctx *x, const struct json_cur *root);
-int spec_read_net_devices(struct spec_ctx *x, const struct json_cur *lin);
-int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char *key,
-                      struct spec_id_maps *ret);
+/* spec_read_...: the parts (runtime-spec config.md, config-linux.md), into x->s or *ret. 0 or -kind. */
+NODISCARD int spec_read_process(struct spec_ctx *x, const struct json_cur *process, struct spec_process *ret);
+NODISCARD int spec_read_mounts(struct spec_ctx *x, const struct json_cur *root);
+NODISCARD int spec_read_linux(struct spec_ctx *x, const struct json_cur *root);
+NODISCARD int spec_read_net_devices(struct spec_ctx *x, const struct json_cur *lin);
+NODISCARD int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char *key,
+                                struct spec_id_maps *ret);
 /* The object linux.resources (runtime-spec 1.3, config-linux.md, "Control groups") as settings and device rules; what
  * stands in `update --resources` has the same form. *ret: from cgroup_list_init, in parts filled also on failure. -1 is
  * no limit; wrong values are INVALID with the field's path. Pure. */
-int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
+NODISCARD int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
 /* Reader of linux.resources; its error when the list is full. */
 struct spec_list {
     struct cgroup_list *l;
     struct err *err;
 };
-int spec_list_full(const struct spec_list *x, const struct json_cur *at);
-int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret,
-                      struct err *err); /* a part of it */
-int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
+/* INVALID at this place: the list is full. */
+NODISCARD int spec_list_full(const struct spec_list *x, const struct json_cur *at);
+/* spec_resources_...: its parts, blockIO and devices. Errors: INVALID. */
+NODISCARD int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
+NODISCARD int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
 /* What every container has stays usable whatever the rules say (config-linux.md, "Default Devices"), and it may make nodes
  * that it then cannot open: so many rules, for which lists are kept free. */
 #define SPEC_DEFAULT_DEVICES 10
 void spec_default_devices(struct cgroup_list *l); /* another */
 /* linux.resources of lin into x->s->resources, with the devices that every container has. */
-int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin);
+NODISCARD int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin);
 /* "private", "rslave" ... as mount(2) flags; 0: no such word. */
 unsigned long spec_propagation(const char *word);
 #endif

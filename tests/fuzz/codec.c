@@ -24,7 +24,7 @@ static void as_segment(struct codec *c, struct buf in, size_t raw_len, size_t st
             break;
     }
     if (r == 0)
-        (void)codec_end(c, buf_of(now.p, (size_t)(in.p + in.len - now.p)), &err);
+        err_ignore(codec_end(c, buf_of(now.p, (size_t)(in.p + in.len - now.p)), &err));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
@@ -42,8 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     if (!codecs[id])
         FUZZ_CHECK(codec_new((enum pack_codec)id, &codecs[id], &err) == 0);
-    (void)codec_set_props(codecs[id], data[1], &err);
-    (void)codec_chunk(codecs[id], in, out, raw_len, &err);
+    err_ignore(codec_set_props(codecs[id], data[1], &err));
+    err_ignore(codec_chunk(codecs[id], in, out, raw_len, &err));
     as_segment(codecs[id], in, raw_len, (size_t)data[2] * data[2] + 1);
     return 0;
 }

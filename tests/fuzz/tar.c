@@ -26,6 +26,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         }
     }
     if (r >= 0)
-        (void)untar_end(u, &err);
+        err_ignore(untar_end(u, &err));
     return 0;
 }

@@ -40,7 +40,7 @@ static int open_asked(const coap_pdu_t *request, struct stat *st)
     int fd = -1;
 
     if (path && str_fmt(text, sizeof(text), "%.*s", (int)path->length, (const char *)path->s))
-        (void)fs_open_below(s.dir_fd, text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, NULL);
+        err_ignore(fs_open_below(s.dir_fd, text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, NULL));
     coap_delete_string(path);
     if (fd >= 0 && (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))) {
         (void)close(fd);

@@ -75,7 +75,7 @@ static int hold(const struct cgroup_host *h, struct box_started *b)
            b->report.network.why);
     (void)fflush(stdout);
     (void)!read(0, &c, 1);
-    (void)box_kill(h, &b->id, NULL);
+    err_ignore(box_kill(h, &b->id, NULL));
     (void)waitpid(b->id.pid, NULL, 0);
     return box_cleanup(h, &b->id, &err) < 0 ? complain("cleanup") : 0;
 }
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
         group_of(argv[2], b.cgroup_path);
         (void)str_copy(b.host_ip, sizeof b.host_ip, strcmp(argv[3], "-") == 0 ? "" : argv[3]);
         b.net = strncmp(argv[4], "cni", 3) == 0 ? SPEC_NET_CNI : SPEC_NET_BRIDGE;
-        (void)box_kill(&h, &b, NULL);
+        err_ignore(box_kill(&h, &b, NULL));
         return box_cleanup(&h, &b, &err) < 0 ? complain("clean") : 0;
     }
     return argc > 6 && strcmp(argv[1], "run") == 0 ? run(&h, argv + 2) : 2;

@@ -23,7 +23,7 @@ static char output[16384];
 
 static void remove_root(void)
 {
-    (void)fs_remove_tree(AT_FDCWD, root, NULL);
+    err_ignore(fs_remove_tree(AT_FDCWD, root, NULL));
 }
 
 static void put_program(const char *from)

@@ -116,7 +116,7 @@ TEST(sizes_and_exits)
     for (unsigned k = 1; k < ERR_KIND_COUNT_; k++)
         CHECK(code_of((enum err_kind)k) != EXIT_DONE);
     CHECK(code_of(ERR_CONFLICT) == 4 && code_of(ERR_NET) == 5 && code_of(ERR_DENIED) == 6 &&
-          code_of(ERR_TIMEOUT) == 124);
+          code_of(ERR_TIMEOUT) == 124 && code_of(ERR_EXISTS) == 4 && code_of(ERR_OFFLINE) == 5);
 }
 
 TEST_MAIN

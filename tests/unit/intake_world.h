@@ -23,7 +23,7 @@ static inline void set_clock(long long offset_s, const char *word)
 {
     char text[64];
     (void)str_fmt(text, sizeof(text), "%lld %s\n", offset_s, word);
-    (void)fs_write_atomic(AT_FDCWD, clock_path, buf_str(text), 0600, NULL);
+    err_ignore(fs_write_atomic(AT_FDCWD, clock_path, buf_str(text), 0600, NULL));
 }
 
 /* Core starts on what is there, or on nothing. */
@@ -113,7 +113,7 @@ static inline int give_trust(uint64_t version, uint64_t issued_s, uint64_t expir
         t.roles[r].threshold = 1;
         for (unsigned i = 0; i < 2 && of[r][i]; i++) {
             make_key(of[r][i], priv[0]);
-            (void)p256_public(priv[0], &t.roles[r].keys[t.roles[r].n_keys++], NULL);
+            err_ignore(p256_public(priv[0], &t.roles[r].keys[t.roles[r].n_keys++], NULL));
         }
     }
     char AUTO_MEM *text = trust_build(&t);

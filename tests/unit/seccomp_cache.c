@@ -220,7 +220,7 @@ static char place[64];
 static void new_place(void)
 {
     (void)snprintf(place, sizeof place, "/tmp/limpet-seccomp-%d", (int)getpid());
-    (void)fs_remove_tree(AT_FDCWD, place, NULL);
+    err_ignore(fs_remove_tree(AT_FDCWD, place, NULL));
 }
 
 static char *only_file(void)
@@ -282,7 +282,7 @@ TEST(what_was_compiled_is_kept)
     CHECK(is_marked());
     CHECK_OK(load_in(NO_CACHE, sample, &err), err);
     CHECK(!is_marked());
-    (void)fs_remove_tree(AT_FDCWD, place, NULL);
+    err_ignore(fs_remove_tree(AT_FDCWD, place, NULL));
 }
 
 /* Each of these leaves the marked file in place, and it must not be taken. */
@@ -323,7 +323,7 @@ TEST(what_is_not_ours_is_not_taken)
         CHECK_OK(load_in(place, sample, &err), err);
         CHECK(!is_marked());
     }
-    (void)fs_remove_tree(AT_FDCWD, place, NULL);
+    err_ignore(fs_remove_tree(AT_FDCWD, place, NULL));
 }
 
 TEST(the_newest_are_kept)
@@ -363,7 +363,7 @@ TEST(the_cache_does_not_grow_without_end)
     }
     CHECK(left == LIM_PROFILES - 1);
     CHECK(only_file() != NULL); /* the new one */
-    (void)fs_remove_tree(AT_FDCWD, place, NULL);
+    err_ignore(fs_remove_tree(AT_FDCWD, place, NULL));
 }
 
 TEST(the_kernel_takes_it)

@@ -28,7 +28,6 @@
 
 #define REPORT_EVERY_MS   500 /* a burst of changes is one report */
 #define DAY_MS            (24ULL * 3600 * 1000)
-#define STOP_MS           30000 /* for apps at the end; then they are killed */
 #define PROGRESS_EVERY_MS 2000
 #define TURN_MS           12000 /* for all that one turn waits for: with KEEPER_ALIVE_MS well below KEEPER_DEAD_MS */
 #define HANDOVER_S        2 /* for each word of a core that is to hand over */

@@ -1,5 +1,6 @@
 /* report.c - what the device tells: docs/protocol.md, "state" and "health". Built from core's struct; changes
  * nothing. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
@@ -235,7 +236,7 @@ static uint64_t mem_available(void)
 {
     char text[512];
     unsigned long long kib = 0;
-    if (fs_read_text(-100 /* AT_FDCWD */, "/proc/meminfo", text, sizeof(text), NULL) > 0) {
+    if (fs_read_text(AT_FDCWD, "/proc/meminfo", text, sizeof(text), NULL) > 0) {
         const char *at = strstr(text, "MemAvailable:");
         if (at)
             (void)sscanf(at, "MemAvailable: %llu", &kib);
@@ -439,7 +440,7 @@ struct cJSON *report_health(struct core *c)
     json_put_u64(o, "load1_percent", (uint64_t)(load[0] * 100));
     json_put_u64(o, "mem_free", mem_available());
     unsigned long long pages = 0;
-    if (fs_read_text(-100, "/proc/self/statm", text, sizeof(text), NULL) > 0 &&
+    if (fs_read_text(AT_FDCWD, "/proc/self/statm", text, sizeof(text), NULL) > 0 &&
         sscanf(text, "%*u %llu", &pages) == 1)
         json_put_u64(o, "agent_rss", pages * (uint64_t)sysconf(_SC_PAGESIZE));
     struct cJSON *apps = json_put(o, "apps", json_obj());

@@ -42,7 +42,7 @@ int digest_parse(const char *text, struct digest *ret, struct err *err)
     return 0;
 }
 
-char *digest_hex(const struct digest *d, char dst[65])
+char *digest_hex(const struct digest *d, char dst[SHA256_HEX])
 {
     return hex_encode(buf_of(d->b, sizeof(d->b)), dst);
 }

@@ -99,7 +99,7 @@ static bool read_unit(const char *key, const char *text, uint64_t *ret)
             !str_u64(number, 0, 1ULL << 40, &n))
             return false;
         for (unsigned i = 0; i < COUNT_OF(units); i++)
-            if (strcmp(text + digits, units[i].unit) == 0 && n <= (1ULL << 53) / units[i].bytes) {
+            if (strcmp(text + digits, units[i].unit) == 0 && n <= LIM_INTEGER / units[i].bytes) {
                 *ret = n * units[i].bytes;
                 return true;
             }

@@ -68,7 +68,7 @@ uint64_t trust_last_version(const struct ctx *c)
     for (char **p = names; *p; p++) {
         const char *dot = strchr(*p, '.');
         if (dot && strcmp(dot, ".json") == 0 && str_fmt(stem, sizeof(stem), "%.*s", (int)(dot - *p), *p) &&
-            str_u64(stem, 1, 1ULL << 53, &n) && n > last)
+            str_u64(stem, 1, LIM_COUNTER, &n) && n > last)
             last = n;
     }
     return last;
@@ -121,9 +121,9 @@ static int read_doc(const struct json_cur *root, struct trust_doc *t, struct err
 {
     struct json_cur keys, roles;
 
-    if (json_get_u64(root, "version", JSON_REQUIRED, 1, 1ULL << 53, &t->version, err) < 0 ||
-        json_get_u64(root, "issued", JSON_REQUIRED, 0, 1ULL << 53, &t->issued_s, err) < 0 ||
-        json_get_u64(root, "expires", JSON_REQUIRED, 0, 1ULL << 53, &t->expires_s, err) < 0 ||
+    if (json_get_u64(root, "version", JSON_REQUIRED, 1, LIM_COUNTER, &t->version, err) < 0 ||
+        json_get_u64(root, "issued", JSON_REQUIRED, 0, LIM_COUNTER, &t->issued_s, err) < 0 ||
+        json_get_u64(root, "expires", JSON_REQUIRED, 0, LIM_COUNTER, &t->expires_s, err) < 0 ||
         json_get_array(root, "keys", JSON_REQUIRED, LIM_KEYS, &keys, err) < 0 ||
         json_get_object(root, "roles", JSON_REQUIRED, &roles, err) < 0)
         return -(int)err->kind;

@@ -12,7 +12,7 @@ static int read_line(const struct json_cur *e, const char *name, struct rel *r, 
 {
     const char *version, *source, *image, *digest;
 
-    if (json_get_u64(e, "counter", JSON_REQUIRED, 1, 1ULL << 53, &r->counter, err) < 0 ||
+    if (json_get_u64(e, "counter", JSON_REQUIRED, 1, LIM_COUNTER, &r->counter, err) < 0 ||
         json_get_str(e, "version", JSON_REQUIRED, sizeof(r->version) - 1, &version, err) < 0 ||
         json_get_str(e, "digest", JSON_REQUIRED, SHA256_TEXT - 1, &digest, err) < 0 ||
         json_get_u64(e, "size", JSON_REQUIRED, 1, LIM_ENVELOPE_BYTES, &r->bytes, err) < 0 ||
@@ -101,7 +101,7 @@ int relstore_find(const struct ctx *c, const char *ref, struct rel *ret, struct 
         return err_set(err, ERR_INVALID, "'%s' is no release", ref);
     if (relstore_load(c, name, &rels, &n, err) < 0)
         return -(int)err->kind;
-    if (cut && *cut == '@' && !str_u64(what, 1, 1ULL << 53, &counter))
+    if (cut && *cut == '@' && !str_u64(what, 1, LIM_COUNTER, &counter))
         return err_set(err, ERR_INVALID, "'%s': a counter follows the @", ref);
     for (unsigned i = n; i-- > 0;) {
         bool hit = counter ? rels[i].counter == counter

@@ -305,7 +305,7 @@ int repo_tags(struct repo *r, repo_tag_fn each, void *arg, struct err *err)
 
 const char *repo_release_tag(const struct digest *envelope, char dst[REPO_RELEASE_TAG_BYTES])
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     (void)str_fmt(dst, REPO_RELEASE_TAG_BYTES, "sha256-%.12s.release", digest_hex(envelope, hex));
     return dst;

@@ -112,7 +112,7 @@ static int unpack(const char *file, int dir_fd, struct err *err)
 static int move_blob(int dir_fd, const char *path, const char *type, struct cJSON *to, struct err *err)
 {
     AUTO_FD int blobs = -1;
-    char text[SHA256_TEXT], hex[65];
+    char text[SHA256_TEXT], hex[SHA256_HEX];
     uint8_t magic[2] = {0, 0};
     struct digest d;
     uint64_t len = 0;

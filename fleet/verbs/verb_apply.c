@@ -152,7 +152,7 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
                         .start_ms = clock_boot_ms()};
 
     if (args_ms(a, OPT_SETTLE, &settle_ms, err) < 0 || args_ms(a, OPT_TIMEOUT, &timeout_ms, err) < 0 ||
-        args_u64(a, OPT_EXPECT_REV, 0, 1ULL << 53, &expect, err) < 0)
+        args_u64(a, OPT_EXPECT_REV, 0, LIM_COUNTER, &expect, err) < 0)
         return -(int)err->kind;
     if (expect != ch->old_rev)
         return err_set(err, ERR_CONFLICT,

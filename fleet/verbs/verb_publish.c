@@ -29,8 +29,6 @@ static void put_descriptor(struct cJSON *to, const char *type, const struct dige
     json_put_u64(to, "size", size);
 }
 
-#define COUNTER_MAX (1ULL << 53)
-
 struct packs {
     struct packing_blob blobs[PACKING_BLOBS];
     unsigned n;
@@ -97,9 +95,9 @@ static int choose_counter(const struct ctx *c, const struct args *a, struct repo
     for (unsigned i = 0; i < there->n; i++)
         top = there->counters[i] > top ? there->counters[i] : top;
     rel->counter = top + 1;
-    if (args_u64(a, OPT_COUNTER, 1, COUNTER_MAX, &rel->counter, err) < 0)
+    if (args_u64(a, OPT_COUNTER, 1, LIM_COUNTER, &rel->counter, err) < 0)
         return -(int)err->kind;
-    if (rel->counter > COUNTER_MAX)
+    if (rel->counter > LIM_COUNTER)
         return err_set(err, ERR_CONFLICT, "%s has used up its counters: publish under another --name",
                        rel->name);
     for (unsigned i = 0; i < n; i++)

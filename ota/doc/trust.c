@@ -136,7 +136,7 @@ static int read_trust(const struct json_cur *root, struct trust *t, struct err *
     if (rc >= 0)
         rc = field_name(root, "fleet", t->fleet, err);
     if (rc >= 0)
-        rc = json_get_u64(root, "version", JSON_REQUIRED, 1, FIELD_COUNTER_MAX, &t->version, err);
+        rc = json_get_u64(root, "version", JSON_REQUIRED, 1, LIM_COUNTER, &t->version, err);
     if (rc >= 0)
         rc = json_get_u64(root, "issued", JSON_REQUIRED, 0, FIELD_SECONDS_MAX, &t->issued_s, err);
     if (rc >= 0)
@@ -171,7 +171,7 @@ int trust_parse(struct buf json, struct trust *ret, struct err *err)
 char *trust_key_id(const struct p256_pub *key, char dst[17])
 {
     struct digest d = {{0}};
-    char hex[65];
+    char hex[SHA256_HEX];
 
     /* hashing memory fails in no build of ours; the name decides nothing */
     err_ignore(sha256(buf_of(key->b, sizeof(key->b)), &d, NULL));

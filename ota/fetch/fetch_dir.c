@@ -8,7 +8,7 @@
 
 char *dir_blob_path(const struct fetch_item *it, char dst[96])
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     (void)str_fmt(dst, 96, "blobs/sha256/%s", digest_hex(&it->digest, hex));
     return dst;

@@ -32,7 +32,7 @@ static int open_old_tree(struct patching *x, int *ret_fd, struct err *err)
 {
     const struct store *s = x->p->s;
     struct digest got;
-    char hex[65];
+    char hex[SHA256_HEX];
     uint64_t len = 0;
     int rc = 0;
 
@@ -211,7 +211,7 @@ int pull_patch(struct pull *p, struct err *err)
     struct patching AUTO_MEM *x = mem_need_zero(sizeof(*x));
     struct digest got;
     uint64_t len = 0;
-    char hex[65];
+    char hex[SHA256_HEX];
     AUTO_FD int fd =
         openat(p->s->blobs_fd, digest_hex(&p->pack->pack, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     int rc = fd < 0 ? err_errno(err, errno, "open patch %.12s", hex) : sha256_fd(fd, &got, &len, err);

@@ -69,9 +69,9 @@ int target_parse(const struct args *a, struct target *ret, struct err *err)
     const char *name = t.device ? t.device : t.group;
 
     if (!t.device == !t.group)
-        return usage_fail(err, "say either -d DEVICE or -g GROUP");
+        return usage_fail(err, "give either -d DEVICE or -g GROUP");
     if (!str_is_name(name))
-        return usage_fail(err, "'%s' is no name", name);
+        return usage_fail(err, "invalid name '%s'", name);
     *ret = t;
     return 0;
 }

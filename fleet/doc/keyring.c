@@ -20,7 +20,7 @@ int role_parse(const char *word, enum trust_role *ret, struct err *err)
             *ret = (enum trust_role)i;
             return 0;
         }
-    return err_set(err, ERR_INVALID, "'%s' is no role: write root, release or fleet", word);
+    return err_set(err, ERR_INVALID, "unknown role '%s': root, release or fleet", word);
 }
 
 int key_load(const struct ctx *c, const char *id, struct signing_key *ret, struct err *err)
@@ -30,7 +30,7 @@ int key_load(const struct ctx *c, const char *id, struct signing_key *ret, struc
     char name[LIM_NAME_BYTES + 16];
 
     if (!str_copy(k.id, sizeof(k.id), id) || !str_fmt(name, sizeof(name), "keys/%s.key", id))
-        return err_set(err, ERR_INVALID, "'%s' is no key id", id);
+        return err_set(err, ERR_INVALID, "invalid key id '%s'", id);
     if (ctx_read(c, name, KEY_FILE_BYTES, &pem, err) < 0 || x509_key_parse(pem, k.priv, &k.pub, err) < 0)
         return err_wrap(err, "%s/%s", c->path, name);
     *ret = k;
@@ -44,7 +44,7 @@ int key_ensure(const struct ctx *c, const char *id, struct signing_key *ret, boo
     struct signing_key k;
 
     if (!str_copy(k.id, sizeof(k.id), id) || !str_fmt(name, sizeof(name), "keys/%s.key", id))
-        return err_set(err, ERR_INVALID, "'%s' is no key id", id);
+        return err_set(err, ERR_INVALID, "invalid key id '%s'", id);
     if (ctx_has(c, name)) {
         if (ret_made)
             *ret_made = false;

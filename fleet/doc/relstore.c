@@ -58,7 +58,7 @@ int relstore_load(const struct ctx *c, const char *name, struct rel **ret, unsig
     int rc;
 
     if (!str_is_name(name))
-        return err_set(err, ERR_INVALID, "'%s' is no release name", name);
+        return err_set(err, ERR_INVALID, "invalid release name '%s'", name);
     (void)str_fmt(file, sizeof(file), "releases/%s/index.json", name);
     if (!ctx_has(c, file)) {
         *ret = mem_need_zero(sizeof(**ret));
@@ -79,7 +79,7 @@ static int none(const struct ctx *c, const char *ref, const char *name, const st
 
     (void)c;
     if (n == 0)
-        return err_set(err, ERR_NOTFOUND, "no release '%s' in this folder: fleetctl publish ... --name %s",
+        return err_set(err, ERR_NOTFOUND, "no release '%s' in this directory: fleetctl publish ... --name %s",
                        name, name);
     for (unsigned i = n > 6 ? n - 6 : 0; i < n; i++) {
         size_t len = strlen(list);
@@ -98,7 +98,7 @@ int relstore_find(const struct ctx *c, const char *ref, struct rel *ret, struct 
     uint64_t counter = 0;
 
     if (!str_fmt(name, sizeof(name), "%.*s", (int)(cut ? cut - ref : (long)strlen(ref)), ref))
-        return err_set(err, ERR_INVALID, "'%s' is no release", ref);
+        return err_set(err, ERR_INVALID, "invalid release '%s'", ref);
     if (relstore_load(c, name, &rels, &n, err) < 0)
         return -(int)err->kind;
     if (cut && *cut == '@' && !str_u64(what, 1, LIM_COUNTER, &counter))

@@ -243,7 +243,7 @@ static int hard_link(struct flat *f, const struct node *e, struct err *err)
     if (!to)
         return refuse(err, e->path, "a hard link to what the image does not have");
     if (to->kind == ENTRY_DIR)
-        return refuse(err, e->path, "a hard link to a folder");
+        return refuse(err, e->path, "a hard link to a directory");
     struct node copy = *to;
     char link[LIM_PATH_BYTES]; /* the tree may move */
     (void)str_copy(link, sizeof(link), to->link);

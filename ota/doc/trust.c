@@ -47,7 +47,7 @@ static int read_key(const struct json_cur *at, struct key_list *l, struct err *e
         !p256_is_point(key))
         return json_fail(at, err, ERR_INVALID, "public: not base64 of an uncompressed P-256 point");
     if (!str_is_name(id) || find_key(l, id) >= 0)
-        return json_fail(at, err, ERR_INVALID, "id: no name, or there twice");
+        return json_fail(at, err, ERR_INVALID, "id: invalid or duplicate");
     for (unsigned i = 0; i < l->n; i++)
         if (memcmp(l->keys[i].b, key->b, sizeof(key->b)) == 0)
             return json_fail(at, err, ERR_INVALID, "the same key as \"%s\"", l->ids[i]);

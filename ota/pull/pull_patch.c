@@ -38,7 +38,7 @@ static int open_old_tree(struct patching *x, int *ret_fd, struct err *err)
 
     *ret_fd = openat(s->layers_fd, digest_hex(&x->p->pack->old_tree, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (*ret_fd < 0)
-        return err_set(err, ERR_NOTFOUND, "the tree that the patch starts from is not here");
+        return err_set(err, ERR_NOTFOUND, "the tree that the patch starts from is missing");
     rc = sha256_fd(*ret_fd, &got, &len, err);
     if (rc == 0 && !digest_eq(&got, &x->p->pack->old_tree))
         rc = err_set(err, ERR_INTEGRITY, "the tree that the patch starts from has gone bad on disk");

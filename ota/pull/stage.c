@@ -308,7 +308,7 @@ static int find_content(struct stage *g, const struct digest *d, int *ret_fd, st
     if (rc == 0 && fs_open_dir(g->s->objects_fd, folder, false, 0, &dir, NULL) == 0)
         rc = store_each_file(dir, match, &s, err);
     if (rc == 0 && !s.found[0])
-        rc = err_set(err, ERR_NOTFOUND, "object %.12s is nowhere", hex);
+        rc = err_set(err, ERR_NOTFOUND, "object %.12s is missing", hex);
     if (rc == 0)
         *ret_fd = openat(dir, s.found, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     return rc < 0 ? rc : *ret_fd < 0 ? err_errno(err, errno, "open object") : 0;

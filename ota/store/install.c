@@ -156,7 +156,7 @@ static int name_all(struct install *i, const char *hex, struct err *err)
         rc = store_each_file(i->obj_fd, name_object, i, err);
     if (rc == 0 && (i->in->pack ? unlinkat(i->s->staged_fd, hex, AT_REMOVEDIR)
                                 : unlinkat(i->work_fd, "obj", AT_REMOVEDIR)) < 0)
-        rc = err_errno(err, errno, "remove the objects' folder");
+        rc = err_errno(err, errno, "remove the objects' directory");
     if (rc == 0)
         rc = name_records(i, err);
     if (rc == 0 && faccessat(i->s->images_fd, hex, F_OK, 0) == 0) /* it is there, but marked as damaged */

@@ -89,7 +89,7 @@ static int make_parents(struct lay *l, const char *dir, struct err *err)
             if (fchmodat(from, part, 0755, 0) < 0) /* whatever the umask says */
                 return err_errno(err, errno, "chmod %s", part);
         } else if (errno != EEXIST) {
-            return err_errno(err, errno, "make folder %s", part);
+            return err_errno(err, errno, "create directory %s", part);
         }
         at = openat(from, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (at < 0)
@@ -146,15 +146,15 @@ static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct ent
 
     if (mkdirat(dir_fd, base, mode) < 0) { /* nearly always it is new: that is tried first */
         rc = errno == EEXIST ? clear(dir_fd, base, true, err)
-                             : err_errno(err, errno, "make folder %s", e->path);
+                             : err_errno(err, errno, "create directory %s", e->path);
         if (rc == 0 && mkdirat(dir_fd, base, mode) < 0)
-            rc = err_errno(err, errno, "make folder %s", e->path);
+            rc = err_errno(err, errno, "create directory %s", e->path);
     }
     if (rc < 0)
         return rc;
     AUTO_FD int fd = openat(dir_fd, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return err_errno(err, errno, "open folder %s", e->path);
+        return err_errno(err, errno, "open directory %s", e->path);
     rc = object_dress(fd, e, err);
     if (rc == 0 && str_copy(l->parent, sizeof(l->parent), e->path)) { /* what comes next mostly lies in it */
         forget_parent(l);
@@ -252,7 +252,7 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     if (rc < 0)
         return rc;
     if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
-        return bad(err, e->path, "a hard link to a folder");
+        return bad(err, e->path, "a hard link to a directory");
     return link_file(from_fd, from, dir_fd, base, err);
 }
 
@@ -269,7 +269,7 @@ static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err 
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
                    ? -ERR_NOTFOUND
-                   : err_errno(err, errno, "open folder %s", path);
+                   : err_errno(err, errno, "open directory %s", path);
     *ret_fd = fd;
     return 0;
 }

@@ -96,11 +96,12 @@ int store_check_space(struct store *s, uint64_t need_bytes, uint64_t need_inodes
     if (inodes != UINT64_MAX)
         inodes = inodes > LIM_RESERVE_INODES ? inodes - LIM_RESERVE_INODES : 0;
     if (need_bytes > bytes)
-        return err_set(err, ERR_NOSPACE, "needs %" PRIu64 " bytes, there are %" PRIu64 " beside the reserve",
+        return err_set(err, ERR_NOSPACE, "needs %" PRIu64 " bytes, there are %" PRIu64 " besides the reserve",
                        need_bytes, bytes);
     if (need_inodes > inodes)
-        return err_set(err, ERR_NOSPACE, "needs %" PRIu64 " inodes, there are %" PRIu64 " beside the reserve",
-                       need_inodes, inodes);
+        return err_set(err, ERR_NOSPACE,
+                       "needs %" PRIu64 " inodes, there are %" PRIu64 " besides the reserve", need_inodes,
+                       inodes);
     return 0;
 }
 
@@ -135,7 +136,7 @@ static int each_name(int dir_fd, bool hidden, int (*fn)(void *arg, const char *n
     int rc = 0;
 
     if (!dir) {
-        rc = err_errno(err, errno, "list folder");
+        rc = err_errno(err, errno, "list directory");
         if (fd >= 0)
             (void)close(fd);
         return rc;
@@ -144,7 +145,7 @@ static int each_name(int dir_fd, bool hidden, int (*fn)(void *arg, const char *n
         if (e->d_name[0] != '.' || (hidden && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0))
             rc = fn(arg, e->d_name, err);
     if (rc >= 0 && errno) /* half a listing is none */
-        rc = err_errno(err, errno, "list folder");
+        rc = err_errno(err, errno, "list directory");
     (void)closedir(dir);
     return rc < 0 ? rc : 0;
 }

@@ -34,7 +34,7 @@ int child_open_proc(int *ret_fd, struct err *err)
     struct statfs st;
 
     if (fd < 0 || fstatfs(fd, &st) != 0 || st.f_type != PROC_SUPER_MAGIC)
-        return err_set(err, ERR_UNSUPPORTED, "/proc of the host is no procfs");
+        return err_set(err, ERR_UNSUPPORTED, "/proc of the host is not procfs");
     *ret_fd = fd > 2 ? steal_fd(&fd) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return *ret_fd >= 0 ? 0 : err_errno(err, errno, "/proc");
 }

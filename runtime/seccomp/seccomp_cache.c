@@ -139,7 +139,7 @@ static int compile(struct buf text, struct sock_filter **ret, unsigned short *re
     if (!tool_is_well(&did))
         return explain(&did, err);
     if (did.out_len == 0 || did.out_len > FILTER_BYTES || did.out_len % sizeof(**ret) != 0)
-        return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " gave %zu bytes, which are no filter",
+        return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " gave %zu bytes, which are not a filter",
                        did.out_len);
     return copy_filter(did.out, did.out_len / sizeof(**ret), ret, ret_n);
 }

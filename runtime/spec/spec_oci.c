@@ -37,7 +37,7 @@ static int read_namespaces(struct spec_ctx *x, const struct json_cur *lin)
             spec_get_text(x, &c, "path", LIM_PATH_BYTES, &path) < 0)
             return -(int)x->err->kind;
         if (s->ns[type].own || s->ns[type].join)
-            return json_fail(&c, x->err, ERR_INVALID, "%s is there twice", types[type]);
+            return json_fail(&c, x->err, ERR_INVALID, "duplicate %s", types[type]);
         if (path && path[0] != '/')
             return json_fail(&c, x->err, ERR_INVALID, "path is not absolute");
         s->ns[type] = (struct spec_ns){.own = !path, .join = path};

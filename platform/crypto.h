@@ -9,6 +9,7 @@
 #include "platform/mem.h"
 
 #define SHA256_BYTES    32
+#define SHA256_HEX      65 /* 64 hex digits and NUL */
 #define SHA256_TEXT     72 /* "sha256:" + 64 hex + NUL */
 #define P256_PUB_BYTES  65 /* 0x04, x, y */
 #define P256_SIG_BYTES  64 /* r || s */
@@ -30,9 +31,9 @@ static inline bool digest_eq(const struct digest *a, const struct digest *b)
 }
 /* "sha256:<64 lower-case hex>" and nothing else. Errors: INVALID. */
 NODISCARD int digest_parse(const char *text, struct digest *ret, struct err *err);
-/* Into dst[SHA256_TEXT]; returns dst. digest_hex: only the 64 hex digits (dst[65]). */
+/* Into dst[SHA256_TEXT]; returns dst. digest_hex: only the 64 hex digits (dst[SHA256_HEX]). */
 char *digest_text(const struct digest *d, char dst[SHA256_TEXT]);
-char *digest_hex(const struct digest *d, char dst[65]);
+char *digest_hex(const struct digest *d, char dst[SHA256_HEX]);
 
 /* Call once a process before anything else here. Errors: UNSUPPORTED, IO (no entropy). */
 NODISCARD int crypto_init(struct err *err);

@@ -43,7 +43,7 @@ ssize_t fs_read_full(int fd, void *dst, size_t len, struct err *err)
 
 int fs_sync_dir(int dir_fd, struct err *err)
 {
-    return fsync(dir_fd) < 0 ? err_errno(err, errno, "fsync folder") : 0;
+    return fsync(dir_fd) < 0 ? err_errno(err, errno, "fsync directory") : 0;
 }
 
 int fs_sync_all(int fd, struct err *err)
@@ -148,15 +148,15 @@ int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_f
                 continue;
             *p = '\0';
             if (mkdirat(dir_fd, part, mode) < 0 && errno != EEXIST)
-                return err_errno(err, errno, "make folder %s", part);
+                return err_errno(err, errno, "create directory %s", part);
             *p = '/';
         }
         if (mkdirat(dir_fd, part, mode) < 0 && errno != EEXIST)
-            return err_errno(err, errno, "make folder %s", part);
+            return err_errno(err, errno, "create directory %s", part);
         fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     if (fd < 0)
-        return err_errno(err, errno, "open folder %s", path);
+        return err_errno(err, errno, "open directory %s", path);
     *ret_fd = fd;
     return 0;
 }
@@ -215,7 +215,7 @@ static int remove_below(int dir_fd, const char *name, dev_t dev, unsigned depth,
             rc = remove_below(dirfd(d), e->d_name, dev, depth + 1, err);
     (void)closedir(d);
     if (rc == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-        rc = err_errno(err, errno, "remove folder %s", name);
+        rc = err_errno(err, errno, "remove directory %s", name);
     return rc;
 }
 

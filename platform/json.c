@@ -5,9 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define JSON_SEEN      (1 << 20) /* our mark in cJSON's type: this key was asked for */
-#define JSON_PATH_MAX  160
-#define JSON_EXACT_MAX (1ULL << 53)
+#define JSON_SEEN     (1 << 20) /* our mark in cJSON's type: this key was asked for */
+#define JSON_PATH_MAX 160
 
 int json_parse(struct buf text, const struct json_limits *lim, struct json_cur *ret, struct err *err)
 {
@@ -113,7 +112,7 @@ int json_as_str(const struct json_cur *c, size_t max_len, const char **ret, stru
 int json_as_u64(const struct json_cur *c, uint64_t min, uint64_t max, uint64_t *ret, struct err *err)
 {
     double v = c->node->valuedouble;
-    bool fits = cJSON_IsNumber(c->node) && v >= 0 && v <= (double)JSON_EXACT_MAX;
+    bool fits = cJSON_IsNumber(c->node) && v >= 0 && v <= (double)LIM_INTEGER;
     if (!fits || v != (double)(uint64_t)v)
         return json_fail(c, err, ERR_INVALID, "a whole number from %" PRIu64 " on is expected", min);
     uint64_t n = (uint64_t)v;
@@ -266,7 +265,7 @@ void json_put_u64(struct cJSON *obj, const char *key, uint64_t val)
 {
     char text[24];
     (void)snprintf(text, sizeof(text), "%" PRIu64, val);
-    if (val <= JSON_EXACT_MAX)
+    if (val <= LIM_INTEGER)
         (void)json_put(obj, key, cJSON_CreateRaw(text));
     else
         json_put_str(obj, key, text);

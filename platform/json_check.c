@@ -3,6 +3,7 @@
  * where floats are allowed). */
 #include <stdio.h>
 
+#include "platform/fnv.h"
 #include "platform/json.h"
 
 const struct json_limits json_limits_signed = {LIM_ENVELOPE_BYTES, LIM_JSON_DEPTH, LIM_JSON_TOKENS, false};
@@ -182,7 +183,7 @@ static bool check_number(struct check *c)
         return check_fraction(c);
     if (more)
         return fail(c, "only integers are allowed");
-    return v <= (1ULL << 53) || fail(c, "integer beyond 2^53");
+    return v <= LIM_INTEGER || fail(c, "integer beyond 2^53");
 }
 
 static bool check_word(struct check *c, const char *word)
@@ -201,7 +202,7 @@ struct key_hash {
 
 static void hash_byte(struct key_hash *k, unsigned byte)
 {
-    k->h = (k->h ^ (byte & 0xff)) * 0x100000001b3ULL;
+    k->h = fnv64_add(k->h, (uint8_t)byte);
 }
 
 static void hash_code(struct key_hash *k, unsigned v)
@@ -242,7 +243,7 @@ static unsigned decode_escape(struct check *c)
 
 static void add_key(struct check *c, size_t from)
 {
-    struct key_hash k = {0xcbf29ce484222325ULL};
+    struct key_hash k = {FNV64_INIT};
     size_t end = c->at;
     for (c->at = from + 1; c->at < end - 1;) {
         if (c->p[c->at] == '\\')

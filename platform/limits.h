@@ -2,6 +2,11 @@
 #ifndef PLATFORM_LIMITS_H
 #define PLATFORM_LIMITS_H
 
+/* Numbers of JSON are doubles: up to here each integer is exact. */
+#define LIM_INTEGER (1ULL << 53)
+#define LIM_COUNTER \
+    (LIM_INTEGER - 1) /* revisions, versions, counters that somebody signs: one more is an integer still */
+
 /* Signed documents. A 30-app manifest is about 20 KB; 64 KiB is also what one MQTT message may bring. */
 #define LIM_ENVELOPE_BYTES (64 * 1024)
 #define LIM_JSON_DEPTH     16   /* our deepest document uses 6 */

@@ -38,6 +38,7 @@ int sys_pidfd_open(pid_t pid);
 int sys_pidfd_send_signal(int pidfd, int sig);
 int sys_open_tree(int dir_fd, const char *path, unsigned flags);
 int sys_move_mount(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
+#define SYS_RECURSIVE 0x8000 /* AT_RECURSIVE, which not every C library has */
 struct sys_mount_attr {
     uint64_t attr_set, attr_clr, propagation, userns_fd;
 };

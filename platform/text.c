@@ -36,13 +36,13 @@ int digest_parse(const char *text, struct digest *ret, struct err *err)
 {
     struct digest d;
     if (strncmp(text, "sha256:", 7) != 0 || !hex_decode(text + 7, d.b, sizeof(d.b)))
-        return err_set(err, ERR_INVALID, "\"%.80s\" is no digest (sha256: and 64 lower-case hex digits)",
+        return err_set(err, ERR_INVALID, "\"%.80s\" is not a digest (sha256: and 64 lower-case hex digits)",
                        text);
     *ret = d;
     return 0;
 }
 
-char *digest_hex(const struct digest *d, char dst[65])
+char *digest_hex(const struct digest *d, char dst[SHA256_HEX])
 {
     return hex_encode(buf_of(d->b, sizeof(d->b)), dst);
 }

@@ -122,7 +122,7 @@ static int take_opt(const struct verb *v, int argc, char **argv, int *at, struct
     int o = opt_find(v, argv[*at], &inner);
 
     if (o < 0)
-        return usage_fail(err, "'%s' is no option of '%s'", argv[*at], v->name);
+        return usage_fail(err, "unknown option '%s' for '%s'", argv[*at], v->name);
     if (a->n_given == ARGS_MAX)
         return usage_fail(err, "more than %d options", ARGS_MAX);
     if (!opt_defs[o].value && inner)
@@ -194,8 +194,8 @@ int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint6
     const char *text = args_str(a, o, NULL);
 
     if (text && !str_u64(text, min, max, ret))
-        return usage_fail(err, "--%s: '%s' is no number from %" PRIu64 " to %" PRIu64, opt_defs[o].name, text,
-                          min, max);
+        return usage_fail(err, "--%s: '%s' is not a number from %" PRIu64 " to %" PRIu64, opt_defs[o].name,
+                          text, min, max);
     return 0;
 }
 
@@ -213,7 +213,7 @@ int parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err)
             *ret_ms = (uint64_t)(n * (double)units[i].ms);
             return 0;
         }
-    return usage_fail(err, "'%s' is no time: write 90s, 5m, 2h or 30d", text);
+    return usage_fail(err, "invalid duration '%s': write 90s, 5m, 2h or 30d", text);
 }
 
 int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err)

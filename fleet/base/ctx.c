@@ -29,8 +29,8 @@ int ctx_path(const struct args *a, char *dst, size_t size, struct err *err)
     else if (home && *home)
         fits = str_fmt(dst, size, "%s/.config/fleetctl", home);
     else
-        return usage_fail(err, "no HOME: say -C DIR or FLEETCTL_DIR");
-    return fits ? 0 : err_set(err, ERR_INVALID, "the folder's path is too long");
+        return usage_fail(err, "no HOME: use -C DIR or FLEETCTL_DIR");
+    return fits ? 0 : err_set(err, ERR_INVALID, "the directory's path is too long");
 }
 
 int parse_broker(const char *text, char host[256], uint16_t *ret_port, struct err *err)
@@ -43,7 +43,7 @@ int parse_broker(const char *text, char host[256], uint16_t *ret_port, struct er
 
     if (end == open || end - open > 255 || (text[0] == '[' && !close) ||
         (close && close[1] && close[1] != ':'))
-        return usage_fail(err, "'%s' is no broker: write HOST:PORT", text);
+        return usage_fail(err, "invalid broker '%s': write HOST:PORT", text);
     if (colon && !str_u64(colon + 1, 1, 65535, &port))
         return usage_fail(err, "'%s' has no port from 1 to 65535", text);
     memcpy(host, open, (size_t)(end - open));
@@ -96,7 +96,7 @@ int ctx_replace(const struct ctx *c, const char *name, struct buf bytes, mode_t 
 int ctx_create(const struct ctx *c, const char *name, struct buf bytes, mode_t mode, struct err *err)
 {
     if (ctx_has(c, name))
-        return err_set(err, ERR_EXISTS, "%s/%s is there already and is not overwritten", c->path, name);
+        return err_set(err, ERR_EXISTS, "%s/%s already exists and is not overwritten", c->path, name);
     return ctx_replace(c, name, bytes, mode, err);
 }
 
@@ -169,7 +169,7 @@ static int read_settings(const struct json_cur *root, struct ctx *c, struct err 
         json_done(&broker, err) < 0 || read_registry(root, c, err) < 0 || json_done(root, err) < 0)
         return -(int)err->kind;
     if (!str_is_name(fleet))
-        return err_set(err, ERR_INVALID, "fleet: '%s' is no name", fleet);
+        return err_set(err, ERR_INVALID, "invalid fleet name '%s'", fleet);
     (void)str_copy(c->fleet, sizeof(c->fleet), fleet);
     (void)str_copy(c->host, sizeof(c->host), host);
     c->port = (uint16_t)port;
@@ -209,7 +209,7 @@ int ctx_open(const struct args *a, struct ctx *ret, struct err *err)
     c.dir_fd = open(c.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (c.dir_fd < 0 || !ctx_has(&c, FLEET_FILE)) {
         ctx_close(&c);
-        return err_set(err, ERR_NOTFOUND, "no fleet in %s: run fleetctl init --fleet NAME, or say -C DIR",
+        return err_set(err, ERR_NOTFOUND, "no fleet in %s: run fleetctl init --fleet NAME, or use -C DIR",
                        c.path);
     }
     if (ctx_load(&c, err) < 0) {

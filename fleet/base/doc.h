@@ -29,7 +29,7 @@ static inline uint64_t doc_u64(const struct json_cur *o, const char *key)
 {
     uint64_t v = 0;
 
-    return json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL) == 1 ? v : 0;
+    return json_get_u64(o, key, JSON_OPTIONAL, 0, LIM_INTEGER, &v, NULL) == 1 ? v : 0;
 }
 static inline bool doc_bool(const struct json_cur *o, const char *key)
 {

@@ -183,7 +183,7 @@ static int check_bundle(const struct bundle_want *w, struct err *err)
     static const char *const taken[] = {"operator", "viewer", "broker"};
 
     if (!str_is_name(w->id))
-        return err_set(err, ERR_INVALID, "'%s' is no device id: small letters, digits, . _ -, at most 63",
+        return err_set(err, ERR_INVALID, "invalid device id '%s': small letters, digits, . _ -, at most 63",
                        w->id);
     for (unsigned i = 0; i < COUNT_OF(taken); i++)
         if (strcmp(w->id, taken[i]) == 0)
@@ -191,7 +191,7 @@ static int check_bundle(const struct bundle_want *w, struct err *err)
                            w->id);
     for (unsigned i = 0; i < w->n_groups; i++)
         if (!str_is_name(w->groups[i]))
-            return err_set(err, ERR_INVALID, "'%s' is no group name", w->groups[i]);
+            return err_set(err, ERR_INVALID, "invalid group name '%s'", w->groups[i]);
     if (w->state_dir[0] != '/' || w->run_dir[0] != '/')
         return err_set(err, ERR_INVALID, "--state-dir and --run-dir are absolute paths");
     return 0;

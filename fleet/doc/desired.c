@@ -69,9 +69,9 @@ int target_parse(const struct args *a, struct target *ret, struct err *err)
     const char *name = t.device ? t.device : t.group;
 
     if (!t.device == !t.group)
-        return usage_fail(err, "say either -d DEVICE or -g GROUP");
+        return usage_fail(err, "give either -d DEVICE or -g GROUP");
     if (!str_is_name(name))
-        return usage_fail(err, "'%s' is no name", name);
+        return usage_fail(err, "invalid name '%s'", name);
     *ret = t;
     return 0;
 }
@@ -99,7 +99,7 @@ static bool read_unit(const char *key, const char *text, uint64_t *ret)
             !str_u64(number, 0, 1ULL << 40, &n))
             return false;
         for (unsigned i = 0; i < COUNT_OF(units); i++)
-            if (strcmp(text + digits, units[i].unit) == 0 && n <= (1ULL << 53) / units[i].bytes) {
+            if (strcmp(text + digits, units[i].unit) == 0 && n <= LIM_INTEGER / units[i].bytes) {
                 *ret = n * units[i].bytes;
                 return true;
             }

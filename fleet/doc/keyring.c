@@ -20,7 +20,7 @@ int role_parse(const char *word, enum trust_role *ret, struct err *err)
             *ret = (enum trust_role)i;
             return 0;
         }
-    return err_set(err, ERR_INVALID, "'%s' is no role: write root, release or fleet", word);
+    return err_set(err, ERR_INVALID, "unknown role '%s': root, release or fleet", word);
 }
 
 int key_load(const struct ctx *c, const char *id, struct signing_key *ret, struct err *err)
@@ -30,7 +30,7 @@ int key_load(const struct ctx *c, const char *id, struct signing_key *ret, struc
     char name[LIM_NAME_BYTES + 16];
 
     if (!str_copy(k.id, sizeof(k.id), id) || !str_fmt(name, sizeof(name), "keys/%s.key", id))
-        return err_set(err, ERR_INVALID, "'%s' is no key id", id);
+        return err_set(err, ERR_INVALID, "invalid key id '%s'", id);
     if (ctx_read(c, name, KEY_FILE_BYTES, &pem, err) < 0 || x509_key_parse(pem, k.priv, &k.pub, err) < 0)
         return err_wrap(err, "%s/%s", c->path, name);
     *ret = k;
@@ -44,7 +44,7 @@ int key_ensure(const struct ctx *c, const char *id, struct signing_key *ret, boo
     struct signing_key k;
 
     if (!str_copy(k.id, sizeof(k.id), id) || !str_fmt(name, sizeof(name), "keys/%s.key", id))
-        return err_set(err, ERR_INVALID, "'%s' is no key id", id);
+        return err_set(err, ERR_INVALID, "invalid key id '%s'", id);
     if (ctx_has(c, name)) {
         if (ret_made)
             *ret_made = false;
@@ -68,7 +68,7 @@ uint64_t trust_last_version(const struct ctx *c)
     for (char **p = names; *p; p++) {
         const char *dot = strchr(*p, '.');
         if (dot && strcmp(dot, ".json") == 0 && str_fmt(stem, sizeof(stem), "%.*s", (int)(dot - *p), *p) &&
-            str_u64(stem, 1, 1ULL << 53, &n) && n > last)
+            str_u64(stem, 1, LIM_COUNTER, &n) && n > last)
             last = n;
     }
     return last;
@@ -121,9 +121,9 @@ static int read_doc(const struct json_cur *root, struct trust_doc *t, struct err
 {
     struct json_cur keys, roles;
 
-    if (json_get_u64(root, "version", JSON_REQUIRED, 1, 1ULL << 53, &t->version, err) < 0 ||
-        json_get_u64(root, "issued", JSON_REQUIRED, 0, 1ULL << 53, &t->issued_s, err) < 0 ||
-        json_get_u64(root, "expires", JSON_REQUIRED, 0, 1ULL << 53, &t->expires_s, err) < 0 ||
+    if (json_get_u64(root, "version", JSON_REQUIRED, 1, LIM_COUNTER, &t->version, err) < 0 ||
+        json_get_u64(root, "issued", JSON_REQUIRED, 0, LIM_COUNTER, &t->issued_s, err) < 0 ||
+        json_get_u64(root, "expires", JSON_REQUIRED, 0, LIM_COUNTER, &t->expires_s, err) < 0 ||
         json_get_array(root, "keys", JSON_REQUIRED, LIM_KEYS, &keys, err) < 0 ||
         json_get_object(root, "roles", JSON_REQUIRED, &roles, err) < 0)
         return -(int)err->kind;

@@ -12,7 +12,7 @@ static int read_line(const struct json_cur *e, const char *name, struct rel *r, 
 {
     const char *version, *source, *image, *digest;
 
-    if (json_get_u64(e, "counter", JSON_REQUIRED, 1, 1ULL << 53, &r->counter, err) < 0 ||
+    if (json_get_u64(e, "counter", JSON_REQUIRED, 1, LIM_COUNTER, &r->counter, err) < 0 ||
         json_get_str(e, "version", JSON_REQUIRED, sizeof(r->version) - 1, &version, err) < 0 ||
         json_get_str(e, "digest", JSON_REQUIRED, SHA256_TEXT - 1, &digest, err) < 0 ||
         json_get_u64(e, "size", JSON_REQUIRED, 1, LIM_ENVELOPE_BYTES, &r->bytes, err) < 0 ||
@@ -58,7 +58,7 @@ int relstore_load(const struct ctx *c, const char *name, struct rel **ret, unsig
     int rc;
 
     if (!str_is_name(name))
-        return err_set(err, ERR_INVALID, "'%s' is no release name", name);
+        return err_set(err, ERR_INVALID, "invalid release name '%s'", name);
     (void)str_fmt(file, sizeof(file), "releases/%s/index.json", name);
     if (!ctx_has(c, file)) {
         *ret = mem_need_zero(sizeof(**ret));
@@ -79,7 +79,7 @@ static int none(const struct ctx *c, const char *ref, const char *name, const st
 
     (void)c;
     if (n == 0)
-        return err_set(err, ERR_NOTFOUND, "no release '%s' in this folder: fleetctl publish ... --name %s",
+        return err_set(err, ERR_NOTFOUND, "no release '%s' in this directory: fleetctl publish ... --name %s",
                        name, name);
     for (unsigned i = n > 6 ? n - 6 : 0; i < n; i++) {
         size_t len = strlen(list);
@@ -98,10 +98,10 @@ int relstore_find(const struct ctx *c, const char *ref, struct rel *ret, struct 
     uint64_t counter = 0;
 
     if (!str_fmt(name, sizeof(name), "%.*s", (int)(cut ? cut - ref : (long)strlen(ref)), ref))
-        return err_set(err, ERR_INVALID, "'%s' is no release", ref);
+        return err_set(err, ERR_INVALID, "invalid release '%s'", ref);
     if (relstore_load(c, name, &rels, &n, err) < 0)
         return -(int)err->kind;
-    if (cut && *cut == '@' && !str_u64(what, 1, 1ULL << 53, &counter))
+    if (cut && *cut == '@' && !str_u64(what, 1, LIM_COUNTER, &counter))
         return err_set(err, ERR_INVALID, "'%s': a counter follows the @", ref);
     for (unsigned i = n; i-- > 0;) {
         bool hit = counter ? rels[i].counter == counter

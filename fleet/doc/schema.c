@@ -47,13 +47,13 @@ static int check_text(const struct json_cur *c, enum rule_type type, const struc
     if (type == RULE_WORD)
         return check_word(c, s, r, err);
     if (type == RULE_NAME && !str_is_name(s))
-        return json_fail(c, err, ERR_INVALID, "\"%.60s\" is no name: small letters, digits, . _ -", s);
+        return json_fail(c, err, ERR_INVALID, "invalid name \"%.60s\": small letters, digits, . _ -", s);
     if (type == RULE_PATH && !is_path(s))
-        return json_fail(c, err, ERR_INVALID, "\"%.60s\" is no absolute path without \"..\"", s);
+        return json_fail(c, err, ERR_INVALID, "\"%.60s\" is not an absolute path without \"..\"", s);
     if (type == RULE_DIGEST && digest_parse(s, &d, NULL) < 0)
-        return json_fail(c, err, ERR_INVALID, "\"%.80s\" is no sha256: digest", s);
+        return json_fail(c, err, ERR_INVALID, "\"%.80s\" is not a sha256: digest", s);
     if (type == RULE_ADDRESS && inet_pton(AF_INET, s, &ip) != 1 && inet_pton(AF_INET6, s, &ip) != 1)
-        return json_fail(c, err, ERR_INVALID, "\"%.46s\" is no IPv4 or IPv6 address", s);
+        return json_fail(c, err, ERR_INVALID, "\"%.46s\" is not an IPv4 or IPv6 address", s);
     if (type == RULE_ADDRESS && memcmp(&ip, &any, sizeof(ip)) == 0)
         return json_fail(c, err, ERR_INVALID, "leave it out for all addresses");
     if (type == RULE_SOURCE && strlen(s) > LIM_SOURCE_BYTES)
@@ -78,7 +78,7 @@ static int check_map(const struct json_cur *c, const struct rule *r, struct err 
         if (json_as_str(&m, LIM_TEXT_BYTES, &s, err) < 0)
             return -(int)err->kind;
         if (!m.key[0] || strchr(m.key, '='))
-            return json_fail(&m, err, ERR_INVALID, "no name for a variable");
+            return json_fail(&m, err, ERR_INVALID, "invalid variable name");
     }
     return 0;
 }
@@ -155,7 +155,7 @@ static int check_known(const struct json_cur *o, const struct rule *rules, struc
             (void)str_fmt(list + len, sizeof(list) - len, "%s%s", len ? ", " : "", r->key);
         }
         return near ? json_fail(&m, err, ERR_INVALID, "unknown field; did you mean \"%s\"?", near)
-                    : json_fail(&m, err, ERR_INVALID, "unknown field; there are: %s", list);
+                    : json_fail(&m, err, ERR_INVALID, "unknown field; known: %s", list);
     }
     return 0;
 }
@@ -227,7 +227,7 @@ static int check_network(const struct json_cur *apps, unsigned at, struct err *e
         return json_fail(&net, err, ERR_INVALID, "mode: %s has no network of its own; name what it uses",
                          mode + 4);
     }
-    return json_fail(&net, err, ERR_INVALID, "mode: \"%s\" is no other app of this manifest", mode);
+    return json_fail(&net, err, ERR_INVALID, "mode: \"%s\" is not another app of this manifest", mode);
 }
 
 /* A host port that two apps publish, or published without a bridge. */
@@ -317,7 +317,7 @@ static int check_devices(const struct json_cur *app, struct err *err)
         for (unsigned k = 0; k < i; k++) {
             struct json_cur other = json_at(&list, k);
             if (strcmp(doc_str(&other, "path", ""), path) == 0)
-                return json_fail(&d, err, ERR_INVALID, "path: \"%.60s\" is there twice", path);
+                return json_fail(&d, err, ERR_INVALID, "path: duplicate \"%.60s\"", path);
         }
         if (strncmp(path, "/dev/", 5) != 0 || !path[5] || path[strlen(path) - 1] == '/')
             return json_fail(&d, err, ERR_INVALID, "path: \"%.60s\" is not below /dev", path);
@@ -331,7 +331,7 @@ static int check_devices(const struct json_cur *app, struct err *err)
             return json_fail(&value, err, ERR_INVALID, "is not like \"0403:6001\"");
         if ((doc_get(&match, "by-id", &value) && !is_link(doc_str(&match, "by-id", ""), false)) ||
             (doc_get(&match, "by-path", &value) && !is_link(doc_str(&match, "by-path", ""), true)))
-            return json_fail(&value, err, ERR_INVALID, "is no name of a link, nor a path of sysfs");
+            return json_fail(&value, err, ERR_INVALID, "neither the name of a link nor a path of sysfs");
     }
     return 0;
 }
@@ -365,8 +365,7 @@ int schema_check_whole(const struct json_cur *root, struct err *err)
         for (unsigned k = 0; k < i; k++) {
             struct json_cur other = json_at(&apps, k);
             if (strcmp(doc_str(&app, "name", ""), doc_str(&other, "name", "")) == 0)
-                return json_fail(&app, err, ERR_INVALID, "name \"%s\" is there twice",
-                                 doc_str(&app, "name", ""));
+                return json_fail(&app, err, ERR_INVALID, "duplicate name \"%s\"", doc_str(&app, "name", ""));
         }
         if (doc_get(&app, "read_only", &value) && !doc_bool(&app, "read_only"))
             return json_fail(&value, err, ERR_INVALID,

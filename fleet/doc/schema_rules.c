@@ -2,8 +2,7 @@
 #include "fleet/doc/schema.h"
 #include "platform/limits.h"
 
-#define MAX_NUMBER (1ULL << 53)
-#define DAY_MS     86400000ULL
+#define DAY_MS 86400000ULL
 #define END         \
     {               \
         .key = NULL \
@@ -52,7 +51,7 @@ static const struct rule release_rules[] = {
      .type = RULE_NUMBER,
      .need = JSON_REQUIRED,
      .min = 1,
-     .max = MAX_NUMBER,
+     .max = LIM_INTEGER,
      .help = "its version counter"},
     {.key = "digest", .type = RULE_DIGEST, .need = JSON_REQUIRED, .help = "of the signed release envelope"},
     {.key = "size",
@@ -312,7 +311,7 @@ static const struct rule app_rules[] = {
     {.key = "log", .type = RULE_OBJECT, .members = log_rules, .help = "its output"},
     {.key = "retry",
      .type = RULE_NUMBER,
-     .max = MAX_NUMBER,
+     .max = LIM_INTEGER,
      .help = "raised: what failed with these settings is tried again (apply --retry)"},
     END};
 static const struct rule target_rules[] = {
@@ -326,12 +325,12 @@ static const struct rule download_rules[] = {
     {.key = "max_bytes",
      .type = RULE_NUMBER,
      .min = 1,
-     .max = MAX_NUMBER,
+     .max = LIM_INTEGER,
      .help = "byte budget over the network; what needs more is rejected"},
     {.key = "rate_bytes_s",
      .type = RULE_NUMBER,
      .min = 1024,
-     .max = MAX_NUMBER,
+     .max = LIM_INTEGER,
      .help = "not faster than this"},
     {.key = "window", .type = RULE_TEXT, .max = 16, .help = "downloads only then, UTC: 01:30-05:00"},
     {.key = "full_fallback", .type = RULE_BOOL, .help = "a full download where a patch was promised (true)"},
@@ -355,7 +354,7 @@ static const struct rule rollout_rules[] = {
      .type = RULE_NUMBER,
      .max = 30 * DAY_MS,
      .help = "devices begin at random within it"},
-    {.key = "not_before", .type = RULE_NUMBER, .max = MAX_NUMBER, .help = "seconds since 1970"},
+    {.key = "not_before", .type = RULE_NUMBER, .max = LIM_INTEGER, .help = "seconds since 1970"},
     END};
 static const struct rule bundle_rules[] = {
     {.key = "digest", .type = RULE_DIGEST, .need = JSON_REQUIRED, .help = "of the bundle's bytes"},
@@ -418,19 +417,19 @@ const struct rule schema_desired[] = {
      .type = RULE_NUMBER,
      .need = JSON_REQUIRED,
      .min = 1,
-     .max = MAX_NUMBER,
+     .max = LIM_INTEGER,
      .help = "rises with each apply (apply fills it)"},
     {.key = "issued",
      .type = RULE_NUMBER,
      .need = JSON_REQUIRED,
      .min = 1,
-     .max = MAX_NUMBER,
+     .max = LIM_INTEGER,
      .help = "seconds since 1970 (apply fills it)"},
     {.key = "expires",
      .type = RULE_NUMBER,
      .need = JSON_REQUIRED,
      .min = 1,
-     .max = MAX_NUMBER,
+     .max = LIM_INTEGER,
      .help = "seconds since 1970 (apply fills it)"},
     {.key = "id", .type = RULE_TEXT, .max = LIM_TEXT_BYTES, .help = "for people"},
     {.key = "by", .type = RULE_TEXT, .max = LIM_TEXT_BYTES, .help = "for people (apply fills it)"},

@@ -220,12 +220,12 @@ static bool plain(const char *s)
 static int check_want(const struct x509_want *w, struct err *err)
 {
     if (!plain(w->cn) || !plain(w->org))
-        return err_set(err, ERR_INVALID, "'%s' is no name for a certificate", w->cn);
+        return err_set(err, ERR_INVALID, "invalid certificate name '%s'", w->cn);
     if (w->n_hosts > X509_HOSTS)
         return err_set(err, ERR_INVALID, "%u hosts in a certificate, at most %d", w->n_hosts, X509_HOSTS);
     for (unsigned i = 0; i < w->n_hosts; i++)
         if (!plain(w->hosts[i]))
-            return err_set(err, ERR_INVALID, "'%s' is no host name", w->hosts[i]);
+            return err_set(err, ERR_INVALID, "invalid host name '%s'", w->hosts[i]);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "fleet/base/bytes.h"
 #include "ota/pack/tree.h"
+#include "platform/fnv.h"
 #include "platform/fs.h"
 
 #define NEW_OBJECT "new~"
@@ -93,18 +94,9 @@ struct flat *flat_free(struct flat *f)
 
 /* ---- nodes by path ---- */
 
-static uint64_t hash_path(const char *p)
-{
-    uint64_t h = 0xcbf29ce484222325ULL;
-
-    for (; *p; p++)
-        h = (h ^ (uint8_t)*p) * 0x100000001b3ULL;
-    return h;
-}
-
 static size_t slot_of(const struct flat *f, const char *path)
 {
-    size_t i = hash_path(path) & (f->n_slots - 1);
+    size_t i = fnv64(buf_str(path)) & (f->n_slots - 1);
 
     while (f->slots[i] && strcmp(f->tree.list[f->slots[i] - 1].path, path) != 0)
         i = (i + 1) & (f->n_slots - 1);
@@ -251,7 +243,7 @@ static int hard_link(struct flat *f, const struct node *e, struct err *err)
     if (!to)
         return refuse(err, e->path, "a hard link to what the image does not have");
     if (to->kind == ENTRY_DIR)
-        return refuse(err, e->path, "a hard link to a folder");
+        return refuse(err, e->path, "a hard link to a directory");
     struct node copy = *to;
     char link[LIM_PATH_BYTES]; /* the tree may move */
     (void)str_copy(link, sizeof(link), to->link);
@@ -344,7 +336,7 @@ static int spill(struct flat *f, struct buf bytes, struct err *err)
 static int end_file(struct flat *f, struct err *err)
 {
     struct node *n = &f->layer.list[f->file - 1];
-    char hex[65];
+    char hex[SHA256_HEX];
     int rc = sha256_end(f->hash, &n->digest, err);
 
     f->hash = sha256_free(f->hash);
@@ -498,7 +490,7 @@ void flat_list_done(struct flat_objects *o)
 
 int flat_map(int objects_fd, const struct digest *d, uint64_t size, struct buf *ret, struct err *err)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
     AUTO_FD int fd = openat(objects_fd, digest_hex(d, hex), O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)

@@ -5,6 +5,7 @@
 #include "ota/layer/gunzip.h"
 #include "ota/layer/untar.h"
 #include "ota/layer/unzstd.h"
+#include "platform/fnv.h"
 #include "platform/limits.h"
 
 #define CHUNK 32768
@@ -59,13 +60,11 @@ int measure_begin(struct measure *m, enum oci_codec codec, struct err *err)
     return 0;
 }
 
-/* FNV-1a, never 0. */
+/* Never 0: that is a free place. */
 static uint64_t hash_path(const char *p, size_t len)
 {
-    uint64_t h = 0xcbf29ce484222325ULL;
+    uint64_t h = fnv64(buf_of(p, len));
 
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (uint8_t)p[i]) * 0x100000001b3ULL;
     return h ? h : 1;
 }
 

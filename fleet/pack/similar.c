@@ -1,5 +1,6 @@
 #include "fleet/pack/similar.h"
 
+#include "platform/fnv.h"
 #include "platform/limits.h"
 
 #define WINDOW       16
@@ -149,7 +150,7 @@ static int by_hash(const void *a, const void *b)
 
 static uint32_t text_hash(const char *s, bool without_numbers)
 {
-    uint32_t h = 2166136261U;
+    uint32_t h = FNV32_INIT;
     bool digit = false;
 
     for (; *s; s++) {
@@ -157,7 +158,7 @@ static uint32_t text_hash(const char *s, bool without_numbers)
         if (without_numbers && is && digit)
             continue;
         digit = is;
-        h = (h ^ (uint8_t)(without_numbers && is ? '0' : *s)) * 16777619U;
+        h = fnv32_add(h, (uint8_t)(without_numbers && is ? '0' : *s));
     }
     return h;
 }

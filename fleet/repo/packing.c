@@ -28,7 +28,7 @@ int packing_new(struct packing **ret, struct err *err)
     p->dir_fd = p->objects_fd = -1;
     if (!str_fmt(p->path, sizeof(p->path), "%s/fleetctl.XXXXXX", tmp && *tmp ? tmp : "/tmp") ||
         !mkdtemp(p->path)) {
-        int rc = err_errno(err, errno, "make a folder in %s", tmp && *tmp ? tmp : "/tmp");
+        int rc = err_errno(err, errno, "create a directory in %s", tmp && *tmp ? tmp : "/tmp");
         p->path[0] = '\0';
         return rc;
     }

@@ -35,7 +35,7 @@ static int set_tag(const char *ref, const char *from, bool digest, char tag[140]
     if (!str_copy(tag, 140, from))
         return err_set(err, ERR_INVALID, "'%s': tag too long", ref);
     if (!digest && strpbrk(tag, "/:?#% "))
-        return err_set(err, ERR_INVALID, "'%s' is no tag", tag);
+        return err_set(err, ERR_INVALID, "invalid tag '%s'", tag);
     return 0;
 }
 
@@ -72,7 +72,7 @@ static int open_layout(const char *ref, bool make, struct repo *r, struct err *e
     }
     r->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->dir_fd < 0 || faccessat(r->dir_fd, "index.json", R_OK, 0) != 0)
-        return err_set(err, ERR_NOTFOUND, "%s is no OCI layout: no index.json", path);
+        return err_set(err, ERR_NOTFOUND, "%s is not an OCI layout: no index.json", path);
     return 0;
 }
 
@@ -122,7 +122,7 @@ static int open_registry(const char *ref, const struct repo_opts *o, struct repo
     if (!str_fmt(r->source, sizeof(r->source), "%.*s", (int)len, ref) ||
         !str_fmt(r->base, sizeof(r->base), "%.*s", (int)(path - ref), ref) ||
         !str_fmt(r->name, sizeof(r->name), "%s", r->source + (path - ref) + 1) || strpbrk(r->name, "?#% "))
-        return err_set(err, ERR_INVALID, "'%s' is no repository", ref);
+        return err_set(err, ERR_INVALID, "invalid repository '%s'", ref);
     r->kind = &repo_registry;
     return http_new(o->ca_file, o->auth_file, &r->http, err);
 }
@@ -305,7 +305,7 @@ int repo_tags(struct repo *r, repo_tag_fn each, void *arg, struct err *err)
 
 const char *repo_release_tag(const struct digest *envelope, char dst[REPO_RELEASE_TAG_BYTES])
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     (void)str_fmt(dst, REPO_RELEASE_TAG_BYTES, "sha256-%.12s.release", digest_hex(envelope, hex));
     return dst;

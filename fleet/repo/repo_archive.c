@@ -34,10 +34,10 @@ static int make_folder(int from_fd, const char *path, int *ret_fd, struct err *e
         size_t len = strcspn(p, "/");
         (void)str_fmt(part, sizeof(part), "%.*s", (int)len, p);
         if (mkdirat(at, part, 0700) < 0 && errno != EEXIST)
-            return err_errno(err, errno, "make folder %s", part);
+            return err_errno(err, errno, "create directory %s", part);
         int next = openat(at, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (next < 0)
-            return err_errno(err, errno, "open folder %s", path);
+            return err_errno(err, errno, "open directory %s", path);
         (void)close(at);
         at = next;
         p += len;
@@ -112,7 +112,7 @@ static int unpack(const char *file, int dir_fd, struct err *err)
 static int move_blob(int dir_fd, const char *path, const char *type, struct cJSON *to, struct err *err)
 {
     AUTO_FD int blobs = -1;
-    char text[SHA256_TEXT], hex[65];
+    char text[SHA256_TEXT], hex[SHA256_HEX];
     uint8_t magic[2] = {0, 0};
     struct digest d;
     uint64_t len = 0;
@@ -223,7 +223,7 @@ int repo_open_archive(const char *file, struct repo *r, struct err *err)
     if (!str_fmt(r->temporary, sizeof(r->temporary), "%s/fleetctl.XXXXXX", tmp && *tmp ? tmp : "/tmp") ||
         !mkdtemp(r->temporary)) {
         r->temporary[0] = '\0';
-        return err_errno(err, errno, "make a folder for the archive");
+        return err_errno(err, errno, "create a directory for the archive");
     }
     r->kind = &repo_layout;
     r->dir_fd = open(r->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -60,7 +60,7 @@ static int lay_manifest(struct repo *r, const char *tag, struct buf *ret_own, st
 
     if (strncmp(tag, "sha256:", 7) == 0) {
         if (!str_copy(digest, sizeof(digest), tag))
-            return err_set(err, ERR_INVALID, "'%s' is no digest", tag);
+            return err_set(err, ERR_INVALID, "invalid digest '%s'", tag);
     } else {
         if (fs_read(r->dir_fd, "index.json", LIM_OCI_JSON_BYTES, &p, &len, err) < 0)
             return -(int)err->kind;

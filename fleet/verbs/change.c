@@ -47,7 +47,7 @@ static uint64_t last_signed(const struct ctx *c, const struct change *ch)
     rev = doc.node ? doc_u64(&doc.root, "rev") : 0;
     if (doc.node && !doc_bool(&doc.root, "withdrawn") && !ch->view.desired.len)
         out_note(
-            "warning: the broker gave no document for %s, though this folder signed rev %" PRIu64
+            "warning: the broker gave no document for %s, though this directory signed rev %" PRIu64
             " for it: it was "
             "only signed "
             "or was forgotten, else the broker lost it or dropped messages, and what it says may be a part",
@@ -102,7 +102,7 @@ static void find_old(const struct ctx *c, struct change *ch)
         ch->old_rev = doc_u64(&ch->old.root, "rev");
     if (ch->old_rev >= REV_ABSURD && !is_signed_now(c, ch->view.desired)) {
         out_note("warning: rev %" PRIu64
-                 " on the broker was signed by a key that is retired: revisions count anew",
+                 " on the broker was signed by a key that is retired: revisions start again",
                  ch->old_rev);
         ch->old.node = json_free(ch->old.node);
         ch->old_rev = more;

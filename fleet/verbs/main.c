@@ -58,7 +58,7 @@ static const struct verb verbs[] = {
          "  fleetctl apply -f web.json -d gw-1 --wait\n"
          "  fleetctl apply -f web.json -g line-a --dry-run\n"
          "  fleetctl apply -f web.json -d gw-1 --retry           # what was rolled back is tried again\n"
-         "  fleetctl apply -f web.json -d gw-1 --expect-rev 41   # 4 when somebody was there before\n",
+         "  fleetctl apply -f web.json -d gw-1 --expect-rev 41   # 4 when another operator was faster\n",
      .opts = OPT_BIT(OPT_FILE) | TARGET | OPT_BIT(OPT_WAIT) | OPT_BIT(OPT_TIMEOUT) | OPT_BIT(OPT_DRY_RUN) |
              OPT_BIT(OPT_EXPECT_REV) | OPT_BIT(OPT_SETTLE) | OPT_BIT(OPT_EXPIRES) | OPT_BIT(OPT_BY) |
              OPT_BIT(OPT_RETRY),
@@ -141,7 +141,7 @@ static int unknown_verb(const char *name)
 {
     const char *guess = verb_guess(verbs, N_VERBS, name);
 
-    term_print(stderr, "fleetctl: '%s' is no verb", name);
+    term_print(stderr, "fleetctl: unknown command '%s'", name);
     if (guess)
         term_print(stderr, ". Did you mean '%s'?\n", guess);
     else

@@ -152,11 +152,11 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
                         .start_ms = clock_boot_ms()};
 
     if (args_ms(a, OPT_SETTLE, &settle_ms, err) < 0 || args_ms(a, OPT_TIMEOUT, &timeout_ms, err) < 0 ||
-        args_u64(a, OPT_EXPECT_REV, 0, 1ULL << 53, &expect, err) < 0)
+        args_u64(a, OPT_EXPECT_REV, 0, LIM_COUNTER, &expect, err) < 0)
         return -(int)err->kind;
     if (expect != ch->old_rev)
         return err_set(err, ERR_CONFLICT,
-                       "the last revision is %" PRIu64 ", not %" PRIu64 ": somebody was there before",
+                       "the last revision is %" PRIu64 ", not %" PRIu64 ": another operator was faster",
                        ch->old_rev, expect);
     if (args_has(a, OPT_DRY_RUN))
         return dry_run(ch);
@@ -196,7 +196,7 @@ static int wait_one(struct waiting *w, const char *id, struct err *err)
     int rc;
 
     if (!str_is_name(id))
-        return usage_fail(err, "'%s' is no device id", id);
+        return usage_fail(err, "invalid device id '%s'", id);
     w->view = &v;
     w->target = (struct target){.device = id};
     rc = mqtt_new(w->ctx, &w->mqtt, err);

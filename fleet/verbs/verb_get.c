@@ -461,7 +461,7 @@ int verb_describe(struct ctx *c, const struct args *a, struct err *err)
     struct args with = *a;
 
     if (!str_is_name(a->pos[0]))
-        return usage_fail(err, "'%s' is no device id", a->pos[0]);
+        return usage_fail(err, "invalid device id '%s'", a->pos[0]);
     with.n_given = with.n_given < ARGS_MAX ? with.n_given : ARGS_MAX - 1;
     with.given[with.n_given].opt = OPT_DEVICE;
     with.given[with.n_given++].val = a->pos[0];

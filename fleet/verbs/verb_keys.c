@@ -130,7 +130,7 @@ static int keys_broker(struct ctx *c, const struct args *a, struct err *err)
     if (a->n_pos < 2)
         return usage_fail(err, "fleetctl keys broker HOST ...");
     if (strchr(a->pos[1], '/') || a->pos[1][0] == '.')
-        return err_set(err, ERR_INVALID, "'%s' is no host name", a->pos[1]);
+        return err_set(err, ERR_INVALID, "invalid host name '%s'", a->pos[1]);
     if (ctx_lock(c, err) < 0)
         return -(int)err->kind;
     (void)str_fmt(stem, sizeof(stem), "pki/broker-%s", a->pos[1]);

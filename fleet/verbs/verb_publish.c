@@ -29,8 +29,6 @@ static void put_descriptor(struct cJSON *to, const char *type, const struct dige
     json_put_u64(to, "size", size);
 }
 
-#define COUNTER_MAX (1ULL << 53)
-
 struct packs {
     struct packing_blob blobs[PACKING_BLOBS];
     unsigned n;
@@ -97,20 +95,19 @@ static int choose_counter(const struct ctx *c, const struct args *a, struct repo
     for (unsigned i = 0; i < there->n; i++)
         top = there->counters[i] > top ? there->counters[i] : top;
     rel->counter = top + 1;
-    if (args_u64(a, OPT_COUNTER, 1, COUNTER_MAX, &rel->counter, err) < 0)
+    if (args_u64(a, OPT_COUNTER, 1, LIM_COUNTER, &rel->counter, err) < 0)
         return -(int)err->kind;
-    if (rel->counter > COUNTER_MAX)
-        return err_set(err, ERR_CONFLICT, "%s has used up its counters: publish under another --name",
-                       rel->name);
+    if (rel->counter > LIM_COUNTER)
+        return err_set(err, ERR_CONFLICT, "%s has no counters left: publish under another --name", rel->name);
     for (unsigned i = 0; i < n; i++)
         if (known[i].counter == rel->counter)
-            return err_set(err, ERR_EXISTS, "%s@%" PRIu64 " is published already (version %s)", rel->name,
+            return err_set(err, ERR_EXISTS, "%s@%" PRIu64 " is already published (version %s)", rel->name,
                            rel->counter, known[i].version);
     for (unsigned i = 0; i < there->n; i++)
         if (there->counters[i] == rel->counter)
             return err_set(err, ERR_EXISTS,
                            "%s@%" PRIu64
-                           " is published already, by another folder of this fleet to %s; the next free "
+                           " is already published, by another directory of this fleet to %s; the next free "
                            "counter is %" PRIu64,
                            rel->name, rel->counter, repo_source(r), top + 1);
     return 0;
@@ -129,7 +126,7 @@ static int fill_release(const struct ctx *c, const struct args *a, struct repo *
         version = shown;
     }
     if (!str_is_name(name))
-        return err_set(err, ERR_INVALID, "'%s' is no release name: say --name", name);
+        return err_set(err, ERR_INVALID, "invalid release name '%s': use --name", name);
     if (!str_copy(rel->version, sizeof(rel->version), version) ||
         !str_copy(rel->name, sizeof(rel->name), name))
         return usage_fail(err, "--version: at most %d letters", LIM_NAME_BYTES - 1);
@@ -346,7 +343,7 @@ int verb_publish(struct ctx *c, const struct args *a, struct err *err)
         return -(int)err->kind;
     if (!to && strstr(repo_source(r), "-archive:"))
         return err_set(err, ERR_INVALID,
-                       "devices cannot fetch from a tar file: say where to copy the image with --to");
+                       "devices cannot fetch from a tar file: use --to to say where to copy the image");
     if (to) {
         opts.make = true;
         from = steal_ptr(&r);

@@ -7,6 +7,7 @@
 #include "fleet/doc/keyring.h"
 #include "fleet/doc/rollout.h"
 #include "platform/clock.h"
+#include "platform/fnv.h"
 
 #define POLL_MS     500
 #define SHOW_MS     1000
@@ -111,10 +112,10 @@ static bool has_seen(const struct waiting *w, const struct view_device *d)
 
 static uint32_t text_hash(const char *text)
 {
-    uint32_t h = 2166136261U;
+    uint32_t h = FNV32_INIT;
 
     for (; *text; text++)
-        h = (h ^ (uint8_t)*text) * 16777619U;
+        h = fnv32_add(h, (uint8_t)*text);
     return h;
 }
 

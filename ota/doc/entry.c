@@ -114,7 +114,7 @@ int entry_classify(struct entry *e, struct err *err)
     if (strncmp(base, WH, strlen(WH)) != 0)
         return 0;
     if (e->kind != ENTRY_FILE || e->size != 0)
-        return refuse(err, e->path, "a whiteout that is no empty file");
+        return refuse(err, e->path, "a whiteout that is not an empty file");
     if (strcmp(base, WH_OPQ) == 0) {
         e->kind = ENTRY_OPAQUE;
         *(slash ? slash : e->path) = '\0';

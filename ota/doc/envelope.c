@@ -165,7 +165,7 @@ int envelope_unpack(struct buf packed, struct envelope **ret, struct err *err)
     if (packed.len > LIM_ENVELOPE_BYTES)
         return err_set(err, ERR_NOSPACE, "record of %zu bytes, at most %d", packed.len, LIM_ENVELOPE_BYTES);
     if (packed.len < PACK_HEAD || memcmp(packed.p, PACK_MAGIC, 4) != 0)
-        return err_set(err, ERR_INVALID, "no envelope record");
+        return err_set(err, ERR_INVALID, "not an envelope record");
     size_t type_len = packed.p[4], n_sigs = packed.p[5], payload_len = get_u32(packed.p + 6);
     if (type_len == 0 || type_len >= sizeof(type) || n_sigs > LIM_SIGNATURES ||
         payload_len > LIM_ENVELOPE_BYTES)

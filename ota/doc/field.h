@@ -23,9 +23,8 @@ NODISCARD int field_word(const struct json_cur *obj, const char *key, bool empty
 /* Docker writes null for "none": true when the member is there and null. */
 bool field_is_null(const struct json_cur *obj, const char *key);
 
-/* Signed documents: times end with the year 9999, counters where JSON's exact integers do. */
+/* Times of signed documents end with the year 9999. */
 #define FIELD_SECONDS_MAX 253402300799ULL
-#define FIELD_COUNTER_MAX ((1ULL << 53) - 1)
 /* The member "schema" must be exactly this. / A member that is a name (str_is_name), copied. 0, or -INVALID.
  */
 NODISCARD int field_schema(const struct json_cur *root, const char *want, struct err *err);

@@ -191,7 +191,7 @@ static int read_release(const struct json_cur *root, struct release *rel, struct
     if (rc >= 0)
         rc = field_name(root, "name", rel->name, err);
     if (rc >= 0)
-        rc = json_get_u64(root, "counter", JSON_REQUIRED, 1, FIELD_COUNTER_MAX, &rel->counter, err);
+        rc = json_get_u64(root, "counter", JSON_REQUIRED, 1, LIM_COUNTER, &rel->counter, err);
     if (rc >= 0)
         rc = read_version(root, rel->version, err);
     if (rc >= 0)

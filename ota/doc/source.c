@@ -31,12 +31,13 @@ static int check_url(const char *text, const struct source *s, struct err *err)
 
     for (const char *p = s->at; *p; p++)
         if (*p <= ' ' || *p > '~' || strchr("@?#\\\"", *p))
-            return err_set(err, ERR_INVALID, "source \"%.80s\": has what no URL of a source has", text);
+            return err_set(err, ERR_INVALID,
+                           "source \"%.80s\": contains something that is not allowed in a source URL", text);
     char first = strstr(s->at, "://")[3];
     if (first == '\0' || first == '/' || first == ':' || s->at[host - 1] == ':')
         return err_set(err, ERR_INVALID, "source \"%.80s\": no host", text);
     if (s->kind == SOURCE_REGISTRY && len <= host + 1)
-        return err_set(err, ERR_INVALID, "source \"%.80s\": no name behind the host", text);
+        return err_set(err, ERR_INVALID, "source \"%.80s\": no name after the host", text);
     return 0;
 }
 

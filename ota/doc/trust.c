@@ -47,7 +47,7 @@ static int read_key(const struct json_cur *at, struct key_list *l, struct err *e
         !p256_is_point(key))
         return json_fail(at, err, ERR_INVALID, "public: not base64 of an uncompressed P-256 point");
     if (!str_is_name(id) || find_key(l, id) >= 0)
-        return json_fail(at, err, ERR_INVALID, "id: no name, or there twice");
+        return json_fail(at, err, ERR_INVALID, "id: invalid or duplicate");
     for (unsigned i = 0; i < l->n; i++)
         if (memcmp(l->keys[i].b, key->b, sizeof(key->b)) == 0)
             return json_fail(at, err, ERR_INVALID, "the same key as \"%s\"", l->ids[i]);
@@ -136,7 +136,7 @@ static int read_trust(const struct json_cur *root, struct trust *t, struct err *
     if (rc >= 0)
         rc = field_name(root, "fleet", t->fleet, err);
     if (rc >= 0)
-        rc = json_get_u64(root, "version", JSON_REQUIRED, 1, FIELD_COUNTER_MAX, &t->version, err);
+        rc = json_get_u64(root, "version", JSON_REQUIRED, 1, LIM_COUNTER, &t->version, err);
     if (rc >= 0)
         rc = json_get_u64(root, "issued", JSON_REQUIRED, 0, FIELD_SECONDS_MAX, &t->issued_s, err);
     if (rc >= 0)
@@ -171,7 +171,7 @@ int trust_parse(struct buf json, struct trust *ret, struct err *err)
 char *trust_key_id(const struct p256_pub *key, char dst[17])
 {
     struct digest d = {{0}};
-    char hex[65];
+    char hex[SHA256_HEX];
 
     /* hashing memory fails in no build of ours; the name decides nothing */
     err_ignore(sha256(buf_of(key->b, sizeof(key->b)), &d, NULL));

@@ -8,7 +8,7 @@
 
 char *dir_blob_path(const struct fetch_item *it, char dst[96])
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     (void)str_fmt(dst, 96, "blobs/sha256/%s", digest_hex(&it->digest, hex));
     return dst;
@@ -57,7 +57,7 @@ int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct 
     struct stat st;
 
     if (fd < 0)
-        return err_set(err, ERR_NOTFOUND, "not in this folder");
+        return err_set(err, ERR_NOTFOUND, "not in this directory");
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return err_set(err, ERR_INTEGRITY, "not a regular file");
     if (it->size && (uint64_t)st.st_size != it->size)

@@ -1,5 +1,5 @@
-/* fetch_main.c - agentd-fetch: the sandboxed program that talks to registries and reads sticks (see fetch.h),
- * and in its second mode the untar program. It gives up root, files and most system calls before the first
+/* fetch_main.c - agentd-fetch: the sandboxed program that talks to registries and reads sticks (see fetch.h).
+ * It gives up root, files and most system calls before the first
  * byte of a stranger arrives. */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,7 +11,6 @@
 #include "ota/doc/entry.h"
 #include "ota/doc/field.h"
 #include "ota/fetch/fetch_int.h"
-#include "ota/layer/untar_main.h"
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/sandbox.h"
@@ -109,9 +108,9 @@ static int read_numbers(const struct json_cur *root, struct fetch_job *j, struct
     if (rc >= 0)
         rc = json_get_u64(root, "chunks", JSON_REQUIRED, 0, LIM_CHUNKS, &j->n_chunks, err);
     if (rc >= 0)
-        rc = json_get_u64(root, "rate", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->rate, err);
+        rc = json_get_u64(root, "rate", JSON_REQUIRED, 0, LIM_COUNTER, &j->rate, err);
     if (rc >= 0)
-        rc = json_get_u64(root, "budget", JSON_REQUIRED, 0, FIELD_COUNTER_MAX, &j->budget, err);
+        rc = json_get_u64(root, "budget", JSON_REQUIRED, 0, LIM_COUNTER, &j->budget, err);
     if (rc >= 0)
         rc = json_get_u64(root, "deadline_ms", JSON_REQUIRED, 1, 1ULL << 40, &j->deadline_ms, err);
     if (rc >= 0)
@@ -266,10 +265,8 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT;
     char shown[ERR_MSG_BYTES];
 
-    if (argc > 1 && strcmp(argv[1], "untar") == 0)
-        return untar_main(argc, argv);
     if (argc != 2 || strcmp(argv[1], "fetch") != 0) {
-        fprintf(stderr, "usage: agentd-fetch fetch | untar ... (started by agentd)\n");
+        fprintf(stderr, "usage: agentd-fetch fetch (started by agentd)\n");
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error to be told */

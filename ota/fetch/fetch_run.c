@@ -154,7 +154,7 @@ static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
 
     while (!it->complete) {
         struct round round = {0};
-        char hex[65];
+        char hex[SHA256_HEX];
         try_sources(j, it, &round);
         if (it->complete)
             break;

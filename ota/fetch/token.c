@@ -105,7 +105,7 @@ int token_parse(struct buf answer, char **ret, struct err *err)
         return rc;
     for (const char *p = token; *p; p++)
         if (*p <= ' ' || *p > '~')
-            return err_set(err, ERR_INVALID, "the token is no token");
+            return err_set(err, ERR_INVALID, "malformed token");
     *ret = mem_need(strlen(token) + 1);
     memcpy(*ret, token, strlen(token) + 1);
     return 0;

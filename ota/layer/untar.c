@@ -180,7 +180,7 @@ static int pax_record(struct pending *x, struct buf key, struct buf value, struc
                        "pax header: a %.*s of %zu bytes, or with a NUL; at most %d are taken", (int)key.len,
                        key.p, value.len, LIM_PATH_BYTES - 1);
     return fine ? 0
-                : err_set(err, ERR_INVALID, "pax header: %.*s is no number that fits", (int)key.len, key.p);
+                : err_set(err, ERR_INVALID, "pax header: %.*s is not a valid number", (int)key.len, key.p);
 }
 
 /* "LEN key=value\n", LEN counting all of it. Takes one record from the front. */
@@ -196,7 +196,7 @@ static int pax_next(struct buf *in, struct pending *x, struct err *err)
     struct buf body = buf_of(in->p + digits + 1, len - digits - 2);
     const uint8_t *eq = memchr(body.p, '=', body.len);
     if (!eq || eq == body.p)
-        return err_set(err, ERR_INVALID, "pax header: no key");
+        return err_set(err, ERR_INVALID, "pax header: missing key");
     size_t key_len = (size_t)(eq - body.p);
     (void)take(in, len);
     return pax_record(x, buf_of(body.p, key_len), buf_of(eq + 1, body.len - key_len - 1), err);
@@ -344,7 +344,7 @@ static int fill_entry(struct untar *u, uint64_t size, struct err *err)
         copy_field(b + AT_LINK, N_NAME, e->link);
     if (!number(b + AT_MODE, N_ID, &mode) || (!x->has_uid && !number(b + AT_UID, N_ID, &uid)) ||
         (!x->has_gid && !number(b + AT_GID, N_ID, &gid)) || uid >= UINT32_MAX || gid >= UINT32_MAX)
-        return refuse(u, err, ERR_INVALID, "mode or owner is no number that fits");
+        return refuse(u, err, ERR_INVALID, "mode or owner is not a valid number");
     e->mode = (uint32_t)mode & ENTRY_MODE_MASK; /* some tars put the file type there too */
     e->uid = (uint32_t)uid;
     e->gid = (uint32_t)gid;
@@ -366,7 +366,7 @@ static int begin_entry(struct untar *u, char type, uint64_t size, struct err *er
     if (e->kind != ENTRY_FILE && e->size != 0)
         return refuse(u, err, ERR_INVALID, "a size on something without content");
     if (e->kind == ENTRY_FILE && e->path[0] && e->path[strlen(e->path) - 1] == '/')
-        return refuse(u, err, ERR_INVALID, "a file with the name of a folder");
+        return refuse(u, err, ERR_INVALID, "a file with the name of a directory");
     if (e->kind != ENTRY_SYMLINK && e->kind != ENTRY_HARDLINK)
         e->link[0] = '\0';
     u->left = e->size;
@@ -397,7 +397,7 @@ static int header(struct untar *u, struct err *err)
     if (!sum_is_right(u->block))
         return err_set(err, ERR_INVALID, "not a tar header (wrong checksum)");
     if (!number(u->block + AT_SIZE, N_SIZE, &size) || size > SIZE_MAX_)
-        return refuse(u, err, ERR_INVALID, "size is no number that fits");
+        return refuse(u, err, ERR_INVALID, "size is not a valid number");
     if (type == 'x' || type == 'g' || type == 'L' || type == 'K')
         return begin_meta(u, type, size, err);
     return begin_entry(u, type, size, err);

@@ -1,9 +1,9 @@
-/* untar_main.c - the sandboxed program that turns one layer blob into entries (entry.h), so that root parses
+/* untar_main.c - agentd-untar: the sandboxed program that turns one layer blob into entries (entry.h), so that root parses
  * no archive. PROGRAM untar UID GID CODEC DIFF_ID MAX_TAR_BYTES all|whiteouts fd 3: verdict line out. fd 4:
  * the blob, read only. fd 5: the pipe for entries. It gives up everything else before it reads the first
  * byte. The diff id is checked here only to say early that something is wrong: the installer does not rely on
  * it. */
-#include "ota/layer/untar_main.h"
+#include <string.h>
 
 #include "ota/layer/layer.h"
 #include "ota/layer/worker.h"
@@ -97,12 +97,15 @@ static int run(const struct args *a, struct err *err)
     return rc < 0 ? rc : flush(&o, err);
 }
 
-int untar_main(int argc, char **argv)
+int main(int argc, char **argv)
 {
     struct args a = {0};
     struct err err = ERR_INIT;
-    int rc = read_args(argc, argv, &a, &err);
+    int rc;
 
+    if (argc < 2 || strcmp(argv[1], "untar") != 0)
+        return 2;
+    rc = read_args(argc, argv, &a, &err);
     if (rc == 0)
         rc = crypto_init(&err);
     if (rc == 0)

@@ -24,7 +24,7 @@ int worker_enter(const char *uid, const char *gid, uint64_t data_bytes, unsigned
     char missing[128];
 
     if (!str_u64(uid, 0, UINT32_MAX - 1, &u) || !str_u64(gid, 0, UINT32_MAX - 1, &g))
-        return err_set(err, ERR_INVALID, "%s and %s are no user and group", uid, gid);
+        return err_set(err, ERR_INVALID, "invalid user and group: %s, %s", uid, gid);
     box.uid = (uid_t)u;
     box.gid = (gid_t)g;
 #ifdef LIMPET_SANITIZED

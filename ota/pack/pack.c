@@ -218,7 +218,7 @@ int pack_patched_decode(struct pack_table *t, struct buf table, struct pack_patc
     if (rc < 0)
         return rc;
     if (v == 0)
-        return t->used == table.len ? 0 : err_set(err, ERR_INVALID, "patch table: goes on behind its end");
+        return t->used == table.len ? 0 : err_set(err, ERR_INVALID, "patch table: continues after its end");
     if (v > LIM_TREE_BYTES || t->used == table.len || table.p[t->used] > PACK_BASES_MAX)
         return err_set(err, ERR_INVALID, "patch table: too far or too many bases");
     p.at = t->at + v;

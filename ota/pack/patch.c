@@ -61,7 +61,7 @@ static int read_at(int fd, uint64_t at, void *dst, size_t len, const char *what,
         if (n < 0)
             return err_errno(err, errno, "read %s", what);
         if (n == 0)
-            return err_set(err, ERR_IO, "read %s: it is shorter than told", what);
+            return err_set(err, ERR_IO, "read %s: it is shorter than announced", what);
         to += n;
         at += (uint64_t)n;
         len -= (size_t)n;

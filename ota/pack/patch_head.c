@@ -49,7 +49,7 @@ int patch_head_decode(const uint8_t src[PATCH_HEAD_BYTES], struct patch_head *re
         return err_set(err, ERR_INVALID, "patch pack: more than %d covers", LIM_PATCH_COVERS);
     size_t need = patch_memory(h.codec, h.max_covers, h.max_pieces, h.predicted);
     if (need > LIM_PATCH_BYTES || h.memory > LIM_PATCH_BYTES)
-        return err_set(err, ERR_NOSPACE, "patch pack: tells %u bytes of memory, needs %zu, %d at most",
+        return err_set(err, ERR_NOSPACE, "patch pack: declares %u bytes of memory, needs %zu, %d at most",
                        h.memory, need, LIM_PATCH_BYTES);
     if (h.raw_bytes > LIM_PATCH_RAW_BYTES || h.segments > h.raw_bytes)
         return err_set(err, ERR_INVALID, "patch pack: the sizes are out of range");

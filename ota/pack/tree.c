@@ -45,7 +45,7 @@ int tree_next(struct buf tree, struct tree_at *t, struct entry *e, struct digest
     if (rc < 0)
         return rc;
     if (e->kind == ENTRY_END)
-        return t->at == tree.len ? 0 : err_set(err, ERR_INVALID, "tree: goes on behind its end");
+        return t->at == tree.len ? 0 : err_set(err, ERR_INVALID, "tree: continues after its end");
     if (e->kind != ENTRY_FILE && e->kind != ENTRY_DIR && e->kind != ENTRY_SYMLINK)
         return err_set(err, ERR_INVALID, "tree: an entry of kind %u", (unsigned)e->kind);
     if (e->flags & ~(unsigned)(ENTRY_HAD_XATTR | ENTRY_AGAIN))

@@ -133,7 +133,7 @@ static int name_object(void *arg, const char *name, struct err *err)
 
 static int name_records(struct install *i, struct err *err)
 {
-    char name[24], hex[65];
+    char name[24], hex[SHA256_HEX];
 
     for (unsigned n = 0; n < i->manifest.n_layers; n++) {
         (void)str_fmt(name, sizeof(name), INSTALL_RECORD, n);
@@ -156,7 +156,7 @@ static int name_all(struct install *i, const char *hex, struct err *err)
         rc = store_each_file(i->obj_fd, name_object, i, err);
     if (rc == 0 && (i->in->pack ? unlinkat(i->s->staged_fd, hex, AT_REMOVEDIR)
                                 : unlinkat(i->work_fd, "obj", AT_REMOVEDIR)) < 0)
-        rc = err_errno(err, errno, "remove the objects' folder");
+        rc = err_errno(err, errno, "remove the objects' directory");
     if (rc == 0)
         rc = name_records(i, err);
     if (rc == 0 && faccessat(i->s->images_fd, hex, F_OK, 0) == 0) /* it is there, but marked as damaged */
@@ -171,7 +171,7 @@ static void drop_pack(struct install *i)
     uint8_t AUTO_MEM *head = NULL;
     size_t len = 0;
     struct pack_head h;
-    char hex[65];
+    char hex[SHA256_HEX];
 
     if (i->in->pack->held)
         return;
@@ -186,7 +186,7 @@ static void drop_pack(struct install *i)
 
 static void drop_layers(struct install *i)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     if (i->in->pack)
         drop_pack(i);
@@ -225,7 +225,7 @@ static void close_all(struct install *i)
 
 int store_install(struct store *s, struct store_install *in, int line_fd, struct err *err)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
     AUTO_FD int lock_fd = -1;
     struct install AUTO_MEM *i = mem_need_zero(sizeof(*i));
     struct stream AUTO_MEM *stream = mem_need(sizeof(*stream));

@@ -39,7 +39,7 @@ static int open_layer(struct install *i, const struct digest *d, int *ret_fd, st
 {
     struct digest got;
     uint64_t len = 0;
-    char hex[65];
+    char hex[SHA256_HEX];
     AUTO_FD int fd = openat(i->s->blobs_fd, digest_hex(d, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
@@ -110,7 +110,7 @@ static int link_in(struct install *i, int dir_fd, const char *name, const char *
 static int keep_documents(struct install *i, const struct pull *p, struct err *err)
 {
     const struct store_pack *pack = p->pack;
-    char hex[65];
+    char hex[SHA256_HEX];
     int rc;
 
     if (pack->patch && !pack->held)

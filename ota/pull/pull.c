@@ -6,7 +6,7 @@
 
 int store_has_tree(struct store *s, const struct digest *tree)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     return faccessat(s->layers_fd, digest_hex(tree, hex), F_OK, 0) == 0;
 }
@@ -45,7 +45,7 @@ int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_
 static int map_held(int dir_fd, const struct digest *d, struct buf *ret, struct err *err)
 {
     struct digest got;
-    char hex[65];
+    char hex[SHA256_HEX];
     int rc = pull_map(dir_fd, digest_hex(d, hex), LIM_TREE_BYTES, ret, err);
 
     if (rc == 0)
@@ -111,7 +111,7 @@ int store_pack_cost(struct store *s, const struct digest *image, const struct st
 {
     struct stage g = {.dir_fd = -1, .fd = -1};
     struct pull p;
-    char hex[65];
+    char hex[SHA256_HEX];
     int rc = stage_open(s, image, &g, err);
 
     if (rc == 0) {

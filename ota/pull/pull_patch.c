@@ -32,13 +32,13 @@ static int open_old_tree(struct patching *x, int *ret_fd, struct err *err)
 {
     const struct store *s = x->p->s;
     struct digest got;
-    char hex[65];
+    char hex[SHA256_HEX];
     uint64_t len = 0;
     int rc = 0;
 
     *ret_fd = openat(s->layers_fd, digest_hex(&x->p->pack->old_tree, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (*ret_fd < 0)
-        return err_set(err, ERR_NOTFOUND, "the tree that the patch starts from is not here");
+        return err_set(err, ERR_NOTFOUND, "the tree that the patch starts from is missing");
     rc = sha256_fd(*ret_fd, &got, &len, err);
     if (rc == 0 && !digest_eq(&got, &x->p->pack->old_tree))
         rc = err_set(err, ERR_INTEGRITY, "the tree that the patch starts from has gone bad on disk");
@@ -211,7 +211,7 @@ int pull_patch(struct pull *p, struct err *err)
     struct patching AUTO_MEM *x = mem_need_zero(sizeof(*x));
     struct digest got;
     uint64_t len = 0;
-    char hex[65];
+    char hex[SHA256_HEX];
     AUTO_FD int fd =
         openat(p->s->blobs_fd, digest_hex(&p->pack->pack, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     int rc = fd < 0 ? err_errno(err, errno, "open patch %.12s", hex) : sha256_fd(fd, &got, &len, err);

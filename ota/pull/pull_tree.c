@@ -7,7 +7,7 @@
 bool pull_old_tree(struct store *s, const struct digest *image, struct digest *ret)
 {
     struct store_meta AUTO_MEM *m = mem_need_zero(sizeof(*m));
-    char hex[65];
+    char hex[SHA256_HEX];
 
     if (store_meta_read(s, digest_hex(image, hex), m, NULL) < 0 || m->n_layers != 1)
         return false;
@@ -19,7 +19,7 @@ bool pull_old_tree(struct store *s, const struct digest *image, struct digest *r
 static void map_old(struct store *s, const struct store_pack *pack, bool tree, struct buf *ret)
 {
     struct digest d;
-    char hex[65], path[80];
+    char hex[SHA256_HEX], path[80];
 
     *ret = buf_of(NULL, 0);
     if (tree && pull_old_tree(s, &pack->old_image, &d))

@@ -66,7 +66,7 @@ static int check_one(void *arg, const char *name, struct err *err)
 
 int stage_open(struct store *s, const struct digest *image, struct stage *ret, struct err *err)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
     int rc;
 
     *ret = (struct stage){.s = s, .dir_fd = -1, .fd = -1};
@@ -295,7 +295,7 @@ static int match(void *arg, const char *name, struct err *err)
 /* Any object with this content. */
 static int find_content(struct stage *g, const struct digest *d, int *ret_fd, struct err *err)
 {
-    char hex[65], folder[3];
+    char hex[SHA256_HEX], folder[3];
     struct search s = {.hex = digest_hex(d, hex), .found = ""};
     AUTO_FD int dir = -1;
     int rc = store_each_file(g->dir_fd, match, &s, err);
@@ -308,7 +308,7 @@ static int find_content(struct stage *g, const struct digest *d, int *ret_fd, st
     if (rc == 0 && fs_open_dir(g->s->objects_fd, folder, false, 0, &dir, NULL) == 0)
         rc = store_each_file(dir, match, &s, err);
     if (rc == 0 && !s.found[0])
-        rc = err_set(err, ERR_NOTFOUND, "object %.12s is nowhere", hex);
+        rc = err_set(err, ERR_NOTFOUND, "object %.12s is missing", hex);
     if (rc == 0)
         *ret_fd = openat(dir, s.found, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     return rc < 0 ? rc : *ret_fd < 0 ? err_errno(err, errno, "open object") : 0;
@@ -316,7 +316,7 @@ static int find_content(struct stage *g, const struct digest *d, int *ret_fd, st
 
 bool stage_has_content(const struct stage *g, const struct digest *d)
 {
-    char hex[65], folder[3];
+    char hex[SHA256_HEX], folder[3];
     struct search s = {.hex = digest_hex(d, hex), .found = ""};
     AUTO_FD int dir = -1;
 

@@ -89,7 +89,7 @@ static int make_parents(struct lay *l, const char *dir, struct err *err)
             if (fchmodat(from, part, 0755, 0) < 0) /* whatever the umask says */
                 return err_errno(err, errno, "chmod %s", part);
         } else if (errno != EEXIST) {
-            return err_errno(err, errno, "make folder %s", part);
+            return err_errno(err, errno, "create directory %s", part);
         }
         at = openat(from, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (at < 0)
@@ -126,7 +126,7 @@ static int parent_of(struct lay *l, const char *path, bool make, int *ret_fd, co
 }
 
 /* Take away what stands at base. keep_dir: a folder may stay. Returns 1 when one stayed. */
-static int clear(struct lay *l, int dir_fd, const char *base, bool keep_dir, struct err *err)
+static int clear(int dir_fd, const char *base, bool keep_dir, struct err *err)
 {
     struct stat st;
 
@@ -136,9 +136,7 @@ static int clear(struct lay *l, int dir_fd, const char *base, bool keep_dir, str
         return unlinkat(dir_fd, base, 0) < 0 ? err_errno(err, errno, "replace %s", base) : 0;
     if (keep_dir)
         return 1;
-    int rc = fs_remove_tree(dir_fd, base, err);
-    (void)l;
-    return rc;
+    return fs_remove_tree(dir_fd, base, err);
 }
 
 static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct entry *e, struct err *err)
@@ -147,16 +145,16 @@ static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct ent
     int rc = 0;
 
     if (mkdirat(dir_fd, base, mode) < 0) { /* nearly always it is new: that is tried first */
-        rc = errno == EEXIST ? clear(l, dir_fd, base, true, err)
-                             : err_errno(err, errno, "make folder %s", e->path);
+        rc = errno == EEXIST ? clear(dir_fd, base, true, err)
+                             : err_errno(err, errno, "create directory %s", e->path);
         if (rc == 0 && mkdirat(dir_fd, base, mode) < 0)
-            rc = err_errno(err, errno, "make folder %s", e->path);
+            rc = err_errno(err, errno, "create directory %s", e->path);
     }
     if (rc < 0)
         return rc;
     AUTO_FD int fd = openat(dir_fd, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return err_errno(err, errno, "open folder %s", e->path);
+        return err_errno(err, errno, "open directory %s", e->path);
     rc = object_dress(fd, e, err);
     if (rc == 0 && str_copy(l->parent, sizeof(l->parent), e->path)) { /* what comes next mostly lies in it */
         forget_parent(l);
@@ -216,13 +214,12 @@ static int copy_file(int from_dir, const char *from, int dir_fd, const char *bas
 }
 
 /* In the place of whatever stands there; nearly always that is nothing, so it is looked at only then. */
-static int link_file(struct lay *l, int from_dir, const char *from, int dir_fd, const char *base,
-                     struct err *err)
+static int link_file(int from_dir, const char *from, int dir_fd, const char *base, struct err *err)
 {
     int no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
 
     if (no == EEXIST || no == EMLINK) { /* which of the two is told is the kernel's affair */
-        int rc = clear(l, dir_fd, base, false, err);
+        int rc = clear(dir_fd, base, false, err);
         if (rc < 0)
             return rc;
         no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
@@ -255,8 +252,8 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     if (rc < 0)
         return rc;
     if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
-        return bad(err, e->path, "a hard link to a folder");
-    return link_file(l, from_fd, from, dir_fd, base, err);
+        return bad(err, e->path, "a hard link to a directory");
+    return link_file(from_fd, from, dir_fd, base, err);
 }
 
 /* What the layers below have in the folder's place may be a file or link, which hides nothing: see lay_check_opaque. */
@@ -272,7 +269,7 @@ static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err 
     if (fd < 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
                    ? -ERR_NOTFOUND
-                   : err_errno(err, errno, "open folder %s", path);
+                   : err_errno(err, errno, "open directory %s", path);
     *ret_fd = fd;
     return 0;
 }
@@ -334,8 +331,8 @@ static int lay_below(struct lay *l, const struct entry *e, const struct object_a
     if (e->kind == ENTRY_HARDLINK)
         return lay_hardlink(l, dir_fd, base, e, err);
     if (e->kind == ENTRY_FILE && obj)
-        return link_file(l, obj->dir_fd, obj->path, dir_fd, base, err);
-    rc = clear(l, dir_fd, base, false, err);
+        return link_file(obj->dir_fd, obj->path, dir_fd, base, err);
+    rc = clear(dir_fd, base, false, err);
     if (rc < 0)
         return rc;
     return e->kind == ENTRY_SYMLINK ? lay_symlink(dir_fd, base, e, err) : lay_empty(dir_fd, base, e, err);

@@ -28,7 +28,7 @@ static int mend_folder(const struct mend *m, const char *name, struct err *err)
     AUTO_FD int to = openat(m->to_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (from < 0 || to < 0)
-        return err_errno(err, errno, "open folder %s", name);
+        return err_errno(err, errno, "open directory %s", name);
     if (m->depth > LIM_PATH_DEPTH)
         return err_set(err, ERR_INVALID, "mend %s: too deep", name);
     return store_each_entry(from, mend_entry, &(struct mend){from, to, m->depth + 1}, err);

@@ -8,7 +8,7 @@
 char *object_name(const struct digest *d, uint32_t mode, uint32_t uid, uint32_t gid,
                   char dst[OBJECT_NAME_BYTES])
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     (void)str_fmt(dst, OBJECT_NAME_BYTES, "%s.%o.%x.%x", digest_hex(d, hex), mode, uid, gid);
     return dst;

@@ -35,7 +35,7 @@ int record_add(int fd, const struct entry *e, const struct digest *d, struct err
 
 int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err *err)
 {
-    char hex[65], magic[sizeof(RECORD_MAGIC) - 1];
+    char hex[SHA256_HEX], magic[sizeof(RECORD_MAGIC) - 1];
     AUTO_FD int fd = openat(s->layers_fd, digest_hex(d, hex), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)

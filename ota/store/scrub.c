@@ -72,7 +72,7 @@ static void keep_document(struct store *s, int image_fd, const char *file, const
 {
     struct digest got;
     uint64_t len = 0;
-    char hex[65];
+    char hex[SHA256_HEX];
     AUTO_FD int fd = openat(image_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd >= 0 && sha256_fd(fd, &got, &len, NULL) == 0 && digest_eq(&got, want) &&
@@ -145,7 +145,7 @@ static int hash_file(struct round *r, const char *name, struct stat *ret_st, boo
 {
     struct digest got;
     uint64_t len = 0;
-    char hex[65];
+    char hex[SHA256_HEX];
     struct err why = ERR_INIT;
     AUTO_FD int fd = openat(r->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
@@ -229,7 +229,7 @@ static const char *image_fault(struct round *r, const char *name)
     struct store_meta meta;
     struct digest got;
     size_t len = 0, config_len = 0;
-    char path[96], hex[65];
+    char path[96], hex[SHA256_HEX];
 
     (void)str_fmt(path, sizeof(path), "%.64s/manifest", name);
     if (fs_read(r->s->images_fd, path, LIM_OCI_JSON_BYTES, &text, &len, NULL) < 0 ||

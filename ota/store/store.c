@@ -96,11 +96,12 @@ int store_check_space(struct store *s, uint64_t need_bytes, uint64_t need_inodes
     if (inodes != UINT64_MAX)
         inodes = inodes > LIM_RESERVE_INODES ? inodes - LIM_RESERVE_INODES : 0;
     if (need_bytes > bytes)
-        return err_set(err, ERR_NOSPACE, "needs %" PRIu64 " bytes, there are %" PRIu64 " beside the reserve",
+        return err_set(err, ERR_NOSPACE, "needs %" PRIu64 " bytes, there are %" PRIu64 " besides the reserve",
                        need_bytes, bytes);
     if (need_inodes > inodes)
-        return err_set(err, ERR_NOSPACE, "needs %" PRIu64 " inodes, there are %" PRIu64 " beside the reserve",
-                       need_inodes, inodes);
+        return err_set(err, ERR_NOSPACE,
+                       "needs %" PRIu64 " inodes, there are %" PRIu64 " besides the reserve", need_inodes,
+                       inodes);
     return 0;
 }
 
@@ -135,7 +136,7 @@ static int each_name(int dir_fd, bool hidden, int (*fn)(void *arg, const char *n
     int rc = 0;
 
     if (!dir) {
-        rc = err_errno(err, errno, "list folder");
+        rc = err_errno(err, errno, "list directory");
         if (fd >= 0)
             (void)close(fd);
         return rc;
@@ -144,7 +145,7 @@ static int each_name(int dir_fd, bool hidden, int (*fn)(void *arg, const char *n
         if (e->d_name[0] != '.' || (hidden && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0))
             rc = fn(arg, e->d_name, err);
     if (rc >= 0 && errno) /* half a listing is none */
-        rc = err_errno(err, errno, "list folder");
+        rc = err_errno(err, errno, "list directory");
     (void)closedir(dir);
     return rc < 0 ? rc : 0;
 }
@@ -186,7 +187,7 @@ int store_each(int dir_fd, int (*fn)(void *arg, const char *name, const struct d
 
 int store_has_blob(struct store *s, const struct digest *d)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     return faccessat(s->blobs_fd, digest_hex(d, hex), F_OK, 0) == 0;
 }
@@ -199,7 +200,7 @@ int store_has_layer(struct store *s, const struct digest *d)
 int store_read_blob(struct store *s, const struct digest *d, size_t max_bytes, uint8_t **ret, size_t *ret_len,
                     struct err *err)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
     uint8_t AUTO_MEM *bytes = NULL;
     size_t len = 0;
     struct digest got;
@@ -219,7 +220,7 @@ int store_read_blob(struct store *s, const struct digest *d, size_t max_bytes, u
 uint64_t store_partial_bytes(struct store *s, const struct digest *d)
 {
     struct stat st;
-    char hex[65];
+    char hex[SHA256_HEX];
 
     if (fstatat(s->partial_fd, digest_hex(d, hex), &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
         return 0;
@@ -231,7 +232,7 @@ int store_partial_open(struct store *s, const struct digest *d, uint64_t size_by
 {
     uint64_t most = size_bytes ? size_bytes : LIM_ENVELOPE_BYTES;
     struct stat st;
-    char hex[65];
+    char hex[SHA256_HEX];
     AUTO_FD int fd =
         openat(s->partial_fd, digest_hex(d, hex), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 
@@ -258,7 +259,7 @@ int store_partial_commit(struct store *s, const struct digest *d, uint64_t size_
 {
     struct digest got;
     uint64_t len = 0;
-    char hex[65];
+    char hex[SHA256_HEX];
     AUTO_FD int fd = openat(s->partial_fd, digest_hex(d, hex), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
@@ -278,7 +279,7 @@ int store_partial_commit(struct store *s, const struct digest *d, uint64_t size_
 
 static char *image_path(const struct digest *d, const char *file, char *dst, size_t size)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     (void)str_fmt(dst, size, "%s/%s", digest_hex(d, hex), file);
     return dst;
@@ -286,7 +287,7 @@ static char *image_path(const struct digest *d, const char *file, char *dst, siz
 
 int store_has_image(struct store *s, const struct digest *manifest)
 {
-    char hex[65], path[96];
+    char hex[SHA256_HEX], path[96];
 
     return faccessat(s->images_fd, digest_hex(manifest, hex), F_OK, 0) == 0 &&
            faccessat(s->images_fd, image_path(manifest, DAMAGED_FILE, path, sizeof(path)), F_OK, 0) < 0;
@@ -302,7 +303,7 @@ int store_open_rootfs(struct store *s, const struct digest *manifest, int *ret_f
 
 int store_rootfs_path(struct store *s, const struct digest *manifest, char *dst, size_t size)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     (void)s;
     return str_fmt(dst, size, "images/%s/rootfs", digest_hex(manifest, hex)) ? 0 : -ERR_INVALID;
@@ -321,10 +322,10 @@ static int read_meta(const struct json_cur *root, struct store_meta *m, struct e
 {
     struct json_cur arr;
     const char *text = NULL;
-    int rc = json_get_u64(root, "bytes", JSON_REQUIRED, 0, 1ULL << 53, &m->bytes, err);
+    int rc = json_get_u64(root, "bytes", JSON_REQUIRED, 0, LIM_INTEGER, &m->bytes, err);
 
     if (rc >= 0)
-        rc = json_get_u64(root, "inodes", JSON_REQUIRED, 0, 1ULL << 53, &m->inodes, err);
+        rc = json_get_u64(root, "inodes", JSON_REQUIRED, 0, LIM_INTEGER, &m->inodes, err);
     if (rc >= 0)
         rc = json_get_array(root, "layers", JSON_REQUIRED, LIM_OCI_LAYERS, &arr, err);
     for (unsigned i = 0; rc >= 0 && i < json_len(&arr); i++) {

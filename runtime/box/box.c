@@ -384,7 +384,7 @@ static int start_child(struct launch *l, struct err *err)
         return rc;
     l->child.modern = rc == 1;
     if (userns && l->spec.rootfs_idmap && !l->child.modern) {
-        (void)err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts here");
+        (void)err_set(err, ERR_UNSUPPORTED, "no id-mapped mounts on this machine");
         return 1;
     }
     ops_make(&l->spec, l->how->hold_fd >= 0, &l->ops);

@@ -94,7 +94,7 @@ static int copy_tree(int from_fd, int to_fd, unsigned depth, struct err *err)
         return err_errno(err, saved, "copy");
     }
     if (depth > LIM_PATH_DEPTH)
-        r = err_set(err, ERR_INVALID, "copy: folders deeper than %d", LIM_PATH_DEPTH);
+        r = err_set(err, ERR_INVALID, "copy: directories deeper than %d", LIM_PATH_DEPTH);
     for (struct dirent *e; r >= 0 && (e = readdir(d));)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             r = copy_one(from_fd, to_fd, e->d_name, depth, err);

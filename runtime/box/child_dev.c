@@ -81,7 +81,7 @@ static int make_node(struct child *c, int dir_fd, const char *name, const struct
     if (errno == EEXIST && fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return is_device(&st, d)
                    ? 0
-                   : err_set(err, ERR_EXISTS, "%s is there already and is another thing", d->path);
+                   : err_set(err, ERR_EXISTS, "%s already exists and is something else", d->path);
     return err_errno(err, errno, "%s", d->path);
 }
 
@@ -120,6 +120,7 @@ int child_op_device(struct child *c, const struct op *op, struct err *err)
     if (rc < 0)
         return rc;
     if (*last == '\0' || strchr(last, '/'))
-        return err_set(err, ERR_INVALID, "linux.devices[%u].path: %s is no file's name", op->index, d->path);
+        return err_set(err, ERR_INVALID, "linux.devices[%u].path: %s is not a valid file name", op->index,
+                       d->path);
     return make_node(c, parent, last, d, err);
 }

@@ -20,8 +20,6 @@
 #include "platform/fs.h"
 #include "platform/sys.h"
 
-#define AT_RECURSIVE_ 0x8000
-
 /* A descriptor as a path for mount(2): relative to the host's procfs, which is our working folder and was
  * checked. */
 const char *child_fd_text(int fd, char dst[CHILD_FD_TEXT])
@@ -36,7 +34,7 @@ int child_open_proc(int *ret_fd, struct err *err)
     struct statfs st;
 
     if (fd < 0 || fstatfs(fd, &st) != 0 || st.f_type != PROC_SUPER_MAGIC)
-        return err_set(err, ERR_UNSUPPORTED, "/proc of the host is no procfs");
+        return err_set(err, ERR_UNSUPPORTED, "/proc of the host is not procfs");
     *ret_fd = fd > 2 ? steal_fd(&fd) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return *ret_fd >= 0 ? 0 : err_errno(err, errno, "/proc");
 }
@@ -347,7 +345,7 @@ static int hide_below_sysfs(int top, struct err *err)
     AUTO_FD int place = -1;
     char at[CHILD_FD_TEXT];
 
-    (void)sys_mount_setattr(top, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attr); /* since 5.12 */
+    (void)sys_mount_setattr(top, "", AT_EMPTY_PATH | SYS_RECURSIVE, &attr); /* since 5.12 */
     if (fs_open_below(top, "fs/cgroup", O_PATH | O_DIRECTORY, 0, &place, NULL) < 0)
         return 0;
     return mount("tmpfs", child_fd_text(place, at), "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
@@ -399,7 +397,7 @@ int child_finish_mount(const struct spec_mount *m, int top_fd, struct err *err)
     char at[CHILD_FD_TEXT];
 
     if ((m->all_set | m->all_clear) &&
-        sys_mount_setattr(top_fd, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attr) != 0)
+        sys_mount_setattr(top_fd, "", AT_EMPTY_PATH | SYS_RECURSIVE, &attr) != 0)
         return err_errno(err, errno, "recursive options (they need Linux 5.12)");
     if (m->propagation && mount(NULL, child_fd_text(top_fd, at), NULL, m->propagation, NULL) != 0)
         return err_errno(err, errno, "propagation");
@@ -426,8 +424,8 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
     if (rc < 0)
         return rc == -ERR_NOTFOUND ? 0 : rc;
     if (c->modern) {
-        tree = sys_open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE_);
-        if (tree < 0 || sys_mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attr) != 0 ||
+        tree = sys_open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | SYS_RECURSIVE);
+        if (tree < 0 || sys_mount_setattr(tree, "", AT_EMPTY_PATH | SYS_RECURSIVE, &attr) != 0 ||
             sys_move_mount(tree, "", fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
             return err_errno(err, errno, "mount");
         return 0;

@@ -50,7 +50,7 @@ int child_set_cpus(pid_t pid, const char *list, const char *which, struct err *e
     if (!list)
         return 0;
     if (!child_parse_cpus(list, mask, COUNT_OF(mask)))
-        return err_set(err, ERR_INVALID, "process.execCPUAffinity.%s: %s is no list like \"0-3,7\"", which,
+        return err_set(err, ERR_INVALID, "process.execCPUAffinity.%s: %s is not a list like \"0-3,7\"", which,
                        list);
     if (sched_setaffinity(pid, sizeof(mask), (const cpu_set_t *)(const void *)mask) != 0)
         return err_errno(err, errno, "process.execCPUAffinity.%s: %s", which, list);
@@ -73,7 +73,7 @@ int child_op_scheduler(struct child *c, const struct op *op, struct err *err)
     if (!c->spec->mempolicy_set)
         return 0;
     if (c->spec->mempolicy_nodes && !child_parse_cpus(c->spec->mempolicy_nodes, nodes, COUNT_OF(nodes)))
-        return err_set(err, ERR_INVALID, "linux.memoryPolicy.nodes: %s is no list like \"0-3,7\"",
+        return err_set(err, ERR_INVALID, "linux.memoryPolicy.nodes: %s is not a list like \"0-3,7\"",
                        c->spec->mempolicy_nodes);
     if (syscall(SYS_set_mempolicy, c->spec->mempolicy_mode, c->spec->mempolicy_nodes ? nodes : NULL,
                 c->spec->mempolicy_nodes ? COUNT_OF(nodes) * BITS + 1 : 0UL) != 0)

@@ -112,7 +112,7 @@ static int open_joined(const char *path, enum spec_ns_kind kind, int *ret_fd, st
     if (fd < 0)
         return err_errno(err, errno, "linux.namespaces: %s", path);
     if (fstatfs(fd, &fs) != 0 || (fs.f_type != NSFS_MAGIC && fs.f_type != PROC_SUPER_MAGIC))
-        return err_set(err, ERR_INVALID, "linux.namespaces: %s is no namespace", path);
+        return err_set(err, ERR_INVALID, "linux.namespaces: %s is not a namespace", path);
     type = ioctl(fd, NS_GET_NSTYPE_);
     if (type >= 0 && type != ns_kinds[kind].flag)
         return err_set(err, ERR_INVALID, "linux.namespaces: %s is not a %s namespace", path,

@@ -16,8 +16,6 @@
 #include "platform/sys.h"
 #include "runtime/box/tool.h"
 
-#define AT_RECURSIVE_ 0x8000
-
 /* As /proc/PID/uid_map takes them. */
 static void text_of(const struct spec_id_maps *m, char *dst, size_t size)
 {
@@ -117,7 +115,7 @@ static int shift_mount(const struct spec_mount *m, unsigned index, int tree, int
     if (rc < 0)
         return err_wrap(err, "mounts[%u] (%s)", index, m->target);
     attr.userns_fd = (uint64_t)(own >= 0 ? own : ns_fd);
-    if (sys_mount_setattr(tree, "", AT_EMPTY_PATH | (m->idmap_all ? AT_RECURSIVE_ : 0), &attr) != 0)
+    if (sys_mount_setattr(tree, "", AT_EMPTY_PATH | (m->idmap_all ? SYS_RECURSIVE : 0), &attr) != 0)
         return err_errno(err, errno,
                          "mounts[%u] (%s): id-mapped mount (needs Linux 5.12 and a file system that can)",
                          index, m->target);

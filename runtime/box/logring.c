@@ -420,7 +420,7 @@ int logring_open_read(int dir_fd, const char *name, struct logring **ret, struct
         return err_errno(err, errno, "open log %s", name);
     have = size_in_file(fd);
     if (have == 0)
-        return err_set(err, ERR_INVALID, "%s is no log of ours", name);
+        return err_set(err, ERR_INVALID, "%s is not one of our own logs", name);
     return map_file(fd, have, false, ret, err);
 }
 

@@ -9,8 +9,6 @@
 
 #include "platform/sys.h"
 
-#define AT_RECURSIVE_ 0x8000
-
 static void close_tree(int *fd)
 {
     if (*fd >= 0)
@@ -57,7 +55,7 @@ int mount_clone_one(const struct spec_mount *m)
                                  .attr_clr = attributes(m->clear)};
     struct sys_mount_attr events = {.propagation = m->propagation & ~(unsigned long)MS_REC};
     struct sys_mount_attr all = {.attr_set = m->all_set, .attr_clr = m->all_clear};
-    unsigned tree = m->recursive ? AT_RECURSIVE_ : 0;
+    unsigned tree = m->recursive ? SYS_RECURSIVE : 0;
     AUTO_FD int fd =
         sys_open_tree(m->source_fd >= 0 ? m->source_fd : AT_FDCWD, m->source_fd >= 0 ? "" : m->source,
                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | tree);
@@ -65,8 +63,8 @@ int mount_clone_one(const struct spec_mount *m)
     if (top.attr_set & MOUNT_ATTR__ATIME)
         top.attr_clr |= MOUNT_ATTR__ATIME;
     if (fd < 0 || set(fd, tree, &alone) != 0 || set(fd, 0, &top) != 0 ||
-        set(fd, m->propagation & MS_REC ? AT_RECURSIVE_ : 0, &events) != 0 ||
-        set(fd, AT_RECURSIVE_, &all) != 0)
+        set(fd, m->propagation & MS_REC ? SYS_RECURSIVE : 0, &events) != 0 ||
+        set(fd, SYS_RECURSIVE, &all) != 0)
         return -1;
     return steal_fd(&fd);
 }

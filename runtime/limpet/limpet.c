@@ -309,9 +309,9 @@ static int find_root(struct limpet *c, struct err *err)
     if (!run || run[0] != '/')
         return err_set(
             err, ERR_INVALID,
-            "no place for the records of a plain user's containers: set XDG_RUNTIME_DIR, or say --root DIR");
+            "no place for the records of a plain user's containers: set XDG_RUNTIME_DIR, or use --root DIR");
     if (!str_fmt(own, sizeof(own), "%s/limpet", run))
-        return err_set(err, ERR_INVALID, "XDG_RUNTIME_DIR: too long; say --root DIR");
+        return err_set(err, ERR_INVALID, "XDG_RUNTIME_DIR: too long; use --root DIR");
     c->root = own;
     return 0;
 }

@@ -109,9 +109,9 @@ static int parse_value(enum value kind, const char *text, int64_t *ret, struct e
     char number[24];
 
     if (!str_fmt(number, sizeof(number), "%.*s", (int)digits, text + minus) ||
-        !str_u64(number, 0, 1ULL << 53, &v) || (*unit && (!at || unit[1])) ||
-        (at && v > (1ULL << 53) >> (10 * (at - units))))
-        return err_set(err, ERR_INVALID, "\"%.40s\" is no number%s", text,
+        !str_u64(number, 0, LIM_INTEGER, &v) || (*unit && (!at || unit[1])) ||
+        (at && v > LIM_INTEGER >> (10 * (at - units))))
+        return err_set(err, ERR_INVALID, "\"%.40s\" is not a number%s", text,
                        kind == BYTES ? " of bytes like 64m" : "");
     *ret = (int64_t)(at ? v << (10 * (at - units)) : v);
     if (minus)

@@ -195,7 +195,7 @@ static int need_bridge(struct view *v, const char *name, unsigned *ret, struct e
     if (l && network_of(l, ret))
         return address_bridge(v->nl, dev, *ret, err);
     if (l)
-        return err_set(err, ERR_CONFLICT, "interface %s is there and not ours", dev);
+        return err_set(err, ERR_CONFLICT, "interface %s already exists and is not our own", dev);
     if ((rc = choose_network(v, name, ret, err)) < 0)
         return rc;
     net_plan_mac(*ret * 256 + 1, mac);
@@ -416,7 +416,7 @@ int net_bridge_detach(const char *id, const char *address, struct err *err)
     int rc;
 
     if (known && !net_plan_number(address, &number))
-        return err_set(err, ERR_INVALID, "%s is no address of ours", address);
+        return err_set(err, ERR_INVALID, "%s is not one of our own addresses", address);
     if ((rc = open_view(&v, err)) < 0)
         return rc;
     rc = detach(&v, id, known, number);

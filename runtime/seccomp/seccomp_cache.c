@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "platform/fnv.h"
 #include "platform/fs.h"
 #include "platform/limits.h"
 #include "platform/sys.h"
@@ -34,14 +35,10 @@ static void head_init(struct head *h, size_t n, size_t text_bytes)
     h->text_bytes = (uint32_t)text_bytes;
 }
 
-/* FNV-1a: spreads names; it has to resist nobody, for the text decides. */
+/* The hash spreads names; it has to resist nobody, for the text decides. */
 static void name_of(struct buf text, char dst[24])
 {
-    uint64_t h = 0xcbf29ce484222325;
-
-    for (size_t i = 0; i < text.len; i++)
-        h = (h ^ text.p[i]) * 0x100000001b3;
-    (void)snprintf(dst, 24, "%016" PRIx64, h);
+    (void)snprintf(dst, 24, "%016" PRIx64, fnv64(text));
 }
 
 static bool is_ours(const struct stat *st)
@@ -142,7 +139,7 @@ static int compile(struct buf text, struct sock_filter **ret, unsigned short *re
     if (!tool_is_well(&did))
         return explain(&did, err);
     if (did.out_len == 0 || did.out_len > FILTER_BYTES || did.out_len % sizeof(**ret) != 0)
-        return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " gave %zu bytes, which are no filter",
+        return err_set(err, ERR_IO, "linux.seccomp: " PROGRAM " gave %zu bytes, which are not a filter",
                        did.out_len);
     return copy_filter(did.out, did.out_len / sizeof(**ret), ret, ret_n);
 }

@@ -116,7 +116,7 @@ static int get_action(const struct json_cur *obj, const char *key, const char *e
         if (strcmp(actions[i].name, name) == 0)
             a = &actions[i];
     if (!a)
-        return err_set(err, ERR_INVALID, "%s: \"%.40s\" is no action (SCMP_ACT_...)", key, name);
+        return err_set(err, ERR_INVALID, "%s: unknown action \"%.40s\" (SCMP_ACT_...)", key, name);
     given = json_get_u64(obj, errno_key, JSON_OPTIONAL, 0, MAX_ERRNO, &data, err);
     if (given < 0)
         return given;
@@ -140,7 +140,7 @@ static int read_flags(struct profile *p, struct err *err)
         for (size_t f = 0; f < COUNT_OF(flags); f++)
             known |= strcmp(flags[f], name) == 0;
         if (!known)
-            return json_fail(&c, err, ERR_INVALID, "\"%s\" is no flag (SECCOMP_FILTER_FLAG_...)", name);
+            return json_fail(&c, err, ERR_INVALID, "unknown flag \"%s\" (SECCOMP_FILTER_FLAG_...)", name);
     }
     return rc < 0 ? rc : 0;
 }
@@ -155,7 +155,7 @@ static int add_arch(struct profile *p, const struct json_cur *c, const char *nam
         if (strcmp(arches[i].name, name) == 0)
             a = &arches[i];
     if (!a)
-        return json_fail(c, err, ERR_INVALID, "\"%s\" is no architecture (SCMP_ARCH_...)", name);
+        return json_fail(c, err, ERR_INVALID, "unknown architecture \"%s\" (SCMP_ARCH_...)", name);
     token = seccomp_arch_resolve_name(a->short_name);
     if (token == 0)
         return 0;

@@ -189,7 +189,7 @@ int spec_process_check(const struct spec_process *p, struct err *err)
         if (p->rlimits[i].soft > p->rlimits[i].hard)
             return err_set(err, ERR_INVALID, "rlimits[%u]: soft above hard", i);
     if (p->uid == UINT32_MAX || p->gid == UINT32_MAX)
-        return err_set(err, ERR_INVALID, "user: 4294967295 is no id");
+        return err_set(err, ERR_INVALID, "user: 4294967295 is not a valid id");
     if (p->oom_score_adj < -1000 || p->oom_score_adj > 1000)
         return err_set(err, ERR_INVALID, "oom_score_adj: not within -1000..1000");
     if (p->umask > 0777)
@@ -257,13 +257,13 @@ static int check_net(const struct spec *s, struct err *err)
     if (s->net == SPEC_NET_CNI && !s->net_name)
         return err_set(err, ERR_INVALID, "network: the name of the CNI network is missing");
     if (s->net == SPEC_NET_BRIDGE && s->net_name && !net_plan_is_name(s->net_name))
-        return err_set(err, ERR_INVALID, "network: \"%.40s\" is no name of 1 to %d of [a-z0-9._-]",
+        return err_set(err, ERR_INVALID, "network: \"%.40s\" is not a name of 1 to %d of [a-z0-9._-]",
                        s->net_name, NET_NAME_BYTES);
     for (unsigned i = 0; i < s->n_ports; i++) {
         const struct spec_port *p = &s->ports[i];
         uint8_t address[16];
         if (p->host == 0 || p->container == 0)
-            return err_set(err, ERR_INVALID, "ports[%u]: 0 is no port", i);
+            return err_set(err, ERR_INVALID, "ports[%u]: 0 is not a port", i);
         if (spec_port_last(p) > 65535 || p->container + (spec_port_last(p) - p->host) > 65535 ||
             p->count > LIM_PORT_RANGE)
             return err_set(err, ERR_INVALID, "ports[%u]: the range ends above 65535 or has more than %d", i,
@@ -297,7 +297,7 @@ int spec_check(const struct spec *s, struct err *err)
     if (!s->id || !is_oci_id(s->id))
         return err_set(err, ERR_INVALID, "id: not 1 to %d of [A-Za-z0-9+_.-]", LIM_ID_BYTES - 1);
     if (s->rootfs_fd < 0 && (!s->rootfs_path || s->rootfs_path[0] != '/'))
-        return err_set(err, ERR_INVALID, "rootfs: neither a folder nor an absolute path");
+        return err_set(err, ERR_INVALID, "rootfs: neither a directory nor an absolute path");
     if (!s->ns[SPEC_NS_MOUNT].own)
         return err_set(err, ERR_UNSUPPORTED,
                        "linux.namespaces: a container without a mount namespace of its own is none");

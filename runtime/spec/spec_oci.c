@@ -1,11 +1,19 @@
 /* spec_oci.c - config.json of the OCI runtime-spec 1.x into a spec. Pure. What we cannot do is refused, by
  * its path. */
+#include <linux/mempolicy.h>
+#include <linux/seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 
 #include "runtime/spec/ns_kinds.h"
 #include "runtime/spec/spec_parse.h"
+
+/* Of headers since 5.19 and 5.12. */
+#define FILTER_WAIT_KILLABLE_RECV (1UL << 5)
+#define POLICY_NUMA_BALANCING     (1 << 13)
 
 static int full(struct spec_ctx *x)
 {
@@ -29,7 +37,7 @@ static int read_namespaces(struct spec_ctx *x, const struct json_cur *lin)
             spec_get_text(x, &c, "path", LIM_PATH_BYTES, &path) < 0)
             return -(int)x->err->kind;
         if (s->ns[type].own || s->ns[type].join)
-            return json_fail(&c, x->err, ERR_INVALID, "%s is there twice", types[type]);
+            return json_fail(&c, x->err, ERR_INVALID, "duplicate %s", types[type]);
         if (path && path[0] != '/')
             return json_fail(&c, x->err, ERR_INVALID, "path is not absolute");
         s->ns[type] = (struct spec_ns){.own = !path, .join = path};
@@ -234,7 +242,7 @@ static int read_personality(struct spec_ctx *x, const struct json_cur *lin)
     if (rc == 1 && json_len(&flags) > 0)
         return json_fail(&flags, x->err, ERR_UNSUPPORTED, "no flag is defined");
     x->s->personality_set = true;
-    x->s->personality = domain == 1 ? 8 /* PER_LINUX32 */ : 0;
+    x->s->personality = domain == 1 ? PER_LINUX32 : PER_LINUX;
     return 0;
 }
 
@@ -245,7 +253,7 @@ static int read_mempolicy(struct spec_ctx *x, const struct json_cur *lin)
         "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE"};
     static const char *const flags[] = {"MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES",
                                         "MPOL_F_STATIC_NODES"};
-    static const uint64_t values[] = {1 << 13, 1 << 14, 1 << 15};
+    static const uint64_t values[] = {POLICY_NUMA_BALANCING, MPOL_F_RELATIVE_NODES, MPOL_F_STATIC_NODES};
     struct json_cur c;
     uint64_t mask = 0;
     int mode, rc = json_get_object(lin, "memoryPolicy", JSON_OPTIONAL, &c, x->err);
@@ -269,7 +277,8 @@ static int read_filter(struct spec_ctx *x, const struct json_cur *lin)
     static const char *const flags[] = {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
                                         "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
                                         "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"};
-    static const uint64_t values[] = {1, 2, 4, 32};
+    static const uint64_t values[] = {SECCOMP_FILTER_FLAG_TSYNC, SECCOMP_FILTER_FLAG_LOG,
+                                      SECCOMP_FILTER_FLAG_SPEC_ALLOW, FILTER_WAIT_KILLABLE_RECV};
     struct spec_filter *f = &x->s->process.seccomp;
     struct json_cur c;
     AUTO_MEM char *text = NULL;
@@ -284,7 +293,10 @@ static int read_filter(struct spec_ctx *x, const struct json_cur *lin)
         return rc;
     if (f->listener_metadata && !f->listener)
         return json_fail(&c, x->err, ERR_INVALID, "listenerMetadata without listenerPath");
-    f->flags = (unsigned)mask & ~1u; /* one thread: TSYNC changes nothing, and cannot go with a listener */
+    f->flags =
+        (unsigned)mask &
+        ~(unsigned)
+            SECCOMP_FILTER_FLAG_TSYNC; /* one thread: TSYNC changes nothing, and cannot go with a listener */
     text = json_print(c.node, false);
     x->oci->seccomp = spec_keep(x, text);
     return x->oci->seccomp ? 0 : full(x);
@@ -461,7 +473,7 @@ static void start_from_nothing(struct spec *s)
     s->process.cwd = "/";
     s->net = SPEC_NET_HOST;
     s->limits = CGROUP_LIMITS_NONE;
-    s->stop_signal = 15;
+    s->stop_signal = SIGTERM;
     s->masked = s->read_only_paths = none;
 }
 

@@ -137,7 +137,7 @@ static int read_rlimits(struct spec_ctx *x, const struct json_cur *process, stru
             spec_get_limit(x, &c, "soft", &l.soft) < 0 || spec_get_limit(x, &c, "hard", &l.hard) < 0)
             return -(int)x->err->kind;
         if (seen >> l.resource & 1)
-            return json_fail(&c, x->err, ERR_INVALID, "%s is there twice", rlimit_names[l.resource]);
+            return json_fail(&c, x->err, ERR_INVALID, "duplicate %s", rlimit_names[l.resource]);
         seen |= 1u << l.resource;
         p->rlimits[p->n_rlimits++] = l;
     }

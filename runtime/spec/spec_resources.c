@@ -234,7 +234,7 @@ static int read_set(const struct spec_list *x, const struct json_cur *c, const c
     if (rc != 1 || text[0] == '\0')
         return rc < 0 ? rc : 0;
     if (text[strspn(text, "0123456789,-")] != '\0')
-        return json_fail(c, x->err, ERR_INVALID, "%s: \"%.40s\" is no list like 0-3,7", key, text);
+        return json_fail(c, x->err, ERR_INVALID, "%s: \"%.40s\" is not a list like 0-3,7", key, text);
     s = cgroup_list_add(x->l, CGROUP_CPUSET, field, "CONFIG_CPUSETS");
     if (!s || !(text = cgroup_list_text(x->l, "%s", text)))
         return spec_list_full(x, c);

@@ -6,7 +6,6 @@
 #include "runtime/spec/spec_parse.h"
 
 #define MAX_ELEMENTS 64
-#define EXACT        (1ULL << 53)
 #define OPT_BFQ      "CONFIG_BFQ_GROUP_IOSCHED or CONFIG_BLK_CGROUP_IOCOST"
 #define DEV_MAX      ((1ULL << 31) - 1)
 
@@ -115,7 +114,7 @@ static int add_throttle(const struct spec_list *x, const struct json_cur *c, con
     uint64_t rate = 0;
     int rc = field ? read_dev(x, c, &dev) : spec_list_full(x, c);
 
-    if (rc < 0 || (rc = json_get_u64(c, "rate", JSON_REQUIRED, 0, EXACT, &rate, x->err)) < 0)
+    if (rc < 0 || (rc = json_get_u64(c, "rate", JSON_REQUIRED, 0, LIM_INTEGER, &rate, x->err)) < 0)
         return rc;
     s = cgroup_list_add(x->l, CGROUP_IO, field, "CONFIG_BLK_DEV_THROTTLING");
     if (!s)
@@ -167,10 +166,10 @@ static int add_huge(const struct spec_list *x, const struct json_cur *c, unsigne
     uint64_t limit;
 
     if (json_get_str(c, "pageSize", JSON_REQUIRED, 15, &size, x->err) < 0 ||
-        json_get_u64(c, "limit", JSON_REQUIRED, 0, EXACT, &limit, x->err) < 0)
+        json_get_u64(c, "limit", JSON_REQUIRED, 0, LIM_INTEGER, &limit, x->err) < 0)
         return -(int)x->err->kind;
     if (!is_page_size(size))
-        return json_fail(c, x->err, ERR_INVALID, "pageSize: \"%s\" is no size like 2MB", size);
+        return json_fail(c, x->err, ERR_INVALID, "pageSize: \"%s\" is not a size like 2MB", size);
     s = cgroup_list_add(x->l, CGROUP_HUGETLB, field, "CONFIG_CGROUP_HUGETLB and pages of this size");
     if (!s || !field)
         return spec_list_full(x, c);
@@ -205,7 +204,7 @@ static int add_priority(const struct spec_list *x, const struct json_cur *c, uns
         json_get_u64(c, "priority", JSON_REQUIRED, 0, UINT32_MAX, &prio, x->err) < 0)
         return -(int)x->err->kind;
     if (name[0] == '\0' || strpbrk(name, " /\n\t"))
-        return json_fail(c, x->err, ERR_INVALID, "name: no name of an interface");
+        return json_fail(c, x->err, ERR_INVALID, "name: not the name of an interface");
     s = cgroup_list_add(x->l, CGROUP_NET_PRIO, field, "CONFIG_CGROUP_NET_PRIO and cgroup v1");
     if (!s || !field)
         return spec_list_full(x, c);
@@ -251,7 +250,7 @@ static int add_rdma(const struct spec_list *x, const struct json_cur *c)
     if (h < 0 || (o = json_get_u64(c, "hcaObjects", JSON_OPTIONAL, 0, UINT32_MAX, &objects, x->err)) < 0)
         return -(int)x->err->kind;
     if (strlen(c->key) > 63 || strpbrk(c->key, " \n\t="))
-        return json_fail(c, x->err, ERR_INVALID, "no name of an RDMA device");
+        return json_fail(c, x->err, ERR_INVALID, "not the name of an RDMA device");
     text = cgroup_list_text(x->l, "%s", c->key);
     if (text && h)
         text = cgroup_list_text(x->l, "%s hca_handle=%" PRIu64, text, handles);

@@ -138,9 +138,9 @@ lib_until 20 ended "$E" good || fail "agent_update: $(field agent_update)"
 
 # --- what is remembered was tampered with, or somebody else may write the programs: the base system's core runs
 sed -i 's#"image":"sha256:[0-9a-f]*"#"image":"sha256:../../../../tmp/evil"#' "$T/$DEV/state/state/agent"
-before=$(grep -c 'is no digest' "$T/log/agent-$DEV" || true)
+before=$(grep -c 'is not a digest' "$T/log/agent-$DEV" || true)
 power 2
-[ "$(grep -c 'is no digest' "$T/log/agent-$DEV")" -gt "$before" ] && [ ! -e /tmp/evil ] && ok "a memory with a path in it is refused" || fail "not refused"
+[ "$(grep -c 'is not a digest' "$T/log/agent-$DEV")" -gt "$before" ] && [ ! -e /tmp/evil ] && ok "a memory with a path in it is refused" || fail "not refused"
 lib_until 30 ended "$E" good && is agent "$E" && ok "and the manifest brings $E in again" || fail "agent_update: $(field agent_update)"
 LIB=$(dirname "$(find "$T/$DEV/state/store/images" -path '*rootfs/usr*' -name agentd-core | head -n 1)")
 chmod o+w "$LIB"

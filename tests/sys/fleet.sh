@@ -47,7 +47,7 @@ check_rc 5 "a registry that is not there" fleetctl publish "http://127.0.0.1:1/d
 FLEETCTL_DIR=$T/stranger fleetctl init --fleet strange --broker localhost:1 >>"$T/log/init" 2>&1
 check "control: a stranger's release is put there" test "$(FLEETCTL_DIR=$T/stranger fleetctl publish "$REG/demo/web:1" --counter 90 --no-packs -o json | jq .counter)" = 90
 FLEETCTL_DIR=$T/second check_rc 4 "a counter that another folder has used" fleetctl publish "$REG/demo/web:1" --counter 2 --no-packs 2>"$T/second.said"
-check "the next free one is named" grep -q 'web@2 is published already, by another folder.*the next free counter is 3' "$T/second.said"
+check "the next free one is named" grep -q 'web@2 is already published, by another directory.*the next free counter is 3' "$T/second.said"
 check "the next one is above those of both folders, not of strangers" test "$(second "$REG/demo/web:1")" = 3
 check "control: another name counts for itself" test "$(second "$REG/demo/web:1" --name other)" = 1
 check_not "all was read" grep -q fleetctl: "$T/second.said"

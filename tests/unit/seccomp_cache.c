@@ -185,7 +185,7 @@ TEST(wrong_profiles_name_the_field)
     } table[] = {
         {"{}", "defaultAction"},
         {"{", "linux.seccomp"},
-        {PROFILE("ALLOW", ""), "defaultAction: \"ALLOW\" is no action"},
+        {PROFILE("ALLOW", ""), "defaultAction: unknown action \"ALLOW\""},
         {PROFILE("SCMP_ACT_NOTIFY", ""), "cannot be the default"},
         {PROFILE("SCMP_ACT_ALLOW", RULE("getcwd", "SCMP_ACT_MAYBE")), "syscalls[0]: action"},
         {PROFILE("SCMP_ACT_ALLOW", RULE("write", "SCMP_ACT_NOTIFY")), "syscalls[0].names[0]: write"},
@@ -200,8 +200,9 @@ TEST(wrong_profiles_name_the_field)
                  "{\"names\":[\"read\"],\"action\":\"SCMP_ACT_KILL\",\"args\":[{\"index\":0,"
                  "\"value\":1,\"op\":\"EQ\"}]}"),
          "args[0].op"},
-        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"x86\"]}", "architectures[0]: \"x86\""},
-        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"FAST\"]}", "flags[0]: \"FAST\""},
+        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"x86\"]}",
+         "architectures[0]: unknown architecture \"x86\""},
+        {"{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"FAST\"]}", "flags[0]: unknown flag \"FAST\""},
     };
 
     for (size_t i = 0; i < COUNT_OF(table); i++) {

@@ -234,7 +234,7 @@ TEST(what_has_no_place_in_an_image_is_refused_by_name)
         {"d/", "x", '5', ERR_INVALID, "without content"},
         {"l", "x", '2', ERR_INVALID, "without content"},
         {"h", "x", '1', ERR_INVALID, "without content"},
-        {"f/", "", '0', ERR_INVALID, "name of a folder"},
+        {"f/", "", '0', ERR_INVALID, "name of a directory"},
     };
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -21,9 +21,9 @@ lib_until 10 is link online || die "not online"
 BIRTH=$(retained online)
 [ "$(jq .on <<<"$BIRTH")" = true ] && ok "birth: $BIRTH" || fail "birth: $BIRTH"
 kill -KILL "$(link_pid)"
+again() { AGAIN=$(retained online); [ "$(jq .conn <<<"$AGAIN")" -gt "$(jq .conn <<<"$BIRTH")" ]; }
+lib_until 20 again && ok "the connection counter rose to $(jq .conn <<<"$AGAIN")" || fail "conn: $AGAIN"
 lib_until 20 is link online || fail "link does not come back"
-AGAIN=$(retained online)
-[ "$(jq .conn <<<"$AGAIN")" -gt "$(jq .conn <<<"$BIRTH")" ] && ok "the connection counter rose to $(jq .conn <<<"$AGAIN")" || fail "conn: $AGAIN"
 sleep 12 # the will of the killed connection would come now (will delay 10 s)
 [ "$(retained online | jq .on)" = true ] && ok "no late will says offline" || fail "online: $(retained online)"
 # somebody else says that we are gone: corrected at once

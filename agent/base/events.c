@@ -55,7 +55,7 @@ int events_open(struct core *c, struct err *err)
     return rc;
 }
 
-void event_add(struct core *c, const char *kind, const char *app, const char *fmt, ...)
+void events_add(struct core *c, const char *kind, const char *app, const char *fmt, ...)
 {
     char msg[300];
     va_list ap;

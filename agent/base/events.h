@@ -25,7 +25,7 @@ struct events {
  * NOSPACE, those of logring_open. */
 int events_open(struct core *c, struct err *err);
 /* app NULL: of none. The message is one clean line of at most 300 bytes. */
-void event_add(struct core *c, const char *kind, const char *app, const char *fmt, ...)
+void events_add(struct core *c, const char *kind, const char *app, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* The oldest one that is not on its way, and the id for its acknowledgement; NULL: there is none. Borrowed
  * until the next call. */

@@ -118,7 +118,7 @@ static bool is_known(struct core *c, const char *app)
         (a && a->seen.box != BOX_NONE) || faccessat(c->volumes_fd, app, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 
     for (unsigned i = 0; !known && i < COUNT_OF(sets); i++)
-        known = desired_find(sets[i], app) != NULL;
+        known = manifest_find(sets[i], app) != NULL;
     return known;
 }
 

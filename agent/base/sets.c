@@ -35,5 +35,5 @@ const struct plan *sets_plan(struct core *c, const struct observed *o)
 
 const struct want *sets_want(const struct core *c, const char *app)
 {
-    return desired_find(c->sets.plan.run, app);
+    return manifest_find(c->sets.plan.run, app);
 }

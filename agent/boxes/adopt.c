@@ -27,7 +27,7 @@ static void adopt_file(struct core *c, const char *file)
         if (a)
             a->used = false;
     } else if (a->seen.box != BOX_NONE) {
-        app_adopt(a);
+        apps_adopt(a);
     }
     (void)json_free(root.node);
 }
@@ -78,7 +78,7 @@ static void check_next(struct loop_timer *t)
         *f = (struct cgroup_field){.state = CGROUP_DEGRADED};
         (void)str_fmt(f->why, sizeof(f->why), "%.90s", err.msg);
         (void)str_clean(f->why);
-        event_add(c, "network-bad", a->seen.name, "%s", f->why);
+        events_add(c, "network-bad", a->seen.name, "%s", f->why);
     } else if (a->box.net == SPEC_NET_CNI) {
         *f = (struct cgroup_field){.state = CGROUP_ENFORCED};
     }

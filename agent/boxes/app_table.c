@@ -10,7 +10,7 @@ struct app *app_find(struct core *c, const char *name)
     return NULL;
 }
 
-bool apps_any_box(const struct core *c)
+bool app_table_any_box(const struct core *c)
 {
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used && c->apps[i].seen.box != BOX_NONE)

@@ -52,7 +52,7 @@ struct app *app_find(struct core *c, const char *name);
  * there is none. */
 struct app *app_new(struct core *c, const char *name);
 /* Does any app have a box, running or stopping? */
-bool apps_any_box(const struct core *c);
+bool app_table_any_box(const struct core *c);
 /* What its box uses; the peak is remembered. */
 void app_usage(struct app *a, struct cgroup_usage *ret);
 /* Its box has gone, and with it what it had of the host's devices. */

@@ -37,7 +37,7 @@ static void box_closed(struct app *a)
 
     a->end.pending = false;
     keeper_client_drop(c, a->seen.name, "pid");
-    deaths_add(&a->seen.deaths, e, lived_ms, w ? w->restart.stable_ms : 60000);
+    restart_deaths_add(&a->seen.deaths, e, lived_ms, w ? w->restart.stable_ms : 60000);
     a->last_exit_s = clock_wall_s();
     a->seen.box = BOX_NONE;
     a->seen.device_lost = false;
@@ -45,16 +45,16 @@ static void box_closed(struct app *a)
     names_changed(c, a->network);
     app_no_devices(a); /* they went with its /dev and its group */
     if (e->oom)
-        event_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %" PRIu64 " of %" PRIu64 " bytes",
-                  a->peak_bytes, a->end.limit_bytes);
+        events_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %" PRIu64 " of %" PRIu64 " bytes",
+                   a->peak_bytes, a->end.limit_bytes);
     else if (!e->by_us)
-        event_add(c, "exit", a->seen.name, "ended %s %d after %" PRIu64 " s",
-                  !e->known   ? "somehow, status"
-                  : e->signal ? "by signal"
-                              : "with status",
-                  e->signal ? e->signal : e->code, lived_ms / 1000);
+        events_add(c, "exit", a->seen.name, "ended %s %d after %" PRIu64 " s",
+                   !e->known   ? "somehow, status"
+                   : e->signal ? "by signal"
+                               : "with status",
+                   e->signal ? e->signal : e->code, lived_ms / 1000);
     if (!e->by_us && a->seen.deaths.in_row == 5)
-        event_add(c, "crash-loop", a->seen.name, "ended 5 times in a row");
+        events_add(c, "crash-loop", a->seen.name, "ended 5 times in a row");
     app_file_save(a);
     core_touch(c);
 }
@@ -113,7 +113,7 @@ static void exit_wait_over(struct loop_timer *t)
     app_ended(container_of(t, struct app, exit_wait), 0, false);
 }
 
-void app_exit_known(struct core *c, pid_t pid, int status)
+void apps_exit_known(struct core *c, pid_t pid, int status)
 {
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used && c->apps[i].seen.box != BOX_NONE && c->apps[i].box.pid == pid &&
@@ -172,9 +172,9 @@ static void oom_told(struct loop_timer *t)
     a->ooms_seen = u.oom_kills;
     a->seen.deaths.oom++;
     a->peak_bytes = u.memory_peak_bytes != CGROUP_UNSET ? u.memory_peak_bytes : a->peak_bytes;
-    event_add(a->core, "oom", a->seen.name,
-              "a process was killed inside the ceiling: peak %" PRIu64 " of %" PRIu64 " bytes", a->peak_bytes,
-              u.memory_limit_bytes);
+    events_add(a->core, "oom", a->seen.name,
+               "a process was killed inside the ceiling: peak %" PRIu64 " of %" PRIu64 " bytes",
+               a->peak_bytes, u.memory_limit_bytes);
     app_file_save(a);
     core_touch(a->core);
 }
@@ -253,7 +253,7 @@ static void app_run(struct app *a, const struct want *w, const struct box_starte
     health_probe_start(a);
 }
 
-int app_start(struct core *c, const struct want *w, struct err *err)
+int apps_start(struct core *c, const struct want *w, struct err *err)
 {
     struct app *a = app_new(c, w->name);
     const struct image *image = images_of(c, w);
@@ -286,15 +286,15 @@ int app_start(struct core *c, const struct want *w, struct err *err)
 
 /* ---- stop ---- */
 
-void app_stop(struct app *a, const char *why, bool by_us)
+void apps_stop(struct app *a, const char *why, bool by_us)
 {
     struct err err = ERR_INIT;
-    const struct want *w = desired_find(&a->core->sets.candidate.d, a->seen.name);
+    const struct want *w = manifest_find(&a->core->sets.candidate.d, a->seen.name);
     uint64_t grace = 10000;
     int sig = SIGTERM;
 
     if (!w || !digest_eq(&w->hash, &a->seen.hash))
-        w = desired_find(&a->core->sets.good.d, a->seen.name);
+        w = manifest_find(&a->core->sets.good.d, a->seen.name);
     if (w) {
         grace = w->stop_grace_ms;
         sig = w->stop_signal ? w->stop_signal : sig;
@@ -311,7 +311,7 @@ void app_stop(struct app *a, const char *why, bool by_us)
     core_touch(a->core);
 }
 
-void app_kill(struct app *a)
+void apps_kill(struct app *a)
 {
     struct err err = ERR_INIT;
 
@@ -322,7 +322,7 @@ void app_kill(struct app *a)
 
 /* ---- after a restart of core ---- */
 
-void app_adopt(struct app *a)
+void apps_adopt(struct app *a)
 {
     struct core *c = a->core;
     const struct want *w = sets_want(c, a->seen.name);

@@ -140,9 +140,10 @@ static int set_command(const struct want *w, const struct oci_config *image, str
     s->process.cwd = w->cwd                                               ? w->cwd
                      : image->working_dir && image->working_dir[0] == '/' ? image->working_dir
                                                                           : "/";
-    s->stop_signal = w->stop_signal                                          ? w->stop_signal
-                     : image->stop_signal && word_signal(image->stop_signal) ? word_signal(image->stop_signal)
-                                                                             : SIGTERM;
+    s->stop_signal = w->stop_signal ? w->stop_signal
+                     : image->stop_signal && kernel_words_signal(image->stop_signal)
+                         ? kernel_words_signal(image->stop_signal)
+                         : SIGTERM;
     return 0;
 }
 

@@ -124,11 +124,11 @@ static void visit(void *arg, const struct hot_node *n)
 
     for (struct asked q = {0}; next_asked(x->c, &q);) {
         struct hot_dev *best = &x->c->hot.found[q.set][q.app][q.k];
-        if (!hot_matches(&q.w->devices[q.k], n, &x->links[q.set][q.app][q.k]))
+        if (!device_match_matches(&q.w->devices[q.k], n, &x->links[q.set][q.app][q.k]))
             continue;
         const struct app *a = app_find(x->c, q.w->name);
         bool ours = a && a->devices && a->seen.box != BOX_NONE && digest_eq(&a->seen.hash, &q.w->hash);
-        if (hot_is_better(&n->dev, best, ours ? &a->devices[q.k].dev : &none))
+        if (device_match_is_better(&n->dev, best, ours ? &a->devices[q.k].dev : &none))
             *best = n->dev;
     }
 }
@@ -259,7 +259,7 @@ int devices_start(struct app *a, const struct box_started *b, const struct want 
         if (rc < 0 && w->devices[k].required)
             return rc;
         if (rc < 0)
-            event_add(a->core, "device-failed", w->name, "%s", err->msg);
+            events_add(a->core, "device-failed", w->name, "%s", err->msg);
     }
     return 0;
 }
@@ -278,21 +278,21 @@ static void take(struct app *a, const struct want *w, unsigned k)
 static void sync_one(struct app *a, const struct want *w, unsigned k, const struct hot_dev *found)
 {
     struct err err = ERR_INIT;
-    enum hot_do todo = hot_decide(found, &a->devices[k].dev);
+    enum hot_do todo = device_match_decide(found, &a->devices[k].dev);
     const struct want_device *d = &w->devices[k];
 
-    if (todo == HOT_NOTHING || (todo == HOT_ADD && hot_same(found, &a->devices[k].tried)))
+    if (todo == HOT_NOTHING || (todo == HOT_ADD && device_match_same(found, &a->devices[k].tried)))
         return;
     if (todo != HOT_ADD) {
         take(a, w, k);
-        event_add(a->core, "device-gone", w->name, "%s", d->path);
+        events_add(a->core, "device-gone", w->name, "%s", d->path);
     }
     if (todo != HOT_REMOVE &&
         give(a, &a->box, a->report.userns.state == CGROUP_ENFORCED, w, k, found, &err) < 0)
-        event_add(a->core, "device-failed", w->name, "%s", err.msg);
+        events_add(a->core, "device-failed", w->name, "%s", err.msg);
     else if (todo != HOT_REMOVE)
-        event_add(a->core, "device-there", w->name, "%s: %c %u:%u", d->path, found->type, found->major,
-                  found->minor);
+        events_add(a->core, "device-there", w->name, "%s: %c %u:%u", d->path, found->type, found->major,
+                   found->minor);
     app_file_save(a);
     core_tell(a->core);
     if (todo != HOT_ADD && d->on_remove == DEVICE_RESTART) { /* the next plan stops it */
@@ -320,7 +320,7 @@ void devices_sync(struct core *c)
 
 void devices_report(struct cJSON *o, struct core *c, const char *name)
 {
-    const struct want *w = desired_find(c->sets.plan.run ? c->sets.plan.run : c->sets.plan.aim, name);
+    const struct want *w = manifest_find(c->sets.plan.run ? c->sets.plan.run : c->sets.plan.aim, name);
     const struct hot_dev *found = w && w->n_devices ? found_of(c, w) : NULL;
     const struct app *a = app_find(c, name);
     struct cJSON *list = found ? json_put(o, "devices", json_arr()) : NULL;

@@ -59,9 +59,9 @@ static void sample(struct health_probe *p, bool ok, const char *why)
     health_judge(&a->seen.health, &w->health, ok, why, clock_boot_ms());
     if (a->seen.health.state != before) {
         if (a->seen.health.state == HEALTH_BAD)
-            event_add(a->core, "health-bad", a->seen.name, "%s", a->seen.health.last);
+            events_add(a->core, "health-bad", a->seen.name, "%s", a->seen.health.last);
         else if (before == HEALTH_BAD)
-            event_add(a->core, "health-ok", a->seen.name, "its health check succeeds again");
+            events_add(a->core, "health-ok", a->seen.name, "its health check succeeds again");
         core_touch(a->core);
     }
     arm_next(a);

@@ -233,8 +233,8 @@ static int run(const struct cli *c, const char *const *words, struct session *s)
     }
     if (s->raw)
         (void)tcsetattr(STDIN_FILENO, TCSANOW, &s->before);
-    if (rc < 0 && packed && strstr(err.msg, "unknown request"))
-        rc = err_set(&err, ERR_UNSUPPORTED, "the agent that runs is older and takes no empty arguments");
+    if (rc < 0 && packed && err.kind == ERR_UNSUPPORTED)
+        rc = err_wrap(&err, "an older agent takes no empty arguments");
     if (rc < 0)
         return end_code(&err, cli_fail(c, &err));
     if (got_signal)

@@ -20,17 +20,17 @@ struct hot_node {
     char
         id[200]; /* what udev would call it in /dev/serial/by-id; "": no USB interface with a serial number */
 };
-bool hot_same(const struct hot_dev *a, const struct hot_dev *b);
+bool device_match_same(const struct hot_dev *a, const struct hot_dev *b);
 /* Is this the one that is meant? link: where the by-id or by-path link of that name points to, type 0:
  * there is none. A USB device's raw node (subsystem "usb") is meant only when it is asked for by
  * subsystem. Pure. */
-bool hot_matches(const struct want_device *w, const struct hot_node *n, const struct hot_dev *link);
+bool device_match_matches(const struct want_device *w, const struct hot_node *n, const struct hot_dev *link);
 /* Of two that match: the one that the box has (it stays), then the lower number. Pure. */
-bool hot_is_better(const struct hot_dev *a, const struct hot_dev *b, const struct hot_dev *has);
+bool device_match_is_better(const struct hot_dev *a, const struct hot_dev *b, const struct hot_dev *has);
 
 enum hot_do { HOT_NOTHING, HOT_ADD, HOT_REMOVE, HOT_REPLACE };
 /* found: the host's, has: the box's; type 0: none. Pure. */
-enum hot_do hot_decide(const struct hot_dev *found, const struct hot_dev *has);
+enum hot_do device_match_decide(const struct hot_dev *found, const struct hot_dev *has);
 
 /* All nodes of /sys/dev/block and /sys/dev/char. sys_fd: "/sys". usb: look for vendor, product and id too. */
 void device_scan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot_node *n), void *arg);

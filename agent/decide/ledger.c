@@ -174,7 +174,7 @@ struct cJSON *ledger_build(const struct ledger *l)
     }
     json_put_str(o, "source", l->source);
     json_put_u64(o, "candidate_rev", l->candidate_rev);
-    json_put_str(o, "candidate_verdict", verdict_name(l->candidate_verdict));
+    json_put_str(o, "candidate_verdict", plan_verdict_name(l->candidate_verdict));
     put_why(o, "candidate_why", "candidate_why_more", l->candidate_why);
     json_put_u64(o, "trial_boots", l->trial_boots);
     json_put_bool(o, "follow_previous", l->follow_previous);
@@ -197,7 +197,7 @@ struct cJSON *ledger_build(const struct ledger *l)
         struct cJSON *h = json_push(history, json_obj());
         json_put_u64(h, "rev", l->history[i].rev);
         json_put_u64(h, "at", l->history[i].at_s);
-        json_put_str(h, "verdict", verdict_name(l->history[i].verdict));
+        json_put_str(h, "verdict", plan_verdict_name(l->history[i].verdict));
         json_put_str(h, "id", l->history[i].id);
         put_why(h, "why", "why_more", l->history[i].why);
     }
@@ -216,7 +216,7 @@ static int get_verdict(const struct json_cur *o, const char *key, enum verdict *
     int v;
 
     for (unsigned i = 0; i < VERDICT_COUNT_; i++)
-        names[i] = verdict_name((enum verdict)i);
+        names[i] = plan_verdict_name((enum verdict)i);
     int rc = json_get_enum(o, key, JSON_REQUIRED, names, VERDICT_COUNT_, &v, err);
     if (rc > 0)
         *ret = (enum verdict)v;

@@ -51,7 +51,7 @@ uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s)
     return (from + 86400 - now) % 86400;
 }
 
-const struct want *desired_find(const struct desired *d, const char *name)
+const struct want *manifest_find(const struct desired *d, const char *name)
 {
     for (unsigned i = 0; d && i < d->n; i++)
         if (strcmp(d->apps[i].name, name) == 0)

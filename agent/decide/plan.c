@@ -71,15 +71,15 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_AGENT_REFUSED] = "the agent that the manifest asks for may not run here",
 };
 
-const char *verdict_name(enum verdict v)
+const char *plan_verdict_name(enum verdict v)
 {
     return (unsigned)v < VERDICT_COUNT_ ? verdict_names[v] : "?";
 }
-const char *step_kind_name(enum step_kind k)
+const char *plan_step_kind_name(enum step_kind k)
 {
     return (unsigned)k < STEP_KIND_COUNT_ ? step_names[k] : "?";
 }
-const char *why_text(enum why w)
+const char *plan_why_text(enum why w)
 {
     return (unsigned)w < WHY_COUNT_ ? why_texts[w] : "?";
 }
@@ -234,7 +234,7 @@ static void hold_starts(struct plan *p, unsigned from)
 static void plan_join(struct plan *p, unsigned from, const struct desired *run, const struct want *w,
                       const struct seen *s, const struct observed *o)
 {
-    const struct want *other = desired_find(run, w->net_name);
+    const struct want *other = manifest_find(run, w->net_name);
     const struct seen *t = find_seen(o, w->net_name);
     bool up = other && t && t->box == BOX_RUNNING && digest_eq(&t->hash, &other->hash);
     bool stale = s && s->box == BOX_RUNNING && (!up || t->started_ms > s->started_ms);
@@ -255,7 +255,7 @@ static void plan_boxes(struct plan *p, const struct set_facts *f, const struct o
     bool leaving = false;
 
     for (unsigned i = 0; i < o->n; i++)
-        if (!desired_find(run, o->seen[i].name)) {
+        if (!manifest_find(run, o->seen[i].name)) {
             plan_box(p, o->seen[i].name, NULL, &o->seen[i], &none, now_ms);
             leaving |= o->seen[i].box != BOX_NONE;
         }
@@ -405,7 +405,7 @@ static void plan_trial(struct plan *p, const struct desired *candidate, bool has
         since = t > since ? t : since;
     }
     for (unsigned i = 0; i < o->n; i++) /* the set is what the manifest says only when the others are gone */
-        if (o->seen[i].box != BOX_NONE && !desired_find(candidate, o->seen[i].name))
+        if (o->seen[i].box != BOX_NONE && !manifest_find(candidate, o->seen[i].name))
             since = UINT64_MAX;
     if (since == UINT64_MAX)
         return; /* starting, or in backoff: an event will come */
@@ -479,8 +479,8 @@ char *plan_text(const struct plan *p)
     for (unsigned i = 0; i < p->n; i++) {
         const struct step *s = &p->steps[i];
         cost_text(&s->cost, cost, sizeof(cost));
-        int n = snprintf(text + len, size - len, "%s%s%s: %s%s\n", step_kind_name(s->kind), s->app ? " " : "",
-                         s->app ? s->app : "", why_text(s->why), cost);
+        int n = snprintf(text + len, size - len, "%s%s%s: %s%s\n", plan_step_kind_name(s->kind),
+                         s->app ? " " : "", s->app ? s->app : "", plan_why_text(s->why), cost);
         len += n > 0 && (size_t)n < size - len ? (size_t)n : 0;
     }
     return text;

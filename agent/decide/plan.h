@@ -24,7 +24,7 @@ enum verdict {
     VERDICT_COUNT_
 };
 /* As it is told and logged; static, "?" for none of them. */
-const char *verdict_name(enum verdict v);
+const char *plan_verdict_name(enum verdict v);
 
 /* One app as it is: a box, or the memory of one that ended. */
 struct seen {
@@ -190,9 +190,9 @@ struct plan {
     bool os_judged, os_healthy; /* was the health of the system looked at; is it healthy */
 };
 /* As it is told and logged; static, "?" for none of them. */
-const char *step_kind_name(enum step_kind k);
+const char *plan_step_kind_name(enum step_kind k);
 /* A sentence for people; static. */
-const char *why_text(enum why w);
+const char *plan_why_text(enum why w);
 
 /* The apps first; then, when nothing of them changes at once, the system's own update, then the agent's.
  * Fail-safe: an unknown situation gives no step. Strings and wants of the plan are those of o and its

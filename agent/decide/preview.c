@@ -11,7 +11,7 @@ static const struct app_facts *find_release(const struct set_facts *f, const str
 
 static const struct app_facts *find_same(const struct set_facts *f, const struct want *w)
 {
-    const struct want *same = desired_find(f->d, w->name);
+    const struct want *same = manifest_find(f->d, w->name);
 
     return same && digest_eq(&same->hash, &w->hash) ? &f->apps[same - f->d->apps] : NULL;
 }

@@ -1,6 +1,6 @@
 #include "agent/decide/restart.h"
 
-void deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_ms, uint64_t stable_ms)
+void restart_deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_ms, uint64_t stable_ms)
 {
     d->last = *e;
     if (e->by_us) {

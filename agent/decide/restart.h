@@ -23,7 +23,7 @@ struct deaths {
 enum restart_verdict { RESTART_NOW, RESTART_WAIT, RESTART_DONE, RESTART_GIVE_UP, RESTART_VERDICT_COUNT_ };
 
 /* File one end. ran_ms: how long it had run; stable_ms or longer starts the row anew. */
-void deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_ms, uint64_t stable_ms);
+void restart_deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_ms, uint64_t stable_ms);
 
 /* never started (d->total == 0 and not by_us): NOW. Exponential backoff delay_ms * 2^(in_row-1), at most
  * max_delay_ms, minus up to a quarter of jitter that depends on name and in_row only (so the same input gives

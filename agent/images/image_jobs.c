@@ -78,7 +78,7 @@ static void progress(void *arg, const char *line)
 
     if (sscanf(line, "trouble %llu %15s %n", &a, kind, &text) == 2 && text > 0) {
         if (jobs_trouble(k->core, a, err_kind_parse(kind), line + text))
-            log_warn("%s %s: %s; asked again", step_kind_name(k->core->jobs.step), k->app,
+            log_warn("%s %s: %s; asked again", plan_step_kind_name(k->core->jobs.step), k->app,
                      k->core->jobs.trouble.msg);
     } else if (strncmp(line, "progress ", 9) == 0) {
         (void)budget_line(k->core, &k->download.told, line);
@@ -91,7 +91,7 @@ static void progress(void *arg, const char *line)
         budget_told(k->core, &k->download.told, a);
         images_memo(k->core, &k->manifest)->written_bytes = b;
     } else if (strncmp(line, "note ", 5) == 0) {
-        event_add(k->core, "stripped", k->app, "image: %s", line + 5);
+        events_add(k->core, "stripped", k->app, "image: %s", line + 5);
     }
 }
 
@@ -112,7 +112,7 @@ static bool other_way(struct work *k, const struct err *why)
     if (why->kind == ERR_SOURCE && (!consent || !tried))
         return false; /* it may be mended, and the other way costs more */
     *(k->route == ROUTE_PATCH ? &m->no_patch : &m->no_chunks) = true;
-    event_add(k->core, "fallback", k->app, "%s did not do: %s", route_name(k->route), why->msg);
+    events_add(k->core, "fallback", k->app, "%s did not do: %s", route_name(k->route), why->msg);
     return true;
 }
 
@@ -127,7 +127,7 @@ static void job_over(struct work *take_k, const struct job_verdict *v)
     else if (v->err.kind == ERR_NONE || other_way(k, &v->err))
         jobs_fault_clear(c, k->owner);
     else {
-        log_warn("%s %s: %s", step_kind_name(c->jobs.step), k->app, v->err.msg);
+        log_warn("%s %s: %s", plan_step_kind_name(c->jobs.step), k->app, v->err.msg);
         images_fault(c, k->owner, k->app, &v->err);
     }
     core_store_changed(c);

@@ -73,7 +73,7 @@ static void on_line(void *arg, const char *line)
     if (strncmp(line, "bad ", 4) == 0) {
         (void)str_fmt(s->last_bad, sizeof(s->last_bad), "%.*s", (int)sizeof(s->last_bad) - 1, line + 4);
         (void)str_clean(s->last_bad);
-        event_add(c, "scrub", NULL, "%s", s->last_bad);
+        events_add(c, "scrub", NULL, "%s", s->last_bad);
     } else if (sscanf(line, "read %llu %llu %llu %d %n", &bytes, &bad, &images, &ended, &at) == 4 && at > 0) {
         s->bytes += bytes;
         s->bad += bad;

@@ -62,7 +62,7 @@ static void say_down(const char *kind, const char *text)
     char line[300];
 
     (void)str_fmt(line, sizeof(line), "down %s %s", kind, text);
-    outbox_state(&k.outbox, str_clean(line));
+    link_outbox_state(&k.outbox, str_clean(line));
 }
 
 /* ---- coming back ---- */
@@ -83,8 +83,8 @@ static void try_again(bool far)
 static void down(const char *kind, const char *why, bool far)
 {
     loop_timer_del(k.loop, &k.stable);
-    mqtt_stop(k.mqtt);
-    pump_stop(k.pump);
+    link_mqtt_stop(k.mqtt);
+    link_pump_stop(k.pump);
     k.up = false;
     say_down(kind, why);
     if (k.stopping)
@@ -98,7 +98,7 @@ static void reconnect_fired(struct loop_timer *t)
     struct err err = ERR_INIT;
 
     (void)t;
-    if (pump_start(k.pump, &err) < 0)
+    if (link_pump_start(k.pump, &err) < 0)
         down(err_kind_name(err.kind), err.msg, false);
 }
 
@@ -125,7 +125,7 @@ static void pump_ready(void *arg)
     (void)arg;
     k.conn++; /* a late will of an older connection carries a smaller number */
     (void)str_fmt(will, sizeof(will), "{\"v\":1,\"on\":false,\"why\":\"lost\",\"conn\":%" PRIu64 "}", k.conn);
-    if (mqtt_start(k.mqtt, k.path, (unsigned)k.keepalive_s, k.online_topic, will, &err) < 0)
+    if (link_mqtt_start(k.mqtt, k.path, (unsigned)k.keepalive_s, k.online_topic, will, &err) < 0)
         down("network", err.msg, false);
 }
 
@@ -134,7 +134,7 @@ static void pump_ready(void *arg)
 static void publish_online(bool on)
 {
     char text[256];
-    struct mqtt_publish p = {.topic = k.online_topic, .qos = 1, .retain = true};
+    struct link_mqtt_publish p = {.topic = k.online_topic, .qos = 1, .retain = true};
 
     (void)str_fmt(text, sizeof(text),
                   "{\"v\":1,\"on\":%s,%s\"conn\":%" PRIu64 ",\"boot\":%" PRIu64
@@ -142,7 +142,7 @@ static void publish_online(bool on)
                   on ? "true" : "false", on ? "" : "\"why\":\"shutdown\",", k.conn, k.boot, LIMPET_VERSION,
                   clock_wall_s());
     p.payload = buf_str(text);
-    err_ignore(mqtt_publish(k.mqtt, &p, NULL));
+    err_ignore(link_mqtt_publish(k.mqtt, &p, NULL));
 }
 
 /* Trust first: what its keys sign comes after it. Asked again, the broker sends what it retains once more. */
@@ -151,17 +151,17 @@ static void subscribe_documents(void)
     char topic[256];
 
     if (str_fmt(topic, sizeof(topic), "%s/trust/+", k.root))
-        err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
+        err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
     if (str_fmt(topic, sizeof(topic), "%s/d/%s/desired", k.root, k.device))
-        err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
+        err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
     if (str_fmt(topic, sizeof(topic), "%s/g/all/desired", k.root)) /* every device is in the group "all" */
-        err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
+        err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
     for (unsigned i = 0; i < json_len(&k.groups); i++) {
         struct json_cur c = json_at(&k.groups, i);
         const char *name;
         if (json_as_str(&c, LIM_NAME_BYTES, &name, NULL) == 0 &&
             str_fmt(topic, sizeof(topic), "%s/g/%s/desired", k.root, name))
-            err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
+            err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
     }
 }
 
@@ -177,9 +177,9 @@ static void mqtt_up(void *arg, int protocol)
     subscribe_documents();
     for (unsigned i = 0; i < COUNT_OF(own); i++)
         if (str_fmt(topic, sizeof(topic), "%s/d/%s/%s", k.root, k.device, own[i]))
-            err_ignore(mqtt_subscribe(k.mqtt, topic, NULL));
+            err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
     (void)str_fmt(text, sizeof(text), "up %d", protocol);
-    outbox_state(&k.outbox, text);
+    link_outbox_state(&k.outbox, text);
 }
 
 static void mqtt_down(void *arg, const char *why, bool taken_over)
@@ -196,7 +196,7 @@ static void mqtt_down(void *arg, const char *why, bool taken_over)
 static void mqtt_ack(void *arg, uint32_t id, int reason)
 {
     (void)arg;
-    outbox_ack(&k.outbox, id, reason);
+    link_outbox_ack(&k.outbox, id, reason);
 }
 
 /* ---- what comes in, on its way to core ---- */
@@ -291,13 +291,13 @@ static bool pass_on(void *arg, const struct outbox_item *item)
 static void flush(void)
 {
     static const struct outbox_calls calls = {say, pass_on, NULL};
-    bool waits = outbox_flush(&k.outbox, &calls);
+    bool waits = link_outbox_flush(&k.outbox, &calls);
 
     if (waits != k.wants_room) {
         k.wants_room = waits;
         err_ignore(loop_fd_mod(k.loop, &k.core, EPOLLIN | (waits ? EPOLLOUT : 0U), NULL));
     }
-    mqtt_pause(k.mqtt, outbox_is_full(&k.outbox));
+    link_mqtt_pause(k.mqtt, link_outbox_is_full(&k.outbox));
 }
 
 /* What is said about us. Somebody else's birth: two devices have one certificate. */
@@ -309,7 +309,7 @@ static void take_online(const char *key, struct buf payload, bool retained)
     if (!k.stopping && memmem(payload.p, payload.len, "\"on\":false", 10))
         publish_online(true); /* that we are gone, while we are here */
     else if (!k.stopping && !retained && payload.len && !memmem(payload.p, payload.len, ours, strlen(ours)))
-        outbox_put(&k.outbox, "device", key, payload, retained);
+        link_outbox_put(&k.outbox, "device", key, payload, retained);
 }
 
 static void mqtt_message(void *arg, const char *topic, struct buf payload, bool retained)
@@ -325,16 +325,16 @@ static void mqtt_message(void *arg, const char *topic, struct buf payload, bool 
     if (strncmp(topic, "trust/", 6) == 0) {
         size_t digits = strspn(topic + 6, "0123456789");
         if (digits > 0 && digits < 20 && !topic[6 + digits])
-            outbox_put(&k.outbox, "trust", topic, payload, retained);
+            link_outbox_put(&k.outbox, "trust", topic, payload, retained);
     } else if (strncmp(topic, "g/", 2) == 0) {
         if (str_fmt(source, sizeof(source), "group:%.*s", (int)strcspn(topic + 2, "/"), topic + 2))
-            outbox_put(&k.outbox, source, topic, payload, retained);
+            link_outbox_put(&k.outbox, source, topic, payload, retained);
     } else if (strncmp(topic, own, own_len) == 0) {
         topic += own_len;
         if (strcmp(topic, "desired") == 0)
-            outbox_put(&k.outbox, "device", topic, payload, retained);
+            link_outbox_put(&k.outbox, "device", topic, payload, retained);
         else if (strncmp(topic, "cmd/", 4) == 0)
-            outbox_put(&k.outbox, "cmd", topic + 4, payload, retained);
+            link_outbox_put(&k.outbox, "cmd", topic + 4, payload, retained);
         else if (strcmp(topic, "online") == 0)
             take_online(topic, payload, retained);
     }
@@ -346,14 +346,14 @@ static void core_publishes(char *head, struct buf payload)
 {
     unsigned id, qos, retain, expiry;
     char topic[256];
-    struct mqtt_publish p;
+    struct link_mqtt_publish p;
 
     if (sscanf(head, "pub %u %u %u %u %255s", &id, &qos, &retain, &expiry, topic) != 5)
         return;
     k.published = true;
-    p = (struct mqtt_publish){id, topic, payload, qos > 1 ? 1 : qos, retain != 0, expiry};
-    if (mqtt_publish(k.mqtt, &p, NULL) < 0 && id)
-        outbox_ack(&k.outbox, id, 255); /* not sent: core keeps it */
+    p = (struct link_mqtt_publish){id, topic, payload, qos > 1 ? 1 : qos, retain != 0, expiry};
+    if (link_mqtt_publish(k.mqtt, &p, NULL) < 0 && id)
+        link_outbox_ack(&k.outbox, id, 255); /* not sent: core keeps it */
 }
 
 static void goodbye_fired(struct loop_timer *t)
@@ -394,7 +394,7 @@ static void core_ready(struct loop_fd *w, uint32_t events)
         if (strncmp(msg, "pub ", 4) == 0 && end)
             core_publishes(msg, buf_of(end, len - (size_t)(end - msg)));
         else if (strncmp(msg, "next ", 5) == 0)
-            outbox_next(&k.outbox, msg + 5);
+            link_outbox_next(&k.outbox, msg + 5);
         else if (strcmp(msg, "again") == 0 && k.up)
             subscribe_documents();
         else if (strcmp(msg, "stop") == 0)
@@ -406,13 +406,13 @@ static void after_turn(void *arg)
 {
     (void)arg;
     flush();
-    if (k.published && mqtt_is_idle(k.mqtt)) { /* a report is the larger the more apps there are */
+    if (k.published && link_mqtt_is_idle(k.mqtt)) { /* a report is the larger the more apps there are */
         k.published = false;
         mem_give_back();
     }
-    if (k.stopping && k.up && mqtt_is_idle(k.mqtt)) {
+    if (k.stopping && k.up && link_mqtt_is_idle(k.mqtt)) {
         k.up = false;
-        (void)mqtt_goodbye(k.mqtt);
+        (void)link_mqtt_goodbye(k.mqtt);
     }
 }
 
@@ -518,9 +518,9 @@ static int start(struct err *err)
     if (rc == 0)
         rc = loop_new(&k.loop, err);
     if (rc == 0)
-        rc = pump_new(k.loop, &ps, &pc, &k.pump, err);
+        rc = link_pump_new(k.loop, &ps, &pc, &k.pump, err);
     if (rc == 0)
-        rc = mqtt_new(k.loop, k.client, &mc, &k.mqtt, err);
+        rc = link_mqtt_new(k.loop, k.client, &mc, &k.mqtt, err);
     if (rc < 0)
         return rc;
     k.core.on_ready = core_ready;

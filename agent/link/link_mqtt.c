@@ -41,7 +41,7 @@ static void watch_socket(struct mqtt *m)
                                NULL));
 }
 
-void mqtt_pause(struct mqtt *m, bool paused)
+void link_mqtt_pause(struct mqtt *m, bool paused)
 {
     if (paused == m->paused)
         return;
@@ -53,7 +53,7 @@ static void gone(struct mqtt *m, const char *why, bool taken_over)
 {
     bool told = m->watch.fd < 0;
 
-    mqtt_stop(m);
+    link_mqtt_stop(m);
     if (!told)
         m->calls.on_down(m->calls.arg, why, taken_over);
 }
@@ -141,8 +141,8 @@ static void tick_fired(struct loop_timer *t)
     loop_timer_set(m->loop, t, clock_boot_ms() + 1000);
 }
 
-int mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls, struct mqtt **ret,
-             struct err *err)
+int link_mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls, struct mqtt **ret,
+                  struct err *err)
 {
     (void)mosquitto_lib_init();
     struct mqtt *m = mem_need_zero(sizeof(*m));
@@ -175,8 +175,8 @@ static int set_will(struct mqtt *m, const char *topic, const char *will)
     return mosquitto_will_set_v5(m->mosq, topic, (int)strlen(will), will, 1, true, props); /* takes props */
 }
 
-int mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,
-               const char *will, struct err *err)
+int link_mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,
+                    const char *will, struct err *err)
 {
     mosquitto_property *props = NULL;
     m->up = m->answered = false;
@@ -202,7 +202,7 @@ int mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const cha
     return rc;
 }
 
-void mqtt_stop(struct mqtt *m)
+void link_mqtt_stop(struct mqtt *m)
 {
     loop_fd_del(m->loop, &m->watch);
     loop_timer_del(m->loop, &m->tick);
@@ -214,7 +214,7 @@ void mqtt_stop(struct mqtt *m)
     m->up = m->started = false;
 }
 
-int mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err)
+int link_mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err)
 {
     int rc = mosquitto_subscribe_v5(m->mosq, NULL, topic, 1, 0, NULL);
 
@@ -222,7 +222,7 @@ int mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err)
     return rc == MOSQ_ERR_SUCCESS ? 0 : fail(err, "subscribe", rc);
 }
 
-int mqtt_publish(struct mqtt *m, const struct mqtt_publish *p, struct err *err)
+int link_mqtt_publish(struct mqtt *m, const struct link_mqtt_publish *p, struct err *err)
 {
     mosquitto_property *props = NULL;
     int mid = 0;
@@ -251,7 +251,7 @@ int mqtt_publish(struct mqtt *m, const struct mqtt_publish *p, struct err *err)
     return 0;
 }
 
-bool mqtt_goodbye(struct mqtt *m)
+bool link_mqtt_goodbye(struct mqtt *m)
 {
     if (!m->up)
         return false;
@@ -260,7 +260,7 @@ bool mqtt_goodbye(struct mqtt *m)
     return said;
 }
 
-bool mqtt_is_idle(const struct mqtt *m)
+bool link_mqtt_is_idle(const struct mqtt *m)
 {
     return m->in_flight == 0 && !mosquitto_want_write(m->mosq);
 }

@@ -10,12 +10,12 @@ struct mqtt;
 struct mqtt_calls {
     void (*on_up)(void *arg, int protocol);
     void (*on_down)(void *arg, const char *why,
-                    bool taken_over); /* refused, closed, kept-alive out; not after mqtt_stop */
+                    bool taken_over); /* refused, closed, kept-alive out; not after link_mqtt_stop */
     void (*on_message)(void *arg, const char *topic, struct buf payload, bool retained);
     void (*on_ack)(void *arg, uint32_t id, int reason);
     void *arg;
 };
-struct mqtt_publish {
+struct link_mqtt_publish {
     uint32_t id; /* 0: no ack wanted */
     const char *topic;
     struct buf payload;
@@ -23,18 +23,18 @@ struct mqtt_publish {
     bool retain;
     uint32_t expiry_s; /* 0: none; left out on 3.1.1 */
 };
-int mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls, struct mqtt **ret,
-             struct err *err);
+int link_mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls, struct mqtt **ret,
+                  struct err *err);
 /* Connect to the local socket with this will (retained, QoS 1). Then on_up or on_down comes. */
-int mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,
-               const char *will, struct err *err);
-int mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err);
-int mqtt_publish(struct mqtt *m, const struct mqtt_publish *p, struct err *err);
+int link_mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,
+                    const char *will, struct err *err);
+int link_mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err);
+int link_mqtt_publish(struct mqtt *m, const struct link_mqtt_publish *p, struct err *err);
 /* Read nothing more for now: the broker waits. Longer than the keep-alive and the connection ends, as with
  * a dead line. */
-void mqtt_pause(struct mqtt *m, bool paused);
+void link_mqtt_pause(struct mqtt *m, bool paused);
 /* Say goodbye in order (the broker drops the will); false: not connected. */
-bool mqtt_goodbye(struct mqtt *m);
-void mqtt_stop(struct mqtt *m);          /* the connection is gone: forget it */
-bool mqtt_is_idle(const struct mqtt *m); /* nothing waits to be sent or acknowledged */
+bool link_mqtt_goodbye(struct mqtt *m);
+void link_mqtt_stop(struct mqtt *m);          /* the connection is gone: forget it */
+bool link_mqtt_is_idle(const struct mqtt *m); /* nothing waits to be sent or acknowledged */
 #endif

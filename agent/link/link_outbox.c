@@ -29,7 +29,7 @@ static struct outbox_item *append(struct outbox *o, const char *source, const ch
     return i;
 }
 
-void outbox_put(struct outbox *o, const char *source, const char *key, struct buf payload, bool retained)
+void link_outbox_put(struct outbox *o, const char *source, const char *key, struct buf payload, bool retained)
 {
     struct outbox_item *i = is_command(source) ? NULL : find(o, key);
 
@@ -47,12 +47,12 @@ void outbox_put(struct outbox *o, const char *source, const char *key, struct bu
     i->retained = retained;
 }
 
-void outbox_state(struct outbox *o, const char *text)
+void link_outbox_state(struct outbox *o, const char *text)
 {
     (void)str_fmt(o->state, sizeof(o->state), "%s", text); /* cut is fine: the reason's end */
 }
 
-void outbox_ack(struct outbox *o, uint32_t id, int code)
+void link_outbox_ack(struct outbox *o, uint32_t id, int code)
 {
     if (o->n_acks == OUTBOX_ACKS) { /* core waits for fewer; what it never hears of it sends again */
         memmove(&o->acks[0], &o->acks[1], (OUTBOX_ACKS - 1) * sizeof(o->acks[0]));
@@ -70,7 +70,7 @@ static char *place_of(struct outbox *o, const char *source)
     return NULL;
 }
 
-void outbox_next(struct outbox *o, const char *source)
+void link_outbox_next(struct outbox *o, const char *source)
 {
     char *place = place_of(o, source);
 
@@ -78,7 +78,7 @@ void outbox_next(struct outbox *o, const char *source)
         place[0] = '\0';
 }
 
-bool outbox_is_full(const struct outbox *o)
+bool link_outbox_is_full(const struct outbox *o)
 {
     return o->n >= OUTBOX_FULL;
 }
@@ -140,7 +140,7 @@ static bool waits_for_trust(struct outbox *o, const struct outbox_item *i)
     return false;
 }
 
-bool outbox_flush(struct outbox *o, const struct outbox_calls *calls)
+bool link_outbox_flush(struct outbox *o, const struct outbox_calls *calls)
 {
     struct outbox_item **at = &o->first_;
 

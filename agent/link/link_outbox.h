@@ -38,11 +38,12 @@ struct outbox_calls { /* false: no room now */
 
 /* A message of that topic; the one that waits already goes. "cmd": they queue, and what is too much is
  * counted. */
-void outbox_put(struct outbox *o, const char *source, const char *key, struct buf payload, bool retained);
-void outbox_state(struct outbox *o, const char *text);
-void outbox_ack(struct outbox *o, uint32_t id, int code);
-void outbox_next(struct outbox *o, const char *source); /* core has taken the last one of this source */
-bool outbox_is_full(const struct outbox *o);
+void link_outbox_put(struct outbox *o, const char *source, const char *key, struct buf payload,
+                     bool retained);
+void link_outbox_state(struct outbox *o, const char *text);
+void link_outbox_ack(struct outbox *o, uint32_t id, int code);
+void link_outbox_next(struct outbox *o, const char *source); /* core has taken the last one of this source */
+bool link_outbox_is_full(const struct outbox *o);
 /* Hand over what can be; true: something waits for room. */
-bool outbox_flush(struct outbox *o, const struct outbox_calls *calls);
+bool link_outbox_flush(struct outbox *o, const struct outbox_calls *calls);
 #endif

@@ -46,11 +46,11 @@ static void close_watch(struct pump *p, struct loop_fd *w)
         (void)close(fd);
 }
 
-void pump_stop(struct pump *p)
+void link_pump_stop(struct pump *p)
 {
     if (p->tls)
-        tls_close(p->tls);
-    p->tls = tls_free(p->tls);
+        link_tls_close(p->tls);
+    p->tls = link_tls_free(p->tls);
     close_watch(p, &p->net);
     close_watch(p, &p->local);
     loop_timer_del(p->loop, &p->deadline);
@@ -66,7 +66,7 @@ static void down(struct pump *p, const struct err *why)
 {
     if (p->state == PUMP_IDLE)
         return;
-    pump_stop(p);
+    link_pump_stop(p);
     p->calls.on_down(p->calls.arg, why);
 }
 
@@ -85,7 +85,7 @@ static void deadline_fired(struct loop_timer *t)
 static ssize_t net_read(struct pump *p, void *dst, size_t size, struct err *err)
 {
     if (p->tls)
-        return tls_read(p->tls, dst, size, err);
+        return link_tls_read(p->tls, dst, size, err);
     ssize_t n = read(p->net.fd, dst, size);
     if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
         return n > 0 ? n : 0;
@@ -96,7 +96,7 @@ static ssize_t net_read(struct pump *p, void *dst, size_t size, struct err *err)
 static ssize_t net_write(struct pump *p, struct buf b, struct err *err)
 {
     if (p->tls)
-        return tls_write(p->tls, b, err);
+        return link_tls_write(p->tls, b, err);
     ssize_t n = send(p->net.fd, b.p, b.len, MSG_NOSIGNAL);
     if (n >= 0 || errno == EAGAIN || errno == EINTR)
         return n > 0 ? n : 0;
@@ -160,7 +160,7 @@ static void watch_for_more(struct pump *p)
     bool out_waits = p->out.from < p->out.to, in_waits = p->in.from < p->in.to;
     uint32_t net = in_waits ? 0 : EPOLLIN, local = out_waits ? 0 : EPOLLIN;
 
-    if (out_waits || (p->tls && tls_wants_write(p->tls)))
+    if (out_waits || (p->tls && link_tls_wants_write(p->tls)))
         net |= EPOLLOUT;
     if (in_waits)
         local |= EPOLLOUT;
@@ -222,14 +222,14 @@ static void ready(struct pump *p)
 static void shake_hands(struct pump *p)
 {
     struct err err = ERR_INIT;
-    int rc = tls_handshake(p->tls, &err);
+    int rc = link_tls_handshake(p->tls, &err);
 
     if (rc < 0)
         down(p, &err);
     else if (rc == 1)
         ready(p);
     else
-        err_ignore(loop_fd_mod(p->loop, &p->net, tls_wants_write(p->tls) ? EPOLLOUT : EPOLLIN, NULL));
+        err_ignore(loop_fd_mod(p->loop, &p->net, link_tls_wants_write(p->tls) ? EPOLLOUT : EPOLLIN, NULL));
 }
 
 static void tcp_is_up(struct pump *p)
@@ -245,7 +245,7 @@ static void tcp_is_up(struct pump *p)
         return;
     }
     p->state = PUMP_TLS;
-    if (tls_new(&p->s.tls, p->net.fd, &p->tls, &err) < 0)
+    if (link_tls_new(&p->s.tls, p->net.fd, &p->tls, &err) < 0)
         down(p, &err);
     else
         shake_hands(p);
@@ -305,13 +305,13 @@ static void net_ready(struct loop_fd *w, uint32_t events)
         move(p);
 }
 
-int pump_start(struct pump *p, struct err *err)
+int link_pump_start(struct pump *p, struct err *err)
 {
     char port[8];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 
     (void)str_fmt(port, sizeof(port), "%u", p->s.port);
-    pump_stop(p);
+    link_pump_stop(p);
     int rc = getaddrinfo(p->s.tls.host, port, &hints,
                          &p->addresses); /* blocks; this process has nothing else to do now */
     if (rc != 0)
@@ -321,12 +321,12 @@ int pump_start(struct pump *p, struct err *err)
     if (rc == 0)
         loop_timer_set(p->loop, &p->deadline, clock_boot_ms() + PUMP_CONNECT_MS);
     else
-        pump_stop(p);
+        link_pump_stop(p);
     return rc;
 }
 
-int pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls, struct pump **ret,
-             struct err *err)
+int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls,
+                  struct pump **ret, struct err *err)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
 

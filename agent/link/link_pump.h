@@ -9,7 +9,8 @@
 struct pump;
 struct pump_calls {
     void (*on_ready)(void *arg); /* TCP and TLS are up: connect libmosquitto to path now */
-    void (*on_down)(void *arg, const struct err *why); /* once, after pump_start; the pump is idle then */
+    void (*on_down)(void *arg,
+                    const struct err *why); /* once, after link_pump_start; the pump is idle then */
     void *arg;
 };
 struct pump_settings {
@@ -18,9 +19,9 @@ struct pump_settings {
     uint16_t port;
     const char *path; /* of the local unix socket, in a folder of ours */
 };
-int pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls, struct pump **ret,
-             struct err *err);
+int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls,
+                  struct pump **ret, struct err *err);
 /* Start connecting. Errors end in on_down, from a later turn or at once by the return value. */
-int pump_start(struct pump *p, struct err *err);
-void pump_stop(struct pump *p); /* close everything; no on_down */
+int link_pump_start(struct pump *p, struct err *err);
+void link_pump_stop(struct pump *p); /* close everything; no on_down */
 #endif

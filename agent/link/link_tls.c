@@ -115,7 +115,7 @@ static int set_up(struct tls *t, const struct tls_settings *s, struct err *err)
     return rc == 0 ? 0 : fail(err, ERR_NOMEM, "TLS session", rc);
 }
 
-int tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *err)
+int link_tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *err)
 {
     struct tls *t = mem_need_zero(sizeof(*t));
 
@@ -128,7 +128,7 @@ int tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *
     t->time_floor_s = s->time_floor_s;
     int rc = set_up(t, s, err);
     if (rc < 0) {
-        (void)tls_free(t);
+        (void)link_tls_free(t);
         return rc;
     }
     mbedtls_ssl_set_bio(&t->ssl, &t->net, mbedtls_net_send, mbedtls_net_recv, NULL);
@@ -136,7 +136,7 @@ int tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *
     return 0;
 }
 
-struct tls *tls_free(struct tls *t)
+struct tls *link_tls_free(struct tls *t)
 {
     if (!t)
         return NULL;
@@ -158,7 +158,7 @@ static bool wants_more(int rc)
     return rc == MBEDTLS_ERR_SSL_WANT_READ || rc == MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
-int tls_handshake(struct tls *t, struct err *err)
+int link_tls_handshake(struct tls *t, struct err *err)
 {
     t->last = mbedtls_ssl_handshake(&t->ssl);
     if (t->last == 0)
@@ -175,7 +175,7 @@ int tls_handshake(struct tls *t, struct err *err)
     return fail(err, ERR_NET, "TLS handshake", t->last);
 }
 
-int tls_read(struct tls *t, void *dst, size_t size, struct err *err)
+int link_tls_read(struct tls *t, void *dst, size_t size, struct err *err)
 {
     t->last = mbedtls_ssl_read(&t->ssl, dst, size);
     if (t->last > 0)
@@ -187,7 +187,7 @@ int tls_read(struct tls *t, void *dst, size_t size, struct err *err)
     return fail(err, ERR_NET, "TLS read", t->last);
 }
 
-int tls_write(struct tls *t, struct buf bytes, struct err *err)
+int link_tls_write(struct tls *t, struct buf bytes, struct err *err)
 {
     t->last = mbedtls_ssl_write(&t->ssl, bytes.p, bytes.len);
     if (t->last > 0)
@@ -195,12 +195,12 @@ int tls_write(struct tls *t, struct buf bytes, struct err *err)
     return wants_more(t->last) ? 0 : fail(err, ERR_NET, "TLS write", t->last);
 }
 
-bool tls_wants_write(const struct tls *t)
+bool link_tls_wants_write(const struct tls *t)
 {
     return t->last == MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
-void tls_close(struct tls *t)
+void link_tls_close(struct tls *t)
 {
     (void)mbedtls_ssl_close_notify(&t->ssl);
 }

@@ -9,20 +9,20 @@
 
 struct tls;
 struct tls_settings {
-    struct buf ca, cert, key; /* PEM, borrowed for tls_new; cert and key may be empty */
+    struct buf ca, cert, key; /* PEM, borrowed for link_tls_new; cert and key may be empty */
     const char *host;         /* checked against the certificate */
     uint64_t time_floor_s; /* while the wall clock is below it, "not valid yet" is forgiven: the clock is not
                               set (L12) */
 };
 /* fd: borrowed, connected, non-blocking. Owner of *ret: caller. Errors: INVALID (PEM), NOMEM. */
-int tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *err);
-struct tls *tls_free(struct tls *t);
-/* 1 done, 0 needs the socket again (see tls_wants_write), -NET/-DENIED with what the peer's certificate
+int link_tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *err);
+struct tls *link_tls_free(struct tls *t);
+/* 1 done, 0 needs the socket again (see link_tls_wants_write), -NET/-DENIED with what the peer's certificate
  * lacks. */
-int tls_handshake(struct tls *t, struct err *err);
+int link_tls_handshake(struct tls *t, struct err *err);
 /* Bytes moved; 0: later; -NET: closed or broken. */
-int tls_read(struct tls *t, void *dst, size_t size, struct err *err);
-int tls_write(struct tls *t, struct buf bytes, struct err *err);
-bool tls_wants_write(const struct tls *t);
-void tls_close(struct tls *t); /* close_notify, best effort */
+int link_tls_read(struct tls *t, void *dst, size_t size, struct err *err);
+int link_tls_write(struct tls *t, struct buf bytes, struct err *err);
+bool link_tls_wants_write(const struct tls *t);
+void link_tls_close(struct tls *t); /* close_notify, best effort */
 #endif

@@ -57,7 +57,7 @@ static const struct {
     {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"KILL", SIGKILL}, {"WINCH", SIGWINCH},
 };
 
-int word_signal(const char *name)
+int kernel_words_signal(const char *name)
 {
     if (strncmp(name, "SIG", 3) == 0)
         name += 3;
@@ -67,7 +67,7 @@ int word_signal(const char *name)
     return 0;
 }
 
-int word_capability(const char *name, bool *ret_refused)
+int kernel_words_capability(const char *name, bool *ret_refused)
 {
     _Static_assert(COUNT_OF(cap_names) <= WORD_CAPABILITIES, "a manifest can name each");
     for (unsigned i = 0; i < COUNT_OF(cap_names); i++)

@@ -6,8 +6,8 @@
 #define WORD_CAPABILITIES 32
 
 /* "TERM" or "SIGTERM" -> its number; 0: not known. */
-int word_signal(const char *name);
+int kernel_words_signal(const char *name);
 /* "NET_BIND_SERVICE" -> its number; -1: not known. *ret_refused: it would open the host, whatever the
  * manifest says. */
-int word_capability(const char *name, bool *ret_refused);
+int kernel_words_capability(const char *name, bool *ret_refused);
 #endif

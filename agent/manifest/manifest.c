@@ -50,7 +50,7 @@ static int check_joins(struct manifest_reader *r, const struct json_cur *apps, c
         if (w->net != NET_APP)
             continue;
         err_ignore(json_get_object(&app, "network", JSON_REQUIRED, &c, NULL));
-        other = desired_find(d, w->net_name);
+        other = manifest_find(d, w->net_name);
         if (!other || other == w)
             return json_fail(&c, r->err, ERR_INVALID, "mode: \"app:%s\" is no other app of this manifest",
                              w->net_name);

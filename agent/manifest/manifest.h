@@ -175,5 +175,5 @@ bool manifest_window_read(const char *text, struct want_download *d);
 /* Seconds until downloads may begin; 0: now. Pure. */
 uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s);
 /* The app of that name, or NULL. Pure. */
-const struct want *desired_find(const struct desired *d, const char *name);
+const struct want *manifest_find(const struct desired *d, const char *name);
 #endif

@@ -94,7 +94,7 @@ static int read_caps(struct manifest_reader *r, const struct json_cur *app, stru
         if (json_as_str(&c, 32, &s, r->err) < 0)
             return -(int)ERR_INVALID;
         bool refused;
-        int n = word_capability(s, &refused);
+        int n = kernel_words_capability(s, &refused);
         if (n < 0)
             return json_fail(&c, r->err, ERR_INVALID,
                              "\"%s\" is no capability (write NET_BIND_SERVICE, not CAP_..)", s);
@@ -319,7 +319,7 @@ static int read_stop_and_log(struct manifest_reader *r, const struct json_cur *a
         if (json_get_str(&o, "signal", JSON_OPTIONAL, 16, &name, r->err) < 0 ||
             json_get_u64(&o, "grace_ms", JSON_OPTIONAL, 0, 600000, &w->stop_grace_ms, r->err) < 0)
             return -(int)ERR_INVALID;
-        if (name && (w->stop_signal = word_signal(name)) == 0)
+        if (name && (w->stop_signal = kernel_words_signal(name)) == 0)
             return json_fail(&o, r->err, ERR_INVALID, "signal: \"%s\" is not known", name);
         rc = json_done(&o, r->err);
     }

@@ -54,8 +54,8 @@ static void act_blame(struct core *c, const struct step *s, char *dst, size_t si
     if (s->why == WHY_FAULT)
         (void)str_fmt(dst, size, "%s", more);
     else
-        (void)str_fmt(dst, size, "%s%s%s%s%s%s", s->app ? s->app : "", s->app ? ": " : "", why_text(s->why),
-                      more[0] ? ": " : "", more, words);
+        (void)str_fmt(dst, size, "%s%s%s%s%s%s", s->app ? s->app : "", s->app ? ": " : "",
+                      plan_why_text(s->why), more[0] ? ": " : "", more, words);
 }
 
 /* A rolled back manifest: what failed is remembered by release and settings, and not tried again. */
@@ -63,7 +63,7 @@ static void mark_bad(struct core *c, const struct step *s)
 {
     for (unsigned i = 0; i < c->sets.candidate.d.n; i++) {
         const struct want *w = &c->sets.candidate.d.apps[i];
-        const struct want *good = desired_find(c->sets.good.arena ? &c->sets.good.d : NULL, w->name);
+        const struct want *good = manifest_find(c->sets.good.arena ? &c->sets.good.d : NULL, w->name);
         bool unchanged = good && digest_eq(&good->trial, &w->trial);
         if (!unchanged && (!s->app || strcmp(s->app, w->name) == 0))
             ledger_mark_bad(&c->state.ledger, &w->trial);
@@ -114,7 +114,7 @@ static void act_slow(struct core *c, const struct step *s)
 
     if (jobs_running(c))
         return;
-    log_info("%s %s: %s", step_kind_name(s->kind), s->app ? s->app : "", why_text(s->why));
+    log_info("%s %s: %s", plan_step_kind_name(s->kind), s->app ? s->app : "", plan_why_text(s->why));
     if (s->kind == STEP_SCRUB)
         rc = scrub_job_start(c, &err);
     else if (s->kind == STEP_COLLECT)
@@ -129,10 +129,10 @@ static void act_start(struct core *c, const struct step *s)
 {
     struct err err = ERR_INIT;
 
-    if (app_start(c, s->want, &err) == 0)
-        log_info("start %s: %s", s->app, why_text(s->why));
+    if (apps_start(c, s->want, &err) == 0)
+        log_info("start %s: %s", s->app, plan_why_text(s->why));
     else
-        event_add(c, "failed", s->app, "%s", err.msg);
+        events_add(c, "failed", s->app, "%s", err.msg);
     core_touch(c);
 }
 
@@ -153,11 +153,11 @@ static void act_for_apps(struct core *c, const struct step *s)
         break;
     case STEP_STOP:
         if (a)
-            app_stop(a, why_text(s->why), s->why != WHY_UNHEALTHY);
+            apps_stop(a, plan_why_text(s->why), s->why != WHY_UNHEALTHY);
         break;
     case STEP_KILL:
         if (a)
-            app_kill(a);
+            apps_kill(a);
         break;
     case STEP_CONFIRM:
         if (intake_confirm(c, &err) < 0) { /* a full or failing disk: it stays good meanwhile */
@@ -232,7 +232,7 @@ static bool round_of(struct core *c)
 void act_turn(struct core *c)
 {
     if (c->stopping) {
-        if (!apps_any_box(c) && !jobs_running(c) && uplink_is_gone(c))
+        if (!app_table_any_box(c) && !jobs_running(c) && uplink_is_gone(c))
             loop_stop(c->loop);
         return;
     }
@@ -264,7 +264,7 @@ static void stop_late(struct loop_timer *t)
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used && c->apps[i].seen.box != BOX_NONE &&
             clock_boot_ms() >= c->apps[i].seen.kill_at_ms)
-            app_kill(&c->apps[i]);
+            apps_kill(&c->apps[i]);
     loop_timer_set(c->loop, t, clock_boot_ms() + STOP_LOOK_MS);
 }
 
@@ -279,7 +279,7 @@ void act_stop(struct core *c)
     jobs_cancel(c, "the agent stops");
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used && c->apps[i].seen.box == BOX_RUNNING)
-            app_stop(&c->apps[i], "the agent stops", true);
+            apps_stop(&c->apps[i], "the agent stops", true);
     c->act.wake.on_fire = stop_late;
     loop_timer_set(c->loop, &c->act.wake, clock_boot_ms() + STOP_LOOK_MS);
     keeper_client_say(c, "bye", -1);

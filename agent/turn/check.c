@@ -123,7 +123,7 @@ static int print(struct check *k, struct err *err)
     put_set(o, "candidate", &c->sets.candidate);
     put_set(o, "good", &c->sets.good);
     put_set(o, "previous", &c->sets.previous);
-    json_put_str(o, "verdict", verdict_name(c->state.ledger.candidate_verdict));
+    json_put_str(o, "verdict", plan_verdict_name(c->state.ledger.candidate_verdict));
     json_put_bool(o, "follow_previous", c->state.ledger.follow_previous);
     json_put_u64(o, "files", all.files);
     json_put_u64(o, "bytes", all.bytes);

@@ -42,11 +42,11 @@ static void on_kept(struct core *c)
     adopt_boxes(c);
     self_took_over(c);
     if (c->keeper.cores_before > 0)
-        event_add(c, "agent-restart", NULL, "core was started again (%" PRIu64 "); containers went on",
-                  c->keeper.cores_before);
+        events_add(c, "agent-restart", NULL, "core was started again (%" PRIu64 "); containers went on",
+                   c->keeper.cores_before);
 }
 
-static const struct keeper_client_calls keeper_calls = {.on_ready = on_kept, .on_exit = app_exit_known};
+static const struct keeper_client_calls keeper_calls = {.on_ready = on_kept, .on_exit = apps_exit_known};
 
 /* Refusals tell themselves. */
 static void on_document(struct core *c, const char *source, const struct envelope *e)

@@ -344,7 +344,7 @@ static int serve(struct client *k, char *msg, size_t len, struct request *r, str
         if (strcmp(verbs[i].name, r->words[0]) == 0)
             return r->n < verbs[i].min_words ? err_set(err, ERR_INVALID, "%s: too few words", verbs[i].name)
                                              : verbs[i].fn(k, r, err);
-    return err_set(err, ERR_INVALID, "unknown request \"%.30s\"", r->words[0]);
+    return err_set(err, ERR_UNSUPPORTED, "unknown request \"%.30s\"", r->words[0]);
 }
 
 static void client_writable(struct client *k, uint32_t events)

@@ -34,7 +34,7 @@ void intake_save(struct core *c)
     c->intake.unsaved = state_save(&c->state, &err) < 0;
     if (c->intake.unsaved && !again) {
         log_error("%s", err.msg);
-        event_add(c, "failed", NULL, "the agent's state cannot be saved: %s", err.msg);
+        events_add(c, "failed", NULL, "the agent's state cannot be saved: %s", err.msg);
     }
 }
 
@@ -98,7 +98,7 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     jobs_fault_clear(c, OWNER_APPS);
     intake_save(c);
     test_point(c, "verdict-saved");
-    event_add(c, verdict_name(v), NULL, "rev %" PRIu64 ": %s", rev, why);
+    events_add(c, plan_verdict_name(v), NULL, "rev %" PRIu64 ": %s", rev, why);
     core_sets_changed(c);
 }
 
@@ -110,7 +110,7 @@ static int refuse(struct core *c, const char *source, const struct desired *d, c
     struct ledger *l = &c->state.ledger;
 
     remember(c, d, VERDICT_REJECTED, why->msg);
-    event_add(c, "rejected", NULL, "rev %" PRIu64 ": %s", d->rev, l->history[0].why);
+    events_add(c, "rejected", NULL, "rev %" PRIu64 ": %s", d->rev, l->history[0].why);
     (void)was_refused(c, digest);
     core_touch(c);
     if (l->refused.rev &&
@@ -169,8 +169,8 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     sets_replace(c, &c->sets.candidate, take_s);
     jobs_fault_clear(c, OWNER_APPS);
     c->intake.ledger_dirty = c->intake.unsaved = false;
-    event_add(c, "accepted", NULL, "rev %" PRIu64 " from %s, %u apps", c->sets.candidate.d.rev, doc->source,
-              c->sets.candidate.d.n);
+    events_add(c, "accepted", NULL, "rev %" PRIu64 " from %s, %u apps", c->sets.candidate.d.rev, doc->source,
+               c->sets.candidate.d.n);
     core_sets_changed(c);
     return 0;
 }
@@ -289,7 +289,7 @@ static void withdraw(struct core *c, const char *source, const struct desired *d
         l->source[0] = '\0';
     if (strcmp(l->refused.source, source) == 0)
         l->refused = (struct state_refused){.rev = 0};
-    event_add(c, "withdrawn", NULL, "rev %" PRIu64 " of %s: no opinion any more", d->rev, source);
+    events_add(c, "withdrawn", NULL, "rev %" PRIu64 " of %s: no opinion any more", d->rev, source);
     core_touch(c);
 }
 
@@ -434,7 +434,7 @@ int intake_document(struct core *c, const char *source, const struct envelope *e
     else
         rc = take_desired(c, source, e, &digest, err);
     if (rc < 0 && !was_refused(c, &digest)) {
-        event_add(c, "denied", NULL, "%s: %s", source, err->msg);
+        events_add(c, "denied", NULL, "%s: %s", source, err->msg);
         deny(c, source, err);
     } else if (rc == 0 && !trust) {
         c->intake.denied_why[0] = '\0';
@@ -447,11 +447,11 @@ void intake_clear(struct core *c, const char *source)
     struct follow_doc *doc = follow_find(&c->intake.follow, source);
 
     if (doc && doc->known && !doc->withdrawn)
-        event_add(c, "denied", NULL,
-                  "%s: an empty message withdraws nothing, anybody could send it; rev %" PRIu64
-                  " stays in force "
-                  "until a signed document says otherwise",
-                  source, doc->rev);
+        events_add(c, "denied", NULL,
+                   "%s: an empty message withdraws nothing, anybody could send it; rev %" PRIu64
+                   " stays in force "
+                   "until a signed document says otherwise",
+                   source, doc->rev);
 }
 
 void intake_turn(struct core *c)

@@ -48,7 +48,7 @@ static void load_set(struct core *c, enum state_slot slot, const char *name, str
         return;
     }
     state_set_aside(&c->state, slot);
-    event_add(c, "failed", NULL, "state/%s cannot be used and is set aside: %s", name, err.msg);
+    events_add(c, "failed", NULL, "state/%s cannot be used and is set aside: %s", name, err.msg);
 }
 
 static void load_doc(struct core *c, struct follow_doc *doc)
@@ -257,8 +257,8 @@ int intake_rollback(struct core *c, struct err *err)
         return rc;
     }
     test_point(c, "rollback-saved");
-    event_add(c, "rolled-back", NULL, "rev %" PRIu64 " -> rev %" PRIu64 " by the operator on the device",
-              l->candidate_rev, c->sets.previous.d.rev);
+    events_add(c, "rolled-back", NULL, "rev %" PRIu64 " -> rev %" PRIu64 " by the operator on the device",
+               l->candidate_rev, c->sets.previous.d.rev);
     core_sets_changed(c);
     return 0;
 }

@@ -30,11 +30,11 @@ void intake_trust_gap(struct core *c)
         return;
     }
     if (missing)
-        event_add(c, "denied", NULL,
-                  "trust: version %" PRIu64 " is on the broker, %" PRIu64
-                  " is in force here, and the next one is missing "
-                  "(fleetctl keys push)",
-                  c->intake.trust_ahead, c->state.trust.version);
+        events_add(c, "denied", NULL,
+                   "trust: version %" PRIu64 " is on the broker, %" PRIu64
+                   " is in force here, and the next one is missing "
+                   "(fleetctl keys push)",
+                   c->intake.trust_ahead, c->state.trust.version);
     c->intake.trust_ahead = 0;
     c->intake.trust_waits = false;
 }
@@ -130,9 +130,9 @@ int intake_trust(struct core *c, const char *source, const struct envelope *e, s
     if (rc < 0)
         return rc;
     const bool *roles = c->state.ledger.epoch.roles;
-    event_add(c, "trust", NULL, "version %" PRIu64 " is in force%s%s", next.version,
-              roles[TRUST_FLEET] ? "; revs count anew" : "",
-              roles[TRUST_RELEASE] ? "; counters of releases count anew" : "");
+    events_add(c, "trust", NULL, "version %" PRIu64 " is in force%s%s", next.version,
+               roles[TRUST_FLEET] ? "; revs count anew" : "",
+               roles[TRUST_RELEASE] ? "; counters of releases count anew" : "");
     core_sets_changed(c);
     return 0;
 }

@@ -43,7 +43,7 @@ static const char *phase_of(const struct core *c)
     if (!c->sets.candidate.arena)
         return "pending";
     if (v != VERDICT_NONE)
-        return verdict_name(v);
+        return plan_verdict_name(v);
     if (jobs_is_of(c, OWNER_APPS))
         return c->jobs.step == STEP_FETCH || c->jobs.fetches ? "downloading" : "verifying";
     if (waits_for(&c->sets.plan, WHY_WINDOW))
@@ -116,7 +116,7 @@ static void put_last_exit(struct cJSON *o, const struct app *a)
 /* How the image came or is to come: planned figures before, the real ones beside them afterwards. */
 static void put_update(struct cJSON *o, struct core *c, const char *name)
 {
-    const struct want *w = desired_find(c->sets.plan.aim, name);
+    const struct want *w = manifest_find(c->sets.plan.aim, name);
     const struct image *i = w ? images_of(c, w) : NULL;
 
     if (!i || i->state <= IMAGE_NO_MANIFEST)
@@ -178,8 +178,8 @@ static void put_apps(struct cJSON *root, struct core *c)
 
     for (unsigned i = 0; i < LIM_APPS; i++)
         if (c->apps[i].used &&
-            (c->apps[i].seen.box != BOX_NONE || desired_find(sets[0], c->apps[i].seen.name) ||
-             desired_find(sets[1], c->apps[i].seen.name)))
+            (c->apps[i].seen.box != BOX_NONE || manifest_find(sets[0], c->apps[i].seen.name) ||
+             manifest_find(sets[1], c->apps[i].seen.name)))
             put_app(apps, c, c->apps[i].seen.name);
     for (unsigned i = 0; sets[0] && i < sets[0]->n; i++)
         if (!app_find(c, sets[0]->apps[i].name))
@@ -256,7 +256,7 @@ static bool waits_for_device(struct core *c, char *dst, size_t size)
     for (unsigned i = 0; i < c->sets.plan.n; i++) {
         const struct step *s = &c->sets.plan.steps[i];
         for (unsigned k = 0; s->kind == STEP_WAIT && s->why == WHY_DEVICE && k < COUNT_OF(sets); k++) {
-            const struct want *w = desired_find(sets[k], s->app);
+            const struct want *w = manifest_find(sets[k], s->app);
             const char *path = w ? devices_lack(c, w).path : NULL;
             if (path)
                 return str_fmt(dst, size, "%s waits for %s, which is not there", s->app, path);
@@ -289,7 +289,7 @@ static void put_err(struct cJSON *root, struct core *c)
         kind = "held";
     } else if (l->candidate_verdict != VERDICT_NONE && l->candidate_verdict != VERDICT_CONVERGED) {
         msg = l->candidate_why;
-        kind = verdict_name(l->candidate_verdict);
+        kind = plan_verdict_name(l->candidate_verdict);
     } else if (find_trouble(c, &trouble, &app, &next_ms)) {
         msg = trouble.msg;
         kind = err_kind_name(trouble.kind);

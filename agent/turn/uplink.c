@@ -124,7 +124,7 @@ static void pay(struct uplink *u)
             continue;
         if (s->next_ms > now) {
             at = at == 0 || s->next_ms < at ? s->next_ms : at;
-        } else if (said_source_text(&u->core->config, i, source, sizeof(source)) &&
+        } else if (uplink_said_source_text(&u->core->config, i, source, sizeof(source)) &&
                    str_fmt(text, sizeof(text), "next %s", source) && uplink_say(u, buf_str(text))) {
             s->owed = false;
             s->open = true;
@@ -154,7 +154,7 @@ static void take_document(struct core *c, const struct said *s)
 
 static void take_bad(struct core *c, const struct said *s)
 {
-    event_add(c, "denied", NULL, "%s: %s", s->source_text, s->text);
+    events_add(c, "denied", NULL, "%s: %s", s->source_text, s->text);
 }
 
 static void take_clear(struct core *c, const struct said *s)
@@ -204,7 +204,7 @@ static int hear(struct uplink *u, char *msg, size_t len, struct err *err)
 {
     struct said s;
     uint64_t now = clock_boot_ms();
-    int rc = said_parse(&u->core->config, msg, len, &s, err);
+    int rc = uplink_said_parse(&u->core->config, msg, len, &s, err);
 
     if (rc < 0)
         return rc;

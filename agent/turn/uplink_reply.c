@@ -74,7 +74,7 @@ void uplink_command(struct uplink *u, const struct said_command *k)
     struct uplink_reply *r = &u->reply;
 
     if (k->exp_s < clock_wall_s()) {
-        event_add(u->core, "denied", NULL, "command %s %s had expired", k->verb, k->id);
+        events_add(u->core, "denied", NULL, "command %s %s had expired", k->verb, k->id);
         return;
     }
     uplink_reply_drop(u); /* there is none: link waits for it */

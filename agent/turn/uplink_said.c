@@ -2,7 +2,7 @@
 
 #define SAID_WORDS_MAX 7
 
-bool said_source_text(const struct config *config, unsigned source, char *dst, size_t size)
+bool uplink_said_source_text(const struct config *config, unsigned source, char *dst, size_t size)
 {
     static const char *const fixed[SAID_GROUPS] = {"device", "trust", "cmd", "group:all"};
 
@@ -23,7 +23,7 @@ static int take_source(const struct config *config, const char *text, struct sai
         return 0;
     }
     for (unsigned i = 0; i < SAID_SOURCES; i++)
-        if (i != SAID_TRUST && said_source_text(config, i, known, sizeof(known)) &&
+        if (i != SAID_TRUST && uplink_said_source_text(config, i, known, sizeof(known)) &&
             strcmp(known, text) == 0) {
             s->source = i;
             (void)str_copy(s->source_text, sizeof(s->source_text), known);
@@ -143,7 +143,7 @@ static const struct {
     [SAID_ACK] = {"ack", 3, false, false, parse_ack},
 };
 
-int said_parse(const struct config *config, char *msg, size_t len, struct said *ret, struct err *err)
+int uplink_said_parse(const struct config *config, char *msg, size_t len, struct said *ret, struct err *err)
 {
     struct said s = {.text = ""};
     char *words[SAID_WORDS_MAX], *end = memchr(msg, '\n', len);

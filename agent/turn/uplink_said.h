@@ -18,7 +18,7 @@ struct said_command {
 };
 struct said {
     enum said_word word;
-    unsigned source; /* of DOC, BAD, CLEAR, CMD: see said_source_text */
+    unsigned source; /* of DOC, BAD, CLEAR, CMD: see uplink_said_source_text */
     char source_text[LIM_NAME_BYTES + 8];
     struct buf packed; /* DOC; borrowed from the message */
     const char *text;  /* BAD, DOWN; the same, printable */
@@ -27,7 +27,7 @@ struct said {
     struct said_command command;
 };
 /* msg[len] must be writable. INVALID: link does not say such a thing. */
-int said_parse(const struct config *config, char *msg, size_t len, struct said *ret, struct err *err);
+int uplink_said_parse(const struct config *config, char *msg, size_t len, struct said *ret, struct err *err);
 /* "group:line-a" of the settings; false: there is no such source. */
-bool said_source_text(const struct config *config, unsigned source, char *dst, size_t size);
+bool uplink_said_source_text(const struct config *config, unsigned source, char *dst, size_t size);
 #endif

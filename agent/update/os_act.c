@@ -261,7 +261,7 @@ static void fail(struct core *c, const char *why)
     (void)str_clean(m->why);
     save_or_tell(c);
     images_leave_garbage(c);
-    event_add(c, "os-failed", NULL, "%s: %s", m->version, m->why);
+    events_add(c, "os-failed", NULL, "%s: %s", m->version, m->why);
 }
 
 /* Bytes of the bundle that are still to come. */
@@ -306,7 +306,7 @@ static void went_well(struct core *c)
     case OS_INSTALL:
         o->memory.phase = OS_INSTALLED;
         save_or_tell(c);
-        event_add(c, "os-installed", NULL, "%s: the next boot is into it", o->memory.version);
+        events_add(c, "os-installed", NULL, "%s: the next boot is into it", o->memory.version);
         break;
     case OS_CONFIRM:
         o->memory.phase = OS_GOOD;
@@ -317,7 +317,7 @@ static void went_well(struct core *c)
         if (!words_of(c, CONFIG_OS_CONFIRM)[0])
             (void)str_fmt(o->memory.why, sizeof(o->memory.why),
                           "the boot loader was told nothing (os_confirm_command is not set)");
-        event_add(c, "os-confirmed", NULL, "%s runs in %s and is good", o->memory.version, o->slot);
+        events_add(c, "os-confirmed", NULL, "%s runs in %s and is good", o->memory.version, o->slot);
         break;
     case OS_REVERT: /* the next boot is into the old one */
         fail(c, "it did not become healthy");
@@ -461,9 +461,9 @@ void os_do(struct core *c, const struct step *s)
     log_info("os: %s", os_step_name(s->os));
     core_tell(c);
     if (s->os == OS_FELL_BACK)
-        fail(c, why_text(s->why));
+        fail(c, plan_why_text(s->why));
     else if (s->os == OS_REFUSE)
-        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "%s", why_text(s->why));
+        (void)str_fmt(o->memory.why, sizeof(o->memory.why), "%s", plan_why_text(s->why));
     else if (start_step(c, s, w, &err) < 0)
         fault(c, &err);
 }

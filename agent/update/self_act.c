@@ -35,7 +35,7 @@ static void tell(struct core *c)
     m->told = true;
     save_or_tell(c);
     images_leave_garbage(c);
-    event_add(c, "agent-rolled-back", NULL, "%s: %s", m->next.version, m->why);
+    events_add(c, "agent-rolled-back", NULL, "%s: %s", m->next.version, m->why);
 }
 
 void self_open(struct core *c)
@@ -181,7 +181,7 @@ static void confirm(struct core *c)
         ledger_raise(&c->state.ledger, s->want.release_name, s->want.counter))
         intake_save(c);
     images_leave_garbage(c);
-    event_add(c, "agent-updated", NULL, "%s runs and is good", m->now.version);
+    events_add(c, "agent-updated", NULL, "%s runs and is good", m->now.version);
     core_touch(c);
 }
 

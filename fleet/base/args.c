@@ -72,14 +72,14 @@ static const int exit_codes[ERR_KIND_COUNT_] = {
 
 #define USAGE_WORD "usage: " /* begins the message of an error of usage, and so marks it */
 
-int exit_of(const struct err *err)
+int args_exit_of(const struct err *err)
 {
     if (strncmp(err->msg, USAGE_WORD, strlen(USAGE_WORD)) == 0)
         return EXIT_USAGE;
     return err->kind < ERR_KIND_COUNT_ ? exit_codes[err->kind] : EXIT_FAILED;
 }
 
-int(usage_fail)(struct err *err, const char *fmt, ...)
+int(args_usage_fail)(struct err *err, const char *fmt, ...)
 {
     char msg[ERR_MSG_BYTES - sizeof(USAGE_WORD)];
     va_list ap;
@@ -122,14 +122,14 @@ static int take_opt(const struct verb *v, int argc, char **argv, int *at, struct
     int o = opt_find(v, argv[*at], &inner);
 
     if (o < 0)
-        return usage_fail(err, "unknown option '%s' for '%s'", argv[*at], v->name);
+        return args_usage_fail(err, "unknown option '%s' for '%s'", argv[*at], v->name);
     if (a->n_given == ARGS_MAX)
-        return usage_fail(err, "more than %d options", ARGS_MAX);
+        return args_usage_fail(err, "more than %d options", ARGS_MAX);
     if (!opt_defs[o].value && inner)
-        return usage_fail(err, "--%s takes no value", opt_defs[o].name);
+        return args_usage_fail(err, "--%s takes no value", opt_defs[o].name);
     if (opt_defs[o].value && !inner) {
         if (*at + 1 >= argc)
-            return usage_fail(err, "--%s needs a value: %s", opt_defs[o].name, opt_defs[o].value);
+            return args_usage_fail(err, "--%s needs a value: %s", opt_defs[o].name, opt_defs[o].value);
         inner = argv[++*at];
     }
     a->given[a->n_given].opt = (enum opt)o;
@@ -149,16 +149,16 @@ int args_parse(const struct verb *v, int argc, char **argv, struct args *ret, st
             if (take_opt(v, argc, argv, &i, &a, err) < 0)
                 return -(int)err->kind;
         } else if (a.n_pos == ARGS_MAX) {
-            return usage_fail(err, "more than %d arguments", ARGS_MAX);
+            return args_usage_fail(err, "more than %d arguments", ARGS_MAX);
         } else {
             a.pos[a.n_pos++] = argv[i];
         }
     }
     if (!args_has(&a, OPT_HELP) && a.n_pos < v->min_pos)
-        return usage_fail(err, "fleetctl %s", v->usage);
+        return args_usage_fail(err, "fleetctl %s", v->usage);
     if (a.n_pos > v->max_pos)
-        return usage_fail(err, "'%s' is one argument too many; usage: fleetctl %s", a.pos[v->max_pos],
-                          v->usage);
+        return args_usage_fail(err, "'%s' is one argument too many; usage: fleetctl %s", a.pos[v->max_pos],
+                               v->usage);
     *ret = a;
     return 0;
 }
@@ -194,12 +194,12 @@ int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint6
     const char *text = args_str(a, o, NULL);
 
     if (text && !str_u64(text, min, max, ret))
-        return usage_fail(err, "--%s: '%s' is not a number from %" PRIu64 " to %" PRIu64, opt_defs[o].name,
-                          text, min, max);
+        return args_usage_fail(err, "--%s: '%s' is not a number from %" PRIu64 " to %" PRIu64,
+                               opt_defs[o].name, text, min, max);
     return 0;
 }
 
-int parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err)
+int args_duration_ms(const char *text, uint64_t *ret_ms, struct err *err)
 {
     static const struct {
         const char *unit;
@@ -213,17 +213,17 @@ int parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err)
             *ret_ms = (uint64_t)(n * (double)units[i].ms);
             return 0;
         }
-    return usage_fail(err, "invalid duration '%s': write 90s, 5m, 2h or 30d", text);
+    return args_usage_fail(err, "invalid duration '%s': write 90s, 5m, 2h or 30d", text);
 }
 
 int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err)
 {
     const char *text = args_str(a, o, NULL);
 
-    return text ? parse_duration_ms(text, ret_ms, err) : 0;
+    return text ? args_duration_ms(text, ret_ms, err) : 0;
 }
 
-const struct verb *verb_find(const struct verb *verbs, unsigned n, const char *name)
+const struct verb *args_verb_find(const struct verb *verbs, unsigned n, const char *name)
 {
     for (unsigned i = 0; i < n; i++)
         if (strcmp(verbs[i].name, name) == 0)
@@ -231,7 +231,7 @@ const struct verb *verb_find(const struct verb *verbs, unsigned n, const char *n
     return NULL;
 }
 
-const char *verb_guess(const struct verb *verbs, unsigned n, const char *name)
+const char *args_verb_guess(const struct verb *verbs, unsigned n, const char *name)
 {
     const char *best = NULL;
     unsigned least = 3;
@@ -246,7 +246,7 @@ const char *verb_guess(const struct verb *verbs, unsigned n, const char *name)
     return best;
 }
 
-void help_verb(const struct verb *v)
+void args_help_verb(const struct verb *v)
 {
     term_print(stdout, "%s\n\n  fleetctl %s\n\n", v->summary, v->usage);
     if (v->examples) {
@@ -266,7 +266,7 @@ void help_verb(const struct verb *v)
     }
 }
 
-void help_all(const struct verb *verbs, unsigned n)
+void args_help_all(const struct verb *verbs, unsigned n)
 {
     term_print(stdout, "fleetctl: signs, publishes and watches what a fleet of devices runs\n\n"
                        "  fleetctl [-C DIR] VERB ...        fleetctl VERB -h for more\n\n"

@@ -19,10 +19,10 @@ enum exit_code {
     EXIT_LATE = 124,   /* --timeout */
 };
 /* Of a verb that failed. */
-int exit_of(const struct err *err);
+int args_exit_of(const struct err *err);
 /* What was typed makes no sense: INVALID, and EXIT_USAGE in the end. */
-int usage_fail(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-#define usage_fail(...) err_below_zero_((usage_fail)(__VA_ARGS__))
+int args_usage_fail(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define args_usage_fail(...) err_below_zero_((args_usage_fail)(__VA_ARGS__))
 
 enum opt {
     OPT_DIR,
@@ -108,13 +108,13 @@ NODISCARD int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t 
 /* A duration ("90s", "5m", "2h", "30d", plain seconds), in ms. Errors: INVALID. */
 NODISCARD int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err);
 /* The same of any text. Errors: INVALID. */
-NODISCARD int parse_duration_ms(const char *text, uint64_t *ret_ms, struct err *err);
+NODISCARD int args_duration_ms(const char *text, uint64_t *ret_ms, struct err *err);
 
 /* The verb of this name, NULL when there is none. */
-const struct verb *verb_find(const struct verb *verbs, unsigned n, const char *name);
+const struct verb *args_verb_find(const struct verb *verbs, unsigned n, const char *name);
 /* The name nearest to a mistyped one, NULL when none is near. */
-const char *verb_guess(const struct verb *verbs, unsigned n, const char *name);
-/* help_verb prints one verb with its options, help_all the list of verbs; to stdout. */
-void help_verb(const struct verb *v);
-void help_all(const struct verb *verbs, unsigned n);
+const char *args_verb_guess(const struct verb *verbs, unsigned n, const char *name);
+/* args_help_verb prints one verb with its options, args_help_all the list of verbs; to stdout. */
+void args_help_verb(const struct verb *v);
+void args_help_all(const struct verb *verbs, unsigned n);
 #endif

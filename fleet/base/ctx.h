@@ -41,7 +41,7 @@ void ctx_close(struct ctx *c);
 NODISCARD int ctx_lock(struct ctx *c, struct err *err);
 void ctx_unlock(struct ctx *c);
 /* "gw-1:8883", "[::1]:8883", "gw-1" (8883) -> parts. Errors: INVALID. */
-NODISCARD int parse_broker(const char *text, char host[256], uint16_t *ret_port, struct err *err);
+NODISCARD int ctx_parse_broker(const char *text, char host[256], uint16_t *ret_port, struct err *err);
 
 /* Files by path below the folder. */
 bool ctx_has(const struct ctx *c, const char *name);

@@ -26,7 +26,7 @@ int out_format_parse(const char *word, enum out_format *ret, struct err *err)
             *ret = (enum out_format)i;
             return 0;
         }
-    return usage_fail(err, "-o %s: write table, wide, json or name", word);
+    return args_usage_fail(err, "-o %s: write table, wide, json or name", word);
 }
 
 void out_init(bool no_color)
@@ -113,7 +113,7 @@ static void push_row(struct table *t, const char *const *cells, enum term_color 
     t->rows[t->n_rows++].color = color;
 }
 
-struct table *table_new(unsigned n_columns, const char *const *titles)
+struct table *out_table_new(unsigned n_columns, const char *const *titles)
 {
     struct table *t = mem_need_zero(sizeof(*t));
 
@@ -122,7 +122,7 @@ struct table *table_new(unsigned n_columns, const char *const *titles)
     return t;
 }
 
-struct table *table_free(struct table *t)
+struct table *out_table_free(struct table *t)
 {
     if (!t)
         return NULL;
@@ -134,12 +134,12 @@ struct table *table_free(struct table *t)
     return NULL;
 }
 
-void table_row(struct table *t, const char *const *cells, enum term_color color)
+void out_table_row(struct table *t, const char *const *cells, enum term_color color)
 {
     push_row(t, cells, color);
 }
 
-void table_print(const struct table *t, FILE *to)
+void out_table_print(const struct table *t, FILE *to)
 {
     size_t width[TABLE_COLUMNS] = {0};
 

@@ -29,13 +29,13 @@ char *out_age(uint64_t since_s, uint64_t now_s, char dst[24]);
 
 /* A table of text, columns as wide as they need, lines cut at 100 columns unless wide. Cells are copied. */
 struct table;
-/* titles: borrowed, n_columns of them. Owner: caller (table_free). Never NULL. */
-struct table *table_new(unsigned n_columns, const char *const *titles);
-struct table *table_free(struct table *t);
+/* titles: borrowed, n_columns of them. Owner: caller (out_table_free). Never NULL. */
+struct table *out_table_new(unsigned n_columns, const char *const *titles);
+struct table *out_table_free(struct table *t);
 /* cells: n_columns texts, NULL is "-". color: of the whole row. */
-void table_row(struct table *t, const char *const *cells, enum term_color color);
+void out_table_row(struct table *t, const char *const *cells, enum term_color color);
 /* To a file or terminal. */
-void table_print(const struct table *t, FILE *to);
+void out_table_print(const struct table *t, FILE *to);
 
 /* Print and free node, pretty, with a newline. */
 void out_json(struct cJSON *take_node);

@@ -102,7 +102,7 @@ static int ensure_cert(const struct ctx *c, const struct cert_want *w, struct er
     return 1;
 }
 
-int pki_ensure(const struct ctx *c, unsigned *ret_made, struct err *err)
+int bundle_ensure(const struct ctx *c, unsigned *ret_made, struct err *err)
 {
     char cn[LIM_NAME_BYTES + 8];
     int ca, op;
@@ -120,7 +120,8 @@ int pki_ensure(const struct ctx *c, unsigned *ret_made, struct err *err)
     return 0;
 }
 
-int pki_broker(const struct ctx *c, const char *stem, const char *const *hosts, unsigned n, struct err *err)
+int bundle_broker(const struct ctx *c, const char *stem, const char *const *hosts, unsigned n,
+                  struct err *err)
 {
     struct cert_want w = {.kind = CERT_SERVER, .stem = stem, .cn = hosts[0], .hosts = hosts, .n_hosts = n};
 
@@ -216,7 +217,7 @@ int bundle_device(const struct ctx *c, const struct bundle_want *w, struct err *
     made = (unsigned)rc;
     agentd = print_agentd(c, w);
     if (read_pair(c, "pki/ca", &ca_cert, &ca_key, err) < 0 ||
-        trust_read(c, trust_last_version(c), &trust, err) < 0 ||
+        keyring_trust_read(c, keyring_trust_last_version(c), &trust, err) < 0 ||
         put_file(c, w->id, "ca.pem", ca_cert, &made, err) < 0 ||
         put_file(c, w->id, "trust.json", trust, &made, err) < 0 ||
         put_file(c, w->id, "agentd.json", buf_str(agentd), &made, err) < 0)

@@ -6,11 +6,11 @@
 
 /* pki/ca, pki/operator. *ret_made: how many were new. Errors: INVALID (a file that is no key or certificate),
  * NOSPACE, IO. */
-NODISCARD int pki_ensure(const struct ctx *c, unsigned *ret_made, struct err *err);
+NODISCARD int bundle_ensure(const struct ctx *c, unsigned *ret_made, struct err *err);
 /* pki/<stem>.{key,pem}: a broker's certificate for these names and addresses. 1 made, 0 it was there. Errors:
  * INVALID (names), NOSPACE, IO. */
-NODISCARD int pki_broker(const struct ctx *c, const char *stem, const char *const *hosts, unsigned n,
-                         struct err *err);
+NODISCARD int bundle_broker(const struct ctx *c, const char *stem, const char *const *hosts, unsigned n,
+                            struct err *err);
 
 struct bundle_want {
     const char *id;

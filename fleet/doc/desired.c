@@ -63,20 +63,20 @@ int desired_read(const char *file, struct buf *ret_own, struct err *err)
     return 0;
 }
 
-int target_parse(const struct args *a, struct target *ret, struct err *err)
+int desired_target_parse(const struct args *a, struct target *ret, struct err *err)
 {
     struct target t = {.device = args_str(a, OPT_DEVICE, NULL), .group = args_str(a, OPT_GROUP, NULL)};
     const char *name = t.device ? t.device : t.group;
 
     if (!t.device == !t.group)
-        return usage_fail(err, "give either -d DEVICE or -g GROUP");
+        return args_usage_fail(err, "give either -d DEVICE or -g GROUP");
     if (!str_is_name(name))
-        return usage_fail(err, "invalid name '%s'", name);
+        return args_usage_fail(err, "invalid name '%s'", name);
     *ret = t;
     return 0;
 }
 
-void target_topic(const struct ctx *c, const struct target *t, char dst[200])
+void desired_target_topic(const struct ctx *c, const struct target *t, char dst[200])
 {
     (void)str_fmt(dst, 200, MQTT_ROOT "/%s/%c/%s/desired", c->fleet, t->device ? 'd' : 'g',
                   t->device ? t->device : t->group);
@@ -107,7 +107,7 @@ static bool read_unit(const char *key, const char *text, uint64_t *ret)
     }
     bool in_ms = len > 3 && strcmp(key + len - 3, "_ms") == 0,
          in_s = len > 2 && strcmp(key + len - 2, "_s") == 0;
-    if ((!in_ms && !in_s) || !text[digits] || parse_duration_ms(text, &ms, NULL) < 0)
+    if ((!in_ms && !in_s) || !text[digits] || args_duration_ms(text, &ms, NULL) < 0)
         return false;
     *ret = in_ms ? ms : ms / 1000;
     return true;

@@ -14,9 +14,9 @@ struct target {
     const char *device, *group; /* one of them */
 };
 /* -d or -g. Errors: INVALID. */
-NODISCARD int target_parse(const struct args *a, struct target *ret, struct err *err);
+NODISCARD int desired_target_parse(const struct args *a, struct target *ret, struct err *err);
 /* The topic of its desired state. */
-void target_topic(const struct ctx *c, const struct target *t, char dst[200]);
+void desired_target_topic(const struct ctx *c, const struct target *t, char dst[200]);
 
 struct fill {
     struct target target;

@@ -13,7 +13,7 @@
 const char *const role_names[TRUST_ROLE_COUNT_] = {
     [TRUST_ROOT] = "root", [TRUST_RELEASE] = "release", [TRUST_FLEET] = "fleet"};
 
-int role_parse(const char *word, enum trust_role *ret, struct err *err)
+int keyring_role_parse(const char *word, enum trust_role *ret, struct err *err)
 {
     for (unsigned i = 0; i < TRUST_ROLE_COUNT_; i++)
         if (strcmp(word, role_names[i]) == 0) {
@@ -23,7 +23,7 @@ int role_parse(const char *word, enum trust_role *ret, struct err *err)
     return err_set(err, ERR_INVALID, "unknown role '%s': root, release or fleet", word);
 }
 
-int key_load(const struct ctx *c, const char *id, struct signing_key *ret, struct err *err)
+int keyring_key_load(const struct ctx *c, const char *id, struct signing_key *ret, struct err *err)
 {
     AUTO_BUF pem = {NULL, 0};
     struct signing_key k;
@@ -37,7 +37,8 @@ int key_load(const struct ctx *c, const char *id, struct signing_key *ret, struc
     return 0;
 }
 
-int key_ensure(const struct ctx *c, const char *id, struct signing_key *ret, bool *ret_made, struct err *err)
+int keyring_key_ensure(const struct ctx *c, const char *id, struct signing_key *ret, bool *ret_made,
+                       struct err *err)
 {
     char name[LIM_NAME_BYTES + 16];
     char AUTO_MEM *pem = NULL;
@@ -48,7 +49,7 @@ int key_ensure(const struct ctx *c, const char *id, struct signing_key *ret, boo
     if (ctx_has(c, name)) {
         if (ret_made)
             *ret_made = false;
-        return key_load(c, id, ret, err);
+        return keyring_key_load(c, id, ret, err);
     }
     if (p256_generate(k.priv, &k.pub, err) < 0 || x509_key_pem(k.priv, &pem, err) < 0 ||
         ctx_create(c, name, buf_str(pem), 0600, err) < 0)
@@ -59,7 +60,7 @@ int key_ensure(const struct ctx *c, const char *id, struct signing_key *ret, boo
     return 0;
 }
 
-uint64_t trust_last_version(const struct ctx *c)
+uint64_t keyring_trust_last_version(const struct ctx *c)
 {
     char **AUTO_MEM names = ctx_list(c, "trust");
     uint64_t last = 0, n;
@@ -74,7 +75,7 @@ uint64_t trust_last_version(const struct ctx *c)
     return last;
 }
 
-int trust_read(const struct ctx *c, uint64_t version, struct buf *ret_own, struct err *err)
+int keyring_trust_read(const struct ctx *c, uint64_t version, struct buf *ret_own, struct err *err)
 {
     char name[40];
 
@@ -138,7 +139,7 @@ static int read_doc(const struct json_cur *root, struct trust_doc *t, struct err
     return 0;
 }
 
-int trust_load(const struct ctx *c, uint64_t version, struct trust_doc *ret, struct err *err)
+int keyring_trust_load(const struct ctx *c, uint64_t version, struct trust_doc *ret, struct err *err)
 {
     AUTO_BUF text = {NULL, 0};
     AUTO_FREE(envelope) struct envelope *env = NULL;
@@ -146,7 +147,7 @@ int trust_load(const struct ctx *c, uint64_t version, struct trust_doc *ret, str
     struct json_cur root;
     int rc;
 
-    if (trust_read(c, version, &text, err) < 0 || envelope_parse(text, &env, err) < 0 ||
+    if (keyring_trust_read(c, version, &text, err) < 0 || envelope_parse(text, &env, err) < 0 ||
         json_parse(buf_of(env->payload, env->payload_len), &json_limits_signed, &root, err) < 0)
         return err_wrap(err, "trust/%" PRIu64 ".json", version);
     rc = read_doc(&root, &t, err);
@@ -180,8 +181,8 @@ static void drop_unused(struct trust_doc *t)
     t->n_keys = n;
 }
 
-int trust_add(struct trust_doc *t, enum trust_role role, const struct signing_key *k, bool alone,
-              struct err *err)
+int keyring_trust_add(struct trust_doc *t, enum trust_role role, const struct signing_key *k, bool alone,
+                      struct err *err)
 {
     if (alone) {
         t->roles[role].n = 0;
@@ -247,7 +248,7 @@ static int add_signers(const struct ctx *c, const struct trust_doc *t, enum trus
         bool known = false;
         for (unsigned j = 0; j < s->n; j++)
             known = known || strcmp(s->ids[j], id) == 0;
-        if (!known && (s->n == LIM_SIGNATURES || key_load(c, id, &k, err) < 0))
+        if (!known && (s->n == LIM_SIGNATURES || keyring_key_load(c, id, &k, err) < 0))
             continue;
         have++;
         if (known)
@@ -285,13 +286,14 @@ static int check_step(const struct ctx *c, const struct envelope *env, const str
 
     if (!prev)
         return trust_step(NULL, env, next, err);
-    if (trust_read(c, prev->version, &text, err) < 0 || envelope_parse(text, &old_env, err) < 0 ||
+    if (keyring_trust_read(c, prev->version, &text, err) < 0 || envelope_parse(text, &old_env, err) < 0 ||
         trust_parse(buf_of(old_env->payload, old_env->payload_len), old, err) < 0)
         return -(int)err->kind;
     return trust_step(old, env, next, err);
 }
 
-int trust_save(const struct ctx *c, const struct trust_doc *t, const struct trust_doc *prev, struct err *err)
+int keyring_trust_save(const struct ctx *c, const struct trust_doc *t, const struct trust_doc *prev,
+                       struct err *err)
 {
     char AUTO_MEM *payload = print_doc(c->fleet, t);
     AUTO_FREE(envelope) struct envelope *env = NULL;
@@ -308,8 +310,8 @@ int trust_save(const struct ctx *c, const struct trust_doc *t, const struct trus
     return ctx_create(c, name, buf_str(text), 0644, err);
 }
 
-int fleet_sign(const struct ctx *c, enum trust_role role, const char *type, struct buf payload, char **ret,
-               struct err *err)
+int keyring_sign(const struct ctx *c, enum trust_role role, const char *type, struct buf payload, char **ret,
+                 struct err *err)
 {
     AUTO_FREE(envelope) struct envelope *env = NULL;
     struct trust_doc AUTO_MEM *t = mem_need_zero(sizeof(*t));
@@ -317,7 +319,7 @@ int fleet_sign(const struct ctx *c, enum trust_role role, const char *type, stru
     uint64_t now = clock_wall_s();
     char when[24];
 
-    if (trust_load(c, trust_last_version(c), t, err) < 0)
+    if (keyring_trust_load(c, keyring_trust_last_version(c), t, err) < 0)
         return -(int)err->kind;
     (void)clock_rfc3339(t->expires_s, when, sizeof(when));
     if (now >= t->expires_s)
@@ -339,7 +341,8 @@ static int verify_by(const struct ctx *c, uint64_t version, enum trust_role role
     AUTO_FREE(envelope) struct envelope *env = NULL;
     struct trust AUTO_MEM *t = mem_need_zero(sizeof(*t));
 
-    if (trust_read(c, version, &trust_text, err) < 0 || envelope_parse(trust_text, &trust_env, err) < 0 ||
+    if (keyring_trust_read(c, version, &trust_text, err) < 0 ||
+        envelope_parse(trust_text, &trust_env, err) < 0 ||
         trust_parse(buf_of(trust_env->payload, trust_env->payload_len), t, err) < 0 ||
         envelope_parse(text, &env, err) < 0 || trust_verify(t, role, env, type, err) < 0)
         return -(int)err->kind;
@@ -347,16 +350,16 @@ static int verify_by(const struct ctx *c, uint64_t version, enum trust_role role
     return 0;
 }
 
-int fleet_verify(const struct ctx *c, enum trust_role role, const char *type, struct buf text,
-                 struct envelope **ret, struct err *err)
+int keyring_verify(const struct ctx *c, enum trust_role role, const char *type, struct buf text,
+                   struct envelope **ret, struct err *err)
 {
-    return verify_by(c, trust_last_version(c), role, type, text, ret, err);
+    return verify_by(c, keyring_trust_last_version(c), role, type, text, ret, err);
 }
 
-int fleet_verify_ever(const struct ctx *c, enum trust_role role, const char *type, struct buf text,
-                      struct envelope **ret, struct err *err)
+int keyring_verify_ever(const struct ctx *c, enum trust_role role, const char *type, struct buf text,
+                        struct envelope **ret, struct err *err)
 {
-    uint64_t last = trust_last_version(c);
+    uint64_t last = keyring_trust_last_version(c);
     struct err first = ERR_INIT, ignored = ERR_INIT;
 
     if (verify_by(c, last, role, type, text, ret, &first) == 0)

@@ -23,7 +23,7 @@ static void look(void *arg, const struct predict_look *l, const struct site *s)
     const uint8_t *fresh = vs->o->fresh.p + l->new_at + (s->at - l->from);
     uint64_t target, key;
 
-    if (!field_get(s, fresh, l->window->p + s->at, l->new_va + s->at, l->base_va, &target) ||
+    if (!predict_field_get(s, fresh, l->window->p + s->at, l->new_va + s->at, l->base_va, &target) ||
         !predict_new_key(vs->predict, target, &key))
         return;
     if (vs->n == vs->room) {

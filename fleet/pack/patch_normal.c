@@ -67,7 +67,7 @@ static void write_site(void *arg, const struct site *s)
     if (s->field == FIELD_FILE64 || !key_of(k, s->target, &key) ||
         (s->base > 0 && !key_of(k, s->base, &base)))
         return;
-    field_fill(s, k->section + s->at, key - base);
+    predict_field_fill(s, k->section + s->at, key - base);
 }
 
 static void write_file(struct normal *k, struct buf file)
@@ -78,7 +78,7 @@ static void write_file(struct normal *k, struct buf file)
         if (s->at > file.len || s->len > file.len - s->at)
             continue;
         k->section = k->to + s->at;
-        window_sites(&w, write_site, k);
+        predict_window_sites(&w, write_site, k);
     }
 }
 
@@ -96,7 +96,7 @@ static int write_one(struct normal *k, struct buf file, uint8_t *to, struct err 
 {
     struct elf elf;
     struct predict_source src = {.n_bases = 1, .sizes = {file.len}, .read = read_bytes, .arg = &file};
-    int rc = elf_read(&src, 0, file.len, &elf, err);
+    int rc = predict_elf_read(&src, 0, file.len, &elf, err);
 
     k->elf = &elf;
     k->to = to;

@@ -86,7 +86,7 @@ static void take_envelope(const struct ctx *c, const char *name, struct buf text
     struct release AUTO_MEM *rel = mem_need_zero(sizeof(*rel));
     struct err ignored = ERR_INIT;
 
-    if (fleet_verify_ever(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, text, &env, &ignored) < 0)
+    if (keyring_verify_ever(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, text, &env, &ignored) < 0)
         return;
     if (release_parse(buf_of(env->payload, env->payload_len), rel, &ignored) < 0)
         ret->unread++;

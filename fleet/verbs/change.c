@@ -68,7 +68,7 @@ int change_sign(const struct ctx *c, const struct change *ch, char **ret, struct
 {
     char AUTO_MEM *envelope = NULL;
 
-    if (fleet_sign(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, buf_str(ch->text), &envelope, err) < 0)
+    if (keyring_sign(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, buf_str(ch->text), &envelope, err) < 0)
         return -(int)err->kind;
     if (strlen(envelope) > LIM_ENVELOPE_BYTES)
         return err_set(err, ERR_NOSPACE, "the signed document has %zu bytes, devices take %d",
@@ -85,7 +85,7 @@ static bool is_signed_now(const struct ctx *c, struct buf envelope)
     AUTO_FREE(envelope) struct envelope *env = NULL;
     struct err why = ERR_INIT; /* by a key that is retired */
 
-    return fleet_verify(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, envelope, &env, &why) == 0;
+    return keyring_verify(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, envelope, &env, &why) == 0;
 }
 
 /* The last revision: the highest of what is retained, what we signed and what the device says it has seen. A
@@ -143,7 +143,9 @@ static uint64_t issued_now(const struct ctx *c)
     struct trust_doc AUTO_MEM *t = mem_need_zero(sizeof(*t));
     uint64_t now = clock_wall_s();
 
-    return trust_load(c, trust_last_version(c), t, NULL) == 0 && t->issued_s > now ? t->issued_s : now;
+    return keyring_trust_load(c, keyring_trust_last_version(c), t, NULL) == 0 && t->issued_s > now
+               ? t->issued_s
+               : now;
 }
 
 static int begin_fill(const struct ctx *c, const struct args *a, struct change *ch, struct fill *f,
@@ -151,7 +153,7 @@ static int begin_fill(const struct ctx *c, const struct args *a, struct change *
 {
     uint64_t valid_ms = YEAR_MS;
 
-    if (target_parse(a, &ch->target, err) < 0 || args_ms(a, OPT_EXPIRES, &valid_ms, err) < 0)
+    if (desired_target_parse(a, &ch->target, err) < 0 || args_ms(a, OPT_EXPIRES, &valid_ms, err) < 0)
         return -(int)err->kind;
     *f = (struct fill){.target = ch->target,
                        .rev = 1,
@@ -169,7 +171,7 @@ static int begin_file(const struct ctx *c, const struct args *a, struct change *
     const char *file = args_str(a, OPT_FILE, NULL);
 
     if (!file)
-        return usage_fail(err, "-f FILE is needed");
+        return args_usage_fail(err, "-f FILE is needed");
     if (begin_fill(c, a, ch, f, err) < 0 || desired_read(file, text, err) < 0)
         return -(int)err->kind;
     return fill_next(c, *text, f, ch, err) < 0 ? err_wrap(err, "%s", file) : 0;

@@ -18,7 +18,7 @@ NODISCARD int change_make(struct ctx *c, const struct args *a, struct change *ch
 NODISCARD int change_make_alone(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
 /* No file: a document that takes the target's opinion back. Errors: as change_make. */
 NODISCARD int change_make_withdrawn(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
-/* Sign next for its target. *ret: the envelope, owner caller. Errors: of fleet_sign; NOSPACE. */
+/* Sign next for its target. *ret: the envelope, owner caller. Errors: of keyring_sign; NOSPACE. */
 NODISCARD int change_sign(const struct ctx *c, const struct change *ch, char **ret, struct err *err);
 /* Keep the signed document in desired/, before it is published: revisions only rise. Errors: NOSPACE, IO. */
 NODISCARD int change_remember(const struct ctx *c, const struct change *ch, struct buf envelope,

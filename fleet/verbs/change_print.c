@@ -258,17 +258,17 @@ static void print_devices(const struct ctx *c, const struct change *ch, const st
 
     if (!r->all)
         return;
-    t = table_new(COUNT_OF(titles), titles);
+    t = out_table_new(COUNT_OF(titles), titles);
     for (unsigned i = 0; i < ch->view.n; i++) {
         const struct view_device *d = ch->view.devices[i];
         const struct reach *x = &r->list[i];
         if (x->act == REACH_ACT_COUNT_ || shown++ >= most)
             continue;
         const char *cells[] = {d->id, d->online ? "yes" : "no", reach_words[x->act], x->why};
-        table_row(t, cells, colors[x->act]);
+        out_table_row(t, cells, colors[x->act]);
     }
-    table_print(t, to);
-    table_free(t);
+    out_table_print(t, to);
+    out_table_free(t);
     if (shown > most)
         term_print(to, "and %u more (-o wide shows them)\n", shown - most);
 }

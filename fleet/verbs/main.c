@@ -139,7 +139,7 @@ static int usage_error(const char *msg)
 
 static int unknown_verb(const char *name)
 {
-    const char *guess = verb_guess(verbs, N_VERBS, name);
+    const char *guess = args_verb_guess(verbs, N_VERBS, name);
 
     term_print(stderr, "fleetctl: unknown command '%s'", name);
     if (guess)
@@ -182,7 +182,7 @@ static int run_verb(const struct verb *v, const struct args *args)
     if (rc >= 0)
         return rc;
     term_print(stderr, "fleetctl: %s\n", err.msg);
-    return exit_of(&err);
+    return args_exit_of(&err);
 }
 
 int main(int argc, char **argv)
@@ -195,22 +195,22 @@ int main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_DFL);
     if (at + 1 < argc && strcmp(argv[at], "help") == 0) {
-        v = verb_find(verbs, N_VERBS, argv[at + 1]);
+        v = args_verb_find(verbs, N_VERBS, argv[at + 1]);
         if (!v)
             return unknown_verb(argv[at + 1]);
-        help_verb(v);
+        args_help_verb(v);
         return EXIT_DONE;
     }
     if (at >= argc || strcmp(argv[at], "-h") == 0 || strcmp(argv[at], "--help") == 0 ||
         strcmp(argv[at], "help") == 0) {
-        help_all(verbs, N_VERBS);
+        args_help_all(verbs, N_VERBS);
         return at >= argc ? EXIT_USAGE : EXIT_DONE;
     }
     if (strcmp(argv[at], "--version") == 0) {
         term_print(stdout, "fleetctl %s\n", LIMPET_VERSION);
         return EXIT_DONE;
     }
-    v = verb_find(verbs, N_VERBS, argv[at]);
+    v = args_verb_find(verbs, N_VERBS, argv[at]);
     if (!v)
         return unknown_verb(argv[at]);
     for (int i = 1; i < argc && n < (int)(sizeof(rest) / sizeof(rest[0])); i++)
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
     if (args_parse(v, n, rest, &args, &err) < 0)
         return usage_error(err.msg);
     if (args_has(&args, OPT_HELP)) {
-        help_verb(v);
+        args_help_verb(v);
         return EXIT_DONE;
     }
     out_init(args_has(&args, OPT_NO_COLOR));

@@ -174,7 +174,7 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
         return EXIT_DONE;
     }
     w.timeout_ms = timeout_ms;
-    return wait_all(&w, err);
+    return waiting_all(&w, err);
 }
 
 int verb_apply(struct ctx *c, const struct args *a, struct err *err)
@@ -196,7 +196,7 @@ static int wait_one(struct waiting *w, const char *id, struct err *err)
     int rc;
 
     if (!str_is_name(id))
-        return usage_fail(err, "invalid device id '%s'", id);
+        return args_usage_fail(err, "invalid device id '%s'", id);
     w->view = &v;
     w->target = (struct target){.device = id};
     rc = mqtt_new(w->ctx, &w->mqtt, err);
@@ -209,7 +209,7 @@ static int wait_one(struct waiting *w, const char *id, struct err *err)
                    !doc_bool(&doc.root, "withdrawn");
         w->rev = own ? doc_u64(&doc.root, "rev") : 0;
         json_free(doc.node);
-        rc = wait_all(w, err);
+        rc = waiting_all(w, err);
     }
     w->mqtt = mqtt_free(w->mqtt);
     view_done(&v);
@@ -223,7 +223,7 @@ int verb_wait(struct ctx *c, const struct args *a, struct err *err)
     int worst = EXIT_DONE;
 
     if (strncmp(what, "phase=", 6) != 0 || !what[6])
-        return usage_fail(err, "--for phase=WORD");
+        return args_usage_fail(err, "--for phase=WORD");
     w.want_phase = what + 6;
     if (args_ms(a, OPT_TIMEOUT, &w.timeout_ms, err) < 0)
         return -(int)err->kind;

@@ -65,7 +65,7 @@ static void device_row(struct table *t, const struct view_device *d, bool wide)
                            trust};
     const char *wide_cells[] = {cells[0], cells[1], cells[2], cells[3], cells[4],
                                 cells[5], cells[7], cells[8], cells[6]};
-    table_row(t, wide ? wide_cells : cells, out_phase_color(d->state.node ? phase : NULL));
+    out_table_row(t, wide ? wide_cells : cells, out_phase_color(d->state.node ? phase : NULL));
 }
 
 static void put_device(struct cJSON *list, const struct view_device *d)
@@ -87,8 +87,8 @@ static int finish(const struct ctx *c, struct cJSON *take_list, struct table *ta
     if (take_list)
         out_json(take_list);
     else if (c->output != OUT_NAME)
-        table_print(take_table, stdout);
-    table_free(take_table);
+        out_table_print(take_table, stdout);
+    out_table_free(take_table);
     return EXIT_DONE;
 }
 
@@ -99,7 +99,7 @@ static int get_devices(struct ctx *c, const struct view *v, const struct target 
                                               "APPS",   "AGENT", "TRUST", "REASON"};
     bool wide = c->output == OUT_WIDE;
     struct cJSON *list = c->output == OUT_JSON ? json_arr() : NULL;
-    struct table *table = table_new(wide ? 9 : 7, wide ? wide_titles : titles);
+    struct table *table = out_table_new(wide ? 9 : 7, wide ? wide_titles : titles);
 
     (void)err;
     for (unsigned i = 0; i < v->n; i++) {
@@ -150,7 +150,7 @@ static void app_row(struct table *t, const struct view_device *d, const struct j
                            out_size(doc_u64(app, "peak"), peak),
                            exit_text,
                            doc_str(app, "phase", "-")};
-    table_row(t, cells, bad ? TERM_BAD : strcmp(state, "running") == 0 ? TERM_NONE : TERM_BUSY);
+    out_table_row(t, cells, bad ? TERM_BAD : strcmp(state, "running") == 0 ? TERM_NONE : TERM_BUSY);
 }
 
 static int get_apps(struct ctx *c, const struct view *v, const struct target *t, struct err *err)
@@ -159,7 +159,7 @@ static int get_apps(struct ctx *c, const struct view *v, const struct target *t,
                                          "OOM",    "HEALTH", "AGE",   "PEAK",    "LAST-EXIT", "PHASE"};
     bool wide = c->output == OUT_WIDE;
     struct cJSON *list = c->output == OUT_JSON ? json_arr() : NULL, *o;
-    struct table *table = table_new(wide ? 12 : 9, titles);
+    struct table *table = out_table_new(wide ? 12 : 9, titles);
     struct json_cur apps;
 
     (void)err;
@@ -205,31 +205,31 @@ static void trust_row(struct ctx *c, struct table *t, struct cJSON *list, const 
     }
     (void)clock_rfc3339(doc->expires_s, until, sizeof(until));
     until[10] = 0;
-    table_row(t,
-              (const char *const[]){number(doc->version, version),
-                                    out_age(doc->issued_s, clock_wall_s(), since), until, keys},
-              TERM_NONE);
+    out_table_row(t,
+                  (const char *const[]){number(doc->version, version),
+                                        out_age(doc->issued_s, clock_wall_s(), since), until, keys},
+                  TERM_NONE);
 }
 
 static int get_trust(struct ctx *c, struct err *err)
 {
     static const char *const titles[] = {"VERSION", "AGE", "EXPIRES", "KEYS"};
     struct cJSON *list = c->output == OUT_JSON ? json_arr() : NULL;
-    struct table *table = table_new(COUNT_OF(titles), titles);
+    struct table *table = out_table_new(COUNT_OF(titles), titles);
     struct trust_doc AUTO_MEM *doc = mem_need_zero(sizeof(*doc));
-    uint64_t last = trust_last_version(c);
+    uint64_t last = keyring_trust_last_version(c);
     int rc = 0;
 
     for (uint64_t v = 1; v <= last && rc == 0; v++) {
-        rc = trust_load(c, v, doc, err);
+        rc = keyring_trust_load(c, v, doc, err);
         if (rc == 0)
             trust_row(c, table, list, doc);
     }
     if (rc == 0 && list)
         out_json(list);
     else if (rc == 0)
-        table_print(table, stdout);
-    table_free(table);
+        out_table_print(table, stdout);
+    out_table_free(table);
     return rc;
 }
 
@@ -253,18 +253,18 @@ static void release_row(struct ctx *c, struct table *t, struct cJSON *list, cons
         term_print(stdout, "%s@%" PRIu64 "\n", r->name, r->counter);
         return;
     }
-    table_row(t,
-              (const char *const[]){r->name, number(r->counter, counter), r->version,
-                                    out_size(r->packed_bytes, size),
-                                    out_age(r->issued_s, clock_wall_s(), age), r->source},
-              TERM_NONE);
+    out_table_row(t,
+                  (const char *const[]){r->name, number(r->counter, counter), r->version,
+                                        out_size(r->packed_bytes, size),
+                                        out_age(r->issued_s, clock_wall_s(), age), r->source},
+                  TERM_NONE);
 }
 
 static int get_releases(struct ctx *c, struct err *err)
 {
     static const char *const titles[] = {"NAME", "COUNTER", "VERSION", "SIZE", "AGE", "SOURCE"};
     struct cJSON *list = c->output == OUT_JSON ? json_arr() : NULL;
-    struct table *table = table_new(COUNT_OF(titles), titles);
+    struct table *table = out_table_new(COUNT_OF(titles), titles);
     char **AUTO_MEM names = ctx_list(c, "releases");
     int rc = 0;
 
@@ -278,8 +278,8 @@ static int get_releases(struct ctx *c, struct err *err)
     if (rc == 0 && list)
         out_json(list);
     else if (rc == 0 && c->output != OUT_NAME)
-        table_print(table, stdout);
-    table_free(table);
+        out_table_print(table, stdout);
+    out_table_free(table);
     return rc;
 }
 
@@ -320,7 +320,7 @@ static int get_manifest(struct ctx *c, const struct args *a, struct err *err)
 {
     struct doclist l = {.n = 0};
     struct target t;
-    int rc = target_parse(a, &t, err);
+    int rc = desired_target_parse(a, &t, err);
 
     if (rc == 0)
         rc = doclist_read(c, &t, &l, err);
@@ -354,7 +354,8 @@ int verb_get(struct ctx *c, const struct args *a, struct err *err)
         return get_documents(c, err);
     if (strcmp(what, "manifest") == 0)
         return get_manifest(c, a, err);
-    return usage_fail(err, "'get %s': write devices, apps, documents, manifest, trust or releases", what);
+    return args_usage_fail(err, "'get %s': write devices, apps, documents, manifest, trust or releases",
+                           what);
 }
 
 static void describe_host(const struct json_cur *s)
@@ -461,7 +462,7 @@ int verb_describe(struct ctx *c, const struct args *a, struct err *err)
     struct args with = *a;
 
     if (!str_is_name(a->pos[0]))
-        return usage_fail(err, "invalid device id '%s'", a->pos[0]);
+        return args_usage_fail(err, "invalid device id '%s'", a->pos[0]);
     with.n_given = with.n_given < ARGS_MAX ? with.n_given : ARGS_MAX - 1;
     with.given[with.n_given].opt = OPT_DEVICE;
     with.given[with.n_given++].val = a->pos[0];

@@ -19,17 +19,18 @@ static int first_trust(const struct ctx *c, uint64_t valid_ms, struct err *err)
     struct signing_key k;
     char id[LIM_NAME_BYTES];
 
-    if (trust_last_version(c) > 0)
+    if (keyring_trust_last_version(c) > 0)
         return 0;
     t->version = 1;
     t->issued_s = clock_wall_s();
     t->expires_s = t->issued_s + valid_ms / 1000;
     for (unsigned r = 0; r < TRUST_ROLE_COUNT_; r++) {
         (void)str_fmt(id, sizeof(id), "%s-1", role_names[r]);
-        if (key_ensure(c, id, &k, NULL, err) < 0 || trust_add(t, (enum trust_role)r, &k, false, err) < 0)
+        if (keyring_key_ensure(c, id, &k, NULL, err) < 0 ||
+            keyring_trust_add(t, (enum trust_role)r, &k, false, err) < 0)
             return -(int)err->kind;
     }
-    return trust_save(c, t, NULL, err) < 0 ? -(int)err->kind : 1;
+    return keyring_trust_save(c, t, NULL, err) < 0 ? -(int)err->kind : 1;
 }
 
 static int broker_cert(const struct ctx *c, const struct args *a, struct err *err)
@@ -43,7 +44,7 @@ static int broker_cert(const struct ctx *c, const struct args *a, struct err *er
             hosts[n++] = local[i];
     for (unsigned i = 0; i < n_more && n < X509_HOSTS; i++)
         hosts[n++] = more[i];
-    return pki_broker(c, "pki/broker", hosts, n, err);
+    return bundle_broker(c, "pki/broker", hosts, n, err);
 }
 
 static int devices(const struct ctx *c, const struct args *a, struct err *err)
@@ -75,8 +76,9 @@ static int fill(const struct ctx *c, const struct args *a, struct err *err)
     trust = first_trust(c, valid_ms, err);
     if (trust < 0)
         return trust;
-    term_print(stdout, "%s  keys/, trust/%" PRIu64 ".json\n", trust ? "made" : "kept", trust_last_version(c));
-    if (pki_ensure(c, &made, err) < 0 || (broker = broker_cert(c, a, err)) < 0)
+    term_print(stdout, "%s  keys/, trust/%" PRIu64 ".json\n", trust ? "made" : "kept",
+               keyring_trust_last_version(c));
+    if (bundle_ensure(c, &made, err) < 0 || (broker = broker_cert(c, a, err)) < 0)
         return -(int)err->kind;
     term_print(stdout, "%s  pki/\n", made || broker ? "made" : "kept");
     return devices(c, a, err);
@@ -92,9 +94,9 @@ int verb_init(struct ctx *none, const struct args *a, struct err *err)
 
     (void)none;
     if (!fleet || !str_is_name(fleet))
-        return usage_fail(err, "--fleet NAME is needed: small letters, digits, . _ -");
+        return args_usage_fail(err, "--fleet NAME is needed: small letters, digits, . _ -");
     if (crypto_init(err) < 0 ||
-        parse_broker(args_str(a, OPT_BROKER, "localhost:8883"), host, &port, err) < 0 ||
+        ctx_parse_broker(args_str(a, OPT_BROKER, "localhost:8883"), host, &port, err) < 0 ||
         ctx_init(a, fleet, host, port, &c, err) < 0)
         return -(int)err->kind;
     rc = fill(&c, a, err);

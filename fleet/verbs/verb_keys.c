@@ -36,8 +36,8 @@ static void put_line(struct table *t, struct cJSON *list, const struct key_line 
         json_put_str(o, "note", l->note);
         return;
     }
-    table_row(t, (const char *const[]){l->kind, l->name, age, l->note},
-              l->until_s && l->until_s <= now ? TERM_BAD : TERM_NONE);
+    out_table_row(t, (const char *const[]){l->kind, l->name, age, l->note},
+                  l->until_s && l->until_s <= now ? TERM_BAD : TERM_NONE);
 }
 
 static void list_cert(const struct ctx *c, const char *stem, const char *name, struct table *t,
@@ -62,7 +62,7 @@ static int list_signing(const struct ctx *c, struct table *t, struct cJSON *list
     struct trust_doc AUTO_MEM *doc = mem_need_zero(sizeof(*doc));
     char name[LIM_NAME_BYTES + 16], note[64];
 
-    if (trust_load(c, trust_last_version(c), doc, err) < 0)
+    if (keyring_trust_load(c, keyring_trust_last_version(c), doc, err) < 0)
         return -(int)err->kind;
     for (unsigned r = 0; r < TRUST_ROLE_COUNT_; r++)
         for (unsigned i = 0; i < doc->roles[r].n; i++) {
@@ -80,7 +80,7 @@ static int keys_list(struct ctx *c, const struct args *a, struct err *err)
 {
     static const char *const titles[] = {"KIND", "NAME", "EXPIRES-IN", "NOTE"};
     struct cJSON *list = c->output == OUT_JSON ? json_arr() : NULL;
-    struct table *t = table_new(COUNT_OF(titles), titles);
+    struct table *t = out_table_new(COUNT_OF(titles), titles);
     char **AUTO_MEM devices = ctx_list(c, "devices");
     char stem[128];
     int rc = list_signing(c, t, list, err);
@@ -96,8 +96,8 @@ static int keys_list(struct ctx *c, const struct args *a, struct err *err)
     if (rc == 0 && list)
         out_json(list);
     else if (rc == 0)
-        table_print(t, stdout);
-    table_free(t);
+        out_table_print(t, stdout);
+    out_table_free(t);
     return rc;
 }
 
@@ -107,7 +107,7 @@ static int keys_device(struct ctx *c, const struct args *a, struct err *err)
                             .run_dir = args_str(a, OPT_RUN_DIR, "/run/limpet")};
 
     if (a->n_pos < 2)
-        return usage_fail(err, "fleetctl keys device ID ...");
+        return args_usage_fail(err, "fleetctl keys device ID ...");
     if (ctx_lock(c, err) < 0)
         return -(int)err->kind;
     w.n_groups = args_all(a, OPT_GROUP, w.groups, LIM_GROUPS);
@@ -128,13 +128,13 @@ static int keys_broker(struct ctx *c, const struct args *a, struct err *err)
     int rc;
 
     if (a->n_pos < 2)
-        return usage_fail(err, "fleetctl keys broker HOST ...");
+        return args_usage_fail(err, "fleetctl keys broker HOST ...");
     if (strchr(a->pos[1], '/') || a->pos[1][0] == '.')
         return err_set(err, ERR_INVALID, "invalid host name '%s'", a->pos[1]);
     if (ctx_lock(c, err) < 0)
         return -(int)err->kind;
     (void)str_fmt(stem, sizeof(stem), "pki/broker-%s", a->pos[1]);
-    rc = pki_broker(c, stem, a->pos + 1, a->n_pos - 1, err);
+    rc = bundle_broker(c, stem, a->pos + 1, a->n_pos - 1, err);
     if (rc < 0)
         return rc;
     term_print(stdout, "%s  %s.pem, %s.key\n", rc ? "made" : "kept", stem, stem);
@@ -163,7 +163,7 @@ static uint64_t last_key(const struct ctx *c, const char *role)
 static int push_trust(struct ctx *c, struct err *err)
 {
     AUTO_FREE(mqtt) struct mqtt *m = NULL;
-    uint64_t last = trust_last_version(c);
+    uint64_t last = keyring_trust_last_version(c);
     char topic[160];
 
     if (mqtt_new(c, &m, err) < 0)
@@ -171,7 +171,7 @@ static int push_trust(struct ctx *c, struct err *err)
     for (uint64_t v = 1; v <= last; v++) {
         AUTO_BUF text = {NULL, 0};
         (void)str_fmt(topic, sizeof(topic), MQTT_ROOT "/%s/trust/%" PRIu64, c->fleet, v);
-        if (trust_read(c, v, &text, err) < 0 ||
+        if (keyring_trust_read(c, v, &text, err) < 0 ||
             mqtt_publish(m, &(struct mqtt_msg){.topic = topic, .payload = text, .retain = true}, err) < 0)
             return -(int)err->kind;
     }
@@ -209,17 +209,18 @@ static int keys_rotate(struct ctx *c, const struct args *a, struct err *err)
     char id[LIM_NAME_BYTES];
 
     if (a->n_pos != 2)
-        return usage_fail(err, "fleetctl keys rotate root|release|fleet");
-    if (role_parse(a->pos[1], &role, err) < 0 || args_ms(a, OPT_EXPIRES, &valid_ms, err) < 0 ||
-        ctx_lock(c, err) < 0 || trust_load(c, trust_last_version(c), old, err) < 0)
+        return args_usage_fail(err, "fleetctl keys rotate root|release|fleet");
+    if (keyring_role_parse(a->pos[1], &role, err) < 0 || args_ms(a, OPT_EXPIRES, &valid_ms, err) < 0 ||
+        ctx_lock(c, err) < 0 || keyring_trust_load(c, keyring_trust_last_version(c), old, err) < 0)
         return -(int)err->kind;
     (void)str_fmt(id, sizeof(id), "%s-%" PRIu64, role_names[role], last_key(c, role_names[role]) + 1);
     *next = *old;
     next->version++;
     next->issued_s = clock_wall_s();
     next->expires_s = next->issued_s + valid_ms / 1000;
-    if (key_ensure(c, id, &k, NULL, err) < 0 || trust_add(next, role, &k, !args_has(a, OPT_KEEP), err) < 0 ||
-        trust_save(c, next, old, err) < 0)
+    if (keyring_key_ensure(c, id, &k, NULL, err) < 0 ||
+        keyring_trust_add(next, role, &k, !args_has(a, OPT_KEEP), err) < 0 ||
+        keyring_trust_save(c, next, old, err) < 0)
         return -(int)err->kind;
     term_print(stdout, "made  keys/%s.key, trust/%" PRIu64 ".json\n", id, next->version);
     if (role == TRUST_RELEASE && !args_has(a, OPT_KEEP))
@@ -241,9 +242,9 @@ static const struct verb key_verbs[] = {
 
 int verb_keys(struct ctx *c, const struct args *a, struct err *err)
 {
-    const struct verb *v = verb_find(key_verbs, COUNT_OF(key_verbs), a->pos[0]);
+    const struct verb *v = args_verb_find(key_verbs, COUNT_OF(key_verbs), a->pos[0]);
 
     if (!v)
-        return usage_fail(err, "'keys %s': write list, device, broker, rotate or push", a->pos[0]);
+        return args_usage_fail(err, "'keys %s': write list, device, broker, rotate or push", a->pos[0]);
     return v->run(c, a, err);
 }

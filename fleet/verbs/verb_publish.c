@@ -129,7 +129,7 @@ static int fill_release(const struct ctx *c, const struct args *a, struct repo *
         return err_set(err, ERR_INVALID, "invalid release name '%s': use --name", name);
     if (!str_copy(rel->version, sizeof(rel->version), version) ||
         !str_copy(rel->name, sizeof(rel->name), name))
-        return usage_fail(err, "--version: at most %d letters", LIM_NAME_BYTES - 1);
+        return args_usage_fail(err, "--version: at most %d letters", LIM_NAME_BYTES - 1);
     rel->issued_s = clock_wall_s();
     return choose_counter(c, a, r, rel, err);
 }
@@ -172,7 +172,7 @@ static void print_summary(const struct ctx *c, const struct rel *l, const struct
                    l->image);
         return;
     }
-    t = table_new(COUNT_OF(titles), titles);
+    t = out_table_new(COUNT_OF(titles), titles);
     for (unsigned i = 0; i < rel->n_platforms; i++) {
         const struct release_platform *p = &rel->platforms[i];
         (void)str_fmt(plat, sizeof(plat), "%s/%s%s%s", p->os, p->architecture, p->variant[0] ? "/" : "",
@@ -180,13 +180,13 @@ static void print_summary(const struct ctx *c, const struct rel *l, const struct
         (void)str_fmt(count, sizeof(count), "%" PRIu64, p->inodes);
         digest_text(&p->manifest, digest);
         digest[19] = 0;
-        table_row(t,
-                  (const char *const[]){plat, out_size(p->packed_bytes, packed),
-                                        out_size(p->unpacked_bytes, unpacked), count, digest},
-                  TERM_NONE);
+        out_table_row(t,
+                      (const char *const[]){plat, out_size(p->packed_bytes, packed),
+                                            out_size(p->unpacked_bytes, unpacked), count, digest},
+                      TERM_NONE);
     }
-    table_print(t, stdout);
-    table_free(t);
+    out_table_print(t, stdout);
+    out_table_free(t);
 }
 
 static int store_release(struct ctx *c, const struct args *a, struct repo *r, const struct image *img,
@@ -196,7 +196,7 @@ static int store_release(struct ctx *c, const struct args *a, struct repo *r, co
     char AUTO_MEM *envelope = NULL;
     struct rel line = {.counter = rel->counter, .issued_s = rel->issued_s, .packed_bytes = largest(rel)};
 
-    if (fleet_sign(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, buf_str(payload), &envelope, err) < 0 ||
+    if (keyring_sign(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, buf_str(payload), &envelope, err) < 0 ||
         push_release(r, img, buf_str(envelope), packs, &line.digest, err) < 0)
         return -(int)err->kind;
     line.bytes = strlen(envelope);
@@ -222,7 +222,7 @@ static int read_codecs(const struct args *a, bool ret[2], struct err *err)
     ret[0] = strcmp(list, "lz4") == 0 || strcmp(list, "lz4,lzma") == 0;
     ret[1] = strcmp(list, "lzma") == 0 || strcmp(list, "lz4,lzma") == 0;
     if (!ret[0] && !ret[1])
-        return usage_fail(err, "--codec %s: write lz4, lzma or lz4,lzma", list);
+        return args_usage_fail(err, "--codec %s: write lz4, lzma or lz4,lzma", list);
     return 0;
 }
 
@@ -243,10 +243,10 @@ static void explain(void *arg, const struct pack_patch_line *l)
 {
     char bytes[16], packed[16];
 
-    table_row(arg,
-              (const char *const[]){l->path, out_size(l->bytes, bytes), out_size(l->packed_bytes, packed),
-                                    l->how, l->base},
-              TERM_NONE);
+    out_table_row(arg,
+                  (const char *const[]){l->path, out_size(l->bytes, bytes), out_size(l->packed_bytes, packed),
+                                        l->how, l->base},
+                  TERM_NONE);
 }
 
 static int make_packs(const struct args *a, struct repo *r, const struct repo_opts *opts, struct packing *p,
@@ -257,20 +257,21 @@ static int make_packs(const struct args *a, struct repo *r, const struct repo_op
     unsigned n = args_all(a, OPT_FROM, refs, OLDS_MAX + 1), loaded = 0;
     struct image AUTO_MEM *olds = mem_need_zero((OLDS_MAX + 1) * sizeof(*olds));
     struct packing_opts o = {.olds = olds};
-    int rc = n > OLDS_MAX ? usage_fail(err, "--from: at most %d", OLDS_MAX) : read_codecs(a, o.codecs, err);
+    int rc =
+        n > OLDS_MAX ? args_usage_fail(err, "--from: at most %d", OLDS_MAX) : read_codecs(a, o.codecs, err);
 
     for (; rc == 0 && loaded < n; loaded++)
         rc = load_old(r, opts, p, refs[loaded], &olds[loaded], err);
     if (args_has(a, OPT_EXPLAIN)) {
         o.explain = explain;
-        o.explain_arg = table_new(COUNT_OF(titles), titles);
+        o.explain_arg = out_table_new(COUNT_OF(titles), titles);
     }
     o.n_olds = n;
     if (rc == 0)
         rc = packing_make(p, r, img, &o, rel, ret->blobs, &ret->n, err);
     if (o.explain_arg && rc == 0)
-        table_print(o.explain_arg, stdout);
-    table_free(o.explain_arg);
+        out_table_print(o.explain_arg, stdout);
+    out_table_free(o.explain_arg);
     for (unsigned i = 0; i < loaded; i++)
         image_done(&olds[i]);
     return rc;

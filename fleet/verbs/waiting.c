@@ -81,7 +81,9 @@ static enum verdict judge_epoch(const struct waiting *w, const struct json_cur *
 {
     enum verdict v = wait_judge(state, w->rev, w->want_phase);
 
-    return v == VERDICT_SUPERSEDED && doc_u64(state, "trust") < trust_last_version(w->ctx) ? VERDICT_OPEN : v;
+    return v == VERDICT_SUPERSEDED && doc_u64(state, "trust") < keyring_trust_last_version(w->ctx)
+               ? VERDICT_OPEN
+               : v;
 }
 
 static enum place place_of(const struct tally *t, struct view_device *d)
@@ -404,7 +406,7 @@ static int nobody_acts(const struct tally *t)
     return held ? EXIT_DONE : EXIT_UNREADY;
 }
 
-int wait_all(const struct waiting *w, struct err *err)
+int waiting_all(const struct waiting *w, struct err *err)
 {
     struct line l = {.last = "", .tty = isatty(STDERR_FILENO), .changes = w->view->changes - 1};
     struct tally t = {.w = w, .tty = l.tty};

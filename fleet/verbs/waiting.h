@@ -23,5 +23,5 @@ struct waiting {
 /* An exit_code; or -kind when the broker is lost. Devices of a group that are offline are not waited for, they are told.
  * Reasons of those that failed, are late or offline go to stderr, also when time is over; with -o json all goes to stdout as one
  * object. */
-NODISCARD int wait_all(const struct waiting *w, struct err *err);
+NODISCARD int waiting_all(const struct waiting *w, struct err *err);
 #endif

@@ -68,7 +68,7 @@ bool doclist_release_counts(const struct ctx *c, const char *name, uint64_t coun
 
     (void)str_fmt(file, sizeof(file), "releases/%s/%" PRIu64 ".json", name, counter);
     return ctx_read(c, file, LIM_ENVELOPE_BYTES, &text, &why) < 0 ||
-           fleet_verify(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, text, &env, &why) == 0;
+           keyring_verify(c, TRUST_RELEASE, ENVELOPE_TYPE_RELEASE, text, &env, &why) == 0;
 }
 
 static void judge_release(const struct ctx *c, const struct json_cur *of, struct doclist_entry *e)
@@ -108,7 +108,7 @@ static void judge(const struct ctx *c, struct doclist_entry *e)
         return;
     }
     end = doc_u64(&e->doc.root, "expires");
-    if (fleet_verify(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, e->envelope, &env, &why) < 0)
+    if (keyring_verify(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, e->envelope, &env, &why) < 0)
         (void)str_fmt(e->fault, sizeof(e->fault), "signed by a retired key: apply it again");
     else if (end <= now)
         (void)str_fmt(e->fault, sizeof(e->fault), "has expired: apply it again");
@@ -135,7 +135,7 @@ int doclist_read(const struct ctx *c, const struct target *t, struct doclist *re
     int rc = mqtt_new(c, &m, err);
 
     if (t)
-        target_topic(c, t, topics[0]);
+        desired_target_topic(c, t, topics[0]);
     else
         (void)str_fmt(topics[0], sizeof(topics[0]), MQTT_ROOT "/%s/d/+/desired", c->fleet);
     (void)str_fmt(topics[1], sizeof(topics[1]), MQTT_ROOT "/%s/g/+/desired", c->fleet);
@@ -181,17 +181,17 @@ static void put_row(struct table *t, const struct doclist_entry *e)
         else if (doc_get(d, "apps", &list))
             (void)str_fmt(apps, sizeof(apps), "%u", json_len(&list));
     }
-    table_row(t,
-              (const char *const[]){e->group ? "group" : "device", e->name, rev, age, until,
-                                    e->doc.node ? doc_str(d, "by", "-") : "-", apps, e->fault},
-              e->fault[0] ? TERM_BAD : TERM_NONE);
+    out_table_row(t,
+                  (const char *const[]){e->group ? "group" : "device", e->name, rev, age, until,
+                                        e->doc.node ? doc_str(d, "by", "-") : "-", apps, e->fault},
+                  e->fault[0] ? TERM_BAD : TERM_NONE);
 }
 
 unsigned doclist_print(const struct ctx *c, const struct doclist *l, bool only_faulty)
 {
     static const char *const titles[] = {"FOR", "NAME", "REV", "AGE", "EXPIRES", "BY", "APPS", "FAULT"};
     struct cJSON *list = c->output == OUT_JSON ? json_arr() : NULL;
-    struct table *t = table_new(COUNT_OF(titles), titles);
+    struct table *t = out_table_new(COUNT_OF(titles), titles);
     unsigned n = 0;
 
     for (unsigned i = 0; i < l->n; i++) {
@@ -209,7 +209,7 @@ unsigned doclist_print(const struct ctx *c, const struct doclist *l, bool only_f
     if (list)
         out_json(list);
     else if (c->output != OUT_NAME && (n || !only_faulty))
-        table_print(t, stdout);
-    table_free(t);
+        out_table_print(t, stdout);
+    out_table_free(t);
     return n;
 }

@@ -221,7 +221,7 @@ int view_watch(struct view *v, struct mqtt *m, const struct ctx *c, const char *
         list[n] = filters[n];
     }
     if (t) {
-        target_topic(c, t, v->desired_topic);
+        desired_target_topic(c, t, v->desired_topic);
         (void)str_fmt(filters[n], sizeof(filters[n]), MQTT_ROOT "/%s/g/+/desired", c->fleet);
         list[n] = filters[n];
         n++;
@@ -325,7 +325,7 @@ int view_read_desired(const struct ctx *c, struct buf envelope, struct view_doc 
     AUTO_FREE(envelope) struct envelope *env = NULL;
     struct view_doc doc;
 
-    if (fleet_verify_ever(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, envelope, &env, err) < 0 ||
+    if (keyring_verify_ever(c, TRUST_FLEET, ENVELOPE_TYPE_DESIRED, envelope, &env, err) < 0 ||
         json_parse(buf_of(env->payload, env->payload_len), &json_limits_signed, &doc.root, err) < 0)
         return -(int)err->kind;
     doc.node = doc.root.node;

@@ -60,7 +60,7 @@ const char *view_reason(const struct view_device *d, bool about, char dst[VIEW_R
 uint64_t view_seen_s(const struct view_device *d);
 
 /* The payload of a desired envelope when this fleet's keys, retired ones too, signed it. *ret: owner caller
- * (json_free of ret->node). Errors: of fleet_verify_ever, INVALID. */
+ * (json_free of ret->node). Errors: of keyring_verify_ever, INVALID. */
 NODISCARD int view_read_desired(const struct ctx *c, struct buf envelope, struct view_doc *ret,
                                 struct err *err);
 #endif

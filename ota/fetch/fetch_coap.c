@@ -281,7 +281,7 @@ static int split_path(struct coap_get *g, const struct source *s, struct err *er
     while (len > 0 && path[len - 1] == '/')
         len--;
     g->path_len = sizeof(g->path);
-    bool fits = str_fmt(whole, sizeof(whole), "%.*s/%s", (int)len, path, dir_blob_path(g->it, blob));
+    bool fits = str_fmt(whole, sizeof(whole), "%.*s/%s", (int)len, path, fetch_dir_blob_path(g->it, blob));
     g->n_segments =
         fits ? coap_split_path((const uint8_t *)whole + 1, strlen(whole) - 1, g->path, &g->path_len) : -1;
     return g->n_segments > 0 ? 0 : err_set(err, ERR_INVALID, "too long a path");

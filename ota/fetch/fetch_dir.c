@@ -6,7 +6,7 @@
 #include "ota/fetch/fetch_int.h"
 #include "platform/fs.h"
 
-char *dir_blob_path(const struct fetch_item *it, char dst[96])
+char *fetch_dir_blob_path(const struct fetch_item *it, char dst[96])
 {
     char hex[SHA256_HEX];
 
@@ -14,7 +14,7 @@ char *dir_blob_path(const struct fetch_item *it, char dst[96])
     return dst;
 }
 
-void dir_open(struct fetch_job *j)
+void fetch_dir_open(struct fetch_job *j)
 {
     char path[96];
 
@@ -26,7 +26,7 @@ void dir_open(struct fetch_job *j)
             struct fetch_item *it = &j->items[i];
             it->dir_fds[s] = -1;
             if (is_dir)
-                err_ignore(fs_open_below(dir, dir_blob_path(it, path),
+                err_ignore(fs_open_below(dir, fetch_dir_blob_path(it, path),
                                          O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, &it->dir_fds[s],
                                          NULL));
         }
@@ -50,7 +50,7 @@ static int copy(struct fetch_job *j, struct fetch_item *it, int fd, struct fetch
     return 0;
 }
 
-int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
+int fetch_dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
 {
     int fd = it->dir_fds[source], rc = 0;
     struct fetch_span span;

@@ -51,7 +51,7 @@ struct xfer {
     struct err err; /* why a callback stopped */
 };
 
-int http_init(struct fetch_job *j, struct err *err)
+int fetch_http_init(struct fetch_job *j, struct err *err)
 {
     static const char *const accepts[] = {
         "Accept: application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
@@ -69,7 +69,7 @@ int http_init(struct fetch_job *j, struct err *err)
     return 0;
 }
 
-void http_done(struct fetch_job *j)
+void fetch_http_done(struct fetch_job *j)
 {
     if (!j->http)
         return;
@@ -462,7 +462,7 @@ static int blob_url(const struct source *s, const struct fetch_item *it, char ds
     while (len > host && s->at[len - 1] == '/')
         len--;
     if (s->kind == SOURCE_LAYOUT)
-        fits = str_fmt(dst, URL_BYTES, "%.*s/%s", (int)len, s->at, dir_blob_path(it, path));
+        fits = str_fmt(dst, URL_BYTES, "%.*s/%s", (int)len, s->at, fetch_dir_blob_path(it, path));
     else
         fits = str_fmt(dst, URL_BYTES, "%.*s/v2%.*s/%s/%s", (int)host, s->at, (int)(len - host), s->at + host,
                        it->manifest ? "manifests" : "blobs", digest_text(&it->digest, digest));
@@ -526,7 +526,7 @@ static int get_span(struct fetch_job *j, struct xfer *x, struct fetch_span span,
     return rc;
 }
 
-int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
+int fetch_http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
 {
     struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
     struct fetch_span span;

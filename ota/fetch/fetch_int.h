@@ -88,23 +88,23 @@ void fetch_tell(struct fetch_job *j, bool always);
 /* fetch_run.c: get every item; returns 0 or the verdict. Errors: as fetch.h says of the program. */
 NODISCARD int fetch_run(struct fetch_job *j, struct err *err);
 
-/* fetch_dir.c: an OCI layout folder. dir_open opens (and only opens) what is there while we are still root,
+/* fetch_dir.c: an OCI layout folder. fetch_dir_open opens (and only opens) what is there while we are still root,
  * so that the folder need not be readable by the sandbox's user. dir_get: sources[source]. Errors: NOTFOUND,
  * INTEGRITY (another size), IO. */
-void dir_open(struct fetch_job *j);
-NODISCARD int dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+void fetch_dir_open(struct fetch_job *j);
+NODISCARD int fetch_dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 /* "blobs/sha256/<hex>": where an OCI layout has it. */
-char *dir_blob_path(const struct fetch_item *it, char dst[96]);
+char *fetch_dir_blob_path(const struct fetch_item *it, char dst[96]);
 
-/* fetch_http.c: a registry (OCI distribution-spec), or a layout on a web server. Call http_init before the
+/* fetch_http.c: a registry (OCI distribution-spec), or a layout on a web server. Call fetch_http_init before the
  * sandbox. */
 struct http;
 /* Errors: NOMEM, NET (a CA file without certificates). */
-NODISCARD int http_init(struct fetch_job *j, struct err *err);
-void http_done(struct fetch_job *j);
+NODISCARD int fetch_http_init(struct fetch_job *j, struct err *err);
+void fetch_http_done(struct fetch_job *j);
 /* From sources[source] until the item wants nothing more. Errors: NOTFOUND, DENIED, NET, TIMEOUT, INTEGRITY,
  * and those of fetch_take. */
-NODISCARD int http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+NODISCARD int fetch_http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
 /* fetch_coap.c: a layout over CoAP. Call fetch_coap_init before the sandbox. Errors: those of the source. */
 struct coap;
@@ -113,8 +113,8 @@ void fetch_coap_done(struct fetch_job *j);
 /* As http_get. Errors: as http_get. */
 NODISCARD int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
-/* fetch_usb.c: a layout on a stick. usb_open finds, mounts and opens while we are root; what went wrong there is
+/* fetch_usb.c: a layout on a stick. fetch_usb_open finds, mounts and opens while we are root; what went wrong there is
  * j->usb_err. Errors of usb_get: IO (no stick has it, or it was carried away: no use to ask again here). */
-void usb_open(struct fetch_job *j);
-NODISCARD int usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
+void fetch_usb_open(struct fetch_job *j);
+NODISCARD int fetch_usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 #endif

@@ -237,11 +237,11 @@ static int run(struct fetch_job *j, struct err *err)
         rc = j->n_items == 1 ? fetch_list(&j->items[0], LIST_FD, j->n_chunks, err)
                              : err_set(err, ERR_INVALID, "chunks of %u blobs", j->n_items);
     if (rc >= 0)
-        dir_open(j);
+        fetch_dir_open(j);
     if (rc >= 0)
-        usb_open(j);
+        fetch_usb_open(j);
     if (rc >= 0)
-        rc = http_init(j, err);
+        rc = fetch_http_init(j, err);
 #ifdef LIMPET_COAP
     if (rc >= 0)
         rc = fetch_coap_init(j, err);
@@ -252,7 +252,7 @@ static int run(struct fetch_job *j, struct err *err)
         rc = follow_parent(j, err);
     if (rc >= 0)
         rc = fetch_run(j, err);
-    http_done(j);
+    fetch_http_done(j);
 #ifdef LIMPET_COAP
     fetch_coap_done(j);
 #endif

@@ -63,16 +63,16 @@ static int ask(struct fetch_job *j, struct fetch_item *it, unsigned index, struc
     switch (j->sources[index].kind) {
     case SOURCE_REGISTRY:
     case SOURCE_LAYOUT:
-        return http_get(j, it, index, err);
+        return fetch_http_get(j, it, index, err);
     case SOURCE_FOLDER:
-        return dir_get(j, it, index, err);
+        return fetch_dir_get(j, it, index, err);
     case SOURCE_COAP:
 #ifdef LIMPET_COAP
         return fetch_coap_get(j, it, index, err);
 #endif
         break;
     case SOURCE_STICK:
-        return usb_get(j, it, index, err);
+        return fetch_usb_get(j, it, index, err);
     }
     return err_set(err, ERR_UNSUPPORTED, "this build has no such source");
 }

@@ -76,7 +76,7 @@ static void open_blobs(struct fetch_job *j, int stick, unsigned s)
     for (unsigned i = 0; i < j->n_items; i++) {
         int *fd = &j->items[i].dir_fds[s];
         if (*fd < 0)
-            err_ignore(fs_open_below(dir, dir_blob_path(&j->items[i], blob),
+            err_ignore(fs_open_below(dir, fetch_dir_blob_path(&j->items[i], blob),
                                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0, fd, NULL));
     }
 }
@@ -130,7 +130,7 @@ static int try_device(struct fetch_job *j, const char *name, struct err *err)
     return rc == 0 && anybody_wants(j, &fs) ? use_stick(j, path, &fs, err) : rc;
 }
 
-void usb_open(struct fetch_job *j)
+void fetch_usb_open(struct fetch_job *j)
 {
     char names[DEVICES_MAX][NAME_BYTES];
     bool wanted = false;
@@ -151,14 +151,14 @@ void usb_open(struct fetch_job *j)
     }
 }
 
-int usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
+int fetch_usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err)
 {
     int *fd = &it->dir_fds[source];
 
     if (*fd < 0)
         return err_set(err, ERR_IO, "on no stick that is here%s%s", j->usb_err.kind != ERR_NONE ? "; " : "",
                        j->usb_err.msg);
-    int rc = dir_get(j, it, source, err);
+    int rc = fetch_dir_get(j, it, source, err);
     if (rc == -(int)ERR_IO && !j->ours) { /* carried away: only a new program finds it again */
         (void)close(*fd);
         *fd = -1;

@@ -46,7 +46,7 @@ struct predict *predict_free(struct predict *p)
 
 uint32_t predict_head_len(struct buf start)
 {
-    return elf_head_len(start);
+    return predict_elf_head_len(start);
 }
 
 /* ---- one object ---- */
@@ -64,7 +64,7 @@ int predict_begin(struct predict *p, const struct predict_source *src, struct er
         m->at = at;
         m->size = src->sizes[i];
         at += m->size;
-        rc = elf_read(src, m->at, m->size, &m->elf, err);
+        rc = predict_elf_read(src, m->at, m->size, &m->elf, err);
     }
     for (unsigned i = 0; i < p->n_images; i++) {
         p->images[i].bss_key = at;
@@ -76,8 +76,9 @@ int predict_begin(struct predict *p, const struct predict_source *src, struct er
 int predict_head(struct predict *p, struct buf head, uint64_t new_size, struct err *err)
 {
     p->new_size = new_size;
-    return elf_head(head, &p->fresh) ? 0
-                                     : err_set(err, ERR_INVALID, "no executable that addresses are known of");
+    return predict_elf_head(head, &p->fresh)
+               ? 0
+               : err_set(err, ERR_INVALID, "no executable that addresses are known of");
 }
 
 /* In order of old_at; of those that begin together the longest first. */
@@ -224,7 +225,7 @@ bool predict_old_key(const struct predict *p, unsigned image, uint64_t va, uint6
 {
     const struct image *m = &p->images[image];
 
-    if (elf_va_to_at(&m->elf, va, ret)) {
+    if (predict_elf_va_to_at(&m->elf, va, ret)) {
         *ret += m->at;
         return *ret < m->at + m->size;
     }
@@ -236,7 +237,7 @@ bool predict_old_key(const struct predict *p, unsigned image, uint64_t va, uint6
 
 bool predict_new_key(const struct predict *p, uint64_t va, uint64_t *ret)
 {
-    if (elf_va_to_at(&p->fresh, va, ret))
+    if (predict_elf_va_to_at(&p->fresh, va, ret))
         return *ret < p->new_size;
     if (p->fresh.bss_len == 0 || va < p->fresh.bss_va || va - p->fresh.bss_va > p->fresh.bss_len)
         return false;
@@ -247,7 +248,7 @@ bool predict_new_key(const struct predict *p, uint64_t va, uint64_t *ret)
 static bool new_va(const struct predict *p, uint64_t key, uint64_t *ret)
 {
     if (key < p->new_size)
-        return elf_at_to_va(&p->fresh, key, ret);
+        return predict_elf_at_to_va(&p->fresh, key, ret);
     *ret = p->fresh.bss_va + (key - p->new_size);
     return p->fresh.bss_len > 0 && key - p->new_size <= p->fresh.bss_len;
 }
@@ -317,7 +318,7 @@ static int view_open(struct view *v, const struct part *t, bool *ret_use, struct
                                                 : BEFORE;
     size_t from = in < lead ? (size_t)in : lead, tail = left < AFTER ? (size_t)left : AFTER;
 
-    *ret_use = s->va == 0 || elf_at_to_va(&p->fresh, t->new_at, &at_va);
+    *ret_use = s->va == 0 || predict_elf_at_to_va(&p->fresh, t->new_at, &at_va);
     if (s->what == ELF_CODE &&
         (at_va - (s->va + in)) & (p->fresh.machine == ELF_A64 ? 3 : p->fresh.machine != ELF_X64))
         *ret_use = false;
@@ -337,18 +338,18 @@ static void rewrite(void *arg, const struct site *s)
     struct predict *p = v->p;
     uint64_t target, base = 0, key;
 
-    if (s->at >= v->look.to || s->at + field_bytes((enum field)s->field) <= v->look.from)
+    if (s->at >= v->look.to || s->at + predict_field_bytes((enum field)s->field) <= v->look.from)
         return;
     if (s->field == FIELD_FILE64) {
         const struct image *m = &p->images[v->look.image];
         if (s->target < m->size && predict_map(p, m->at + s->target, &key) && key < p->new_size)
-            (void)field_put(s, p->out + s->at, 0, key, 0);
+            (void)predict_field_put(s, p->out + s->at, 0, key, 0);
         return;
     }
     if (!moved(p, v->look.image, s->target, &target) ||
         (s->base > 0 && !moved(p, v->look.image, s->base, &base)))
         return;
-    (void)field_put(s, p->out + s->at, v->look.new_va + s->at, target, base);
+    (void)predict_field_put(s, p->out + s->at, v->look.new_va + s->at, target, base);
 }
 
 static void look_at(void *arg, const struct site *s)
@@ -356,7 +357,7 @@ static void look_at(void *arg, const struct site *s)
     struct view *v = arg;
     struct predict *p = v->p;
 
-    if (s->at < v->look.from + s->back || s->at + field_bytes((enum field)s->field) > v->look.to)
+    if (s->at < v->look.from + s->back || s->at + predict_field_bytes((enum field)s->field) > v->look.to)
         return;
     if (s->field == FIELD_FILE64 || !predict_old_key(p, v->look.image, s->target, &v->look.old_key))
         return;
@@ -381,7 +382,7 @@ static int each_part(struct predict *p, uint32_t old_at, uint32_t new_at, uint8_
         if (rc == 0 && use && dst)
             memcpy(p->out, p->old, v->w.len);
         if (rc == 0 && use)
-            window_sites(&v->w, dst ? rewrite : look_at, v);
+            predict_window_sites(&v->w, dst ? rewrite : look_at, v);
         if (rc == 0 && use && dst)
             memcpy(dst + done, p->out + v->look.from, t.len);
         else if (rc == 0 && dst)

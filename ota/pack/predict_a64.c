@@ -81,7 +81,7 @@ static void branch(const struct window *w, size_t at, enum field field, int64_t 
     fn(arg, &s);
 }
 
-void sites_a64(const struct window *w, site_fn *fn, void *arg)
+void predict_sites_a64(const struct window *w, site_fn *fn, void *arg)
 {
     struct pages g = {{0}, {0}};
 

@@ -20,7 +20,7 @@ static void site(const struct window *w, size_t at, enum field field, int32_t ex
 {
     struct site s = {.at = (uint32_t)at, .field = (uint8_t)field, .extra = extra, .target = (uint32_t)target};
 
-    if (window_has(w, s.target & ~1ULL))
+    if (predict_window_has(w, s.target & ~1ULL))
         fn(arg, &s);
 }
 
@@ -110,7 +110,7 @@ static void wide(const struct window *w, size_t at, site_fn *fn, void *arg)
     }
 }
 
-void sites_arm(const struct window *w, site_fn *fn, void *arg)
+void predict_sites_arm(const struct window *w, site_fn *fn, void *arg)
 {
     if (is_a32(w)) {
         sites_a32(w, fn, arg);

@@ -11,7 +11,7 @@ static uint64_t get(const uint8_t *p, unsigned bytes)
     return v;
 }
 
-bool window_has(const struct window *w, uint64_t va)
+bool predict_window_has(const struct window *w, uint64_t va)
 {
     for (unsigned i = 0; i < w->elf->n_loads; i++) {
         const struct elf_load *l = &w->elf->loads[i];
@@ -39,7 +39,7 @@ static void address(const struct window *w, size_t at, unsigned bytes, site_fn *
     struct site s = {
         .at = (uint32_t)at, .field = bytes == 8 ? FIELD_ABS64 : FIELD_ABS32, .target = get(w->p + at, bytes)};
 
-    if (s.target >= 0x400 && window_has(w, s.target))
+    if (s.target >= 0x400 && predict_window_has(w, s.target))
         fn(arg, &s);
 }
 
@@ -148,7 +148,7 @@ static void unwind_index(const struct window *w, site_fn *fn, void *arg)
             s.field = FIELD_REL32;
             s.target = w->section->va + 4 + (uint64_t)d;
         }
-        if ((place == 4 || place >= 12) && window_has(w, s.target))
+        if ((place == 4 || place >= 12) && predict_window_has(w, s.target))
             fn(arg, &s);
     }
 }
@@ -163,7 +163,7 @@ static void headers(const struct window *w, site_fn *fn, void *arg)
     }
 }
 
-void sites_data(const struct window *w, site_fn *fn, void *arg)
+void predict_sites_data(const struct window *w, site_fn *fn, void *arg)
 {
     switch ((enum elf_what)w->section->what) {
     case ELF_POINTERS:
@@ -195,16 +195,16 @@ void sites_data(const struct window *w, site_fn *fn, void *arg)
     }
 }
 
-void window_sites(const struct window *w, site_fn *fn, void *arg)
+void predict_window_sites(const struct window *w, site_fn *fn, void *arg)
 {
     if (w->section->what != ELF_CODE)
-        sites_data(w, fn, arg);
+        predict_sites_data(w, fn, arg);
     else if (w->elf->machine == ELF_A64)
-        sites_a64(w, fn, arg);
+        predict_sites_a64(w, fn, arg);
     else if (w->elf->machine == ELF_X64)
-        sites_x64(w, fn, arg);
+        predict_sites_x64(w, fn, arg);
     else if (w->elf->machine == ELF_ARM)
-        sites_arm(w, fn, arg);
+        predict_sites_arm(w, fn, arg);
     else if (w->elf->machine == ELF_RISCV)
-        sites_riscv(w, fn, arg);
+        predict_sites_riscv(w, fn, arg);
 }

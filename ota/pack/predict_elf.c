@@ -84,7 +84,7 @@ static bool add_load(struct elf *e, const uint8_t *ph)
     return true;
 }
 
-uint32_t elf_head_len(struct buf start)
+uint32_t predict_elf_head_len(struct buf start)
 {
     struct elf e;
 
@@ -99,9 +99,9 @@ uint32_t elf_head_len(struct buf start)
     return end < ELF_HEAD ? ELF_HEAD : (uint32_t)end;
 }
 
-bool elf_head(struct buf head, struct elf *ret)
+bool predict_elf_head(struct buf head, struct elf *ret)
 {
-    uint32_t len = elf_head_len(head);
+    uint32_t len = predict_elf_head_len(head);
 
     if (len == 0 || len > head.len || !ident(head.p, ret))
         return false;
@@ -225,7 +225,8 @@ static void read_sections(struct reader *rd, const uint8_t *head)
                                                 ELF_HEADERS, 0});
 }
 
-int elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret, struct err *err)
+int predict_elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret,
+                     struct err *err)
 {
     struct reader rd = {.src = src, .at = at, .size = size, .e = ret, .err = err};
     uint8_t head[ELF_HEAD], ph[56];
@@ -251,7 +252,7 @@ int elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struc
 
 /* ---- addresses ---- */
 
-bool elf_va_to_at(const struct elf *e, uint64_t va, uint64_t *ret)
+bool predict_elf_va_to_at(const struct elf *e, uint64_t va, uint64_t *ret)
 {
     for (unsigned i = 0; i < e->n_loads; i++) {
         const struct elf_load *l = &e->loads[i];
@@ -263,7 +264,7 @@ bool elf_va_to_at(const struct elf *e, uint64_t va, uint64_t *ret)
     return false;
 }
 
-bool elf_at_to_va(const struct elf *e, uint64_t at, uint64_t *ret)
+bool predict_elf_at_to_va(const struct elf *e, uint64_t at, uint64_t *ret)
 {
     for (unsigned i = 0; i < e->n_loads; i++) {
         const struct elf_load *l = &e->loads[i];

@@ -136,7 +136,7 @@ static uint64_t t32_pc(const struct site *s, uint64_t va)
 
 /* ---- all of them ---- */
 
-unsigned field_bytes(enum field f)
+unsigned predict_field_bytes(enum field f)
 {
     return f == FIELD_ABS64 || f == FIELD_FILE64 ? 8 : spreads[f].bytes == 2 ? 2 : 4;
 }
@@ -160,7 +160,7 @@ static bool page_put(uint8_t *p, uint64_t va, uint64_t target)
     return true;
 }
 
-bool field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, uint64_t base)
+bool predict_field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, uint64_t base)
 {
     const struct spread *sp = &spreads[s->field];
     uint64_t from = va - s->back;
@@ -242,8 +242,8 @@ static bool rv_get(const struct site *s, const uint8_t *p, const uint8_t *like, 
     return true;
 }
 
-bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va, uint64_t base,
-               uint64_t *ret)
+bool predict_field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va,
+                       uint64_t base, uint64_t *ret)
 {
     const struct spread *sp = &spreads[s->field];
     uint64_t v = 0;
@@ -291,7 +291,7 @@ bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint
     return true;
 }
 
-void field_fill(const struct site *s, uint8_t *p, uint64_t v)
+void predict_field_fill(const struct site *s, uint8_t *p, uint64_t v)
 {
     const struct spread *sp = &spreads[s->field];
     struct site as = *s;
@@ -307,7 +307,7 @@ void field_fill(const struct site *s, uint8_t *p, uint64_t v)
         put32(p, (uint32_t)v);
         break;
     case FIELD_A64_LOW:
-        (void)field_put(s, p, 0, v << s->extra, 0);
+        (void)predict_field_put(s, p, 0, v << s->extra, 0);
         break;
     case FIELD_A64_PAGE:
         (void)page_put(p, 0, (v & 0xfffff) << 12);
@@ -320,7 +320,7 @@ void field_fill(const struct site *s, uint8_t *p, uint64_t v)
     case FIELD_RV_LOW:
     case FIELD_RV_LOW_S:
         as.back = 0;
-        (void)field_put(&as, p, 0, v * 0x9e3779b97f4a7c15ULL >> 32, 0);
+        (void)predict_field_put(&as, p, 0, v * 0x9e3779b97f4a7c15ULL >> 32, 0);
         break;
     default:
         put32(p, (uint32_t)v);

@@ -43,15 +43,15 @@ struct elf {
 };
 /* The file at [at, at + size) of what read gives. What cannot be understood is ELF_NONE, no error; errors are
  * read's. Errors: src's. */
-NODISCARD int elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret,
-                       struct err *err);
+NODISCARD int predict_elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret,
+                               struct err *err);
 /* Only machine and loads, from the first bytes. False: not known or not whole. */
-bool elf_head(struct buf head, struct elf *ret);
+bool predict_elf_head(struct buf head, struct elf *ret);
 /* As predict_head_len. */
-uint32_t elf_head_len(struct buf start);
-/* elf_va_to_at, elf_at_to_va: address in memory to offset in the file and back; false: no load has it. */
-bool elf_va_to_at(const struct elf *e, uint64_t va, uint64_t *ret);
-bool elf_at_to_va(const struct elf *e, uint64_t at, uint64_t *ret);
+uint32_t predict_elf_head_len(struct buf start);
+/* predict_elf_va_to_at, elf_at_to_va: address in memory to offset in the file and back; false: no load has it. */
+bool predict_elf_va_to_at(const struct elf *e, uint64_t va, uint64_t *ret);
+bool predict_elf_at_to_va(const struct elf *e, uint64_t at, uint64_t *ret);
 
 /* ---- predict_field.c: addresses in instructions and words ---- */
 
@@ -93,15 +93,15 @@ struct site {
     uint64_t base;   /* BASE32, INDEX32: old address */
 };
 /* Bytes that the field's place takes. */
-unsigned field_bytes(enum field f);
+unsigned predict_field_bytes(enum field f);
 /* Write the field in p, which lies at va, so that it means target. False: it cannot; p is as it was. */
-bool field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, uint64_t base);
+bool predict_field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, uint64_t base);
 /* What does the field in p mean? False: another kind of instruction stands there. like: the old instruction. */
-bool field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va, uint64_t base,
-               uint64_t *ret);
+bool predict_field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va,
+                       uint64_t base, uint64_t *ret);
 
 /* For matching: put the low bits of v where the field is, whatever it would mean. */
-void field_fill(const struct site *s, uint8_t *p, uint64_t v);
+void predict_field_fill(const struct site *s, uint8_t *p, uint64_t v);
 
 /* ---- predict_a64.c, _x64.c, _arm.c, _riscv.c, _data.c: where they are ---- */
 
@@ -115,15 +115,15 @@ struct window {
 };
 typedef void site_fn(void *arg, const struct site *s);
 /* sites_...: call fn for each address in the window's code of that machine; sites_data: in its data. */
-void sites_a64(const struct window *w, site_fn *fn, void *arg);
-void sites_x64(const struct window *w, site_fn *fn, void *arg);
-void sites_arm(const struct window *w, site_fn *fn, void *arg);
-void sites_riscv(const struct window *w, site_fn *fn, void *arg);
-void sites_data(const struct window *w, site_fn *fn, void *arg);
+void predict_sites_a64(const struct window *w, site_fn *fn, void *arg);
+void predict_sites_x64(const struct window *w, site_fn *fn, void *arg);
+void predict_sites_arm(const struct window *w, site_fn *fn, void *arg);
+void predict_sites_riscv(const struct window *w, site_fn *fn, void *arg);
+void predict_sites_data(const struct window *w, site_fn *fn, void *arg);
 /* Is it an address of the old file's memory? */
-bool window_has(const struct window *w, uint64_t va);
+bool predict_window_has(const struct window *w, uint64_t va);
 /* The one of these that fits the window's section. */
-void window_sites(const struct window *w, site_fn *fn, void *arg);
+void predict_window_sites(const struct window *w, site_fn *fn, void *arg);
 
 /* ---- predict.c: for the encoder, which looks where addresses really went ---- */
 

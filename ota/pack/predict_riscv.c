@@ -118,7 +118,7 @@ static void one_short(const struct window *w, size_t at, struct highs *h, site_f
     }
 }
 
-void sites_riscv(const struct window *w, site_fn *fn, void *arg)
+void predict_sites_riscv(const struct window *w, site_fn *fn, void *arg)
 {
     struct highs h = {{0}, {0}};
 

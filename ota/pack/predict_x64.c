@@ -148,7 +148,7 @@ static void relative(const struct window *w, size_t at, size_t end, site_fn *fn,
     struct site s = {.at = (uint32_t)at, .field = FIELD_REL32, .extra = (int32_t)(end - at)};
 
     s.target = w->va + end + (uint64_t)(int64_t)get32(w->p + at);
-    if (window_has(w, s.target))
+    if (predict_window_has(w, s.target))
         fn(arg, &s);
 }
 
@@ -156,11 +156,11 @@ static void absolute(const struct window *w, size_t at, site_fn *fn, void *arg)
 {
     struct site s = {.at = (uint32_t)at, .field = FIELD_ABS32, .target = (uint32_t)get32(w->p + at)};
 
-    if (w->elf->fixed && window_has(w, s.target))
+    if (w->elf->fixed && predict_window_has(w, s.target))
         fn(arg, &s);
 }
 
-void sites_x64(const struct window *w, site_fn *fn, void *arg)
+void predict_sites_x64(const struct window *w, site_fn *fn, void *arg)
 {
     struct insn n;
 

@@ -46,7 +46,7 @@ static int map_held(int dir_fd, const struct digest *d, struct buf *ret, struct 
 {
     struct digest got;
     char hex[SHA256_HEX];
-    int rc = pull_map(dir_fd, digest_hex(d, hex), LIM_TREE_BYTES, ret, err);
+    int rc = stage_map(dir_fd, digest_hex(d, hex), LIM_TREE_BYTES, ret, err);
 
     if (rc == 0)
         rc = sha256(*ret, &got, err);
@@ -100,8 +100,8 @@ int pull_judge_tree(const struct pull *p, struct err *err)
 
 void pull_close(struct pull *p)
 {
-    pull_unmap(&p->tree);
-    pull_unmap(&p->table);
+    stage_unmap(&p->tree);
+    stage_unmap(&p->table);
     mem_auto_close_(&p->old_root_fd);
     p->old_root_fd = -1;
 }

@@ -52,12 +52,12 @@ int stage_part_fd(const struct stage *g, const struct entry *e, const struct dig
 /* The same content as another object, but another mode or owner: copied here. Errors: NOTFOUND (there is none). */
 NODISCARD int stage_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err);
 
-/* A file of the store, mapped; {NULL,0} for an empty one. Owner: caller (pull_unmap). Errors: INVALID (larger
+/* A file of the store, mapped; {NULL,0} for an empty one. Owner: caller (stage_unmap). Errors: INVALID (larger
  * than max), IO. */
-NODISCARD int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err);
+NODISCARD int stage_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err);
 /* The same by name. Errors: NOTFOUND, INVALID (larger than max), IO. */
-NODISCARD int pull_map(int dir_fd, const char *name, uint64_t max, struct buf *ret, struct err *err);
-void pull_unmap(struct buf *b);
+NODISCARD int stage_map(int dir_fd, const char *name, uint64_t max, struct buf *ret, struct err *err);
+void stage_unmap(struct buf *b);
 
 /* ---- pull_old.c: chunks that stand in an old file ---- */
 struct old_chunk {
@@ -69,11 +69,11 @@ struct old_map {
     struct old_chunk *list;
     size_t n;
 };
-/* bytes (borrowed) cut by content as *cut says; old_map_done frees. */
-void old_map_make(struct buf bytes, const struct cdc *cut, struct old_map *ret);
-void old_map_done(struct old_map *m);
+/* bytes (borrowed) cut by content as *cut says; pull_old_map_done frees. */
+void pull_old_map_make(struct buf bytes, const struct cdc *cut, struct old_map *ret);
+void pull_old_map_done(struct old_map *m);
 /* Where this chunk stands, as far as the hash says; false: nowhere. */
-bool old_map_find(const struct old_map *m, const struct pack_chunk *c, uint64_t *ret_at);
+bool pull_old_map_find(const struct old_map *m, const struct pack_chunk *c, uint64_t *ret_at);
 
 /* ---- pull_feed.c: chunks of the data, fetched and unpacked ---- */
 struct feed {
@@ -94,16 +94,16 @@ struct feed {
     size_t raw_at, raw_len;
 };
 /* Nothing is asked; pack is borrowed and outlives *f. End with feed_done. */
-void feed_init(struct feed *f, const struct store_pack *pack);
-/* List chunks, in rising order; ask for all of the list (which may be empty); then feed_next gives each in this order,
+void pull_feed_init(struct feed *f, const struct store_pack *pack);
+/* List chunks, in rising order; ask for all of the list (which may be empty); then pull_feed_next gives each in this order,
  * borrowed until the next call. Errors of feed_next: INVALID (another one than was listed). */
-NODISCARD int feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err);
-NODISCARD int feed_ask(struct feed *f, struct err *err);
-NODISCARD int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret,
-                        struct err *err);
+NODISCARD int pull_feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err);
+NODISCARD int pull_feed_ask(struct feed *f, struct err *err);
+NODISCARD int pull_feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret,
+                             struct err *err);
 /* All were taken: hear the verdict. The list is empty again. Errors: those of the fetch and unpack programs. */
-NODISCARD int feed_end(struct feed *f, struct err *err);
-void feed_done(struct feed *f);
+NODISCARD int pull_feed_end(struct feed *f, struct err *err);
+void pull_feed_done(struct feed *f);
 
 /* ---- pull_chunks.c, pull_patch.c ---- */
 struct pull {

@@ -48,8 +48,8 @@ struct walker { /* what walks share */
 
 static void drop_old(struct walker *w)
 {
-    old_map_done(&w->old);
-    pull_unmap(&w->old_bytes);
+    pull_old_map_done(&w->old);
+    stage_unmap(&w->old_bytes);
     w->old_for = 0;
 }
 
@@ -64,8 +64,8 @@ static void look_at_old(struct walker *w, const struct walk *k)
     w->old_for = k->at.entry_at;
     if (w->p->old_root_fd >= 0 && k->e.size > PACK_WHOLE_BYTES &&
         fs_open_below(w->p->old_root_fd, k->e.path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, &fd, NULL) == 0 &&
-        pull_map_fd(fd, LIM_IMAGE_BYTES, &w->old_bytes, NULL) == 0 && w->old_bytes.len)
-        old_map_make(w->old_bytes, &cdc_object, &w->old);
+        stage_map_fd(fd, LIM_IMAGE_BYTES, &w->old_bytes, NULL) == 0 && w->old_bytes.len)
+        pull_old_map_make(w->old_bytes, &cdc_object, &w->old);
 }
 
 static int chunk_at(const struct pull *p, uint64_t index, struct pack_chunk *ret, struct err *err)
@@ -139,9 +139,9 @@ static int next_chunk(struct walker *w, struct walk *k, struct err *err)
         if (!k->lacking)
             continue;
         look_at_old(w, k);
-        k->source = k->raw_at < k->kept                                    ? FROM_PART
-                    : w->old.n && old_map_find(&w->old, &k->c, &k->old_at) ? FROM_OLD
-                                                                           : FROM_DATA;
+        k->source = k->raw_at < k->kept                                         ? FROM_PART
+                    : w->old.n && pull_old_map_find(&w->old, &k->c, &k->old_at) ? FROM_OLD
+                                                                                : FROM_DATA;
         return 1;
     }
     if (rc == 0 && (k->chunk * PACK_CHUNK_BYTES != p->table.len))
@@ -181,7 +181,7 @@ static int take(struct walker *w, struct walk *k, struct feed *f, struct err *er
     if (k->raw_at == 0)
         rc = stage_begin(g, &k->e, &k->d, k->kept, err);
     if (rc == 0 && k->source == FROM_DATA)
-        rc = feed_next(f, k->at_data, &k->c, &bytes, err);
+        rc = pull_feed_next(f, k->at_data, &k->c, &bytes, err);
     else if (rc == 0 && k->source == FROM_OLD)
         bytes = buf_of(w->old_bytes.p + k->old_at, k->c.raw_bytes);
     if (rc == 0 && bytes.len)
@@ -196,13 +196,14 @@ static int list_batch(struct walker *w, struct walk *ahead, struct feed *f, stru
 
     while (rc > 0 && f->n < BATCH) {
         rc = next_chunk(w, ahead, err);
-        int asked = rc > 0 && ahead->source == FROM_DATA ? feed_want(f, ahead->at_data, &ahead->c, err) : 0;
+        int asked =
+            rc > 0 && ahead->source == FROM_DATA ? pull_feed_want(f, ahead->at_data, &ahead->c, err) : 0;
         rc = asked < 0 ? asked : rc;
     }
     return rc;
 }
 
-/* The walk must want what it wanted when it ran ahead (feed_next sees to it): it does not where a tree names one content
+/* The walk must want what it wanted when it ran ahead (pull_feed_next sees to it): it does not where a tree names one content
  * twice, and the second is here when its turn comes. */
 static int take_batch(struct walker *w, struct walk *k, const struct walk *until, struct feed *f,
                       struct err *err)
@@ -228,11 +229,11 @@ static int pull_all(struct walker *w, struct feed *f, struct err *err)
     while (rc > 0) {
         *ahead = *k;
         int more = list_batch(w, ahead, f, err);
-        rc = more < 0 ? more : feed_ask(f, err);
+        rc = more < 0 ? more : pull_feed_ask(f, err);
         if (rc == 0)
             rc = take_batch(w, k, ahead, f, err);
         if (rc == 0)
-            rc = feed_end(f, err);
+            rc = pull_feed_end(f, err);
         if (rc == 0)
             rc = more;
     }
@@ -244,11 +245,11 @@ int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err)
     struct walker w = {.p = p};
     struct feed f;
 
-    feed_init(&f, p->pack);
+    pull_feed_init(&f, p->pack);
     stage_learn(p->stage);
     int rc = pull_all(&w, &f, err);
     *ret_fetched = f.fetched + f.taken;
     drop_old(&w);
-    feed_done(&f);
+    pull_feed_done(&f);
     return rc;
 }

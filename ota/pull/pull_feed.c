@@ -6,7 +6,7 @@
 
 #include "ota/pull/pull.h"
 
-void feed_init(struct feed *f, const struct store_pack *pack)
+void pull_feed_init(struct feed *f, const struct store_pack *pack)
 {
     *f = (struct feed){.pack = pack,
                        .stream = FETCH_STREAM_NONE,
@@ -23,7 +23,7 @@ static int flush_list(struct feed *f, struct err *err)
     return n ? fs_write_full(f->list_fd, buf_of(f->lines, n), err) : 0;
 }
 
-int feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err)
+int pull_feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err)
 {
     struct fetch_chunk line = {
         .at = at, .len = c->packed_bytes, .aside = unpack_aside(c->codec, c->raw_bytes)};
@@ -41,7 +41,7 @@ int feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct er
 
 static void drop_list(struct feed *f)
 {
-    pull_unmap(&f->list);
+    stage_unmap(&f->list);
     mem_auto_close_(&f->list_fd);
     f->list_fd = -1;
     f->n = f->next = 0;
@@ -56,10 +56,10 @@ static int close_list(struct feed *f, struct err *err)
     if (rc == 0 &&
         fcntl(f->list_fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
         rc = err_errno(err, errno, "seal the list of chunks");
-    return rc == 0 ? pull_map_fd(f->list_fd, f->n * FETCH_CHUNK_RECORD, &f->list, err) : rc;
+    return rc == 0 ? stage_map_fd(f->list_fd, f->n * FETCH_CHUNK_RECORD, &f->list, err) : rc;
 }
 
-int feed_ask(struct feed *f, struct err *err)
+int pull_feed_ask(struct feed *f, struct err *err)
 {
     struct fetch_blob blob = {.digest = f->pack->data, .size_bytes = f->pack->data_bytes};
     struct fetch_request request = *f->pack->fetch;
@@ -121,7 +121,7 @@ static int not_asked(struct err *err)
     return err_set(err, ERR_INVALID, "full pack: its tree names one content twice");
 }
 
-int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret, struct err *err)
+int pull_feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret, struct err *err)
 {
     struct fetch_chunk line = {0};
     int rc = 0;
@@ -141,7 +141,7 @@ int feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct bu
     return 0;
 }
 
-int feed_end(struct feed *f, struct err *err)
+int pull_feed_end(struct feed *f, struct err *err)
 {
     uint64_t fetched = 0;
     int rc = f->next == f->n ? 0 : not_asked(err);
@@ -154,7 +154,7 @@ int feed_end(struct feed *f, struct err *err)
     return rc;
 }
 
-void feed_done(struct feed *f)
+void pull_feed_done(struct feed *f)
 {
     fetch_stream_done(&f->stream);
     if (f->unpacking)

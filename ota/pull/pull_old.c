@@ -8,7 +8,7 @@ static int by_raw(const void *a, const void *b)
     return memcmp(a, b, PACK_RAW_BYTES);
 }
 
-void old_map_make(struct buf bytes, const struct cdc *cut, struct old_map *ret)
+void pull_old_map_make(struct buf bytes, const struct cdc *cut, struct old_map *ret)
 {
     size_t room = bytes.len / cut->min + 1;
     struct digest d;
@@ -28,13 +28,13 @@ void old_map_make(struct buf bytes, const struct cdc *cut, struct old_map *ret)
     qsort(ret->list, ret->n, sizeof(*ret->list), by_raw);
 }
 
-void old_map_done(struct old_map *m)
+void pull_old_map_done(struct old_map *m)
 {
     free(m->list);
     *m = (struct old_map){.n = 0};
 }
 
-bool old_map_find(const struct old_map *m, const struct pack_chunk *c, uint64_t *ret_at)
+bool pull_old_map_find(const struct old_map *m, const struct pack_chunk *c, uint64_t *ret_at)
 {
     const struct old_chunk *found = m->n ? bsearch(c->raw, m->list, m->n, sizeof(*m->list), by_raw) : NULL;
 

@@ -42,7 +42,7 @@ static int open_old_tree(struct patching *x, int *ret_fd, struct err *err)
     rc = sha256_fd(*ret_fd, &got, &len, err);
     if (rc == 0 && !digest_eq(&got, &x->p->pack->old_tree))
         rc = err_set(err, ERR_INTEGRITY, "the tree that the patch starts from has gone bad on disk");
-    return rc == 0 ? pull_map_fd(*ret_fd, LIM_TREE_BYTES, &x->old_tree, err) : rc;
+    return rc == 0 ? stage_map_fd(*ret_fd, LIM_TREE_BYTES, &x->old_tree, err) : rc;
 }
 
 /* The new tree comes first: into a file, and compared with what was signed. */
@@ -69,7 +69,7 @@ static int take_tree(struct patching *x, struct err *err)
         rc = sha256_fd(fd, &got, &len, err);
     if (rc == 0 && (!digest_eq(&got, &pack->tree) || len != pack->tree_bytes))
         rc = err_set(err, ERR_INTEGRITY, "the patch makes another tree than the release names");
-    return rc == 0 ? pull_map_fd(fd, LIM_TREE_BYTES, &x->p->tree, err) : rc;
+    return rc == 0 ? stage_map_fd(fd, LIM_TREE_BYTES, &x->p->tree, err) : rc;
 }
 
 static int take_table(struct patching *x, struct err *err)
@@ -228,6 +228,6 @@ int pull_patch(struct pull *p, struct err *err)
         rc = run(x, fd, err);
     unpack_done(&x->unpack);
     free((void *)(uintptr_t)x->table.p);
-    pull_unmap(&x->old_tree);
+    stage_unmap(&x->old_tree);
     return rc < 0 ? err_wrap(err, "patch") : 0;
 }

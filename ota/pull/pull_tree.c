@@ -23,10 +23,10 @@ static void map_old(struct store *s, const struct store_pack *pack, bool tree, s
 
     *ret = buf_of(NULL, 0);
     if (tree && pull_old_tree(s, &pack->old_image, &d))
-        err_ignore(pull_map(s->layers_fd, digest_hex(&d, hex), LIM_TREE_BYTES, ret, NULL));
+        err_ignore(stage_map(s->layers_fd, digest_hex(&d, hex), LIM_TREE_BYTES, ret, NULL));
     (void)str_fmt(path, sizeof(path), "%s/table", digest_hex(&pack->old_image, hex));
     if (!tree)
-        err_ignore(pull_map(s->images_fd, path, LIM_TREE_BYTES, ret, NULL));
+        err_ignore(stage_map(s->images_fd, path, LIM_TREE_BYTES, ret, NULL));
 }
 
 int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret, struct err *err)
@@ -65,11 +65,11 @@ static int ask(struct document *d, struct err *err)
 
     for (uint32_t i = 0; rc == 0 && i < d->doc->n_chunks; i++) {
         rc = chunk_of(d, i, &c, err);
-        if (rc == 0 && !old_map_find(&d->old, &c, &old_at))
-            rc = feed_want(d->feed, at, &c, err);
+        if (rc == 0 && !pull_old_map_find(&d->old, &c, &old_at))
+            rc = pull_feed_want(d->feed, at, &c, err);
         at += rc == 0 ? c.packed_bytes : 0;
     }
-    return rc == 0 ? feed_ask(d->feed, err) : rc;
+    return rc == 0 ? pull_feed_ask(d->feed, err) : rc;
 }
 
 static int write_document(struct document *d, int fd, struct err *err)
@@ -83,15 +83,15 @@ static int write_document(struct document *d, int fd, struct err *err)
         rc = chunk_of(d, i, &c, err);
         if (rc < 0)
             break;
-        if (old_map_find(&d->old, &c, &old_at))
+        if (pull_old_map_find(&d->old, &c, &old_at))
             bytes = buf_of(d->old.bytes.p + old_at, c.raw_bytes);
         else
-            rc = feed_next(d->feed, at, &c, &bytes, err);
+            rc = pull_feed_next(d->feed, at, &c, &bytes, err);
         if (rc == 0)
             rc = fs_write_full(fd, bytes, err);
         at += c.packed_bytes;
     }
-    return rc == 0 ? feed_end(d->feed, err) : rc;
+    return rc == 0 ? pull_feed_end(d->feed, err) : rc;
 }
 
 static int pull_document(struct document *d, struct err *err)
@@ -125,16 +125,16 @@ int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret
         rc = pull_head(pack, buf_of(head, head_len), &h, err);
     if (rc < 0)
         return rc;
-    feed_init(&f, pack);
+    pull_feed_init(&f, pack);
     struct document d = {
         .s = s, .doc = &h.tree, .records = head + PACK_HEAD_BYTES, .data_at = h.documents_at, .feed = &f};
     for (unsigned i = 0; rc == 0 && i < 2; i++) {
         struct buf old = {NULL, 0};
         map_old(s, pack, i == 0, &old);
-        old_map_make(old, &cdc_document, &d.old);
+        pull_old_map_make(old, &cdc_document, &d.old);
         rc = pull_document(&d, err);
-        old_map_done(&d.old);
-        pull_unmap(&old);
+        pull_old_map_done(&d.old);
+        stage_unmap(&old);
         for (uint32_t n = 0; rc == 0 && i == 0 && n < h.tree.n_chunks; n++) {
             struct pack_chunk c;
             rc = chunk_of(&d, n, &c, err);
@@ -144,6 +144,6 @@ int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret
         d.doc = &h.table;
     }
     *ret_fetched = f.fetched + f.taken;
-    feed_done(&f);
+    pull_feed_done(&f);
     return rc;
 }

@@ -9,7 +9,7 @@
 
 #define PART "part~"
 
-int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err)
+int stage_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err)
 {
     struct stat st;
 
@@ -28,14 +28,14 @@ int pull_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err)
     return 0;
 }
 
-int pull_map(int dir_fd, const char *name, uint64_t max, struct buf *ret, struct err *err)
+int stage_map(int dir_fd, const char *name, uint64_t max, struct buf *ret, struct err *err)
 {
     AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
-    return fd < 0 ? err_errno(err, errno, "open %s", name) : pull_map_fd(fd, max, ret, err);
+    return fd < 0 ? err_errno(err, errno, "open %s", name) : stage_map_fd(fd, max, ret, err);
 }
 
-void pull_unmap(struct buf *b)
+void stage_unmap(struct buf *b)
 {
     if (b->len)
         (void)munmap((void *)(uintptr_t)b->p, b->len);

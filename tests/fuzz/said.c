@@ -11,11 +11,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     char text[LIM_NAME_BYTES + 8];
 
     memcpy(msg, data, len);
-    if (said_parse(&config, msg, len, &s, NULL) < 0) {
+    if (uplink_said_parse(&config, msg, len, &s, NULL) < 0) {
         FUZZ_CHECK(s.source == UINT32_MAX); /* untouched */
         return 0;
     }
-    FUZZ_CHECK(s.source < SAID_SOURCES && said_source_text(&config, s.source, text, sizeof(text)));
+    FUZZ_CHECK(s.source < SAID_SOURCES && uplink_said_source_text(&config, s.source, text, sizeof(text)));
     if (s.word == SAID_CMD)
         FUZZ_CHECK(str_is_name(s.command.verb) && str_is_name(s.command.reply));
     return 0;

@@ -93,7 +93,7 @@ static void show(void)
            (unsigned long long)(core.sets.candidate.arena ? core.sets.candidate.d.rev : 0),
            (unsigned long long)(core.sets.good.arena ? core.sets.good.d.rev : 0),
            (unsigned long long)(core.sets.previous.arena ? core.sets.previous.d.rev : 0),
-           verdict_name(l->candidate_verdict), l->follow_previous,
+           plan_verdict_name(l->candidate_verdict), l->follow_previous,
            (unsigned long long)(core.state.has_trust ? core.state.trust.version : 0),
            (unsigned long long)ledger_floor(l, "web"));
 }

@@ -92,8 +92,8 @@ TEST(a_whole_manifest)
     CHECK(w->restart.policy == RESTART_ON_FAILURE && w->restart.delay_ms == 50 &&
           w->health.kind == HEALTH_HTTP && w->health.retries == 2);
     CHECK(w->stop_signal == SIGINT && w->stop_grace_ms == 7 && w->log_bytes == 8192);
-    CHECK(desired_find(&d, "web") == w && desired_find(&d, "db") == NULL &&
-          desired_find(NULL, "web") == NULL);
+    CHECK(manifest_find(&d, "web") == w && manifest_find(&d, "db") == NULL &&
+          manifest_find(NULL, "web") == NULL);
 }
 
 static const struct {
@@ -198,27 +198,27 @@ TEST(restarts)
     uint64_t at = 0;
     struct ending e = {.code = 1, .known = true, .at_ms = 50000};
     CHECK(restart_decide(&once, &dead, "a", 1, &at) == RESTART_NOW); /* never started */
-    deaths_add(&dead, &e, 100, 60000);
+    restart_deaths_add(&dead, &e, 100, 60000);
     CHECK(restart_decide(&always, &dead, "a", 50000, &at) == RESTART_WAIT && at >= 50750 && at <= 51000);
     CHECK(restart_decide(&always, &dead, "a", 51000, &at) == RESTART_NOW);
     CHECK(restart_decide(&once, &dead, "a", 60000, &at) == RESTART_GIVE_UP);
     for (int i = 0; i < 9; i++)
-        deaths_add(&dead, &e, 100, 60000);
+        restart_deaths_add(&dead, &e, 100, 60000);
     CHECK(restart_decide(&always, &dead, "a", 50000, &at) == RESTART_WAIT && at >= 56000 &&
           at <= 58000);                                                         /* bounded */
     CHECK(restart_decide(&failing, &dead, "a", 99999, &at) == RESTART_GIVE_UP); /* max_tries */
-    deaths_add(&dead, &e, 70000, 60000);                                        /* it had run well before */
+    restart_deaths_add(&dead, &e, 70000, 60000);                                /* it had run well before */
     CHECK(dead.in_row == 1 && dead.total == 11);
     e.code = 0;
-    deaths_add(&dead, &e, 100, 60000);
+    restart_deaths_add(&dead, &e, 100, 60000);
     CHECK(restart_decide(&failing, &dead, "a", 50000, &at) == RESTART_DONE);
     CHECK(restart_decide(&once, &dead, "a", 50000, &at) == RESTART_DONE);
     e.by_us = true;
-    deaths_add(&dead, &e, 100, 60000);
+    restart_deaths_add(&dead, &e, 100, 60000);
     CHECK(restart_decide(&once, &dead, "a", 50000, &at) ==
           RESTART_NOW); /* we stopped it: no reason to hold back */
     e = (struct ending){.signal = SIGKILL, .oom = true, .known = true, .at_ms = 1};
-    deaths_add(&dead, &e, 1, 60000);
+    restart_deaths_add(&dead, &e, 1, 60000);
     CHECK(dead.oom == 1 && restart_decide(&failing, &dead, "a", 99999, &at) == RESTART_NOW);
 }
 

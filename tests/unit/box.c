@@ -62,7 +62,7 @@ static void need_root(void)
     put_program("/bin/busybox");
     (void)snprintf(path, sizeof path, "%s/bin", root);
     CHECK_OK(cgroup_detect(&host, &err), err);
-    (void)alarm(100);
+    (void)alarm(500);
 }
 
 static struct spec spec_of(const char *const *args)

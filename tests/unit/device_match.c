@@ -66,10 +66,10 @@ static void visit(void *arg, const struct hot_node *n)
 {
     struct pick *p = arg;
     p->seen++;
-    if (!hot_matches(p->want, n, &p->link))
+    if (!device_match_matches(p->want, n, &p->link))
         return;
     p->matched++;
-    if (hot_is_better(&n->dev, &p->best, &p->has))
+    if (device_match_is_better(&n->dev, &p->best, &p->has))
         p->best = n->dev;
 }
 
@@ -82,7 +82,7 @@ static struct pick pick(const struct want_device *w, struct hot_dev link)
 
 static bool is(struct hot_dev d, char type, uint32_t major, uint32_t minor)
 {
-    return hot_same(&d, &(struct hot_dev){type, major, minor});
+    return device_match_same(&d, &(struct hot_dev){type, major, minor});
 }
 
 TEST(a_device_is_found_by_what_stays_the_same)
@@ -125,11 +125,11 @@ TEST(what_a_box_gets_and_loses)
 {
     const struct hot_dev none = {0}, a = {'c', 188, 0}, b = {'c', 188, 1};
 
-    CHECK(hot_decide(&none, &none) == HOT_NOTHING && hot_decide(&a, &a) == HOT_NOTHING);
-    CHECK(hot_decide(&a, &none) == HOT_ADD && hot_decide(&none, &a) == HOT_REMOVE);
-    CHECK(hot_decide(&b, &a) == HOT_REPLACE);
-    CHECK(hot_is_better(&a, &b, &none) && !hot_is_better(&b, &a, &none));
-    CHECK(hot_is_better(&b, &a, &b) && !hot_is_better(&a, &b, &b)); /* what it has stays */
+    CHECK(device_match_decide(&none, &none) == HOT_NOTHING && device_match_decide(&a, &a) == HOT_NOTHING);
+    CHECK(device_match_decide(&a, &none) == HOT_ADD && device_match_decide(&none, &a) == HOT_REMOVE);
+    CHECK(device_match_decide(&b, &a) == HOT_REPLACE);
+    CHECK(device_match_is_better(&a, &b, &none) && !device_match_is_better(&b, &a, &none));
+    CHECK(device_match_is_better(&b, &a, &b) && !device_match_is_better(&a, &b, &b)); /* what it has stays */
 }
 
 TEST_MAIN

@@ -128,7 +128,8 @@ static void code(const struct machine *m, struct made *f, bool moved)
         memcpy(f->b + va, m->code, m->code_len);
         for (const struct place *p = m->places; p < m->places + 8 && (p == m->places || p->at > 0); p++) {
             struct site s = {.field = p->field, .extra = p->extra, .back = p->back};
-            bool put_it = field_put(&s, f->b + va + p->at, va + p->at, function_at(i + p->step, moved), 0);
+            bool put_it =
+                predict_field_put(&s, f->b + va + p->at, va + p->at, function_at(i + p->step, moved), 0);
             assert(put_it || i + p->step >= FUNCTIONS);
             (void)put_it;
         }

@@ -18,8 +18,8 @@ TEST(each_is_sent_once_until_the_connection_goes)
     uint32_t first = 0, second = 0, again = 0;
 
     begin();
-    event_add(&core, "one", NULL, "first");
-    event_add(&core, "two", "web", "second\nline");
+    events_add(&core, "one", NULL, "first");
+    events_add(&core, "two", "web", "second\nline");
     const char *json = events_next(&core, &first);
     CHECK(json && strstr(json, "\"kind\":\"one\""));
     events_sent(&core, first);
@@ -36,7 +36,7 @@ TEST(what_is_acknowledged_goes_and_what_is_refused_stays)
     uint32_t id = 0;
 
     begin();
-    event_add(&core, "one", NULL, "first");
+    events_add(&core, "one", NULL, "first");
     CHECK(events_next(&core, &id) != NULL);
     events_sent(&core, id);
     events_acked(&core, id, false);
@@ -52,7 +52,7 @@ TEST(a_full_queue_loses_the_oldest)
 
     begin();
     for (unsigned i = 0; i < LIM_EVENTS + 2; i++)
-        event_add(&core, "n", NULL, "%u", i);
+        events_add(&core, "n", NULL, "%u", i);
     const char *json = events_next(&core, &id);
     CHECK(core.events.n == LIM_EVENTS && json && strstr(json, "\"msg\":\"2\""));
     begin();

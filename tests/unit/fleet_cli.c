@@ -54,25 +54,25 @@ TEST(durations)
     struct err err = ERR_INIT;
     uint64_t ms = 0;
 
-    CHECK_OK(parse_duration_ms("90", &ms, &err), err);
+    CHECK_OK(args_duration_ms("90", &ms, &err), err);
     CHECK(ms == 90000);
-    CHECK_OK(parse_duration_ms("0.3s", &ms, &err), err);
+    CHECK_OK(args_duration_ms("0.3s", &ms, &err), err);
     CHECK(ms == 300);
-    CHECK_OK(parse_duration_ms("365d", &ms, &err), err);
+    CHECK_OK(args_duration_ms("365d", &ms, &err), err);
     CHECK(ms == 365ULL * 86400000);
-    CHECK_ERR(parse_duration_ms("", &ms, &err), ERR_INVALID, err);
-    CHECK_ERR(parse_duration_ms("5x", &ms, &err), ERR_INVALID, err);
-    CHECK_ERR(parse_duration_ms("-1s", &ms, &err), ERR_INVALID, err);
-    CHECK_ERR(parse_duration_ms("999999999999d", &ms, &err), ERR_INVALID, err);
+    CHECK_ERR(args_duration_ms("", &ms, &err), ERR_INVALID, err);
+    CHECK_ERR(args_duration_ms("5x", &ms, &err), ERR_INVALID, err);
+    CHECK_ERR(args_duration_ms("-1s", &ms, &err), ERR_INVALID, err);
+    CHECK_ERR(args_duration_ms("999999999999d", &ms, &err), ERR_INVALID, err);
     CHECK(ms == 365ULL * 86400000);
 }
 
 TEST(near_words)
 {
-    CHECK_STR(verb_guess(verbs, 3, "aply"), "apply");
-    CHECK_STR(verb_guess(verbs, 3, "evnets"), "events");
-    CHECK(verb_guess(verbs, 3, "frobnicate") == NULL);
-    CHECK(verb_guess(verbs, 3, "x") == NULL);
+    CHECK_STR(args_verb_guess(verbs, 3, "aply"), "apply");
+    CHECK_STR(args_verb_guess(verbs, 3, "evnets"), "events");
+    CHECK(args_verb_guess(verbs, 3, "frobnicate") == NULL);
+    CHECK(args_verb_guess(verbs, 3, "x") == NULL);
 }
 
 TEST(brokers)
@@ -81,19 +81,19 @@ TEST(brokers)
     char host[256];
     uint16_t port = 0;
 
-    CHECK_OK(parse_broker("broker.lan:1234", host, &port, &err), err);
+    CHECK_OK(ctx_parse_broker("broker.lan:1234", host, &port, &err), err);
     CHECK_STR(host, "broker.lan");
     CHECK(port == 1234);
-    CHECK_OK(parse_broker("broker.lan", host, &port, &err), err);
+    CHECK_OK(ctx_parse_broker("broker.lan", host, &port, &err), err);
     CHECK(port == 8883);
-    CHECK_OK(parse_broker("[fd00::1]:99", host, &port, &err), err);
+    CHECK_OK(ctx_parse_broker("[fd00::1]:99", host, &port, &err), err);
     CHECK_STR(host, "fd00::1");
     CHECK(port == 99);
-    CHECK_ERR(parse_broker("x:0", host, &port, &err), ERR_INVALID, err);
-    CHECK_ERR(parse_broker("x:70000", host, &port, &err), ERR_INVALID, err);
-    CHECK_ERR(parse_broker(":1", host, &port, &err), ERR_INVALID, err);
-    CHECK_ERR(parse_broker("[fd00::1", host, &port, &err), ERR_INVALID, err);
-    CHECK_ERR(parse_broker("[fd00::1]x", host, &port, &err), ERR_INVALID, err);
+    CHECK_ERR(ctx_parse_broker("x:0", host, &port, &err), ERR_INVALID, err);
+    CHECK_ERR(ctx_parse_broker("x:70000", host, &port, &err), ERR_INVALID, err);
+    CHECK_ERR(ctx_parse_broker(":1", host, &port, &err), ERR_INVALID, err);
+    CHECK_ERR(ctx_parse_broker("[fd00::1", host, &port, &err), ERR_INVALID, err);
+    CHECK_ERR(ctx_parse_broker("[fd00::1]x", host, &port, &err), ERR_INVALID, err);
 }
 
 static int code_of(enum err_kind kind)
@@ -101,7 +101,7 @@ static int code_of(enum err_kind kind)
     struct err err = ERR_INIT;
 
     (void)err_set(&err, kind, "x");
-    return exit_of(&err);
+    return args_exit_of(&err);
 }
 
 TEST(sizes_and_exits)

@@ -299,12 +299,12 @@ TEST(killed_thousands_of_times_no_line_is_lost_or_twice)
     int p[2], status;
 
     (void)logring_free(r);
-    (void)alarm(60);
+    (void)alarm(400);
     pace->ahead = AHEAD;
     CHECK(pipe2(p, O_CLOEXEC) == 0);
     source = fork();
     if (source == 0)
-        (void)(alarm(100), close(p[0])), writer(p[1], pace);
+        (void)(alarm(500), close(p[0])), writer(p[1], pace);
     close(p[1]);
     (void)fcntl(p[0], F_SETFL, O_NONBLOCK);
     CHECK_OK(logring_open_read(dir_fd, "kill", &reader, &err), err);

@@ -75,12 +75,12 @@ TEST(fields_say_what_was_put)
                 memcpy(b, m->code, m->code_len);
                 if (s.field == FIELD_A64_LOW || s.field == FIELD_RV_LOW || s.field == FIELD_RV_LOW_S) {
                     struct site high = {.field = s.field == FIELD_A64_LOW ? FIELD_A64_PAGE : FIELD_RV_HIGH};
-                    CHECK(field_put(&high, b + p->at - p->back, va + p->at - p->back, want, 0));
+                    CHECK(predict_field_put(&high, b + p->at - p->back, va + p->at - p->back, want, 0));
                 } else if (s.field == FIELD_A64_PAGE || s.field == FIELD_RV_HIGH) {
                     continue;
                 }
-                if (field_put(&s, b + p->at, va + p->at, want, 0)) {
-                    CHECK(field_get(&s, b + p->at, m->code + p->at, va + p->at, 0, &got));
+                if (predict_field_put(&s, b + p->at, va + p->at, want, 0)) {
+                    CHECK(predict_field_get(&s, b + p->at, m->code + p->at, va + p->at, 0, &got));
                     CHECK(got == want);
                 } else {
                     CHECK(memcmp(b, m->code, m->code_len) == 0);
@@ -214,10 +214,10 @@ static void see(void *arg, const struct site *s)
     }
     seen->n++;
     memcpy(copy, k->code, sizeof(copy)); /* the same address again changes nothing */
-    CHECK(field_put(s, copy + s->at, k->va + s->at, s->target, 0));
+    CHECK(predict_field_put(s, copy + s->at, k->va + s->at, s->target, 0));
     CHECK(memcmp(copy, k->code, sizeof(copy)) == 0);
     if (s->field != FIELD_A64_PAGE && s->field != FIELD_RV_HIGH) {
-        CHECK(field_get(s, k->code + s->at, k->code + s->at, k->va + s->at, 0, &got));
+        CHECK(predict_field_get(s, k->code + s->at, k->code + s->at, k->va + s->at, 0, &got));
         CHECK(got == s->target);
     }
 }
@@ -236,7 +236,7 @@ TEST(addresses_are_found_where_the_assembler_put_them)
         unsigned want = 0;
         while (want < COUNT_OF(k->sites) && k->sites[want].target > 0)
             want++;
-        window_sites(&w, see, &seen);
+        predict_window_sites(&w, see, &seen);
         CHECK(seen.n == want);
     }
 }
@@ -247,7 +247,7 @@ TEST(what_is_no_executable_is_not_predicted)
 
     build(&machines[0], &newer, true);
     CHECK(predict_head_len(buf_of(newer.b, newer.len)) == 64 + 56);
-    CHECK(elf_head(buf_of(newer.b, 64 + 56), &e) && e.n_loads == 1);
+    CHECK(predict_elf_head(buf_of(newer.b, 64 + 56), &e) && e.n_loads == 1);
     CHECK(predict_head_len(buf_of(newer.b, 64 + 55)) == 0);
     newer.b[18] = 3; /* i386 */
     CHECK(predict_head_len(buf_of(newer.b, newer.len)) == 0);

@@ -12,7 +12,7 @@ static int parse(const char *text, struct said *ret, struct err *err)
     static char msg[400];
 
     (void)str_copy(msg, sizeof(msg), text);
-    return said_parse(&config, msg, strlen(text), ret, err);
+    return uplink_said_parse(&config, msg, strlen(text), ret, err);
 }
 
 TEST(link_s_words_are_taken_apart)
@@ -96,7 +96,7 @@ TEST(link_says_nothing_else)
     struct err err = ERR_INIT;
     struct said s;
     char nul[] = "clear device\0x";
-    CHECK_ERR(said_parse(&config, nul, sizeof(nul) - 1, &s, &err), ERR_INVALID, err);
+    CHECK_ERR(uplink_said_parse(&config, nul, sizeof(nul) - 1, &s, &err), ERR_INVALID, err);
 }
 
 TEST(a_bucket_gives_some_at_once_then_one_by_one)
@@ -149,23 +149,23 @@ static const char *flushed(struct outbox *o, unsigned room, bool waits)
 {
     core.text[0] = '\0';
     core.room = room;
-    CHECK(outbox_flush(o, &calls) == waits);
+    CHECK(link_outbox_flush(o, &calls) == waits);
     return core.text;
 }
 
 static void put(struct outbox *o, const char *source, const char *topic, const char *text)
 {
-    outbox_put(o, source, topic, buf_str(text), false);
+    link_outbox_put(o, source, topic, buf_str(text), false);
 }
 
 static void drain(struct outbox *o)
 {
     for (unsigned i = 0; i < 100; i++) {
         (void)flushed(o, 100, false);
-        outbox_next(o, "cmd");
-        outbox_next(o, "trust");
-        outbox_next(o, "device");
-        outbox_next(o, "group:all");
+        link_outbox_next(o, "cmd");
+        link_outbox_next(o, "trust");
+        link_outbox_next(o, "device");
+        link_outbox_next(o, "group:all");
     }
     CHECK(o->n == 0 && o->n_commands == 0);
 }
@@ -182,21 +182,21 @@ TEST(the_newest_of_each_topic_waits_for_core)
     put(&o, "cmd", "status", "s");
     CHECK_STR(flushed(&o, 100, false),
               "trust t1|cmd s|"); /* what is signed waits for all that says who signs */
-    outbox_next(&o, "trust");
-    outbox_next(&o, "nobody");
-    outbox_next(&o, "");
+    link_outbox_next(&o, "trust");
+    link_outbox_next(&o, "nobody");
+    link_outbox_next(&o, "");
     CHECK_STR(flushed(&o, 100, false), "trust t2|");
     CHECK_STR(flushed(&o, 100, false), "");
-    outbox_next(&o, "trust");
+    link_outbox_next(&o, "trust");
     CHECK_STR(flushed(&o, 100, false), "device 2|");
     put(&o, "device", "d/desired", "3");
     put(&o, "group:all", "g/all", "g");
     put(&o, "device", "d/desired", "4");
     CHECK_STR(flushed(&o, 100, false), "group:all g|"); /* else nobody waits for another source */
-    outbox_next(&o, "device");
+    link_outbox_next(&o, "device");
     CHECK_STR(flushed(&o, 0, true), "");
     CHECK_STR(flushed(&o, 100, false), "device 4|");
-    outbox_next(&o, "device");
+    link_outbox_next(&o, "device");
     CHECK_STR(flushed(&o, 100, false), "");
     drain(&o);
 }
@@ -206,10 +206,10 @@ TEST(words_go_first_and_none_is_lost)
     struct outbox o = {0};
 
     put(&o, "device", "d/desired", "1");
-    outbox_ack(&o, 7, 0);
-    outbox_ack(&o, 8, 255);
-    outbox_state(&o, "down x");
-    outbox_state(&o, "up 5");
+    link_outbox_ack(&o, 7, 0);
+    link_outbox_ack(&o, 8, 255);
+    link_outbox_state(&o, "down x");
+    link_outbox_state(&o, "up 5");
     CHECK_STR(flushed(&o, 2, true), "up 5|ack 7 0|");
     CHECK_STR(flushed(&o, 100, false), "ack 8 255|device 1|");
     drain(&o);
@@ -224,15 +224,15 @@ TEST(commands_queue_and_what_is_too_much_is_told)
     put(&o, "device", "d/desired", "1");
     CHECK_STR(flushed(&o, 100, false), "cmd c|device 1|");
     for (unsigned i = 1; i < OUTBOX_COMMANDS; i++) {
-        outbox_next(&o, "cmd");
+        link_outbox_next(&o, "cmd");
         CHECK_STR(flushed(&o, 100, false), "cmd c|");
     }
-    outbox_next(&o, "cmd");
+    link_outbox_next(&o, "cmd");
     CHECK_STR(flushed(&o, 100, false), "bad cmd too many commands at once: 3 left out|");
     CHECK_STR(flushed(&o, 100, false), "");
     put(&o, "cmd", "logs", "again");
     CHECK_STR(flushed(&o, 100, false), "");
-    outbox_next(&o, "cmd");
+    link_outbox_next(&o, "cmd");
     CHECK_STR(flushed(&o, 100, false), "cmd again|");
     drain(&o);
 }
@@ -243,13 +243,13 @@ TEST(a_flood_of_topics_is_bounded)
     char topic[32];
 
     for (unsigned i = 0; i < OUTBOX_FULL; i++) {
-        CHECK(!outbox_is_full(&o));
+        CHECK(!link_outbox_is_full(&o));
         (void)str_fmt(topic, sizeof(topic), "trust/%u", i);
         put(&o, "trust", topic, "t");
     }
-    CHECK(outbox_is_full(&o));
+    CHECK(link_outbox_is_full(&o));
     drain(&o);
-    CHECK(!outbox_is_full(&o));
+    CHECK(!link_outbox_is_full(&o));
 }
 
 TEST_MAIN

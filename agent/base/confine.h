@@ -12,7 +12,7 @@ struct confine {
 
 /* L5: keeper, core, link and jobs below one memory ceiling; finds out how control groups are here. Errors:
  * IO, UNSUPPORTED, DENIED. */
-int confine_group(struct core *c, struct err *err);
+NODISCARD int confine_group(struct core *c, struct err *err);
 /* What all apps together may have, and what one that names nothing may have of it; written again before
  * each start, since the group goes with the last of them. */
 void confine_apps(struct core *c);
@@ -22,5 +22,5 @@ uint64_t confine_apps_memory(uint64_t total_bytes, uint64_t agent_bytes);
 /* Core and keeper go back to where the keeper was started; no group stays. */
 void confine_leave(struct core *c);
 /* What is never needed of root's capabilities goes, for children too. Errors: IO, DENIED. */
-int confine_capabilities(struct err *err);
+NODISCARD int confine_capabilities(struct err *err);
 #endif

@@ -23,7 +23,7 @@ struct events {
 
 /* The ring; what happened before the keeper told how many cores there were gets its number now. Errors:
  * NOSPACE, those of logring_open. */
-int events_open(struct core *c, struct err *err);
+NODISCARD int events_open(struct core *c, struct err *err);
 /* app NULL: of none. The message is one clean line of at most 300 bytes. */
 void events_add(struct core *c, const char *kind, const char *app, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -22,7 +22,7 @@ struct id_ranges {
 void idrange_open(struct core *c); /* at start: what was given before */
 /* The first of them; written down before it is told. Errors: NOSPACE (too many apps with volumes), those
  * of saving. */
-int idrange_of(struct core *c, const char *app, uint32_t *ret_first, struct err *err);
+NODISCARD int idrange_of(struct core *c, const char *app, uint32_t *ret_first, struct err *err);
 /* 1: the app is new in the list; 0: it was there; -NOSPACE. Pure. */
 int idrange_add(struct id_ranges *r, const char *app, unsigned *ret_place);
 #endif

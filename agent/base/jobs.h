@@ -48,11 +48,12 @@ void jobs_begin(struct core *c, const struct jobs_about *about);
 /* Start fn(calls->arg, ...) in a group of its own name. calls->on_line gets each line, those of progress
  * too; when on_done is called there is a place for the next one. arg lives until then. Errors: of
  * job_start, and then no call is made. */
-int jobs_run(struct core *c, const char *name, int (*fn)(void *arg, int line_fd, struct err *err),
-             uint64_t memory_bytes, const struct job_calls *calls, struct err *err);
+NODISCARD int jobs_run(struct core *c, const char *name, int (*fn)(void *arg, int line_fd, struct err *err),
+                       uint64_t memory_bytes, const struct job_calls *calls, struct err *err);
 /* The same with the program that downloads. r and what it names live until on_done. Errors: of
  * fetch_start. */
-int jobs_fetch(struct core *c, const struct fetch_request *r, const struct job_calls *calls, struct err *err);
+NODISCARD int jobs_fetch(struct core *c, const struct fetch_request *r, const struct job_calls *calls,
+                         struct err *err);
 /* A newer manifest: what works for the one before ends. The system's updater is never cut off. */
 void jobs_cancel_stale(struct core *c, const char *why);
 void jobs_cancel(struct core *c, const char *why); /* whatever it is: the agent ends */

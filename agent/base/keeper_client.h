@@ -33,7 +33,7 @@ struct keeper_client {
 
 void keeper_client_look(struct core *c); /* is there one? Before all else */
 /* Hear it from now on; without one on_ready follows from keeper_client_alone. Errors: of loop_fd_add. */
-int keeper_client_open(struct core *c, const struct keeper_client_calls *calls, struct err *err);
+NODISCARD int keeper_client_open(struct core *c, const struct keeper_client_calls *calls, struct err *err);
 void keeper_client_alone(struct core *c);
 /* A word to it, with fd or -1. Nothing without a keeper. */
 void keeper_client_say(struct core *c, const char *text, int fd);
@@ -51,7 +51,7 @@ void keeper_client_leave(struct core *c);
 
 /* Between two cores, when the keeper was killed. Give the fds of our boxes to the one that asks at
  * sock_fd, and end. Errors: DENIED: this one has a keeper. */
-int keeper_client_hand_over(struct core *c, int sock_fd, struct err *err);
+NODISCARD int keeper_client_hand_over(struct core *c, int sock_fd, struct err *err);
 /* Ask the core that holds the lock for them. One that stands still gives nothing, and is not waited for:
  * the lock decides. */
 void keeper_client_ask(struct core *c);

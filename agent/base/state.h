@@ -22,22 +22,23 @@ struct state {
 /* Open state_dir/state (made 0700); read the ledger. A ledger that does not parse is set aside as
  * "ledger.bad", note says so and ret->lost is set: the counters are to be taken from envelopes whose
  * signatures hold (ledger_prove). */
-int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *err);
+NODISCARD int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *err);
 /* What is in memory stays readable. */
 void state_close(struct state *s);
 /* The ledger, durably. Errors: NOSPACE, IO. */
-int state_save(struct state *s, struct err *err);
+NODISCARD int state_save(struct state *s, struct err *err);
 
 /* NOTFOUND when there is none. Owner: caller. */
-int state_load(const struct state *s, enum state_slot slot, struct envelope **ret, struct err *err);
+NODISCARD int state_load(const struct state *s, enum state_slot slot, struct envelope **ret, struct err *err);
 /* Durably, in place of what was there. Errors: NOSPACE, IO. */
-int state_store(struct state *s, enum state_slot slot, const struct envelope *e, struct err *err);
+NODISCARD int state_store(struct state *s, enum state_slot slot, const struct envelope *e, struct err *err);
 /* Make `to` what `from` is (durable copy). */
-int state_copy(struct state *s, enum state_slot from, enum state_slot to, struct err *err);
+NODISCARD int state_copy(struct state *s, enum state_slot from, enum state_slot to, struct err *err);
 /* It cannot be used: "good" becomes "good.bad". */
 void state_set_aside(struct state *s, enum state_slot slot);
 /* The same for the newest document of a topic. state_doc_drop: it is forgotten. */
-int state_doc_load(const struct state *s, const char *source, struct envelope **ret, struct err *err);
-int state_doc_store(struct state *s, const char *source, const struct envelope *e, struct err *err);
+NODISCARD int state_doc_load(const struct state *s, const char *source, struct envelope **ret,
+                             struct err *err);
+NODISCARD int state_doc_store(struct state *s, const char *source, const struct envelope *e, struct err *err);
 void state_doc_drop(struct state *s, const char *source);
 #endif

@@ -15,7 +15,7 @@ struct app_exec_calls {
 };
 /* x: without its process. Errors: CONFLICT (too many are not over yet), those of start_exec; then on_end
  * is not called. */
-int app_exec_start(struct app *a, const char *const *args, struct box_exec *x,
-                   const struct app_exec_calls *calls, struct app_exec **ret, struct err *err);
+NODISCARD int app_exec_start(struct app *a, const char *const *args, struct box_exec *x,
+                             const struct app_exec_calls *calls, struct app_exec **ret, struct err *err);
 void app_exec_stop(struct app_exec *e); /* it is killed and on_end is not called */
 #endif

@@ -5,7 +5,7 @@
 
 /* Errors: NOSPACE (no place), those of start_box; then nothing is left of it, and its record has the
  * reason. */
-int apps_start(struct core *c, const struct want *w, struct err *err);
+NODISCARD int apps_start(struct core *c, const struct want *w, struct err *err);
 /* Ask it to end; it is killed when its grace is over, by the plan. by_us: its end is no failure. */
 void apps_stop(struct app *a, const char *why, bool by_us);
 /* Its box is killed, and again in a second if it is still there. */

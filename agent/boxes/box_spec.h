@@ -15,7 +15,8 @@ struct box_spec_in {
     const struct cgroup_limits *defaults; /* where the manifest is silent; NULL: none */
 };
 /* Strings go to arena. Errors: INVALID, NOTFOUND (a user), UNSUPPORTED, NOMEM. */
-int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spec *ret, struct err *err);
+NODISCARD int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spec *ret,
+                             struct err *err);
 /* Apps are nothing better than others to the kernel, whatever the agent is. */
 void box_spec_oom(struct spec_process *p);
 #endif

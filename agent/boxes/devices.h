@@ -19,7 +19,8 @@ void devices_close(struct core *c);   /* the kernel is not listened to any more 
 /* What w requires and the host has not; path NULL: nothing. */
 struct lack devices_lack(const struct core *c, const struct want *w);
 /* Before the program of a new box runs: all that is there. Errors: of a required one that cannot be given. */
-int devices_start(struct app *a, const struct box_started *b, const struct want *w, struct err *err);
+NODISCARD int devices_start(struct app *a, const struct box_started *b, const struct want *w,
+                            struct err *err);
 /* "devices" of an app, for the report. */
 void devices_report(struct cJSON *o, struct core *c, const char *name);
 #endif

@@ -9,7 +9,7 @@ const char *names_hosts(struct core *c, const struct want *w, struct arena *aren
 const char *names_resolv(struct core *c, const struct want *w, struct arena *arena);
 /* A CNI network may know better: the resolv.conf of a box whose program does not run yet, in place.
  * Errors: IO. */
-int names_of_network(struct app *a, const struct box_id *box, struct err *err);
+NODISCARD int names_of_network(struct app *a, const struct box_id *box, struct err *err);
 /* The shared network that a box of this app would be in; "": none. */
 const char *names_network(struct core *c, const struct want *w);
 /* An app came or went: the hosts files of those that share its network (all, when NULL) tell so, in place. */

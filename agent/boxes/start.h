@@ -6,10 +6,10 @@
 /* A box whose required fields hold; else nothing is left. Owner of the fds in *ret: caller. Errors: of the
  * runtime; UNSUPPORTED: a required field cannot be enforced; CONFLICT: the app whose network it uses does
  * not run. */
-int start_box(struct app *a, const struct want *w, const struct digest *manifest, struct box_started *ret,
-              struct err *err);
+NODISCARD int start_box(struct app *a, const struct want *w, const struct digest *manifest,
+                        struct box_started *ret, struct err *err);
 /* One more program in it, as its user, with its environment. x: stdio is the caller's, the rest is filled
  * in. Errors: of box_exec_begin. */
-int start_exec(struct app *a, const char *const *args, struct box_exec *x, struct box_entry *ret,
-               struct err *err);
+NODISCARD int start_exec(struct app *a, const char *const *args, struct box_exec *x, struct box_entry *ret,
+                         struct err *err);
 #endif

@@ -29,18 +29,20 @@ struct cli {
 
 /* cli_ask.c: one request of words (and a document) to core. *ret: the whole answer, NUL-terminated, malloc'd.
  * Errors: NOTFOUND (no agent answers), else what core said. */
-int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char **ret, struct err *err);
+NODISCARD int cli_ask(const struct cli *c, const char *const *words, struct buf doc, char **ret,
+                      struct err *err);
 /* Its two halves: *ret_sock can be polled for the answer. fds: 3 for exec, or NULL. */
-int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds, int *ret_sock,
-             struct err *err);
-int cli_receive(int sock, char **ret, struct err *err);
+NODISCARD int cli_send(const struct cli *c, const char *const *words, struct buf doc, const int *fds,
+                       int *ret_sock, struct err *err);
+NODISCARD int cli_receive(int sock, char **ret, struct err *err);
 /* JSON that core answers to a word, or what it saved last at path when it does not run or answer
  * (*ret_saved). */
-int cli_ask_or_read(const struct cli *c, const char *word, const char *path, const struct json_limits *limits,
-                    struct json_cur *ret, bool *ret_saved, struct err *err);
+NODISCARD int cli_ask_or_read(const struct cli *c, const char *word, const char *path,
+                              const struct json_limits *limits, struct json_cur *ret, bool *ret_saved,
+                              struct err *err);
 /* The report in this way. */
-int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err);
-int cli_fail(const struct cli *c, const struct err *err); /* prints, returns the exit code */
+NODISCARD int cli_report(const struct cli *c, struct json_cur *ret, bool *ret_saved, struct err *err);
+NODISCARD int cli_fail(const struct cli *c, const struct err *err); /* prints, returns the exit code */
 
 /* cli_view.c */
 int cli_status(const struct cli *c);
@@ -59,12 +61,12 @@ int cli_history(const struct cli *c);
 int cli_why(const struct cli *c);
 struct logring;
 /* cli_log.c */
-int cli_open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err);
+NODISCARD int cli_open_ring(const struct cli *c, const char *name, struct logring **ret, struct err *err);
 int cli_logs(const struct cli *c);
 int cli_events(const struct cli *c);
 /* cli_paste.c: read an envelope file ("-": standard input), JSON or numbered lines, and pack it for core.
  * malloc'd. */
-int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
+NODISCARD int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, struct err *err);
 /* cli_enter.c */
 int cli_enter(const struct cli *c);
 /* cli_do.c */

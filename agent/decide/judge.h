@@ -14,5 +14,5 @@ struct judge_facts {
 };
 /* Errors: DENIED (expired, from the future, below the counter floor, known bad), UNSUPPORTED (required but
  * not enforceable), NOSPACE (ceiling above the device's memory), each with the field's path. */
-int judge_desired(const struct desired *d, const struct judge_facts *f, struct err *err);
+NODISCARD int judge_desired(const struct desired *d, const struct judge_facts *f, struct err *err);
 #endif

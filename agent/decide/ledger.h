@@ -96,5 +96,5 @@ void ledger_count_boot(struct ledger *l, const char *boot_id, bool has_candidate
 void ledger_count_link(struct ledger *l);
 /* The JSON form: the caller's. Errors of parse: INVALID. */
 struct cJSON *ledger_build(const struct ledger *l);
-int ledger_parse(struct buf json, struct ledger *ret, struct err *err);
+NODISCARD int ledger_parse(struct buf json, struct ledger *ret, struct err *err);
 #endif

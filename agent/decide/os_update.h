@@ -76,9 +76,9 @@ bool os_is_about(const struct os_memory *m, const struct want_os *w);
 
 /* The JSON form of the memory. */
 char *os_memory_build(const struct os_memory *m); /* malloc'd */
-int os_memory_parse(struct buf json, struct os_memory *ret, struct err *err);
+NODISCARD int os_memory_parse(struct buf json, struct os_memory *ret, struct err *err);
 /* "booted" of `rauc status --output-format=json`, into dst. Errors: INVALID. */
-int os_rauc_slot(struct buf json, char *dst, size_t size, struct err *err);
+NODISCARD int os_rauc_slot(struct buf json, char *dst, size_t size, struct err *err);
 /* What an updater that failed says of it: its own word for it, else its last line. Ends out's last lines. */
 const char *os_updater_complaint(char *out);
 /* The value of root= in a kernel command line, for updaters that do not tell: false when there is none. */

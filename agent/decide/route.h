@@ -28,7 +28,7 @@ struct route {
     uint64_t down_bytes, write_bytes, memory_bytes;
 };
 /* Errors: DENIED (only a full download would do, and the manifest does not consent). */
-int route_choose(const struct route_facts *f, struct route *ret, struct err *err);
+NODISCARD int route_choose(const struct route_facts *f, struct route *ret, struct err *err);
 /* "layers", "patch", "chunks", "held". */
 const char *route_name(enum route_kind kind);
 #endif

@@ -110,5 +110,5 @@ enum self_step self_decide(const struct self_facts *f);
 
 /* The JSON form of the memory. Errors of parse: INVALID. */
 char *self_memory_build(const struct self_memory *m); /* malloc'd */
-int self_memory_parse(struct buf json, struct self_memory *ret, struct err *err);
+NODISCARD int self_memory_parse(struct buf json, struct self_memory *ret, struct err *err);
 #endif

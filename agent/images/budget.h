@@ -15,7 +15,7 @@ struct spent {
 void budget_open(struct core *c);     /* at start: what was spent before */
 uint64_t budget_left(struct core *c); /* UINT64_MAX: no bound */
 uint64_t budget_ask(struct core *c); /* the same as fetch_request wants it: 0: no bound, 1: nothing is left */
-int budget_check(struct core *c, uint64_t need, struct err *err); /* DENIED: more than is left */
+NODISCARD int budget_check(struct core *c, uint64_t need, struct err *err); /* DENIED: more than is left */
 /* A job has taken so many bytes since it began; *told: what was counted of them (0 at its start). */
 void budget_told(struct core *c, uint64_t *told, uint64_t network);
 /* The same from a line "progress DONE TOTAL NETWORK"; false: it is not one. */

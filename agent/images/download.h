@@ -20,5 +20,5 @@ void download_init(struct core *c, const struct want *w, const struct fetch_blob
 /* A blob that was downloaded gets its name when it has the bytes that were signed. Errors: SOURCE (other
  * bytes: another source, or this one later, may have the right ones), those of store_partial_commit. For a
  * job. */
-int download_commit(struct store *s, const struct digest *d, uint64_t bytes, struct err *err);
+NODISCARD int download_commit(struct store *s, const struct digest *d, uint64_t bytes, struct err *err);
 #endif

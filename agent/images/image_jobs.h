@@ -7,11 +7,11 @@
 struct core;
 
 /* The next that i, the image of w, lacks. DENIED: the manifest's byte budget does not reach; NOSPACE. */
-int image_jobs_fetch(struct core *c, enum owner owner, const struct want *w, const struct image *i,
-                     struct err *err);
+NODISCARD int image_jobs_fetch(struct core *c, enum owner owner, const struct want *w, const struct image *i,
+                               struct err *err);
 /* All of it is here, or comes as it is installed. DENIED as above. */
-int image_jobs_install(struct core *c, enum owner owner, const struct want *w, const struct image *i,
-                       struct err *err);
+NODISCARD int image_jobs_install(struct core *c, enum owner owner, const struct want *w,
+                                 const struct image *i, struct err *err);
 /* What is listed stays, with what it needs; the rest goes. */
-int image_jobs_collect(struct core *c, const struct keep *keep, struct err *err);
+NODISCARD int image_jobs_collect(struct core *c, const struct keep *keep, struct err *err);
 #endif

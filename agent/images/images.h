@@ -55,10 +55,11 @@ const struct image *images_of(const struct core *c, const struct want *w);
 void images_look(struct core *c, const struct want *w, bool verify, struct image *ret);
 /* The signed release that w names, from the store; verify: by the release keys in force. Errors: NOTFOUND,
  * DENIED (not signed, another release), INVALID. */
-int images_release(const struct core *c, const struct want *w, bool verify, struct release *ret,
-                   struct err *err);
+NODISCARD int images_release(const struct core *c, const struct want *w, bool verify, struct release *ret,
+                             struct err *err);
 /* The image manifest of i, from the store. Errors: NOTFOUND, INVALID, IO. */
-int images_manifest(struct core *c, const struct image *i, struct oci_manifest *ret, struct err *err);
+NODISCARD int images_manifest(struct core *c, const struct image *i, struct oci_manifest *ret,
+                              struct err *err);
 /* What is known of this image's ways; made when it is new. Borrowed until the next call. */
 struct image_memo *images_memo(struct core *c, const struct digest *manifest);
 /* Only looks: NULL when nothing is known. */

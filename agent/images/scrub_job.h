@@ -13,7 +13,7 @@ struct scrub {
     char cursor[128], last_bad[200];
 };
 
-void scrub_job_open(struct core *c);                  /* at start: where the last core stopped */
-bool scrub_job_is_due(const struct core *c);          /* is it time for some more? */
-int scrub_job_start(struct core *c, struct err *err); /* the job. Errors: of jobs_run */
+void scrub_job_open(struct core *c);                            /* at start: where the last core stopped */
+bool scrub_job_is_due(const struct core *c);                    /* is it time for some more? */
+NODISCARD int scrub_job_start(struct core *c, struct err *err); /* the job. Errors: of jobs_run */
 #endif

@@ -14,5 +14,5 @@ struct link_cap {
 };
 /* All bytes may pass: 0. Errors: INVALID (packet above max_bytes, bad length). Starts from a zeroed struct.
  */
-int link_cap_pass(struct link_cap *c, struct buf bytes, uint64_t max_bytes, struct err *err);
+NODISCARD int link_cap_pass(struct link_cap *c, struct buf bytes, uint64_t max_bytes, struct err *err);
 #endif

@@ -23,13 +23,13 @@ struct link_mqtt_publish {
     bool retain;
     uint32_t expiry_s; /* 0: none; left out on 3.1.1 */
 };
-int link_mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls, struct mqtt **ret,
-                  struct err *err);
+NODISCARD int link_mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls,
+                            struct mqtt **ret, struct err *err);
 /* Connect to the local socket with this will (retained, QoS 1). Then on_up or on_down comes. */
-int link_mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,
-                    const char *will, struct err *err);
-int link_mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err);
-int link_mqtt_publish(struct mqtt *m, const struct link_mqtt_publish *p, struct err *err);
+NODISCARD int link_mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,
+                              const char *will, struct err *err);
+NODISCARD int link_mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err);
+NODISCARD int link_mqtt_publish(struct mqtt *m, const struct link_mqtt_publish *p, struct err *err);
 /* Read nothing more for now: the broker waits. Longer than the keep-alive and the connection ends, as with
  * a dead line. */
 void link_mqtt_pause(struct mqtt *m, bool paused);

@@ -19,9 +19,9 @@ struct pump_settings {
     uint16_t port;
     const char *path; /* of the local unix socket, in a folder of ours */
 };
-int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls,
-                  struct pump **ret, struct err *err);
+NODISCARD int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls,
+                            struct pump **ret, struct err *err);
 /* Start connecting. Errors end in on_down, from a later turn or at once by the return value. */
-int link_pump_start(struct pump *p, struct err *err);
+NODISCARD int link_pump_start(struct pump *p, struct err *err);
 void link_pump_stop(struct pump *p); /* close everything; no on_down */
 #endif

@@ -15,14 +15,14 @@ struct tls_settings {
                               set (L12) */
 };
 /* fd: borrowed, connected, non-blocking. Owner of *ret: caller. Errors: INVALID (PEM), NOMEM. */
-int link_tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *err);
+NODISCARD int link_tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *err);
 struct tls *link_tls_free(struct tls *t);
 /* 1 done, 0 needs the socket again (see link_tls_wants_write), -NET/-DENIED with what the peer's certificate
  * lacks. */
-int link_tls_handshake(struct tls *t, struct err *err);
+NODISCARD int link_tls_handshake(struct tls *t, struct err *err);
 /* Bytes moved; 0: later; -NET: closed or broken. */
-int link_tls_read(struct tls *t, void *dst, size_t size, struct err *err);
-int link_tls_write(struct tls *t, struct buf bytes, struct err *err);
+NODISCARD int link_tls_read(struct tls *t, void *dst, size_t size, struct err *err);
+NODISCARD int link_tls_write(struct tls *t, struct buf bytes, struct err *err);
 bool link_tls_wants_write(const struct tls *t);
 void link_tls_close(struct tls *t); /* close_notify, best effort */
 #endif

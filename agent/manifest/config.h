@@ -43,5 +43,5 @@ struct config {
     int log_level;
 };
 /* Errors: NOTFOUND, INVALID with the field's path. */
-int config_read(const char *path, struct config *ret, struct err *err);
+NODISCARD int config_read(const char *path, struct config *ret, struct err *err);
 #endif

@@ -155,10 +155,11 @@ struct desired {
 
 /* Strings go to arena. Errors: INVALID with the field's path, UNSUPPORTED (a schema version that we do not
  * know). */
-int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
+NODISCARD int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
 /* The same of one that was accepted before: what an older agent did not ask for may be missing (an os
  * without a release is left out: nothing is installed by it, the apps go on). */
-int manifest_parse_saved(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
+NODISCARD int manifest_parse_saved(struct buf json, struct arena *arena, struct desired *ret,
+                                   struct err *err);
 /* Only whose it is (fleet, target, rev, times, id, by), of any version of the schema, for the verdict on
  * one that manifest_parse refuses. false: not even that can be read. */
 bool manifest_head(struct buf json, struct arena *arena, struct desired *ret);

@@ -53,7 +53,7 @@ static void on_document(struct core *c, const char *source, const struct envelop
 {
     struct err err = ERR_INIT;
 
-    (void)intake_document(c, source, e, &err);
+    err_ignore(intake_document(c, source, e, &err));
 }
 
 static const struct uplink_calls uplink_calls = {

@@ -462,7 +462,7 @@ void intake_turn(struct core *c)
         struct follow_doc *doc = &c->intake.follow.docs[i];
         AUTO_FREE(envelope) struct envelope *e = steal_ptr(&doc->unsaved);
         if (e)
-            (void)intake_document(c, doc->unsaved_local ? "local" : doc->source, e, &err);
+            err_ignore(intake_document(c, doc->unsaved_local ? "local" : doc->source, e, &err));
     }
     if (c->intake.ask_again && uplink_ask_again(c))
         c->intake.ask_again = false;

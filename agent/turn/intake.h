@@ -29,20 +29,23 @@ struct intake {
 /* One document from link, console or disk. source: "device", "group:NAME", "trust/N", "local". Refusals
  * are events and, where the manifest was authentic, verdicts; err tells the caller. 0 accepted or known
  * already. Errors: DENIED, INVALID, CONFLICT, those of saving. */
-int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
+NODISCARD int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
 void intake_clear(struct core *c, const char *source); /* an empty message: told, and nothing else */
 void intake_turn(struct core *c); /* is something held whose time has come, or unsaved? */
 void intake_save(struct core *c); /* the ledger; a failure is told and tried again */
 /* The refusal that the state is about: of the followed topic, or one before it. NULL: none. */
 const struct state_refused *intake_refused(const struct core *c);
-int intake_load(struct core *c, struct err *err); /* at start: what was accepted before. Does not fail now */
+NODISCARD int intake_load(struct core *c,
+                          struct err *err); /* at start: what was accepted before. Does not fail now */
 /* The candidate ends: durable, told, and the next plan follows from it. */
 void intake_verdict(struct core *c, enum verdict v, const char *why);
-int intake_confirm(struct core *c, struct err *err);  /* candidate -> good. Errors: of reading and saving */
-int intake_rollback(struct core *c, struct err *err); /* by the operator. NOTFOUND: there is no set before */
+NODISCARD int intake_confirm(struct core *c,
+                             struct err *err); /* candidate -> good. Errors: of reading and saving */
+NODISCARD int intake_rollback(struct core *c,
+                              struct err *err); /* by the operator. NOTFOUND: there is no set before */
 /* Parse and judge only (agentctl plan): into *ret, the caller's (sets_done). Errors: as of
  * intake_document. */
-int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err);
+NODISCARD int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err);
 
 /* intake_time.c: the present time as this device takes it (now.h). text: into dst[NOW_TEXT]; returns dst.
  * tick: the floor follows a synchronised clock. */

@@ -7,9 +7,9 @@
 
 /* The payload as a set; the caller has checked its signatures. news: else it was accepted before, perhaps
  * by an older agent (manifest_parse_saved). Owner: caller (sets_done). Errors: of manifest_parse. */
-int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err);
+NODISCARD int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err);
 /* A trust document; source "trust/N" or "local". Errors: DENIED, INVALID, those of saving. */
-int intake_trust(struct core *c, const char *source, const struct envelope *e, struct err *err);
+NODISCARD int intake_trust(struct core *c, const char *source, const struct envelope *e, struct err *err);
 /* Versions that came before their turn and whose predecessor did not: told, once. */
 void intake_trust_gap(struct core *c);
 /* What the trust document in force resets and has not reset yet (at start: power went in between). */
@@ -18,18 +18,19 @@ void intake_epoch(struct core *c);
 void intake_time_seen(struct core *c, uint64_t issued_s, const char *from);
 /* intake_check.c: is a manifest for this device, and new; has the device what it names? Errors: DENIED,
  * CONFLICT, UNSUPPORTED, INVALID with the member's path. */
-int intake_check_target(struct core *c, const char *source, const struct desired *d, struct err *err);
+NODISCARD int intake_check_target(struct core *c, const char *source, const struct desired *d,
+                                  struct err *err);
 /* Times that no right document has: of an epoch that ended, or beyond the end of the keys that signed it. */
-int intake_check_times(const struct core *c, const struct desired *d, struct err *err);
+NODISCARD int intake_check_times(const struct core *c, const struct desired *d, struct err *err);
 /* The counter rules: rev only rises; the same rev is the same document or an alarm. 1: it is the one that
  * we know. */
-int intake_check_rev(const struct state_rev *r, const struct desired *d, const struct digest *digest,
-                     struct err *err);
+NODISCARD int intake_check_rev(const struct state_rev *r, const struct desired *d,
+                               const struct digest *digest, struct err *err);
 /* The topic's counter; that of a topic which the device listens to no more makes room. NULL: there are too
  * many. */
 struct state_rev *intake_rev_of(struct core *c, const char *source);
-int intake_judge(const struct core *c, const struct desired *d, struct err *err);
+NODISCARD int intake_judge(const struct core *c, const struct desired *d, struct err *err);
 /* Is there a trust document in force? authenticate: and do its fleet keys stand behind e? */
-int intake_check_trust(const struct core *c, struct err *err);
-int intake_authenticate(const struct core *c, const struct envelope *e, struct err *err);
+NODISCARD int intake_check_trust(const struct core *c, struct err *err);
+NODISCARD int intake_authenticate(const struct core *c, const struct envelope *e, struct err *err);
 #endif

@@ -16,7 +16,7 @@ struct cJSON *report_state(struct core *c);
 struct cJSON *report_health(struct core *c);
 /* Of what is worth telling anew: without what always moves (time, memory, counters of the scrub), which is
  * taken out of the report. Errors: of sha256. */
-int report_digest(struct cJSON *report, struct digest *ret, struct err *err);
+NODISCARD int report_digest(struct cJSON *report, struct digest *ret, struct err *err);
 /* What keeps an image from coming, for `agentctl plan`: a line, or "". malloc'd. */
 char *report_trouble(const struct core *c);
 void report_save(struct core *c); /* run_dir/state.json for agentctl */

@@ -27,7 +27,8 @@ struct said {
     struct said_command command;
 };
 /* msg[len] must be writable. INVALID: link does not say such a thing. */
-int uplink_said_parse(const struct config *config, char *msg, size_t len, struct said *ret, struct err *err);
+NODISCARD int uplink_said_parse(const struct config *config, char *msg, size_t len, struct said *ret,
+                                struct err *err);
 /* "group:line-a" of the settings; false: there is no such source. */
 bool uplink_said_source_text(const struct config *config, unsigned source, char *dst, size_t size);
 #endif

@@ -11,8 +11,8 @@ struct core;
  * be it. */
 void self_start(struct core *c, const char *image, const char *base);
 /* From and to state_dir; saved durably. Errors: NOTFOUND (nothing is remembered), INVALID, IO, NOSPACE. */
-int self_load(int state_fd, struct self_memory *ret, struct err *err);
-int self_save(int state_fd, const struct self_memory *m, struct err *err);
+NODISCARD int self_load(int state_fd, struct self_memory *ret, struct err *err);
+NODISCARD int self_save(int state_fd, const struct self_memory *m, struct err *err);
 /* This core ends on purpose or has stayed: its start counts against nobody. */
 void self_settled(struct core *c);
 #endif

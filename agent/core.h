@@ -38,7 +38,7 @@ struct core {
     struct loop *loop;
     struct config config;
     char libexec[256], config_path[256];
-    int state_fd, run_fd, app_fd; /* folders: state_dir, run_dir, run_dir/app */
+    int state_fd, run_fd, app_fd; /* directories: state_dir, run_dir, run_dir/app */
     int volumes_fd;
     int lock_fd;
     uid_t uid; /* of link and fetch */

@@ -1,4 +1,4 @@
-/* fs.h - durable files and small file helpers. All paths are relative to a folder's fd (L17).
+/* fs.h - durable files and small file helpers. All paths are relative to a directory's fd (L17).
  * Threads: one. Blocks: yes. */
 #ifndef PLATFORM_FS_H
 #define PLATFORM_FS_H
@@ -8,11 +8,11 @@
 #include "platform/err.h"
 #include "platform/mem.h"
 
-/* Replace dir_fd/name by exactly these bytes: write a temporary name, fsync, rename, fsync the folder. After
+/* Replace dir_fd/name by exactly these bytes: write a temporary name, fsync, rename, fsync the directory. After
  * it returned 0 the new bytes survive a power cut; when it fails, or power goes before it returns, the old
  * ones do. Errors: NOSPACE, IO, DENIED. */
 NODISCARD int fs_write_durable(int dir_fd, const char *name, struct buf bytes, mode_t mode, struct err *err);
-/* The same without the fsyncs: for folders in /run. Readers see the old or the new file, never a mixture.
+/* The same without the fsyncs: for directories in /run. Readers see the old or the new file, never a mixture.
  * Errors: NOSPACE, IO, DENIED. */
 NODISCARD int fs_write_atomic(int dir_fd, const char *name, struct buf bytes, mode_t mode, struct err *err);
 
@@ -31,7 +31,7 @@ NODISCARD int fs_write_text(int dir_fd, const char *name, const char *text, stru
 NODISCARD int fs_write_full(int fd, struct buf bytes, struct err *err);
 NODISCARD ssize_t fs_read_full(int fd, void *dst, size_t len, struct err *err);
 
-/* Open a folder O_PATH-free (readable), making it and its parents with mode when make is true. Owner of fd:
+/* Open a directory O_PATH-free (readable), making it and its parents with mode when make is true. Owner of fd:
  * caller. Errors: NOTFOUND, DENIED, NOSPACE, IO. */
 NODISCARD int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_fd, struct err *err);
 /* Open path below dir_fd, never leaving it: openat2(RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS), or step by
@@ -46,7 +46,7 @@ NODISCARD int fs_open_in_root(int root_fd, const char *path, int flags, mode_t m
 /* Remove name and all below it without following links or leaving the file system. Absent is fine. Errors:
  * DENIED, IO. */
 NODISCARD int fs_remove_tree(int dir_fd, const char *name, struct err *err);
-/* Names in a folder that end with suffix, into dst[max][size], those too long left out. Returns how many. */
+/* Names in a directory that end with suffix, into dst[max][size], those too long left out. Returns how many. */
 unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigned max);
 /* Ask the kernel to check a file's bytes whenever they are read from now on (fs-verity, SHA-256, 4 KiB blocks): a file
  * that goes bad on disk gives EIO then instead of wrong bytes, and nobody can write to it. True when that is in force;
@@ -54,7 +54,7 @@ unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigne
 bool fs_verity_enable(int fd);
 /* Is it, for this open file? */
 bool fs_verity_is_on(int fd);
-/* fsync a folder's entries / the whole file system of fd. Errors: IO. */
+/* fsync a directory's entries / the whole file system of fd. Errors: IO. */
 NODISCARD int fs_sync_dir(int dir_fd, struct err *err);
 /* The whole file system of fd. Errors: IO. */
 NODISCARD int fs_sync_all(int fd, struct err *err);

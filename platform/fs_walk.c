@@ -1,4 +1,4 @@
-/* fs_walk.c - opening paths that a stranger wrote, without ever leaving the folder they belong to. */
+/* fs_walk.c - opening paths that a stranger wrote, without ever leaving the directory they belong to. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
  * are refused. */
 struct walk {
     int root_fd, at_fd;        /* at_fd: where we are, O_PATH; owned unless == root_fd */
-    int stack[LIM_PATH_DEPTH]; /* folders above at_fd, for ".." */
+    int stack[LIM_PATH_DEPTH]; /* directories above at_fd, for ".." */
     unsigned depth, links;
     bool in_root;
 };
@@ -38,7 +38,7 @@ static void walk_up(struct walk *w, bool to_root)
     }
 }
 
-/* Enter folder `name`; a link is put before rest in *path. Returns 0 or -errno. */
+/* Enter directory `name`; a link is put before rest in *path. Returns 0 or -errno. */
 static int walk_into(struct walk *w, const char *name, char *path, size_t size, const char *rest)
 {
     int fd = openat(w->at_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);

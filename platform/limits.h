@@ -22,7 +22,7 @@
 #define LIM_OCI_LAYERS      64 /* overlayfs itself stops at 127; images for devices have 1 to 10 */
 
 /* config.json of a bundle, written by an engine on this machine (podman --privileged lists hundreds of devices). */
-#define LIM_ID_BYTES      256 /* engines use 64 digits; a folder's name ends at 255 */
+#define LIM_ID_BYTES      256 /* engines use 64 digits; a directory's name ends at 255 */
 #define LIM_CONFIG_BYTES  (1024 * 1024)
 #define LIM_CONFIG_TOKENS 65536
 #define LIM_CONFIG_LIST   4096         /* entries of one list in it */
@@ -30,7 +30,7 @@
 
 /* Images. */
 #define LIM_PATH_BYTES        1024         /* one path of an image; PATH_MAX is 4096 with prefix */
-#define LIM_PATH_DEPTH        64           /* folders below each other; bounds the walk's open fds */
+#define LIM_PATH_DEPTH        64           /* directories below each other; bounds the walk's open fds */
 #define LIM_IMAGE_BYTES       (8ULL << 30) /* unpacked, without a signed size: larger than any flash we know */
 #define LIM_IMAGE_INODES      200000ULL    /* entries of one image */
 #define LIM_TREE_BYTES        (64ULL << 20) /* tree document: 200,000 entries of 100 to 300 bytes */

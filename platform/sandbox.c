@@ -31,7 +31,7 @@
      LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |       \
      LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |    \
      LANDLOCK_ACCESS_FS_MAKE_SYM)
-/* files below the folder may be read; a rule for a plain file may only name file rights */
+/* files below the directory may be read; a rule for a plain file may only name file rights */
 #define LL_FILE_ONLY (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
 
 static int allow_paths(int ruleset, const char *const *paths, uint64_t access)

@@ -18,8 +18,8 @@ struct sandbox {
     uint64_t file_bytes;            /* RLIMIT_FSIZE; 0 means: may not grow any file; UINT64_MAX: leave */
     unsigned open_files;            /* RLIMIT_NOFILE; 0: leave */
     bool network;                   /* TCP, UDP and unix sockets; else none */
-    const char *const *read_paths;  /* NULL-terminated; files and folders that stay readable */
-    const char *const *write_paths; /* NULL-terminated; folders that stay writable */
+    const char *const *read_paths;  /* NULL-terminated; files and directories that stay readable */
+    const char *const *write_paths; /* NULL-terminated; directories that stay writable */
 };
 /* For good and for all that this process starts: no other program can be executed, no process forked (threads
  * can). Call before the first byte of a stranger is read. Errors: IO, DENIED (could not

@@ -115,7 +115,7 @@ static const unsigned allowed_calls[] = {
 #ifdef SYS_getrlimit
     SYS_getrlimit,
 #endif
-#if defined(__x86_64__) || defined(__arm__) /* from before the calls that take a folder */
+#if defined(__x86_64__) || defined(__arm__) /* from before the calls that take a directory */
     SYS_open,
     SYS_access,
     SYS_unlink,

@@ -16,7 +16,7 @@ include(CheckIncludeFile)
 check_include_file(linux/openat2.h LIMPET_KERNEL_HEADERS)
 if(NOT LIMPET_KERNEL_HEADERS)
   execute_process(COMMAND cc -print-multiarch OUTPUT_VARIABLE multiarch OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-  set(kernel ${CMAKE_BINARY_DIR}/kernel-include) # these folders alone: the rest of /usr/include is another C library's
+  set(kernel ${CMAKE_BINARY_DIR}/kernel-include) # these directories alone: the rest of /usr/include is another C library's
   file(MAKE_DIRECTORY ${kernel})
   file(CREATE_LINK /usr/include/linux ${kernel}/linux SYMBOLIC)
   file(CREATE_LINK /usr/include/asm-generic ${kernel}/asm-generic SYMBOLIC)

@@ -20,7 +20,7 @@ static DIR *open_folder(int dir_fd, const char *path)
     return d;
 }
 
-/* A file of a device's folder or one above it: "" when there is none. */
+/* A file of a device's directory or one above it: "" when there is none. */
 static bool read_word(int sys_fd, const char *dir, const char *file, char *dst, size_t size)
 {
     char path[480];
@@ -53,7 +53,7 @@ static void read_id(int sys_fd, const char *usb, const char *interface, struct h
     make_plain(n->id);
 }
 
-/* From the device's own folder upwards to that of the USB device. */
+/* From the device's own directory upwards to that of the USB device. */
 static void read_usb(int sys_fd, struct hot_node *n)
 {
     char dir[400], interface[400] = "", word[16];
@@ -114,7 +114,7 @@ void device_scan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot
     }
 }
 
-struct hot_dev device_scan_link(int dev_fd, const char *folder, const char *name)
+struct hot_dev device_scan_link(int dev_fd, const char *directory, const char *name)
 {
     struct hot_dev found = {0};
     DIR *d = open_folder(dev_fd, ".");
@@ -123,7 +123,7 @@ struct hot_dev device_scan_link(int dev_fd, const char *folder, const char *name
     char path[LIM_TEXT_BYTES + 300];
 
     while (d && !found.type && (e = readdir(d)) != NULL)
-        if (e->d_name[0] != '.' && str_fmt(path, sizeof(path), "%s/%s/%s", e->d_name, folder, name) &&
+        if (e->d_name[0] != '.' && str_fmt(path, sizeof(path), "%s/%s/%s", e->d_name, directory, name) &&
             fstatat(dev_fd, path, &st, 0) == 0 && (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode)))
             found = (struct hot_dev){S_ISBLK(st.st_mode) ? 'b' : 'c', major(st.st_rdev), minor(st.st_rdev)};
     if (d)

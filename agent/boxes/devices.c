@@ -135,14 +135,14 @@ static void visit(void *arg, const struct hot_node *n)
 
 static void follow_links(struct scan *x)
 {
-    static const char *const folders[DEVICE_MATCH_COUNT_] = {
+    static const char *const directories[DEVICE_MATCH_COUNT_] = {
         [DEVICE_BY_ID] = "by-id", [DEVICE_BY_PATH] = "by-path"};
     AUTO_FD int dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     for (struct asked q = {0}; next_asked(x->c, &q);) {
         const struct want_device *d = &q.w->devices[q.k];
-        if (folders[d->match] && d->name[0] != '/')
-            x->links[q.set][q.app][q.k] = device_scan_link(dev, folders[d->match], d->name);
+        if (directories[d->match] && d->name[0] != '/')
+            x->links[q.set][q.app][q.k] = device_scan_link(dev, directories[d->match], d->name);
     }
 }
 

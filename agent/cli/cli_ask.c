@@ -23,7 +23,7 @@ static int connect_core(const struct cli *c, bool bound, int *ret_fd, struct err
     struct sockaddr_un a = {.sun_family = AF_UNIX};
 
     if (!str_fmt(a.sun_path, sizeof(a.sun_path), "%s/%s", c->run_dir, CTL_SOCKET))
-        return err_set(err, ERR_INVALID, "run folder %s: path too long", c->run_dir);
+        return err_set(err, ERR_INVALID, "run directory %s: path too long", c->run_dir);
     const struct timeval patience = {ANSWER_S, 0};
     AUTO_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0 || (bound && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||

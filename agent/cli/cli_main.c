@@ -114,7 +114,7 @@ static void fill_folders(struct cli *c, const char *config_path)
     bool known = config_read(config_path ? config_path : CONFIG_PATH, config, &why) == 0;
 
     if (!known &&
-        (config_path || !c->run_dir[0])) /* another folder is another agent's, with settings of its own */
+        (config_path || !c->run_dir[0])) /* another directory is another agent's, with settings of its own */
         (void)str_fmt(c->bad_settings, sizeof(c->bad_settings), "%s", why.msg);
     if (!c->run_dir[0])
         (void)str_copy(c->run_dir, sizeof(c->run_dir), known ? config->run_dir : "/run/limpet");

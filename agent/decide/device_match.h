@@ -35,5 +35,5 @@ enum hot_do device_match_decide(const struct hot_dev *found, const struct hot_de
 /* All nodes of /sys/dev/block and /sys/dev/char. sys_fd: "/sys". usb: look for vendor, product and id too. */
 void device_scan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot_node *n), void *arg);
 /* The link dev_fd/<any>/by-id/NAME or by-path: type 0 when there is none. dev_fd: "/dev". */
-struct hot_dev device_scan_link(int dev_fd, const char *folder, const char *name);
+struct hot_dev device_scan_link(int dev_fd, const char *directory, const char *name);
 #endif

@@ -14,7 +14,7 @@
 #define FOLLOW_SOURCE (LIM_NAME_BYTES + 8)
 #define FOLLOW_WHY    160
 
-/* What is kept in memory of the newest document of a topic; the document itself is in the state folder. */
+/* What is kept in memory of the newest document of a topic; the document itself is in the state directory. */
 struct follow_doc {
     char source[FOLLOW_SOURCE]; /* "device", "group:line-a" */
     bool known, withdrawn;

@@ -17,7 +17,7 @@ struct pump_settings {
     struct tls_settings tls;
     bool plain; /* no TLS; loopback addresses only */
     uint16_t port;
-    const char *path; /* of the local unix socket, in a folder of ours */
+    const char *path; /* of the local unix socket, in a directory of ours */
 };
 NODISCARD int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls,
                             struct pump **ret, struct err *err);

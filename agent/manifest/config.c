@@ -24,7 +24,7 @@ static int get(const struct json_cur *o, const char *key, char *dst, size_t size
     return 1;
 }
 
-static int get_path(const struct json_cur *o, const char *key, const char *folder, char *dst, size_t size,
+static int get_path(const struct json_cur *o, const char *key, const char *directory, char *dst, size_t size,
                     struct err *err)
 {
     char text[256] = "";
@@ -33,7 +33,7 @@ static int get_path(const struct json_cur *o, const char *key, const char *folde
     if (rc <= 0)
         return rc;
     bool fits =
-        text[0] == '/' || !text[0] ? str_copy(dst, size, text) : str_fmt(dst, size, "%s/%s", folder, text);
+        text[0] == '/' || !text[0] ? str_copy(dst, size, text) : str_fmt(dst, size, "%s/%s", directory, text);
     return fits ? 1 : json_fail(o, err, ERR_INVALID, "%s: path too long", key);
 }
 
@@ -61,7 +61,7 @@ static int judge_mqtt(const struct json_cur *o, const struct config *c, struct e
     return 0;
 }
 
-static int read_mqtt(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
+static int read_mqtt(const struct json_cur *root, const char *directory, struct config *c, struct err *err)
 {
     struct json_cur o;
     int rc = json_get_object(root, "mqtt", JSON_OPTIONAL, &o, err);
@@ -73,9 +73,9 @@ static int read_mqtt(const struct json_cur *root, const char *folder, struct con
     if (get(&o, "host", c->mqtt_host, sizeof(c->mqtt_host), err) < 0 ||
         json_get_u64(&o, "port", JSON_OPTIONAL, 1, 65535, &c->mqtt_port, err) < 0 ||
         json_get_u64(&o, "keepalive_s", JSON_OPTIONAL, 5, 1200, &c->keepalive_s, err) < 0 ||
-        get_path(&o, "ca", folder, c->mqtt_ca, sizeof(c->mqtt_ca), err) < 0 ||
-        get_path(&o, "cert", folder, c->mqtt_cert, sizeof(c->mqtt_cert), err) < 0 ||
-        get_path(&o, "key", folder, c->mqtt_key, sizeof(c->mqtt_key), err) < 0 ||
+        get_path(&o, "ca", directory, c->mqtt_ca, sizeof(c->mqtt_ca), err) < 0 ||
+        get_path(&o, "cert", directory, c->mqtt_cert, sizeof(c->mqtt_cert), err) < 0 ||
+        get_path(&o, "key", directory, c->mqtt_key, sizeof(c->mqtt_key), err) < 0 ||
         json_get_bool(&o, "plaintext", JSON_OPTIONAL, &c->mqtt_plaintext, err) < 0 || json_done(&o, err) < 0)
         return -(int)err->kind;
     return judge_mqtt(&o, c, err);
@@ -152,14 +152,14 @@ static int read_os(const struct json_cur *root, struct config *c, struct err *er
     return rc;
 }
 
-static int read_rest(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
+static int read_rest(const struct json_cur *root, const char *directory, struct config *c, struct err *err)
 {
     struct json_cur o, a;
     int level = 2;
     int rc = json_get_object(root, "fetch", JSON_OPTIONAL, &o, err);
 
-    if (rc > 0 && (get_path(&o, "ca", folder, c->fetch_ca, sizeof(c->fetch_ca), err) < 0 ||
-                   get_path(&o, "auth", folder, c->fetch_auth, sizeof(c->fetch_auth), err) < 0 ||
+    if (rc > 0 && (get_path(&o, "ca", directory, c->fetch_ca, sizeof(c->fetch_ca), err) < 0 ||
+                   get_path(&o, "auth", directory, c->fetch_auth, sizeof(c->fetch_auth), err) < 0 ||
                    json_get_u64(&o, "rate_bytes_s", JSON_OPTIONAL, 0, 1ULL << 40, &c->fetch_rate, err) < 0 ||
                    json_done(&o, err) < 0))
         return -(int)err->kind;
@@ -184,17 +184,17 @@ static int read_rest(const struct json_cur *root, const char *folder, struct con
     return 0;
 }
 
-static int read_root(const struct json_cur *root, const char *folder, struct config *c, struct err *err)
+static int read_root(const struct json_cur *root, const char *directory, struct config *c, struct err *err)
 {
     if (get_name(root, "device", c->device, sizeof(c->device), err) < 0 ||
         get_name(root, "fleet", c->fleet, sizeof(c->fleet), err) < 0 ||
-        get_path(root, "state_dir", folder, c->state_dir, sizeof(c->state_dir), err) < 0 ||
-        get_path(root, "run_dir", folder, c->run_dir, sizeof(c->run_dir), err) < 0 ||
-        get_path(root, "trust", folder, c->trust, sizeof(c->trust), err) < 0 ||
+        get_path(root, "state_dir", directory, c->state_dir, sizeof(c->state_dir), err) < 0 ||
+        get_path(root, "run_dir", directory, c->run_dir, sizeof(c->run_dir), err) < 0 ||
+        get_path(root, "trust", directory, c->trust, sizeof(c->trust), err) < 0 ||
         get(root, "user", c->user, sizeof(c->user), err) < 0 ||
-        get_path(root, "watchdog", folder, c->watchdog, sizeof(c->watchdog), err) < 0 ||
-        read_mqtt(root, folder, c, err) < 0 || read_scrub(root, c, err) < 0 || read_apps(root, c, err) < 0 ||
-        read_os(root, c, err) < 0 || read_rest(root, folder, c, err) < 0)
+        get_path(root, "watchdog", directory, c->watchdog, sizeof(c->watchdog), err) < 0 ||
+        read_mqtt(root, directory, c, err) < 0 || read_scrub(root, c, err) < 0 ||
+        read_apps(root, c, err) < 0 || read_os(root, c, err) < 0 || read_rest(root, directory, c, err) < 0)
         return -(int)err->kind;
     return json_done(root, err);
 }
@@ -203,7 +203,7 @@ int config_read(const char *path, struct config *ret, struct err *err)
 {
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
-    char folder[256];
+    char directory[256];
     struct json_cur root;
     struct config c = {.state_dir = "/var/lib/limpet",
                        .run_dir = "/run/limpet",
@@ -218,11 +218,11 @@ int config_read(const char *path, struct config *ret, struct err *err)
     if (rc < 0)
         return rc;
     const char *slash = strrchr(path, '/');
-    if (!str_fmt(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : "."))
+    if (!str_fmt(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : "."))
         return err_set(err, ERR_INVALID, "path too long: %s", path);
     rc = json_parse(buf_of(text, len), &json_limits_signed, &root, err);
     if (rc == 0) {
-        rc = read_root(&root, folder, &c, err);
+        rc = read_root(&root, directory, &c, err);
         (void)json_free(root.node);
     }
     if (rc == 0 && strlen(c.run_dir) > CONFIG_RUN_DIR_MAX)

@@ -1,5 +1,5 @@
 /* config.h - agentd.json, the agent's own settings: a closed schema, read once at start. Relative paths are
- * relative to the file's folder. See configs/agentd.json for every field. */
+ * relative to the file's directory. See configs/agentd.json for every field. */
 #ifndef AGENT_CONFIG_H
 #define AGENT_CONFIG_H
 #include "platform/err.h"

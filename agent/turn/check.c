@@ -1,4 +1,4 @@
-/* check.c - agentd-core --check: what this state folder would start with. Opens state and store as at a boot
+/* check.c - agentd-core --check: what this state directory would start with. Opens state and store as at a boot
  * (what a cut left half done is put right by the same code), reads all that the store holds against its
  * names, and asks the plan which set would run. Prints one JSON document. */
 #include <errno.h>

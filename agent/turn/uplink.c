@@ -450,7 +450,7 @@ int uplink_start(struct core *c, const struct uplink_calls *calls, struct err *e
         return 0;
     int rc = fs_open_dir(c->run_fd, "link", true, 0700, &dir, err);
     if (rc == 0 && geteuid() == 0 && fchown(dir, c->uid, c->gid) < 0)
-        rc = err_errno(err, errno, "the folder of link");
+        rc = err_errno(err, errno, "the directory of link");
     if (rc < 0)
         return rc;
     struct uplink *u = mem_need_zero(sizeof(*u));

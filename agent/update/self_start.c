@@ -46,7 +46,7 @@ static bool is_ours(int dir_fd, const char *path, mode_t type)
            st.st_uid == 0 && (st.st_mode & 022) == 0;
 }
 
-/* The programs of an image: every folder on the way and every program is looked at, none may be a link. */
+/* The programs of an image: every directory on the way and every program is looked at, none may be a link. */
 static int check_image(int state_fd, const char *hex, struct err *err)
 {
     static const char *const below[] = {"", "/rootfs", "/rootfs/usr", "/rootfs/usr/libexec",

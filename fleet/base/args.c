@@ -15,7 +15,7 @@ struct opt_def {
     const char *help;
 };
 static const struct opt_def opt_defs[OPT_COUNT_] = {
-    [OPT_DIR] = {"dir", 'C', "DIR", "the fleet's folder (FLEETCTL_DIR, ~/.config/fleetctl)"},
+    [OPT_DIR] = {"dir", 'C', "DIR", "the fleet's directory (FLEETCTL_DIR, ~/.config/fleetctl)"},
     [OPT_HELP] = {"help", 'h', NULL, "this text"},
     [OPT_OUT] = {"out", 'o', "FILE", "where to write it; - is stdout"},
     [OPT_OUTPUT] = {"output", 'o', "FORMAT", "table, wide, json or name"},
@@ -48,14 +48,14 @@ static const struct opt_def opt_defs[OPT_COUNT_] = {
     [OPT_KEEP] = {"keep", 0, NULL, "the old key stays valid beside the new one"},
     [OPT_OFFLINE] = {"offline", 0, NULL, "do not publish it on the broker"},
     [OPT_FROM] = {"from", 0, "REF", "an older image or its tag: make patch packs from it, may be repeated"},
-    [OPT_TO] = {"to", 0, "REF", "copy the image there first: a registry, or dir:/FOLDER:TAG"},
+    [OPT_TO] = {"to", 0, "REF", "copy the image there first: a registry, or dir:/DIRECTORY:TAG"},
     [OPT_CODEC] = {"codec", 0, "LIST", "how packs are compressed: lz4, lzma or lz4,lzma (both)"},
     [OPT_NO_PACKS] = {"no-packs", 0, NULL, "plain OCI layers only"},
     [OPT_EXPLAIN] = {"explain", 0, NULL, "per file how it is carried and what it costs"},
     [OPT_OS] = {"os", 0, "FILE",
                 "a bundle of RAUC or SWUpdate, put there and signed as a release of the system"},
     [OPT_RETRY] = {"retry", 0, NULL, "try again what has failed with these settings before"},
-    [OPT_REV] = {"rev", 0, "N", "this revision (the last one that this folder knows, and 1)"},
+    [OPT_REV] = {"rev", 0, "N", "this revision (the last one that this directory knows, and 1)"},
     [OPT_CONFIRM] = {"confirm", 0, "NAME", "the target's name once more: yes, I mean it"},
     [OPT_PAST] = {"past", 0, "N", "ask the device (-d) for its last N events first"},
 };

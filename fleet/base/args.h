@@ -89,7 +89,7 @@ struct verb {
     const char *name, *usage, *summary, *examples;
     uint64_t opts; /* OPT_BITs beside OPTS_COMMON */
     unsigned min_pos, max_pos;
-    bool bare; /* runs without a fleet folder */
+    bool bare; /* runs without a fleet directory */
     /* An exit_code, or -kind with err filled. ctx is NULL for a bare verb. */
     int (*run)(struct ctx *ctx, const struct args *args, struct err *err);
 };

@@ -52,7 +52,7 @@ int ctx_parse_broker(const char *text, char host[256], uint16_t *ret_port, struc
     return 0;
 }
 
-/* path -> folder's fd (made) and last name. */
+/* path -> directory's fd (made) and last name. */
 static int open_parent(const struct ctx *c, const char *name, bool make, int *ret_fd, const char **ret_last,
                        struct err *err)
 {

@@ -1,4 +1,4 @@
-/* bundle.h - the fleet's CA, its certificates, and the folder that is copied to a device. What is there is
+/* bundle.h - the fleet's CA, its certificates, and the directory that is copied to a device. What is there is
  * kept. */
 #ifndef FLEET_BUNDLE_H
 #define FLEET_BUNDLE_H
@@ -19,7 +19,7 @@ struct bundle_want {
     unsigned n_groups;
 };
 /* devices/<id>/{device.key,device.pem,ca.pem,trust.json,agentd.json}. Paths in agentd.json are relative to
- * it, so the folder may lie anywhere. 1 made, 0 it was there whole. Errors: INVALID (name taken by the fleet
+ * it, so the directory may lie anywhere. 1 made, 0 it was there whole. Errors: INVALID (name taken by the fleet
  * itself, path not absolute). */
 NODISCARD int bundle_device(const struct ctx *c, const struct bundle_want *w, struct err *err);
 #endif

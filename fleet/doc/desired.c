@@ -181,7 +181,7 @@ static void put_retry(const struct json_cur *app, const struct fill *f, struct c
     }
 }
 
-/* One app of the file; "release":"web:1.4.2" becomes what this folder knows of it. */
+/* One app of the file; "release":"web:1.4.2" becomes what this directory knows of it. */
 /* rules: of an app, or of the agent. */
 static int fill_app(const struct ctx *c, const struct json_cur *app, const struct rule *rules,
                     const struct fill *f, struct cJSON *to, struct err *err)

@@ -1,4 +1,4 @@
-/* relstore.h - the releases that this folder knows: releases/<name>/<counter>.json (envelopes) and
+/* relstore.h - the releases that this directory knows: releases/<name>/<counter>.json (envelopes) and
  * index.json. */
 #ifndef FLEET_RELSTORE_H
 #define FLEET_RELSTORE_H

@@ -134,7 +134,7 @@ static const struct rule mount_rules[] = {
      .words = mount_words,
      .help = "tmpfs, or a volume that outlives the app"},
     {.key = "name", .type = RULE_NAME, .help = "of a volume"},
-    {.key = "target", .type = RULE_PATH, .need = JSON_REQUIRED, .help = "folder in the container"},
+    {.key = "target", .type = RULE_PATH, .need = JSON_REQUIRED, .help = "directory in the container"},
     {.key = "size_bytes", .type = RULE_NUMBER, .min = 4096, .max = 1ULL << 40, .help = "of a tmpfs (1 MiB)"},
     {.key = "read_only", .type = RULE_BOOL, .help = "false by default"},
     END};
@@ -263,7 +263,7 @@ static const struct rule app_rules[] = {
              "was published)"},
     {.key = "args", .type = RULE_TEXTS, .max = LIM_ARGS, .help = "command line (the image's)"},
     {.key = "env", .type = RULE_MAP, .max = LIM_ENVS, .help = "variables beside the image's"},
-    {.key = "cwd", .type = RULE_PATH, .help = "working folder (the image's)"},
+    {.key = "cwd", .type = RULE_PATH, .help = "working directory (the image's)"},
     {.key = "user",
      .type = RULE_TEXT,
      .max = LIM_TEXT_BYTES,

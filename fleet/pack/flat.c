@@ -21,7 +21,8 @@ struct node {
     uint32_t mode, uid, gid;
     uint64_t size;
     struct digest digest;
-    uint32_t parent, child, next; /* index + 1: the folder, its newest name, the name before this one in it */
+    uint32_t parent, child,
+        next; /* index + 1: the directory, its newest name, the name before this one in it */
 };
 struct nodes {
     struct node *list;
@@ -32,7 +33,7 @@ struct flat {
     struct nodes tree, layer; /* what was laid; the entries of the layer under way, in its order */
     uint32_t *slots;          /* open addressing over the tree's paths: index + 1 */
     size_t n_slots;
-    uint32_t roots; /* names at the top that came before the root folder had an entry: index + 1 */
+    uint32_t roots; /* names at the top that came before the root directory had an entry: index + 1 */
     /* the content under way */
     size_t file; /* its place in the layer + 1; 0: none */
     uint64_t left;
@@ -121,7 +122,7 @@ static void grow_slots(struct flat *f)
         f->slots[slot_of(f, f->tree.list[i].path)] = (uint32_t)i + 1;
 }
 
-/* The folder's place; 0: there is none (the root folder may have no entry). */
+/* The directory's place; 0: there is none (the root directory may have no entry). */
 static uint32_t parent_of(const struct flat *f, const char *path)
 {
     char dir[LIM_PATH_BYTES + 1];
@@ -176,7 +177,7 @@ static void put(struct flat *f, const char *path, const struct node *like)
     free(was.path);
 }
 
-/* All below the folder whose names begin at first. Folders are at most LIM_PATH_DEPTH deep. */
+/* All below the directory whose names begin at first. Directories are at most LIM_PATH_DEPTH deep. */
 static void drop_names(struct flat *f, uint32_t first)
 {
     for (uint32_t at = first; at; at = f->tree.list[at - 1].next) {
@@ -215,11 +216,11 @@ static void to_entry(const struct node *n, struct entry *ret)
     (void)str_copy(ret->link, sizeof(ret->link), n->link);
 }
 
-/* Each folder on the way to path: a folder, or absent, and then made if that is wanted. */
+/* Each directory on the way to path: a directory, or absent, and then made if that is wanted. */
 static int walk_parents(struct flat *f, const char *path, bool make, struct err *err)
 {
     static char none[] = "";
-    const struct node folder = {.kind = ENTRY_DIR, .mode = 0755, .link = none};
+    const struct node directory = {.kind = ENTRY_DIR, .mode = 0755, .link = none};
     char dir[LIM_PATH_BYTES];
 
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -228,7 +229,7 @@ static int walk_parents(struct flat *f, const char *path, bool make, struct err 
         if (n && n->kind != ENTRY_DIR)
             return refuse(err, dir, "a link or file is in the way");
         if (!n && make)
-            put(f, dir, &folder);
+            put(f, dir, &directory);
     }
     return 0;
 }
@@ -262,7 +263,7 @@ static int take_away(struct flat *f, const struct node *e, struct err *err)
     return rc;
 }
 
-/* By now it is a folder, made by its own layer if the ones below have something else. */
+/* By now it is a directory, made by its own layer if the ones below have something else. */
 static int check_opaque(struct flat *f, const struct node *e, struct err *err)
 {
     const struct node *n = find(f, e->path);

@@ -28,7 +28,7 @@ NODISCARD int measure_end(struct measure *m, struct digest *ret_diff_id, struct 
 struct measure_sum {
     uint64_t bytes;  /* of all files of all layers: what is hidden by a later layer counts too, so no device
                         needs more */
-    uint64_t inodes; /* entries of all layers, folders that their paths imply, the root */
+    uint64_t inodes; /* entries of all layers, directories that their paths imply, the root */
 };
 /* What was counted so far. */
 struct measure_sum measure_sum(const struct measure *m);

@@ -57,7 +57,7 @@ int packing_objects_fd(const struct packing *p)
     return p->objects_fd;
 }
 
-/* ---- one file of the working folder ---- */
+/* ---- one file of the working directory ---- */
 
 static int work_file(const struct packing *p, int *ret_fd, struct err *err)
 {

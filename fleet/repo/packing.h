@@ -6,7 +6,7 @@
 #include "fleet/pack/pack_patch.h"
 #include "fleet/repo/image.h"
 
-struct packing; /* opaque: a working folder with the contents of all images at hand */
+struct packing; /* opaque: a working directory with the contents of all images at hand */
 /* In TMPDIR; removed by packing_free. Errors: IO. Owner: caller. */
 NODISCARD int packing_new(struct packing **ret, struct err *err);
 struct packing *packing_free(struct packing *p);

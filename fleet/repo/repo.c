@@ -63,7 +63,7 @@ static int open_layout(const char *ref, bool make, struct repo *r, struct err *e
     if (path[0] != '/')
         return err_set(err, ERR_INVALID, "'%s': a layout's path is absolute: dir:/media/usb/limpet:TAG", ref);
     r->kind = &repo_layout;
-    if (make) { /* absent folders too */
+    if (make) { /* absent directories too */
         if (fs_open_dir(AT_FDCWD, path, true, 0755, &r->dir_fd, err) < 0)
             return -(int)err->kind;
         if (faccessat(r->dir_fd, "index.json", R_OK, 0) != 0)
@@ -140,10 +140,11 @@ int repo_open(const char *ref, const struct repo_opts *o, struct repo **ret, str
     else if (strncmp(ref, "http://", 7) == 0 || strncmp(ref, "https://", 8) == 0)
         rc = open_registry(ref, o, r, err);
     else
-        rc = err_set(err, ERR_INVALID,
-                     "'%s': write http://HOST:PORT/REPOSITORY:TAG, dir:/FOLDER:TAG, docker-archive:FILE or "
-                     "oci-archive:FILE",
-                     ref);
+        rc =
+            err_set(err, ERR_INVALID,
+                    "'%s': write http://HOST:PORT/REPOSITORY:TAG, dir:/DIRECTORY:TAG, docker-archive:FILE or "
+                    "oci-archive:FILE",
+                    ref);
     if (rc < 0)
         return rc;
     if (!r->tag[0])

@@ -1,5 +1,5 @@
 /* repo.h - where an image lies: a repository of an OCI registry ("http://host:5000/demo/web:1.4.2", also
- * https and @sha256:...), or an OCI layout in a folder ("dir:/media/usb/limpet:1.4.2"). One face for both;
+ * https and @sha256:...), or an OCI layout in a directory ("dir:/media/usb/limpet:1.4.2"). One face for both;
  * every byte read is checked against its digest. */
 #ifndef FLEET_REPO_H
 #define FLEET_REPO_H

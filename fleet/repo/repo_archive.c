@@ -1,4 +1,4 @@
-/* repo_archive.c - an image in one tar file, as `docker save` and `skopeo copy` write it, laid out in a folder of ours as an
+/* repo_archive.c - an image in one tar file, as `docker save` and `skopeo copy` write it, laid out in a directory of ours as an
  * OCI layout: docker-archive:FILE[:TAG] and oci-archive:FILE[:TAG]. */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,14 +17,14 @@
 #define TYPE_GZIP "application/vnd.oci.image.layer.v1.tar+gzip"
 #define TYPE_CONF "application/vnd.oci.image.config.v1+json"
 
-/* ---- the tar, below a folder ---- */
+/* ---- the tar, below a directory ---- */
 
 struct unpacking {
     struct untar *tar;
     int dir_fd, fd;
 };
 
-/* The folder of a member, made step by step, never through a link. */
+/* The directory of a member, made step by step, never through a link. */
 static int make_folder(int from_fd, const char *path, int *ret_fd, struct err *err)
 {
     AUTO_FD int at = fcntl(from_fd, F_DUPFD_CLOEXEC, 3);
@@ -46,12 +46,12 @@ static int make_folder(int from_fd, const char *path, int *ret_fd, struct err *e
     return 0;
 }
 
-/* Members of such archives are files, folders and links between files. */
+/* Members of such archives are files, directories and links between files. */
 static int take_entry(struct unpacking *u, struct err *err)
 {
     struct entry AUTO_MEM *e = mem_need(sizeof(*e));
     AUTO_FD int dir = -1;
-    char folder[LIM_PATH_BYTES];
+    char directory[LIM_PATH_BYTES];
     char *slash;
 
     *e = *untar_entry(u->tar);
@@ -61,11 +61,11 @@ static int take_entry(struct unpacking *u, struct err *err)
         return -(int)err->kind;
     if (e->kind == ENTRY_DIR || e->path[0] == '\0')
         return 0;
-    (void)str_copy(folder, sizeof(folder), e->path);
-    slash = strrchr(folder, '/');
-    const char *base = slash ? e->path + (slash - folder) + 1 : e->path;
-    *(slash ? slash : folder) = '\0';
-    if (make_folder(u->dir_fd, folder, &dir, err) < 0)
+    (void)str_copy(directory, sizeof(directory), e->path);
+    slash = strrchr(directory, '/');
+    const char *base = slash ? e->path + (slash - directory) + 1 : e->path;
+    *(slash ? slash : directory) = '\0';
+    if (make_folder(u->dir_fd, directory, &dir, err) < 0)
         return -(int)err->kind;
     if (e->kind == ENTRY_SYMLINK || e->kind == ENTRY_HARDLINK) { /* docker links layers that are the same */
         char text[LIM_PATH_BYTES + 1];

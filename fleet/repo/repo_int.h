@@ -22,9 +22,9 @@ extern const struct repo_kind repo_registry, repo_layout;
 
 /* The media type of an index or manifest: what it says itself, else by its members. */
 const char *repo_type(struct buf text);
-/* Make an empty layout of a folder that is none yet. Errors: NOSPACE, IO. */
+/* Make an empty layout of a directory that is none yet. Errors: NOSPACE, IO. */
 NODISCARD int repo_layout_make(int dir_fd, struct err *err);
-/* repo_archive.c: lay the tar file out in a folder of its own; r->tag: which image of it, empty: the first.
+/* repo_archive.c: lay the tar file out in a directory of its own; r->tag: which image of it, empty: the first.
  * Errors: NOTFOUND, INVALID, NOSPACE, IO. */
 NODISCARD int repo_open_archive(const char *file, struct repo *r, struct err *err);
 

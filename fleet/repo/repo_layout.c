@@ -1,4 +1,4 @@
-/* An OCI image layout in a folder: blobs/sha256/<hex>, index.json with names as annotations. */
+/* An OCI image layout in a directory: blobs/sha256/<hex>, index.json with names as annotations. */
 #include <fcntl.h>
 #include <string.h>
 

@@ -1,11 +1,11 @@
-/* repo_releases.h - the releases that lie in a repository beside their images: what other folders of this fleet have published
+/* repo_releases.h - the releases that lie in a repository beside their images: what other directories of this fleet have published
  * there, so that two operators do not give one counter to two releases. */
 #ifndef FLEET_REPO_RELEASES_H
 #define FLEET_REPO_RELEASES_H
 #include "fleet/doc/relstore.h"
 #include "fleet/repo/repo.h"
 
-#define BESIDE_RELEASES 200 /* that this folder does not know; each costs two questions */
+#define BESIDE_RELEASES 200 /* that this directory does not know; each costs two questions */
 
 struct beside {
     uint64_t counters[BESIDE_RELEASES];

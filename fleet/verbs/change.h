@@ -13,7 +13,7 @@ struct change { /* zeroed to begin with; end with change_done */
 };
 /* Read the file, ask the broker, fill the document. Errors: of desired_fill, mqtt_new. */
 NODISCARD int change_make(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
-/* The same without a broker: the last revision is the one that this folder signed last, or --rev says it.
+/* The same without a broker: the last revision is the one that this directory signed last, or --rev says it.
  * Errors: of desired_fill; INVALID (no revision known). */
 NODISCARD int change_make_alone(struct ctx *c, const struct args *a, struct change *ch, struct err *err);
 /* No file: a document that takes the target's opinion back. Errors: as change_make. */

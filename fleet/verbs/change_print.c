@@ -35,7 +35,7 @@ static const char *release_words(const struct printer *p, const struct json_cur 
 {
     struct json_cur rel;
     struct digest d;
-    struct err why = ERR_INIT; /* a release of another folder: its number is shown */
+    struct err why = ERR_INIT; /* a release of another directory: its number is shown */
 
     *r = (struct rel){.name = ""};
     if (!app || !doc_get(app, "release", &rel))

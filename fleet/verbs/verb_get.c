@@ -1,4 +1,4 @@
-/* get, describe: what the broker and this folder know, as tables or JSON. */
+/* get, describe: what the broker and this directory know, as tables or JSON. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include "fleet/base/ctx.h"
 
 /* verb_...: what struct verb's run asks of it: the exit code, or -kind with err filled. c: an open fleet
- * folder, borrowed; none: NULL. */
+ * directory, borrowed; none: NULL. */
 NODISCARD int verb_init(struct ctx *none, const struct args *a, struct err *err);
 NODISCARD int verb_keys(struct ctx *c, const struct args *a, struct err *err);
 NODISCARD int verb_publish(struct ctx *c, const struct args *a, struct err *err);

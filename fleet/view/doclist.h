@@ -20,6 +20,6 @@ NODISCARD int doclist_read(const struct ctx *c, const struct target *t, struct d
 void doclist_done(struct doclist *l);
 /* A table, or JSON. only_faulty: those that must be signed again; returns how many were printed. */
 unsigned doclist_print(const struct ctx *c, const struct doclist *l, bool only_faulty);
-/* Did a key sign this release that counts now? True too where this folder does not know it. */
+/* Did a key sign this release that counts now? True too where this directory does not know it. */
 bool doclist_release_counts(const struct ctx *c, const char *name, uint64_t counter);
 #endif

@@ -90,7 +90,7 @@ static int refuse(struct err *err, const char *path, const char *why)
     return err_set(err, ERR_INVALID, "%s: %s", entry_printable(path, shown, sizeof(shown)), why);
 }
 
-/* Is any part of the path one of aufs' own folders? */
+/* Is any part of the path one of aufs' own directories? */
 static bool is_aufs(const char *path)
 {
     static const char *const own[] = {WH_META "plnk", WH_META "orph", WH_META "aufs"};
@@ -175,7 +175,7 @@ static const char *check_link(struct entry *e)
         return e->link[0] ? "a link text without a link" : NULL;
     const char *why = normalise(e->link);
     if (!why && e->link[0] == '\0')
-        why = "a hard link to the root folder";
+        why = "a hard link to the root directory";
     size_t len = strlen(e->path);
     if (!why && strncmp(e->link, e->path, len) == 0 && (e->link[len] == '\0' || e->link[len] == '/'))
         why = "a hard link to itself, or to what it would replace";
@@ -187,14 +187,14 @@ int entry_check(struct entry *e, struct err *err)
     char shown[SHOWN];
 
     (void)entry_printable(e->path, shown, sizeof(shown));
-    /* a folder's "" is the root in the one spelling: so a record has it */
+    /* a directory's "" is the root in the one spelling: so a record has it */
     if (e->path[0] == '\0' && e->kind != ENTRY_DIR && e->kind != ENTRY_OPAQUE)
         return err_set(err, ERR_INVALID, "entry without a name");
     const char *why = normalise(e->path);
     if (!why)
         why = check_link(e);
     if (!why && e->path[0] == '\0' && e->kind != ENTRY_DIR && e->kind != ENTRY_OPAQUE)
-        why = "the root folder can only be a folder";
+        why = "the root directory can only be a directory";
     if (!why && (e->uid == UINT32_MAX || e->gid == UINT32_MAX))
         why = "owner -1";
     if (!why && e->size != 0 && e->kind != ENTRY_FILE)

@@ -1,4 +1,4 @@
-/* entry.h - one file, folder, link or deletion of a layer as a typed record: what the sandboxed untar program
+/* entry.h - one file, directory, link or deletion of a layer as a typed record: what the sandboxed untar program
  * writes into its pipe and what the installer reads. Both sides use this file, but the reader trusts nothing:
  * entry_check is the gate. Pure.
  *
@@ -17,7 +17,7 @@ enum entry_kind {
     ENTRY_SYMLINK,  /* link: its text, never followed by us */
     ENTRY_HARDLINK, /* link: the path of an entry of this image */
     ENTRY_WHITEOUT, /* path: what goes from the layers below */
-    ENTRY_OPAQUE,   /* path: the folder whose content below goes */
+    ENTRY_OPAQUE,   /* path: the directory whose content below goes */
     ENTRY_SKIPPED,  /* path: something of dev/ that is left out (a device node, FIFO): only to be told */
     ENTRY_END,
     ENTRY_KIND_COUNT_
@@ -53,9 +53,9 @@ NODISCARD int entry_decode_names(const uint8_t *names, size_t path_len, size_t l
  * Errors: INVALID (".wh.", ".wh..wh.x", ...). */
 NODISCARD int entry_classify(struct entry *e, struct err *err);
 
-/* The gate: bring path (and the link of a hard link) to the one spelling "a/b/c" ("" is the root folder
+/* The gate: bring path (and the link of a hard link) to the one spelling "a/b/c" ("" is the root directory
  * itself) and refuse what has no place below a rootfs: absolute, "..", ".", empty parts, parts above 255
- * bytes, deeper than LIM_PATH_DEPTH, names left of ".wh.", a root that is no folder, an owner of -1. A
+ * bytes, deeper than LIM_PATH_DEPTH, names left of ".wh.", a root that is no directory, an owner of -1. A
  * leading "./" and a trailing "/" pass. Errors: INVALID. */
 NODISCARD int entry_check(struct entry *e, struct err *err);
 

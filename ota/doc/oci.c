@@ -185,7 +185,7 @@ int oci_index_choose(struct buf json, const char *arch, const char *variant, str
     if (c.best_rank < 0 && c.n_without != 1)
         return err_set(err, ERR_NOTFOUND, "no image for linux/%s%s%s; there: %s", arch, variant[0] ? "/" : "",
                        variant, c.there[0] ? c.there : "none");
-    *ret = c.best_rank >= 0 ? c.best : c.without; /* folders often hold one image without a platform */
+    *ret = c.best_rank >= 0 ? c.best : c.without; /* directories often hold one image without a platform */
     return 0;
 }
 

@@ -38,7 +38,7 @@ struct fetch_request {
     const char *ca_file;   /* NULL: the system's */
     const char *auth_file; /* NULL: anonymous; else lines "user:password" (HTTP, basic), "psk IDENTITY HEXKEY"
                                (coaps); sent to the source's own host only */
-    const char *usb_folder; /* NULL; tests: a folder whose block devices stand for sticks */
+    const char *usb_folder; /* NULL; tests: a directory whose block devices stand for sticks */
     const char *program;    /* path of agentd-fetch */
     const char *cgroup_path;
     uid_t uid;

@@ -1,4 +1,4 @@
-/* fetch_dir.c - an OCI image layout in a folder: a stick, a share. Nothing in it is followed out of it. */
+/* fetch_dir.c - an OCI image layout in a directory: a stick, a share. Nothing in it is followed out of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -16,7 +16,7 @@ struct fetch_item {
     bool manifest, complete;
     int fd;
     char etags[LIM_SOURCES][FETCH_ETAG_BYTES]; /* what sources[i] calls this version of it, "" unknown */
-    int dir_fds[LIM_SOURCES]; /* the same blob in sources[i] when that is a folder that has it, else -1 */
+    int dir_fds[LIM_SOURCES]; /* the same blob in sources[i] when that is a directory that has it, else -1 */
     uint64_t have;            /* of a blob: bytes that are here; of chunks: bytes handed on */
     const uint8_t *chunks;    /* the list (mapped); NULL: the whole blob */
     uint64_t n_chunks, next;
@@ -88,8 +88,8 @@ void fetch_tell(struct fetch_job *j, bool always);
 /* fetch_run.c: get every item; returns 0 or the verdict. Errors: as fetch.h says of the program. */
 NODISCARD int fetch_run(struct fetch_job *j, struct err *err);
 
-/* fetch_dir.c: an OCI layout folder. fetch_dir_open opens (and only opens) what is there while we are still root,
- * so that the folder need not be readable by the sandbox's user. dir_get: sources[source]. Errors: NOTFOUND,
+/* fetch_dir.c: an OCI layout directory. fetch_dir_open opens (and only opens) what is there while we are still root,
+ * so that the directory need not be readable by the sandbox's user. dir_get: sources[source]. Errors: NOTFOUND,
  * INTEGRITY (another size), IO. */
 void fetch_dir_open(struct fetch_job *j);
 NODISCARD int fetch_dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);

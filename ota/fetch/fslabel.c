@@ -4,7 +4,7 @@
 
 #define EXT_AT    1024
 #define ISO_AT    32768
-#define DIR_BYTES 4096 /* of a root folder that are searched for the label's entry */
+#define DIR_BYTES 4096 /* of a root directory that are searched for the label's entry */
 #define DIR_ENTRY 32
 #define FAT_LABEL 11
 
@@ -34,7 +34,7 @@ static bool read_at(int fd, void *dst, size_t len, uint64_t at)
     return at < INT64_MAX && pread(fd, dst, len, (off_t)at) == (ssize_t)len;
 }
 
-/* The label that people set is an entry of the root folder; the one in the boot sector is often forgotten. */
+/* The label that people set is an entry of the root directory; the one in the boot sector is often forgotten. */
 static void fat_label(int fd, const uint8_t *boot, struct fslabel *ret)
 {
     uint64_t sector = le(boot + 11, 2), cluster = boot[13], first = le(boot + 14, 2), fats = boot[16];

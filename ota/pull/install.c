@@ -4,7 +4,7 @@
  *  1. Everything is built below tmp/<image>: rootfs, new objects (obj/), layer records, manifest, config,
  * meta. A cut here: tmp/ is emptied at the next start; objects/ and images/ were not touched (a rootfs that
  * links to old objects gives its links back).
- *  2. One syncfs: all bytes, inodes and folders of step 1 are durable, still without a name that anybody
+ *  2. One syncfs: all bytes, inodes and directories of step 1 are durable, still without a name that anybody
  * trusts.
  *  3. New objects are renamed to objects/, records to layers/. Each is whole already, so any subset may
  * survive a cut: an object that nothing links to goes at the next collect, or is found and used by the next
@@ -111,15 +111,15 @@ static int write_documents(struct install *i, struct buf manifest, struct buf co
 static int name_object(void *arg, const char *name, struct err *err)
 {
     struct install *i = arg;
-    char path[OBJECT_NAME_BYTES + 3], folder[3] = {name[0], name[1], '\0'};
+    char path[OBJECT_NAME_BYTES + 3], directory[3] = {name[0], name[1], '\0'};
 
     if (strlen(name) < 64 || strncmp(name, "part~", 5) == 0) /* of an earlier try by another way */
         return unlinkat(i->obj_fd, name, 0) < 0 ? err_errno(err, errno, "remove %s", name) : 0;
     (void)object_path(name, path);
     int rc = renameat(i->obj_fd, name, i->s->objects_fd, path);
-    if (rc < 0 && errno == ENOENT) { /* most folders are there */
-        if (mkdirat(i->s->objects_fd, folder, 0700) < 0 && errno != EEXIST)
-            return err_errno(err, errno, "make objects/%s", folder);
+    if (rc < 0 && errno == ENOENT) { /* most directories are there */
+        if (mkdirat(i->s->objects_fd, directory, 0700) < 0 && errno != EEXIST)
+            return err_errno(err, errno, "make objects/%s", directory);
         rc = renameat(i->obj_fd, name, i->s->objects_fd, path);
     }
     if (rc < 0)

@@ -164,7 +164,7 @@ static int count(struct install *i, const struct entry *e, struct err *err)
 static int strip(struct install *i, const struct entry *e, struct err *err)
 {
     static const char *const what[STORE_STRIPPED_COUNT_] = {
-        "left out (not a file, folder or link)", "set-uid bit taken away", "set-gid bit taken away",
+        "left out (not a file, directory or link)", "set-uid bit taken away", "set-gid bit taken away",
         "extended attributes left out"};
     char shown[120];
     bool set_id = e->mode & 06000 && (e->kind == ENTRY_FILE || e->kind == ENTRY_DIR);

@@ -20,7 +20,7 @@ struct install {
     struct digest diff_ids[LIM_OCI_LAYERS];
     uint64_t bytes, inodes, max_bytes, max_inodes, told_ms;
     bool recorded[LIM_OCI_LAYERS]; /* laid from its record: nothing new to record */
-    struct stage stage;            /* by a pack: obj_fd is its folder */
+    struct stage stage;            /* by a pack: obj_fd is its directory */
     bool no_verity;                /* this file system has none */
 };
 
@@ -32,6 +32,6 @@ NODISCARD int install_entries(struct install *i, int fd, bool whiteouts, bool fr
 NODISCARD int install_layers(struct install *i, struct err *err);
 /* The objects by in->pack, then the rootfs by its tree. Errors: those of install_entries and of pull_patch, pull_chunks. */
 NODISCARD int install_pack(struct install *i, struct err *err);
-/* A new file of the work folder. Errors: NOSPACE, IO. */
+/* A new file of the work directory. Errors: NOSPACE, IO. */
 NODISCARD int install_write(int dir_fd, const char *name, struct buf bytes, struct err *err);
 #endif

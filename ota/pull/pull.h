@@ -27,7 +27,7 @@ struct stage {
     struct sha256 *hash;
     uint64_t left;
 };
-/* stage_open: open (make) the folder of an image and throw out what is not what its name says. Errors: NOSPACE, IO. */
+/* stage_open: open (make) the directory of an image and throw out what is not what its name says. Errors: NOSPACE, IO. */
 NODISCARD int stage_open(struct store *s, const struct digest *image, struct stage *ret, struct err *err);
 void stage_close(struct stage *g);
 /* Look at all that is here once, when thousands of objects will be asked for that mostly are not. */
@@ -36,7 +36,7 @@ void stage_learn(struct stage *g);
 bool stage_find(const struct stage *g, const struct entry *e, const struct digest *d, struct object_at *at);
 /* Does the store hold this content, maybe under another mode or owner? */
 bool stage_has_content(const struct stage *g, const struct digest *d);
-/* A new file in the folder, in the place of one of that name. Owner of *ret_fd: caller. Errors: NOSPACE, IO. */
+/* A new file in the directory, in the place of one of that name. Owner of *ret_fd: caller. Errors: NOSPACE, IO. */
 NODISCARD int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd,
                            struct err *err);
 /* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. Errors: INVALID (more

@@ -42,7 +42,7 @@ void stage_unmap(struct buf *b)
     *b = buf_of(NULL, 0);
 }
 
-/* ---- the folder ---- */
+/* ---- the directory ---- */
 
 static int check_one(void *arg, const char *name, struct err *err)
 {
@@ -295,7 +295,7 @@ static int match(void *arg, const char *name, struct err *err)
 /* Any object with this content. */
 static int find_content(struct stage *g, const struct digest *d, int *ret_fd, struct err *err)
 {
-    char hex[SHA256_HEX], folder[3];
+    char hex[SHA256_HEX], directory[3];
     struct search s = {.hex = digest_hex(d, hex), .found = ""};
     AUTO_FD int dir = -1;
     int rc = store_each_file(g->dir_fd, match, &s, err);
@@ -304,8 +304,8 @@ static int find_content(struct stage *g, const struct digest *d, int *ret_fd, st
         *ret_fd = openat(g->dir_fd, s.found, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         return *ret_fd < 0 ? err_errno(err, errno, "open object") : 0;
     }
-    (void)str_fmt(folder, sizeof(folder), "%.2s", hex);
-    if (rc == 0 && fs_open_dir(g->s->objects_fd, folder, false, 0, &dir, NULL) == 0)
+    (void)str_fmt(directory, sizeof(directory), "%.2s", hex);
+    if (rc == 0 && fs_open_dir(g->s->objects_fd, directory, false, 0, &dir, NULL) == 0)
         rc = store_each_file(dir, match, &s, err);
     if (rc == 0 && !s.found[0])
         rc = err_set(err, ERR_NOTFOUND, "object %.12s is missing", hex);
@@ -316,12 +316,12 @@ static int find_content(struct stage *g, const struct digest *d, int *ret_fd, st
 
 bool stage_has_content(const struct stage *g, const struct digest *d)
 {
-    char hex[SHA256_HEX], folder[3];
+    char hex[SHA256_HEX], directory[3];
     struct search s = {.hex = digest_hex(d, hex), .found = ""};
     AUTO_FD int dir = -1;
 
-    (void)str_fmt(folder, sizeof(folder), "%.2s", hex);
-    return maybe_here(g, d) && fs_open_dir(g->s->objects_fd, folder, false, 0, &dir, NULL) == 0 &&
+    (void)str_fmt(directory, sizeof(directory), "%.2s", hex);
+    return maybe_here(g, d) && fs_open_dir(g->s->objects_fd, directory, false, 0, &dir, NULL) == 0 &&
            store_each_file(dir, match, &s, NULL) == 0 && s.found[0];
 }
 

@@ -158,14 +158,14 @@ static int sweep_layer(void *arg, const char *name, const struct digest *d, stru
     return 0;
 }
 
-struct folder {
+struct directory {
     struct collect *c;
     int fd;
 };
 
 static int sweep_object(void *arg, const char *name, struct err *err)
 {
-    struct folder *f = arg;
+    struct directory *f = arg;
     char text[SHA256_TEXT];
     struct digest d;
     struct stat st;
@@ -188,7 +188,7 @@ static int sweep_folder(void *arg, const char *name, struct err *err)
 
     if (rc < 0)
         return rc;
-    rc = store_each_file(fd, sweep_object, &(struct folder){c, fd}, err);
+    rc = store_each_file(fd, sweep_object, &(struct directory){c, fd}, err);
     (void)unlinkat(c->s->objects_fd, name, AT_REMOVEDIR); /* it goes when it is empty */
     return rc;
 }

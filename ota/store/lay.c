@@ -28,7 +28,7 @@ static int bad(struct err *err, const char *path, const char *why)
     return err_set(err, ERR_INVALID, "%s: %s", entry_printable(path, shown, sizeof(shown)), why);
 }
 
-/* Split "a/b/c" into its folder and its last part. */
+/* Split "a/b/c" into its directory and its last part. */
 static const char *split(const char *path, char dir[LIM_PATH_BYTES])
 {
     const char *slash = strrchr(path, '/');
@@ -41,7 +41,7 @@ static const char *split(const char *path, char dir[LIM_PATH_BYTES])
     return slash + 1;
 }
 
-/* Absent, or is something else than a folder in its place or on the way? The kernel's answers differ with its age and way of
+/* Absent, or is something else than a directory in its place or on the way? The kernel's answers differ with its age and way of
  * opening. */
 static bool is_absent(struct lay *l, const char *dir)
 {
@@ -73,7 +73,7 @@ static int open_dir(struct lay *l, const char *dir, int *ret_fd, struct err *err
     return 0;
 }
 
-/* Folders that the layer forgot to mention. */
+/* Directories that the layer forgot to mention. */
 static int make_parents(struct lay *l, const char *dir, struct err *err)
 {
     char part[LIM_PATH_BYTES];
@@ -100,7 +100,7 @@ static int make_parents(struct lay *l, const char *dir, struct err *err)
     return 0;
 }
 
-/* The folder of path, open; borrowed until the next call. base: its last part. */
+/* The directory of path, open; borrowed until the next call. base: its last part. */
 static int parent_of(struct lay *l, const char *path, bool make, int *ret_fd, const char **ret_base,
                      struct err *err)
 {
@@ -125,7 +125,7 @@ static int parent_of(struct lay *l, const char *path, bool make, int *ret_fd, co
     return 0;
 }
 
-/* Take away what stands at base. keep_dir: a folder may stay. Returns 1 when one stayed. */
+/* Take away what stands at base. keep_dir: a directory may stay. Returns 1 when one stayed. */
 static int clear(int dir_fd, const char *base, bool keep_dir, struct err *err)
 {
     struct stat st;
@@ -256,7 +256,7 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     return link_file(from_fd, from, dir_fd, base, err);
 }
 
-/* What the layers below have in the folder's place may be a file or link, which hides nothing: see lay_check_opaque. */
+/* What the layers below have in the directory's place may be a file or link, which hides nothing: see lay_check_opaque. */
 static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err *err)
 {
     const char *base;

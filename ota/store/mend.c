@@ -9,7 +9,7 @@
 #include "ota/store/store_int.h"
 
 struct mend {
-    int from_fd, to_fd; /* the same folder of the tree under tmp/ and of the image */
+    int from_fd, to_fd; /* the same directory of the tree under tmp/ and of the image */
     unsigned depth;
 };
 

@@ -1,5 +1,5 @@
 /* scrub.c - reads what the store holds and compares it with its names; what is bad loses its name, and what
- * was made of it is marked so that it is made again (mend.c). One round goes over all folders in a fixed
+ * was made of it is marked so that it is made again (mend.c). One round goes over all directories in a fixed
  * order; a cursor lets it go on where it stopped. */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 
 #include "ota/store/store_int.h"
 
-struct names { /* of one folder, sorted */
+struct names { /* of one directory, sorted */
     char (*at)[OBJECT_NAME_BYTES];
     size_t n, room;
 };
@@ -16,7 +16,7 @@ struct names { /* of one folder, sorted */
 struct round {
     struct store *s;
     struct store_scrub *sc;
-    const char *folder; /* that is being read: "objects/ab" */
+    const char *directory; /* that is being read: "objects/ab" */
     int dir_fd;
 };
 
@@ -31,7 +31,7 @@ __attribute__((format(printf, 3, 4))) static void tell(struct round *r, const ch
     va_start(ap, fmt);
     (void)vsnprintf(why, sizeof(why), fmt, ap);
     va_end(ap);
-    (void)str_fmt(full, sizeof(full), "%s/%s", r->folder, name);
+    (void)str_fmt(full, sizeof(full), "%s/%s", r->directory, name);
     if (r->sc->on_bad)
         r->sc->on_bad(r->sc->arg, full, why);
 }
@@ -137,7 +137,7 @@ static int condemn_object(struct round *r, const char *name, const struct stat *
     return rc < 0 ? rc : fs_sync_dir(r->dir_fd, err);
 }
 
-/* ---- one thing of each folder: 0 right, 1 bad and told, -kind ---- */
+/* ---- one thing of each directory: 0 right, 1 bad and told, -kind ---- */
 
 /* *ret_same: its bytes hash to the 64 digits at the front of its name. A file that cannot be read (a bad
  * block, fs-verity) is one that does not. */
@@ -285,11 +285,11 @@ static int names_add(void *arg, const char *name, struct err *err)
 
 typedef int (*scrub_one)(struct round *r, const char *name, struct err *err);
 
-/* The names of one folder behind `after`, in order, until the budget is spent. */
+/* The names of one directory behind `after`, in order, until the budget is spent. */
 static int scrub_folder(struct round *r, const char *after, scrub_one one, struct err *err)
 {
     struct names l = {NULL, 0, 0};
-    int rc = fs_open_dir(r->s->dir_fd, r->folder, false, 0, &r->dir_fd, NULL);
+    int rc = fs_open_dir(r->s->dir_fd, r->directory, false, 0, &r->dir_fd, NULL);
 
     if (rc < 0)
         return 0; /* objects of no such beginning */
@@ -302,7 +302,7 @@ static int scrub_folder(struct round *r, const char *after, scrub_one one, struc
         rc = one(r, l.at[i], err);
         r->sc->bad += rc > 0;
         r->sc->files++;
-        (void)str_fmt(r->sc->cursor, sizeof(r->sc->cursor), "%s/%s", r->folder, l.at[i]);
+        (void)str_fmt(r->sc->cursor, sizeof(r->sc->cursor), "%s/%s", r->directory, l.at[i]);
     }
     free(l.at);
     (void)close(r->dir_fd);
@@ -346,7 +346,7 @@ static unsigned cursor_folder(const char *cursor, const char **ret_after)
 int store_scrub(struct store *s, struct store_scrub *sc, struct err *err)
 {
     struct round r = {.s = s, .sc = sc};
-    char start[sizeof(sc->cursor)], folder[16];
+    char start[sizeof(sc->cursor)], directory[16];
     const char *after;
     AUTO_FD int lock_fd = -1;
     int rc = store_work_lock(s, &lock_fd, err);
@@ -358,8 +358,8 @@ int store_scrub(struct store *s, struct store_scrub *sc, struct err *err)
     (void)str_copy(start, sizeof(start), sc->cursor);
     unsigned i = cursor_folder(start, &after);
     for (; rc == 0 && i < FOLDERS && sc->bytes < sc->max_bytes; i++) {
-        scrub_one one = folder_of(i, folder);
-        r.folder = folder;
+        scrub_one one = folder_of(i, directory);
+        r.directory = directory;
         rc = scrub_folder(&r, after, one, err);
         after = "";
     }

@@ -15,7 +15,7 @@
 static const struct {
     const char *name;
     size_t fd_at;
-} folders[] = {
+} directories[] = {
     {"objects", offsetof(struct store, objects_fd)}, {"images", offsetof(struct store, images_fd)},
     {"layers", offsetof(struct store, layers_fd)},   {"blobs", offsetof(struct store, blobs_fd)},
     {"partial", offsetof(struct store, partial_fd)}, {"staged", offsetof(struct store, staged_fd)},
@@ -24,7 +24,7 @@ static const struct {
 
 static int *folder_fd(struct store *s, size_t i)
 {
-    return (int *)(void *)((char *)s + folders[i].fd_at);
+    return (int *)(void *)((char *)s + directories[i].fd_at);
 }
 
 static int check_layout(int dir_fd, struct err *err)
@@ -43,8 +43,8 @@ static int open_folders(struct store *s, struct err *err)
 {
     int rc = fs_remove_tree(s->dir_fd, "tmp", err); /* what had no name yet when power went */
 
-    for (size_t i = 0; rc >= 0 && i < COUNT_OF(folders); i++)
-        rc = fs_open_dir(s->dir_fd, folders[i].name, true, 0700, folder_fd(s, i), err);
+    for (size_t i = 0; rc >= 0 && i < COUNT_OF(directories); i++)
+        rc = fs_open_dir(s->dir_fd, directories[i].name, true, 0700, folder_fd(s, i), err);
     return rc < 0 ? rc : 0;
 }
 
@@ -54,7 +54,7 @@ int store_new(int dir_fd, struct store **ret, struct err *err)
 
     s->dir_fd = dir_fd;
     s->lock_fd = -1;
-    for (size_t i = 0; i < COUNT_OF(folders); i++)
+    for (size_t i = 0; i < COUNT_OF(directories); i++)
         *folder_fd(s, i) = -1;
     int rc = fs_lock(dir_fd, "lock", &s->lock_fd, err);
     if (rc == 0)
@@ -71,7 +71,7 @@ struct store *store_free(struct store *s)
 {
     if (!s)
         return NULL;
-    for (size_t i = 0; i < COUNT_OF(folders); i++)
+    for (size_t i = 0; i < COUNT_OF(directories); i++)
         if (*folder_fd(s, i) >= 0)
             (void)close(*folder_fd(s, i));
     if (s->lock_fd >= 0)

@@ -1,4 +1,4 @@
-/* store.h - images on disk. Content-addressed objects, rootfs folders of hard links, blobs under way.
+/* store.h - images on disk. Content-addressed objects, rootfs directories of hard links, blobs under way.
  *   objects/ab/<sha256>.<mode>.<uid>.<gid>   one file per content and metadata, never written to again
  *   images/<manifest digest>/   rootfs/ of hard links, manifest, config, meta; appears by one rename when complete
  *   layers/<layer digest>       which entries a layer brings and which objects they need: a layer whose objects are all
@@ -7,7 +7,7 @@
  *   partial/<digest>            a download under way: as long as what has arrived
  *   staged/<manifest digest>/   objects of an image that comes by a pack, until it is whole
  *   tmp/                        emptied at start
- * Invariant (L13): a name that exists holds exactly what it names, also after a power cut. No index: the folders are the
+ * Invariant (L13): a name that exists holds exactly what it names, also after a power cut. No index: the directories are the
  * truth. Not kept of an image: xattrs, set-uid and set-gid bits, times (every file is of 1970-01-01T00:00:01Z), device
  * nodes. Effects: files below dir_fd. Blocks: yes; commit, install and collect belong in a job, one after the other
  * (install and collect refuse to run beside each other: CONFLICT). */

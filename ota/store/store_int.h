@@ -28,14 +28,14 @@ struct store_meta {
 NODISCARD int store_meta_read(struct store *s, const char *image_name, struct store_meta *ret,
                               struct err *err);
 char *store_meta_build(const struct store_meta *m); /* malloc'd text, owner: caller */
-/* Names in a folder that do not begin with a dot: fn returns 0 or -kind to stop. fn may remove or rename what
+/* Names in a directory that do not begin with a dot: fn returns 0 or -kind to stop. fn may remove or rename what
  * it is called for. */
 NODISCARD int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
                               struct err *err);
 /* The same with names that begin with a dot, "." and ".." left out. Errors: IO, those of fn. */
 NODISCARD int store_each_entry(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
                                struct err *err);
-/* Files of a folder whose name is a digest's hex: fn returns 0 or -kind to stop. The listing may change under
+/* Files of a directory whose name is a digest's hex: fn returns 0 or -kind to stop. The listing may change under
  * it. */
 NODISCARD int store_each(int dir_fd,
                          int (*fn)(void *arg, const char *name, const struct digest *d, struct err *err),
@@ -58,9 +58,9 @@ char *object_name(const struct digest *d, uint32_t mode, uint32_t uid, uint32_t 
                   char dst[OBJECT_NAME_BYTES]);
 /* "ab/<name>" below objects/. */
 char *object_path(const char *name, char dst[OBJECT_NAME_BYTES + 3]);
-/* What of an entry's mode is kept: never set-uid or set-gid; the sticky bit only on folders. */
+/* What of an entry's mode is kept: never set-uid or set-gid; the sticky bit only on directories. */
 uint32_t object_mode(const struct entry *e);
-/* Give an open file or folder the entry's owner and mode, where it has not got them from its making. Errors:
+/* Give an open file or directory the entry's owner and mode, where it has not got them from its making. Errors:
  * DENIED, IO. */
 NODISCARD int object_dress(int fd, const struct entry *e, struct err *err);
 /* The same for a new object, with its time, which tells that it is dressed: the last thing that is done to
@@ -93,7 +93,7 @@ NODISCARD int stream_entry(struct stream *st, struct entry *ret, struct err *err
 /* ---- lay.c ---- */
 struct lay {       /* a rootfs under construction */
     int root_fd;   /* borrowed */
-    int parent_fd; /* the folder of the last entry; -1: none */
+    int parent_fd; /* the directory of the last entry; -1: none */
     char parent[LIM_PATH_BYTES];
 };
 void lay_done(struct lay *l);
@@ -101,10 +101,10 @@ void lay_done(struct lay *l);
  * are (NULL: an empty file). WHITEOUT and OPAQUE delete. Errors: INVALID (parent is a link ...), NOSPACE, IO.
  */
 NODISCARD int lay_entry(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err);
-/* Behind the deletions: an opaque folder must be a folder by now, made by its own layer if the ones below
+/* Behind the deletions: an opaque directory must be a directory by now, made by its own layer if the ones below
  * have something else. Errors: INVALID, IO. */
 NODISCARD int lay_check_opaque(struct lay *l, const char *path, struct err *err);
-/* Folders and files that a box mounts over: made where they are missing. Errors: INVALID, NOSPACE, IO. */
+/* Directories and files that a box mounts over: made where they are missing. Errors: INVALID, NOSPACE, IO. */
 NODISCARD int lay_mount_points(struct lay *l, struct err *err);
 
 /* ---- record.c ---- */

@@ -81,7 +81,7 @@ static bool slot_dir(const struct cgroup *c, const char *mount, const char *self
                    c->path);
 }
 
-/* Slot for a hierarchy: found, or made (make), or opened when its folder is there. 0 or -errno. */
+/* Slot for a hierarchy: found, or made (make), or opened when its directory is there. 0 or -errno. */
 static int slot_get(struct cgroup *c, enum cgroup_mode mode, const char *mount, const char *self,
                     unsigned ctls, bool make)
 {

@@ -191,10 +191,10 @@ NODISCARD int cgroup_device_deny(struct cgroup *c, char type, int64_t major, int
 /* What the rules say: the model that both mechanisms follow. Pure. */
 bool cgroup_devices_decide(const struct cgroup_device *rules, unsigned n, const struct cgroup_device *asked);
 
-/* The i-th v1 hierarchy that the group lives in: its folder there (borrowed), its name as it is mounted
+/* The i-th v1 hierarchy that the group lives in: its directory there (borrowed), its name as it is mounted
  * ("cpu,cpuacct"). -1: no further one. */
 int cgroup_v1_dir(const struct cgroup *c, unsigned i, const char **ret_name);
-/* fd of the v2 folder for CLONE_INTO_CGROUP, or -1 (v1, no cgroup2). Borrowed. */
+/* fd of the v2 directory for CLONE_INTO_CGROUP, or -1 (v1, no cgroup2). Borrowed. */
 int cgroup_clone_fd(const struct cgroup *c);
 /* From inside the new process: move itself into every v1 hierarchy (and v2, when it was not cloned into it).
  * Async-signal safe, no allocation: usable between clone and exec. Returns 0 or -errno. */
@@ -228,7 +228,7 @@ int cgroup_pids(const struct cgroup *c, pid_t *ret, unsigned max);
 /* All of it stands still, or goes on. TIMEOUT, and it goes on, when some do not stop within 2 s: they are named with
  * what they wait for. UNSUPPORTED: no freezer. */
 NODISCARD int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err);
-/* Asked of the kernel with one call: is a group of ours there (where v2 is mounted each has a folder in it)? Without v2: true,
+/* Asked of the kernel with one call: is a group of ours there (where v2 is mounted each has a directory in it)? Without v2: true,
  * for who knows. */
 bool cgroup_may_exist(const struct cgroup_host *h, const char *path);
 /* Asked of the kernel with one file; false also when there is no such group. */

@@ -1,4 +1,4 @@
-/* cgroup_dirs.c - the folders of a group: made with what they need, removed with what is empty above. See cgroup.h. */
+/* cgroup_dirs.c - the directories of a group: made with what they need, removed with what is empty above. See cgroup.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +98,7 @@ static void inherit_cpuset(const char *dir)
     }
 }
 
-/* What a new folder needs before it is used. */
+/* What a new directory needs before it is used. */
 static void dir_made(const char *dir, enum cgroup_mode mode, unsigned ctls, bool is_parent)
 {
     AUTO_FD int fd = -1;

@@ -98,7 +98,7 @@ static void take_mount(struct cgroup_host *h, struct roots *roots, const struct 
     }
 }
 
-/* The group's folder below the mount: "" for the top. A group that we cannot see (namespaces) counts as the
+/* The group's directory below the mount: "" for the top. A group that we cannot see (namespaces) counts as the
  * top. */
 static void set_self(char *self, size_t size, const char *mount, const char *root, const char *path)
 {

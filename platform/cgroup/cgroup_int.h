@@ -11,8 +11,8 @@
 struct cgroup_slot {
     enum cgroup_mode mode;
     unsigned ctls; /* mask of 1 << enum cgroup_ctl */
-    bool fresh;    /* we made its folder: nothing is set in it */
-    int fd;        /* the group's folder */
+    bool fresh;    /* we made its directory: nothing is set in it */
+    int fd;        /* the group's directory */
     char dir[CGROUP_DIR_BYTES];
 };
 struct cgroup {
@@ -39,13 +39,13 @@ const struct cgroup_slot *cgroup_v2_slot(const struct cgroup *c);
 unsigned cgroup_list_needs(const struct cgroup_host *h, const struct cgroup_list *l);
 /* Write the list into the slots that exist, read it back. */
 void cgroup_list_apply(const struct cgroup *c, struct cgroup_list *l);
-/* The processes in a folder and those below it; depth bounds the walk. */
+/* The processes in a directory and those below it; depth bounds the walk. */
 unsigned cgroup_pids_below(int dir_fd, pid_t *ret, unsigned max, unsigned depth);
 /* Of a slot only dir counts for these, which need not be there. How long the part is that is not the group's own path. */
 size_t cgroup_slot_base(const struct cgroup *c, const struct cgroup_slot *s);
 /* Parents of ours that only held what is gone, from the nearest on. */
 void cgroup_remove_parents(const struct cgroup *c, const struct cgroup_slot *s);
-/* Make the group's folder with its parents, handing controllers (v2) or hierarchical accounting (v1) down; fills fresh.
+/* Make the group's directory with its parents, handing controllers (v2) or hierarchical accounting (v1) down; fills fresh.
  * 0 or -errno. */
 NODISCARD int cgroup_make_dirs(struct cgroup *c, enum cgroup_mode mode, unsigned ctls, struct cgroup_slot *s);
 /* Milliseconds, or until a signal. */

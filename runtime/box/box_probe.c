@@ -14,7 +14,7 @@
 #include "runtime/box/box_int.h"
 #include "runtime/net/net.h"
 
-/* Can a mount of this folder's file system be shifted by the ids of this process's user namespace? */
+/* Can a mount of this directory's file system be shifted by the ids of this process's user namespace? */
 static bool can_idmap(pid_t pid, const char *dir)
 {
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};

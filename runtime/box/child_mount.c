@@ -20,7 +20,7 @@
 #include "platform/fs.h"
 #include "platform/sys.h"
 
-/* A descriptor as a path for mount(2): relative to the host's procfs, which is our working folder and was
+/* A descriptor as a path for mount(2): relative to the host's procfs, which is our working directory and was
  * checked. */
 const char *child_fd_text(int fd, char dst[CHILD_FD_TEXT])
 {
@@ -437,7 +437,7 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
     return child_remount(tree, MS_RDONLY, 0, err);
 }
 
-/* An empty folder for all that is masked: one file system, bound to the other places; each gets its own where it cannot be
+/* An empty directory for all that is masked: one file system, bound to the other places; each gets its own where it cannot be
  * opened. */
 static int mount_empty(struct child *c, const char *at, const char *path, struct err *err)
 {

@@ -149,7 +149,7 @@ int child_chdir(const char *cwd, struct err *err)
 
     if (chdir(cwd) != 0)
         return err_errno(err, errno, "process.cwd %s", cwd);
-    /* a folder outside of the root (a descriptor that leaked) shows as "(unreachable)..." */
+    /* a directory outside of the root (a descriptor that leaked) shows as "(unreachable)..." */
     if (syscall(SYS_getcwd, now, sizeof(now)) < 0 || now[0] != '/')
         return err_set(err, ERR_DENIED, "process.cwd %s lies outside of the container", cwd);
     return 0;
@@ -208,7 +208,7 @@ int child_op_program(struct child *c, const struct op *op, struct err *err)
     return find_program(p->args[0], p->env, c->program, sizeof(c->program), err);
 }
 
-/* The label that the next exec takes on. Where the kernel keeps several such modules each has a folder of its own. */
+/* The label that the next exec takes on. Where the kernel keeps several such modules each has a directory of its own. */
 int child_op_label(struct child *c, const struct op *op, struct err *err)
 {
     const struct spec_process *p = &c->spec->process;

@@ -186,7 +186,7 @@ static int go_in(const struct enter *e, struct err *err)
     return rc < 0 ? rc : go_through(e, err);
 }
 
-/* Whoever gets hold of us inside (a signal that stops us is enough) holds no lock, no socket, no folder of the caller's. */
+/* Whoever gets hold of us inside (a signal that stops us is enough) holds no lock, no socket, no directory of the caller's. */
 static void close_others(const struct enter *e, const struct child *c)
 {
     const int own[] = {c->console_fd, c->proc_fd, c->trees.mounts[0], c->stdio[0], c->stdio[1], c->stdio[2]};

@@ -136,6 +136,6 @@ void exe_guard_self(char **argv)
     if (held < 0)
         return;
     if (own_path(exe, path))
-        (void)setenv("LIMPET_EXE", path, 1); /* our folder is not to be seen from there any more */
+        (void)setenv("LIMPET_EXE", path, 1); /* our directory is not to be seen from there any more */
     (void)syscall(SYS_execveat, held, "", argv, environ, AT_EMPTY_PATH);
 }

@@ -7,7 +7,7 @@
 
 #include "platform/err.h"
 
-/* The installed program of that name (LIMPET_LIBEXECDIR) or, where that is missing, the one beside ours (a build folder).
+/* The installed program of that name (LIMPET_LIBEXECDIR) or, where that is missing, the one beside ours (a build directory).
  * False: no such file, or the path does not fit. */
 bool exe_guard_path(const char *name, char *dst, size_t size);
 /* An open file that is the same program and cannot be written through: exe itself where that is so already, a read-only

@@ -29,7 +29,7 @@
 
 #define NODE      ".node"
 #define MOUNTS    4096U /* of one box */
-#define TRIES     1000U /* against a box that moves folders */
+#define TRIES     1000U /* against a box that moves directories */
 #define INSIDE_MS 5000  /* some milliseconds, unless the machine stands still */
 
 /* A mount of the box and where it is. */
@@ -183,7 +183,7 @@ static int add_mount(struct task *t, struct err *err)
     return rc;
 }
 
-/* The mount that add_mount brought, wherever the box has moved the folders above it: a name is only good until the box
+/* The mount that add_mount brought, wherever the box has moved the directories above it: a name is only good until the box
  * moves one again. */
 static int open_ours(struct task *t, int *ret_fd, struct err *err)
 {
@@ -264,7 +264,7 @@ static int open_dev(struct task *t, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* Folder and name of the device, below a /dev that can be written to. This process ends soon: so do descriptors. */
+/* Directory and name of the device, below a /dev that can be written to. This process ends soon: so do descriptors. */
 static int open_place(struct task *t, int *ret_dir, const char **ret_name, struct err *err)
 {
     int dev = -1, rc;

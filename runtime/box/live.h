@@ -21,7 +21,7 @@ struct live_device {
     uint32_t major, minor;
     unsigned access; /* CGROUP_DEV_READ, CGROUP_DEV_WRITE: for everybody in the box; the node is its root's */
 };
-/* Node and permission (cgroup rule) come. maps: the box's; NULL: it has no user namespace. work_fd: a folder of ours on a
+/* Node and permission (cgroup rule) come. maps: the box's; NULL: it has no user namespace. work_fd: a directory of ours on a
  * file system that takes nodes (it may be mounted nodev): with a user namespace the node is made there, moved inside and
  * unlinked. A file, link or device that is at the path already is replaced; no link is followed. A /dev that is read-only
  * for the box stays so. A machine without device rules is no

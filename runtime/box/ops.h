@@ -11,7 +11,7 @@ enum op_kind {
     OP_HIDE,               /* not dumpable: nobody may attach before exec */
     OP_CGROUP,             /* into its control groups */
     OP_PRIVATE,            /* no mount event in or out (rslave: only in) */
-    OP_FIND_ROOT,          /* open the place of the rootfs while host folders can still be crossed */
+    OP_FIND_ROOT,          /* open the place of the rootfs while host directories can still be crossed */
     OP_WAIT,               /* until the parent has written id maps, made devices */
     OP_BE_ROOT,            /* user namespace: become its root */
     OP_LOOPBACK,           /* lo up */

@@ -15,7 +15,7 @@ struct tool {
     const char *path;                     /* absolute */
     const char *const *args, *const *env; /* NULL-terminated */
     struct buf input;                     /* its stdin, whole */
-    bool inherit;       /* what it writes goes where ours goes, and it keeps our folder: a hook */
+    bool inherit;       /* what it writes goes where ours goes, and it keeps our directory: a hook */
     unsigned timeout_s; /* 0: it has all the time */
 };
 /* What it did. Both texts are NUL-terminated; "" with inherit. */

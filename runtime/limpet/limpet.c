@@ -295,7 +295,7 @@ static void fill_stdio(void)
             (void)!openat(AT_FDCWD, "/dev/null", O_RDWR);
 }
 
-/* Where records lie unless --root says: a plain user's own run folder. */
+/* Where records lie unless --root says: a plain user's own run directory. */
 static int find_root(struct limpet *c, struct err *err)
 {
     static char own[LIM_PATH_BYTES];

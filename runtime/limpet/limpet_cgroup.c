@@ -12,7 +12,7 @@
 void limpet_cgroup_path(const struct limpet *c, char dst[CGROUP_PATH_BYTES])
 {
     /* a path that does not depend on the group of the shell that asks; without the right to the top, one below our own.
-     * No folder above them all: it would be made and removed with every container that is alone */
+     * No directory above them all: it would be made and removed with every container that is alone */
     (void)snprintf(dst, CGROUP_PATH_BYTES, "%slimpet-%s", geteuid() == 0 ? "/" : "", c->id);
 }
 

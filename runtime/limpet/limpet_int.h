@@ -118,7 +118,7 @@ NODISCARD int limpet_dir(const struct limpet *c, bool make, int *ret_fd, struct 
 NODISCARD int limpet_load(const struct limpet *c, struct limpet_state *ret,
                           struct err *err); /* *ret: limpet_state_done */
 void limpet_state_done(struct limpet_state *s);
-/* Replace its record whole; the folder lies in /run. Errors: NOSPACE, IO. */
+/* Replace its record whole; the directory lies in /run. Errors: NOSPACE, IO. */
 NODISCARD int limpet_save(int dir_fd, const struct limpet_state *s, struct err *err);
 /* "created", "running", "paused", "stopped". */
 const char *limpet_status(int dir_fd, const struct limpet_state *s);

@@ -43,7 +43,7 @@ static int find_sources(struct limpet_bundle *b, const char *bundle, struct err 
     return 0;
 }
 
-/* Where the bundle and its rootfs are, for the record; *ret_root: the folder, which the spec borrows. */
+/* Where the bundle and its rootfs are, for the record; *ret_root: the directory, which the spec borrows. */
 static int open_rootfs(const struct limpet *c, int dir, struct limpet_bundle *b, struct limpet_state *s,
                        int *ret_root, struct err *err)
 {

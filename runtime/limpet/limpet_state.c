@@ -98,7 +98,7 @@ int limpet_load(const struct limpet *c, struct limpet_state *ret, struct err *er
     rc = fs_read(dir, "state.json", LIM_CONFIG_BYTES, &text, &len, err);
     if (rc == -ERR_NOTFOUND) {
         *ret = (struct limpet_state){
-            0}; /* killed while it was created: nothing but the folder, and perhaps a group */
+            0}; /* killed while it was created: nothing but the directory, and perhaps a group */
         (void)str_copy(ret->id.id, sizeof(ret->id.id), c->id);
         limpet_cgroup_path(c, ret->id.cgroup_path);
         return 0;

@@ -46,7 +46,7 @@ static bool is_ours(const struct stat *st)
     return st->st_uid == geteuid() && (st->st_mode & 077) == 0;
 }
 
-/* The folder, made if it is missing; -1: no cache. */
+/* The directory, made if it is missing; -1: no cache. */
 static int open_cache(const char *path)
 {
     AUTO_FD int fd = -1;

@@ -1,8 +1,8 @@
 /* seccomp_cache.h - filters of foreign seccomp profiles (linux.seccomp of a config.json; runtime-spec 1.2,
  * config-linux.md, "Seccomp"), compiled once by limpet-seccomp and kept. Private to runtime/.
  * A file of the cache holds the profile's whole text and its filter; its name is a hash of the text. The text is compared
- * whole, so that two profiles with one hash only cost time. Nothing is ever taken from a folder or a file that is not
- * ours alone. The folder lies in /run: the next boot, which may bring another kernel, begins anew. */
+ * whole, so that two profiles with one hash only cost time. Nothing is ever taken from a directory or a file that is not
+ * ours alone. The directory lies in /run: the next boot, which may bring another kernel, begins anew. */
 #ifndef RUNTIME_SECCOMP_CACHE_H
 #define RUNTIME_SECCOMP_CACHE_H
 #include <linux/filter.h>

@@ -10,6 +10,6 @@ struct seccomp_kept {
 };
 /* Newest first, of one time by name. Returns how many stay; the others go. Pure. */
 unsigned seccomp_trim_decide(struct seccomp_kept *list, unsigned n, unsigned most);
-/* Remove what is too much in this folder (LIM_PROFILES). What cannot be removed stays. */
+/* Remove what is too much in this directory (LIM_PROFILES). What cannot be removed stays. */
 void seccomp_trim(int dir);
 #endif

@@ -69,7 +69,7 @@ struct spec_mount {
     enum spec_mount_kind kind;
     const char *type;    /* FS: the file system's name */
     const char *source;  /* BIND: absolute host path, or NULL when source_fd is set; FS: what mount(2) gets */
-    int source_fd;       /* BIND: borrowed fd of a folder or file; -1: use source */
+    int source_fd;       /* BIND: borrowed fd of a directory or file; -1: use source */
     const char *target;  /* absolute, inside the container; resolved below the rootfs fd only */
     unsigned long flags; /* MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME ... */
     unsigned long clear; /* BIND: of these, what the source has and the container shall not ("rw", "exec") */
@@ -173,7 +173,7 @@ struct spec {
     const char *id;       /* [a-z0-9][a-z0-9._-]{0,62} for the agent; the CLI takes OCI's [A-Za-z0-9+_.-] */
     const char *hostname; /* NULL: the id, in a namespace of its own */
     const char *domainname;
-    int rootfs_fd;           /* borrowed fd of the rootfs folder */
+    int rootfs_fd;           /* borrowed fd of the rootfs directory */
     const char *rootfs_path; /* the same as a path, for messages; may be NULL when rootfs_fd is set */
     bool rootfs_read_only;
     bool rootfs_no_dev;        /* device nodes of the image are none */

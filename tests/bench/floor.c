@@ -1,6 +1,6 @@
 /* floor.c - what a container costs at least: the namespaces, mounts, nodes, masks, capabilities and the one group of
  * the bundle that `crun spec` writes, and nothing else: nothing is read, checked, recorded or undone but the group.
- *   floor GROUP ROOTFS PROGRAM      GROUP: a folder to make in a cgroup file system ("-": none)
+ *   floor GROUP ROOTFS PROGRAM      GROUP: a directory to make in a cgroup file system ("-": none)
  * Ends as PROGRAM did. Made for tests/bench/runtime; no runtime. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -80,7 +80,7 @@ static void fill(void)
                        MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL),
                  read_only[i]);
     for (size_t i = 0; i < COUNT(masked);
-         i++) /* a folder takes a tmpfs, a file /dev/null; some are not there */
+         i++) /* a directory takes a tmpfs, a file /dev/null; some are not there */
         if (mount("dev/null", masked[i], NULL, MS_BIND, NULL) != 0)
             (void)mount("tmpfs", masked[i], "tmpfs", MS_RDONLY, "size=0k");
 }

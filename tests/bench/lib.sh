@@ -44,7 +44,7 @@ push_stamp() { # TAG: into the registry as bench/stamp:TAG, and published
 	fleetctl publish "$REG/bench/stamp:$1" --version "$1" >>"$T/log/publish" 2>&1
 }
 
-# --- podman, in folders of this bench's own ---
+# --- podman, in directories of this bench's own ---
 # Its default limits are above what this machine may have; its crun refuses hybrid cgroups, so runc.
 podman_() {
 	podman --root "$T/podman/root" --runroot "$T/podman/run" --tmpdir "$T/podman/tmp" --cgroup-manager cgroupfs --events-backend none \

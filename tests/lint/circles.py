@@ -1,4 +1,4 @@
-"""circles.py SOURCE BUILD - circles of calls between the .c files of each folder, by the symbols of their objects."""
+"""circles.py SOURCE BUILD - circles of calls between the .c files of each directory, by the symbols of their objects."""
 import json
 import os
 import re
@@ -9,12 +9,12 @@ FOLDERS = ["platform", "runtime", "ota", "agent", "fleet"]
 INTERNAL = re.compile(r'^#include "(?:[^"]*/)?([^"/]+_(?:int|priv)\.h)"', re.M)
 
 
-def objects(source, build, folder):
-    """(target, path of the source file, object) of what the build makes of this folder."""
+def objects(source, build, directory):
+    """(target, path of the source file, object) of what the build makes of this directory."""
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as f:
         for entry in json.load(f):
             file = os.path.relpath(entry["file"], source)
-            if file.startswith(folder + os.sep):
+            if file.startswith(directory + os.sep):
                 made = re.search(r" -o (\S*CMakeFiles/([^/]+)\.dir/\S+)", entry["command"])
                 yield made.group(2), file, os.path.join(entry["directory"], made.group(1))
 
@@ -30,9 +30,9 @@ def symbols(path):
     return defined, undefined
 
 
-def calls(source, build, folder):
+def calls(source, build, directory):
     """Which file calls which: {file: {file: {symbol}}}."""
-    seen = [(target, file, *symbols(path)) for target, file, path in objects(source, build, folder)]
+    seen = [(target, file, *symbols(path)) for target, file, path in objects(source, build, directory)]
     owners = {}
     for target, file, defined, _ in seen:
         for name in defined - {"main"}:
@@ -83,10 +83,10 @@ def is_family(source, files):
 
 def main(source, build):
     lines, bad, families, lines_of = [], 0, 0, {}
-    for folder in FOLDERS:
-        arrows = calls(source, build, folder)
+    for directory in FOLDERS:
+        arrows = calls(source, build, directory)
         for part in circles(arrows):
-            line = folder + ": " + " ".join(sorted(os.path.basename(f)[:-2] for f in part))
+            line = directory + ": " + " ".join(sorted(os.path.basename(f)[:-2] for f in part))
             if is_family(source, part):
                 families += 1
                 continue

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the documents name is there: files behind links, files and folders in code quotes, tests in the table of laws.
+# What the documents name is there: files behind links, files and directories in code quotes, tests in the table of laws.
 set -euo pipefail
 cd "$SOURCE"
 bad=0 n=0

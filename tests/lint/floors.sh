@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Who may include whom: floors are folders, third-party headers stand behind one wall each (docs/architecture.md).
+# Who may include whom: floors are directories, third-party headers stand behind one wall each (docs/architecture.md).
 set -euo pipefail
 cd "$SOURCE"
 bad=0
@@ -18,7 +18,7 @@ floor ota platform
 floor agent platform runtime ota
 floor fleet platform runtime ota
 
-# room FOLDER ALLOWED-ROOMS...: the same within a folder. A room is a sub-folder; its own files and floors below it are always allowed.
+# room FOLDER ALLOWED-ROOMS...: the same within a directory. A room is a sub-directory; its own files and floors below it are always allowed.
 room() {
 	local dir=$1 top=${1%%/*} allowed=" $* " file inc
 	rooms="${rooms:-} $dir"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a package would hold: the release preset, installed below a DESTDIR. Every file is there with its mode, nothing else is, programs
-# run from there, manual pages and unit name the folders that they are in.
+# run from there, manual pages and unit name the directories that they are in.
 set -euo pipefail
 cd "$SOURCE"
 out=$BUILD/release dest=$BUILD/dest
@@ -57,7 +57,7 @@ for program in usr/sbin/agentd usr/bin/agentctl usr/bin/fleetctl usr/bin/limpet;
 	grep -q "$(sed -nE 's/^project\(limpet VERSION ([0-9.]+).*/\1/p' CMakeLists.txt)" "$BUILD/install.version" || fail "$program says another version"
 done
 grep -q /usr/libexec/limpet "$dest/usr/sbin/agentd" || fail "agentd looks for the other programs elsewhere"
-! grep -qF "$SOURCE" "$dest"/usr/sbin/* "$dest"/usr/libexec/limpet/* || fail "a program names the folder where it was built"
+! grep -qF "$SOURCE" "$dest"/usr/sbin/* "$dest"/usr/libexec/limpet/* || fail "a program names the directory where it was built"
 
 install_as -DLIMPET_INIT=busybox
 compare busybox <<-END

@@ -40,9 +40,9 @@ arch() { # NAME TARGET INCLUDE-FOLDER ARCHITECTURE-AS-THE-FILTER-SEES-IT
 }
 host=$(echo '#include <asm/unistd.h>' | cc -M -xc - | grep -oE '/[^ ]*/asm/unistd\.h' | head -n 1)
 host=${host%/asm/unistd.h}
-folder() { if [ "$1" = "$(uname -m)" ]; then echo "$host"; else echo "/usr/$2/include"; fi; }
-arch x86_64 x86_64-linux-gnu "$(folder x86_64 x86_64-linux-gnu)" 0xC000003E
-arch arm arm-linux-gnueabihf "$(folder arm arm-linux-gnueabihf)" 0x40000028
-arch arm64 aarch64-linux-gnu "$(folder aarch64 aarch64-linux-gnu)" 0xC00000B7
-arch riscv64 riscv64-linux-gnu "$(folder riscv64 riscv64-linux-gnu)" 0xC00000F3
+directory() { if [ "$1" = "$(uname -m)" ]; then echo "$host"; else echo "/usr/$2/include"; fi; }
+arch x86_64 x86_64-linux-gnu "$(directory x86_64 x86_64-linux-gnu)" 0xC000003E
+arch arm arm-linux-gnueabihf "$(directory arm arm-linux-gnueabihf)" 0x40000028
+arch arm64 aarch64-linux-gnu "$(directory aarch64 aarch64-linux-gnu)" 0xC00000B7
+arch riscv64 riscv64-linux-gnu "$(directory riscv64 riscv64-linux-gnu)" 0xC00000F3
 exit $bad

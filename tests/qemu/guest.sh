@@ -190,7 +190,7 @@ done
 same "50 lives" $N 50
 same "they leave nothing" "$(left)" "$CLEAN"
 
-# --- the agent, without a network: signed desired state from a file, images from a folder
+# --- the agent, without a network: signed desired state from a file, images from a directory
 # On v2 as a service manager starts it: in a group of its own, at the place where processes and controllers exclude each other.
 S=$C/system.slice/agentd.service
 if [ $V2 = yes ]; then

@@ -1,6 +1,6 @@
 # kernel.sh - a real kernel of Debian for x86-64, unpacked and not installed. To be sourced:
 #   kernel_get SUITE FOLDER [PACKAGE MODULE...]
-# prints the folder that holds boot/vmlinuz-* and lib/modules/*, or nothing when it cannot be had. FOLDER is a cache. SUITE "": of this
+# prints the directory that holds boot/vmlinuz-* and lib/modules/*, or nothing when it cannot be had. FOLDER is a cache. SUITE "": of this
 # machine's own release. PACKAGE: what depends on the kernel; of that one only MODULES and what they need are kept.
 #   kernel_initramfs TREE FOLDER MODULE...
 # packs FOLDER into FOLDER.gz, with busybox and the modules, which its /init finds as /*.ko*, each after what it needs.

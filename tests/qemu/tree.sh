@@ -1,7 +1,7 @@
 # tree.sh - a guest that has this machine's files: its root is the host's by 9p, read-only, below an overlay in memory, so that a script of the
 # tree runs in it as it is, on a kernel that can more than the host's. To be sourced after lib.sh and kernel.sh:
 #   tree_prepare TREE MODULE...     TREE: from kernel_get; TREE_MODULES must be among its modules
-#   tree_run NAME SCRIPT            as root of the guest, in a folder of the same name; prints what it prints and ends with its status
+#   tree_run NAME SCRIPT            as root of the guest, in a directory of the same name; prints what it prints and ends with its status
 # ACCEL: kvm where a guest of this kernel comes up with it, else tcg (emulated, many times slower). tests/qemu/tree_init.sh is process 1.
 TREE_MODULES=(virtio_pci 9pnet_virtio 9p overlay)
 TREE_S=${TREE_S:-1500} # a guest that takes longer is ended

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What an app gets and what it cannot do, under the real agent, without any network: images from an OCI layout folder as from a USB stick, the
+# What an app gets and what it cannot do, under the real agent, without any network: images from an OCI layout directory as from a USB stick, the
 # manifest by `agentctl apply`. Each "cannot" has its control. Then what a person does on the device: exec, logs, diff, plan, rollback, why.
 . "$SOURCE/tests/sys/lib.sh"
 lib_need umoci jq openssl python3 mosquitto_passwd
@@ -50,7 +50,7 @@ $(app chatty ',"log":{"max_bytes":4194304},"args":["/bin/sh","-c","i=0; while [ 
 $(app loose ",\"capabilities\":[\"CHOWN\"],\"network\":{\"mode\":\"host\"},\"health\":{\"http\":{\"port\":$HEALTH},\"interval_ms\":300}"),
 $(app net ",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":$PORT,\"container\":8080}]},\"health\":{\"tcp\":{\"port\":8080},\"interval_ms\":300,\"start_grace_ms\":3000},\"args\":[\"/bin/httpd\",\"-f\",\"-p\",\"8080\",\"-h\",\"/srv\"]")"
 ctl apply "$(desired 1 "$APPS")" | grep -q accepted && ok "agentctl apply takes a signed file" || die "apply"
-lib_until 40 is phase converged && ok "images from the folder, no network: converged" || die "phase $(field phase): $(field err.msg); $(ctl events -n 5)"
+lib_until 40 is phase converged && ok "images from the directory, no network: converged" || die "phase $(field phase): $(field err.msg); $(ctl events -n 5)"
 for f in memory cpu pids userns seccomp; do
 	[ "$(field apps.tight.enforce.$f.state)" = enforced ] && ok "tight: $f is enforced ($(field apps.tight.enforce.$f.value))" || fail "tight: $f is $(field apps.tight.enforce.$f)"
 done

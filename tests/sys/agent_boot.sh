@@ -9,7 +9,7 @@ DEV=boot-$$
 init_fleet "$DEV"
 start_broker
 
-# Folders of the machine as this test would have them: in this mount namespace only.
+# Directories of the machine as this test would have them: in this mount namespace only.
 mkdir -p "$T"/{upper,work}/{etc,lib} "$T/dev" "$T/bin" "$T/fold"
 mount -t tmpfs tmpfs "$T/fold" && mkdir -p "$T"/fold/{etc,lib}/{upper,work}
 mount -t overlay overlay -o "lowerdir=/etc,upperdir=$T/fold/etc/upper,workdir=$T/fold/etc/work" /etc || lib_skip "no overlay over /etc here"
@@ -48,7 +48,7 @@ boot() { # WHAT: start by the init script, look, stop
 boot "S80limpet"
 grep -q '^<30>limpet: core: ' "$T/log/syslog" && grep -q '^<30>limpet: core: stopping' "$T/log/syslog" && ok "messages are in syslog: $(wc -l <"$T/log/syslog") lines" || fail "syslog: $(cat "$T/log/syslog")"
 rm -rf /run/limpet && mkdir -m 0700 /run/limpet
-boot "a run folder that somebody made 0700"
+boot "a run directory that somebody made 0700"
 if command -v systemd-tmpfiles >/dev/null; then
 	rm -rf /run/limpet
 	systemd-tmpfiles --create "$SOURCE/configs/limpet.tmpfiles" 2>>"$T/log/tmpfiles"

@@ -145,5 +145,5 @@ lib_until 30 ended "$E" good && is agent "$E" && ok "and the manifest brings $E 
 LIB=$(dirname "$(find "$T/$DEV/state/store/images" -path '*rootfs/usr*' -name agentd-core | head -n 1)")
 chmod o+w "$LIB"
 power 3
-lib_until 30 ended "$E" rolled-back && from_base && is agent "$REAL" && ok "a folder that others may write is refused: $(field agent_update.why)" || fail "core $(core), $(field agent_update)"
+lib_until 30 ended "$E" rolled-back && from_base && is agent "$REAL" && ok "a directory that others may write is refused: $(field agent_update.why)" || fail "core $(core), $(field agent_update)"
 lib_until 20 is apps.web.state running && ok "the app runs" || fail "web: $(field apps.web.state)"

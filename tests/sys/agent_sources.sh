@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The agent takes images over CoAPS and from a plain web server, each from an OCI layout that is a folder of files there.
+# The agent takes images over CoAPS and from a plain web server, each from an OCI layout that is a directory of files there.
 . "$SOURCE/tests/sys/lib.sh"
 lib_need umoci jq openssl python3 mosquitto_passwd
 [ -x "$BUILD/bin/coap-files" ] || lib_skip "built without CoAP"

@@ -75,7 +75,7 @@ for kind in bytes inodes; do
 	lib_until 40 converged $((REV + 3)) && ok "$kind: rev $((REV + 3)) converged" || fail "$kind: phase $(field phase): $(field err.msg)"
 	is cores 0 && ok "core was never started again" || fail "cores $(field cores)"
 	lib_agent_end $DEV
-	check "$kind: the state folder is whole" "$BUILD/bin/agentd-core" --check "$STATE" >>"$T/log/check"
+	check "$kind: the state directory is whole" "$BUILD/bin/agentd-core" --check "$STATE" >>"$T/log/check"
 	umount "$STATE"
 done
 

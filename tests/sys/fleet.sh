@@ -32,7 +32,7 @@ done
 
 # --- publish ---
 check "publish from the registry" fleetctl publish "$REG/demo/web:1" --version 1.0.0
-cp -r "$FLEETCTL_DIR" "$T/second" # another operator's copy of the folder
+cp -r "$FLEETCTL_DIR" "$T/second" # another operator's copy of the directory
 second() { FLEETCTL_DIR=$T/second fleetctl publish "$@" --no-packs -o json 2>"$T/second.said" | jq .counter; }
 fleetctl publish "$REG/demo/web:2" --version 1.1.0 -o json >"$T/pub.json"
 check "publish prints JSON" test "$(jq -r .counter "$T/pub.json")" = 2
@@ -46,9 +46,9 @@ check_rc 5 "a registry that is not there" fleetctl publish "http://127.0.0.1:1/d
 # --- two operators who publish ---
 FLEETCTL_DIR=$T/stranger fleetctl init --fleet strange --broker localhost:1 >>"$T/log/init" 2>&1
 check "control: a stranger's release is put there" test "$(FLEETCTL_DIR=$T/stranger fleetctl publish "$REG/demo/web:1" --counter 90 --no-packs -o json | jq .counter)" = 90
-FLEETCTL_DIR=$T/second check_rc 4 "a counter that another folder has used" fleetctl publish "$REG/demo/web:1" --counter 2 --no-packs 2>"$T/second.said"
+FLEETCTL_DIR=$T/second check_rc 4 "a counter that another directory has used" fleetctl publish "$REG/demo/web:1" --counter 2 --no-packs 2>"$T/second.said"
 check "the next free one is named" grep -q 'web@2 is already published, by another directory.*the next free counter is 3' "$T/second.said"
-check "the next one is above those of both folders, not of strangers" test "$(second "$REG/demo/web:1")" = 3
+check "the next one is above those of both directories, not of strangers" test "$(second "$REG/demo/web:1")" = 3
 check "control: another name counts for itself" test "$(second "$REG/demo/web:1" --name other)" = 1
 check_not "all was read" grep -q fleetctl: "$T/second.said"
 for list in pages no; do
@@ -60,9 +60,9 @@ for list in pages no; do
 done
 check "pages were followed" test "$(grep -c 'tags/list?last=' "$T/list-pages")" -ge 4
 check "and it is said, in one line" test "$(grep -c 'releases of other operators are not known.*405' "$T/second.said")" = 1
-check "publish from a folder" fleetctl publish "dir:$T/img:hog" --name hog --version 1 --counter 7
+check "publish from a directory" fleetctl publish "dir:$T/img:hog" --name hog --version 1 --counter 7
 check "its blob is in the layout" test -n "$(find "$T/img/blobs" -name "$(fleetctl get releases -o json | jq -r '.[]|select(.name=="hog").digest' | cut -c8-)")"
-check "in a folder too the other operator's counter is seen" test "$(second "dir:$T/img:hog" --name hog)" = 8
+check "in a directory too the other operator's counter is seen" test "$(second "dir:$T/img:hog" --name hog)" = 8
 check "umoci still reads the layout" umoci ls --layout "$T/img"
 
 # a layer with other bytes than its digest says
@@ -314,7 +314,7 @@ next=$(($(rev) + 1))
 mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -n
 mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/state -n
 fleetctl plan -f "$T/web.json" -d dev-1 >/dev/null 2>"$T/lost"
-check "a document that the broker lost is missed" grep -q "warning: the broker gave no document for dev-1, though this folder signed rev $((next - 1)) for it" "$T/lost"
+check "a document that the broker lost is missed" grep -q "warning: the broker gave no document for dev-1, though this directory signed rev $((next - 1)) for it" "$T/lost"
 check "revisions rise though the broker forgot them" test "$(fleetctl plan -f "$T/web.json" -d dev-1 -o json | jq .rev)" = $next
 
 # --- the broker goes ---

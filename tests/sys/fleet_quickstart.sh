@@ -13,5 +13,5 @@ check "it shows everything" env TMPDIR="$T/q" "$SOURCE/boards/host/quickstart" >
 check "within a minute, on a machine of its own" test $((SECONDS - begin - ($(lib_waited_s) - waited))) -lt 60
 check "twelve steps" test "$(grep -cE '^ ?[0-9]+  ' "$T/log/quickstart")" = 12
 check "at most 140 columns" test "$(awk '{if (length > m) m = length} END {print m}' "$T/log/quickstart")" -le 140
-check "nothing below its folder" test -z "$(ls -A "$T/q")"
+check "nothing below its directory" test -z "$(ls -A "$T/q")"
 check_rc 2 "an unknown option" "$SOURCE/boards/host/quickstart" --wat >/dev/null

@@ -22,7 +22,7 @@ echo '{"apps":[]}' >"$T/empty.json"
 check "control: without a proxy all are there" test "$(fleetctl get devices -o json | jq length)" = $N
 fleetctl apply -f "$T/empty.json" -g line-a >>"$T/log/apply" 2>&1
 
-# --- another folder of the same fleet, behind a proxy
+# --- another directory of the same fleet, behind a proxy
 PROXY=$(free_port)
 cd "$T"
 lib_run proxy python3 "$SOURCE/tests/tool/slowproxy.py" "$PROXY" "$BROKER_PORT" 300
@@ -89,7 +89,7 @@ fleetctl apply -f "$T/empty.json" -g crew --wait --timeout 240s -o json >"$T/wai
 W=$!
 LIB_PIDS+=("$W")
 lib_until 20 grep -q '0 of 3 converged.*1 offline' "$T/wait.err" && ok "who is offline is counted apart" || fail "$(cat "$T/wait.err")"
-check "meanwhile the folder is free: another apply" fleetctl apply -f "$T/empty.json" -d dev-2
+check "meanwhile the directory is free: another apply" fleetctl apply -f "$T/empty.json" -d dev-2
 say one converged 1
 say two rolled-back 1 ',"err":{"kind":"rolled-back","msg":"its health is bad"}'
 wait $W && rc=0 || rc=$?
@@ -184,7 +184,7 @@ say one converged 9 ',"source":"group:crew","follows":"group:crew"'
 check_rc 0 "wait after a withdrawal: for whatever it follows now" fleetctl wait one --timeout 120s >&2
 
 # --- why there is no TLS, in words
-wrong() { # NAME REGEX: of the folder $T/wrong
+wrong() { # NAME REGEX: of the directory $T/wrong
 	FLEETCTL_DIR=$T/wrong fleetctl get devices >"$T/wrong.out" 2>&1 && rc=0 || rc=$?
 	check "$1: ends with 5" test $rc = 5
 	check "$1: says why" grep -qE "$2" "$T/wrong.out"

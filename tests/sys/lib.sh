@@ -1,7 +1,7 @@
 # lib.sh - fixtures for scripts that need a real broker, a real registry and a real agent. To be sourced by bash:
 #   . "$SOURCE/tests/sys/lib.sh"; lib_begin NAME
 # Everything lives below $T, is ended by pid, and is looked for again at the end: a test that leaves something behind fails.
-# SOURCE: the tree; BUILD: the build folder (programs in $BUILD/bin).
+# SOURCE: the tree; BUILD: the build directory (programs in $BUILD/bin).
 set -euo pipefail
 : "${SOURCE:?}" "${BUILD:?}"
 # A sys test that is run by hand: in a world of its own, as by ctest.
@@ -55,7 +55,7 @@ lib_snapshot() {
 	for d in "${LIB_UNITS[@]}"; do lib_agent_cgroups "$d" | sed 's/^/cgroup /'; done
 }
 
-# Processes whose command line or working folder lies below $T.
+# Processes whose command line or working directory lies below $T.
 lib_stray() {
 	local p cmd
 	for p in /proc/[0-9]*; do
@@ -137,7 +137,7 @@ static_limpet() {
 		ninja -C "$BUILD/static" -j2; } >"$BUILD/static/build.log" 2>&1 ||
 		{ STATIC_WHY=$(grep -hE 'cJSON:|error|FAILED' "$BUILD/static/build.log" | head -n 3); return 0; }
 	STATIC=$BUILD/static/bin/limpet
-	ln -sf "$BUILD/bin/limpet-seccomp" "$BUILD/static/bin/limpet-seccomp" # where it is looked for in a build folder
+	ln -sf "$BUILD/bin/limpet-seccomp" "$BUILD/static/bin/limpet-seccomp" # where it is looked for in a build directory
 }
 
 lib_end() {
@@ -187,10 +187,10 @@ free_port() {
 
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# fleetctl with this test's folder.
+# fleetctl with this test's directory.
 fleetctl() { "$BUILD/bin/fleetctl" "$@"; }
 
-# init_fleet [DEVICE...]: picks the broker's port, makes the fleet "demo" and a bundle per device with folders below $T.
+# init_fleet [DEVICE...]: picks the broker's port, makes the fleet "demo" and a bundle per device with directories below $T.
 init_fleet() {
 	local d
 	BROKER_PORT=$(free_port)
@@ -200,7 +200,7 @@ init_fleet() {
 	done
 }
 
-# The shipped broker's files, beside a main file like Debian's, with our ports and folders and as this user.
+# The shipped broker's files, beside a main file like Debian's, with our ports and directories and as this user.
 start_broker() {
 	local b=$T/broker f
 	WS_PORT=$(free_port)
@@ -419,7 +419,7 @@ lib_agent_is_off() { # DEVICE
 	for g in $(lib_agent_cgroups "$1"); do [ -z "$(cat "$g/cgroup.procs" 2>/dev/null)" ] || return 1; done
 }
 
-# Folders of an agent's cgroups, in every hierarchy, deepest first.
+# Directories of an agent's cgroups, in every hierarchy, deepest first.
 lib_agent_cgroups() { find /sys/fs/cgroup -depth -type d -path "*limpet*$1*" 2>/dev/null; }
 
 # --- what is asked of the agent of $DEV ----------------------------------------------------------------------------

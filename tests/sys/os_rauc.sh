@@ -54,7 +54,7 @@ device=${LOOPS[1]}
 type=raw
 bootname=B
 END2
-bundle() { # VERSION KEY CERT: published into the folder of sources; prints what a manifest says of it
+bundle() { # VERSION KEY CERT: published into the directory of sources; prints what a manifest says of it
 	rm -rf "$R/bundle"
 	mkdir "$R/bundle"
 	head -c 1048576 /dev/urandom >"$R/bundle/root.img"

@@ -28,7 +28,7 @@ env_of() { fw_printenv -n "$1" 2>/dev/null; }
 printf '#!/bin/sh\necho asked >>%s\n' "$R/reboots" >"$R/reboot"
 printf '#!/bin/sh\nexec fw_setenv slot "$(test "$(fw_printenv -n slot)" = A && echo B || echo A)"\n' >"$R/go-back"
 chmod +x "$R/reboot" "$R/go-back"
-bundle() { # VERSION KEY CERT: published into the folder of sources; prints what a manifest says of it
+bundle() { # VERSION KEY CERT: published into the directory of sources; prints what a manifest says of it
 	local hash s
 	rm -rf "$R/bundle"
 	mkdir "$R/bundle"

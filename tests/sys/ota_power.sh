@@ -10,7 +10,7 @@ lib_need mosquitto docker-registry umoci skopeo jq python3 qemu-storage-daemon "
 [ -e /dev/fuse ] || lib_skip "no /dev/fuse here"
 lib_begin ota_power
 DEV=power-$$
-if [ -n "${OTA_POWER_MADE:-}" ]; then # in a guest: names the folder, device and ports of a fleet that was made outside (ota_power_f2fs.sh)
+if [ -n "${OTA_POWER_MADE:-}" ]; then # in a guest: names the directory, device and ports of a fleet that was made outside (ota_power_f2fs.sh)
 	rm -rf "$T"
 	. "$OTA_POWER_MADE"
 	export FLEETCTL_DIR=$T/fleet

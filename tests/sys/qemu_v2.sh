@@ -2,7 +2,7 @@
 # Needs the host's network.
 # Real kernels in QEMU (emulated, never KVM): cgroup v2 alone, v1 alone, no memory controller, and an old kernel (5.10, when the
 # package mirror has it); and a root that stays in memory (tests/qemu/memory.sh). In each but the last: unit tests that ask the kernel, the OCI command line, and the whole agent with a signed manifest
-# from a file and images from a folder. What runs inside is tests/qemu/guest.sh; here its verdicts are counted.
+# from a file and images from a directory. What runs inside is tests/qemu/guest.sh; here its verdicts are counted.
 #   MODES="v2 v1" tests/sys/qemu_v2.sh        only these
 . "${SOURCE:?}/tests/sys/lib.sh"
 . "${SOURCE:?}/tests/qemu/kernel.sh"

@@ -84,13 +84,13 @@ run
 check "control: timer_list tells the host something" test -n "$(head -c 10 /proc/timer_list)"
 check "a masked file is empty, its neighbour is not" sh -c "[ \"\$(head -n 1 '$dir/out')\" = end ] && [ \$(wc -l <'$dir/out') = 2 ]"
 
-# --- working folder outside
+# --- working directory outside
 for cwd in /proc/self/fd/3 /proc/self/fd/7 /proc/1/cwd/../../..; do
     fresh '"sh","-c","ls"'
     sed -i "s|\"cwd\": \"/\"|\"cwd\": \"$cwd\"|" "$dir/b/config.json"
     if run && grep -q '^canary$' "$dir/out"; then echo "FAIL cwd $cwd"; failed=1; fi
 done
-echo "ok   a working folder through descriptors does not lead out"
+echo "ok   a working directory through descriptors does not lead out"
 
 # --- what is not supported is refused by name
 fresh '"true"'

@@ -34,7 +34,7 @@ up() { # ID: in the background
 status() { limpet state "$1" | jq -r .status; }
 pid() { limpet state "$1" | jq .pid; }
 # The file of a running container's group: FILE-ON-V1 FILE-ON-V2
-dir_of() { # CONTROLLER: its group's folder, or nothing
+dir_of() { # CONTROLLER: its group's directory, or nothing
 	local line at
 	if [ -d "$C/$1" ] && line=$(grep -E "^[0-9]+:([^:]*,)?$1(,[^:]*)?:" "/proc/$(pid "$ID")/cgroup"); then
 		at=$C/$1${line##*:}

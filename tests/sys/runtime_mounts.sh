@@ -59,10 +59,10 @@ for userns in '' user; do
 		mount_list /data bind "$T/src" '"bind","idmap"'
 		limpet mounts add "$id" "$T/list" && says 4242 stat -c %u /data/file && ok "$w: with it the owner is as on disk" || fail "$w: owner $(has stat -c %u /data/file)"
 	fi
-	# the container moves the folder that it is in, and puts a link to /proc there
+	# the container moves the directory that it is in, and puts a link to /proc there
 	sealed() { grep -c ' /proc/sys ' "/proc/$(limpet state "$id" | jq .pid)/mountinfo"; }
 	mount_list /made/d/sys bind "$T/src" '"bind"'
-	check "$w: add below a folder of the container" limpet mounts add "$id" "$T/list"
+	check "$w: add below a directory of the container" limpet mounts add "$id" "$T/list"
 	has sh -c 'mv /made/d /made/moved && /bin/busybox ln -s /proc /made/d'
 	check "$w: control: it went along" says volume cat /made/moved/sys/file
 	check "$w: it is taken off where it is now" limpet mounts remove "$id" "$T/list"

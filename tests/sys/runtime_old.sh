@@ -70,7 +70,7 @@ bundle '["/inside", "token"]' '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW"
 l run -b "$B" "$ID" >"$T/out" 2>&1 && fail "a profile without seccomp" || true
 grep -q 'linux.seccomp' "$T/out" && ok "a profile: $(tail -n 1 "$T/out" | cut -c1-90)" || fail "a profile, and said: $(cat "$T/out")"
 D=(pivot_root=22); whole "root on an initramfs (pivot_root: EINVAL)"
-bundle '["/inside", "cwd", "'"$T"'/deny"]' # nothing of the host from any folder above
+bundle '["/inside", "cwd", "'"$T"'/deny"]' # nothing of the host from any directory above
 l run -b "$B" "$ID" >"$T/out" 2>&1 || true
 grep -q '^end$' "$T/out" && ! grep -q ESCAPE "$T/out" && ok "and the host's tree is out of reach" || fail "$(cat "$T/out")"
 D=(); mount -t tmpfs none /sys/fs/cgroup

@@ -46,7 +46,7 @@ check_rc 5 "runs and ends with its status" run
 check "as root of its own" says 0
 check "as process 1" says 1
 check "without a warning" test ! -s "$T/log/err"
-check "records lie in the user's run folder" test -d "$T/run/limpet"
+check "records lie in the user's run directory" test -d "$T/run/limpet"
 check_rc 1 "without one" as env -u XDG_RUNTIME_DIR "$BUILD/bin/limpet" list 2>"$T/log/noroot"
 check "it says what to give" grep -q -- '--root DIR' "$T/log/noroot"
 elsewhere() { as env -u XDG_RUNTIME_DIR "$BUILD/bin/limpet" --root "$T/home/other" run -b "$T/home/b" r </dev/null >"$T/log/other" 2>&1; }

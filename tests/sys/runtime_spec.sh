@@ -37,7 +37,7 @@ refused() {
 
 lib_say "--- process"
 bundle 'echo $0 $FOO; pwd; umask; id -u; id -g; id -G' '.process.env += ["FOO=bar"] | .process.cwd = "/data" | .process.user = {uid: 7, gid: 8, additionalGids: [9, 70000], umask: 63}'
-sees "user, groups, umask, environment, folder" "sh bar
+sees "user, groups, umask, environment, directory" "sh bar
 /data
 0077
 7
@@ -255,7 +255,7 @@ RC=0; l run --preserve-fds 1 -b "$B" "$ID" 3<"$T/fd3" 7</dev/null </dev/null >"$
 [ "$(tail -1 "$T/out")" = preserved ] && ok "--preserve-fds" || fail "$(cat "$T/out")"
 cp "$C" "$B/other.json"; rm "$C"
 check "--config" l run --config other.json --preserve-fds 1 -b "$B" "$ID" 3<"$T/fd3" </dev/null >/dev/null
-check "bundle is the current folder by default" sh -c "cd $B && $L --root $R run --config other.json --no-pivot --preserve-fds 1 $ID 3<$T/fd3 </dev/null >/dev/null"
+check "bundle is the current directory by default" sh -c "cd $B && $L --root $R run --config other.json --no-pivot --preserve-fds 1 $ID 3<$T/fd3 </dev/null >/dev/null"
 
 lib_say "--- exec"
 bundle 'sleep 100' '.process.user = {uid: 3, gid: 4} | .process.env += ["BASE=1"] | .process.cwd = "/tmp" | .hostname = "execbox"'
@@ -271,7 +271,7 @@ execbox
 6
 6 7
 23
-/data" ] && ok "user, groups, environment, folder" || fail "$(cat "$T/err")"
+/data" ] && ok "user, groups, environment, directory" || fail "$(cat "$T/err")"
 [ "$(x -u 0 --cap CAP_NET_ADMIN "$ID" sh -c 'grep CapEff /proc/self/status | tr "\t" " "')" = "CapEff: 0000000020001420" ] && ok "--cap" || fail "$(x -u 0 --cap CAP_NET_ADMIN "$ID" grep CapEff /proc/self/status)"
 jq '.process | .args = ["sh", "-c", "id -u; echo $A"] | .env += ["A=file"] | .user.uid = 9' "$C" >"$T/process.json"
 [ "$(x --process "$T/process.json" "$ID")" = "9

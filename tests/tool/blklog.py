@@ -62,23 +62,23 @@ def own_mounts():
 
 
 class Mount:
-    """with Mount(image, folder): the image's file system is there, journal replayed by the kernel."""
+    """with Mount(image, directory): the image's file system is there, journal replayed by the kernel."""
 
-    def __init__(self, image, folder, kind="ext4", options=b""):
-        self.folder = folder.encode()
+    def __init__(self, image, directory, kind="ext4", options=b""):
+        self.directory = directory.encode()
         self.loop = Loop(image)
         try:
-            _call("mount", self.loop.name.encode(), self.folder, kind.encode(), 0, options)
+            _call("mount", self.loop.name.encode(), self.directory, kind.encode(), 0, options)
         except OSError:
             self.loop.close()
             raise
 
     def __enter__(self):
-        return self.folder.decode()
+        return self.directory.decode()
 
     def __exit__(self, *exc):
         try:
-            _call("umount2", self.folder, 0)
+            _call("umount2", self.directory, 0)
         finally:
             self.loop.close()
 

@@ -7,16 +7,16 @@ import os
 import socket
 import sys
 
-program, folder, port, floor = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+program, directory, port, floor = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 for s in (mine, theirs):
     s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200000)
 fds = [os.open(f, os.O_RDONLY) for f in sys.argv[5:8]]
 settings = {
-    "device": "core-1", "fleet": "demo", "client": "core-1-x", "host": "localhost", "dir": folder, "port": port, "keepalive_s": 60, "conn": 0, "boot": 1,
+    "device": "core-1", "fleet": "demo", "client": "core-1-x", "host": "localhost", "dir": directory, "port": port, "keepalive_s": 60, "conn": 0, "boot": 1,
     "floor": floor, "plaintext": False, "uid": 0, "gid": 0, "groups": [],
 }
-os.makedirs(folder, exist_ok=True)
+os.makedirs(directory, exist_ok=True)
 pid = os.fork()
 if pid == 0:
     os.dup2(theirs.fileno(), 3, True)

@@ -29,7 +29,7 @@ TIMED = ("read", "write") # of pipes: how many there are depends on how much sta
 
 
 def listing(store):
-    """All names that the store has given, but for empty folders of objects."""
+    """All names that the store has given, but for empty directories of objects."""
     out = []
     for base, dirs, files in os.walk(store):
         at = os.path.relpath(base, store)
@@ -112,7 +112,7 @@ class PackOp(StoreOp):
 
 
 class StateOp:
-    """One verb of state-tool on a copy of a prepared state folder: afterwards each word is the old or the new one."""
+    """One verb of state-tool on a copy of a prepared state directory: afterwards each word is the old or the new one."""
 
     def __init__(self, name, base, args):
         self.name, self.base, self.args = name, base, args
@@ -155,7 +155,7 @@ def strace(op, at, *options):
 
 
 def calls_of(op, work):
-    """(name, n, text) of each call since the program looked at the folder."""
+    """(name, n, text) of each call since the program looked at the directory."""
     at, trace = os.path.join(work, "rec"), os.path.join(work, "trace")
     subprocess.run(["cp", "-a", op.base, at], check=True)
     strace(op, at, "-o", trace)
@@ -263,7 +263,7 @@ def store_ops(c):
 
 
 def pack_ops(c):
-    """From image 1 to image 2 by a patch and by chunks, out of a folder."""
+    """From image 1 to image 2 by a patch and by chunks, out of a directory."""
     one, two = image(c.path("p1"), 5, b"1", 6), image(c.path("p1"), 5, b"2", 6)
     env = dict(os.environ, FLEETCTL_DIR=c.path("fleet"))
     for args in (["init", "--fleet", "test"],

@@ -14,12 +14,12 @@ class Files:
     """coap-files of this build, on a free port."""
     all = []
 
-    def __init__(self, folder, *args):
+    def __init__(self, directory, *args):
         for _ in range(20):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
                 s.bind(("127.0.0.1", 0))
                 self.port = s.getsockname()[1]
-            self.p = subprocess.Popen([os.path.join(BUILD, "bin", "coap-files"), folder, str(self.port), *map(str, args)], stdout=subprocess.PIPE)
+            self.p = subprocess.Popen([os.path.join(BUILD, "bin", "coap-files"), directory, str(self.port), *map(str, args)], stdout=subprocess.PIPE)
             Files.all.append(self.p)
             if self.p.stdout.readline() == b"ready\n":
                 return
@@ -52,9 +52,9 @@ def get_blob(c, name, *urls, env=None):
     return kind, os.path.exists(os.path.join(store, "blobs", HEX)), err
 
 
-def try_plain(c, folder):
+def try_plain(c, directory):
     for szx in (6, 5, 2):
-        s = Files(folder, "--szx", szx)
+        s = Files(directory, "--szx", szx)
         kind, whole, fetched, err = get_chunks(c, "plain", s.url())
         c.check(kind == "" and whole, "blocks of %d: %s %s" % (16 << szx, kind, err))
         c.check(szx < 5 or len(WANTED) <= fetched < len(WANTED) * 1.4, "fetched %d for %d" % (fetched, len(WANTED)))
@@ -65,7 +65,7 @@ def try_plain(c, folder):
     kind, _, _, err = get_chunks(c, "budget", s.url(), env={"BUDGET": "50000"})
     c.check(kind == "denied" and "byte budget" in err, "budget: %s %s" % (kind, err))
     start = time.time()
-    kind, whole, _, err = get_chunks(c, "rate", Files(folder).url(), spans=[(0, 9000), (20000, 6000)], env={"RATE": "10000"})
+    kind, whole, _, err = get_chunks(c, "rate", Files(directory).url(), spans=[(0, 9000), (20000, 6000)], env={"RATE": "10000"})
     c.check(kind == "" and whole and time.time() - start > 0.8, "rate: %s %s" % (kind, err))
 
 
@@ -80,19 +80,19 @@ def try_image(c):
     c.check(kind == "" and os.path.getsize(os.path.join(rootfs(store, image.digest), "etc/x")) == 70000, "install: %s %s" % (kind, err))
 
 
-def try_lies(c, folder):
-    good = Files(folder)
+def try_lies(c, directory):
+    good = Files(directory)
     for lie, alone in (("gap", "timeout"), ("overlap", "timeout"), ("etag", "timeout"), ("size", "source"), ("short", "timeout"), ("code", "timeout"),
                        ("silent", "timeout")):
         for first in (1, 12):
-            bad = Files(folder, "--lie", lie, first)
+            bad = Files(directory, "--lie", lie, first)
             name = "%s-%d" % (lie, first)
             kind, whole, _, err = get_chunks(c, name, bad.url(), env={"DEADLINE_MS": until(alone, 1500), "STALL_S": "1"})
             c.check(gave_up(kind, alone) and not whole, "%s alone: %s %s" % (name, kind, err))
-            bad = Files(folder, "--lie", lie, first)
+            bad = Files(directory, "--lie", lie, first)
             kind, whole, _, err = get_chunks(c, name + "-pair", bad.url(), good.url(), env={"STALL_S": "1"})
             c.check(kind == "" and whole, "%s and a good one: %s %s" % (name, kind, err))
-        bad = Files(folder, "--lie", lie, 20)
+        bad = Files(directory, "--lie", lie, 20)
         kind, held, err = get_blob(c, name + "-pair", bad.url(), good.url(), env={"STALL_S": "1"})
         c.check(kind == "" and held, "%s and a good one, blob: %s %s" % (lie, kind, err))
 
@@ -110,8 +110,8 @@ def auth_file(c, name, text):
     return c.path(name)
 
 
-def try_psk(c, folder):
-    s = Files(folder, "--psk", "device-7", KEY)
+def try_psk(c, directory):
+    s = Files(directory, "--psk", "device-7", KEY)
     right = auth_file(c, "right", "user:password\npsk device-7 %s\n" % KEY)
     kind, whole, _, err = get_chunks(c, "psk", s.url("coaps"), env={"AUTH": right})
     c.check(kind == "" and whole, "psk: %s %s" % (kind, err))
@@ -123,9 +123,9 @@ def try_psk(c, folder):
         c.check(gave_up(kind, want) and not held, "another %s: %s %s" % (name, kind, err))
 
 
-def try_names(c, folder):
+def try_names(c, directory):
     pairs = {n: certificate(c, n, san) for n, san in (("ip", "IP:127.0.0.1"), ("dns", "DNS:localhost"), ("other", "DNS:other.example"), ("wild", "DNS:*.localhost"))}
-    servers = {n: Files(folder, "--cert", crt, key) for n, (key, crt) in pairs.items()}
+    servers = {n: Files(directory, "--cert", crt, key) for n, (key, crt) in pairs.items()}
     for name, host, want in (("ip", "127.0.0.1", ""), ("ip", "localhost", "source"), ("dns", "localhost", ""), ("dns", "127.0.0.1", "source"),
                              ("other", "localhost", "source"), ("other", "127.0.0.1", "source"), ("wild", "localhost", "source")):
         kind, held, err = get_blob(c, name + host, servers[name].url("coaps", host), env={"CA": pairs[name][1], "DEADLINE_MS": "60000"})
@@ -320,11 +320,11 @@ def try_bad_sets(c):
 
 def main():
     with Case() as c:
-        folder = c.path("files")
-        os.makedirs(os.path.join(folder, "img/blobs/sha256"))
-        with open(os.path.join(folder, "img/blobs/sha256", HEX), "wb") as f:
+        directory = c.path("files")
+        os.makedirs(os.path.join(directory, "img/blobs/sha256"))
+        with open(os.path.join(directory, "img/blobs/sha256", HEX), "wb") as f:
             f.write(DATA)
-        run_parts(c, (lambda c: try_plain(c, folder), try_image, lambda c: try_lies(c, folder), lambda c: try_psk(c, folder), lambda c: try_names(c, folder), try_peer,
+        run_parts(c, (lambda c: try_plain(c, directory), try_image, lambda c: try_lies(c, directory), lambda c: try_psk(c, directory), lambda c: try_names(c, directory), try_peer,
                       try_refusers, try_sets, try_bad_sets), Files.all)
 
 

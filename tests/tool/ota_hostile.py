@@ -31,7 +31,7 @@ def refused_images(canary):
     yield "hardlink absolute", [tar(member("h", H, link=canary + "/file"))], "invalid", "absolute"
     yield "hardlink through link", [tar(member("l", S, link=canary), member("h", H, link="l/file"))], "invalid", "link"
     yield "hardlink to nothing", [tar(member("h", H, link="nothing"))], "invalid", "does not have"
-    yield "hardlink to folder", [tar(member("d", D), member("h", H, link="d"))], "invalid", "folder"
+    yield "hardlink to directory", [tar(member("d", D), member("h", H, link="d"))], "invalid", "directory"
     yield "hardlink to itself", [tar(member("h", data=b"x"), member("h", H, link="h"))], "invalid", "itself"
     yield "root as file", [tar(raw("./", data=b"x"))], "invalid", ""
     yield "below a file", [tar(member("f", data=b"x"), member("f/x", data=b"x"))], "invalid", "in the way"
@@ -42,7 +42,7 @@ def refused_images(canary):
     yield "sparse", [tar(raw("x", b"S", b"data"))], "unsupported", "sparse"
     for n, wh in enumerate((".wh.", ".wh..", ".wh...", ".wh..wh.x", ".wh." + ".wh.a")):
         yield "whiteout %s" % wh, [tar(member("keep", data=b"k")), tar(member(wh))], "invalid", "whiteout"
-    yield "file named like a whiteout's folder", [tar(member(".wh.d/f", data=b"x"))], "invalid", "whiteout"
+    yield "file named like a whiteout's directory", [tar(member(".wh.d/f", data=b"x"))], "invalid", "whiteout"
     yield "long whiteout", [tar(member(".wh." + "w" * 256))], "invalid", "255"
     yield "pax says less", [tar(raw("p", b"x", b"10 size=1\n"), raw("f", data=b"x" * 600))], "invalid", ""
     yield "negative size", [tar(raw("f", size_field=b"\xff" * 12))], "invalid", "size"
@@ -135,7 +135,7 @@ def try_bombs(c, store):
 
 
 def try_orders(c, store, canary):
-    """Every order of (file, folder, link out, hard link) over nested names, up to two entries; some of three and four."""
+    """Every order of (file, directory, link out, hard link) over nested names, up to two entries; some of three and four."""
     names, kinds = ("a", "a/b", "a/b/c"), (F, D, S, H)
     targets = {S: canary, H: "a"}
     entries = [(n, k) for n in names for k in kinds]

@@ -58,7 +58,7 @@ def tar(*members):
 
 
 class Layout:
-    """An OCI image layout folder with one image."""
+    """An OCI image layout directory with one image."""
 
     def __init__(self, path, layers, diff_ids=None, packed=None, codec="gzip", cmd=("/bin/sh",)):
         self.path = path
@@ -172,7 +172,7 @@ def check_store(store, digest_of=sha256):
 
 
 class Case:
-    """Counts checks; a scratch folder that goes in any case."""
+    """Counts checks; a scratch directory that goes in any case."""
 
     def __init__(self):
         self.failed = self.count = 0

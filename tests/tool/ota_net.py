@@ -190,12 +190,12 @@ def try_good(c):
     layout = Server()
     kind, got, _, err = get_chunks(c, "layout", "layout+" + layout.url())
     c.check(kind == "" and got == WANTED and {p for p, _, _ in layout.asked} == {"/a/b/blobs/sha256/" + DIGEST[7:]}, "layout: %s %s" % (kind, err))
-    folder = c.path("folder/blobs/sha256")
-    os.makedirs(folder)
-    with open(os.path.join(folder, DIGEST[7:]), "wb") as f:
+    directory = c.path("directory/blobs/sha256")
+    os.makedirs(directory)
+    with open(os.path.join(directory, DIGEST[7:]), "wb") as f:
         f.write(DATA)
     for kind_of in ("dir:", "file:"):
-        kind, got, _, err = get_chunks(c, "folder", kind_of + c.path("folder"))
+        kind, got, _, err = get_chunks(c, "directory", kind_of + c.path("directory"))
         c.check(kind == "" and got == WANTED, "%s %s %s" % (kind_of, kind, err))
 
 

@@ -53,7 +53,7 @@ BASE = tar(d("a"), f("a/old", b"old"), f("a/keep", b"keep"), d("a/sub"), f("a/su
 # name: (layers, None or the reason why all of ours refuse it)
 ODD = {
     # ---- without content
-    "only folders": ([tar(d("a"), d("a/b", mode=0o700))], None),
+    "only directories": ([tar(d("a"), d("a/b", mode=0o700))], None),
     "only empty files": ([tar(f("a", b""), f("b/c", b"", mode=0o600))], None),
     "only links": ([tar(link("a", "b"), link("b", "/nowhere"))], None),
     "an empty layer": ([tar(f("a")), tar(), tar(f("b"))], None),
@@ -63,7 +63,7 @@ ODD = {
     # ---- deletions
     "whiteout": ([BASE, tar(wh("a/old"), wh("file"))], None),
     "whiteout of what is not there": ([BASE, tar(wh("a/never"), wh("no/such"))], None),
-    "whiteout of a folder": ([BASE, tar(wh("a"))], None),
+    "whiteout of a directory": ([BASE, tar(wh("a"))], None),
     "whiteout of a link": ([BASE, tar(wh("ln"))], None),
     "whiteout and new again": ([BASE, tar(wh("file"), f("file", b"new"))], None),
     "new and whiteout after it": ([BASE, tar(f("file", b"new"), wh("file"))], None),
@@ -73,7 +73,7 @@ ODD = {
     "whiteout far below a file": ([BASE, tar(wh("file/x/y/z"))], WAY),
     "opaque below a file": ([BASE, tar(opaque("file/x/y"))], WAY),
     "a hard link to far below a file": ([BASE, tar(hard("h", "file/x/y"))], WAY),
-    "whiteout below what the layer makes a folder of": ([BASE, tar(d("ln"), wh("ln/old"))], WAY),
+    "whiteout below what the layer makes a directory of": ([BASE, tar(d("ln"), wh("ln/old"))], WAY),
     "whiteout below what the layer makes a file of": ([BASE, tar(wh("a/old"), f("a", b"a file"))], None),
     "opaque, new entries before": ([BASE, tar(f("a/new", b"n"), d("a/sub"), f("a/sub/n"), opaque("a"))], None),
     "opaque, new entries after": ([BASE, tar(d("a", mode=0o711), opaque("a"), f("a/new", b"n"), f("a/sub/n"))], None),
@@ -92,35 +92,35 @@ ODD = {
     "a hard link to a lower file that is deleted afterwards": ([BASE, tar(hard("h", "a/old"), wh("a/old"))], ABSENT),
     "a hard link to a lower file that is deleted before": ([BASE, tar(wh("a/old"), hard("h", "a/old"))], ABSENT),
     "a hard link to a lower file, replaced and deleted": ([BASE, tar(hard("h", "file"), f("file", b"new"), wh("file"))], ABSENT),
-    "a hard link into a folder that is opaque afterwards": ([BASE, tar(hard("h", "a/old"), opaque("a"))], ABSENT),
+    "a hard link into a directory that is opaque afterwards": ([BASE, tar(hard("h", "a/old"), opaque("a"))], ABSENT),
     "a hard link to a symbolic link": ([tar(link("l", "x"), f("x"), hard("h", "l"))], None),
     "a hard link to an empty file": ([tar(f("e", b"", mode=0o600), hard("h", "e"))], None),
     "a hard link to what comes later": ([tar(hard("h", "x"), f("x"))], ABSENT),
-    "a hard link to a folder": ([tar(d("a"), hard("h", "a"))], "a hard link to a folder"),
+    "a hard link to a directory": ([tar(d("a"), hard("h", "a"))], "a hard link to a directory"),
     "a hard link through a link": ([BASE, tar(hard("h", "ln/old"))], WAY),
     "a hard link to itself": ([tar(f("a"), hard("a", "a"))], "a hard link to itself, or to what it would replace"),
-    "a hard link in the place of its target's folder": ([BASE, tar(hard("a", "a/old"))], "a hard link to itself, or to what it would replace"),
-    "a hard link in the place of a folder": ([BASE, tar(hard("a", "file"))], None),
+    "a hard link in the place of its target's directory": ([BASE, tar(hard("a", "a/old"))], "a hard link to itself, or to what it would replace"),
+    "a hard link in the place of a directory": ([BASE, tar(hard("a", "file"))], None),
     "a hard link to what it is already": ([tar(f("a"), hard("b", "a"), hard("b", "a"))], None),
     "a hard link with ./ and mode of its own": ([tar(f("./a", mode=0o640), hard("./b", "./a", mode=0o777))], None),
     # ---- one kind in the place of another
-    "a folder in the place of a file": ([BASE, tar(d("file"), f("file/n"))], None),
-    "a file in the place of a folder": ([BASE, tar(f("a", b"now a file"))], None),
-    "a link in the place of a folder": ([BASE, tar(link("a", "elsewhere"))], None),
-    "a folder in the place of a link": ([BASE, tar(d("ln"), f("ln/n"))], None),
+    "a directory in the place of a file": ([BASE, tar(d("file"), f("file/n"))], None),
+    "a file in the place of a directory": ([BASE, tar(f("a", b"now a file"))], None),
+    "a link in the place of a directory": ([BASE, tar(link("a", "elsewhere"))], None),
+    "a directory in the place of a link": ([BASE, tar(d("ln"), f("ln/n"))], None),
     "a link in the place of a file and back": ([BASE, tar(link("file", "a")), tar(f("file", b"again"))], None),
-    "file, folder, file in one layer": ([tar(f("x"), d("x"), f("x/y"), f("x", b"last"))], None),
+    "file, directory, file in one layer": ([tar(f("x"), d("x"), f("x/y"), f("x", b"last"))], None),
     "below a link": ([BASE, tar(f("ln/n"))], WAY),
     "below a file": ([BASE, tar(f("file/n"))], WAY),
     "entries twice in one layer": ([tar(f("x", b"first", mode=0o600), f("x", b"second", uid=7), d("y", mode=0o700), d("y", mode=0o755, gid=9))], None),
-    "a folder's mode and owner changed": ([BASE, tar(d("a", mode=0o700, uid=3, gid=4))], None),
+    "a directory's mode and owner changed": ([BASE, tar(d("a", mode=0o700, uid=3, gid=4))], None),
     # ---- names, modes
-    "entries without their folders": ([tar(f("a/b/c/d"), link("x/y", "z"))], None),
-    "folders after what is in them": ([tar(f("a/b"), d("a", mode=0o750, uid=5))], None),
+    "entries without their directories": ([tar(f("a/b/c/d"), link("x/y", "z"))], None),
+    "directories after what is in them": ([tar(f("a/b"), d("a", mode=0o750, uid=5))], None),
     "./ and trailing slashes": ([tar(d("./"), d("./a/"), f("./a/b"), d("c/", mode=0o700), f("././d"))], None),
     "no type and a trailing slash": ([tar(raw("old/", kind=b"\0", mode=b"0000755\0"), raw("plain", kind=b"\0", data=b"p"))], None),
-    "the root folder with an odd mode": ([tar(d("./", mode=0o711, uid=11, gid=12), f("a"))], None),
-    "the root folder in a later layer": ([tar(f("a")), tar(d(".", mode=0o751))], None),
+    "the root directory with an odd mode": ([tar(d("./", mode=0o711, uid=11, gid=12), f("a"))], None),
+    "the root directory in a later layer": ([tar(f("a")), tar(d(".", mode=0o751))], None),
     "set-id and sticky": ([tar(f("su", mode=0o4755), f("sg", mode=0o2755, gid=5), d("t", mode=0o1777), d("g", mode=0o2775, gid=6), f("s", mode=0o1644))], None),
     "no permissions at all": ([tar(d("a", mode=0), f("a/b", mode=0), f("c", mode=0o111))], None),
     "large owners": ([tar(f("a", uid=65534, gid=2000000), f("b", uid=4000000000, gid=1), f("c", uid=3000000, fmt=GNU))], None),
@@ -146,14 +146,14 @@ ODD = {
 
 
 class Fleet:
-    """A fleet's folder of its own, so that two images can be published at the same time."""
+    """A fleet's directory of its own, so that two images can be published at the same time."""
 
-    def __init__(self, folder):
-        self.folder, self.n = folder, 0
+    def __init__(self, directory):
+        self.directory, self.n = directory, 0
         self.run("init", "--fleet", "odd", "--broker", "localhost:1")
 
     def run(self, *args):
-        p = subprocess.run([FLEETCTL, "-C", self.folder, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600)
+        p = subprocess.run([FLEETCTL, "-C", self.directory, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=600)
         return p.returncode, p.stderr.decode(errors="replace").strip()
 
     def publish(self, ref, *options):
@@ -161,7 +161,7 @@ class Fleet:
         self.n += 1
         name = "r%d" % self.n
         status, said = self.run("publish", ref, "--name", name, *options)
-        return said or "exit %d" % status if status else "", os.path.join(self.folder, "releases", name, "1.json")
+        return said or "exit %d" % status if status else "", os.path.join(self.directory, "releases", name, "1.json")
 
 
 def platform_of(release):
@@ -301,7 +301,7 @@ def try_documents(c, fleet):
 
 
 def docker_save(layout, file, name):
-    """As docker save writes it: layers as plain tars in folders of their own, the second time as a link."""
+    """As docker save writes it: layers as plain tars in directories of their own, the second time as a link."""
     with open(os.path.join(layout.blobs, json.loads(layout.manifest_bytes)["config"]["digest"][7:]), "rb") as config:
         members, names = [f("c0ffee.json", config.read())], []
     for i, layer in enumerate(layout.layers):
@@ -345,20 +345,20 @@ def try_large(c, fleet):
     links = tar(f("dir/f"), *(raw("dir/h%d" % i, kind=b"1", link=b"dir/f") for i in range(70000)))
     deletions = tar(*(raw("dir/.wh.h%d" % i) for i in range(30000)))
     layout = Layout(c.path("large"), [links, deletions])
-    cpu_of(c, "publish of 70000 hard links, 30000 of them deleted", [FLEETCTL, "-C", fleet.folder, "publish", "dir:%s:t" % layout.path, "--name", "links",
+    cpu_of(c, "publish of 70000 hard links, 30000 of them deleted", [FLEETCTL, "-C", fleet.directory, "publish", "dir:%s:t" % layout.path, "--name", "links",
                                                                      "--codec", "lz4"])
     n = 8000
     keys = Layout(c.path("keys"), [tar(f("a"))])
     change(keys, labels(b",".join(b'"key-%d": ""' % i for i in range(n))))
     blobs = keys.files()
-    cpu_of(c, "publish of %d labels" % n, [FLEETCTL, "-C", fleet.folder, "publish", "dir:%s:t" % keys.path, "--name", "keys", "--no-packs"])
+    cpu_of(c, "publish of %d labels" % n, [FLEETCTL, "-C", fleet.directory, "publish", "dir:%s:t" % keys.path, "--name", "keys", "--no-packs"])
     store = c.path("keys-store")
     c.check(tool(store, "put", *blobs)[0] == "", "put")
     cpu_of(c, "install with %d labels" % n, [TOOL, store, "install", keys.digest], {"UNTAR": os.path.join(BUILD, "bin", "agentd-untar")})
 
 
 def some_layer(dice, entries):
-    """Entries of three names, at most three deep, which are in each other's way. Folders are as those that no entry makes: what becomes of the
+    """Entries of three names, at most three deep, which are in each other's way. Directories are as those that no entry makes: what becomes of the
     mode of one that goes and comes again without an entry is nowhere said."""
     def path():
         return "/".join(dice.choice("abc") for _ in range(dice.randint(1, 3)))

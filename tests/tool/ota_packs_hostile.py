@@ -46,7 +46,7 @@ def file(path, content=b"", **kw):
     return entry(FILE, path, content, **kw)
 
 
-def folder(path, **kw):
+def directory(path, **kw):
     return entry(DIR, path, mode=kw.pop("mode", 0o755), **kw)
 
 
@@ -221,8 +221,8 @@ class Bench:
                                "layers": [{"mediaType": media + "layer.v1.tar", "digest": "sha256:" + "0" * 64, "size": 1}]}).encode()
         return manifest, config
 
-    def write(self, folder, data):
-        path = os.path.join(folder, sha(data).hex())
+    def write(self, directory, data):
+        path = os.path.join(directory, sha(data).hex())
         with open(path, "wb") as f:
             f.write(data)
         return path
@@ -329,7 +329,7 @@ def one(*entries, chunks=None, **kw):
 # ---- trees
 
 def try_orders(b):
-    kinds = {FILE: lambda p: file(p, b"evil"), DIR: lambda p: folder(p, mode=0o777), LINK: lambda p: entry(LINK, p, link=b.canary, mode=0o777),
+    kinds = {FILE: lambda p: file(p, b"evil"), DIR: lambda p: directory(p, mode=0o777), LINK: lambda p: entry(LINK, p, link=b.canary, mode=0o777),
              HARD: lambda p: entry(HARD, p, link="a")}
     evil = [Chunk(b"evil")]
 
@@ -372,7 +372,7 @@ def try_trees(b):
     x = [Chunk(b"x")]
     for p in ("../evil", "a/../../evil", "..", "a/.."):
         bad(p, file(p, b"x"), chunks=x, message='".."')
-        bad(p + " folder", folder(p), message='".."')
+        bad(p + " directory", directory(p), message='".."')
         bad(p + " link", entry(LINK, p, link="x"), message='".."')
     bad("absolute", file(b.canary + "/evil", b"x"), chunks=x, message="absolute")
     bad("absolute link", entry(LINK, "/evil", link="x"), message="absolute")
@@ -390,24 +390,24 @@ def try_trees(b):
         bad(p, file(p, b"x"), chunks=x, message="whiteout")
         bad(p + " empty", file(p), message="whiteout")
     for kind in (HARD, WHITEOUT, OPAQUE, SKIPPED):
-        bad("kind %d" % kind, folder("a"), entry(kind, "b", link="a" if kind == HARD else b""), message="kind %d" % kind)
+        bad("kind %d" % kind, directory("a"), entry(kind, "b", link="a" if kind == HARD else b""), message="kind %d" % kind)
     for kind in (8, 9, 255):
         bad("kind %d" % kind, entry(kind, "b"), message="kind")
     bad("unsorted", file("b", b"x"), file("a", b"x", flags=AGAIN), chunks=x, message="sorted")
     bad("twice", file("a", b"x"), file("a", b"x", flags=AGAIN), chunks=x, message="sorted")
     bad("twice by another spelling", file("a", b"x"), file("./a", b"x", flags=AGAIN), chunks=x, message="sorted")
-    bad("two roots", folder("/"), folder("."), message="sorted")
+    bad("two roots", directory("/"), directory("."), message="sorted")
     bad("below a file", file("a", b"x"), file("a/b", b"x", flags=AGAIN), chunks=x, message="in the way")
     bad("through a link", entry(LINK, "a", link=b.canary), file("a/file", b"x"), chunks=x, message="in the way")
-    bad("folder through a link", entry(LINK, "a", link=b.canary), folder("a/d"), message="in the way")
+    bad("directory through a link", entry(LINK, "a", link=b.canary), directory("a/d"), message="in the way")
     bad("link through a link up", entry(LINK, "a", link="../" * 30 + b.canary), entry(LINK, "a/d", link="x"), message="in the way")
     bad("AGAIN without a first", file("a", b"never", flags=AGAIN), kinds=("not-found",), message="nowhere")
     bad("AGAIN before the first", file("a", b"x", mode=0o600, flags=AGAIN), file("b", b"y"), chunks=[Chunk(b"y")], kinds=("not-found",), message="nowhere")
     bad("unknown flags", file("a", b"x", flags=0x80), chunks=x, message="flag")
     bad("owner -1", file("a", b"x", uid=0xffffffff), chunks=x, message="owner")
-    bad("group -1", folder("a", gid=0xffffffff), message="owner")
-    bad("mode bits", folder("a", mode=0o40755), message="mode")
-    bad("size of a folder", entry(DIR, "a", size=5), message="content without a file")
+    bad("group -1", directory("a", gid=0xffffffff), message="owner")
+    bad("mode bits", directory("a", mode=0o40755), message="mode")
+    bad("size of a directory", entry(DIR, "a", size=5), message="content without a file")
     bad("size of a link", entry(LINK, "a", link="b", size=5), message="content without a file")
     nospace = ("invalid", "no-space")
     bad("size too small", file("a", b"xyz", size=2), chunks=[Chunk(b"xyz")], message="behind its object")
@@ -432,7 +432,7 @@ def try_trees(b):
     bad("the same object twice", file("a", zeros), file("b", zeros), chunks=cut(zeros) * 2, message="twice")
     bad("the same object twice, and another", file("a", ones), file("b", ones), file("c", ones[1:]), chunks=cut(ones) * 2 + cut(ones[1:]), message="twice")
     # taken away, not refused
-    kind, digest = bad("set-uid", file("a", b"x", mode=0o6755), folder("d", mode=0o7777), chunks=x, may_install=True)
+    kind, digest = bad("set-uid", file("a", b"x", mode=0o6755), directory("d", mode=0o7777), chunks=x, may_install=True)
     b.c.check(kind == "" and {k: v.split()[0] for k, v in tree(rootfs(b.store, digest)).items() if k in "ad"} == {"a": "100755", "d": "41777"}, "set-id kept")
 
 

@@ -40,7 +40,7 @@ def trees(state, digest=sha256):
     return {n: tree(os.path.join(images, n, "rootfs"), digest) for n in os.listdir(images)}
 
 
-def record(work, folder):
+def record(work, directory):
     ended = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
     shutil.copyfile(os.path.join(work, "base"), os.path.join(work, "disk"))
@@ -48,11 +48,11 @@ def record(work, folder):
     with open(os.path.join(work, "qsd.log"), "wb") as output, open(os.path.join(work, "points"), "w") as points:
         rec = Recorder(os.path.join(work, "disk"), os.path.join(work, "log"), os.path.join(work, "export"), output)
         try:
-            with Mount(rec.export, folder, FS), socket.socket(socket.AF_UNIX) as s:
+            with Mount(rec.export, directory, FS), socket.socket(socket.AF_UNIX) as s:
                 s.bind(os.path.join(work, "tell"))
                 s.listen()
                 s.settimeout(0.1)
-                known.update(trees(folder))
+                known.update(trees(directory))
                 while not ended:
                     try:
                         peer, _ = s.accept()
@@ -63,7 +63,7 @@ def record(work, folder):
                         points.write("%d %s\n" % (rec.entries(), " ".join(words)))
                         points.flush()
                         if words[0] == "installed": # core waits: the image is whole now
-                            known.update(trees(folder))
+                            known.update(trees(directory))
                         peer.sendall(b".")
             with open(os.path.join(work, "trees"), "w") as f:
                 json.dump(known, f)

@@ -1,4 +1,4 @@
-"""Images from a real registry, from folders and over cut lines; what is installed equals what umoci unpacks."""
+"""Images from a real registry, from directories and over cut lines; what is installed equals what umoci unpacks."""
 import random
 import re
 import signal
@@ -116,7 +116,7 @@ class Proxy:
 
 
 def layered(path, seed=1, extra=b""):
-    """Three layers with deletions, opaque folders, links, owners, modes; the last with its whiteouts behind its files."""
+    """Three layers with deletions, opaque directories, links, owners, modes; the last with its whiteouts behind its files."""
     rnd = random.Random(seed)
     base = tar(
         member("bin", D, mode=0o755), member("bin/busybox", data=open(shutil.which("busybox"), "rb").read(), mode=0o755),

@@ -17,12 +17,12 @@ def can_mount(kind):
 
 
 class Stick:
-    """An image file with a file system, and a loop device that a folder of devices names."""
+    """An image file with a file system, and a loop device that a directory of devices names."""
     all = []
 
     def __init__(self, c, name, kind="ext4", label="LIMPET", fill=True):
-        self.c, self.file, self.folder, self.at = c, c.path(name + ".img"), c.path(name + "-dev"), c.path("mnt")
-        os.makedirs(self.folder)
+        self.c, self.file, self.directory, self.at = c, c.path(name + ".img"), c.path(name + "-dev"), c.path("mnt")
+        os.makedirs(self.directory)
         os.makedirs(self.at, exist_ok=True)
         with open(self.file, "wb") as f:
             f.truncate(24 << 20)
@@ -50,7 +50,7 @@ class Stick:
 
     def plug(self):
         self.loop = run("losetup", "-f", "--show", self.file)
-        link = os.path.join(self.folder, "stick")
+        link = os.path.join(self.directory, "stick")
         if os.path.lexists(link):
             os.unlink(link)
         os.symlink(self.loop, link)
@@ -69,7 +69,7 @@ class Stick:
 def fetch(c, name, stick, source, env=None):
     store = c.path("s-" + name)
     kind, out, err = tool(store, "fetch", "sha256:" + HEX, len(DATA), "BLOB", "--", source,
-                          env=dict({"USB_FOLDER": stick.folder, "DEADLINE_MS": "120000"}, **(env or {})))
+                          env=dict({"USB_FOLDER": stick.directory, "DEADLINE_MS": "120000"}, **(env or {})))
     return kind, err, os.path.exists(os.path.join(store, "blobs", HEX)), store
 
 
@@ -82,16 +82,16 @@ def try_good(c):
         shutil.rmtree(store)
     spans = some_spans(len(DATA), 3)
     kind, got, fetched, err = chunks(c.path("s-chunks"), "sha256:" + HEX, len(DATA), chunk_list(c.path("list"), DATA, spans), "usb:LIMPET/img",
-                                     env={"USB_FOLDER": s.folder})
+                                     env={"USB_FOLDER": s.directory})
     c.check(kind == "" and got == wanted(DATA, spans), "chunks: %s %s" % (kind, err))
     c.check(s.sum() == before, "something was written to the stick")
     with open("/proc/self/mountinfo") as f:
         c.check(s.loop not in f.read(), "the stick is still mounted")
     s.unplug()
     c.check(s.file not in run("losetup", "-a"), "the stick is still in use")
-    for source, folder in (("usb:OTHER/img", s), ("usb:LIMPET/other", s)):
+    for source, directory in (("usb:OTHER/img", s), ("usb:LIMPET/other", s)):
         s.plug()
-        kind, err, held, _ = fetch(c, "not", folder, source)
+        kind, err, held, _ = fetch(c, "not", directory, source)
         c.check(kind == "io" and not held, "%s: %s %s" % (source, kind, err))
         s.unplug()
     start = time.time()

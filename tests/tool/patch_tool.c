@@ -1,4 +1,4 @@
-/* patch_tool.c - a test-only program that makes and applies patch packs between two folders.
+/* patch_tool.c - a test-only program that makes and applies patch packs between two directories.
  *   patch-tool make CODEC OLD NEW PACK [-v] [--plain]   CODEC: raw, lz4, lzma. Writes PACK, PACK.plan and PACK.tree; prints
  *                                              bytes. -v: a line per file; --plain: without prediction
  *   patch-tool apply PACK OLD OUT [--no-check]   unpacks by PACK.plan into OUT/0, OUT/1 ..., checks each file's hash; prints
@@ -19,7 +19,7 @@
 #include "platform/fs.h"
 
 struct file {
-    char *path; /* below the folder */
+    char *path; /* below the directory */
     struct buf bytes;
     struct digest digest;
     struct similar_features features;

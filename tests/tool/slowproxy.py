@@ -5,7 +5,7 @@ Each piece is passed on RTT_MS / 2 after it came, in both directions. With a MOD
   hole    passes nothing on any more, in either direction, and stays open
   cut     is closed
   deaf    passes nothing on to the target any more, as a line that broke in one direction
-MODE may also stand in the file LISTEN.mode in the working folder, as "MODE BYTES": read when a connection is made."""
+MODE may also stand in the file LISTEN.mode in the working directory, as "MODE BYTES": read when a connection is made."""
 import asyncio
 import os
 import sys

@@ -1,4 +1,4 @@
-/* state_tool.c - a test-only program that does to a state folder what core does with documents, one step a
+/* state_tool.c - a test-only program that does to a state directory what core does with documents, one step a
  * run, so that a test can end it at each system call. Keys and documents are made from the numbers alone.
  *   state-tool DIR trust VERSION     a trust document arrives (1: the first one)
  *   state-tool DIR accept REV        a manifest arrives

@@ -1,4 +1,4 @@
-/* box: real containers from a busybox rootfs in a temporary folder. Needs root and /bin/busybox (static). */
+/* box: real containers from a busybox rootfs in a temporary directory. Needs root and /bin/busybox (static). */
 #include "runtime/box/box.h"
 
 #include <arpa/inet.h>
@@ -154,7 +154,7 @@ TEST(what_a_program_sees_of_itself)
     printf("     %s\n", output);
     CHECK(strncmp(output, "1\n0\n0\n", 6) == 0);
     CHECK(sh("ls /proc/self/fd | tr '\\n' ' '") == 0);
-    CHECK(strncmp(output, "0 1 2 3 ", 8) == 0 && strlen(output) == 8); /* 3 is ls's own folder */
+    CHECK(strncmp(output, "0 1 2 3 ", 8) == 0 && strlen(output) == 8); /* 3 is ls's own directory */
     CHECK(sh("grep -E '^(Cap|NoNewPrivs|Seccomp:|Groups)' /proc/self/status") == 0);
     CHECK(strstr(output, "CapEff:\t0000000000000000") && strstr(output, "CapBnd:\t0000000000000000"));
     CHECK(strstr(output, "CapInh:\t0000000000000000") && strstr(output, "CapAmb:\t0000000000000000"));

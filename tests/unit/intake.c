@@ -1,4 +1,4 @@
-/* Documents against a real state folder: what is accepted, what each refusal leaves behind, and how every lock-out that a
+/* Documents against a real state directory: what is accepted, what each refusal leaves behind, and how every lock-out that a
  * stolen key or a wrong clock can make is opened again by the root keys. */
 #include "tests/unit/intake_world.h"
 
@@ -307,7 +307,7 @@ TEST(every_signed_document_gets_a_verdict)
     uint8_t AUTO_MEM *text = NULL;
     size_t len;
     char path[128];
-    (void)str_fmt(path, sizeof(path), "%s/state/ledger", folder);
+    (void)str_fmt(path, sizeof(path), "%s/state/ledger", directory);
     CHECK_OK(fs_read(AT_FDCWD, path, 65536, &text, &len, &err), err);
     char *at = strstr((char *)text, "\"agent\":\"");
     CHECK(at != NULL);

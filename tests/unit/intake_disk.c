@@ -1,4 +1,4 @@
-/* What a state folder is worth at the next start: changed, lost or half-written files, folders of older agents. */
+/* What a state directory is worth at the next start: changed, lost or half-written files, directories of older agents. */
 #include "tests/unit/intake_world.h"
 
 /* ---- disks ---- */
@@ -9,7 +9,7 @@ static void edit(const char *name, const char *what, const char *into)
     uint8_t AUTO_MEM *bytes = NULL;
     size_t len;
     char path[128];
-    (void)str_fmt(path, sizeof(path), "%s/state/%s", folder, name);
+    (void)str_fmt(path, sizeof(path), "%s/state/%s", directory, name);
     CHECK_OK(fs_read(AT_FDCWD, path, 1 << 20, &bytes, &len, &err), err);
     uint8_t *at = memmem(bytes, len, what, strlen(what));
     CHECK(at != NULL);
@@ -35,7 +35,7 @@ TEST(a_saved_manifest_that_was_changed_does_not_run)
     CHECK(acts_on() == 2);                                    /* from its topic's copy, which is whole */
     CHECK_STR(core.sets.candidate.d.apps[0].args[0], "harmless");
     char path[128];
-    (void)str_fmt(path, sizeof(path), "%s/state/good.bad", folder);
+    (void)str_fmt(path, sizeof(path), "%s/state/good.bad", directory);
     CHECK(access(path, F_OK) == 0);
     end();
 }

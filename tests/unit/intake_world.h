@@ -1,4 +1,4 @@
-/* intake_world.h - what the tests of documents share: a core on a state folder of its own, its clock, keys made of numbers, and
+/* intake_world.h - what the tests of documents share: a core on a state directory of its own, its clock, keys made of numbers, and
  * documents signed by them. For one C file a program. */
 #ifndef TESTS_INTAKE_WORLD_H
 #define TESTS_INTAKE_WORLD_H
@@ -15,7 +15,7 @@
 #define FAR  ((1ULL << 53) - 1)
 
 static struct core core;
-static char folder[64], clock_path[96];
+static char directory[64], clock_path[96];
 static int folder_fd = -1;
 static uint64_t start_s; /* the true time of a test */
 
@@ -69,9 +69,9 @@ static inline void begin(void)
     struct err err = ERR_INIT;
     CHECK_OK(crypto_init(&err), err);
     log_init("unit", LOG_ERROR_ - 1, false);
-    (void)str_copy(folder, sizeof(folder), "/tmp/limpet-unit.XXXXXX");
-    folder_fd = mkdtemp(folder) ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    (void)str_fmt(clock_path, sizeof(clock_path), "%s/clock", folder);
+    (void)str_copy(directory, sizeof(directory), "/tmp/limpet-unit.XXXXXX");
+    folder_fd = mkdtemp(directory) ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    (void)str_fmt(clock_path, sizeof(clock_path), "%s/clock", directory);
     (void)setenv("LIMPET_CLOCK", clock_path, 1);
     set_clock(0, "unsynced");
     start_s = clock_wall_s();
@@ -83,7 +83,7 @@ static inline void end(void)
     struct err err = ERR_INIT;
     halt();
     (void)close(folder_fd);
-    CHECK_OK(fs_remove_tree(AT_FDCWD, folder, &err), err);
+    CHECK_OK(fs_remove_tree(AT_FDCWD, directory, &err), err);
 }
 
 /* ---- documents; a key is made of a number ---- */

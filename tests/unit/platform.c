@@ -22,7 +22,7 @@
 #include "platform/sys.h"
 #include "tests/unit/check.h"
 
-static int make_temp(char *path) /* fd of a new folder; path: "/tmp/limpet-unit.XXXXXX" */
+static int make_temp(char *path) /* fd of a new directory; path: "/tmp/limpet-unit.XXXXXX" */
 {
     return mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }

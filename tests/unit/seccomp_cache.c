@@ -19,7 +19,7 @@
 #include "platform/limits.h"
 #include "runtime/seccomp/seccomp_trim.h"
 
-#define NO_CACHE "/proc/none" /* a folder that nobody can make */
+#define NO_CACHE "/proc/none" /* a directory that nobody can make */
 
 static struct sock_filter *code;
 static unsigned short n_code;

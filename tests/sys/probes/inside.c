@@ -208,7 +208,7 @@ static int do_attach(char **argv)
     return 1;
 }
 
-/* Two names of one folder change places, as fast as can be, until killed. */
+/* Two names of one directory change places, as fast as can be, until killed. */
 static int do_swap(char **argv)
 {
     while (argv[1] && argv[2])
@@ -287,7 +287,7 @@ static int do_become(char **argv)
     return 0;
 }
 
-/* What can be seen of the host from the working folder. */
+/* What can be seen of the host from the working directory. */
 static int do_cwd(char **argv)
 {
     char path[512];

@@ -75,7 +75,7 @@ def a2_static(g):
 
 
 def a3_proc_sys(g):
-    """/proc or /sys of the image is a link, to the host or to another folder."""
+    """/proc or /sys of the image is a link, to the host or to another directory."""
     seen = ["/inside", "token", " - proc ", " - sysfs "]  # what is not among the container's mounts was mounted outside
     out = (g.canary, "../../../../../../.." + g.canary, "/proc/1/root" + g.canary)
     return tricks(g, None, [Trick(f"{n} -> {t}", seen, None, link(t, n), bad=" missing") for n in ("proc", "sys") for t in out] +
@@ -187,12 +187,12 @@ def a8_targets(g):
     out = g.canary + "/made"
     tr = [Trick(f"{kind} through {t}", TOKEN, change(dest, src), link(t, "l"))
           for t in (g.canary, out, "../../../../../../../.." + out, "/proc/self/root" + out)
-          for kind, dest, src in (("folder", "/l/new", g.T + "/bin"), ("file", "/l/newfile", g.runtime), ("end", "/l", g.T + "/bin"))]
+          for kind, dest, src in (("directory", "/l/new", g.T + "/bin"), ("file", "/l/newfile", g.runtime), ("end", "/l", g.T + "/bin"))]
     return tricks(g, change("/made/here", g.T + "/bin"), tr)
 
 
 def a9_cwd(g):
-    """The working folder is one that a runtime may have left open."""
+    """The working directory is one that a runtime may have left open."""
     def change(path):
         def fn(c):
             c["process"]["cwd"] = path
@@ -324,7 +324,7 @@ def a15_volume_files(g):
 
 
 def a16_live_mounts(g):
-    """A mount is added and taken away again; between both its folder is moved, and a link to /proc stands in its place."""
+    """A mount is added and taken away again; between both its directory is moved, and a link to /proc stands in its place."""
     v = g.T + "/vol"
     os.makedirs(v + "/d/sys")
     with open(g.T + "/list", "w") as f:
@@ -354,7 +354,7 @@ def a16_live_mounts(g):
 PROBES = [("A1", "the runtime's own program", a1_overwrite), ("A2", "mount target through a link of a volume", a2_static),
           ("A3", "/proc, /sys are links", a3_proc_sys), ("A4", "/dev is a link", a4_dev), ("A5", "/dev/null of the image as mask", a5_null),
           ("A6", "/dev/console, /dev/pts are links", a6_console), ("A7", "writes below a false /proc", a7_proc_writes),
-          ("A8", "mount points made through links", a8_targets), ("A9", "working folder by descriptor", a9_cwd),
+          ("A8", "mount points made through links", a8_targets), ("A9", "working directory by descriptor", a9_cwd),
           ("A10", "descriptors, abstract sockets", a10_descriptors), ("A11", "attach to a joining process", a11_attach),
           ("A12", "image's environment in host programs", a12_host_tools), ("A13", "passwd, group and user names", a13_users),
           ("A14", "names that become host paths", a14_names), ("A15", "files bound over links of a volume", a15_volume_files),

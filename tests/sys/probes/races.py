@@ -37,7 +37,7 @@ def tries(g, bad):
 
 
 def volume(g, target):
-    """A volume in which d is now a folder, now a link to the host."""
+    """A volume in which d is now a directory, now a link to the host."""
     v = g.T + "/vol"
     shutil.rmtree(v, ignore_errors=True)
     os.makedirs(v + "/d/in")
@@ -105,7 +105,7 @@ def a11(g):
 
 
 def a16(g):
-    """A mount comes and goes at /vol/d/sys; d is now that folder, now a link to /proc."""
+    """A mount comes and goes at /vol/d/sys; d is now that directory, now a link to /proc."""
     v = volume(g, "/proc")
     os.makedirs(v + "/d/sys")
     with open(g.T + "/list", "w") as f:
@@ -138,9 +138,9 @@ def a16(g):
     return Both(), fn
 
 
-RACES = {"A2": (a2, "mount through a folder of a volume that becomes a link"), "A5": (a5, "/dev/null that becomes a link while masks are made"),
-         "A7": (a7, "/proc that becomes a link while settings are written"), "A8": (a8, "mount point made in a folder that becomes a link"),
-         "A11": (a11, "attach to a process that exec brings in"), "A16": (a16, "mounts that come and go below a folder that becomes a link")}
+RACES = {"A2": (a2, "mount through a directory of a volume that becomes a link"), "A5": (a5, "/dev/null that becomes a link while masks are made"),
+         "A7": (a7, "/proc that becomes a link while settings are written"), "A8": (a8, "mount point made in a directory that becomes a link"),
+         "A11": (a11, "attach to a process that exec brings in"), "A16": (a16, "mounts that come and go below a directory that becomes a link")}
 bad = 0
 for key, (fn, what) in RACES.items():
     if ONLY and key not in ONLY:

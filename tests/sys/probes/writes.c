@@ -127,7 +127,7 @@ int inside_sys(char **argv)
                ? mkdir("/sys/fs/cgroup/limpet-probe", 0755)
                : -1;
     if (made == 0 || mkdir("/sys/kernel/config/limpet-probe", 0755) == 0)
-        printf("ESCAPE a folder was made below /sys\n");
+        printf("ESCAPE a directory was made below /sys\n");
     if (made == 0)
         (void)rmdir("/sys/fs/cgroup/limpet-probe");
     printf("note %u writable files below /sys, %u opened\nend\n", n_seen, n_open);

@@ -126,7 +126,7 @@ check "with the field's path" grep -q 'apps\[0\].memory' "$T/why"
 check "and the field that is near" grep -q 'max_byte: unknown field; did you mean "max_bytes"?' "$T/why"
 why() { fleetctl apply -f "$T/bad.json" -d dev-1 2>&1 || true; }
 echo '{"apps":[{"name":"web","image":"web@1"}]}' >"$T/bad.json"
-check "what is written otherwise is told before what is missed" grep -q 'image: unknown field; there are: name, release' <(why)
+check "what is written otherwise is told before what is missed" grep -q 'image: unknown field; known: name, release' <(why)
 printf '{"apps": [\n  {"name": "web",\n   "release": oops}]}\n' >"$T/bad.json"
 check "a fault of JSON has its line and column" grep -q 'JSON at line 3, column 15' <(why)
 echo '{"apps":[{"name":"web","release":"web@1","capabilities":["NET"]}]}' >"$T/bad.json"
@@ -307,7 +307,7 @@ next=$(($(rev) + 1))
 mqtt_pub operator -q 1 -r -t limpet1/demo/d/dev-1/desired -n
 mqtt_pub dev-1 -q 1 -r -t limpet1/demo/d/dev-1/state -n
 fleetctl plan -f "$T/web.json" -d dev-1 >/dev/null 2>"$T/lost"
-check "a document that the broker lost is missed" grep -q "warning: the broker gave no document for dev-1, though this folder signed rev $((next - 1)) for it" "$T/lost"
+check "a document that the broker lost is missed" grep -q "warning: the broker gave no document for dev-1, though this directory signed rev $((next - 1)) for it" "$T/lost"
 check "revisions rise though the broker forgot them" test "$(fleetctl plan -f "$T/web.json" -d dev-1 -o json | jq .rev)" = $next
 
 # --- the broker goes ---

@@ -31,7 +31,7 @@ def refused_images(canary):
     yield "hardlink absolute", [tar(member("h", H, link=canary + "/file"))], "invalid", "absolute"
     yield "hardlink through link", [tar(member("l", S, link=canary), member("h", H, link="l/file"))], "invalid", "link"
     yield "hardlink to nothing", [tar(member("h", H, link="nothing"))], "invalid", "does not have"
-    yield "hardlink to folder", [tar(member("d", D), member("h", H, link="d"))], "invalid", "folder"
+    yield "hardlink to folder", [tar(member("d", D), member("h", H, link="d"))], "invalid", "directory"
     yield "hardlink to itself", [tar(member("h", data=b"x"), member("h", H, link="h"))], "invalid", "itself"
     yield "root as file", [tar(raw("./", data=b"x"))], "invalid", ""
     yield "below a file", [tar(member("f", data=b"x"), member("f/x", data=b"x"))], "invalid", "in the way"

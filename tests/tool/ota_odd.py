@@ -96,7 +96,7 @@ ODD = {
     "a hard link to a symbolic link": ([tar(link("l", "x"), f("x"), hard("h", "l"))], None),
     "a hard link to an empty file": ([tar(f("e", b"", mode=0o600), hard("h", "e"))], None),
     "a hard link to what comes later": ([tar(hard("h", "x"), f("x"))], ABSENT),
-    "a hard link to a folder": ([tar(d("a"), hard("h", "a"))], "a hard link to a folder"),
+    "a hard link to a folder": ([tar(d("a"), hard("h", "a"))], "a hard link to a directory"),
     "a hard link through a link": ([BASE, tar(hard("h", "ln/old"))], WAY),
     "a hard link to itself": ([tar(f("a"), hard("a", "a"))], "a hard link to itself, or to what it would replace"),
     "a hard link in the place of its target's folder": ([BASE, tar(hard("a", "a/old"))], "a hard link to itself, or to what it would replace"),

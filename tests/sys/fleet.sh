@@ -126,7 +126,7 @@ check "with the field's path" grep -q 'apps\[0\].memory' "$T/why"
 check "and the field that is near" grep -q 'max_byte: unknown field; did you mean "max_bytes"?' "$T/why"
 why() { fleetctl apply -f "$T/bad.json" -d dev-1 2>&1 || true; }
 echo '{"apps":[{"name":"web","image":"web@1"}]}' >"$T/bad.json"
-check "what is written otherwise is told before what is missed" grep -q 'image: unknown field; there are: name, release' <(why)
+check "what is written otherwise is told before what is missed" grep -q 'image: unknown field; known: name, release' <(why)
 printf '{"apps": [\n  {"name": "web",\n   "release": oops}]}\n' >"$T/bad.json"
 check "a fault of JSON has its line and column" grep -q 'JSON at line 3, column 15' <(why)
 echo '{"apps":[{"name":"web","release":"web@1","capabilities":["NET"]}]}' >"$T/bad.json"

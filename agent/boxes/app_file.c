@@ -5,6 +5,7 @@
 #include "agent/boxes/box_fields.h"
 #include "agent/core.h"
 #include "platform/fs.h"
+#include "platform/limits.h"
 #include "platform/log.h"
 
 static void put_devices(struct cJSON *o, const struct app *a)
@@ -84,7 +85,7 @@ static uint64_t get_number(const struct json_cur *o, const char *key)
 {
     uint64_t v = 0;
 
-    err_ignore(json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL));
+    err_ignore(json_get_u64(o, key, JSON_OPTIONAL, 0, LIM_INTEGER, &v, NULL));
     return v;
 }
 

@@ -1,4 +1,5 @@
 #include "agent/boxes/box_fields.h"
+#include "platform/limits.h"
 
 static const char *const field_names[] = {"memory",  "swap",    "cpu",       "pids",    "userns",
                                           "seccomp", "network", "read_only", "devices", "oom_score_adj"};
@@ -44,7 +45,7 @@ void box_fields_read(const struct json_cur *o, struct box_report *ret)
         *f = (struct cgroup_field){.value = CGROUP_UNSET};
         if (json_get_object(o, field_names[i], JSON_OPTIONAL, &e, NULL) <= 0)
             continue;
-        err_ignore(json_get_u64(&e, "value", JSON_OPTIONAL, 0, 1ULL << 53, &f->value, NULL));
+        err_ignore(json_get_u64(&e, "value", JSON_OPTIONAL, 0, LIM_INTEGER, &f->value, NULL));
         if (json_get_str(&e, "why", JSON_OPTIONAL, sizeof(f->why) - 1, &text, NULL) > 0)
             (void)str_copy(f->why, sizeof(f->why), text);
         if (json_get_str(&e, "state", JSON_OPTIONAL, 32, &text, NULL) > 0)

@@ -89,7 +89,7 @@ static int check_required(const struct want *w, const struct box_report *r, stru
 }
 
 /* The box knows only what we asked of it. What the manifest asked and we left out is said here (L9). */
-static void own_up(const struct want *w, const struct spec *s, struct box_report *r)
+static void report_self(const struct want *w, const struct spec *s, struct box_report *r)
 {
     if (w->userns == ENFORCE_OFF || s->ns[SPEC_NS_USER].own)
         return;
@@ -171,7 +171,7 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
         rc = start_gated(a, w, spec, ret, &gate, err);
     if (rc < 0)
         return rc;
-    own_up(w, spec, &ret->report);
+    report_self(w, spec, &ret->report);
     rc = check_required(w, &ret->report, err);
     if (rc == 0 && gate >= 0 && write(gate, "g", 1) != 1)
         rc = err_errno(err, errno, "%s: let it run", w->name);

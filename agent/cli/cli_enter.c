@@ -162,7 +162,7 @@ static int use_terminal(struct session *s, struct err *err)
 
     (void)ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
     if (tcgetattr(STDIN_FILENO, &s->before) < 0)
-        return err_errno(err, errno, "-t: standard input is no terminal");
+        return err_errno(err, errno, "-t: standard input is not a terminal");
     if (openpty(&s->master, &slave, NULL, &s->before, &size) < 0)
         return err_errno(err, errno, "a terminal for the program");
     (void)fcntl(s->master, F_SETFD, FD_CLOEXEC);

@@ -48,7 +48,7 @@ static int unknown(const char *name)
             near = verbs[i].name;
         }
     }
-    term_print(stderr, "agentctl: there is no verb \"%.30s\"%s%s%s\n", name, near ? "; did you mean \"" : "",
+    term_print(stderr, "agentctl: unknown command \"%.30s\"%s%s%s\n", name, near ? "; did you mean \"" : "",
                near ? near : "", near ? "\"?" : " (see agentctl --help)");
     return CLI_USAGE;
 }

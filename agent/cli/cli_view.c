@@ -2,6 +2,7 @@
 
 #include "agent/cli/cli.h"
 #include "platform/clock.h"
+#include "platform/limits.h"
 
 #define NONE UINT64_MAX
 
@@ -17,7 +18,7 @@ uint64_t cli_number(const struct json_cur *o, const char *key, uint64_t otherwis
 {
     uint64_t v = otherwise;
 
-    err_ignore(json_get_u64(o, key, JSON_OPTIONAL, 0, 1ULL << 53, &v, NULL));
+    err_ignore(json_get_u64(o, key, JSON_OPTIONAL, 0, LIM_INTEGER, &v, NULL));
     return v;
 }
 

@@ -1,4 +1,5 @@
 #include "agent/decide/ledger.h"
+#include "platform/limits.h"
 
 #include <stdio.h>
 
@@ -234,7 +235,7 @@ static int parse_revs(const struct json_cur *root, struct ledger *l, struct err 
         struct state_rev *to = &l->revs[l->n_revs++];
         const char *hex;
         if (json_get_copy(&r, "source", to->source, sizeof(to->source), err) < 0 ||
-            json_get_u64(&r, "rev", JSON_REQUIRED, 0, 1ULL << 53, &to->rev, err) < 0 ||
+            json_get_u64(&r, "rev", JSON_REQUIRED, 0, LIM_INTEGER, &to->rev, err) < 0 ||
             json_get_str(&r, "digest", JSON_REQUIRED, 80, &hex, err) < 0 ||
             digest_parse(hex, &to->digest, err) < 0)
             return -(int)ERR_INVALID;
@@ -251,7 +252,7 @@ static int parse_refused(const struct json_cur *root, struct state_refused *r, s
 
     if (rc <= 0)
         return rc;
-    if (json_get_u64(&o, "rev", JSON_REQUIRED, 1, 1ULL << 53, &r->rev, err) < 0 ||
+    if (json_get_u64(&o, "rev", JSON_REQUIRED, 1, LIM_INTEGER, &r->rev, err) < 0 ||
         json_get_copy(&o, "source", r->source, sizeof(r->source), err) < 0 ||
         json_get_copy(&o, "why", r->why, sizeof(r->why), err) < 0 ||
         json_get_str(&o, "digest", JSON_REQUIRED, 80, &hex, err) < 0 ||
@@ -267,8 +268,8 @@ static int parse_epoch(const struct json_cur *root, struct state_epoch *e, struc
 
     if (rc <= 0)
         return rc;
-    if (json_get_u64(&o, "trust", JSON_REQUIRED, 0, 1ULL << 53, &e->trust, err) < 0 ||
-        json_get_u64(&o, "issued", JSON_REQUIRED, 0, 1ULL << 53, &e->issued_s, err) < 0 ||
+    if (json_get_u64(&o, "trust", JSON_REQUIRED, 0, LIM_INTEGER, &e->trust, err) < 0 ||
+        json_get_u64(&o, "issued", JSON_REQUIRED, 0, LIM_INTEGER, &e->issued_s, err) < 0 ||
         json_get_bool(&o, "done", JSON_REQUIRED, &e->done, err) < 0 ||
         json_get_bool(&o, "release", JSON_REQUIRED, &e->roles[TRUST_RELEASE], err) < 0 ||
         json_get_bool(&o, "fleet", JSON_REQUIRED, &e->roles[TRUST_FLEET], err) < 0)
@@ -301,7 +302,7 @@ static int parse_copy(const struct json_cur *root, const char *key, char *dst, s
 
 static int parse_since(const struct json_cur *root, struct ledger *l, struct err *err)
 {
-    const uint64_t max = 1ULL << 53;
+    const uint64_t max = LIM_INTEGER;
 
     l->time_issued_s = l->time_floor_s; /* as far as an older agent knew */
     if (json_get_u64(root, "time_issued", JSON_OPTIONAL, 0, max, &l->time_issued_s, err) < 0 ||
@@ -322,8 +323,8 @@ static int parse_lists(const struct json_cur *root, struct ledger *l, struct err
     for (unsigned i = 0; i < json_len(&a); i++) {
         struct json_cur h = json_at(&a, i);
         struct state_verdict *v = &l->history[l->n_history++];
-        if (json_get_u64(&h, "rev", JSON_REQUIRED, 0, 1ULL << 53, &v->rev, err) < 0 ||
-            json_get_u64(&h, "at", JSON_REQUIRED, 0, 1ULL << 53, &v->at_s, err) < 0 ||
+        if (json_get_u64(&h, "rev", JSON_REQUIRED, 0, LIM_INTEGER, &v->rev, err) < 0 ||
+            json_get_u64(&h, "at", JSON_REQUIRED, 0, LIM_INTEGER, &v->at_s, err) < 0 ||
             get_verdict(&h, "verdict", &v->verdict, err) < 0 ||
             json_get_copy(&h, "id", v->id, sizeof(v->id), err) < 0 ||
             get_why(&h, "why", "why_more", v->why, err) < 0)
@@ -334,7 +335,7 @@ static int parse_lists(const struct json_cur *root, struct ledger *l, struct err
     for (unsigned i = 0; i < json_len(&o); i++) {
         struct json_cur m = json_member(&o, i);
         uint64_t n;
-        if (json_as_u64(&m, 0, 1ULL << 53, &n, err) < 0)
+        if (json_as_u64(&m, 0, LIM_INTEGER, &n, err) < 0)
             return -(int)ERR_INVALID;
         if (!str_is_name(m.key) || !ledger_raise(l, m.key, n))
             return json_fail(&m, err, ERR_INVALID, "no name, or too many");
@@ -353,7 +354,7 @@ static int parse_lists(const struct json_cur *root, struct ledger *l, struct err
 static int parse_root(const struct json_cur *root, struct ledger *l, struct err *err)
 {
     uint64_t v;
-    const uint64_t max = 1ULL << 53;
+    const uint64_t max = LIM_INTEGER;
 
     if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 || parse_revs(root, l, err) < 0 ||
         json_get_copy(root, "source", l->source, sizeof(l->source), err) < 0 ||

@@ -1,4 +1,5 @@
 #include "agent/decide/os_update.h"
+#include "platform/limits.h"
 
 #include <stdio.h>
 
@@ -98,11 +99,11 @@ static int read_memory(const struct json_cur *root, struct os_memory *m, struct 
         digest_parse(hex, &m->bundle, err) < 0 ||
         json_get_copy(root, "version", m->version, sizeof(m->version), err) < 0 ||
         json_get_str(root, "release", JSON_OPTIONAL, sizeof(m->release) - 1, &release, err) < 0 ||
-        json_get_u64(root, "counter", JSON_OPTIONAL, 0, 1ULL << 53, &m->counter, err) < 0 ||
+        json_get_u64(root, "counter", JSON_OPTIONAL, 0, LIM_INTEGER, &m->counter, err) < 0 ||
         json_get_copy(root, "boot_id", m->boot_id, sizeof(m->boot_id), err) < 0 ||
         json_get_copy(root, "slot", m->slot, sizeof(m->slot), err) < 0 ||
         json_get_bool(root, "was_online", JSON_REQUIRED, &m->was_online, err) < 0 ||
-        json_get_u64(root, "trial_starts", JSON_REQUIRED, 0, 1ULL << 53, &m->trial_starts, err) < 0 ||
+        json_get_u64(root, "trial_starts", JSON_REQUIRED, 0, LIM_INTEGER, &m->trial_starts, err) < 0 ||
         json_get_copy(root, "why", m->why, sizeof(m->why), err) < 0)
         return -(int)ERR_INVALID;
     m->phase = (enum os_phase)phase;

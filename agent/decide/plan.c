@@ -348,7 +348,7 @@ static void plan_images(struct plan *p, const struct set_facts *f, const struct 
 /* ---- the trial of a candidate ---- */
 
 /* Why this app condemns its release, or WHY_COUNT_. */
-static enum why condemn(const struct want *w, const struct seen *s, uint64_t now_ms)
+static enum why judge_app(const struct want *w, const struct seen *s, uint64_t now_ms)
 {
     uint64_t at_ms;
 
@@ -396,7 +396,7 @@ static void plan_trial(struct plan *p, const struct desired *candidate, bool has
     for (unsigned i = 0; i < candidate->n; i++) {
         const struct want *w = &candidate->apps[i];
         const struct seen *s = find_seen(o, w->name);
-        enum why why = condemn(w, s, now_ms);
+        enum why why = judge_app(w, s, now_ms);
         if (why != WHY_COUNT_) {
             plan_add(p, bad, why, w->name, w, 0);
             return;

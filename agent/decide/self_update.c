@@ -1,4 +1,5 @@
 #include "agent/decide/self_update.h"
+#include "platform/limits.h"
 
 #include <stdio.h>
 
@@ -184,7 +185,7 @@ static int get_bad(const struct json_cur *root, struct self_memory *m, struct er
 
 static int read_memory(const struct json_cur *root, struct self_memory *m, struct err *err)
 {
-    static const uint64_t most = 1ULL << 53;
+    static const uint64_t most = LIM_INTEGER;
     uint64_t v;
     int phase = 0;
 

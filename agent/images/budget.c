@@ -7,6 +7,7 @@
 #include "agent/core.h"
 #include "ota/doc/field.h"
 #include "platform/fs.h"
+#include "platform/limits.h"
 #include "platform/log.h"
 
 #define SPENT_FILE  "spent"
@@ -61,7 +62,7 @@ static int parse(struct buf text, struct spent *ret, struct err *err)
     if (json_get_u64(&root, "v", JSON_REQUIRED, 2, 2, &version, err) < 0 ||
         json_get_str(&root, "manifest", JSON_REQUIRED, SHA256_TEXT, &manifest, err) < 0 ||
         digest_parse(manifest, &s.manifest, err) < 0 ||
-        json_get_u64(&root, "bytes", JSON_REQUIRED, 0, 1ULL << 53, &s.bytes, err) < 0 ||
+        json_get_u64(&root, "bytes", JSON_REQUIRED, 0, LIM_INTEGER, &s.bytes, err) < 0 ||
         json_done(&root, err) < 0)
         return -(int)err->kind;
     s.saved = s.bytes;

@@ -16,6 +16,7 @@
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/json.h"
+#include "platform/limits.h"
 #include "platform/log.h"
 #include "platform/msg.h"
 #include "platform/sandbox.h"
@@ -252,7 +253,7 @@ static int read_command(const struct json_cur *root, const char *verb, char *dst
     if (json_get_u64(root, "v", JSON_REQUIRED, 1, 1, &v, err) < 0 ||
         json_get_str(root, "id", JSON_REQUIRED, 63, &id, err) < 0 ||
         json_get_str(root, "reply", JSON_REQUIRED, 255, &reply, err) < 0 ||
-        json_get_u64(root, "exp", JSON_REQUIRED, 0, 1ULL << 53, &exp, err) < 0 ||
+        json_get_u64(root, "exp", JSON_REQUIRED, 0, LIM_INTEGER, &exp, err) < 0 ||
         json_get_str(root, "app", JSON_OPTIONAL, LIM_NAME_BYTES, &app, err) < 0 ||
         json_get_u64(root, "lines", JSON_OPTIONAL, 1, 10000, &lines, err) < 0)
         return -(int)ERR_INVALID;
@@ -260,7 +261,7 @@ static int read_command(const struct json_cur *root, const char *verb, char *dst
     if (strncmp(reply, own, strlen(own)) != 0 || !str_is_name(reply + strlen(own)))
         return err_set(err, ERR_DENIED, "the reply topic is not below %s", own);
     if (!str_is_name(verb) || !is_token(id) || (strcmp(app, "-") != 0 && !str_is_name(app)))
-        return err_set(err, ERR_INVALID, "verb, id or app is no name");
+        return err_set(err, ERR_INVALID, "invalid verb, id or app");
     (void)str_fmt(dst, size, "cmd %s %s %s %" PRIu64 " %s %" PRIu64, verb, id, reply + strlen(own), exp, app,
                   lines);
     return 0;
@@ -464,9 +465,9 @@ static int read_config(struct err *err)
         json_get_str(&root, "dir", JSON_REQUIRED, 96, &k.dir, err) < 0 ||
         json_get_u64(&root, "port", JSON_REQUIRED, 1, 65535, &k.port, err) < 0 ||
         json_get_u64(&root, "keepalive_s", JSON_REQUIRED, 5, 1200, &k.keepalive_s, err) < 0 ||
-        json_get_u64(&root, "conn", JSON_REQUIRED, 0, 1ULL << 53, &k.conn, err) < 0 ||
-        json_get_u64(&root, "boot", JSON_REQUIRED, 0, 1ULL << 53, &k.boot, err) < 0 ||
-        json_get_u64(&root, "floor", JSON_REQUIRED, 0, 1ULL << 53, &k.floor_s, err) < 0 ||
+        json_get_u64(&root, "conn", JSON_REQUIRED, 0, LIM_INTEGER, &k.conn, err) < 0 ||
+        json_get_u64(&root, "boot", JSON_REQUIRED, 0, LIM_INTEGER, &k.boot, err) < 0 ||
+        json_get_u64(&root, "floor", JSON_REQUIRED, 0, LIM_INTEGER, &k.floor_s, err) < 0 ||
         json_get_bool(&root, "plaintext", JSON_REQUIRED, &k.plaintext, err) < 0 ||
         json_get_u64(&root, "uid", JSON_REQUIRED, 0, UINT32_MAX, &k.uid, err) < 0 ||
         json_get_u64(&root, "gid", JSON_REQUIRED, 0, UINT32_MAX, &k.gid, err) < 0 ||

@@ -219,7 +219,7 @@ static void ready(struct pump *p)
     p->calls.on_ready(p->calls.arg);
 }
 
-static void shake_hands(struct pump *p)
+static void handshake(struct pump *p)
 {
     struct err err = ERR_INIT;
     int rc = link_tls_handshake(p->tls, &err);
@@ -248,7 +248,7 @@ static void tcp_is_up(struct pump *p)
     if (link_tls_new(&p->s.tls, p->net.fd, &p->tls, &err) < 0)
         down(p, &err);
     else
-        shake_hands(p);
+        handshake(p);
 }
 
 static int try_next_address(struct pump *p, struct err *err)
@@ -300,7 +300,7 @@ static void net_ready(struct loop_fd *w, uint32_t events)
     if (p->state == PUMP_TCP)
         tcp_ready(p);
     else if (p->state == PUMP_TLS)
-        shake_hands(p);
+        handshake(p);
     else if (p->state == PUMP_READY)
         move(p);
 }

@@ -172,7 +172,7 @@ static int read_rest(const struct json_cur *root, const char *directory, struct 
         if (json_as_str(&g, LIM_NAME_BYTES - 1, &s, err) < 0)
             return -(int)ERR_INVALID;
         if (!str_is_name(s))
-            return json_fail(&g, err, ERR_INVALID, "\"%s\" is no name", s);
+            return json_fail(&g, err, ERR_INVALID, "\"%s\" is not a valid name", s);
         (void)str_copy(c->groups[c->n_groups++], LIM_NAME_BYTES, s);
     }
     if (rc < 0 || json_get_enum(root, "log_level", JSON_OPTIONAL, level_names, 4, &level, err) < 0 ||

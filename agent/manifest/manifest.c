@@ -1,4 +1,5 @@
 #include "agent/manifest/manifest_int.h"
+#include "platform/limits.h"
 
 #include <stdio.h>
 
@@ -52,7 +53,7 @@ static int check_joins(struct manifest_reader *r, const struct json_cur *apps, c
         err_ignore(json_get_object(&app, "network", JSON_REQUIRED, &c, NULL));
         other = manifest_find(d, w->net_name);
         if (!other || other == w)
-            return json_fail(&c, r->err, ERR_INVALID, "mode: \"app:%s\" is no other app of this manifest",
+            return json_fail(&c, r->err, ERR_INVALID, "mode: \"app:%s\" is not another app of this manifest",
                              w->net_name);
         if (other->net == NET_APP || other->net == NET_HOST)
             return json_fail(&c, r->err, ERR_INVALID,
@@ -106,7 +107,7 @@ static int read_rollout(struct manifest_reader *r, const struct json_cur *root, 
     if (manifest_text(r, &o, "salt", JSON_REQUIRED, &d->salt) < 0 ||
         json_get_u64(&o, "slots", JSON_REQUIRED, 0, 10000, &d->slots, r->err) < 0 ||
         json_get_u64(&o, "spread_ms", JSON_OPTIONAL, 0, 30ULL * 86400000, &d->spread_ms, r->err) < 0 ||
-        json_get_u64(&o, "not_before", JSON_OPTIONAL, 0, 1ULL << 53, &d->not_before_s, r->err) < 0)
+        json_get_u64(&o, "not_before", JSON_OPTIONAL, 0, LIM_INTEGER, &d->not_before_s, r->err) < 0)
         return -(int)r->err->kind;
     return json_done(&o, r->err);
 }
@@ -119,8 +120,8 @@ static int read_download(struct manifest_reader *r, const struct json_cur *updat
 
     if (rc <= 0)
         return rc;
-    if (json_get_u64(&o, "max_bytes", JSON_OPTIONAL, 1, 1ULL << 53, &d->max_bytes, r->err) < 0 ||
-        json_get_u64(&o, "rate_bytes_s", JSON_OPTIONAL, 1024, 1ULL << 53, &d->rate_bytes_s, r->err) < 0 ||
+    if (json_get_u64(&o, "max_bytes", JSON_OPTIONAL, 1, LIM_INTEGER, &d->max_bytes, r->err) < 0 ||
+        json_get_u64(&o, "rate_bytes_s", JSON_OPTIONAL, 1024, LIM_INTEGER, &d->rate_bytes_s, r->err) < 0 ||
         json_get_str(&o, "window", JSON_OPTIONAL, 16, &window, r->err) < 0 ||
         json_get_bool(&o, "full_fallback", JSON_OPTIONAL, &d->full_fallback, r->err) < 0)
         return -(int)r->err->kind;
@@ -167,9 +168,9 @@ static int read_agent(struct manifest_reader *r, const struct json_cur *root, st
 static int read_head(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
     if (manifest_name(r, root, "fleet", JSON_REQUIRED, &d->fleet) < 0 || read_target(r, root, d) < 0 ||
-        json_get_u64(root, "rev", JSON_REQUIRED, 1, 1ULL << 53, &d->rev, r->err) < 0 ||
-        json_get_u64(root, "issued", JSON_REQUIRED, 1, 1ULL << 53, &d->issued_s, r->err) < 0 ||
-        json_get_u64(root, "expires", JSON_REQUIRED, 1, 1ULL << 53, &d->expires_s, r->err) < 0 ||
+        json_get_u64(root, "rev", JSON_REQUIRED, 1, LIM_INTEGER, &d->rev, r->err) < 0 ||
+        json_get_u64(root, "issued", JSON_REQUIRED, 1, LIM_INTEGER, &d->issued_s, r->err) < 0 ||
+        json_get_u64(root, "expires", JSON_REQUIRED, 1, LIM_INTEGER, &d->expires_s, r->err) < 0 ||
         manifest_text(r, root, "id", JSON_OPTIONAL, &d->id) < 0 ||
         manifest_text(r, root, "by", JSON_OPTIONAL, &d->by) < 0)
         return -(int)r->err->kind;

@@ -5,6 +5,7 @@
 #include "agent/manifest/kernel_words.h"
 #include "agent/manifest/manifest_int.h"
 #include "platform/cgroup/cgroup.h"
+#include "platform/limits.h"
 
 static const char *const privileges_names[] = {"strip", "refuse"};
 static const char *const enforce_names[] = {"best-effort", "required", "off"};
@@ -97,7 +98,7 @@ static int read_caps(struct manifest_reader *r, const struct json_cur *app, stru
         int n = kernel_words_capability(s, &refused);
         if (n < 0)
             return json_fail(&c, r->err, ERR_INVALID,
-                             "\"%s\" is no capability (write NET_BIND_SERVICE, not CAP_..)", s);
+                             "unknown capability \"%s\" (write NET_BIND_SERVICE, not CAP_..)", s);
         if (refused)
             return json_fail(&c, r->err, ERR_DENIED, "%s would open the host to the app", s);
         w->caps |= 1ULL << n;
@@ -120,7 +121,8 @@ static int read_port(struct manifest_reader *r, const struct json_cur *c, struct
     static const uint8_t any[16];
     uint8_t ip[16] = {0};
     if (rc > 0 && inet_pton(AF_INET, p->host_ip, ip) != 1 && inet_pton(AF_INET6, p->host_ip, ip) != 1)
-        return json_fail(c, r->err, ERR_INVALID, "address: \"%.46s\" is no IPv4 or IPv6 address", p->host_ip);
+        return json_fail(c, r->err, ERR_INVALID, "address: \"%.46s\" is not an IPv4 or IPv6 address",
+                         p->host_ip);
     if (rc > 0 && memcmp(ip, any, sizeof(ip)) == 0)
         return json_fail(c, r->err, ERR_INVALID, "address: leave it out for all addresses");
     last = last ? last : host;
@@ -391,7 +393,7 @@ int manifest_app(struct manifest_reader *r, const struct json_cur *app, struct w
         json_get_bool(app, "init", JSON_OPTIONAL, &w->init, r->err) < 0 || manifest_devices(r, app, w) < 0 ||
         read_privileges(r, app, w) < 0 || read_network(r, app, w) < 0 || read_mounts(r, app, w) < 0 ||
         read_restart(r, app, w) < 0 || read_health(r, app, w) < 0 || read_stop_and_log(r, app, w) < 0 ||
-        json_get_u64(app, "retry", JSON_OPTIONAL, 0, 1ULL << 53, &retry, r->err) < 0 ||
+        json_get_u64(app, "retry", JSON_OPTIONAL, 0, LIM_INTEGER, &retry, r->err) < 0 ||
         json_done(app, r->err) < 0)
         return -(int)r->err->kind;
     int rc = hash_app(r, app, shapes_box, &w->hash);

@@ -57,7 +57,8 @@ static int read_match(struct manifest_reader *r, const struct json_cur *device, 
     if (rc >= 0 && (d->match == DEVICE_BY_ID || d->match == DEVICE_BY_PATH) &&
         (!d->name[0] || strlen(d->name) > 255 || strcmp(d->name, "..") == 0 || strcmp(d->name, ".") == 0 ||
          (strchr(d->name, '/') && (d->match == DEVICE_BY_ID || d->name[0] != '/'))))
-        return json_fail(&m, r->err, ERR_INVALID, "%s: \"%.60s\" is no name of a link, nor a path of sysfs",
+        return json_fail(&m, r->err, ERR_INVALID,
+                         "%s: \"%.60s\" is neither the name of a link nor a path of sysfs",
                          match_names[d->match], d->name);
     if (rc < 0 || manifest_text(r, &m, "subsystem", JSON_OPTIONAL, &d->subsystem) < 0)
         return -(int)r->err->kind;

@@ -1,5 +1,6 @@
 #include "agent/manifest/manifest_int.h"
 #include "ota/doc/source.h"
+#include "platform/limits.h"
 
 int manifest_keep(struct manifest_reader *r, const char *text, const char **ret)
 {
@@ -22,7 +23,7 @@ int manifest_text(struct manifest_reader *r, const struct json_cur *o, const cha
     return rc;
 }
 
-/* A string that must pass a test; what: how the refusal goes on after the string. */
+/* A string that must pass a test; what: what it should have been. */
 static int get_checked(struct manifest_reader *r, const struct json_cur *o, const char *key,
                        enum json_need need, size_t max_len, bool (*is_good)(const char *), const char *what,
                        const char **ret)
@@ -36,7 +37,7 @@ static int get_checked(struct manifest_reader *r, const struct json_cur *o, cons
     if (json_as_str(&c, max_len, &s, r->err) < 0)
         return -(int)ERR_INVALID;
     if (!is_good(s))
-        return json_fail(&c, r->err, ERR_INVALID, "\"%.60s\" is no %s", s, what);
+        return json_fail(&c, r->err, ERR_INVALID, "\"%.60s\" is not %s", s, what);
     return manifest_keep(r, s, ret) < 0 ? -(int)ERR_NOMEM : 1;
 }
 
@@ -50,13 +51,13 @@ static bool is_abs_path(const char *s)
 int manifest_name(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
                   const char **ret)
 {
-    return get_checked(r, o, key, need, LIM_NAME_BYTES - 1, str_is_name, "name ([a-z0-9][a-z0-9._-]*)", ret);
+    return get_checked(r, o, key, need, LIM_NAME_BYTES - 1, str_is_name, "a name ([a-z0-9][a-z0-9._-]*)", ret);
 }
 
 int manifest_path(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
                   const char **ret)
 {
-    return get_checked(r, o, key, need, 255, is_abs_path, "absolute path without \"..\"", ret);
+    return get_checked(r, o, key, need, 255, is_abs_path, "an absolute path without \"..\"", ret);
 }
 
 int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const char *key, struct digest *ret)
@@ -67,7 +68,7 @@ int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const c
     if (json_get(o, key, JSON_REQUIRED, &c, r->err) < 0 || json_as_str(&c, 80, &s, r->err) < 0)
         return -(int)ERR_INVALID;
     return digest_parse(s, ret, NULL) < 0
-               ? json_fail(&c, r->err, ERR_INVALID, "\"%s\" is no sha256: digest in lower-case hex", s)
+               ? json_fail(&c, r->err, ERR_INVALID, "\"%s\" is not a sha256: digest in lower-case hex", s)
                : 1;
 }
 
@@ -124,7 +125,7 @@ int manifest_release(struct manifest_reader *r, const struct json_cur *app, stru
 
     if (json_get_object(app, "release", JSON_REQUIRED, &o, r->err) < 0 ||
         manifest_name(r, &o, "name", JSON_REQUIRED, &w->release_name) < 0 ||
-        json_get_u64(&o, "counter", JSON_REQUIRED, 1, 1ULL << 53, &w->counter, r->err) < 0 ||
+        json_get_u64(&o, "counter", JSON_REQUIRED, 1, LIM_INTEGER, &w->counter, r->err) < 0 ||
         manifest_digest(r, &o, "digest", &w->release) < 0 ||
         json_get_u64(&o, "size", JSON_REQUIRED, 1, LIM_ENVELOPE_BYTES, &w->release_bytes, r->err) < 0 ||
         json_done(&o, r->err) < 0)

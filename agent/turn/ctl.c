@@ -151,7 +151,7 @@ static int do_lines(struct client *k, const char *app, const char *count, struct
     uint64_t n;
 
     if (!str_u64(count, 1, 100000, &n))
-        return err_set(err, ERR_INVALID, "\"%.20s\" is no number of lines", count);
+        return err_set(err, ERR_INVALID, "invalid number of lines \"%.20s\"", count);
     char AUTO_MEM *text = log_text(k->ctl->core, app, n);
     if (!text)
         return err_set(err, ERR_NOTFOUND, "%s has no log here", app ? app : "the agent");
@@ -293,7 +293,7 @@ static int do_execv(struct client *k, const struct request *r, struct err *err)
     size_t at = 0;
 
     if (!str_u64(r->words[3], 1, LIM_ARGS, &n))
-        return err_set(err, ERR_INVALID, "\"%.20s\" is no number of arguments from 1 to %d", r->words[3],
+        return err_set(err, ERR_INVALID, "invalid number of arguments \"%.20s\": 1 to %d", r->words[3],
                        LIM_ARGS);
     for (uint64_t i = 0; i < n; i++) {
         const char *end = at < r->doc.len ? memchr(r->doc.p + at, '\0', r->doc.len - at) : NULL;

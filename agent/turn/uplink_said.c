@@ -1,4 +1,5 @@
 #include "agent/turn/uplink_said.h"
+#include "platform/limits.h"
 
 #define SAID_WORDS_MAX 7
 
@@ -63,7 +64,7 @@ static int parse_doc(const struct config *config, char *words[], struct buf rest
     s->packed = rest;
     if (take_source(config, words[1], s, err) < 0)
         return -(int)ERR_INVALID;
-    return s->source != SAID_COMMAND ? 0 : err_set(err, ERR_INVALID, "a command is no document");
+    return s->source != SAID_COMMAND ? 0 : err_set(err, ERR_INVALID, "a command is not a document");
 }
 
 static int parse_bad(const struct config *config, char *words[], struct buf rest, struct said *s,
@@ -83,7 +84,7 @@ static int parse_command(const struct config *config, char *words[], struct buf 
     (void)rest;
     if (!str_is_name(words[1]) || !is_token(words[2]) || !str_is_name(words[3]) ||
         (has_app && !str_is_name(words[5])) || !str_copy(k->id, sizeof(k->id), words[2]) ||
-        !str_u64(words[4], 0, 1ULL << 53, &k->exp_s) || !str_u64(words[6], 1, 10000, &k->lines))
+        !str_u64(words[4], 0, LIM_INTEGER, &k->exp_s) || !str_u64(words[6], 1, 10000, &k->lines))
         return err_set(err, ERR_INVALID, "a command of another form");
     (void)str_copy(k->verb, sizeof(k->verb), words[1]);
     (void)str_copy(k->reply, sizeof(k->reply), words[3]);

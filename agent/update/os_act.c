@@ -219,7 +219,7 @@ static int os_job(void *arg, int line_fd, struct err *err)
     const struct core *c = arg;
     const struct os *o = &c->os;
     char AUTO_MEM *out = mem_need(STATUS_BYTES);
-    char path[400], hex[65];
+    char path[400], hex[SHA256_HEX];
 
     (void)str_fmt(path, sizeof(path), "%s/store/blobs/%s", c->config.state_dir,
                   digest_hex(&o->blobs[0].digest, hex));
@@ -273,7 +273,7 @@ static uint64_t missing(const struct core *c)
 }
 
 /* The manifest's byte budget does not reach: no verdict on the bundle, the next manifest may allow more. */
-static bool is_too_dear(struct core *c)
+static bool exceeds_budget(struct core *c)
 {
     return missing(c) > budget_left(c);
 }
@@ -287,7 +287,7 @@ static void fault(struct core *c, const struct err *why)
     (void)str_fmt(o->memory.why, sizeof(o->memory.why), "%s", why->msg);
     (void)str_clean(o->memory.why);
     bool final = o->step == OS_FETCH
-                     ? !err_may_retry(why->kind) && why->kind != ERR_NOTFOUND && !is_too_dear(c)
+                     ? !err_may_retry(why->kind) && why->kind != ERR_NOTFOUND && !exceeds_budget(c)
                  : o->step == OS_INSTALL
                      ? jobs_fault_of(c, OWNER_SYSTEM)->tries >= INSTALL_TRIES || why->kind == ERR_DENIED
                      : false;

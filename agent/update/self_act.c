@@ -43,7 +43,7 @@ void self_open(struct core *c)
     struct self *s = &c->self;
     struct self_memory *m = &s->memory;
     struct err err = ERR_INIT;
-    char hex[65];
+    char hex[SHA256_HEX];
 
     s->timer.on_fire = timer_fired;
     if (self_load(c->state_fd, m, &err) < 0) {

@@ -92,7 +92,7 @@ void self_settled(struct core *c)
 /* Returns only when it cannot. */
 static void become(struct core *c, const struct self_image *i, uint64_t trial_ms, struct err *err)
 {
-    char hex[65], text[32], path[300], name[] = "agentd: core";
+    char hex[SHA256_HEX], text[32], path[300], name[] = "agentd: core";
     char config_word[] = "--config", libexec_word[] = "--libexec", image_word[] = "--image",
          base_word[] = "--base", base[] = LIMPET_VERSION;
 
@@ -123,7 +123,7 @@ static void forget(struct self_memory *m)
 static void start_next(struct core *c, int state_fd, struct self_memory *m, const char *boot_id,
                        uint64_t now_ms, struct err *err)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     bool rebooted = strcmp(m->boot_id, boot_id) != 0;
     if (rebooted) {
@@ -140,7 +140,7 @@ static void start_next(struct core *c, int state_fd, struct self_memory *m, cons
 
 static void start_now(struct core *c, int state_fd, struct self_memory *m, struct err *err)
 {
-    char hex[65];
+    char hex[SHA256_HEX];
 
     if (check_image(state_fd, digest_hex(&m->now.image, hex), err) == 0) {
         (void)count_start(c, true);

@@ -51,7 +51,8 @@ static bool is_abs_path(const char *s)
 int manifest_name(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
                   const char **ret)
 {
-    return get_checked(r, o, key, need, LIM_NAME_BYTES - 1, str_is_name, "a name ([a-z0-9][a-z0-9._-]*)", ret);
+    return get_checked(r, o, key, need, LIM_NAME_BYTES - 1, str_is_name, "a name ([a-z0-9][a-z0-9._-]*)",
+                       ret);
 }
 
 int manifest_path(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,

@@ -109,7 +109,7 @@ static const struct {
     {DOC(APP(",\"capabilities\":[\"SYS_MODULE\"]")), "SYS_MODULE"},
     {DOC(APP(",\"capabilities\":[\"SYS_PTRACE\"]")), "SYS_PTRACE"},
     {DOC(APP(",\"capabilities\":[\"MKNOD\"]")), "MKNOD"},
-    {DOC(APP(",\"capabilities\":[\"CAP_CHOWN\"]")), "no capability"},
+    {DOC(APP(",\"capabilities\":[\"CAP_CHOWN\"]")), "unknown capability"},
     {DOC(APP(",\"network\":{\"mode\":\"none\",\"ports\":[]}")), "apps[0].network.ports"},
     {DOC(APP(",\"network\":{\"mode\":\"none\",\"name\":\"x\"}")), "apps[0].network: name"},
     {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"name\":\"thirteenbytes\"}")), "network: name"},

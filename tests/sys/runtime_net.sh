@@ -119,7 +119,7 @@ for pair in "a c" "c a" "a web" "web a" "c web"; do
 done
 iask a 10.88.77.1 8080 && said 'web 80' && ok "a reaches what web publishes" || fail "a to 8080: $(cat "$T/said")"
 iask a 192.0.2.2 7000 && ok "and the world" || fail "a out: $(cat "$T/said")"
-box d bridge:shop-is-too-long && fail "a name of 16 bytes" || { grep -q 'no name of 1 to 12' "$T/err-d" && ok "long names are refused" || fail "$(cat "$T/err-d")"; }
+box d bridge:shop-is-too-long && fail "a name of 16 bytes" || { grep -q 'name of 1 to 12' "$T/err-d" && ok "long names are refused" || fail "$(cat "$T/err-d")"; }
 
 # --- joined, and a port that is taken
 box j "join:${BOX_PID[web]}" || die "j: $(cat "$T/err-j")"

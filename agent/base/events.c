@@ -11,6 +11,12 @@
 
 #define EVENT_RING_BYTES (64 * 1024)
 
+/* Never 0, which says that it is not under way. */
+static uint32_t id_of(const struct event *e)
+{
+    return (uint32_t)(e->seq % 0x7fffffff) + 1;
+}
+
 static void drop_oldest(struct core *c)
 {
     free(c->events.list[0].json);
@@ -88,7 +94,7 @@ const char *events_next(struct core *c, uint32_t *ret_id)
         const struct event *e = &c->events.list[i];
         if (e->wait_id)
             continue;
-        *ret_id = (uint32_t)(e->seq & 0x7fffffff);
+        *ret_id = id_of(e);
         return e->json;
     }
     return NULL;
@@ -98,7 +104,7 @@ void events_sent(struct core *c, uint32_t id)
 {
     for (unsigned i = 0; i < c->events.n; i++) {
         struct event *e = &c->events.list[i];
-        if ((uint32_t)(e->seq & 0x7fffffff) == id)
+        if (id_of(e) == id)
             e->wait_id = id;
     }
 }

@@ -6,6 +6,7 @@
 
 #include "agent/core.h"
 #include "ota/doc/field.h"
+#include "platform/fnv.h"
 #include "platform/fs.h"
 #include "platform/log.h"
 
@@ -17,10 +18,10 @@
 
 static unsigned place_of_name(const char *app)
 {
-    uint32_t h = 2166136261U;
+    uint32_t h = FNV32_INIT;
 
     for (; *app; app++)
-        h = (h ^ (uint8_t)*app) * 16777619U;
+        h = fnv32_add(h, (uint8_t)*app);
     return h % PLACES;
 }
 

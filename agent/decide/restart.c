@@ -1,4 +1,5 @@
 #include "agent/decide/restart.h"
+#include "platform/fnv.h"
 
 void restart_deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_ms, uint64_t stable_ms)
 {
@@ -15,10 +16,10 @@ void restart_deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_m
 /* FNV-1a: spreads apps that die together. */
 static uint32_t spread(const char *name, unsigned n)
 {
-    uint32_t h = 2166136261U ^ n;
+    uint32_t h = FNV32_INIT ^ n;
 
     for (; *name; name++)
-        h = (h ^ (uint8_t)*name) * 16777619U;
+        h = fnv32_add(h, (uint8_t)*name);
     return h;
 }
 

@@ -172,7 +172,7 @@ static void hear(char *text, const int *fds, unsigned n_fds)
     } else if (strcmp(text, "bye") == 0) {
         happen(SAID_BYE);
     } else {
-        log_error("core said something unknown");
+        log_error("unexpected message from core");
     }
 }
 
@@ -216,7 +216,7 @@ static void start_core(void)
     struct err err = ERR_INIT;
     char text[KEEPER_NAME_BYTES + 16];
 
-    k.start_at_ms = clock_boot_ms() + k.backoff_ms;
+    k.start_at_ms = clock_boot_ms() + (k.backoff_ms ? k.backoff_ms : BACKOFF_MIN_MS); /* should this fail */
     if (msg_pair(&mine, &theirs, &err) < 0) {
         log_error("start core: %s", err.msg);
         return;

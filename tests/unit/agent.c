@@ -308,6 +308,26 @@ TEST(a_hurt_ledger_is_set_aside)
     (void)close(dir);
 }
 
+/* Whatever differs from what failed may be tried, and its container runs on as it is. */
+static void a_mended_one_may_be_tried(const struct judge_facts *f)
+{
+    struct err err = ERR_INIT;
+    static const char *const mended[] = {",\"retry\":1", ",\"stop\":{\"grace_ms\":9}",
+                                         ",\"restart\":{\"policy\":\"no\"}",
+                                         ",\"health\":{\"tcp\":{\"port\":81}}"};
+    struct digest box = d.apps[0].hash;
+    for (unsigned i = 0; i < COUNT_OF(mended); i++) {
+        char text[1024];
+        (void)str_fmt(text, sizeof(text),
+                      HEAD "{\"name\":\"web\"," RELEASE
+                           ",\"memory\":{\"max_bytes\":1048576,\"enforce\":\"required\"}%s}]}",
+                      mended[i]);
+        CHECK_OK(parse(text, &err), err);
+        CHECK_OK(judge_desired(&d, f, &err), err);
+        CHECK(digest_eq(&d.apps[0].hash, &box));
+    }
+}
+
 TEST(a_device_promises_only_what_it_can)
 {
     struct err err = ERR_INIT;
@@ -349,20 +369,7 @@ TEST(a_device_promises_only_what_it_can)
     ledger_mark_bad(l, &d.apps[0].trial);
     CHECK_ERR(judge_desired(&d, &f, &err), ERR_DENIED, err);
     CHECK_MSG(err, "failed on this device before");
-    static const char *const mended[] = {",\"retry\":1", ",\"stop\":{\"grace_ms\":9}",
-                                         ",\"restart\":{\"policy\":\"no\"}",
-                                         ",\"health\":{\"tcp\":{\"port\":81}}"};
-    struct digest box = d.apps[0].hash;
-    for (unsigned i = 0; i < COUNT_OF(mended); i++) {
-        char text[1024];
-        (void)str_fmt(text, sizeof(text),
-                      HEAD "{\"name\":\"web\"," RELEASE
-                           ",\"memory\":{\"max_bytes\":1048576,\"enforce\":\"required\"}%s}]}",
-                      mended[i]);
-        CHECK_OK(parse(text, &err), err);
-        CHECK_OK(judge_desired(&d, &f, &err), err);
-        CHECK(digest_eq(&d.apps[0].hash, &box)); /* and the container runs on as it is */
-    }
+    a_mended_one_may_be_tried(&f);
     l->n_bad = 0;
     CHECK_OK(
         parse(DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":1,\"container\":1}]}")), &err),

@@ -58,4 +58,21 @@ TEST(a_full_queue_loses_the_oldest)
     begin();
 }
 
+/* An id of 0 would say that nothing is under way: the event were sent without end. */
+TEST(no_number_makes_an_id_of_nothing)
+{
+    static const uint64_t before[] = {0x7ffffffe, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
+    uint32_t id = 0;
+
+    for (unsigned i = 0; i < COUNT_OF(before); i++) {
+        begin();
+        core.events.seq = before[i];
+        events_add(&core, "one", NULL, "first");
+        CHECK(events_next(&core, &id) != NULL && id != 0 && id <= 0x7fffffff);
+        events_sent(&core, id);
+        CHECK(events_next(&core, &id) == NULL);
+    }
+    begin();
+}
+
 TEST_MAIN

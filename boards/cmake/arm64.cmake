@@ -1,0 +1,3 @@
+set(LIMPET_ARCH arm64)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+include(${CMAKE_CURRENT_LIST_DIR}/musl.cmake)

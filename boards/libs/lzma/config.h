@@ -1,0 +1,1 @@
+/* liblzma takes all its settings from the command line (boards/libs/CMakeLists.txt). */

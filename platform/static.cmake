@@ -1,7 +1,7 @@
 # What a static build needs beyond the sources: cJSON's, and the kernel's headers where the C library's compiler has none (Debian's musl-gcc).
 if(NOT LIMPET_CJSON_DIR)
-  set(LIMPET_CJSON_DIR ${CMAKE_BINARY_DIR}/cjson)
-  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/boards/host/cjson-source ${LIMPET_CJSON_DIR} RESULT_VARIABLE failed ERROR_VARIABLE why)
+  set(LIMPET_CJSON_DIR ${CMAKE_BINARY_DIR}/source/cjson)
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/boards/sources unpack ${CMAKE_BINARY_DIR}/source cjson RESULT_VARIABLE failed ERROR_VARIABLE why)
   if(failed)
     message(FATAL_ERROR "cJSON: ${why}")
   endif()

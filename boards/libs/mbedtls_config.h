@@ -17,6 +17,8 @@
 
 /* Random numbers come from the kernel; libcoap and curl want a generator of mbedtls's own over it. */
 #define MBEDTLS_ENTROPY_C
+#define MBEDTLS_NO_PLATFORM_ENTROPY
+#define MBEDTLS_ENTROPY_HARDWARE_ALT /* random.c */
 #define MBEDTLS_CTR_DRBG_C
 
 #define MBEDTLS_PSA_CRYPTO_C

@@ -29,9 +29,9 @@
 #endif
 
 #ifdef SYS_clock_gettime32 /* musl's names, on 32 bits, for calls that know no later second than one of 2038 */
-#define SYS_gettimeofday SYS_gettimeofday_time32
-#define SYS_clock_gettime SYS_clock_gettime32
-#define SYS_clock_getres SYS_clock_getres_time32
+#define SYS_gettimeofday    SYS_gettimeofday_time32
+#define SYS_clock_gettime   SYS_clock_gettime32
+#define SYS_clock_getres    SYS_clock_getres_time32
 #define SYS_clock_nanosleep SYS_clock_nanosleep_time32
 #define SYS_timerfd_settime SYS_timerfd_settime32
 #define SYS_timerfd_gettime SYS_timerfd_gettime32

@@ -29,6 +29,10 @@ static uint32_t call(int nr, uint64_t a0, uint64_t a1)
 }
 #define REFUSE(e) (SECCOMP_RET_ERRNO | (e))
 
+#ifndef SYS_mmap /* 32-bit ARM */
+#define SYS_mmap SYS_mmap2
+#endif
+
 TEST(what_programs_need_passes)
 {
     static const int allowed[] = {

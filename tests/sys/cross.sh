@@ -7,7 +7,7 @@ for t in aarch64-linux-gnu arm-linux-gnueabihf arm-linux-gnueabi riscv64-linux-g
 	command -v $t-gcc >/dev/null || lib_skip "no $t-gcc"
 done
 lib_begin cross
-# They need containers, cgroups and seccomp, for which qemu-user has no calls or its own process to look at: they are for real kernels.
+# The first two need containers and cgroups, which qemu-user cannot give them; the third limpet-seccomp, which the tiny build leaves out.
 NOT_HERE='^unit\.(box|cgroup|seccomp_cache)$'
 one() { # ARCHITECTURE QEMU
 	local b=$T/$1 rc=0

@@ -308,14 +308,38 @@ void json_put_decimal(struct cJSON *obj, const char *key, const char *text)
     (void)json_put(obj, key, cJSON_CreateRaw(good ? text : "0"));
 }
 
+/* cJSON prints a number of more than 15 digits rounded, with an exponent. */
+static void keep_digits(cJSON *node)
+{
+    char text[24];
+
+    for (cJSON *c = node->child; c; c = c->next)
+        keep_digits(c);
+    if (!cJSON_IsNumber(node) || __builtin_fabs(node->valuedouble) < 1e15 ||
+        __builtin_fabs(node->valuedouble) > LIM_INTEGER)
+        return;
+    (void)snprintf(text, sizeof(text), "%" PRIi64, (int64_t)node->valuedouble);
+    node->valuestring = strdup(text); /* cJSON frees it, by free */
+    node->type = (node->type & ~0xff) | cJSON_Raw;
+}
+
+static cJSON *copy(const struct json_cur *val)
+{
+    cJSON *node = cJSON_Duplicate(val->node, 1);
+
+    if (node)
+        keep_digits(node);
+    return node;
+}
+
 void json_put_copy(struct cJSON *obj, const char *key, const struct json_cur *val)
 {
-    (void)json_put(obj, key, cJSON_Duplicate(val->node, 1));
+    (void)json_put(obj, key, copy(val));
 }
 
 void json_push_copy(struct cJSON *arr, const struct json_cur *val)
 {
-    (void)json_push(arr, cJSON_Duplicate(val->node, 1));
+    (void)json_push(arr, copy(val));
 }
 
 char *json_print(const struct cJSON *node, bool pretty)

@@ -238,6 +238,16 @@ int verb_wait(struct ctx *c, const struct args *a, struct err *err)
 
 int verb_explain(struct ctx *none, const struct args *a, struct err *err)
 {
+    enum out_format output;
+
     (void)none;
+    if (out_format_parse(args_str(a, OPT_OUTPUT, NULL), &output, err) < 0)
+        return -(int)err->kind;
+    if (output == OUT_JSON && a->n_pos)
+        return args_usage_fail(err, "-o json is the whole JSON Schema: name no field");
+    if (output == OUT_JSON) {
+        out_json(schema_json());
+        return 0;
+    }
     return schema_explain(a->n_pos ? a->pos[0] : NULL, err);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/manifest/manifest.h"
 #include "fleet/doc/keyring.h"
 #include "fleet/doc/rollout.h"
 #include "platform/clock.h"
@@ -98,7 +99,7 @@ static enum place place_of(const struct tally *t, struct view_device *d)
     if (!view_meant(w->view, d, &w->target))
         return PLACE_OUT;
     if (t->salt) {
-        d->slot = d->slot ? d->slot : rollout_slot(t->salt, d->id) + 1;
+        d->slot = d->slot ? d->slot : manifest_slot(t->salt, d->id) + 1;
         if (d->slot > t->slots)
             return PLACE_HELD;
     }

@@ -311,4 +311,23 @@ TEST(what_is_built_is_read_again)
     (void)json_free(o);
     (void)json_free(root.node);
 }
+
+TEST(a_copy_keeps_all_digits)
+{
+    static const char text[] = "{\"a\":9007199254740992,\"b\":[-1796108557123456],\"c\":7}";
+    struct cJSON *o = json_obj();
+    struct json_cur root;
+    struct err err = ERR_INIT;
+
+    CHECK_OK(json_parse(buf_str(text), &json_limits_signed, &root, &err), err);
+    for (unsigned i = 0; i < json_len(&root); i++) {
+        struct json_cur m = json_member(&root, i);
+        json_put_copy(o, m.key, &m);
+    }
+    char AUTO_MEM *again = json_print(o, false);
+    CHECK_STR(again, text);
+    (void)json_free(o);
+    (void)json_free(root.node);
+}
+
 TEST_MAIN

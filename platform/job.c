@@ -56,21 +56,37 @@ static void say_verdict(int line_fd, int rc, const struct err *err)
         job_line(line_fd, "err %s %s", err_kind_name((enum err_kind) - rc), err->msg);
 }
 
-static void take_line(struct job *j, const char *line)
+const char *job_verdict_read(const char *line, enum err_kind *ret)
 {
     char kind[24];
     int at = 0;
+
     if (strcmp(line, "ok") == 0 || strncmp(line, "ok ", 3) == 0) {
-        j->has_verdict = true;
-        j->verdict.err = ERR_INIT;
-        (void)str_fmt(j->verdict.result, sizeof(j->verdict.result), "%s", line[2] ? line + 3 : "");
-    } else if (sscanf(line, "err %23s %n", kind, &at) == 1 && at > 0) {
-        enum err_kind k = err_kind_parse(kind);
-        j->has_verdict = true;
-        (void)err_set(&j->verdict.err, k == ERR_NONE ? ERR_IO : k, "%s", line + at);
-    } else if (j->calls.on_line) {
-        j->calls.on_line(j->calls.arg, line);
+        *ret = ERR_NONE;
+        return line[2] ? line + 3 : "";
     }
+    if (sscanf(line, "err %23s %n", kind, &at) != 1 || at == 0)
+        return NULL;
+    *ret = err_kind_parse(kind);
+    *ret = *ret == ERR_NONE ? ERR_IO : *ret;
+    return line + at;
+}
+
+static void take_line(struct job *j, const char *line)
+{
+    enum err_kind kind;
+    const char *text = job_verdict_read(line, &kind);
+
+    if (!text && j->calls.on_line)
+        j->calls.on_line(j->calls.arg, line);
+    if (!text)
+        return;
+    j->has_verdict = true;
+    j->verdict.err = ERR_INIT;
+    if (kind != ERR_NONE)
+        (void)err_set(&j->verdict.err, kind, "%s", text);
+    else
+        (void)str_fmt(j->verdict.result, sizeof(j->verdict.result), "%s", text);
 }
 
 static bool read_lines(struct job *j)
@@ -164,22 +180,18 @@ static void deadline_fired(struct loop_timer *t)
     end_it(container_of(t, struct job, deadline), "deadline");
 }
 
-/* Put line_fd at 3 and fds[i] at 4+i; first all above that range, so that no move overwrites a source. */
+/* line_fd at 3 and fds[i] at 4+i */
 static void exec_program(const struct job_spec *spec, int line_fd)
 {
-    int high[1 + LIM_MSG_FDS * 16];
-    unsigned n = spec->n_fds + 1;
+    int fds[SYS_EXEC_FDS] = {line_fd};
     struct err err = ERR_INIT;
-    if (n > COUNT_OF(high))
+
+    if (spec->n_fds >= SYS_EXEC_FDS)
         _exit(126);
-    for (unsigned i = 0; i < n; i++)
-        high[i] = fcntl(i ? spec->fds[i - 1] : line_fd, F_DUPFD_CLOEXEC, JOB_LINE_FD + (int)n);
-    for (unsigned i = 0; i < n; i++)
-        if (high[i] < 0 || dup2(high[i], JOB_LINE_FD + (int)i) < 0)
-            _exit(126);
-    sys_close_from(JOB_LINE_FD + (int)n, NULL, 0);
-    (void)execv(spec->argv[0], spec->argv);
-    say_verdict(JOB_LINE_FD, err_errno(&err, errno, "start %s", spec->argv[0]), &err);
+    for (unsigned i = 0; i < spec->n_fds; i++)
+        fds[i + 1] = spec->fds[i];
+    int rc = sys_exec(spec->argv[0], spec->argv, environ, fds, spec->n_fds + 1);
+    say_verdict(JOB_LINE_FD, err_errno(&err, -rc, "start %s", spec->argv[0]), &err);
     _exit(127);
 }
 

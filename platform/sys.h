@@ -55,6 +55,10 @@ int sys_recv_fd(int socket_fd);
 int sys_kill_fd(int pidfd, pid_t pid, int sig);
 /* Close every fd >= first but the sorted list keep[0..n). */
 void sys_close_from(int first, const int *keep, unsigned n);
+/* In a child: becomes program. fds[0..n) are there as 3, 4 ..., whatever their numbers were, nothing else above 2; no signal
+ * is blocked. At most SYS_EXEC_FDS of them. Returns only when it fails: -errno. */
+#define SYS_EXEC_FDS 129
+int sys_exec(const char *program, char *const *argv, char *const *env, const int *fds, unsigned n);
 /* Signals that this process ignores, bit 0 for signal 1, as PROC_FD/self/status tells (proc_fd: a procfs); all bits when it
  * cannot be asked. */
 uint64_t sys_ignored_signals(int proc_fd);

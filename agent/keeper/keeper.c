@@ -196,17 +196,9 @@ static void core_readable(void)
 
 static void core_main(int fd)
 {
-    sigset_t none;
-
-    (void)sigemptyset(&none);
     (void)prctl(PR_SET_PDEATHSIG, 0);
-    if (dup2(fd, KEEPER_FD) < 0)
-        _exit(126);
-    (void)fcntl(KEEPER_FD, F_SETFD, 0); /* fd may be KEEPER_FD itself: then dup2 left O_CLOEXEC on */
-    sys_close_from(KEEPER_FD + 1, NULL, 0);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)execv(k.program, k.argv); /* NOLINT(clang-analyzer-core.NonNullParamChecker): main has set them */
-    log_error("start %s: %s", k.program, strerror(errno));
+    int rc = sys_exec(k.program, k.argv, environ, &fd, 1);
+    log_error("start %s: %s", k.program, strerror(-rc));
     _exit(127);
 }
 

@@ -15,7 +15,7 @@
  * The keeper parses nothing else and knows nothing else. */
 #ifndef AGENT_KEEPER_H
 #define AGENT_KEEPER_H
-#define KEEPER_FD 3
+#define KEEPER_FD 3 /* the first of sys_exec */
 #define KEEPER_BAD_SETTINGS \
     78 /* exit status of a core that cannot start before its settings are mended (EX_CONFIG) */
 #define KEEPER_NAME_BYTES 80

@@ -302,17 +302,10 @@ static void link_exited(struct loop_child *child, int status)
 static void link_main(struct core *c, int fd)
 {
     char program[300], name[] = "agentd: link", *argv[] = {name, NULL};
-    sigset_t none;
 
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)str_fmt(program, sizeof(program), "%s/agentd-link", c->libexec);
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, LINK_FD + 1);
-    if (high < 0 || dup2(high, LINK_FD) < 0)
-        _exit(126);
-    sys_close_from(LINK_FD + 1, NULL, 0);
-    (void)execv(program, argv);
-    log_error("start %s: %s", program, strerror(errno));
+    int rc = sys_exec(program, argv, environ, &fd, 1);
+    log_error("start %s: %s", program, strerror(-rc));
     _exit(127);
 }
 

@@ -11,7 +11,7 @@ static const char *const kind_names[ERR_KIND_COUNT_] = {
     [ERR_NOSPACE] = "no-space",  [ERR_NOMEM] = "no-memory",   [ERR_IO] = "io",
     [ERR_NET] = "network",       [ERR_TIMEOUT] = "timeout",   [ERR_UNSUPPORTED] = "unsupported",
     [ERR_SOURCE] = "source",     [ERR_AGAIN] = "conflict",    [ERR_EXISTS] = "conflict",
-    [ERR_OFFLINE] = "not-found",
+    [ERR_OFFLINE] = "not-found", [ERR_USAGE] = "invalid",
 };
 
 /* errno -> kind; what is not here is IO. */

@@ -23,6 +23,7 @@ enum err_kind {
     ERR_AGAIN,   /* nothing there now, or no room: the descriptor says when */
     ERR_EXISTS,  /* what is to be made is there already */
     ERR_OFFLINE, /* the program that has to answer does not run */
+    ERR_USAGE,   /* the command line is wrong */
     ERR_KIND_COUNT_
 };
 
@@ -67,9 +68,9 @@ static inline int err_below_zero_(int rc)
 #define err_errno(...) err_below_zero_((err_errno)(__VA_ARGS__))
 #define err_wrap(...)  err_below_zero_((err_wrap)(__VA_ARGS__))
 
-/* "invalid", "no-space" ...; never NULL. This is what travels and is kept, so the last three have the word of the older
- * kind that peers know ("conflict", "not-found"). err_kind_parse: the inverse, for those three that older kind; ERR_NONE
- * when unknown. */
+/* "invalid", "no-space" ...; never NULL. This is what is sent and stored, so AGAIN, EXISTS, OFFLINE and USAGE have the word
+ * of the older kind that peers know ("conflict", "not-found", "invalid"). err_kind_parse: the inverse, for those four the
+ * older kind; ERR_NONE when unknown. */
 const char *err_kind_name(enum err_kind kind);
 enum err_kind err_kind_parse(const char *name);
 

@@ -26,7 +26,7 @@ struct ctx {
     enum out_format output;
 };
 
-/* The directory that -C, FLEETCTL_DIR or the default names, into dst. Errors: INVALID (too long, no home). */
+/* The directory that -C, FLEETCTL_DIR or the default names, into dst. Errors: INVALID (too long), USAGE (no home). */
 NODISCARD int ctx_path(const struct args *a, char *dst, size_t size, struct err *err);
 /* Open the directory and read fleet.json. Errors: NOTFOUND (run init), INVALID (the field). End with ctx_close.
  */
@@ -40,7 +40,7 @@ void ctx_close(struct ctx *c);
  * CONFLICT. */
 NODISCARD int ctx_lock(struct ctx *c, struct err *err);
 void ctx_unlock(struct ctx *c);
-/* "gw-1:8883", "[::1]:8883", "gw-1" (8883) -> parts. Errors: INVALID. */
+/* "gw-1:8883", "[::1]:8883", "gw-1" (8883) -> parts. Errors: USAGE. */
 NODISCARD int ctx_parse_broker(const char *text, char host[256], uint16_t *ret_port, struct err *err);
 
 /* Files by path below the directory. */

@@ -69,9 +69,9 @@ int desired_target_parse(const struct args *a, struct target *ret, struct err *e
     const char *name = t.device ? t.device : t.group;
 
     if (!t.device == !t.group)
-        return args_usage_fail(err, "give either -d DEVICE or -g GROUP");
+        return err_set(err, ERR_USAGE, "give either -d DEVICE or -g GROUP");
     if (!str_is_name(name))
-        return args_usage_fail(err, "invalid name '%s'", name);
+        return err_set(err, ERR_USAGE, "invalid name '%s'", name);
     *ret = t;
     return 0;
 }

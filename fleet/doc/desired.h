@@ -13,7 +13,7 @@ NODISCARD int desired_read(const char *file, struct buf *ret_own, struct err *er
 struct target {
     const char *device, *group; /* one of them */
 };
-/* -d or -g. Errors: INVALID. */
+/* -d or -g. Errors: USAGE. */
 NODISCARD int desired_target_parse(const struct args *a, struct target *ret, struct err *err);
 /* The topic of its desired state. */
 void desired_target_topic(const struct ctx *c, const struct target *t, char dst[200]);

@@ -171,7 +171,7 @@ static int begin_file(const struct ctx *c, const struct args *a, struct change *
     const char *file = args_str(a, OPT_FILE, NULL);
 
     if (!file)
-        return args_usage_fail(err, "-f FILE is needed");
+        return err_set(err, ERR_USAGE, "-f FILE is needed");
     if (begin_fill(c, a, ch, f, err) < 0 || desired_read(file, text, err) < 0)
         return -(int)err->kind;
     return fill_next(c, *text, f, ch, err) < 0 ? err_wrap(err, "%s", file) : 0;

@@ -196,7 +196,7 @@ static int wait_one(struct waiting *w, const char *id, struct err *err)
     int rc;
 
     if (!str_is_name(id))
-        return args_usage_fail(err, "invalid device id '%s'", id);
+        return err_set(err, ERR_USAGE, "invalid device id '%s'", id);
     w->view = &v;
     w->target = (struct target){.device = id};
     rc = mqtt_new(w->ctx, &w->mqtt, err);
@@ -223,7 +223,7 @@ int verb_wait(struct ctx *c, const struct args *a, struct err *err)
     int worst = EXIT_DONE;
 
     if (strncmp(what, "phase=", 6) != 0 || !what[6])
-        return args_usage_fail(err, "--for phase=WORD");
+        return err_set(err, ERR_USAGE, "usage: --for phase=WORD");
     w.want_phase = what + 6;
     if (args_ms(a, OPT_TIMEOUT, &w.timeout_ms, err) < 0)
         return -(int)err->kind;
@@ -244,7 +244,7 @@ int verb_explain(struct ctx *none, const struct args *a, struct err *err)
     if (out_format_parse(args_str(a, OPT_OUTPUT, NULL), &output, err) < 0)
         return -(int)err->kind;
     if (output == OUT_JSON && a->n_pos)
-        return args_usage_fail(err, "-o json is the whole JSON Schema: name no field");
+        return err_set(err, ERR_USAGE, "-o json is the whole JSON Schema: name no field");
     if (output == OUT_JSON) {
         out_json(schema_json());
         return 0;

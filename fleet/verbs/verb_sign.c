@@ -144,7 +144,7 @@ static int forget(struct ctx *c, const struct args *a, struct change *ch, struct
                                    "it goes on with what it had"
                                  : "no device has reported that it is in it: its document goes");
     if (!is_confirmed(a, name))
-        return args_usage_fail(err, "not confirmed: nothing was done (--confirm %s)", name);
+        return err_set(err, ERR_USAGE, "not confirmed: nothing was done (--confirm %s)", name);
     return heard ? withdraw(c, ch, err) : forget_all(c, ch, err);
 }
 

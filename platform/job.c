@@ -37,6 +37,7 @@ void job_line(int line_fd, const char *fmt, ...)
 {
     char text[LIM_LINE_BYTES];
     va_list ap;
+
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text) - 1, fmt, ap);
     va_end(ap);
@@ -93,6 +94,7 @@ static bool read_lines(struct job *j)
 {
     char text[512];
     ssize_t n = read(j->lines.fd, text, sizeof(text));
+
     if (n <= 0)
         return n < 0 && errno == EINTR;
     for (ssize_t i = 0; i < n; i++) {
@@ -112,6 +114,7 @@ static void lines_ready(struct loop_fd *w, uint32_t events)
 {
     struct job *j = container_of(w, struct job, lines);
     int fd = w->fd;
+
     if (!read_lines(j) && (events & (EPOLLHUP | EPOLLERR))) {
         loop_fd_del(j->loop, w);
         (void)close(fd);
@@ -122,6 +125,7 @@ static void lines_ready(struct loop_fd *w, uint32_t events)
 static void judge(struct job *j, int status)
 {
     struct cgroup_usage u = {.oom_kills = 0};
+
     if (j->cgroup)
         cgroup_usage(j->cgroup, &u);
     if (j->cancelled[0])
@@ -142,6 +146,7 @@ static void judge(struct job *j, int status)
 static void job_exited(struct loop_child *c, int status)
 {
     struct job *j = container_of(c, struct job, child);
+
     loop_timer_del(j->loop, &j->deadline);
     if (j->cgroup)
         err_ignore(cgroup_kill(j->cgroup, NULL)); /* what it started does not outlive it */
@@ -199,6 +204,7 @@ static void child_main(const struct job_spec *spec, const struct cgroup *cgroup,
 {
     struct err err = ERR_INIT;
     sigset_t none;
+
     (void)sigemptyset(&none);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -225,6 +231,7 @@ static int make_cgroup(struct job *j, const struct job_spec *spec, struct err *e
 {
     struct cgroup_limits lim = CGROUP_LIMITS_NONE;
     struct cgroup_report report;
+
     if (!spec->cgroups)
         return 0;
     lim.memory_max_bytes = spec->memory_max_bytes;
@@ -237,6 +244,7 @@ int job_start(struct loop *l, const struct job_spec *spec, const struct job_call
 {
     int p[2] = {-1, -1};
     struct job *j = mem_need_zero(sizeof(*j));
+
     j->loop = l;
     j->calls = *calls;
     j->memory_max_bytes = spec->memory_max_bytes;

@@ -63,6 +63,7 @@ static bool to_syslog(enum log_level level, const char *line)
 void log_write(enum log_level level, const char *fmt, ...)
 {
     char line[1024];
+
     if (level > log_to.level)
         return;
     int n = log_to.prefix ? snprintf(line, sizeof(line), "<%d>%s: ", (int)level, log_to.who)

@@ -103,6 +103,7 @@ void device_scan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot
         char type;
     } kinds[] = {{"dev/char", 'c'}, {"dev/block", 'b'}};
     struct hot_node n;
+
     for (unsigned i = 0; i < COUNT_OF(kinds); i++) {
         DIR *d = open_folder(sys_fd, kinds[i].dir);
         struct dirent *e;

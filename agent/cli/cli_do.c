@@ -55,6 +55,7 @@ static int payload_of(struct buf packed, struct json_cur *ret, struct err *err)
 {
     AUTO_FREE(envelope) struct envelope *e = NULL;
     int rc = envelope_unpack(packed, &e, err);
+
     return rc < 0 ? rc : json_parse(buf_of(e->payload, e->payload_len), &json_limits_signed, ret, err);
 }
 

@@ -39,6 +39,7 @@ static int judge_required(const struct want *w, unsigned i, const struct box_cap
         {"network.ports", "nftables with NAT", w->n_ports ? ENFORCE_REQUIRED : ENFORCE_BEST_EFFORT,
          caps->nat},
     };
+
     if (!w->read_only) /* an upper layer is to come; the image's own files are the store's, and other images' (L13) */
         return err_set(
             err, ERR_UNSUPPORTED,

@@ -378,6 +378,7 @@ static int hash_app(struct manifest_reader *r, const struct json_cur *app, bool 
 {
     AUTO_FREE(sha256) struct sha256 *h = sha256_new();
     unsigned n = json_len(app);
+
     for (unsigned i = 0; i < n; i++) {
         struct json_cur m = json_member(app, i);
         if (!counts(m.key))

@@ -23,6 +23,7 @@ static void last_words(const struct app *a, char *dst, size_t size)
     AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
     char name[LIM_NAME_BYTES + 8];
+
     dst[0] = '\0';
     if (!str_fmt(name, sizeof(name), "%s.log", a->seen.name) ||
         logring_open_read(a->core->app_fd, name, &ring, NULL) < 0)

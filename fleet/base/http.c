@@ -213,6 +213,7 @@ static int exchange(struct http *h, const struct http_ask *ask, enum credentials
     struct http_answer got = {.status = 0};
     struct curl_slist *headers = NULL;
     char line[512], *type = NULL;
+
     CURLcode rc;
 
     headers = curl_slist_append(headers, "Expect:");
@@ -316,6 +317,7 @@ int http_tls_names(const char *host, uint16_t port, const char *ca_file, char ds
     bool six = strchr(host, ':') != NULL;
     AUTO_FREE(http) struct http *h = NULL;
     char url[300];
+
     CURLcode rc;
 
     if (!str_fmt(url, sizeof(url), "https://%s%s%s:%u", six ? "[" : "", host, six ? "]" : "", port))

@@ -99,6 +99,7 @@ static int mount_stick(const char *device, const struct fslabel *fs, struct err 
 static int use_stick(struct fetch_job *j, const char *device, const struct fslabel *fs, struct err *err)
 {
     int rc = mount_stick(device, fs, err);
+
     if (rc < 0)
         return rc;
     AUTO_FD int stick = open(MOUNT_POINT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

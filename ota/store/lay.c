@@ -370,6 +370,7 @@ int lay_mount_points(struct lay *l, struct err *err)
         {"etc/hosts", ENTRY_FILE, 0644},    {"etc/resolv.conf", ENTRY_FILE, 0644},
         {"etc/hostname", ENTRY_FILE, 0644},
     };
+
     for (size_t i = 0; i < COUNT_OF(points); i++) {
         struct entry e = {.kind = points[i].kind, .mode = points[i].mode};
         AUTO_FD int there = -1;

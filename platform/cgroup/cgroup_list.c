@@ -18,6 +18,7 @@ const char *cgroup_state_name(enum cgroup_state s)
         [CGROUP_DEGRADED] = "degraded",
         [CGROUP_UNSUPPORTED] = "unsupported",
     };
+
     return (size_t)s < COUNT_OF(names) ? names[s] : "unsupported";
 }
 

@@ -69,6 +69,7 @@ const char *ops_mount_type(enum spec_mount_kind kind)
         [SPEC_MOUNT_SYSFS] = "sysfs",   [SPEC_MOUNT_DEVPTS] = "devpts", [SPEC_MOUNT_MQUEUE] = "mqueue",
         [SPEC_MOUNT_CGROUP] = "cgroup", [SPEC_MOUNT_FS] = "fs",
     };
+
     static_assert(COUNT_OF(types) == SPEC_MOUNT_KIND_COUNT_, "each kind has a type");
 
     return types[kind];

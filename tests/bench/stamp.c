@@ -28,6 +28,7 @@
 static unsigned long long now(void)
 {
     struct timespec t;
+
     (void)clock_gettime(CLOCK_BOOTTIME, &t);
     return (unsigned long long)t.tv_sec * 1000000000ULL + (unsigned long long)t.tv_nsec;
 }
@@ -36,6 +37,7 @@ static void print_now(void)
 {
     char text[32];
     int n = snprintf(text, sizeof(text), "%llu\n", now());
+
     (void)!write(1, text, (size_t)n);
 }
 
@@ -54,6 +56,7 @@ static _Noreturn void stay(void)
 static struct sockaddr_in place(const char *port, in_addr_t host)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(port))};
+
     a.sin_addr.s_addr = htonl(host);
     return a;
 }
@@ -62,6 +65,7 @@ static int serve(const char *port)
 {
     struct sockaddr_in a = place(port, INADDR_ANY);
     int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 64) < 0)
         return 1;
@@ -82,6 +86,7 @@ static int answered(const struct sockaddr_in *a)
     char byte;
     int ok = 0, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct pollfd p = {.fd = fd, .events = POLLIN};
+
     if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EINPROGRESS)
         ok = poll(&p, 1, 20) == 1 && read(fd, &byte, 1) == 1;
     (void)close(fd);
@@ -93,6 +98,7 @@ static int gap(const char *port, const char *file)
     const struct timespec pause_2ms = {0, 2000000};
     struct sockaddr_in a = place(port, INADDR_LOOPBACK);
     FILE *f = fopen(file, "a");
+
     if (!f)
         return 1;
     setvbuf(f, NULL, _IOLBF, 256);
@@ -163,6 +169,7 @@ static int timed(const char *file, char **argv)
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
+
     if (argc == 1) {
         print_now();
         return 0;

@@ -55,6 +55,7 @@ static int put(struct store *s, const char *path, struct err *err)
 static int install(struct store *s, const struct digest *d, uint64_t bytes, uint64_t inodes, struct err *err)
 {
     static char uid[16], mode[] = "untar", nobody[] = "65534", untar[] = "agentd-untar";
+
     (void)str_fmt(uid, sizeof(uid), "%s", env_or("JOB_UID", nobody));
     char *argv[] = {env_or("UNTAR", untar), mode, uid, uid, NULL};
     struct store_install in = {.refuse_privileges = getenv("REFUSE") != NULL,

@@ -43,6 +43,7 @@ static const char *option(const char *line, const char *key, const char *otherwi
     static char values[8][64];
     static unsigned at;
     char want[32];
+
     (void)str_fmt(want, sizeof(want), " %s=", key);
     const char *p = strstr(line, want);
     if (!p)
@@ -56,6 +57,7 @@ static const char *option(const char *line, const char *key, const char *otherwi
 static uint64_t number(const char *line, const char *key, uint64_t otherwise)
 {
     const char *v = option(line, key, NULL);
+
     return v ? strtoull(v, NULL, 10) : otherwise;
 }
 
@@ -90,6 +92,7 @@ static void read_seen(const char *line)
     static const char *const states[] = {"none", "starting", "ok", "bad"};
     struct seen *s = &seen.seen[seen.n++];
     char hash[8], box[16];
+
     if (sscanf(line, "seen %63s %7s %15s", s->name, hash, box) != 3)
         exit(2);
     s->hash.b[0] = (uint8_t)hash[0];

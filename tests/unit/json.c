@@ -149,6 +149,7 @@ TEST(accepts_what_is_json)
         "{\"A\":1,\"a\":2}",
         "\t\r\n{\"a\" : [ 1 , 2 ] }\n",
     };
+
     for (unsigned i = 0; i < COUNT_OF(good); i++) {
         struct err err = ERR_INIT;
         CHECK_OK(json_check(buf_str(good[i]), &json_limits_signed, &err), err);
@@ -176,6 +177,7 @@ TEST(refuses_what_is_no_number)
 TEST(a_nul_byte_is_no_end)
 {
     struct err err = ERR_INIT;
+
     CHECK_ERR(json_check(buf_of("{}\0", 3), &json_limits_signed, &err), ERR_INVALID, err);
     CHECK_ERR(json_check(buf_of("\"a\0b\"", 5), &json_limits_signed, &err), ERR_INVALID, err);
 }
@@ -184,6 +186,7 @@ TEST(bounds_hold)
 {
     struct err err = ERR_INIT;
     char text[70000];
+
     memset(text, '[', sizeof(text));
     CHECK_ERR(json_check(buf_of(text, 17), &json_limits_signed, &err), ERR_INVALID, err);
     CHECK_MSG(err, "too deep");
@@ -240,6 +243,7 @@ TEST(cursors_name_the_path)
     struct json_cur root, apps, app, memory;
     uint64_t n = 7;
     const char *s = "before";
+
     CHECK_OK(json_parse(BUF_LIT("{\"apps\":[{\"name\":\"web\"},{\"memory\":{\"max\":12,\"oops\":1}}]}"),
                         &json_limits_signed, &root, &err),
              err);
@@ -273,6 +277,7 @@ TEST(wrong_types_are_refused)
     bool b;
     int e;
     static const char *const names[] = {"red", "blue"};
+
     CHECK_OK(json_parse(BUF_LIT("{\"neg\":-1,\"text\":\"1\",\"null\":null,\"one\":1,\"name\":\"green\"}"),
                         &json_limits_signed, &root, &err),
              err);
@@ -293,6 +298,7 @@ TEST(what_is_built_is_read_again)
     const char *s;
     uint64_t n;
     struct cJSON *o = json_obj();
+
     json_put_str(o, "text", "a\"b\\c\n\x01\xe2\x82\xac");
     json_put_u64(o, "large", 1ULL << 53);
     json_put_u64(o, "larger", UINT64_MAX);

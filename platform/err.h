@@ -41,7 +41,8 @@ struct err {
     }
 
 /* On every prototype that returns an error: a caller looks at it, or drops it by err_ignore:
- * what is undone after another failure, what is tried where a default stands already, what its reader reads leniently. */
+ * what is undone after another failure, what is tried where a default stands already, what its reader reads
+ * leniently. */
 #define NODISCARD __attribute__((warn_unused_result))
 static inline void err_ignore(long rc)
 {
@@ -68,12 +69,13 @@ static inline int err_below_zero_(int rc)
 #define err_errno(...) err_below_zero_((err_errno)(__VA_ARGS__))
 #define err_wrap(...)  err_below_zero_((err_wrap)(__VA_ARGS__))
 
-/* "invalid", "no-space" ...; never NULL. This is what is sent and stored, so AGAIN, EXISTS, OFFLINE and USAGE have the word
- * of the older kind that peers know ("conflict", "not-found", "invalid"). err_kind_parse: the inverse, for those four the
- * older kind; ERR_NONE when unknown. */
+/* "invalid", "no-space" ...; never NULL. This is what is sent and stored, so AGAIN, EXISTS, OFFLINE and USAGE
+ * have the word of the older kind that peers know ("conflict", "not-found", "invalid"). err_kind_parse: the
+ * inverse, for those four the older kind; ERR_NONE when unknown. */
 const char *err_kind_name(enum err_kind kind);
 enum err_kind err_kind_parse(const char *name);
 
-/* True for IO, NET, TIMEOUT, NOSPACE, NOMEM, CONFLICT, SOURCE, AGAIN, EXISTS: the same try may go well later. */
+/* True for IO, NET, TIMEOUT, NOSPACE, NOMEM, CONFLICT, SOURCE, AGAIN, EXISTS: the same try may go well
+ * later. */
 bool err_may_retry(enum err_kind kind);
 #endif

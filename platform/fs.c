@@ -191,8 +191,8 @@ int fs_lock(int dir_fd, const char *name, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* Directories are gone into by fd, one open fd a level, so the depth is bounded by LIM_PATH_DEPTH + what we make
- * ourselves. */
+/* Directories are gone into by fd, one open fd a level, so the depth is bounded by LIM_PATH_DEPTH + what we
+ * make ourselves. */
 static int remove_below(int dir_fd, const char *name, dev_t dev, unsigned depth, struct err *err)
 {
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)

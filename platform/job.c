@@ -16,7 +16,8 @@
 #include "platform/sys.h"
 
 #define JOB_LINE_FD 3
-#define JOB_OOM     300 /* it can be done again: it goes before its parent, and before whoever serves a user */
+/* it can be done again: it goes before its parent, and before whoever serves a user */
+#define JOB_OOM 300
 
 struct job {
     struct loop *loop;

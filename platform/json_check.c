@@ -274,7 +274,8 @@ static int by_hash(const void *a, const void *b)
     return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : (x->end > y->end) - (x->end < y->end);
 }
 
-/* All keys of an object are there. Two of one hash are taken to be the same: strangers can only spoil their own. */
+/* All keys of an object are there. Two of one hash are taken to be the same: strangers can only spoil their
+ * own. */
 static bool check_keys(struct check *c, unsigned first)
 {
     unsigned n = c->n_keys - first;

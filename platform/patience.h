@@ -1,5 +1,6 @@
-/* patience.h - what a process with a loop may wait in one turn, all in all. Each wait with a bound of its own asks here first; without a
- * budget (programs of the command line, jobs) it gets what it wants. Threads: one. */
+/* patience.h - what a process with a loop may wait in one turn, all in all. Each wait with a bound of its own
+ * asks here first; without a budget (programs of the command line, jobs) it gets what it wants. Threads:
+ * one. */
 #ifndef PLATFORM_PATIENCE_H
 #define PLATFORM_PATIENCE_H
 #include <stdint.h>

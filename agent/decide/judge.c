@@ -40,7 +40,8 @@ static int judge_required(const struct want *w, unsigned i, const struct box_cap
          caps->nat},
     };
 
-    if (!w->read_only) /* an upper layer is to come; the image's own files are the store's, and other images' (L13) */
+    /* an upper layer is to come; the image's own files are the store's, and other images' (L13) */
+    if (!w->read_only)
         return err_set(
             err, ERR_UNSUPPORTED,
             "apps[%u].read_only: false is not possible yet; mount a tmpfs or a volume where %s writes", i,

@@ -1,4 +1,5 @@
-/* kernel_words.h - the kernel's words that a manifest may use (manifest_fields.h), and their numbers. Pure. */
+/* kernel_words.h - the kernel's words that a manifest may use (manifest_fields.h), and their numbers.
+ * Pure. */
 #ifndef AGENT_KERNEL_WORDS_H
 #define AGENT_KERNEL_WORDS_H
 #include <stdbool.h>

@@ -1,6 +1,6 @@
-/* manifest_fields.h - the one table of a manifest's fields: key, whether it is required, bounds, words. The agent's parser
- * (manifest*.c) and fleetctl's schema (fleet/doc/schema_rules.c: check, `explain`, the JSON schema) take them from here.
- * A field is what the reader of its type takes after the object:
+/* manifest_fields.h - the one table of a manifest's fields: key, whether it is required, bounds, words. The
+ * agent's parser (manifest*.c) and fleetctl's schema (fleet/doc/schema_rules.c: check, `explain`, the JSON
+ * schema) take them from here. A field is what the reader of its type takes after the object:
  *   FIELD_... of a number  KEY, NEED, MIN, MAX      of an array or a map  KEY, NEED, MIN, MAX elements
  *             of a text, a word, a bool, an object  KEY, NEED
  * Words stand in the order of the enum that they become (manifest.h). Only macros. */
@@ -145,8 +145,8 @@
 #define FIELD_STOP_GRACE_MS "grace_ms", JSON_OPTIONAL, 0, 600000
 #define FIELD_LOG_MAX_BYTES "max_bytes", JSON_REQUIRED, 4096, LIM_LOG_RING_MAX_BYTES
 
-/* A row for each signal, and for each capability that a manifest may ask for; the others would open the host to the
- * app, and are refused whatever the manifest says. */
+/* A row for each signal, and for each capability that a manifest may ask for; the others would open the host
+ * to the app, and are refused whatever the manifest says. */
 // clang-format off
 #define WORDS_SIGNAL(ROW) ROW(TERM) ROW(INT) ROW(QUIT) ROW(HUP) ROW(USR1) ROW(USR2) ROW(KILL) ROW(WINCH)
 #define WORDS_CAPABILITY(ROW)                                                                              \

@@ -12,8 +12,8 @@ struct manifest_reader {
     bool saved; /* accepted before, perhaps by an agent that asked for less */
 };
 
-/* A field of o, as manifest_fields.h names it: 1: it is there and in *ret (strings live in the arena), 0: it is not
- * (optional ones), else -kind. Errors: INVALID, NOMEM (the arena is full). */
+/* A field of o, as manifest_fields.h names it: 1: it is there and in *ret (strings live in the arena), 0: it
+ * is not (optional ones), else -kind. Errors: INVALID, NOMEM (the arena is full). */
 int manifest_text(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
                   const char **ret);
 int manifest_name(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,

@@ -279,7 +279,8 @@ static int get_token(struct http *h, const struct http_ask *ask, const char *cha
     return 0;
 }
 
-/* A token ends some time, or is for pulls only: then the registry asks for another one, once for each request. */
+/* A token ends some time, or is for pulls only: then the registry asks for another one, once for each
+ * request. */
 int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret, struct err *err)
 {
     struct err refused = ERR_INIT;

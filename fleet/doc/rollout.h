@@ -1,4 +1,5 @@
-/* rollout.h - which devices of a group act on its document now: a device's slot is the agent's sum (manifest_slot). Pure. */
+/* rollout.h - which devices of a group act on its document now: a device's slot is the agent's sum
+ * (manifest_slot). Pure. */
 #ifndef FLEET_ROLLOUT_H
 #define FLEET_ROLLOUT_H
 #include "platform/json.h"

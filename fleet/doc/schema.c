@@ -194,7 +194,8 @@ static int check_object(const struct json_cur *root, const struct rule *rules, s
     return 0;
 }
 
-/* What no field says alone (names and host ports are unique, ports need a bridge ...) is judged by the agent's own parser. */
+/* What no field says alone (names and host ports are unique, ports need a bridge ...) is judged by the
+ * agent's own parser. */
 static int check_as_agent(struct buf json, struct err *err)
 {
     AUTO_FREE(arena) struct arena *arena = arena_new(AGENT_ARENA_BYTES);

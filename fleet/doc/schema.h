@@ -1,5 +1,6 @@
-/* schema.h - the closed schema of a manifest as a table: the check, `explain` and the JSON schema are made from the same
- * rows, whose keys, bounds and words are the agent's (agent/manifest/manifest_fields.h). Pure. */
+/* schema.h - the closed schema of a manifest as a table: the check, `explain` and the JSON schema are made
+ * from the same rows, whose keys, bounds and words are the agent's (agent/manifest/manifest_fields.h).
+ * Pure. */
 #ifndef FLEET_SCHEMA_H
 #define FLEET_SCHEMA_H
 #include "platform/json.h"
@@ -36,8 +37,8 @@ extern const struct rule schema_root; /* an object: the document */
 
 /* The rule of a field, NULL: there is none. */
 const struct rule *schema_find(const struct rule *rules, const char *key);
-/* Refuse a desired state that does not fit, with the field's path: first by the rules, then by the agent's own parser.
- * Errors: INVALID, DENIED (a capability that would open the host). */
+/* Refuse a desired state that does not fit, with the field's path: first by the rules, then by the agent's
+ * own parser. Errors: INVALID, DENIED (a capability that would open the host). */
 NODISCARD int schema_check(struct buf json, struct err *err);
 /* Print the rule at "apps.memory" (NULL: all). Errors: NOTFOUND. */
 NODISCARD int schema_explain(const char *path, struct err *err);

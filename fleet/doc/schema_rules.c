@@ -1,12 +1,13 @@
-/* schema_rules.c - the fields of a desired state, for people: what manifest_fields.h says of each, a line of help, and what JSON
- * Schema needs beside it. schema.c checks, explains and prints by it. Nothing but data. */
+/* schema_rules.c - the fields of a desired state, for people: what manifest_fields.h says of each, a line of
+ * help, and what JSON Schema needs beside it. schema.c checks, explains and prints by it. Nothing but
+ * data. */
 #include "agent/manifest/manifest_fields.h"
 #include "fleet/doc/schema.h"
 #include "platform/limits.h"
 
 /* A rule of a field: NUMBER(FIELD_REV) and so on. */
 #define NUMBER(...)                  NUMBER_(__VA_ARGS__)
-#define NUMBER_(k, n, least, most)   .key = (k), .type = RULE_NUMBER, .need = (n), .min = (least), .max = (most)
+#define NUMBER_(...)                 LIST__(RULE_NUMBER, __VA_ARGS__)
 #define OF(t, ...)                   OF_(t, __VA_ARGS__)
 #define OF_(t, k, n)                 .key = (k), .type = (t), .need = (n)
 #define TEXT(...)                    OF(RULE_TEXT, __VA_ARGS__), .max = LIM_TEXT_BYTES

@@ -132,7 +132,8 @@ static void add(struct cover_list *m, size_t *room, struct cover c)
     m->c[m->n++] = c;
 }
 
-/* How far an alignment goes on from (new_at, old_at): the length with the most equal above half of the bytes. */
+/* How far an alignment goes on from (new_at, old_at): the length with the most equal above half of the
+ * bytes. */
 static size_t grow_on(struct buf a, struct buf b)
 {
     size_t n = a.len < b.len ? a.len : b.len, best = 0;

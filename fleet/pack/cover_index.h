@@ -1,5 +1,5 @@
-/* cover_index.h - where a new file is like old bytes: a suffix array over the old ones, covers grown from its matches. Pure
- * but for memory: 5 bytes per old byte. Deterministic. */
+/* cover_index.h - where a new file is like old bytes: a suffix array over the old ones, covers grown from its
+ * matches. Pure but for memory: 5 bytes per old byte. Deterministic. */
 #ifndef FLEET_COVER_INDEX_H
 #define FLEET_COVER_INDEX_H
 #include "ota/pack/predict.h"

@@ -89,7 +89,8 @@ static int confirm_ours(const struct ctx *c, struct publishing *p, const char *e
     return 0;
 }
 
-/* It left us, and no answer says that it arrived: look. Out of reach (NET) is said only when it is not there. */
+/* It left us, and no answer says that it arrived: look. Out of reach (NET) is said only when it is not
+ * there. */
 static int find_out(const struct ctx *c, struct publishing *p, const char *envelope, struct err *err)
 {
     struct err why = ERR_INIT;

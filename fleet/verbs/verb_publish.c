@@ -34,8 +34,8 @@ struct packs {
     unsigned n;
 };
 
-/* The artifact manifest that ties the envelope and the packs to the image (NULL: there is none, what is released is a blob
- * among packs), so that a registry's garbage collection keeps them. */
+/* The artifact manifest that ties the envelope and the packs to the image (NULL: there is none, what is
+ * released is a blob among packs), so that a registry's garbage collection keeps them. */
 static char *print_artifact(const struct image *img, const struct digest *empty, const struct digest *env,
                             size_t env_bytes, const struct packs *packs)
 {
@@ -70,7 +70,8 @@ static int push_release(struct repo *r, const struct image *img, struct buf enve
     return repo_put_manifest(r, img ? repo_release_tag(ret_env, tag) : repo_tag(r), buf_str(artifact), err);
 }
 
-/* The counter after all that this directory and the repository know, or the one that was asked for if nobody has it. */
+/* The counter after all that this directory and the repository know, or the one that was asked for if nobody
+ * has it. */
 static int choose_counter(const struct ctx *c, const struct args *a, struct repo *r, struct release *rel,
                           struct err *err)
 {
@@ -113,7 +114,8 @@ static int choose_counter(const struct ctx *c, const struct args *a, struct repo
     return 0;
 }
 
-/* Name, version and counter, by the options or by what the reference, the directory and the repository say. */
+/* Name, version and counter, by the options or by what the reference, the directory and the repository
+ * say. */
 static int fill_release(const struct ctx *c, const struct args *a, struct repo *r, struct release *rel,
                         struct err *err)
 {

@@ -66,7 +66,8 @@ struct tally { /* kept up to date by each message about the one device that it i
     unsigned told; /* reasons */
 };
 
-/* rev, want and phase are of the topic that the device follows: while that is another one, they say nothing of ours. */
+/* rev, want and phase are of the topic that the device follows: while that is another one, they say nothing
+ * of ours. */
 static bool speaks_of(const struct waiting *w, const struct view_device *d)
 {
     struct json_cur any;
@@ -77,7 +78,8 @@ static bool speaks_of(const struct waiting *w, const struct view_device *d)
            (!doc_get(&d->state.root, "follows", &any) && !doc_get(&d->state.root, "source", &any));
 }
 
-/* A higher rev from before a trust document that the device has not taken yet may be of an epoch that it ends. */
+/* A higher rev from before a trust document that the device has not taken yet may be of an epoch that it
+ * ends. */
 static enum verdict judge_epoch(const struct waiting *w, const struct json_cur *state)
 {
     enum verdict v = wait_judge(state, w->rev, w->want_phase);

@@ -1,6 +1,6 @@
-/* entry.h - one file, directory, link or deletion of a layer as a typed record: what the sandboxed untar program
- * writes into its pipe and what the installer reads. Both sides use this file, but the reader trusts nothing:
- * entry_check is the gate. Pure.
+/* entry.h - one file, directory, link or deletion of a layer as a typed record: what the sandboxed untar
+ * program writes into its pipe and what the installer reads. Both sides use this file, but the reader trusts
+ * nothing: entry_check is the gate. Pure.
  *
  * On the wire, little endian: u8 kind, u8 flags, u16 path bytes, u16 link bytes, u16 0, u32 mode, u32 uid,
  * u32 gid, u32 0, u64 size; then the path, the link, and for ENTRY_FILE exactly `size` bytes of content.

@@ -1,8 +1,8 @@
-/* fetch_coap.c - layouts over CoAP and CoAPS. GETs of our own making: any block of a blob is asked for by its number with
- * a token that nobody can guess, so that it starts anywhere and every answer is held against what was asked
- * (fetch_coap_blocks.h). A peer is asked once whether it has Q-Block2 (RFC 9177), by a confirmable question for 16
- * bytes: then one question brings ten blocks; else Block2, some questions at a time. Runs in the sandbox; its bytes are
- * believed by nobody. */
+/* fetch_coap.c - layouts over CoAP and CoAPS. GETs of our own making: any block of a blob is asked for by its
+ * number with a token that nobody can guess, so that it starts anywhere and every answer is held against what
+ * was asked (fetch_coap_blocks.h). A peer is asked once whether it has Q-Block2 (RFC 9177), by a confirmable
+ * question for 16 bytes: then one question brings ten blocks; else Block2, some questions at a time. Runs in
+ * the sandbox; its bytes are believed by nobody. */
 #include "ota/fetch/fetch_coap_int.h"
 
 #include "platform/clock.h"
@@ -136,7 +136,8 @@ static int take_answer(struct coap_get *g, struct block_ask *a, const struct blo
     return rc == 0 ? blocks_take(&g->b, a, w, g->it->size, clock_boot_ms(), err) : rc;
 }
 
-/* The bytes of a try do not matter: the set that they are of comes whole. Nor do those of a block that is here. */
+/* The bytes of a try do not matter: the set that they are of comes whole. Nor do those of a block that is
+ * here. */
 static int take_other(struct coap_get *g, bool is_try, const coap_pdu_t *pdu, struct err *err)
 {
     coap_pdu_code_t code = coap_pdu_get_code(pdu);
@@ -327,8 +328,8 @@ static bool put_options(struct coap_get *g, coap_pdu_t *pdu, const struct block_
     return ok;
 }
 
-/* For one block, or (single NULL) what the way is: a try or a set. Only sets are not confirmed: what does not come is
- * seen by its number. */
+/* For one block, or (single NULL) what the way is: a try or a set. Only sets are not confirmed: what does not
+ * come is seen by its number. */
 static int send_question(struct coap *c, struct coap_get *g, uint8_t token[BLOCKS_TOKEN],
                          const struct block_ask *single, struct err *err)
 {

@@ -90,8 +90,8 @@ static int judge(const struct block_ask *a, const struct block_answer *w, uint64
     return 0;
 }
 
-/* Smaller blocks from here on. In a set whose first block is missing none is kept: one question has one size. Who was
- * asked "from the start" is sending the first of his blocks now. */
+/* Smaller blocks from here on. In a set whose first block is missing none is kept: one question has one size.
+ * Who was asked "from the start" is sending the first of his blocks now. */
 static bool shrink(struct blocks *b, const struct block_ask *a, unsigned szx, uint64_t size)
 {
     uint64_t at = a->at;

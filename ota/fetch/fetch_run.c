@@ -21,8 +21,8 @@ static int empty(struct fetch_item *it, struct err *err)
     return 0;
 }
 
-/* Of a small document whose size nobody signed it cannot be known whether it is whole: it starts again. So does what one source alone
- * is to give, after several together gave something wrong. */
+/* Of a small document whose size nobody signed it cannot be known whether it is whole: it starts again. So
+ * does what one source alone is to give, after several together gave something wrong. */
 static int begin(struct fetch_item *it, unsigned index, struct err *err)
 {
     bool again = (it->size == 0 || (it->unmixed && it->given_by != index + 1)) && !it->chunks;
@@ -33,7 +33,8 @@ static int begin(struct fetch_item *it, unsigned index, struct err *err)
     return rc;
 }
 
-/* All bytes of a blob are here. The digest is root's to judge; it is asked here as well where another source could do better. */
+/* All bytes of a blob are here. The digest is root's to judge; it is asked here as well where another source
+ * could do better. */
 static int judge_digest(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
 {
     struct digest got;

@@ -16,8 +16,9 @@ struct codec {
     uint8_t props;
     size_t raw_len, done; /* of the segment */
     bool ended;
-    /* lz4: two halves, each a block; a block copies from the other half. Its packed bytes come to lie at the end of its own
-     * half and are unpacked in place: lz4 reads ahead of where it writes when there is this much room behind (lz4.h) */
+    /* lz4: two halves, each a block; a block copies from the other half. Its packed bytes come to lie at the
+     * end of its own half and are unpacked in place: lz4 reads ahead of where it writes when there is this
+     * much room behind (lz4.h) */
     uint8_t *halves;
     uint8_t head[4];
     unsigned head_len, half;
@@ -312,7 +313,8 @@ static uint8_t *block_in(struct codec *c)
     return c->halves + (c->half + 1) * HALF_BYTES - c->in_want;
 }
 
-/* Unpack the block whose bytes are all here. The half before it is whole: only the last block of a segment may be short. */
+/* Unpack the block whose bytes are all here. The half before it is whole: only the last block of a segment
+ * may be short. */
 static int block_open(struct codec *c, struct err *err)
 {
     size_t raw = c->raw_len - c->done < CODEC_BLOCK ? c->raw_len - c->done : CODEC_BLOCK;

@@ -1,5 +1,5 @@
-/* install_entry.c - entries of an image become its rootfs: what may not be is stripped, content becomes an object of
- * the store or is one already, the object is linked. */
+/* install_entry.c - entries of an image become its rootfs: what may not be is stripped, content becomes an
+ * object of the store or is one already, the object is linked. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -123,8 +123,8 @@ static int take_content(struct install *i, const struct entry *e, struct object_
     return rc < 0 ? rc : keep_new(i, fd, e, ret, err);
 }
 
-/* The digest from the record; the object must be there: record_is_whole said so. Of a pack each content is, but it may
- * be under another mode or owner. */
+/* The digest from the record; the object must be there: record_is_whole said so. Of a pack each content is,
+ * but it may be under another mode or owner. */
 static int take_recorded(struct install *i, const struct entry *e, struct object_at *ret, struct err *err)
 {
     char name[OBJECT_NAME_BYTES];

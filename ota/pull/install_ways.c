@@ -1,5 +1,5 @@
-/* install_ways.c - where an image's entries come from: its layers (blobs through the untar program, or the record that
- * an image before left), or a pack with its tree. */
+/* install_ways.c - where an image's entries come from: its layers (blobs through the untar program, or the
+ * record that an image before left), or a pack with its tree. */
 #include <errno.h>
 #include <fcntl.h>
 

@@ -1,5 +1,5 @@
-/* pull_patch.c - new objects from a patch pack that is held: this side reads which old files each is made of and
- * opens them, the unpack program makes the bytes, this side hashes them. */
+/* pull_patch.c - new objects from a patch pack that is held: this side reads which old files each is made of
+ * and opens them, the unpack program makes the bytes, this side hashes them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -145,8 +145,8 @@ static int take_object(struct patching *x, const struct pack_patched *p, const s
     return rc == 0 && !held ? stage_end(g, err) : rc;
 }
 
-/* Go on in the tree to the object that the table names: both are in the same order, so nothing is made that is no entry
- * of the tree. */
+/* Go on in the tree to the object that the table names: both are in the same order, so nothing is made that
+ * is no entry of the tree. */
 static int find_object(struct buf tree, struct tree_at *t, uint64_t at, struct entry *e, struct digest *d,
                        struct err *err)
 {

@@ -41,8 +41,8 @@ static const char *split(const char *path, char dir[LIM_PATH_BYTES])
     return slash + 1;
 }
 
-/* Absent, or is something else than a directory in its place or on the way? The kernel's answers differ with its age and way of
- * opening. */
+/* Absent, or is something else than a directory in its place or on the way? The kernel's answers differ with
+ * its age and way of opening. */
 static bool is_absent(struct lay *l, const char *dir)
 {
     char part[LIM_PATH_BYTES];
@@ -256,7 +256,8 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     return link_file(from_fd, from, dir_fd, base, err);
 }
 
-/* What the layers below have in the directory's place may be a file or link, which hides nothing: see lay_check_opaque. */
+/* What the layers below have in the directory's place may be a file or link, which hides nothing: see
+ * lay_check_opaque. */
 static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err *err)
 {
     const char *base;

@@ -1,16 +1,18 @@
 /* store.h - images on disk. Content-addressed objects, rootfs directories of hard links, blobs under way.
  *   objects/ab/<sha256>.<mode>.<uid>.<gid>   one file per content and metadata, never written to again
- *   images/<manifest digest>/   rootfs/ of hard links, manifest, config, meta; appears by one rename when complete
- *   layers/<layer digest>       which entries a layer brings and which objects they need: a layer whose objects are all
+ *   images/<manifest digest>/   rootfs/ of hard links, manifest, config, meta; appears by one rename when
+ *                               complete
+ *   layers/<layer digest>       which entries a layer brings and which objects they need: a layer whose
+ *                               objects are all
  *                               here need not be fetched again for the next image (store_has_layer)
  *   blobs/<digest>              verified manifest, config, release envelopes; layers only until installed
  *   partial/<digest>            a download under way: as long as what has arrived
  *   staged/<manifest digest>/   objects of an image that comes by a pack, until it is whole
  *   tmp/                        emptied at start
- * Invariant (L13): a name that exists holds exactly what it names, also after a power cut. No index: the directories are the
- * truth. Not kept of an image: xattrs, set-uid and set-gid bits, times (every file is of 1970-01-01T00:00:01Z), device
- * nodes. Effects: files below dir_fd. Blocks: yes; commit, install and collect belong in a job, one after the other
- * (install and collect refuse to run beside each other: CONFLICT). */
+ * Invariant (L13): a name that exists holds exactly what it names, also after a power cut. No index: the
+ * directories are the truth. Not kept of an image: xattrs, set-uid and set-gid bits, times (every file is of
+ * 1970-01-01T00:00:01Z), device nodes. Effects: files below dir_fd. Blocks: yes; commit, install and collect
+ * belong in a job, one after the other (install and collect refuse to run beside each other: CONFLICT). */
 #ifndef OTA_STORE_H
 #define OTA_STORE_H
 #include "ota/doc/oci.h"
@@ -115,7 +117,8 @@ NODISCARD int store_check_space(struct store *s, uint64_t need_bytes, uint64_t n
 /* store_collect: remove images, blobs, partials not in keep, and objects and layer records that no image is
  * made of. keep: manifest digests and blob digests; config and layers of a kept manifest that is not
  * installed yet are kept by themselves. Files of a kept image's layers that upper layers hide are kept too,
- * so that a layer is not fetched again for the next version; they go when pressed says that space is needed. */
+ * so that a layer is not fetched again for the next version; they go when pressed says that space is
+ * needed. */
 struct store_keep {
     const struct digest *digests;
     unsigned n;

@@ -1,4 +1,5 @@
-/* cgroup_dirs.c - the directories of a group: made with what they need, removed with what is empty above. See cgroup.h. */
+/* cgroup_dirs.c - the directories of a group: made with what they need, removed with what is empty above. See
+ * cgroup.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

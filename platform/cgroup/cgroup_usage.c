@@ -1,4 +1,5 @@
-/* cgroup_usage.c - what the kernel says of a group: its files as numbers, usage, out of memory. See cgroup.h. */
+/* cgroup_usage.c - what the kernel says of a group: its files as numbers, usage, out of memory. See
+ * cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

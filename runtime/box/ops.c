@@ -114,8 +114,8 @@ bool ops_seals_dev(const struct spec_mount *m)
     return is_dev(m) && m->flags & MS_RDONLY && (m->kind == SPEC_MOUNT_TMPFS || m->kind == SPEC_MOUNT_FS);
 }
 
-/* The nodes go into the container's own /dev when that is there, into the image's when nothing is mounted, and nowhere
- * when the host's is bound. */
+/* The nodes go into the container's own /dev when that is there, into the image's when nothing is mounted,
+ * and nowhere when the host's is bound. */
 static void add_devices(const struct spec *s, struct ops *o)
 {
     add(o, OP_DEVICES, 0, NULL);

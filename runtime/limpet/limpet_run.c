@@ -80,8 +80,8 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* What later verbs need: config.json as it was, a mark when its late hooks matter, and, for one who is killed while it
- * is created, the group. */
+/* What later verbs need: config.json as it was, a mark when its late hooks matter, and, for one who is killed
+ * while it is created, the group. */
 static int save_early(const struct limpet *c, int dir, const struct limpet_bundle *b, struct limpet_state *s,
                       struct err *err)
 {

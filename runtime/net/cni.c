@@ -77,8 +77,8 @@ static int find_plugin(const char *type, char dst[300], struct err *err)
     return err_set(err, ERR_NOTFOUND, "CNI plugin %.60s is not in " PATHS, type);
 }
 
-/* Standard input of one plugin (CNI 1.0, section 2: its object, with the list's name and version, the capabilities that it
- * asks for, the result before). */
+/* Standard input of one plugin (CNI 1.0, section 2: its object, with the list's name and version, the
+ * capabilities that it asks for, the result before). */
 static char *plugin_input(const struct call *c, const struct json_cur *plugin)
 {
     struct cJSON *o = json_obj(), *run = json_obj();

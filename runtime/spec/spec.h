@@ -208,11 +208,12 @@ struct spec {
     struct cgroup_limits limits;
     struct cgroup_list
         *resources; /* config.json: all of linux.resources, in place of limits; results are filled at the
-                                      start, and what cannot be enforced is an error then. NULL: limits, best effort */
+                                      start, and what cannot be enforced is an error then. NULL: limits, best
+                                      *                                       effort */
     const char *cgroup_path; /* NULL: "limpet/<id>" */
     int stop_signal;
-    bool
-        init; /* the first process is ours (init.c): passes signals on, reaps orphans, ends as the program ends */
+    /* the first process is ours (init.c): passes signals on, reaps orphans, ends as the program ends */
+    bool init;
 };
 
 /* Capabilities as a plain least-privilege program has them: bounding, effective, permitted. */

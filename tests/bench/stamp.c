@@ -1,5 +1,5 @@
-/* stamp.c - the benches' clock, scales and payload in one static program. Times are nanoseconds of CLOCK_BOOTTIME, which a
- * container shares with its host.
+/* stamp.c - the benches' clock, scales and payload in one static program. Times are nanoseconds of
+ * CLOCK_BOOTTIME, which a container shares with its host.
  *   stamp                      print the time: what a payload does first
  *   stamp pause                the same, then stay until SIGTERM
  *   stamp idle                 stay until SIGTERM, print nothing
@@ -7,9 +7,12 @@
  *   stamp serve PORT           print the time, then answer every connection with one byte
  *   stamp gap PORT FILE        connect all the time; FILE grows a line "time" per answer, until SIGTERM
  *   stamp time FILE CMD... [";" CMD...]
- *                              run one command after the other; FILE grows a line "begin end status cpu rss": begin is
- *                              taken right before the first exec; cpu: microseconds of user and system time of all that
- *                              they started and that ended, as the kernel accounts it; rss: KiB, the largest of them
+ *                              run one command after the other; FILE grows a line "begin end status cpu rss":
+ *                              begin is
+ *                              taken right before the first exec; cpu: microseconds of user and system time
+ *                              of all that
+ *                              they started and that ended, as the kernel accounts it; rss: KiB, the largest
+ *                              of them
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -107,7 +110,8 @@ static int gap(const char *port, const char *file)
             (void)fprintf(f, "%llu\n", now());
 }
 
-/* One command; who was left to us by earlier ones is reaped on the way, or they would stand about as zombies. */
+/* One command; who was left to us by earlier ones is reaped on the way, or they would stand about as
+ * zombies. */
 static int run_one(char **argv, unsigned long long *begin)
 {
     int start[2], status = 0;

@@ -1,4 +1,5 @@
-/* One desired state a line: "AGENT<tab>FLEET<newline>", each "ok" or why it is refused, by the agent's parser and by fleetctl's schema. */
+/* One desired state a line: "AGENT<tab>FLEET<newline>", each "ok" or why it is refused, by the agent's parser
+ * and by fleetctl's schema. */
 #include <stdio.h>
 
 #include "agent/manifest/manifest.h"

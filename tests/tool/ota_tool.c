@@ -8,7 +8,8 @@
  *   ota-tool STORE collect DIGEST...              keeps only these
  *   ota-tool STORE list | rootfs DIGEST | has-layer DIGEST
  * Settings: UNTAR (the untar program), FETCH (the fetch program), CA, AUTH,
- * DEADLINE_MS, STALL_S, JOB_UID, USB_FOLDER, RATE, BUDGET. Errors go to stderr as "KIND: message", exit status is the kind. */
+ * DEADLINE_MS, STALL_S, JOB_UID, USB_FOLDER, RATE, BUDGET. Errors go to stderr as "KIND: message", exit
+ * status is the kind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,16 +1,22 @@
-/* plan_case.c - one plan case from standard input: what is asked and what is true as lines of text, the plan on standard output.
+/* plan_case.c - one plan case from standard input: what is asked and what is true as lines of text, the plan
+ * on standard output.
  *   candidate [verdict=V] [probation=MS] [boots=N]    then its apps
  *   good                                              then its apps
- *   asked                                             then its apps: only the plan of this set is asked for (agentctl plan FILE)
- *   app NAME HASH IMAGE [release=R] [down=BYTES] [restart=P] [health] [port] [net=APP] [tries=N] [lacks] [lacks-stop]
- *   seen NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS] [cannot_start=N] [by_us]
+ *   asked                                             then its apps: only the plan of this set is asked for
+ *                                                     (agentctl plan FILE)
+ *   app NAME HASH IMAGE [release=R] [down=BYTES] [restart=P] [health] [port] [net=APP] [tries=N] [lacks]
+ *   [lacks-stop]
+ *   seen NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS]
+ *   [cannot_start=N] [by_us]
  *        [device_lost]
  *   job | garbage | scrub | window MS | upkeep MS (not before) | fault KIND ROW AT | now MS
- *   os PHASE [want] [held] [slot] [changed] [rebooted] [since=MS] [offline] [over] [back] [no-updater] [byhand] [refused]
+ *   os PHASE [want] [held] [slot] [changed] [rebooted] [since=MS] [offline] [over] [back] [no-updater]
+ *   [byhand] [refused]
  *        [again=MS]
- *   agent PHASE [want] [at=IMAGE] [running=next|want] [offline] [lost] [over] [nokeeper] [refused] [again=MS] [window=MS]
- * HASH is one letter, R too (HASH's when it is not given). IMAGE: no-release no-manifest no-layers no-patch no-tree no-chunks
- * not-installed installed. BOX: none running stopping. */
+ *   agent PHASE [want] [at=IMAGE] [running=next|want] [offline] [lost] [over] [nokeeper] [refused] [again=MS]
+ *   [window=MS]
+ * HASH is one letter, R too (HASH's when it is not given). IMAGE: no-release no-manifest no-layers no-patch
+ * no-tree no-chunks not-installed installed. BOX: none running stopping. */
 #include <stdio.h>
 
 #include "agent/decide/plan.h"

@@ -1,5 +1,5 @@
-/* Documents against a real state directory: what is accepted, what each refusal leaves behind, and how every lock-out that a
- * stolen key or a wrong clock can make is opened again by the root keys. */
+/* Documents against a real state directory: what is accepted, what each refusal leaves behind, and how every
+ * lock-out that a stolen key or a wrong clock can make is opened again by the root keys. */
 #include "tests/unit/intake_world.h"
 
 /* ---- a stolen fleet key ---- */
@@ -193,7 +193,8 @@ TEST(an_expired_trust_is_renewed_by_the_next_one)
     end();
 }
 
-/* Power between the note, the document and the reset: the reset is done once, and never without its document. */
+/* Power between the note, the document and the reset: the reset is done once, and never without its
+ * document. */
 TEST(a_reset_is_neither_lost_nor_early)
 {
     struct err err = ERR_INIT;

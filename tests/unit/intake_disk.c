@@ -1,4 +1,5 @@
-/* What a state directory is worth at the next start: changed, lost or half-written files, directories of older agents. */
+/* What a state directory is worth at the next start: changed, lost or half-written files, directories of
+ * older agents. */
 #include "tests/unit/intake_world.h"
 
 /* ---- disks ---- */

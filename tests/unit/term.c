@@ -1,4 +1,5 @@
-/* What a stranger's text becomes on a terminal, in a table and in JSON; what a terminal does to lines that are pasted. */
+/* What a stranger's text becomes on a terminal, in a table and in JSON; what a terminal does to lines that
+ * are pasted. */
 #include "platform/term.h"
 #include "platform/paste.h"
 #include "tests/unit/check.h"

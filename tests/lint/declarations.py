@@ -23,7 +23,8 @@ def first_statement(lines, code, at):
                 return at if declared else None
             declared = True
         depth += sum(code[at].count(c) for c in "{(") - sum(code[at].count(c) for c in "})")
-        whole = not code[at].strip() or code[at].startswith("#") or (depth == 0 and code[at].rstrip().endswith(";"))
+        if code[at].strip() and not code[at].startswith("#"):
+            whole = depth == 0 and code[at].rstrip().endswith(";")
         at += 1
         if declared and whole and at < len(lines) and not lines[at].strip():
             return None

@@ -140,7 +140,6 @@ TEST(accepts_what_is_json)
         "\"\xe2\x82\xac\xf0\x9f\x98\x80\"",
         "{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}",
         /* the last character, one that is none, a line's end */
-
         "\"\xf4\x8f\xbf\xbf\xef\xbf\xbf\xe2\x80\xa8\"",
         "\"\\u005C\\u0022\\uFFFF\\u0020/\"",
         "\"\\udbff\\udfff\"",

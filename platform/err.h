@@ -19,7 +19,7 @@ enum err_kind {
     ERR_NET,         /* the network or a peer failed us */
     ERR_TIMEOUT,     /* too late */
     ERR_UNSUPPORTED, /* this kernel, build or version cannot */
-    ERR_SOURCE,  /* who should have it refuses or gives something else: that may be mended, others may do */
+    ERR_SOURCE,  /* the source refuses, or gives something else: it may be repaired, another one may serve */
     ERR_AGAIN,   /* nothing there now, or no room: the descriptor says when */
     ERR_EXISTS,  /* what is to be made is there already */
     ERR_OFFLINE, /* the program that has to answer does not run */

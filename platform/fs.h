@@ -27,7 +27,7 @@ NODISCARD ssize_t fs_read_text(int dir_fd, const char *name, char *dst, size_t s
  * err_errno. */
 NODISCARD int fs_write_text(int dir_fd, const char *name, const char *text, struct err *err);
 
-/* Write or read all bytes, going on after EINTR and short counts. fs_read_full: number read, less only at
+/* Write or read all bytes, continuing after EINTR and short counts. fs_read_full: number read, less only at
  * EOF. Errors: NOSPACE, NET (a pipe without reader), IO. */
 NODISCARD int fs_write_full(int fd, struct buf bytes, struct err *err);
 NODISCARD ssize_t fs_read_full(int fd, void *dst, size_t len, struct err *err);

@@ -42,8 +42,9 @@
 #define LIM_OLD_CHUNKS        8192U /* of an old file that may serve again: 192 KiB, files of some 256 MiB */
 #define LIM_XATTR_BYTES       0     /* no xattr of an image is kept */
 #define LIM_GZIP_WINDOW       (32 * 1024) /* deflate's own */
-#define LIM_ZSTD_WINDOW_LOG   23 /* 8 MiB: zstd up to -19; skopeo and buildah unless told a higher level */
-#define LIM_ZSTD_WINDOW       (8 << 20)
+/* 8 MiB: zstd up to -19; skopeo and buildah unless asked for a higher level */
+#define LIM_ZSTD_WINDOW_LOG 23
+#define LIM_ZSTD_WINDOW     (8 << 20)
 /* window, and 0.4 MiB of libzstd's own; only where a layer is zstd */
 #define LIM_ZSTD_BYTES     (10ULL << 20)
 #define LIM_RESERVE_BYTES  (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */
@@ -56,7 +57,7 @@
 #define LIM_CHUNK_RAW (64 * 1024) /* one chunk of a full pack */
 /* one segment of a patch pack: shorter ones cost lz4 2 % and more */
 #define LIM_SEGMENT_LZ4_RAW  (256 * 1024)
-#define LIM_SEGMENT_LZMA_RAW (1024 * 1024) /* the same for LZMA, which learns anew in each */
+#define LIM_SEGMENT_LZMA_RAW (1024 * 1024) /* the same for LZMA, which learns again in each */
 #define LIM_CODEC_LZMA_BYTES (128 * 1024)  /* liblzma: 64 KiB dictionary, 28 KiB probabilities, its own */
 #define LIM_PATCH_BYTES      (640 * 1024)  /* what a patch pack may ask of a decoder, libraries included */
 #define LIM_PATCH_COVERS     (16 * 1024)   /* per object; system updates need 3 Ki, 24 bytes each */

@@ -1,5 +1,5 @@
 /* paste.h - a text as numbered lines that survive a terminal: each at most PASTE_COLUMNS wide, with its
- * number and a check, so that what was lost or bent on the way is told by its line. The first line says how
+ * number and a check, so that a lost or altered line is identified by its number. The first line says how
  * many there are:
  *   limpet-lines 23
  *   1 5a0c {"payloadType":...

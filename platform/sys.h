@@ -60,8 +60,8 @@ void sys_close_from(int first, const int *keep, unsigned n);
  * above 2; no signal is blocked. At most SYS_EXEC_FDS of them. Returns only when it fails: -errno. */
 #define SYS_EXEC_FDS 129
 int sys_exec(const char *program, char *const *argv, char *const *env, const int *fds, unsigned n);
-/* Signals that this process ignores, bit 0 for signal 1, as PROC_FD/self/status tells (proc_fd: a procfs);
- * all bits when it cannot be asked. */
+/* Signals that this process ignores, bit 0 for signal 1, as PROC_FD/self/status reports them (proc_fd: a
+ * procfs); all bits when it cannot be asked. */
 uint64_t sys_ignored_signals(int proc_fd);
 /* Field 22 of /proc/PID/stat (clock ticks after boot); 0 when there is no such process. A pid alone is no
  * identity. */

@@ -31,7 +31,7 @@ struct jobs {
     enum step_kind step;
     bool fetches;
     char app[LIM_NAME_BYTES];
-    uint64_t done, total, moves; /* bytes; moves: how often these were told, of all jobs */
+    uint64_t done, total, moves; /* bytes; moves: how often these were reported, of all jobs */
     struct err trouble;          /* it has some and tries again by itself at that time; kind NONE: no */
     uint64_t trouble_again_ms;
     struct jobs_fault faults[OWNER_COUNT_];

@@ -126,7 +126,7 @@ static void hear(struct core *c, char *text, const int *fds, unsigned n_fds)
  * next agentd asks. */
 static void lost(struct core *c)
 {
-    log_error("the keeper is gone; this core goes on until agentd is started again");
+    log_error("the keeper is gone; this core continues until agentd is restarted");
     loop_fd_del(c->loop, &c->keeper.sock);
     (void)close(KEEPER_FD);
     c->keeper.is_there = false;

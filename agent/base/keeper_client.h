@@ -1,5 +1,5 @@
 /* keeper_client.h - core's side of the keeper (keeper.h has the words): what it keeps for the next core,
- * what it told of ended processes. Only keeper_client.c writes struct keeper_client. */
+ * what it reported of ended processes. Only keeper_client.c writes struct keeper_client. */
 #ifndef AGENT_KEEPER_CLIENT_H
 #define AGENT_KEEPER_CLIENT_H
 #include "agent/keeper/keeper.h"

@@ -21,7 +21,7 @@ struct app_exec {
     struct loop_child helper, child;
     struct loop_timer deadline;
     bool helper_gone, child_watched, child_gone;
-    bool stopped; /* on its way out; nobody is told any more */
+    bool stopped; /* ending; callbacks are no longer called */
     void (*on_end)(void *arg, int status, const struct err *err);
     void *arg;
 };

@@ -1,4 +1,4 @@
-/* device_scan.c - devices as sysfs and /dev's links tell of them; no udev is needed. See device_match.h. */
+/* device_scan.c - devices as found in sysfs and the links of /dev; needs no udev. See device_match.h. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -176,7 +176,7 @@ void devices_observe(struct core *c)
         devices_close(c);
         return;
     }
-    listen_to_kernel(c); /* first: what comes while we look is told then */
+    listen_to_kernel(c); /* first: what is plugged in while we look is reported then */
     scan(c, usb);
 }
 
@@ -316,7 +316,7 @@ void devices_sync(struct core *c)
     }
 }
 
-/* ---- what is told ---- */
+/* ---- what is reported ---- */
 
 void devices_report(struct cJSON *o, struct core *c, const char *name)
 {

@@ -61,7 +61,7 @@ static struct keeper {
     struct {
         pid_t pid;
         int status;
-    } ended[ENDED_MAX]; /* the newest exits; each new core is told all of them, and knows its own by pid */
+    } ended[ENDED_MAX]; /* the newest exits; each new core gets all of them, and recognises its own by pid */
     unsigned n_ended, told;
     pid_t core;
     int core_fd, signal_fd, watchdog_fd;
@@ -251,7 +251,7 @@ static void back_off(void)
 
     k.backoff_ms = ms < BACKOFF_MIN_MS ? BACKOFF_MIN_MS : ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms;
     k.start_at_ms = now + k.backoff_ms;
-    log_warn("core ended (%s %d); starting it again in %" PRIu64 " ms, containers go on",
+    log_warn("core ended (%s %d); restarting it in %" PRIu64 " ms, containers keep running",
              WIFSIGNALED(status) ? "signal" : "status",
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), k.backoff_ms);
 }
@@ -476,6 +476,6 @@ int main(int argc, char **argv)
     if (k.watchdog_fd >= 0)
         (void)!write(k.watchdog_fd, "V", 1); /* magic close: stopping is not a hang */
     if (k.bad_settings)
-        log_error("core cannot start with its settings: agentd ends; mend them and start it again");
+        log_error("core cannot start with its settings: agentd exits; fix them and restart it");
     return k.bad_settings ? KEEPER_BAD_SETTINGS : 0;
 }

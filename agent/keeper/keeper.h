@@ -21,7 +21,7 @@
 #define AGENT_KEEPER_H
 #define KEEPER_FD 3 /* the first of sys_exec */
 #define KEEPER_BAD_SETTINGS \
-    78 /* exit status of a core that cannot start before its settings are mended (EX_CONFIG) */
+    78 /* exit status of a core that cannot start before its settings are fixed (EX_CONFIG) */
 #define KEEPER_NAME_BYTES 80
 #define KEEPER_ALIVE_MS   5000  /* core says alive this often */
 #define KEEPER_DEAD_MS    30000 /* without it for so long: core is killed and started again */

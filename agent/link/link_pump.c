@@ -154,7 +154,7 @@ static int move_out(struct pump *p, struct err *err)
     return moved;
 }
 
-/* Ask epoll only for what can go on: no spinning on a side whose bytes have no room. */
+/* Ask epoll only for what can continue: no spinning on a side whose bytes have no room. */
 static void watch_for_more(struct pump *p)
 {
     bool out_waits = p->out.from < p->out.to, in_waits = p->in.from < p->in.to;

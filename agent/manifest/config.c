@@ -52,10 +52,9 @@ static int judge_mqtt(const struct json_cur *o, const struct config *c, struct e
     if (c->mqtt_plaintext && (c->mqtt_ca[0] || c->mqtt_cert[0] || c->mqtt_key[0]))
         return json_fail(o, err, ERR_INVALID, "plaintext: goes with none of ca, cert and key");
     if (!c->mqtt_plaintext && c->mqtt_host[0] && !c->mqtt_ca[0])
-        return json_fail(
-            o, err, ERR_INVALID,
-            "ca: missing: nothing would tell the broker from another (\"plaintext\": true is for "
-            "one on this machine)");
+        return json_fail(o, err, ERR_INVALID,
+                         "ca: missing: nothing would identify the broker (\"plaintext\": true is for "
+                         "one on this machine)");
     if (!c->mqtt_cert[0] != !c->mqtt_key[0])
         return json_fail(o, err, ERR_INVALID, "cert and key: one is of no use without the other");
     return 0;

@@ -89,7 +89,7 @@ struct want_device {
 };
 struct want_restart {
     enum restart_policy policy;
-    uint64_t delay_ms, max_delay_ms, stable_ms, max_tries; /* max_tries 0: for ever */
+    uint64_t delay_ms, max_delay_ms, stable_ms, max_tries; /* max_tries 0: forever */
 };
 struct want_health {
     enum health_kind kind;
@@ -171,7 +171,7 @@ struct desired {
  * know). */
 NODISCARD int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
 /* The same of one that was accepted before: what an older agent did not ask for may be missing (an os
- * without a release is left out: nothing is installed by it, the apps go on). */
+ * without a release is left out: nothing is installed by it, the apps keep running). */
 NODISCARD int manifest_parse_saved(struct buf json, struct arena *arena, struct desired *ret,
                                    struct err *err);
 /* Only whose it is (fleet, target, rev, times, id, by), of any version of the schema, for the verdict on

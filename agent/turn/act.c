@@ -16,7 +16,7 @@
 #define STOP_LOOK_MS     250
 #define ROUNDS           8 /* of observe-plan-act in one turn: each round does something, then looks again */
 
-/* What the program said last, for whoever has to mend it: "; its last line: ..." into dst; nothing when it
+/* What the program said last, for the one who has to fix it: "; its last line: ..." into dst; nothing when it
  * said nothing. */
 static void last_words(const struct app *a, char *dst, size_t size)
 {

@@ -31,7 +31,7 @@
 
 static_assert(TURN_MS + KEEPER_ALIVE_MS < KEEPER_DEAD_MS - 5000, "the keeper sees a slow turn through");
 
-/* ---- what others tell ---- */
+/* ---- what other processes say ---- */
 
 static void on_kept(struct core *c)
 {
@@ -48,7 +48,7 @@ static void on_kept(struct core *c)
 
 static const struct keeper_client_calls keeper_calls = {.on_ready = on_kept, .on_exit = apps_exit_known};
 
-/* Refusals tell themselves. */
+/* Refusals are reported where they happen. */
 static void on_document(struct core *c, const char *source, const struct envelope *e)
 {
     struct err err = ERR_INIT;
@@ -214,7 +214,7 @@ static void first_trust(struct core *c)
         return;
     if (fs_read(AT_FDCWD, c->config.trust, LIM_ENVELOPE_BYTES, &text, &len, &err) < 0 ||
         envelope_parse(buf_of(text, len), &e, &err) < 0 || intake_document(c, "local", e, &err) < 0)
-        log_error("trust: %s: nothing will be installed; what runs goes on", err.msg);
+        log_error("trust: %s: nothing will be installed; what runs continues", err.msg);
 }
 
 static int open_state(struct core *c, struct err *err)
@@ -333,7 +333,7 @@ int main(int argc, char **argv)
     struct core *c = &core;
     struct err err = ERR_INIT;
     const char *image = NULL, *base = "";
-    bool bad_settings = false; /* no use to start again before they are mended */
+    bool bad_settings = false; /* no use to restart before they are fixed */
 
     exe_guard_self(argv); /* boxes are entered by children of ours */
     mem_stay_small();

@@ -46,7 +46,7 @@ static bool is_refused(const struct core *c, const struct digest *digest)
     return false;
 }
 
-/* Retained documents come again at each connect: each refusal is told once. */
+/* Retained documents come again at each connect: each refusal is reported once. */
 static bool was_refused(struct core *c, const struct digest *digest)
 {
     if (is_refused(c, digest))
@@ -102,7 +102,7 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     core_sets_changed(c);
 }
 
-/* It is authentic and for us, but refused: nothing is touched; the verdict is told and kept, its rev is
+/* It is authentic and for us, but refused: nothing is touched; the verdict is reported and kept, its rev is
  * used up. */
 static int refuse(struct core *c, const char *source, const struct desired *d, const struct digest *digest,
                   const struct err *why)
@@ -161,7 +161,7 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     l->saved[STATE_DESIRED] = doc->digest;
     (void)str_copy(l->source, sizeof(l->source), doc->source);
     int rc = make_durable(c, e, err);
-    if (rc < 0) { /* a full or failing disk: the one that was there goes on, this one is tried again */
+    if (rc < 0) { /* a full or failing disk: the old one stays in force, this one is retried */
         *l = *before;
         return err_wrap(err, "accept rev %" PRIu64, take_s->d.rev);
     }
@@ -284,7 +284,7 @@ static void withdraw(struct core *c, const char *source, const struct desired *d
 {
     struct ledger *l = &c->state.ledger;
 
-    remember(c, d, VERDICT_CONVERGED, "withdrawn: what runs goes on until another topic has an opinion");
+    remember(c, d, VERDICT_CONVERGED, "withdrawn: what runs continues until another topic has a document");
     if (strcmp(l->source, source) == 0)
         l->source[0] = '\0';
     if (strcmp(l->refused.source, source) == 0)
@@ -293,7 +293,7 @@ static void withdraw(struct core *c, const char *source, const struct desired *d
     core_touch(c);
 }
 
-/* It is new and it is ours: durable, then counted, then the choice is made anew. */
+/* It is new and it is ours: durable, then counted, then the choice is made again. */
 static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, const struct desired *d,
                 const struct envelope *e, const struct digest *digest, bool at_once, struct err *err)
 {

@@ -309,7 +309,7 @@ static void link_main(struct core *c, int fd)
     _exit(127);
 }
 
-/* Core opens the key files, link reads them: link's user cannot. One that is named and cannot be had means
+/* Core opens the key files, link reads them: link's user cannot. One that is named and cannot be opened means
  * no link at all. */
 static int open_pems(struct core *c, int fds[3], unsigned *ret_n, struct err *err)
 {

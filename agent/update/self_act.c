@@ -114,7 +114,7 @@ static uint64_t count_taken(const struct core *c)
 
 /* ---- steps ---- */
 
-/* For the next core, which reads what is saved; apps go on. */
+/* For the next core, which reads what is saved; apps keep running. */
 static void leave(struct core *c)
 {
     if (c->intake.unsaved)

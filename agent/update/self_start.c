@@ -203,7 +203,7 @@ void self_start(struct core *c, const char *image, const char *base)
         return;
     if (!c->keeper.is_there || config_read(c->config_path, &c->config, &err) < 0 ||
         fs_open_dir(AT_FDCWD, c->config.state_dir, false, 0, &state_fd, &err) < 0)
-        return; /* start() tells */
+        return; /* start() has reported it */
     if (self_load(state_fd, &m, &err) < 0) {
         if (err.kind != ERR_NOTFOUND)
             log_error("what is known of the agent's update cannot be read: %s", err.msg);

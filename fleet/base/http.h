@@ -30,7 +30,7 @@ struct http_answer {
     long status;
     char type[128];      /* content type, without parameters */
     char location[1024]; /* absolute */
-    bool more;           /* a list goes on: Link with rel="next" */
+    bool more;           /* more of a list: Link with rel="next" */
 };
 /* One exchange. Redirects of GET are followed to http(s) only. Bodies of answers from 400 on do not reach the
  * sink; they are quoted in errors. Errors: NOTFOUND (404), DENIED (401, 403), UNSUPPORTED (405, 501), NET

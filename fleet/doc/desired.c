@@ -161,7 +161,7 @@ static void put_release(struct cJSON *app, const struct rel *r)
     json_put_u64(o, "size", r->bytes);
 }
 
-/* What has failed once is tried again when this number rises. The one that was used goes on in later
+/* What has failed once is tried again when this number rises. The one that was used is kept in later
  * documents: without it the settings would be those that failed again. */
 static void put_retry(const struct json_cur *app, const struct fill *f, struct cJSON *to)
 {

@@ -22,7 +22,7 @@ struct fill {
     struct target target;
     uint64_t rev, issued_s, expires_s;
     const char *by;             /* NULL: none */
-    const struct json_cur *old; /* the document before it, NULL: none; its apps' `retry` go on */
+    const struct json_cur *old; /* the document before it, NULL: none; its apps' `retry` are kept */
     bool retry;                 /* each app's `retry` becomes rev */
 };
 /* The whole document: releases looked up, the rest filled, checked against the schema. *ret: JSON text,

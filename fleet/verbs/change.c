@@ -80,7 +80,7 @@ int change_sign(const struct ctx *c, const struct change *ch, char **ret, struct
 }
 
 /* Above it nobody gets by counting: such a number of a key that counts no more is a theft's, and devices
- * count anew. */
+ * start over. */
 #define REV_ABSURD (1ULL << 52)
 
 static bool is_signed_now(const struct ctx *c, struct buf envelope)

@@ -272,7 +272,7 @@ int verb_events(struct ctx *c, const struct args *a, struct err *err)
         return -(int)err->kind;
     if (!args_has(a, OPT_FOLLOW))
         out_note("events are not kept by the broker: listening for %" PRIu64
-                 " s (-f goes on; -d ID --past N asks a "
+                 " s (-f follows; -d ID --past N asks a "
                  "device)",
                  (left_ms / 1000));
     while (l.seen < l.stop_after && clock_boot_ms() - start < left_ms)

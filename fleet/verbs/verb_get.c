@@ -35,7 +35,7 @@ static const char *online_word(const struct view_device *d, char dst[CELL])
     return dst;
 }
 
-/* Ages of what a device reports do not go on while nobody can see it. */
+/* Ages of what a device reports do not grow while it is out of sight. */
 static uint64_t now_of(const struct view_device *d)
 {
     uint64_t now = clock_wall_s(), seen = view_seen_s(d);

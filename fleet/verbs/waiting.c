@@ -124,7 +124,7 @@ static uint32_t text_hash(const char *text)
     return h;
 }
 
-/* Why a device stands still, each time that this changes: the wait may end long before it goes on. */
+/* Why a device makes no progress, each time that this changes: the wait may end long before it continues. */
 static void tell_reason(struct tally *t, struct view_device *d)
 {
     const struct waiting *w = t->w;
@@ -379,7 +379,8 @@ static int conclude(const struct tally *t, bool late)
     if (code == EXIT_CONFLICT)
         out_note("%s: another revision came after %" PRIu64, name_of(w), w->rev);
     else if (late)
-        out_note("fleetctl: not there after %s; the devices go on without us: fleetctl get devices", age);
+        out_note("fleetctl: not done after %s; the devices continue by themselves: fleetctl get devices",
+                 age);
     else if (code == EXIT_DONE && w->ctx->output != OUT_JSON)
         term_print(stdout, "%s%s%s  %s  in %s\n", out_color(TERM_GOOD),
                    w->want_phase ? w->want_phase : "converged", out_plain(), name_of(w), age);

@@ -18,7 +18,7 @@ enum entry_kind {
     ENTRY_HARDLINK, /* link: the path of an entry of this image */
     ENTRY_WHITEOUT, /* path: what goes from the layers below */
     ENTRY_OPAQUE,   /* path: the directory whose content below goes */
-    ENTRY_SKIPPED,  /* path: something of dev/ that is left out (a device node, FIFO): only to be told */
+    ENTRY_SKIPPED,  /* path: something of dev/ that is left out (a device node, FIFO): only reported */
     ENTRY_END,
     ENTRY_KIND_COUNT_
 };

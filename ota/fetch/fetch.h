@@ -11,10 +11,10 @@
  *           "blobs":[{"digest":"sha256:..","size":N,"have":M,"manifest":true}],"chunks":N,"min_rate":256,
  *           "stall_s":60,"rate":0,"budget":0,"deadline_ms":N,"uid":N,"gid":N}
  *          (ca, auth and usb (fetch_request's usb_folder): absent when there is none; chunks: 0 for blobs)
- * A source that ends early, stalls, answers wrongly or refuses is left for the next one, going on at the same
- * byte or chunk; when all were tried it starts over with full jitter until its deadline. A round in which
- * every source said for good that it will not ends the job: NOTFOUND when none has it, else SOURCE (401, 403,
- * another certificate, wrong size or bytes). */
+ * A source that ends early, stalls, answers wrongly or refuses is left for the next one, which continues at
+ * the same byte or chunk; when all were tried it starts over with full jitter until its deadline. A round in
+ * which every source said for good that it will not ends the job: NOTFOUND when none has it, else SOURCE
+ * (401, 403, another certificate, wrong size or bytes). */
 #ifndef OTA_FETCH_H
 #define OTA_FETCH_H
 #include "ota/doc/source.h"

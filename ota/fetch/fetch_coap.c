@@ -434,7 +434,7 @@ static int ask_set(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, str
     return rc;
 }
 
-/* At the start, and when more is known of the peer. What is under way is asked for anew. */
+/* At the start, and when more is known about the peer. What is in flight is requested again. */
 static int choose_way(struct coap *c, struct coap_get *g, struct err *err)
 {
     uint64_t at[BLOCKS_SET];
@@ -506,7 +506,7 @@ static uint32_t turn_ms(uint64_t brake_ms, uint64_t due_ms)
     uint64_t now = clock_boot_ms(), turn = brake_ms > 0 && brake_ms < TURN_MS ? brake_ms : TURN_MS;
 
     if (due_ms && due_ms < now + turn)
-        turn = due_ms > now ? due_ms - now : 1; /* 0 would be for ever */
+        turn = due_ms > now ? due_ms - now : 1; /* 0 would be no timeout */
     return (uint32_t)turn;
 }
 

@@ -113,7 +113,7 @@ void blocks_asked(struct blocks *b, const uint8_t token[BLOCKS_TOKEN], uint64_t 
 enum blocks_step {
     BLOCKS_PATIENCE, /* until *ret_due_ms */
     BLOCKS_AGAIN,    /* ask for what is missing */
-    BLOCKS_ONLY_ONE, /* of a list it sent only the first: it goes on in singles */
+    BLOCKS_ONLY_ONE, /* of a list it sent only the first: from now on one by one */
     BLOCKS_DEAD,     /* it does not answer */
 };
 /* What to do about the set under way at now_ms (clock_boot_ms). */

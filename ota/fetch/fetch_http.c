@@ -126,7 +126,7 @@ static int before_request(void *arg, char *ip, char *own_ip, int port, int own_p
 }
 #endif
 
-/* An answer begins. What the source itself says tells where the source is; what follows a redirect is
+/* A response begins. What the source itself says shows where the source is; what follows a redirect is
  * somebody's wish. */
 static void note_where(struct xfer *x)
 {
@@ -207,7 +207,7 @@ static bool length_is_wrong(const struct xfer *x, uint64_t length)
     return x->it->size && length != x->it->size;
 }
 
-/* A blob that goes on where an earlier answer ended must be the same one. When it is not, others are asked
+/* A blob that continues where an earlier answer ended must be the same one. When it is not, others are asked
  * first; who comes back to it takes it as it is, the digest decides. Chunks have their own checks. */
 static int judge_etag(struct xfer *x, struct err *err)
 {
@@ -409,7 +409,7 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
         (void)curl_easy_setopt(c, CURLOPT_RANGE, range);
     }
     if (x->moved) {
-        ;                  /* a storage host: it has no right to see what the source is told */
+        ;                  /* a storage host: it must not see what is sent to the source */
     } else if (token[0]) { /* curl forgets token and password when a redirect leaves the host */
         (void)curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         (void)curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, token);

@@ -69,7 +69,7 @@ NODISCARD int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at
                          struct err *err);
 /* The same, but only what lies at or behind `at`. */
 bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_span *ret);
-/* A source begins: it goes on within the chunk that another one left. */
+/* A source starts: it continues within the chunk that another one left. */
 void fetch_begin(struct fetch_item *it);
 /* Count bytes from the network before they are looked at. Errors: DENIED (budget; j->ours is set). */
 NODISCARD int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);

@@ -1,5 +1,5 @@
 /* token.h - log-in at registries by tokens (distribution-spec's "Bearer" challenge): what to ask for, and
- * whom the password may be told. For agentd-fetch and fleetctl alike. Pure. */
+ * who may get the password. For agentd-fetch and fleetctl alike. Pure. */
 #ifndef OTA_TOKEN_H
 #define OTA_TOKEN_H
 #include "platform/err.h"

@@ -403,7 +403,7 @@ static int header(struct untar *u, struct err *err)
     return begin_entry(u, type, size, err);
 }
 
-/* ---- steps: each returns an event, 0 to go on, or a negative error ---- */
+/* ---- steps: each returns an event, 0 to continue, or a negative error ---- */
 
 static int step_head(struct untar *u, struct buf *in, struct err *err)
 {

@@ -208,7 +208,7 @@ static int lzma_finish(struct codec *c, struct buf *in, struct err *err)
 
     if (rc < 0)
         return rc;
-    return c->ended && more == 0 ? 0 : damaged(err, c, more > 0 ? "more bytes than told" : "cut off");
+    return c->ended && more == 0 ? 0 : damaged(err, c, more > 0 ? "more bytes than stated" : "cut off");
 }
 
 /* ---- new and free ---- */
@@ -388,7 +388,7 @@ int codec_step(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_
     } else {
         rc = lzma_some(c, in, out, room, &n, err);
         if (rc == 0 && c->ended && c->done + n < c->raw_len)
-            return damaged(err, c, "fewer bytes than told");
+            return damaged(err, c, "fewer bytes than stated");
     }
     if (rc < 0)
         return rc;

@@ -595,6 +595,6 @@ int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bas
 int patch_end(struct patch *p, struct err *err)
 {
     if (p->segment < p->head.segments || p->raw_of > 0 || p->raw_at < p->raw_len)
-        return broken(err, "the stream goes on behind the last object");
+        return broken(err, "the stream continues after the last object");
     return 0;
 }

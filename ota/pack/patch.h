@@ -47,8 +47,8 @@ struct patch_head {
     uint32_t segments, max_covers, max_pieces, memory;
     uint64_t raw_bytes;
 };
-/* Bytes that decoding takes here at most, libraries included. A pack tells those of the machine that made it,
- * rounded up; a decoder refuses one that tells or here needs more than LIM_PATCH_BYTES. */
+/* Bytes that decoding takes here at most, libraries included. A pack states those of the machine that made
+ * it, rounded up; a decoder refuses one that states, or here needs, more than LIM_PATCH_BYTES. */
 size_t patch_memory(enum pack_codec codec, uint32_t max_covers, uint32_t max_pieces, bool predicted);
 /* The first PATCH_HEAD_BYTES of a pack. */
 void patch_head_encode(const struct patch_head *h, uint8_t dst[PATCH_HEAD_BYTES]);

@@ -39,7 +39,7 @@ static int low_of(uint32_t w, unsigned rn)
     return -1;
 }
 
-/* Does w write register rd, as far as it is easy to tell? Loads and arithmetic with the register in the low
+/* Does w write register rd, as far as it is easy to see? Loads and arithmetic with the register in the low
  * bits. */
 static bool writes(uint32_t w, unsigned rd)
 {

@@ -22,7 +22,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct install *i, const 
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     if (used + strlen(text) + 2 > sizeof(i->in->note))
-        return; /* enough is told */
+        return; /* enough was reported */
     (void)snprintf(i->in->note + used, sizeof(i->in->note) - used, "%s\n", text);
 }
 
@@ -160,7 +160,7 @@ static int count(struct install *i, const struct entry *e, struct err *err)
     return 0;
 }
 
-/* What an image may not bring with it is left out and told, or is a reason to refuse the image. */
+/* What an image may not contain is left out and reported, or the image is refused for it. */
 static int strip(struct install *i, const struct entry *e, struct err *err)
 {
     static const char *const what[STORE_STRIPPED_COUNT_] = {

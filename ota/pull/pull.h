@@ -42,8 +42,8 @@ bool stage_has_content(const struct stage *g, const struct digest *d);
  * IO. */
 NODISCARD int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd,
                            struct err *err);
-/* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. Errors:
- * INVALID (more than max_bytes with it), NOSPACE, IO. */
+/* Begin an object; kept: bytes of its part file that are right (from stage_part_fd), the rest is removed.
+ * Errors: INVALID (more than max_bytes with it), NOSPACE, IO. */
 NODISCARD int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
                           struct err *err);
 /* The next bytes of the object. Errors: INVALID (more than its size), NOSPACE, IO. */

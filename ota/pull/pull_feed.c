@@ -1,4 +1,4 @@
-/* pull_feed.c - chunks of a full pack's data: listed, asked for in one go, fetched by agentd-fetch and
+/* pull_feed.c - chunks of a full pack's data: listed, asked for at once, fetched by agentd-fetch and
  * unpacked by agentd-unpack, which reads its pipe; the raw bytes are taken here. All three work at the same
  * time. */
 #include <errno.h>

@@ -231,7 +231,7 @@ int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, 
         rc = stage_create(g, part, object_mode(e) | 0600, &g->fd, err);
     else if ((g->fd = openat(g->dir_fd, part, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
              ftruncate(g->fd, (off_t)kept) < 0 || lseek(g->fd, (off_t)kept, SEEK_SET) < 0)
-        rc = err_errno(err, errno, "go on with an object");
+        rc = err_errno(err, errno, "resume an object");
     if (rc < 0)
         return rc;
     g->entry = *e;

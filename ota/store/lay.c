@@ -218,7 +218,7 @@ static int link_file(int from_dir, const char *from, int dir_fd, const char *bas
 {
     int no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
 
-    if (no == EEXIST || no == EMLINK) { /* which of the two is told is the kernel's affair */
+    if (no == EEXIST || no == EMLINK) { /* which of the two the kernel reports is up to it */
         int rc = clear(dir_fd, base, false, err);
         if (rc < 0)
             return rc;

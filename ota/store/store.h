@@ -93,7 +93,7 @@ NODISCARD int store_pack_cost(struct store *s, const struct digest *image, const
  * TOTAL" in bytes. What was stripped is counted in stripped, and goes to note (one line each, cut). Errors:
  * INTEGRITY, INVALID (path, entry, more than signed), UNSUPPORTED (zstd with too large a window), NOTFOUND (a
  * layer is not held), NOSPACE (with need and have), CONFLICT, IO. After any of them nothing of the image is
- * left but its blobs and, of a pack, its staged objects, with which the next try goes on. By a pack also:
+ * left but its blobs and, of a pack, its staged objects, from which the next try continues. By a pack also:
  * what fetching may end with. */
 enum store_stripped { STORE_SPECIAL, STORE_SET_UID, STORE_SET_GID, STORE_XATTR, STORE_STRIPPED_COUNT_ };
 struct store_install {
@@ -129,8 +129,9 @@ NODISCARD int store_collect(struct store *s, const struct store_keep *keep, uint
                             struct err *err);
 /* store_scrub: read what the store holds and compare it with its names, from sc->cursor on, about max_bytes
  * at a time, in a job. A bad object or blob loses its name; images made of it are marked: store_has_image
- * says 0 until store_install has mended them in place, and boxes that run from them go on. The caller keeps
- * cursor between calls ("": a round begins). on_bad (may be NULL) is called for each thing that is bad:
+ * says 0 until store_install has repaired them in place, and boxes that run from them keep running. The
+ * caller keeps cursor between calls ("": a round begins). on_bad (may be NULL) is called for each thing that
+ * is bad:
  * "objects/ab/NAME" and why. look_only: nothing is changed. Errors: CONFLICT (a job works on the store), IO,
  * NOMEM. */
 struct store_scrub {

@@ -15,7 +15,7 @@ struct store {
 /* ---- store.c ---- */
 /* One job at a time changes the store: hold *ret_fd meanwhile. Errors: CONFLICT. */
 NODISCARD int store_work_lock(struct store *s, int *ret_fd, struct err *err);
-/* store_check_space for one of many small things: looks anew only when what it saw last is used up. Errors:
+/* store_check_space for one of many small things: looks again only when what it saw last is used up. Errors:
  * NOSPACE, IO. */
 NODISCARD int store_take_space(struct store *s, uint64_t bytes, uint64_t inodes, struct err *err);
 /* meta of an image. Errors: NOTFOUND, INVALID. */
@@ -43,11 +43,11 @@ NODISCARD int store_each(int dir_fd,
 
 /* ---- scrub.c, mend.c ---- */
 /* In images/<digest>/: something of this image has gone bad. It counts as not held until it is installed
- * again; boxes that run from it go on. */
+ * again; boxes that run from it keep running. */
 #define DAMAGED_FILE "damaged"
 /* Errors: NOSPACE, IO. */
 NODISCARD int store_mark_damaged(struct store *s, const char *image_name, struct err *err); /* durable */
-/* tmp/<image_name> is the image laid anew and durable: put what differs in the damaged one's place, take the
+/* tmp/<image_name> is the image laid again and durable: put what differs in the damaged one's place, take the
  * mark away, durably, and remove tmp/<image_name>. Errors: IO, NOSPACE, INVALID. */
 NODISCARD int mend_image(struct store *s, const char *image_name, struct err *err);
 
@@ -63,7 +63,7 @@ uint32_t object_mode(const struct entry *e);
 /* Give an open file or directory the entry's owner and mode, where it has not got them from its making.
  * Errors: DENIED, IO. */
 NODISCARD int object_dress(int fd, const struct entry *e, struct err *err);
-/* The same for a new object, with its time, which tells that it is dressed: the last thing that is done to
+/* The same for a new object, with its time, which marks it as complete: the last thing that is done to
  * it. Errors: DENIED, IO. */
 NODISCARD int object_finish(int fd, const struct entry *e, struct err *err);
 /* Has it owner, mode and time of that name, whatever its bytes are? */
@@ -118,7 +118,7 @@ bool record_is_whole(struct store *s, const struct digest *d, struct record_tota
  * end. */
 bool record_each(struct store *s, const struct digest *d,
                  bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg);
-/* The same with the reason: 0 read to its end. Errors: NOTFOUND, INVALID (it is no whole record), CONFLICT
+/* The same with the reason: 0 read to its end. Errors: NOTFOUND, INVALID (the record is incomplete), CONFLICT
  * (fn said false), IO. */
 NODISCARD int record_walk(struct store *s, const struct digest *d,
                           bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size),

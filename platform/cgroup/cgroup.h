@@ -228,7 +228,7 @@ NODISCARD int cgroup_kill(struct cgroup *c, struct err *err);
 bool cgroup_is_empty(const struct cgroup *c);
 /* pids in it, at most max; returns how many. */
 int cgroup_pids(const struct cgroup *c, pid_t *ret, unsigned max);
-/* All of it stands still, or goes on. TIMEOUT, and it goes on, when some do not stop within 2 s: they are
+/* All processes stop, or continue. TIMEOUT, and they continue, when some do not stop within 2 s: they are
  * named with what they wait for. UNSUPPORTED: no freezer. */
 NODISCARD int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err);
 /* Asked of the kernel with one call: is a group of ours there (where v2 is mounted each has a directory in

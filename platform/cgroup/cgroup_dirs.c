@@ -42,7 +42,8 @@ static int move_into_leaf(const char *dir)
     return 0;
 }
 
-/* v2: let dir's children use these controllers. What cannot be had is told with the limit that needs it. */
+/* v2: let dir's children use these controllers. What is not available is reported with the limit that needs
+ * it. */
 static void enable_below(struct cgroup *c, const char *dir, unsigned ctls)
 {
     AUTO_FD int fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);

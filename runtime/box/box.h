@@ -65,7 +65,8 @@ NODISCARD int box_cleanup(const struct cgroup_host *h, const struct box_id *b, s
 NODISCARD int box_cleanup_now(const struct cgroup_host *h, const struct box_id *b, struct err *err);
 
 /* At the start of a caller that may have died before: networks that no living box uses go (rules, bridges,
- * forwarding, what CNI plugins were not told yet). Boxes of others are left alone. Errors: as net_sweep. */
+ * forwarding, what CNI plugins have not been told to delete yet). Boxes of others are left alone. Errors: as
+ * net_sweep. */
 NODISCARD int box_sweep(struct err *err);
 
 /* Is there a list of CNI plugins of that name, complete? Before a box is asked for. Errors: NOTFOUND,

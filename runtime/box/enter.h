@@ -8,11 +8,12 @@
 
 struct enter {
     int ns[SPEC_NS_COUNT_];      /* to be entered; -1: stay. Owner: caller, see enter_done */
-    uint64_t clone_flags;        /* CLONE_NEW...: made anew, owned by the user namespace entered */
+    uint64_t clone_flags;        /* CLONE_NEW...: newly made, owned by the user namespace entered */
     const struct spec *time;     /* a new time namespace with these offsets; NULL: none */
     const struct cgroup *cgroup; /* the helper, and with it the new process, goes into it; NULL: none */
-    bool alone;        /* the helper keeps no descriptor but those that it, and the new process, needs */
-    pid_t *shared_pid; /* memory that we share with the helper: gets the new process; NULL: it is told */
+    bool alone; /* the helper keeps no descriptor but those that it, and the new process, needs */
+    /* memory that we share with the helper: gets the new process; NULL: it is sent to us */
+    pid_t *shared_pid;
     int oom_score_adj;
     bool oom_score_adj_set, oom_score_adj_soft;
     const char *cpus_initial; /* before the cgroup */

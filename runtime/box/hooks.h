@@ -5,7 +5,7 @@
 #include "platform/json.h"
 #include "runtime/spec/spec.h"
 
-/* What hooks, and a seccomp agent, are told about the container. */
+/* What hooks, and a seccomp agent, receive about the container. */
 struct hooks_state {
     const char *id, *status, *bundle;
     const char *annotations; /* JSON; NULL: none */

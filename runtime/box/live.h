@@ -11,7 +11,7 @@
  * DENIED. */
 NODISCARD int live_mount_add(const struct box_id *b, const struct spec_mount *m, uint64_t *ret_mount,
                              struct err *err);
-/* Take off the one that add told of as *ret_mount, with all below it, wherever the box has moved it; target
+/* Unmount the one that add returned as *ret_mount, with all below it, wherever the box has moved it; target
  * is for messages. NOTFOUND: it is not there. */
 NODISCARD int live_mount_remove(const struct box_id *b, const char *target, uint64_t mount, struct err *err);
 

@@ -15,7 +15,7 @@ struct ns_facts {
 NODISCARD int ns_why_text(enum spec_ns_kind kind, int error, const struct ns_facts *f, struct err *err);
 /* The same with the facts of this machine. Errors: as above. */
 NODISCARD int ns_why_kind(enum spec_ns_kind kind, int error, struct err *err);
-/* After clone(2) with these flags failed with error: tries each kind alone, in a process each, and tells of
+/* After clone(2) with these flags failed with error: tries each kind alone, in a process each, and names
  * the first that fails. */
 NODISCARD int ns_why(uint64_t flags, int error, struct err *err);
 #endif

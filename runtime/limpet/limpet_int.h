@@ -88,12 +88,12 @@ NODISCARD int limpet_events(struct limpet *c, struct err *err);
 NODISCARD int limpet_mounts(struct limpet *c, struct err *err);
 NODISCARD int limpet_ps(struct limpet *c, struct err *err);
 
-/* Read a config.json, compile its seccomp profile, tell what was passed over. Owner of *ret: caller
+/* Read a config.json, compile its seccomp profile, report what was ignored. Owner of *ret: caller
  * (limpet_bundle_done). Errors: NOTFOUND, INVALID, UNSUPPORTED. */
 NODISCARD int limpet_bundle_read(const struct limpet *c, int dir_fd, const char *name,
                                  struct limpet_bundle *ret, struct err *err);
 void limpet_bundle_done(struct limpet_bundle *b);
-/* Hooks after the fact: failures are told, and change nothing. */
+/* Hooks after the fact: failures are reported and change nothing. */
 void limpet_late_hooks(const struct limpet *c, int dir_fd, const struct limpet_state *s,
                        enum spec_hook_kind kind);
 /* A unix socket that listens at this path. Owner of *ret_fd: caller. Errors: INVALID (path too long),

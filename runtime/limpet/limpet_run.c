@@ -179,7 +179,7 @@ static int make_in(struct limpet *c, int dir, bool hold, struct limpet_tty *tty,
         rc = open_rootfs(c, bundle, b, s, &root, err);
     if (rc == 0)
         rc = launch(c, dir, b, hold, tty, s, ret_pidfd, err);
-    if (rc < 0 && s->id.id[0]) /* it was begun: the end of its life is told */
+    if (rc < 0 && s->id.id[0]) /* it was started: its end is announced */
         limpet_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
     limpet_bundle_done(b);
     free(b);

@@ -158,7 +158,7 @@ static int run_plugin(struct call *c, const struct json_cur *plugin, struct err 
     return 0;
 }
 
-/* Every plugin of the list; DEL goes from the last to the first and goes on after a failure. */
+/* Every plugin of the list; DEL goes from the last to the first and does not stop at a failure. */
 static int run_list(struct call *c, struct err *err)
 {
     bool back = strcmp(c->command, "DEL") == 0;
@@ -170,7 +170,7 @@ static int run_list(struct call *c, struct err *err)
     for (unsigned i = 0; i < n && (rc == 0 || back); i++) {
         struct json_cur p = json_at(&plugins, back ? n - 1 - i : i);
         int one = run_plugin(c, &p, rc == 0 ? err : NULL);
-        if (!(back && one == -ERR_NOTFOUND)) /* one that is not there cannot be told, today or later */
+        if (!(back && one == -ERR_NOTFOUND)) /* a missing one cannot be called, now or later */
             rc = rc == 0 ? one : rc;
     }
     return rc;

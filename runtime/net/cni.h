@@ -13,8 +13,8 @@
 
 #define CNI_S 30
 /* ADD by every plugin of list s->net_name, interface eth0 in the namespace of pid, s->ports as portMappings.
- * When one fails all are told DEL. Errors: NOTFOUND (no such list, no such plugin), INVALID (the list, or a
- * result), IO with the plugin's name and words, TIMEOUT. */
+ * When one fails, DEL is sent to all. Errors: NOTFOUND (no such list, no such plugin), INVALID (the list, or
+ * a result), IO with the plugin's name and words, TIMEOUT. */
 NODISCARD int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
 /* DEL, last plugin first; without a record nothing is to be done. A plugin that fails leaves the record for
  * the next try. Errors: IO, TIMEOUT. */

@@ -20,11 +20,11 @@ struct net_box {
 /* The network that s->net names, for the box whose first process is pid; nothing for the host's and for none.
  * Errors: those of net_bridge_attach and cni_add. After an error nothing is left. */
 NODISCARD int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err);
-/* Take it away again. address: net_box.address; "" (whoever made it died before it could tell): by its id.
+/* Take it away again. address: net_box.address; "" (its maker died before it could report one): by its id.
  * Safe to repeat. Errors: IO, and as cni_del. */
 NODISCARD int net_detach(enum spec_net net, const char *id, const char *address, struct err *err);
-/* What no living box holds goes: rules, bridges, forwarding, what CNI plugins were not told yet. For the
- * start of an agent after a crash. Errors: IO. */
+/* What no living box holds goes: rules, bridges, forwarding, what CNI plugins have not been told to delete
+ * yet. For the start of an agent after a crash. Errors: IO. */
 NODISCARD int net_sweep(struct err *err);
 
 /* SPEC_NET_BRIDGE: make the bridge if need be, a veth pair with one end as eth0 in the namespace of pid,

@@ -1,5 +1,5 @@
 /* net_rules.h - NAT, published ports and who may talk to whom, by the host tool nft. One table for all, "inet
- * limpet", put anew with each box; and one table a box, "limpet_5" for box 5 (10.88.77.5) in ip and ip6, made
+ * limpet", replaced with each box; and one table a box, "limpet_5" for box 5 (10.88.77.5) in ip and ip6, made
  * whole and removed whole. What holds is asked of the kernel, there is no database. Private to runtime/;
  * callers hold net.c's lock. */
 #ifndef RUNTIME_NET_RULES_H

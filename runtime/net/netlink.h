@@ -26,7 +26,7 @@ struct netlink_address {
 NODISCARD int netlink_open(void);
 /* All interfaces; *ret is malloc'd, owner: caller. */
 NODISCARD int netlink_links(int nl, struct netlink_link **ret, unsigned *ret_n);
-/* All addresses of one interface as the kernel tells them, to be given again after a move; malloc'd, owner:
+/* All addresses of one interface as the kernel reports them, to be set again after a move; malloc'd, owner:
  * caller. */
 struct netlink_kept;
 struct netlink_kept *netlink_kept_free(struct netlink_kept *k);

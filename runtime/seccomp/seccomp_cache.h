@@ -3,7 +3,7 @@
  * A file of the cache holds the profile's whole text and its filter; its name is a hash of the text. The text
  * is compared whole, so that two profiles with one hash only cost time. Nothing is ever taken from a
  * directory or a file that is not ours alone. The directory lies in /run: the next boot, which may bring
- * another kernel, begins anew. */
+ * another kernel, starts over. */
 #ifndef RUNTIME_SECCOMP_CACHE_H
 #define RUNTIME_SECCOMP_CACHE_H
 #include <linux/filter.h>

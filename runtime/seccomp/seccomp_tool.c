@@ -370,7 +370,7 @@ int main(void)
     ssize_t n;
     int rc;
 
-    (void)alarm(20); /* nobody waits for ever for what takes 30 ms */
+    (void)alarm(20); /* it takes 30 ms: do not wait forever */
     n = fs_read_full(0, text, sizeof(text), &err);
     rc = n < 0 ? (int)n : json_parse(buf_of(text, (size_t)n), &json_limits_oci, &p.doc, &err);
     if (rc >= 0)

@@ -1,4 +1,4 @@
-/* seccomp_trim.h - the cache of compiled profiles stays small: engines that write their profiles anew for
+/* seccomp_trim.h - the cache of compiled profiles stays small: engines that rewrite their profiles for
  * each container would fill /run, which is memory. Private to runtime/. */
 #ifndef RUNTIME_SECCOMP_TRIM_H
 #define RUNTIME_SECCOMP_TRIM_H

@@ -133,7 +133,7 @@ struct spec_hooks {
     unsigned n;
     const struct spec_hook *list;
 };
-/* A program's filter: BPF, with what seccomp(2) is told. */
+/* A program's filter: BPF, with the arguments of seccomp(2). */
 struct spec_filter {
     const struct sock_filter *code; /* NULL: none */
     unsigned short n;
@@ -157,7 +157,7 @@ struct spec_process {
     unsigned n_rlimits;
     int oom_score_adj;
     bool oom_score_adj_set;
-    bool oom_score_adj_soft;        /* what cannot be had is reported, no error */
+    bool oom_score_adj_soft;        /* what cannot be set is reported, no error */
     const char *apparmor, *selinux; /* profile, label; NULL: none */
     struct spec_scheduler scheduler;
     bool io_priority_set;
@@ -247,7 +247,7 @@ void spec_defaults(struct spec *s);
 struct spec_oci {
     const char *annotations; /* as JSON; NULL: none */
     const char *seccomp;     /* linux.seccomp as JSON: a profile to be compiled; NULL: none */
-    const char *notes[8];    /* what was read and not done, NULL-terminated: tell the user */
+    const char *notes[8];    /* what was read but not applied, NULL-terminated; shown to the user */
     unsigned n_notes;
 };
 /* From config.json (whole text) of a bundle. Strings go to arena. Unknown properties pass, wrong ones are

@@ -16,7 +16,7 @@
 #include "platform/sys.h"
 
 #define JOB_LINE_FD 3
-/* it can be done again: it goes before its parent, and before whoever serves a user */
+/* it can be done again: it is killed before its parent, and before programs that serve a user */
 #define JOB_OOM 300
 
 struct job {

@@ -7,6 +7,6 @@
 
 /* From now on so many ms; 0: no bound. */
 void patience_begin(uint64_t ms);
-/* wanted, or half of what is left: who comes after still has some. */
+/* wanted, or half of what is left, so that the next one still has some. */
 uint64_t patience_ms(uint64_t wanted);
 #endif

@@ -1,6 +1,6 @@
 /* term.h - all that agentctl and fleetctl print goes through here: what devices and apps said cannot drive
  * the terminal. A byte or character that could becomes "?": C0, DEL, C1, marks of direction and without
- * width, and what is no UTF-8. Characters beyond ASCII pass to a file or pipe, and to a terminal whose locale
+ * width, and invalid UTF-8. Characters beyond ASCII pass to a file or pipe, and to a terminal whose locale
  * is UTF-8: an 8-bit console takes some of their bytes for C1. */
 #ifndef PLATFORM_TERM_H
 #define PLATFORM_TERM_H

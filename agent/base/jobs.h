@@ -1,5 +1,5 @@
 /* jobs.h - the one slow step that is under way, as a child with a ceiling: whose it is, how far it has
- * come; and how the last ones of each owner failed. There is one place for a job: whoever wants it asks
+ * come; and how the last ones of each owner failed. There is one slot for a job: a module that wants it asks
  * jobs_running first. Only jobs.c writes struct jobs. */
 #ifndef AGENT_JOBS_H
 #define AGENT_JOBS_H

@@ -94,7 +94,7 @@ void adopt_boxes(struct core *c)
 
     for (unsigned i = 0; i < found; i++)
         adopt_file(c, list[i]);
-    names_changed(c, NULL); /* who ended meanwhile */
+    names_changed(c, NULL); /* some ended meanwhile */
     kill_orphans(c);
     struct err err = ERR_INIT;
     if (box_sweep(&err) < 0)

@@ -1,5 +1,5 @@
 /* app_exec.c - one more program in a box, for agentctl exec and for checks. Core never waits for it: what
- * runs in the box can stop, starve or kill whoever comes in, so the way in is watched by the loop, has a
+ * runs in the box can stop, starve or kill a process that enters, so entering is watched by the loop, has a
  * deadline, and holds nothing of core's. */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* devices.c - the kernel's events make us look at sysfs again, the plan holds or stops who lacks what it
- * requires, and each running box gets and loses nodes and permissions as they come and go. What a box has
+/* devices.c - the kernel's events make us look at sysfs again, the plan holds or stops an app that lacks what
+ * it requires, and each running box gets and loses nodes and permissions as they come and go. What a box has
  * stands in its app's file, so the next core knows it too. */
 #include <errno.h>
 #include <fcntl.h>

@@ -62,7 +62,8 @@ int judge_desired(const struct desired *d, const struct judge_facts *f, struct e
         return err_set(err, ERR_DENIED, "expires: it was valid until %s; %s",
                        clock_rfc3339(d->expires_s, when, sizeof(when)), f->now_text);
     if (!now_may_be_issued(f->now, d->issued_s))
-        return err_set(err, ERR_DENIED, "issued: it was signed at %s; %s: look at the clock of who signed it",
+        return err_set(err, ERR_DENIED,
+                       "issued: it was signed at %s; %s: check the clock of the machine that signed it",
                        clock_rfc3339(d->issued_s, when, sizeof(when)), f->now_text);
     if (d->has_os) {
         int rc = judge_counter(f->ledger, &d->os.want, "os", err);

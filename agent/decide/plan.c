@@ -219,7 +219,7 @@ static void plan_box(struct plan *p, const char *name, const struct want *w, con
         }
 }
 
-/* A set that replaces another: who publishes ports starts when those that are going have gone. */
+/* A set that replaces another: an app that publishes ports starts when those that are ending are gone. */
 static void hold_starts(struct plan *p, unsigned from)
 {
     for (unsigned i = from; i < p->n; i++) {
@@ -264,7 +264,7 @@ static void plan_boxes(struct plan *p, const struct set_facts *f, const struct o
     unsigned from = p->n;
     for (unsigned i = 0; i < run->n; i++)
         if (f->apps[i].image ==
-            IMAGE_INSTALLED) { /* a last-good set whose store was hurt runs what is whole */
+            IMAGE_INSTALLED) { /* a last-good set whose store was damaged runs what is whole */
             const struct want *w = &run->apps[i];
             const struct seen *s = find_seen(o, w->name);
             unsigned at = p->n;

@@ -42,7 +42,7 @@ static int check_ports(struct manifest_reader *r, const struct json_cur *apps, c
     return 0;
 }
 
-/* Who uses the network of another app: that one is in the same manifest and has one of its own. */
+/* An app whose network another app uses is in the same manifest and has one of its own. */
 static int check_joins(struct manifest_reader *r, const struct json_cur *apps, const struct desired *d)
 {
     for (unsigned i = 0; i < d->n; i++) {

@@ -175,7 +175,7 @@ static int read_mode(struct manifest_reader *r, const struct json_cur *o, struct
     return 0;
 }
 
-/* Who has a name: a shared bridge may, a list of CNI plugins must. */
+/* A shared bridge may have a name, a list of CNI plugins must. */
 static int read_net_name(struct manifest_reader *r, const struct json_cur *o, struct want *w)
 {
     const char *name = NULL;

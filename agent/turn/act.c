@@ -196,7 +196,7 @@ static bool ends_the_round(enum step_kind k)
     return k == STEP_CONFIRM || k == STEP_REJECT || k == STEP_ROLLBACK || k == STEP_FAIL;
 }
 
-/* True: enough for this turn, there is more to do. A start takes its time, and those who ask are not to
+/* True: enough for this turn, there is more to do. A start takes its time, and clients are not to
  * wait for all of them. */
 static bool round_of(struct core *c)
 {

@@ -158,7 +158,7 @@ static int open_folders(struct core *c, struct err *err)
     if (rc == 0 &&
         (fchmod(c->state_fd, 0700) < 0 || fchmod(c->volumes_fd, 0700) < 0)) /* boxes get fds, not paths */
         rc = err_errno(err, errno, "chmod %s", c->config.state_dir);
-    if (rc == 0 && fchmod(c->run_fd, 0755) < 0) /* link passes through, whoever made it */
+    if (rc == 0 && fchmod(c->run_fd, 0755) < 0) /* link passes through, whichever user made it */
         rc = err_errno(err, errno, "chmod %s", c->config.run_dir);
     return rc;
 }
@@ -169,7 +169,7 @@ static int find_user(struct core *c, struct err *err)
     const struct passwd *p = getpwnam(name[0] ? name : "limpet");
     uint64_t id;
 
-    if (!p && !name[0]) /* shared with others, who may reach what is its own */
+    if (!p && !name[0]) /* shared with others, which may reach its own files */
         p = getpwnam(name = "nobody");
     if (p && p->pw_uid == 0)
         return err_set(err, ERR_INVALID, "user: link and fetch need one that is not root");

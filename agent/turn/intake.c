@@ -279,7 +279,7 @@ static int follow(struct core *c, struct err *err)
     return rc;
 }
 
-/* A document that says "no opinion any more": its one verdict, and whoever is followed next. */
+/* A document that says "no opinion any more": its one verdict, and the topic that is followed next. */
 static void withdraw(struct core *c, const char *source, const struct desired *d)
 {
     struct ledger *l = &c->state.ledger;

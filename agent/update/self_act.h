@@ -23,7 +23,7 @@ struct self {
     const char *refusal;
 };
 
-void self_open(struct core *c); /* at start: what is remembered, who this core is */
+void self_open(struct core *c); /* at start: what is remembered, which core this is */
 /* The boxes of the core before are here, and nothing else was started or stopped: how many of them there
  * are. */
 void self_took_over(struct core *c);

@@ -36,7 +36,7 @@ struct http_answer {
  * sink; they are quoted in errors. Errors: NOTFOUND (404), DENIED (401, 403), UNSUPPORTED (405, 501), NET
  * (the rest from 400 on, no connection, TLS), what sink returned. */
 NODISCARD int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret, struct err *err);
-/* The names in the certificate of whoever speaks TLS there, "DNS:a, IP Address:10.0.0.1", however they are
+/* The names in the certificate of the TLS server there, "DNS:a, IP Address:10.0.0.1", however they are
  * called; nothing is sent to it. Errors: NET (no TLS, or a certificate that ca_file's authorities have not
  * signed or that does not hold now). */
 NODISCARD int http_tls_names(const char *host, uint16_t port, const char *ca_file, char dst[HTTP_NAMES_BYTES],

@@ -65,7 +65,7 @@ static int open_topic(const struct ctx *c, struct publishing *p, struct err *err
 }
 
 /* Watch the topic for settle_ms, then read what is retained once more: it must be ours. The broker knows no
- * compare-and-swap, so whoever of two operators is overwritten must hear of it. */
+ * compare-and-swap, so the operator who is overwritten must learn of it. */
 static int confirm_ours(const struct ctx *c, struct publishing *p, const char *envelope, uint64_t settle_ms,
                         struct err *err)
 {
@@ -166,7 +166,7 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
     fflush(stdout);
     if (publish(c, ch, settle_ms, err) < 0)
         return -(int)err->kind;
-    ctx_unlock(c); /* who waits keeps nobody else from working */
+    ctx_unlock(c); /* waiting must not block other commands */
     if (!args_has(a, OPT_WAIT)) {
         if (c->output == OUT_JSON)
             term_print(stdout, "{\"rev\": %" PRIu64 ", \"result\": \"published\"}\n", ch->rev);

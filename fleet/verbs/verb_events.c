@@ -129,7 +129,7 @@ static char *print_ask(const struct ctx *c, const struct question *ask, const ch
     return json_print(o, false);
 }
 
-/* Who is away, or never was there, is not waited for. */
+/* Devices that are offline or unknown are not waited for. */
 static int check_there(const struct ctx *c, struct mqtt *m, const char *device, struct err *err)
 {
     struct view v = {.n = 0};

@@ -365,7 +365,7 @@ static int conclude(const struct tally *t, bool late)
             code = late ? EXIT_LATE : ends[i].code;
         }
     if (late && code == EXIT_DONE) {
-        result = "timeout"; /* nobody is there who could say */
+        result = "timeout"; /* no device has answered */
         code = EXIT_LATE;
     }
     (void)clock_age(clock_boot_ms() - w->start_ms, age, sizeof(age));
@@ -426,7 +426,7 @@ int waiting_all(const struct waiting *w, struct err *err)
     for (;;) {
         int code = nobody_acts(&t);
         bool late = clock_boot_ms() - w->start_ms > w->timeout_ms;
-        /* one device is waited for also while it is offline: who names it may be about to switch it on */
+        /* one device is waited for also while it is offline: the operator may be about to switch it on */
         bool open = t.n[PLACE_OPEN] || (w->target.device && (t.n[PLACE_OFFLINE] || !meant_by(&t)));
         if (code < 0)
             show_news(&t, &l);

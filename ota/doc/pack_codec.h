@@ -1,4 +1,4 @@
-/* pack_codec.h - names of the codecs of packs: apart from codec.h, so that who only speaks of them needs no
+/* pack_codec.h - names of the codecs of packs: apart from codec.h, so that code that only names them needs no
  * library. Pure. */
 #ifndef OTA_PACK_CODEC_H
 #define OTA_PACK_CODEC_H

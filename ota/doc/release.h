@@ -1,4 +1,4 @@
-/* release.h - the release document: what an image is, signed by whoever released it. A closed schema: each
+/* release.h - the release document: what an image is, signed by its publisher. A closed schema: each
  * refusal names the field's path. Pure.
  *
  *   {"schema":"limpet.release/1","name":"web","counter":2,"version":"1.4.2","issued":S,

@@ -63,7 +63,7 @@ NODISCARD int fetch_start(struct loop *l, const struct cgroup_host *cg, struct s
 struct fetch_chunk {
     uint64_t at;
     uint32_t len;                     /* 1 .. LIM_CHUNK_BYTES */
-    uint32_t aside;                   /* for who unpacks it; agentd-fetch does not look at it */
+    uint32_t aside;                   /* for the unpacker; agentd-fetch does not look at it */
     uint8_t check[FETCH_CHUNK_CHECK]; /* first bytes of the SHA-256 of its bytes */
 };
 /* As it stands in the list. Pure. */

@@ -117,7 +117,7 @@ static void know_peer(struct coap_get *g, enum blocks_peer peer)
     g->new_way = true;
 }
 
-/* Codes of who does not take the option, instead of a verdict over the blob. */
+/* Codes of a server that does not support the option, instead of a verdict over the blob. */
 static bool refuses_sets(coap_pdu_code_t code)
 {
     return code == COAP_RESPONSE_CODE_BAD_OPTION || code == COAP_RESPONSE_CODE_BAD_REQUEST ||
@@ -553,7 +553,7 @@ int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, 
         rc = get_blocks(j->coap, g, err);
     j->coap->get = NULL;
     if (rc == -ERR_TIMEOUT && g->way != WAY_SINGLES && g->useful == 0)
-        *g->peer = PEER_SINGLES; /* who knows what drops it on the way: next time as everybody does it */
+        *g->peer = PEER_SINGLES; /* something on the way may drop it: next time the common way */
     if (rc < 0)                  /* what is still under way must not meet the next question */
         fetch_coap_forget(j->coap);
     return rc;

@@ -91,7 +91,7 @@ static int judge(const struct block_ask *a, const struct block_answer *w, uint64
 }
 
 /* Smaller blocks from here on. In a set whose first block is missing none is kept: one question has one size.
- * Who was asked "from the start" is sending the first of his blocks now. */
+ * A server asked "from the start" is now sending the first of its blocks. */
 static bool shrink(struct blocks *b, const struct block_ask *a, unsigned szx, uint64_t size)
 {
     uint64_t at = a->at;

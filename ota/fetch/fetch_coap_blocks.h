@@ -47,7 +47,7 @@ struct blocks {
     struct block_ask asks[BLOCKS_SET];
     unsigned first, n, window, szx;
     uint64_t next_at; /* offset behind the last ask */
-    bool ended;       /* the last block of a blob whose size nobody knows is here */
+    bool ended;       /* the last block of a blob of unknown size is here */
     bool sets;
     /* of sets only: the last question */
     uint8_t tokens[BLOCKS_TOKENS][BLOCKS_TOKEN];
@@ -95,9 +95,10 @@ NODISCARD int blocks_take(struct blocks *b, struct block_ask *a, const struct bl
 /* What is known of a peer, for as long as the program runs. */
 enum blocks_peer {
     PEER_UNKNOWN,
-    PEER_SINGLES,    /* refuses Q-Block2 */
-    PEER_SETS,       /* has it */
-    PEER_FROM_START, /* has it, but only for who begins with block 0 (libcoap's server keeps state then) */
+    PEER_SINGLES, /* refuses Q-Block2 */
+    PEER_SETS,    /* has it */
+    /* has it, but only for a client that begins with block 0 (libcoap's server keeps state then) */
+    PEER_FROM_START,
 };
 enum blocks_way { WAY_SINGLES, WAY_TRY, WAY_SETS };
 /* at: the next n (at most BLOCKS_SET) blocks that are wanted, of a blob of `size` bytes (0 unknown). */

@@ -208,7 +208,7 @@ static bool length_is_wrong(const struct xfer *x, uint64_t length)
 }
 
 /* A blob that continues where an earlier answer ended must be the same one. When it is not, others are asked
- * first; who comes back to it takes it as it is, the digest decides. Chunks have their own checks. */
+ * first; when it is its turn again it is taken as it is; the digest decides. Chunks have their own checks. */
 static int judge_etag(struct xfer *x, struct err *err)
 {
     char *known = x->it->etags[x->source];

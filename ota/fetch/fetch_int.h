@@ -24,7 +24,7 @@ struct fetch_item {
     uint8_t *hold;        /* the first `held` bytes of chunk `next` */
     uint32_t held;
     bool mixed; /* by more than one answer */
-    /* who gave what is here of a blob, so that a wrong digest has an author */
+    /* which source gave which part of a blob, so that a wrong digest can be blamed */
     bool unmixed, bad[LIM_SOURCES]; /* from now on by one source alone; sources that gave something else */
     unsigned given_by;              /* 1 + source; 0: several, or another process */
 };

@@ -21,7 +21,7 @@ static int empty(struct fetch_item *it, struct err *err)
     return 0;
 }
 
-/* Of a small document whose size nobody signed it cannot be known whether it is whole: it starts again. So
+/* Whether a small document of unsigned size is whole cannot be known: it starts again. So
  * does what one source alone is to give, after several together gave something wrong. */
 static int begin(struct fetch_item *it, unsigned index, struct err *err)
 {

@@ -325,7 +325,7 @@ static int block_open(struct codec *c, struct err *err)
         if (c->in_want != raw)
             return damaged(err, c, "a stored block has another length");
         memmove(to, block_in(c), raw);
-    } else if (c->in_want >= raw) { /* in place only what is shorter; who packs stores the rest */
+    } else if (c->in_want >= raw) { /* in place only what is shorter; the packer stores the rest */
         return damaged(err, c, "a block's length is out of range");
     } else {
         int n =

@@ -1,5 +1,5 @@
 /* unpack.h - the sandboxed program that decodes packs (agentd-unpack), and how a job of ours drives it. It
- * gets packed bytes and open files, and writes plain bytes into a pipe; whoever asked hashes them. Every size
+ * gets packed bytes and open files, and writes plain bytes into a pipe; the caller hashes them. Every size
  * is known before, so that neither side trusts the other. Private to ota/.
  *
  * argv: PROGRAM unpack UID GID. fd 3: verdict line. fd 4: a unix stream socket with asks. fd 5: plain bytes.

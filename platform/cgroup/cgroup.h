@@ -91,7 +91,7 @@ struct cgroup_place {
         want; /* the number to be read back; CGROUP_UNSET: the kernel's word that it took the text is all */
 };
 /* One setting, for both versions of the kernel's interface; of two places the second is for kernels without
- * the first. Who fills it fills all but the last four. */
+ * the first. The caller fills all but the last four. */
 struct cgroup_setting {
     enum cgroup_ctl ctl;
     const char *field;  /* below linux.resources: "memory.limit" */
@@ -151,7 +151,7 @@ bool cgroup_list_add_device(struct cgroup_list *l, struct cgroup_device d);
 void cgroup_list_standard_devices(struct cgroup_list *l);
 /* After it was applied: what the agent reports. */
 void cgroup_list_report(const struct cgroup_list *l, struct cgroup_report *ret);
-/* After it was applied, for one who asked by config.json: the first field that does not hold is an error
+/* After it was applied, for a caller with a config.json: the first field that does not hold is an error
  * which names the field, the file and what to do. What the machine merely lacks is no error but a warning,
  * below. Pure. Errors: INVALID, UNSUPPORTED, CONFLICT (busy). */
 NODISCARD int cgroup_list_judge(const struct cgroup_list *l, struct err *err);
@@ -232,16 +232,16 @@ int cgroup_pids(const struct cgroup *c, pid_t *ret, unsigned max);
  * named with what they wait for. UNSUPPORTED: no freezer. */
 NODISCARD int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err);
 /* Asked of the kernel with one call: is a group of ours there (where v2 is mounted each has a directory in
- * it)? Without v2: true, for who knows. */
+ * it)? Without v2: true, since it may. */
 bool cgroup_may_exist(const struct cgroup_host *h, const char *path);
 /* Asked of the kernel with one file; false also when there is no such group. */
 bool cgroup_is_frozen(const struct cgroup_host *h, const char *path);
-/* The file that says so, as an absolute path: for one who will ask again without looking at the machine
+/* The file that says so, as an absolute path: for a caller that will ask again without looking at the machine
  * first. */
 bool cgroup_freezer_file(const struct cgroup_host *h, const char *path, char *dst, size_t size);
 /* Asked of that file. */
 bool cgroup_file_is_frozen(const char *file);
-/* Who is still in it, for messages: "1234 sh (D in nfs_wait) ...". Returns dst. */
+/* The processes still in it, for messages: "1234 sh (D in nfs_wait) ...". Returns dst. */
 char *cgroup_who(const struct cgroup *c, char *dst, size_t size);
 /* Move a process out of it, to where groups of ours begin. */
 void cgroup_detach(struct cgroup *c, pid_t pid);

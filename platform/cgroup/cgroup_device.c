@@ -1,5 +1,5 @@
 /* cgroup_device.c - which devices a group may make and open: v1 by the controller's list, v2 by a program. A
- * group's rules on v2 are kept as a note on its directory, so that one more can be added by whoever comes.
+ * group's rules on v2 are kept as a note on its directory, so that another process can add one.
  * See cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>

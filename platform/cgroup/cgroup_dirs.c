@@ -67,7 +67,7 @@ static void enable_below(struct cgroup *c, const char *dir, unsigned ctls)
 }
 
 #define MADE_MARK "trusted.limpet.made"
-#define MADE_MODE 01755 /* of a parent until it is marked: who is killed in between leaves this */
+#define MADE_MODE 01755 /* of a parent until it is marked: a process killed in between leaves this */
 
 /* Parents that we made go when they are empty; others' stay. Kernels without such marks: as if we had. */
 static void mark_made(const char *dir)

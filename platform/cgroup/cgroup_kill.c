@@ -1,4 +1,4 @@
-/* cgroup_kill.c - freeze, thaw, kill, and who is left. See cgroup.h. */
+/* cgroup_kill.c - freeze, thaw, kill, and the processes left. See cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

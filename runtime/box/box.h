@@ -60,8 +60,8 @@ void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgrou
 /* Remove what a box that has ended leaves: cgroup, veth, port rules. Safe to repeat, also after a crash of
  * ours. Errors: CONFLICT (it runs, or something is left), IO. */
 NODISCARD int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err);
-/* The same for one who must not wait: CONFLICT, and nothing else was done, while processes of the box are
- * still on their way out. */
+/* The same for a caller that must not wait: CONFLICT, and nothing else was done, while processes of the box
+ * are still on their way out. */
 NODISCARD int box_cleanup_now(const struct cgroup_host *h, const struct box_id *b, struct err *err);
 
 /* At the start of a caller that may have died before: networks that no living box uses go (rules, bridges,
@@ -90,8 +90,8 @@ struct box_exec {
     const char *own_group;  /* made below the box's: what the program starts ends with it; NULL: none */
 };
 /* A process on its way into a box. Begun without waiting for anybody: what is inside can stop it, slow it
- * down or kill it. Both processes are children of the caller, who reaps them and sets the time that this may
- * take. */
+ * down or kill it. Both processes are children of the caller, which reaps them and sets the time that this
+ * may take. */
 struct box_entry {
     pid_t helper;  /* ends by itself soon: then box_entry_helper_ended. 0: it has */
     pid_t pid;     /* the process itself; 0: not yet known */
@@ -112,7 +112,7 @@ void box_entry_kill(struct box_entry *e);
 void box_entry_helper_ended(struct box_entry *e);
 void box_entry_pid_ended(struct box_entry *e); /* reaped: its number may be another's from now on */
 void box_entry_done(struct box_entry *e);      /* what it holds; kills nobody */
-/* The same, waiting until the program runs: for one who may be kept waiting. Errors: as box_exec_begin,
+/* The same, waiting until the program runs: for a caller that may block. Errors: as box_exec_begin,
  * TIMEOUT. */
 NODISCARD int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x,
                              pid_t *ret_pid, int *ret_pidfd, struct err *err);

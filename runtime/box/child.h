@@ -24,7 +24,7 @@ struct child {
     const struct ops *ops;
     const struct cgroup *cgroup;
     bool in_v2;     /* cloned into the v2 group already */
-    bool in_cgroup; /* into all of them, by the one who cloned us */
+    bool in_cgroup; /* into all of them, by our parent */
     bool modern;    /* the kernel has open_tree, move_mount, mount_setattr, and the parent could use them */
     /* the parent is a plain user: it writes our id maps, which it may only while we are dumpable */
     bool plain;

@@ -1,4 +1,4 @@
-/* console.c - a terminal of the container's own: made in its devpts, the master sent to who asked
+/* console.c - a terminal of the container's own: made in its devpts, the master sent to the caller
  * (runtime-spec config.md "process.terminal", and the --console-socket that engines give). */
 #include <errno.h>
 #include <fcntl.h>

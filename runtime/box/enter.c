@@ -147,7 +147,7 @@ static int set_time(const struct spec *s, struct err *err)
 }
 
 /* Through the doors. One that belongs to another user namespace than ours to be (the network of another box)
- * opens only to who we are before, one of a plain user's box only to its root: what does not open at first is
+ * can only be opened before, one of a plain user's box only to its root: what does not open at first is
  * tried again from inside. The mount namespace goes last: it takes /proc away. */
 static int go_through(const struct enter *e, struct err *err)
 {

@@ -434,7 +434,7 @@ static int go(struct task *t, int (*step)(struct task *, struct err *), struct e
     t->child.report_fd = out;
     t->step = step;
     t->enter.alone = true;
-    t->enter.shared_pid = pid; /* the pipe is for the one inside, who may be faster than the helper */
+    t->enter.shared_pid = pid; /* the pipe is for the process inside, which may be faster than the helper */
     r = enter_begin(&t->enter, &t->child, run_inside, in, &helper, err);
     (void)close(steal_fd(&out));
     while (r == 0 && waitpid(helper, NULL, 0) < 0 && errno == EINTR)

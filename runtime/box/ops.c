@@ -217,7 +217,7 @@ void ops_make(const struct spec *s, bool hold, struct ops *ret)
     if (s->ns[SPEC_NS_USER].own || s->ns[SPEC_NS_USER].join)
         add(o, OP_BE_ROOT, 0, NULL);
     if (s->ns[SPEC_NS_CGROUP]
-            .own) /* before the mounts: a cgroup file system shows the namespace of who mounts it */
+            .own) /* before the mounts: a cgroup file system shows the namespace of its mounter */
         add(o, OP_CGROUP_NS, 0, NULL);
     if (s->net != SPEC_NET_HOST)
         add(o, OP_LOOPBACK, 0, NULL);

@@ -26,7 +26,7 @@ int limpet_open_running(const struct limpet *c, struct limpet_state *ret, struct
 
     if (rc < 0)
         return rc;
-    limpet_state_done(ret); /* who asks for the group needs none of it */
+    limpet_state_done(ret); /* to find the group none of it is needed */
     if (!box_is_alive(&ret->id))
         return err_set(err, ERR_CONFLICT, "container `%s` is not running", c->id);
     if (!ret->id.cgroup_path[0])

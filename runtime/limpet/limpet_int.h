@@ -1,5 +1,6 @@
 /* limpet_int.h - bin/limpet: the OCI command line over the library. One small record per container below
- * --root: ROOT/ID/state.json (who it is) and ROOT/ID/start (a FIFO, there until the container is started). */
+ * --root: ROOT/ID/state.json (its process) and ROOT/ID/start (a FIFO, there until the container is
+ * started). */
 #ifndef RUNTIME_LIMPET_INT_H
 #define RUNTIME_LIMPET_INT_H
 #include "platform/json.h"
@@ -58,7 +59,7 @@ struct limpet_state {
     char rootfs[LIM_PATH_BYTES];
     char freezer[CGROUP_PATH_BYTES + 256]; /* the file that says whether it is paused; "": none */
     char created[32];                      /* RFC 3339 */
-    uint32_t owner;                        /* uid of who made it */
+    uint32_t owner;                        /* uid of its creator */
     char *annotations;                     /* JSON, malloc'd; NULL: none */
 };
 /* A bundle, or the copy of its config.json that a container keeps. */

@@ -80,7 +80,7 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* What later verbs need: config.json as it was, a mark when its late hooks matter, and, for one who is killed
+/* What later verbs need: config.json as it was, a mark when its late hooks matter, and, for a process killed
  * while it is created, the group. */
 static int save_early(const struct limpet *c, int dir, const struct limpet_bundle *b, struct limpet_state *s,
                       struct err *err)
@@ -98,7 +98,7 @@ static int save_early(const struct limpet *c, int dir, const struct limpet_bundl
     (void)str_copy(s->id.id, sizeof(s->id.id), b->spec.id);
     limpet_cgroup_path(c, s->id.cgroup_path);
     if (strcmp(s->id.cgroup_path, b->spec.cgroup_path) == 0)
-        return 0; /* who finds no record looks there */
+        return 0; /* without a record, look there */
     if (!str_copy(s->id.cgroup_path, sizeof(s->id.cgroup_path), b->spec.cgroup_path))
         return err_set(err, ERR_INVALID, "linux.cgroupsPath: too long");
     return limpet_save(dir, s, err);

@@ -341,7 +341,7 @@ int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *er
     return rc;
 }
 
-/* Who writes a list may ask not to be checked, and CHECK is younger than the oldest lists (section 1). */
+/* The author of a list may ask for no checks, and CHECK is younger than the oldest lists (section 1). */
 static bool wants_check(const struct call *c)
 {
     bool off = false;

@@ -1,8 +1,8 @@
 /* cni.h - a network by CNI plugins of the host: the CNI specification 1.0, as a runtime (its sections 1, 2, 4
  * and 5). Lists (*.conflist) from /etc/cni/net.d, plugins from /opt/cni/bin and /usr/lib/cni. A record of
- * each box lies in /run/limpet-cni from before the first ADD until every DEL went well: who finds it later
- * can undo it. Plugins are programs of the host: no environment but CNI's own, no file of an image. Blocks
- * while they run, at most CNI_S seconds each. Private to runtime/. */
+ * each box lies in /run/limpet-cni from before the first ADD until every DEL succeeded: whoever finds it
+ * later can undo it. Plugins are programs of the host: no environment but CNI's own, no file of an image.
+ * Blocks while they run, at most CNI_S seconds each. Private to runtime/. */
 #ifndef RUNTIME_CNI_H
 #define RUNTIME_CNI_H
 #include <sys/types.h>

@@ -47,7 +47,7 @@ static int look(struct view *v, struct err *err)
     return rc < 0 ? err_errno(err, -rc, "list of interfaces") : 0;
 }
 
-/* Boxes start and end in several processes: one at a time here. Who holds it runs nft or plugins
+/* Boxes start and end in several processes: one at a time here. The holder runs nft or plugins
  * meanwhile. */
 static int take_lock(int fd, struct err *err)
 {
@@ -167,8 +167,8 @@ static int address_bridge(int nl, const char *name, unsigned network, struct err
     return rc < 0 ? rc : 0;
 }
 
-/* Under its own name only when its alias says that it is ours: who dies in between leaves NEW, which the next
- * one takes away. */
+/* Under its own name only when its alias says that it is ours: a process killed in between leaves NEW, which
+ * the next one takes away. */
 static int add_named(int nl, const char *dev, unsigned network, const uint8_t *mac)
 {
     char alias[32];

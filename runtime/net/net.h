@@ -1,7 +1,7 @@
 /* net.h - networks of boxes on this device: the bridge "limpet0", where boxes are kept apart, and one bridge
  * "lp-NAME" for each named network, whose boxes see each other. A veth pair, an IPv4 and (where the host has
  * IPv6) an IPv6 address per box, NAT, published ports. State is what the kernel holds (devices, their
- * aliases, nft tables), there is no database: whoever comes after a crash reads it there.
+ * aliases, nft tables), there is no database: after a crash it is read from there.
  * Effects: network devices, the sysctls ip_forward, forwarding, accept_ra and route_localnet, the host tool
  * nft with rules of ours. One at a time on a device (a lock file). Private to runtime/. */
 #ifndef RUNTIME_NET_H

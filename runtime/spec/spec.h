@@ -1,6 +1,6 @@
 /* spec.h - what one container is: validated, plain data. Built by spec_from_oci (config.json of the OCI
  * runtime-spec 1.x) or filled by a caller of ours, then checked once by spec_check. Pure. All strings belong
- * to whoever filled the spec (an arena) and outlive every use of it. */
+ * to the one that filled the spec (an arena) and outlive every use of it. */
 #ifndef RUNTIME_SPEC_H
 #define RUNTIME_SPEC_H
 #include <linux/filter.h>
@@ -243,7 +243,7 @@ uint32_t spec_outer_id(const struct spec_id_maps *m, uint32_t inner);
  * "/". */
 void spec_defaults(struct spec *s);
 
-/* What config.json says beyond the spec: for those who keep a record of a container. */
+/* What config.json says beyond the spec: for callers that keep a record of a container. */
 struct spec_oci {
     const char *annotations; /* as JSON; NULL: none */
     const char *seccomp;     /* linux.seccomp as JSON: a profile to be compiled; NULL: none */

@@ -10,7 +10,7 @@ NUMBERS = (
     ("docs/architecture.md", r"the keeper kills at (\d+) s", "KEEPER_DEAD_MS", 1000),
     ("docs/architecture.md", r"without it for (\d+) s the keeper", "KEEPER_DEAD_MS", 1000),
     ("docs/architecture.md", r"says `alive` every (\d+) s", "KEEPER_ALIVE_MS", 1000),
-    ("docs/architecture.md", r"go on in the next turn after (\d+) ms", "ROUND_MS", 1),
+    ("docs/architecture.md", r"continue in the next turn after (\d+) ms", "ROUND_MS", 1),
     ("docs/architecture.md", r"a packet above (\d+) KiB", "LIM_MQTT_PACKET_BYTES", 1024),
     ("docs/architecture.md", r"of an answer (\d+) bytes are read", "ANSWER_BYTES", 1),
     ("docs/security.md", r"The MQTT packet cap \((\d+) KiB\)", "LIM_MQTT_PACKET_BYTES", 1024),

@@ -145,7 +145,7 @@ int p256_verify(const struct p256_pub *key, struct buf message, const struct p25
     if (s == PSA_SUCCESS)
         return 0;
     return s == PSA_ERROR_INSUFFICIENT_MEMORY ? psa_fail(err, s, "verify")
-                                              : err_set(err, ERR_INTEGRITY, "the signature is not right");
+                                              : err_set(err, ERR_INTEGRITY, "invalid signature");
 }
 
 static int import_private(const uint8_t priv[P256_PRIV_BYTES], psa_key_id_t *ret, struct err *err)

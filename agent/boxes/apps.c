@@ -260,7 +260,7 @@ int apps_start(struct core *c, const struct want *w, struct err *err)
     struct box_started b = {.pidfd = -1, .out_fd = -1, .err_fd = -1};
 
     if (!a || !image)
-        return err_set(err, ERR_NOSPACE, "start %s: no place for one more app", w->name);
+        return err_set(err, ERR_NOSPACE, "start %s: no room for another app", w->name);
     if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or setting: its history starts over */
         a->seen.deaths = (struct deaths){0};
         a->seen.start_failures = 0;

@@ -50,13 +50,13 @@ static int get_name(const struct json_cur *o, const char *key, char *dst, size_t
 static int judge_mqtt(const struct json_cur *o, const struct config *c, struct err *err)
 {
     if (c->mqtt_plaintext && (c->mqtt_ca[0] || c->mqtt_cert[0] || c->mqtt_key[0]))
-        return json_fail(o, err, ERR_INVALID, "plaintext: goes with none of ca, cert and key");
+        return json_fail(o, err, ERR_INVALID, "plaintext: cannot be combined with ca, cert or key");
     if (!c->mqtt_plaintext && c->mqtt_host[0] && !c->mqtt_ca[0])
         return json_fail(o, err, ERR_INVALID,
                          "ca: missing: nothing would identify the broker (\"plaintext\": true is for "
                          "one on this machine)");
     if (!c->mqtt_cert[0] != !c->mqtt_key[0])
-        return json_fail(o, err, ERR_INVALID, "cert and key: one is of no use without the other");
+        return json_fail(o, err, ERR_INVALID, "cert and key must be given together");
     return 0;
 }
 

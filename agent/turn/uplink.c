@@ -212,7 +212,7 @@ static int hear(struct uplink *u, char *msg, size_t len, struct err *err)
     if (word_table[s.word].on_demand && !from->open)
         return err_set(err, ERR_INVALID, "more from %s than it was asked for", s.source_text);
     if (word_table[s.word].changes_state && bucket_take(&u->states, state_rate, now) > now)
-        return err_set(err, ERR_INVALID, "up and down too often");
+        return err_set(err, ERR_INVALID, "connection goes up and down too often");
     if (word_table[s.word].on_demand) {
         from->open = false;
         from->owed = true;
@@ -258,7 +258,7 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
             rc = -(int)ERR_INVALID;
     }
     if (rc == -(int)ERR_INVALID) {
-        log_error("link does not keep to its words and is ended: %s", err.msg);
+        log_error("link violates the protocol and is killed: %s", err.msg);
         (void)kill(u->child.pid, SIGKILL);
     }
     if (rc != 1 && rc != -(int)ERR_AGAIN)

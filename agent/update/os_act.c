@@ -102,7 +102,7 @@ void os_open(struct core *c)
     if (rc == 0)
         rc = os_memory_parse(buf_of(text, len), m, &err);
     if (rc < 0 && err.kind != ERR_NOTFOUND)
-        log_error("what is known of the system's update cannot be read: %s", err.msg);
+        log_error("the saved state of the system's update cannot be read: %s", err.msg);
     if (rc == 0 && m->phase == OS_INSTALLED && is_rebooted(c)) {
         m->trial_starts++;
         save_or_tell(c);

@@ -85,8 +85,7 @@ static int judge(const struct block_ask *a, const struct block_answer *w, uint64
     if (w->more ? w->len != full : w->len > full)
         return err_set(err, ERR_NET, "answers with a block of %zu bytes", w->len);
     if (size && (a->at + w->len > size || !w->more != (a->at + w->len == size)))
-        return err_set(err, ERR_INTEGRITY, "ends at another byte than the %" PRIu64 " that were signed",
-                       size);
+        return err_set(err, ERR_INTEGRITY, "is not of the %" PRIu64 " bytes that were signed", size);
     return 0;
 }
 

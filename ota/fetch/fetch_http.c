@@ -103,7 +103,7 @@ static bool may_go(struct xfer *x, enum addr_reach reach)
 
     if (!x->elsewhere || (reach >= from && reach != ADDR_OTHER))
         return true;
-    (void)err_set(&x->err, ERR_DENIED, "sends us to a %s address", addr_reach_name(reach));
+    (void)err_set(&x->err, ERR_DENIED, "redirects to a %s address", addr_reach_name(reach));
     return false;
 }
 

@@ -41,7 +41,7 @@ static int open_old_tree(struct patching *x, int *ret_fd, struct err *err)
         return err_set(err, ERR_NOTFOUND, "the tree that the patch starts from is missing");
     rc = sha256_fd(*ret_fd, &got, &len, err);
     if (rc == 0 && !digest_eq(&got, &x->p->pack->old_tree))
-        rc = err_set(err, ERR_INTEGRITY, "the tree that the patch starts from has gone bad on disk");
+        rc = err_set(err, ERR_INTEGRITY, "the tree that the patch starts from is damaged on disk");
     return rc == 0 ? stage_map_fd(*ret_fd, LIM_TREE_BYTES, &x->old_tree, err) : rc;
 }
 
@@ -218,7 +218,7 @@ int pull_patch(struct pull *p, struct err *err)
 
     if (rc == 0 && !digest_eq(&got, &p->pack->pack)) {
         (void)unlinkat(p->s->blobs_fd, hex, 0);
-        rc = err_set(err, ERR_INTEGRITY, "patch %.12s has gone bad on disk", hex);
+        rc = err_set(err, ERR_INTEGRITY, "patch %.12s is damaged on disk", hex);
     }
     x->p = p;
     x->unpack = (struct unpack_run){.child = CHILD_NONE, .ask_fd = -1};

@@ -64,7 +64,7 @@ int mend_image(struct store *s, const char *image_name, struct err *err)
     if (rc == 0)
         rc = fs_sync_all(to, err);
     if (rc == 0 && unlinkat(to, DAMAGED_FILE, 0) < 0)
-        rc = err_errno(err, errno, "take the mark of damage away");
+        rc = err_errno(err, errno, "remove the damage mark");
     if (rc == 0)
         rc = fs_sync_dir(to, err);
     return rc < 0 ? rc : fs_remove_tree(s->tmp_fd, image_name, err);

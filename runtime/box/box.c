@@ -282,7 +282,7 @@ static ssize_t next_report(struct launch *l, struct child_report *ret, struct er
     for (;;) {
         int rc = poll(&p, 1, limit_ms);
         if (rc == 0)
-            return err_set(err, ERR_TIMEOUT, "set-up hangs: nothing came of it within %d ms", limit_ms);
+            return err_set(err, ERR_TIMEOUT, "setup timed out after %d ms", limit_ms);
         if (rc < 0 && errno == EINTR)
             continue;
         n = read(l->report[0], ret, sizeof(*ret));

@@ -202,8 +202,7 @@ static int open_ours(struct task *t, int *ret_fd, struct err *err)
             return 0;
         }
     }
-    return err_set(err, ERR_CONFLICT, "what was mounted on %s is moved about, or hidden, by the container",
-                   t->path);
+    return err_set(err, ERR_CONFLICT, "what was mounted on %s was moved or hidden by the container", t->path);
 }
 
 static int take_off(struct task *t, struct err *err)

@@ -145,7 +145,7 @@ TEST(a_synchronised_device_refuses_what_comes_from_the_future)
                                 .expires_s = start_s + 4 * YEAR},
                    &err),
               ERR_DENIED, err);
-    CHECK_MSG(err, "look at the clock of who signed it");
+    CHECK_MSG(err, "check the clock of the machine that signed it");
     CHECK(core.state.ledger.time_floor_s == start_s - DAY);
     CHECK_OK(give((struct doc){"device", .rev = 2}, &err), err);
     CHECK(acts_on() == 2);

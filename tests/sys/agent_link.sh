@@ -184,7 +184,7 @@ lib_until 10 link_says "open $T/ca.pem: No such file" || fail "link $(field link
 cp "$FLEETCTL_DIR/pki/ca.pem" "$T/ca.pem"
 lib_until 40 is link online && ok "control: the file is there again, and so is the device" || fail "link $(field link)"
 with_mqtt "{\"host\":\"192.0.2.1\",\"port\":$PLAIN,\"plaintext\":true}"
-lib_until 10 link_says "without TLS" && ok "plain text leads to no other machine: $(field link)" || fail "link $(field link)"
+lib_until 10 link_says "needs TLS" && ok "plain text leads to no other machine: $(field link)" || fail "link $(field link)"
 for bad in '{"host":"127.0.0.1"}' '{"host":"127.0.0.1","plaintext":true,"ca":"ca.pem"}' '{"host":"127.0.0.1","ca":"ca.pem","key":"device.key"}'; do
 	jq --argjson m "$bad" '.mqtt = $m' "$AGENTD" >"$T/bad.json"
 	rc=0

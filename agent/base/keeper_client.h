@@ -22,6 +22,7 @@ struct keeper_client_calls {
 struct keeper_client {
     bool is_there, ready;
     uint64_t cores_before;
+    uint64_t pace_ms; /* alive is due at least this often */
     struct loop_fd sock;
     struct keeper_client_calls calls;
     struct keeper_exit exits[2 * LIM_APPS]; /* the newest */

@@ -125,6 +125,24 @@ static void tell(const char *text, int fd)
         err_ignore(msg_send(k.core_fd, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL));
 }
 
+/* With a hardware watchdog often, else half of what systemd's allows, as it asks for itself. */
+static unsigned pace_ms(void)
+{
+    const char *text = getenv("WATCHDOG_USEC");
+    uint64_t us = 0;
+
+    if (k.watchdog_fd >= 0)
+        return KEEPER_PACE_MIN_MS;
+    if (!text || !str_u64(text, 1, UINT64_MAX, &us) || us / 2000 > KEEPER_PACE_MS)
+        return KEEPER_PACE_MS;
+    return us / 2000 < KEEPER_PACE_MIN_MS ? KEEPER_PACE_MIN_MS : (unsigned)(us / 2000);
+}
+
+static uint64_t dead_at_ms(void)
+{
+    return k.alive_ms + (k.watchdog_fd >= 0 ? KEEPER_DEAD_MIN_MS : KEEPER_DEAD_MS);
+}
+
 static void tell_ended(void)
 {
     char text[64];
@@ -231,7 +249,7 @@ static void start_core(void)
             tell(text, k.kept[i].fd);
     k.told = 0;
     tell_ended();
-    if (str_fmt(text, sizeof(text), "ready %" PRIu64, k.starts++))
+    if (str_fmt(text, sizeof(text), "ready %" PRIu64 " %u", k.starts++, pace_ms()))
         tell(text, -1);
     happen(STARTED);
 }
@@ -376,7 +394,7 @@ static void signal_readable(void)
 static int wait_ms(void)
 {
     uint64_t now = clock_boot_ms();
-    uint64_t at = k.core ? k.alive_ms + KEEPER_DEAD_MS : k.start_at_ms;
+    uint64_t at = k.core ? dead_at_ms() : k.start_at_ms;
 
     if (k.core && k.trial_at_ms && k.trial_at_ms < at)
         at = k.trial_at_ms;
@@ -394,7 +412,7 @@ static void turn(void)
     if (p[0].revents & POLLIN)
         signal_readable();
     uint64_t now = clock_boot_ms();
-    if (now >= k.alive_ms + KEEPER_DEAD_MS)
+    if (now >= dead_at_ms())
         happen(SILENT);
     if (k.trial_at_ms && now >= k.trial_at_ms)
         happen(LATE);

@@ -12,8 +12,9 @@
  *                   "bye"                 core ends on purpose: keeper ends too
  *   keeper -> core  "fd NAME" + 1 fd      one for each kept, right after core's start
  *                   "exit PID STATUS"     a process of core's predecessor ended; STATUS as waitpid gives it
- *                   "ready STARTS"        all of them are sent; STARTS: how many cores there were before this
- *                                         one
+ *                   "ready STARTS PACE"   all of them are sent; STARTS: how many cores there were before this
+ *                                         one; PACE: core says alive at least this often, in ms (an older
+ *                                         keeper sends none: KEEPER_PACE_MIN_MS)
  * The first "alive" is what tells a service manager that the agent is up. A core whose settings are wrong
  * ends with KEEPER_BAD_SETTINGS; when none was up before, and so nothing runs, the keeper ends with the same.
  * The keeper parses nothing else and knows nothing else. */
@@ -23,6 +24,11 @@
 #define KEEPER_BAD_SETTINGS \
     78 /* exit status of a core that cannot start before its settings are fixed (EX_CONFIG) */
 #define KEEPER_NAME_BYTES 80
-#define KEEPER_ALIVE_MS   5000  /* core says alive this often */
-#define KEEPER_DEAD_MS    30000 /* without it for so long: core is killed and started again */
+/* How often core says alive: each time wakes both. With a hardware watchdog often, since some of them wait
+ * for 15 s only. */
+#define KEEPER_PACE_MIN_MS 5000
+#define KEEPER_PACE_MS     30000
+/* Without it for so long core is killed and started again: with a hardware watchdog, and without one. */
+#define KEEPER_DEAD_MIN_MS 30000
+#define KEEPER_DEAD_MS     90000
 #endif

@@ -27,9 +27,11 @@
 #include "runtime/box/exe_guard.h"
 
 #define DAY_MS  (24ULL * 3600 * 1000)
-#define TURN_MS 12000 /* for all that one turn waits for: with KEEPER_ALIVE_MS well below KEEPER_DEAD_MS */
+#define TURN_MS 12000 /* for all that one turn waits for: with the pace well below what the keeper waits */
 
-static_assert(TURN_MS + KEEPER_ALIVE_MS < KEEPER_DEAD_MS - 5000, "the keeper sees a slow turn through");
+static_assert(TURN_MS + KEEPER_PACE_MIN_MS < KEEPER_DEAD_MIN_MS - 5000 &&
+                  TURN_MS + KEEPER_PACE_MS < KEEPER_DEAD_MS - 5000,
+              "the keeper sees a slow turn through");
 
 /* ---- what other processes say ---- */
 
@@ -66,6 +68,9 @@ static void after_turn(void *core)
     act_turn(c);
     uplink_turn(c);
     publish_turn(c);
+    uint64_t now = clock_boot_ms(), due_ms = intake_due_ms(c);
+    if (c->alive.at_ms > now && c->alive.at_ms - now > due_ms)
+        loop_timer_set(c->loop, &c->alive, now + due_ms);
 }
 
 /* The keeper feeds the device and parses no settings: core opens it. EBUSY: the keeper has it from an earlier
@@ -92,7 +97,8 @@ static void alive_fired(struct loop_timer *t)
         intake_save(c);
     intake_turn(c);
     mem_give_back(); /* what reports and questions since the last time needed */
-    loop_timer_set(c->loop, t, clock_boot_ms() + KEEPER_ALIVE_MS);
+    loop_timer_set(c->loop, t,
+                   clock_boot_ms() + (c->config.watchdog[0] ? KEEPER_PACE_MIN_MS : c->keeper.pace_ms));
 }
 
 static void daily_fired(struct loop_timer *t)

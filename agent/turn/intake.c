@@ -11,6 +11,7 @@
 #include "platform/log.h"
 
 #define SET_ARENA_BYTES (4 * LIM_SPEC_BYTES)
+#define LOOK_AGAIN_MS   5000 /* at what could not be saved or judged yet */
 
 int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err)
 {
@@ -452,6 +453,21 @@ void intake_clear(struct core *c, const char *source)
                    " stays in force "
                    "until a signed document says otherwise",
                    source, doc->rev);
+}
+
+uint64_t intake_due_ms(const struct core *c)
+{
+    const struct intake *i = &c->intake;
+    uint64_t now_s = turn_s(c), due_ms = UINT64_MAX;
+
+    if (i->unsaved || i->ask_again || i->trust_ahead || i->follow_fails || follow_unsaved(&i->follow))
+        return LOOK_AGAIN_MS;
+    for (unsigned k = 0; k < i->follow.n; k++) {
+        uint64_t at_s = i->follow.docs[k].begins_s;
+        if (at_s > now_s && (at_s - now_s) * 1000 < due_ms)
+            due_ms = (at_s - now_s) * 1000;
+    }
+    return due_ms;
 }
 
 void intake_turn(struct core *c)

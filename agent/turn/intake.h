@@ -31,8 +31,9 @@ struct intake {
  * already. Errors: DENIED, INVALID, CONFLICT, those of saving. */
 NODISCARD int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
 void intake_clear(struct core *c, const char *source); /* an empty message: reported, nothing else */
-void intake_turn(struct core *c); /* is something held whose time has come, or unsaved? */
-void intake_save(struct core *c); /* the ledger; a failure is reported and retried */
+void intake_turn(struct core *c);             /* is something held whose time has come, or unsaved? */
+uint64_t intake_due_ms(const struct core *c); /* in so many ms intake_turn may have something to do */
+void intake_save(struct core *c);             /* the ledger; a failure is reported and retried */
 /* The refusal that the state is about: of the followed topic, or one before it. NULL: none. */
 const struct state_refused *intake_refused(const struct core *c);
 NODISCARD int intake_load(struct core *c,

@@ -76,7 +76,7 @@ struct core {
     struct jobs jobs;
     struct os os;
     struct self self;
-    /* ... and who is told. */
+    /* ... and who is informed. */
     struct events events;
     struct report report;
     struct publish publish;

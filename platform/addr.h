@@ -1,4 +1,5 @@
-/* addr.h - how far an address reaches: what may be spoken to in the clear, where a redirect may lead. Pure. */
+/* addr.h - how far an address reaches: what may be spoken to in the clear, where a redirect may lead.
+ * Pure. */
 #ifndef PLATFORM_ADDR_H
 #define PLATFORM_ADDR_H
 #include <stdbool.h>

@@ -15,6 +15,7 @@ struct arena {
 struct arena *arena_new(size_t max_bytes)
 {
     struct arena *a = mem_need_zero(sizeof(*a));
+
     a->max_bytes = max_bytes;
     return a;
 }
@@ -35,6 +36,7 @@ struct arena *arena_free(struct arena *a)
 void *arena_get(struct arena *a, size_t bytes)
 {
     const size_t align = _Alignof(max_align_t);
+
     if (bytes > a->max_bytes)
         return NULL;
     size_t need = (bytes + align - 1) / align * align;
@@ -60,5 +62,6 @@ char *arena_str(struct arena *a, const char *s)
 {
     size_t len = strlen(s) + 1;
     char *p = arena_get(a, len);
+
     return p ? memcpy(p, s, len) : NULL;
 }

@@ -13,6 +13,7 @@
 static uint64_t read_clock(clockid_t id, uint64_t per_s)
 {
     struct timespec t = {0};
+
     (void)clock_gettime(id, &t);
     return (uint64_t)t.tv_sec * per_s + (uint64_t)t.tv_nsec / (1000000000U / per_s);
 }
@@ -69,6 +70,7 @@ uint64_t clock_build_s(void)
 uint64_t clock_judge_s(uint64_t wall_s, uint64_t floor_s)
 {
     uint64_t t = wall_s > floor_s ? wall_s : floor_s;
+
     return t > clock_build_s() ? t : clock_build_s();
 }
 
@@ -76,6 +78,7 @@ char *clock_rfc3339(uint64_t s, char *dst, unsigned size)
 {
     time_t t = (time_t)s;
     struct tm tm;
+
     /* not strftime: it brings the time zones along, 6 KB in a static program */
     if (!gmtime_r(&t, &tm) || !str_fmt(dst, size, "%d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900,
                                        tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec))
@@ -86,6 +89,7 @@ char *clock_rfc3339(uint64_t s, char *dst, unsigned size)
 char *clock_age(uint64_t ms, char *dst, unsigned size)
 {
     uint64_t s = ms / 1000, m = s / 60, h = m / 60, d = h / 24;
+
     if (d)
         (void)snprintf(dst, size, "%" PRIu64 "d%" PRIu64 "h", d, h % 24);
     else if (h)

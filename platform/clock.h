@@ -10,13 +10,14 @@
 uint64_t clock_boot_ms(void); /* CLOCK_BOOTTIME */
 uint64_t clock_wall_s(void);  /* CLOCK_REALTIME, seconds since 1970, as the machine believes */
 uint64_t clock_wall_ms(void);
-/* Does the kernel say that the wall clock is synchronised (adjtimex: STA_UNSYNC is off)? A clock that somebody only set is
- * not. LIMPET_CLOCK names a file "OFFSET_S synced|unsynced" for tests: it shifts wall_s and wall_ms of this process. */
+/* Does the kernel say that the wall clock is synchronised (adjtimex: STA_UNSYNC is off)? A clock that
+ * somebody only set is not. LIMPET_CLOCK names a file "OFFSET_S synced|unsynced" for tests: it shifts wall_s
+ * and wall_ms of this process. */
 bool clock_is_synced(void);
 uint64_t clock_build_s(void); /* when this program was built: no true time lies before it */
 
-/* Which boot of the machine this is, into dst (at least 40 bytes); empty when nobody knows. LIMPET_BOOT_ID names another
- * file for tests, which have no second boot. */
+/* Which boot of the machine this is, into dst (at least 40 bytes); empty when nobody knows. LIMPET_BOOT_ID
+ * names another file for tests, which have no second boot. */
 void clock_boot_id(char *dst, size_t size);
 
 /* Pure: the time to compare expiry with: max(wall, floor, build). */

@@ -10,18 +10,21 @@ static int psa_fail(struct err *err, psa_status_t s, const char *what)
                          : s == PSA_ERROR_NOT_SUPPORTED     ? ERR_UNSUPPORTED
                          : s == PSA_ERROR_INVALID_ARGUMENT  ? ERR_INVALID
                                                             : ERR_IO;
+
     return err_set(err, kind, "%s: PSA error %d", what, (int)s);
 }
 
 int crypto_init(struct err *err)
 {
     psa_status_t s = psa_crypto_init();
+
     return s == PSA_SUCCESS ? 0 : psa_fail(err, s, "start cryptography");
 }
 
 int crypto_random(void *dst, size_t len, struct err *err)
 {
     psa_status_t s = psa_generate_random(dst, len);
+
     return s == PSA_SUCCESS ? 0 : psa_fail(err, s, "random bytes");
 }
 
@@ -33,6 +36,7 @@ struct sha256 {
 struct sha256 *sha256_new(void)
 {
     struct sha256 *h = mem_need_zero(sizeof(*h));
+
     h->op = psa_hash_operation_init();
     h->running = psa_hash_setup(&h->op, PSA_ALG_SHA_256) == PSA_SUCCESS;
     return h;
@@ -59,6 +63,7 @@ int sha256_end(struct sha256 *h, struct digest *ret, struct err *err)
 {
     struct digest d;
     size_t len;
+
     if (!h->running)
         return err_set(err, ERR_IO, "SHA-256 is not available");
     h->running = false;
@@ -73,6 +78,7 @@ int sha256(struct buf bytes, struct digest *ret, struct err *err)
 {
     AUTO_FREE(sha256) struct sha256 *h = sha256_new();
     int rc = sha256_add(h, bytes, err);
+
     return rc < 0 ? rc : sha256_end(h, ret, err);
 }
 
@@ -81,6 +87,7 @@ int sha256_fd(int fd, struct digest *ret, uint64_t *ret_bytes, struct err *err)
     uint8_t piece[16384];
     uint64_t at = 0;
     AUTO_FREE(sha256) struct sha256 *h = sha256_new();
+
     for (;;) {
         ssize_t n = pread(fd, piece, sizeof(piece), (off_t)at);
         if (n < 0 && errno == EINTR)
@@ -103,6 +110,7 @@ int sha256_fd(int fd, struct digest *ret, uint64_t *ret_bytes, struct err *err)
 static psa_status_t import_public(const struct p256_pub *key, psa_key_id_t *ret)
 {
     psa_key_attributes_t a = PSA_KEY_ATTRIBUTES_INIT;
+
     psa_set_key_type(&a, PSA_KEY_TYPE_ECC_PUBLIC_KEY(PSA_ECC_FAMILY_SECP_R1));
     psa_set_key_bits(&a, 256);
     psa_set_key_usage_flags(&a, PSA_KEY_USAGE_VERIFY_HASH);
@@ -126,6 +134,7 @@ int p256_verify(const struct p256_pub *key, struct buf message, const struct p25
     struct digest d;
     psa_key_id_t id;
     int rc = sha256(message, &d, err);
+
     if (rc < 0)
         return rc;
     psa_status_t s = import_public(key, &id);
@@ -136,12 +145,13 @@ int p256_verify(const struct p256_pub *key, struct buf message, const struct p25
     if (s == PSA_SUCCESS)
         return 0;
     return s == PSA_ERROR_INSUFFICIENT_MEMORY ? psa_fail(err, s, "verify")
-                                              : err_set(err, ERR_INTEGRITY, "the signature is not right");
+                                              : err_set(err, ERR_INTEGRITY, "invalid signature");
 }
 
 static int import_private(const uint8_t priv[P256_PRIV_BYTES], psa_key_id_t *ret, struct err *err)
 {
     psa_key_attributes_t a = PSA_KEY_ATTRIBUTES_INIT;
+
     psa_set_key_type(&a, PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1));
     psa_set_key_bits(&a, 256);
     psa_set_key_usage_flags(&a, PSA_KEY_USAGE_SIGN_HASH | PSA_KEY_USAGE_EXPORT);
@@ -157,6 +167,7 @@ int p256_sign(const uint8_t priv[P256_PRIV_BYTES], struct buf message, struct p2
     struct p256_sig sig;
     size_t len;
     int rc = sha256(message, &d, err);
+
     if (rc == 0)
         rc = import_private(priv, &id, err);
     if (rc < 0)
@@ -175,6 +186,7 @@ int p256_public(const uint8_t priv[P256_PRIV_BYTES], struct p256_pub *ret, struc
     psa_key_id_t id;
     size_t len;
     int rc = import_private(priv, &id, err);
+
     if (rc < 0)
         return rc;
     psa_status_t s = psa_export_public_key(id, ret->b, sizeof(ret->b), &len);
@@ -185,6 +197,7 @@ int p256_public(const uint8_t priv[P256_PRIV_BYTES], struct p256_pub *ret, struc
 int p256_generate(uint8_t ret_priv[P256_PRIV_BYTES], struct p256_pub *ret_pub, struct err *err)
 {
     psa_key_attributes_t a = PSA_KEY_ATTRIBUTES_INIT;
+
     psa_set_key_type(&a, PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1));
     psa_set_key_bits(&a, 256);
     psa_set_key_usage_flags(&a, PSA_KEY_USAGE_EXPORT);

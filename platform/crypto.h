@@ -40,7 +40,7 @@ NODISCARD int crypto_init(struct err *err);
 /* len random bytes. Errors: IO. */
 NODISCARD int crypto_random(void *dst, size_t len, struct err *err);
 
-/* SHA-256 in one go, or as a stream. Errors: IO (of the library). */
+/* SHA-256 at once, or as a stream. Errors: IO (of the library). */
 NODISCARD int sha256(struct buf bytes, struct digest *ret, struct err *err);
 struct sha256;                   /* opaque */
 struct sha256 *sha256_new(void); /* never NULL */

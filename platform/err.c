@@ -11,7 +11,7 @@ static const char *const kind_names[ERR_KIND_COUNT_] = {
     [ERR_NOSPACE] = "no-space",  [ERR_NOMEM] = "no-memory",   [ERR_IO] = "io",
     [ERR_NET] = "network",       [ERR_TIMEOUT] = "timeout",   [ERR_UNSUPPORTED] = "unsupported",
     [ERR_SOURCE] = "source",     [ERR_AGAIN] = "conflict",    [ERR_EXISTS] = "conflict",
-    [ERR_OFFLINE] = "not-found",
+    [ERR_OFFLINE] = "not-found", [ERR_USAGE] = "invalid",
 };
 
 /* errno -> kind; what is not here is IO. */
@@ -70,6 +70,7 @@ int(err_set)(struct err *err, enum err_kind kind, const char *fmt, ...)
 int(err_errno)(struct err *err, int err_no, const char *fmt, ...)
 {
     enum err_kind kind = ERR_IO;
+
     for (unsigned i = 0; i < sizeof(errno_kinds) / sizeof(errno_kinds[0]); i++)
         if (errno_kinds[i].err_no == err_no)
             kind = errno_kinds[i].kind;
@@ -120,5 +121,6 @@ bool err_may_retry(enum err_kind kind)
         [ERR_NOSPACE] = true, [ERR_NOMEM] = true, [ERR_CONFLICT] = true,
         [ERR_SOURCE] = true,  [ERR_AGAIN] = true, [ERR_EXISTS] = true,
     };
+
     return (unsigned)kind < ERR_KIND_COUNT_ && retry[kind];
 }

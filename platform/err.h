@@ -19,10 +19,11 @@ enum err_kind {
     ERR_NET,         /* the network or a peer failed us */
     ERR_TIMEOUT,     /* too late */
     ERR_UNSUPPORTED, /* this kernel, build or version cannot */
-    ERR_SOURCE,  /* who should have it refuses or gives something else: that may be mended, others may do */
+    ERR_SOURCE,  /* the source refuses, or gives something else: it may be repaired, another one may serve */
     ERR_AGAIN,   /* nothing there now, or no room: the descriptor says when */
     ERR_EXISTS,  /* what is to be made is there already */
     ERR_OFFLINE, /* the program that has to answer does not run */
+    ERR_USAGE,   /* the command line is wrong */
     ERR_KIND_COUNT_
 };
 
@@ -40,7 +41,8 @@ struct err {
     }
 
 /* On every prototype that returns an error: a caller looks at it, or drops it by err_ignore:
- * what is undone after another failure, what is tried where a default stands already, what its reader reads leniently. */
+ * what is undone after another failure, what is tried where a default stands already, what its reader reads
+ * leniently. */
 #define NODISCARD __attribute__((warn_unused_result))
 static inline void err_ignore(long rc)
 {
@@ -67,12 +69,13 @@ static inline int err_below_zero_(int rc)
 #define err_errno(...) err_below_zero_((err_errno)(__VA_ARGS__))
 #define err_wrap(...)  err_below_zero_((err_wrap)(__VA_ARGS__))
 
-/* "invalid", "no-space" ...; never NULL. This is what travels and is kept, so the last three have the word of the older
- * kind that peers know ("conflict", "not-found"). err_kind_parse: the inverse, for those three that older kind; ERR_NONE
- * when unknown. */
+/* "invalid", "no-space" ...; never NULL. This is what is sent and stored, so AGAIN, EXISTS, OFFLINE and USAGE
+ * have the word of the older kind that peers know ("conflict", "not-found", "invalid"). err_kind_parse: the
+ * inverse, for those four the older kind; ERR_NONE when unknown. */
 const char *err_kind_name(enum err_kind kind);
 enum err_kind err_kind_parse(const char *name);
 
-/* True for IO, NET, TIMEOUT, NOSPACE, NOMEM, CONFLICT, SOURCE, AGAIN, EXISTS: the same try may go well later. */
+/* True for IO, NET, TIMEOUT, NOSPACE, NOMEM, CONFLICT, SOURCE, AGAIN, EXISTS: the same try may go well
+ * later. */
 bool err_may_retry(enum err_kind kind);
 #endif

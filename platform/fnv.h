@@ -1,4 +1,5 @@
-/* fnv.h - FNV-1a, for what nobody attacks: tables of names, spreading. Feed byte by byte from FNV32_INIT or FNV64_INIT on. Pure. */
+/* fnv.h - FNV-1a, for what nobody attacks: tables of names, spreading. Feed byte by byte from FNV32_INIT or
+ * FNV64_INIT on. Pure. */
 #ifndef PLATFORM_FNV_H
 #define PLATFORM_FNV_H
 #include <stdint.h>

@@ -28,6 +28,7 @@ int fs_write_full(int fd, struct buf bytes, struct err *err)
 ssize_t fs_read_full(int fd, void *dst, size_t len, struct err *err)
 {
     size_t done = 0;
+
     while (done < len) {
         ssize_t n = read(fd, (uint8_t *)dst + done, len - done);
         if (n < 0 && errno == EINTR)
@@ -57,6 +58,7 @@ static int write_renamed(int dir_fd, const char *name, struct buf bytes, mode_t 
                          struct err *err)
 {
     char tmp[300];
+
     if (!str_fmt(tmp, sizeof(tmp), "%s.new~", name))
         return err_set(err, ERR_INVALID, "file name too long: %s", name);
     AUTO_FD int fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
@@ -90,6 +92,7 @@ int fs_read(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_
 {
     AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
+
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(err, errno, "read %s", name);
     if (!S_ISREG(st.st_mode))
@@ -111,6 +114,7 @@ int fs_read(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_
 ssize_t fs_read_text(int dir_fd, const char *name, char *dst, size_t size, struct err *err)
 {
     AUTO_FD int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+
     if (fd < 0)
         return err_errno(err, errno, "read %s", name);
     char text[4096];
@@ -127,6 +131,7 @@ ssize_t fs_read_text(int dir_fd, const char *name, char *dst, size_t size, struc
 int fs_write_text(int dir_fd, const char *name, const char *text, struct err *err)
 {
     AUTO_FD int fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC);
+
     if (fd < 0)
         return err_errno(err, errno, "write %s", name);
     ssize_t n;
@@ -139,6 +144,7 @@ int fs_write_text(int dir_fd, const char *name, const char *text, struct err *er
 int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_fd, struct err *err)
 {
     int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
     if (fd < 0 && errno == ENOENT && make) {
         char part[LIM_PATH_BYTES];
         if (!str_copy(part, sizeof(part), path))
@@ -164,6 +170,7 @@ int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_f
 int fs_space(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *err)
 {
     struct statvfs v;
+
     if (fstatvfs(fd, &v) < 0)
         return err_errno(err, errno, "statvfs");
     *ret_bytes = (uint64_t)v.f_bavail * v.f_frsize;
@@ -174,6 +181,7 @@ int fs_space(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *err)
 int fs_lock(int dir_fd, const char *name, int *ret_fd, struct err *err)
 {
     AUTO_FD int fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
     if (fd < 0)
         return err_errno(err, errno, "open lock %s", name);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
@@ -183,8 +191,8 @@ int fs_lock(int dir_fd, const char *name, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* Directories are gone into by fd, one open fd a level, so the depth is bounded by LIM_PATH_DEPTH + what we make
- * ourselves. */
+/* Directories are gone into by fd, one open fd a level, so the depth is bounded by LIM_PATH_DEPTH + what we
+ * make ourselves. */
 static int remove_below(int dir_fd, const char *name, dev_t dev, unsigned depth, struct err *err)
 {
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
@@ -222,6 +230,7 @@ static int remove_below(int dir_fd, const char *name, dev_t dev, unsigned depth,
 int fs_remove_tree(int dir_fd, const char *name, struct err *err)
 {
     struct stat st;
+
     if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : err_errno(err, errno, "remove %s", name);
     struct stat here;
@@ -235,6 +244,7 @@ unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigne
     unsigned n = 0;
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* an offset of its own */
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+
     if (!d) {
         if (fd >= 0)
             (void)close(fd);

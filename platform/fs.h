@@ -8,9 +8,9 @@
 #include "platform/err.h"
 #include "platform/mem.h"
 
-/* Replace dir_fd/name by exactly these bytes: write a temporary name, fsync, rename, fsync the directory. After
- * it returned 0 the new bytes survive a power cut; when it fails, or power goes before it returns, the old
- * ones do. Errors: NOSPACE, IO, DENIED. */
+/* Replace dir_fd/name by exactly these bytes: write a temporary name, fsync, rename, fsync the directory.
+ * After it returned 0 the new bytes survive a power cut; when it fails, or power goes before it returns, the
+ * old ones do. Errors: NOSPACE, IO, DENIED. */
 NODISCARD int fs_write_durable(int dir_fd, const char *name, struct buf bytes, mode_t mode, struct err *err);
 /* The same without the fsyncs: for directories in /run. Readers see the old or the new file, never a mixture.
  * Errors: NOSPACE, IO, DENIED. */
@@ -23,16 +23,17 @@ NODISCARD int fs_read(int dir_fd, const char *name, size_t max_bytes, uint8_t **
 /* Read a small text file (procfs, cgroup) into dst, cut at size-1, trailing newline removed. Returns length.
  * Errors: NOTFOUND, DENIED, IO. */
 NODISCARD ssize_t fs_read_text(int dir_fd, const char *name, char *dst, size_t size, struct err *err);
-/* Write text to an existing file in one write(2) (procfs, cgroup). Errors: the kernel's answer by err_errno. */
+/* Write text to an existing file in one write(2) (procfs, cgroup). Errors: the kernel's answer by
+ * err_errno. */
 NODISCARD int fs_write_text(int dir_fd, const char *name, const char *text, struct err *err);
 
-/* Write or read all bytes, going on after EINTR and short counts. fs_read_full: number read, less only at
+/* Write or read all bytes, continuing after EINTR and short counts. fs_read_full: number read, less only at
  * EOF. Errors: NOSPACE, NET (a pipe without reader), IO. */
 NODISCARD int fs_write_full(int fd, struct buf bytes, struct err *err);
 NODISCARD ssize_t fs_read_full(int fd, void *dst, size_t len, struct err *err);
 
-/* Open a directory O_PATH-free (readable), making it and its parents with mode when make is true. Owner of fd:
- * caller. Errors: NOTFOUND, DENIED, NOSPACE, IO. */
+/* Open a directory O_PATH-free (readable), making it and its parents with mode when make is true. Owner of
+ * fd: caller. Errors: NOTFOUND, DENIED, NOSPACE, IO. */
 NODISCARD int fs_open_dir(int dir_fd, const char *path, bool make, mode_t mode, int *ret_fd, struct err *err);
 /* Open path below dir_fd, never leaving it: openat2(RESOLVE_BENEATH|NO_SYMLINKS|NO_MAGICLINKS), or step by
  * step with O_NOFOLLOW on old kernels. flags/mode as open(2), O_CLOEXEC is added. Errors: DENIED (would
@@ -46,11 +47,13 @@ NODISCARD int fs_open_in_root(int root_fd, const char *path, int flags, mode_t m
 /* Remove name and all below it without following links or leaving the file system. Absent is fine. Errors:
  * DENIED, IO. */
 NODISCARD int fs_remove_tree(int dir_fd, const char *name, struct err *err);
-/* Names in a directory that end with suffix, into dst[max][size], those too long left out. Returns how many. */
+/* Names in a directory that end with suffix, into dst[max][size], those too long left out. Returns how
+ * many. */
 unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigned max);
-/* Ask the kernel to check a file's bytes whenever they are read from now on (fs-verity, SHA-256, 4 KiB blocks): a file
- * that goes bad on disk gives EIO then instead of wrong bytes, and nobody can write to it. True when that is in force;
- * most file systems and kernels have it not. fd: open for reading only; nobody may have it open for writing. */
+/* Ask the kernel to check a file's bytes whenever they are read from now on (fs-verity, SHA-256, 4 KiB
+ * blocks): a file that goes bad on disk gives EIO then instead of wrong bytes, and nobody can write to it.
+ * True when that is in force; most file systems and kernels have it not. fd: open for reading only; nobody
+ * may have it open for writing. */
 bool fs_verity_enable(int fd);
 /* Is it, for this open file? */
 bool fs_verity_is_on(int fd);

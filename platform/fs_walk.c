@@ -42,6 +42,7 @@ static void walk_up(struct walk *w, bool to_root)
 static int walk_into(struct walk *w, const char *name, char *path, size_t size, const char *rest)
 {
     int fd = openat(w->at_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
     if (fd < 0)
         return -errno;
     struct stat st;
@@ -76,6 +77,7 @@ static int walk_into(struct walk *w, const char *name, char *path, size_t size, 
 static int walk_last(struct walk *w, const char *name, int flags, mode_t mode, char *path, size_t size)
 {
     int fd = openat(w->at_fd, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+
     if (fd >= 0) {
         struct stat st;
         bool is_link = (flags & O_PATH) && fstat(fd, &st) == 0 && S_ISLNK(st.st_mode);
@@ -98,6 +100,7 @@ static int walk_last(struct walk *w, const char *name, int flags, mode_t mode, c
 static int walk_open(struct walk *w, const char *start, int flags, mode_t mode)
 {
     char path[LIM_PATH_BYTES];
+
     if (!*start || !str_copy(path, sizeof(path), start))
         return *start ? -ENAMETOOLONG : -ENOENT;
     for (char *p = path;;) {
@@ -150,6 +153,7 @@ static int open_resolved(int dir_fd, const char *path, int flags, mode_t mode, u
         .resolve = resolve,
     };
     int fd = -1;
+
     for (int tries = 0; tries < 16; tries++) { /* EAGAIN: something was renamed while the kernel looked */
         fd = sys_openat2(dir_fd, path, &how);
         if (fd >= 0 || errno != EAGAIN)

@@ -16,7 +16,8 @@
 #include "platform/sys.h"
 
 #define JOB_LINE_FD 3
-#define JOB_OOM     300 /* it can be done again: it goes before its parent, and before whoever serves a user */
+/* it can be done again: it is killed before its parent, and before programs that serve a user */
+#define JOB_OOM 300
 
 struct job {
     struct loop *loop;
@@ -37,6 +38,7 @@ void job_line(int line_fd, const char *fmt, ...)
 {
     char text[LIM_LINE_BYTES];
     va_list ap;
+
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text) - 1, fmt, ap);
     va_end(ap);
@@ -56,27 +58,44 @@ static void say_verdict(int line_fd, int rc, const struct err *err)
         job_line(line_fd, "err %s %s", err_kind_name((enum err_kind) - rc), err->msg);
 }
 
-static void take_line(struct job *j, const char *line)
+const char *job_verdict_read(const char *line, enum err_kind *ret)
 {
     char kind[24];
     int at = 0;
+
     if (strcmp(line, "ok") == 0 || strncmp(line, "ok ", 3) == 0) {
-        j->has_verdict = true;
-        j->verdict.err = ERR_INIT;
-        (void)str_fmt(j->verdict.result, sizeof(j->verdict.result), "%s", line[2] ? line + 3 : "");
-    } else if (sscanf(line, "err %23s %n", kind, &at) == 1 && at > 0) {
-        enum err_kind k = err_kind_parse(kind);
-        j->has_verdict = true;
-        (void)err_set(&j->verdict.err, k == ERR_NONE ? ERR_IO : k, "%s", line + at);
-    } else if (j->calls.on_line) {
-        j->calls.on_line(j->calls.arg, line);
+        *ret = ERR_NONE;
+        return line[2] ? line + 3 : "";
     }
+    if (sscanf(line, "err %23s %n", kind, &at) != 1 || at == 0)
+        return NULL;
+    *ret = err_kind_parse(kind);
+    *ret = *ret == ERR_NONE ? ERR_IO : *ret;
+    return line + at;
+}
+
+static void take_line(struct job *j, const char *line)
+{
+    enum err_kind kind;
+    const char *text = job_verdict_read(line, &kind);
+
+    if (!text && j->calls.on_line)
+        j->calls.on_line(j->calls.arg, line);
+    if (!text)
+        return;
+    j->has_verdict = true;
+    j->verdict.err = ERR_INIT;
+    if (kind != ERR_NONE)
+        (void)err_set(&j->verdict.err, kind, "%s", text);
+    else
+        (void)str_fmt(j->verdict.result, sizeof(j->verdict.result), "%s", text);
 }
 
 static bool read_lines(struct job *j)
 {
     char text[512];
     ssize_t n = read(j->lines.fd, text, sizeof(text));
+
     if (n <= 0)
         return n < 0 && errno == EINTR;
     for (ssize_t i = 0; i < n; i++) {
@@ -96,6 +115,7 @@ static void lines_ready(struct loop_fd *w, uint32_t events)
 {
     struct job *j = container_of(w, struct job, lines);
     int fd = w->fd;
+
     if (!read_lines(j) && (events & (EPOLLHUP | EPOLLERR))) {
         loop_fd_del(j->loop, w);
         (void)close(fd);
@@ -106,6 +126,7 @@ static void lines_ready(struct loop_fd *w, uint32_t events)
 static void judge(struct job *j, int status)
 {
     struct cgroup_usage u = {.oom_kills = 0};
+
     if (j->cgroup)
         cgroup_usage(j->cgroup, &u);
     if (j->cancelled[0])
@@ -126,6 +147,7 @@ static void judge(struct job *j, int status)
 static void job_exited(struct loop_child *c, int status)
 {
     struct job *j = container_of(c, struct job, child);
+
     loop_timer_del(j->loop, &j->deadline);
     if (j->cgroup)
         err_ignore(cgroup_kill(j->cgroup, NULL)); /* what it started does not outlive it */
@@ -164,22 +186,18 @@ static void deadline_fired(struct loop_timer *t)
     end_it(container_of(t, struct job, deadline), "deadline");
 }
 
-/* Put line_fd at 3 and fds[i] at 4+i; first all above that range, so that no move overwrites a source. */
+/* line_fd at 3 and fds[i] at 4+i */
 static void exec_program(const struct job_spec *spec, int line_fd)
 {
-    int high[1 + LIM_MSG_FDS * 16];
-    unsigned n = spec->n_fds + 1;
+    int fds[SYS_EXEC_FDS] = {line_fd};
     struct err err = ERR_INIT;
-    if (n > COUNT_OF(high))
+
+    if (spec->n_fds >= SYS_EXEC_FDS)
         _exit(126);
-    for (unsigned i = 0; i < n; i++)
-        high[i] = fcntl(i ? spec->fds[i - 1] : line_fd, F_DUPFD_CLOEXEC, JOB_LINE_FD + (int)n);
-    for (unsigned i = 0; i < n; i++)
-        if (high[i] < 0 || dup2(high[i], JOB_LINE_FD + (int)i) < 0)
-            _exit(126);
-    sys_close_from(JOB_LINE_FD + (int)n, NULL, 0);
-    (void)execv(spec->argv[0], spec->argv);
-    say_verdict(JOB_LINE_FD, err_errno(&err, errno, "start %s", spec->argv[0]), &err);
+    for (unsigned i = 0; i < spec->n_fds; i++)
+        fds[i + 1] = spec->fds[i];
+    int rc = sys_exec(spec->argv[0], spec->argv, environ, fds, spec->n_fds + 1);
+    say_verdict(JOB_LINE_FD, err_errno(&err, -rc, "start %s", spec->argv[0]), &err);
     _exit(127);
 }
 
@@ -187,6 +205,7 @@ static void child_main(const struct job_spec *spec, const struct cgroup *cgroup,
 {
     struct err err = ERR_INIT;
     sigset_t none;
+
     (void)sigemptyset(&none);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -213,6 +232,7 @@ static int make_cgroup(struct job *j, const struct job_spec *spec, struct err *e
 {
     struct cgroup_limits lim = CGROUP_LIMITS_NONE;
     struct cgroup_report report;
+
     if (!spec->cgroups)
         return 0;
     lim.memory_max_bytes = spec->memory_max_bytes;
@@ -225,6 +245,7 @@ int job_start(struct loop *l, const struct job_spec *spec, const struct job_call
 {
     int p[2] = {-1, -1};
     struct job *j = mem_need_zero(sizeof(*j));
+
     j->loop = l;
     j->calls = *calls;
     j->memory_max_bytes = spec->memory_max_bytes;

@@ -13,6 +13,10 @@ struct job;
  * ceiling" when the cgroup says so). */
 void job_line(int line_fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* A verdict line: "ok", "ok RESULT" (*ret is ERR_NONE) or "err KIND MESSAGE": the text of it, borrowed; NULL:
+ * it is another line. */
+const char *job_verdict_read(const char *line, enum err_kind *ret);
+
 struct job_spec {
     const char *name; /* cgroup and process title: "fetch", "install" */
     /* Either fn (fork; returns 0 or -kind with err filled; line_fd for job_line) ... */

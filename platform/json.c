@@ -11,6 +11,7 @@
 int json_parse(struct buf text, const struct json_limits *lim, struct json_cur *ret, struct err *err)
 {
     int rc = json_check(text, lim, err);
+
     if (rc < 0)
         return rc;
     cJSON *node = cJSON_ParseWithLengthOpts((const char *)text.p, text.len, NULL, 0);
@@ -43,6 +44,7 @@ int(json_fail)(const struct json_cur *c, struct err *err, enum err_kind kind, co
 {
     char path[JSON_PATH_MAX], msg[ERR_MSG_BYTES];
     va_list ap;
+
     va_start(ap, fmt);
     (void)vsnprintf(msg, sizeof(msg), fmt, ap);
     va_end(ap);
@@ -59,6 +61,7 @@ int json_get(const struct json_cur *obj, const char *key, enum json_need need, s
              struct err *err)
 {
     int rc = json_is_object(obj, err);
+
     if (rc < 0)
         return rc;
     cJSON *node = cJSON_GetObjectItemCaseSensitive(obj->node, key);
@@ -75,6 +78,7 @@ int json_get_object(const struct json_cur *obj, const char *key, enum json_need 
 {
     struct json_cur c;
     int rc = json_get(obj, key, need, &c, err);
+
     if (rc <= 0)
         return rc;
     if (json_is_object(&c, err) < 0)
@@ -88,6 +92,7 @@ int json_get_array(const struct json_cur *obj, const char *key, enum json_need n
 {
     struct json_cur c;
     int rc = json_get(obj, key, need, &c, err);
+
     if (rc <= 0)
         return rc;
     if (!cJSON_IsArray(c.node))
@@ -113,6 +118,7 @@ int json_as_u64(const struct json_cur *c, uint64_t min, uint64_t max, uint64_t *
 {
     double v = c->node->valuedouble;
     bool fits = cJSON_IsNumber(c->node) && v >= 0 && v <= (double)LIM_INTEGER;
+
     if (!fits || v != (double)(uint64_t)v)
         return json_fail(c, err, ERR_INVALID, "a whole number from %" PRIu64 " on is expected", min);
     uint64_t n = (uint64_t)v;
@@ -129,6 +135,7 @@ int json_get_str(const struct json_cur *obj, const char *key, enum json_need nee
 {
     struct json_cur c;
     int rc = json_get(obj, key, need, &c, err);
+
     if (rc > 0 && json_as_str(&c, max_len, ret, err) < 0)
         return -(int)ERR_INVALID;
     return rc;
@@ -139,6 +146,7 @@ int json_get_u64(const struct json_cur *obj, const char *key, enum json_need nee
 {
     struct json_cur c;
     int rc = json_get(obj, key, need, &c, err);
+
     if (rc > 0 && json_as_u64(&c, min, max, ret, err) < 0)
         return -(int)ERR_INVALID;
     return rc;
@@ -159,6 +167,7 @@ int json_get_bool(const struct json_cur *obj, const char *key, enum json_need ne
 {
     struct json_cur c;
     int rc = json_get(obj, key, need, &c, err);
+
     if (rc <= 0)
         return rc;
     if (!cJSON_IsBool(c.node))
@@ -173,6 +182,7 @@ int json_get_enum(const struct json_cur *obj, const char *key, enum json_need ne
     struct json_cur c;
     const char *s;
     int rc = json_get(obj, key, need, &c, err);
+
     if (rc <= 0)
         return rc;
     if (json_as_str(&c, 64, &s, err) < 0)
@@ -212,6 +222,7 @@ struct json_cur json_at(const struct json_cur *arr, unsigned i)
 struct json_cur json_member(const struct json_cur *obj, unsigned i)
 {
     cJSON *m = cJSON_GetArrayItem(obj->node, (int)i);
+
     m->type |= JSON_SEEN;
     return (struct json_cur){.node = m, .up = obj, .key = m->string};
 }
@@ -257,6 +268,7 @@ void json_put_str(struct cJSON *obj, const char *key, const char *val)
 void json_put_i64(struct cJSON *obj, const char *key, int64_t val)
 {
     char text[24];
+
     (void)snprintf(text, sizeof(text), "%lld", (long long)val);
     (void)json_put(obj, key, cJSON_CreateRaw(text));
 }
@@ -264,6 +276,7 @@ void json_put_i64(struct cJSON *obj, const char *key, int64_t val)
 void json_put_u64(struct cJSON *obj, const char *key, uint64_t val)
 {
     char text[24];
+
     (void)snprintf(text, sizeof(text), "%" PRIu64, val);
     if (val <= LIM_INTEGER)
         (void)json_put(obj, key, cJSON_CreateRaw(text));
@@ -297,6 +310,7 @@ void json_push_str(struct cJSON *arr, const char *val)
 void json_push_u64(struct cJSON *arr, uint64_t val)
 {
     char text[24];
+
     (void)snprintf(text, sizeof(text), "%" PRIu64, val);
     (void)json_push(arr, cJSON_CreateRaw(text));
 }
@@ -305,22 +319,48 @@ void json_put_decimal(struct cJSON *obj, const char *key, const char *text)
 {
     bool good = text[0] >= '0' && text[0] <= '9' && text[strspn(text, "0123456789.")] == '\0' &&
                 text[strlen(text) - 1] != '.';
+
     (void)json_put(obj, key, cJSON_CreateRaw(good ? text : "0"));
+}
+
+/* cJSON prints a number of more than 15 digits rounded, with an exponent. */
+static void keep_digits(cJSON *node)
+{
+    char text[24];
+
+    for (cJSON *c = node->child; c; c = c->next)
+        keep_digits(c);
+    if (!cJSON_IsNumber(node) || __builtin_fabs(node->valuedouble) < 1e15 ||
+        __builtin_fabs(node->valuedouble) > LIM_INTEGER)
+        return;
+    (void)snprintf(text, sizeof(text), "%" PRIi64, (int64_t)node->valuedouble);
+    node->valuestring = strdup(text); /* cJSON frees it, by free */
+    node->type = (node->type & ~0xff) | cJSON_Raw;
+}
+
+static cJSON *copy(const struct json_cur *val)
+{
+    cJSON *node = cJSON_Duplicate(val->node, 1);
+
+    if (node)
+        keep_digits(node);
+    return node;
 }
 
 void json_put_copy(struct cJSON *obj, const char *key, const struct json_cur *val)
 {
-    (void)json_put(obj, key, cJSON_Duplicate(val->node, 1));
+    (void)json_put(obj, key, copy(val));
 }
 
 void json_push_copy(struct cJSON *arr, const struct json_cur *val)
 {
-    (void)json_push(arr, cJSON_Duplicate(val->node, 1));
+    (void)json_push(arr, copy(val));
 }
 
 char *json_print(const struct cJSON *node, bool pretty)
 {
     char *text = pretty ? cJSON_Print(node) : cJSON_PrintUnformatted(node);
+
     if (!text)
         abort();
     return text;

@@ -57,6 +57,7 @@ static bool check_utf8(struct check *c)
         uint32_t min;
     } forms[] = {{0xe0, 0xc0, 1, 0x80}, {0xf0, 0xe0, 2, 0x800}, {0xf8, 0xf0, 3, 0x10000}};
     uint8_t b = c->p[c->at];
+
     for (unsigned f = 0; f < COUNT_OF(forms); f++) {
         if ((b & forms[f].mask) != forms[f].lead)
             continue;
@@ -80,6 +81,7 @@ static bool check_utf8(struct check *c)
 static bool read_hex4(struct check *c, unsigned *ret)
 {
     unsigned v = 0;
+
     if (c->len - c->at < 4)
         return fail(c, "\\u is cut off");
     for (int i = 0; i < 4; i++) {
@@ -189,6 +191,7 @@ static bool check_number(struct check *c)
 static bool check_word(struct check *c, const char *word)
 {
     size_t n = strlen(word);
+
     if (c->len - c->at < n || memcmp(c->p + c->at, word, n) != 0)
         return fail(c, "a value is expected");
     c->at += n;
@@ -230,6 +233,7 @@ static unsigned decode_escape(struct check *c)
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
     unsigned v = 0, low = 0;
     char ch = (char)c->p[c->at + 1];
+
     c->at += 2;
     if (ch != 'u')
         return (unsigned char)values[strchr(names, ch) - names];
@@ -245,6 +249,7 @@ static void add_key(struct check *c, size_t from)
 {
     struct key_hash k = {FNV64_INIT};
     size_t end = c->at;
+
     for (c->at = from + 1; c->at < end - 1;) {
         if (c->p[c->at] == '\\')
             hash_code(&k, decode_escape(c));
@@ -265,13 +270,16 @@ static void add_key(struct check *c, size_t from)
 static int by_hash(const void *a, const void *b)
 {
     const struct check_key *x = a, *y = b;
+
     return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : (x->end > y->end) - (x->end < y->end);
 }
 
-/* All keys of an object are there. Two of one hash are taken to be the same: strangers can only spoil their own. */
+/* All keys of an object are there. Two of one hash are taken to be the same: strangers can only spoil their
+ * own. */
 static bool check_keys(struct check *c, unsigned first)
 {
     unsigned n = c->n_keys - first;
+
     if (n < 2)
         return true;
     struct check_key *keys = c->keys + first;
@@ -289,6 +297,7 @@ static bool check_value(struct check *c);
 static bool check_member(struct check *c)
 {
     size_t from = c->at;
+
     if (!check_string(c))
         return false;
     add_key(c, from);
@@ -304,6 +313,7 @@ static bool check_member(struct check *c)
 static bool check_list(struct check *c, bool object)
 {
     char close = object ? '}' : ']';
+
     if (++c->depth > c->lim->max_depth)
         return fail(c, "nested too deep");
     unsigned keys_before = c->n_keys;
@@ -357,6 +367,7 @@ static bool check_value(struct check *c)
 static int say_where(const struct check *c, struct err *err)
 {
     size_t line = 1, begin = 0;
+
     for (size_t i = 0; i < c->at && i < c->len; i++)
         if (c->p[i] == '\n') {
             line++;

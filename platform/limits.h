@@ -21,7 +21,8 @@
 #define LIM_OCI_JSON_TOKENS 16384
 #define LIM_OCI_LAYERS      64 /* overlayfs itself stops at 127; images for devices have 1 to 10 */
 
-/* config.json of a bundle, written by an engine on this machine (podman --privileged lists hundreds of devices). */
+/* config.json of a bundle, written by an engine on this machine (podman --privileged lists hundreds of
+ * devices). */
 #define LIM_ID_BYTES      256 /* engines use 64 digits; a directory's name ends at 255 */
 #define LIM_CONFIG_BYTES  (1024 * 1024)
 #define LIM_CONFIG_TOKENS 65536
@@ -29,10 +30,11 @@
 #define LIM_CONFIG_STRING (128 * 1024) /* one argument or variable: the kernel takes no longer one */
 
 /* Images. */
-#define LIM_PATH_BYTES        1024         /* one path of an image; PATH_MAX is 4096 with prefix */
-#define LIM_PATH_DEPTH        64           /* directories below each other; bounds the walk's open fds */
-#define LIM_IMAGE_BYTES       (8ULL << 30) /* unpacked, without a signed size: larger than any flash we know */
-#define LIM_IMAGE_INODES      200000ULL    /* entries of one image */
+#define LIM_PATH_BYTES 1024 /* one path of an image; PATH_MAX is 4096 with prefix */
+#define LIM_PATH_DEPTH 64   /* directories below each other; bounds the walk's open fds */
+/* unpacked, without a signed size: larger than any flash we know */
+#define LIM_IMAGE_BYTES       (8ULL << 30)
+#define LIM_IMAGE_INODES      200000ULL     /* entries of one image */
 #define LIM_TREE_BYTES        (64ULL << 20) /* tree document: 200,000 entries of 100 to 300 bytes */
 #define LIM_TREE_CHUNKS       65536U        /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
 #define LIM_PACK_HEAD_BYTES   (160 + 2 * LIM_TREE_CHUNKS * 32) /* of a full pack */
@@ -40,18 +42,22 @@
 #define LIM_OLD_CHUNKS        8192U /* of an old file that may serve again: 192 KiB, files of some 256 MiB */
 #define LIM_XATTR_BYTES       0     /* no xattr of an image is kept */
 #define LIM_GZIP_WINDOW       (32 * 1024) /* deflate's own */
-#define LIM_ZSTD_WINDOW_LOG   23 /* 8 MiB: zstd up to -19; skopeo and buildah unless told a higher level */
-#define LIM_ZSTD_WINDOW       (8 << 20)
-#define LIM_ZSTD_BYTES        (10ULL << 20) /* window, and 0.4 MiB of libzstd's own; only where a layer is zstd */
-#define LIM_RESERVE_BYTES     (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */
-#define LIM_RESERVE_INODES    64ULL
-#define LIM_CHUNK_BYTES       (128 * 1024) /* one chunk of a blob is held in memory until its check was right */
-#define LIM_CHUNKS            (1 << 20)    /* of one fetch; their list is 24 bytes each */
+/* 8 MiB: zstd up to -19; skopeo and buildah unless asked for a higher level */
+#define LIM_ZSTD_WINDOW_LOG 23
+#define LIM_ZSTD_WINDOW     (8 << 20)
+/* window, and 0.4 MiB of libzstd's own; only where a layer is zstd */
+#define LIM_ZSTD_BYTES     (10ULL << 20)
+#define LIM_RESERVE_BYTES  (4ULL * 1024 * 1024) /* disk that only the agent's own state may use (L16) */
+#define LIM_RESERVE_INODES 64ULL
+/* one chunk of a blob is held in memory until its check was right */
+#define LIM_CHUNK_BYTES (128 * 1024)
+#define LIM_CHUNKS      (1 << 20) /* of one fetch; their list is 24 bytes each */
 
 /* Packs. What one piece may unpack to bounds what a cut costs and what a decoder holds. */
-#define LIM_CHUNK_RAW        (64 * 1024)  /* one chunk of a full pack */
-#define LIM_SEGMENT_LZ4_RAW  (256 * 1024) /* one segment of a patch pack: shorter ones cost lz4 2 % and more */
-#define LIM_SEGMENT_LZMA_RAW (1024 * 1024) /* the same for LZMA, which learns anew in each */
+#define LIM_CHUNK_RAW (64 * 1024) /* one chunk of a full pack */
+/* one segment of a patch pack: shorter ones cost lz4 2 % and more */
+#define LIM_SEGMENT_LZ4_RAW  (256 * 1024)
+#define LIM_SEGMENT_LZMA_RAW (1024 * 1024) /* the same for LZMA, which learns again in each */
 #define LIM_CODEC_LZMA_BYTES (128 * 1024)  /* liblzma: 64 KiB dictionary, 28 KiB probabilities, its own */
 #define LIM_PATCH_BYTES      (640 * 1024)  /* what a patch pack may ask of a decoder, libraries included */
 #define LIM_PATCH_COVERS     (16 * 1024)   /* per object; system updates need 3 Ki, 24 bytes each */
@@ -81,7 +87,8 @@
 #define LIM_MSG_BYTES         (96 * 1024)  /* one message between processes of ours */
 #define LIM_MSG_FDS           8
 #define LIM_CTL_CLIENTS       8
-#define LIM_EXECS             64 /* programs in boxes that core started and that are not over: checks and execs */
+/* programs in boxes that core started and that are not over: checks and execs */
+#define LIM_EXECS             64
 #define LIM_APP_EXECS         8 /* of these in one app: one that cannot be killed just now keeps its place */
 #define LIM_CTL_REQUEST_BYTES (96 * 1024)
 #define LIM_EVENTS            64             /* ring of unsent events */

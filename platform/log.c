@@ -54,7 +54,7 @@ static bool to_syslog(enum log_level level, const char *line)
 
     if (log_to.syslog_fd < 0 ||
         (send(log_to.syslog_fd, text, (size_t)n, MSG_NOSIGNAL) < 0 && errno != EAGAIN))
-        open_syslog(); /* it was started anew, or only now */
+        open_syslog(); /* it was restarted, or has just started */
     else
         return true;
     return log_to.syslog_fd >= 0 && send(log_to.syslog_fd, text, (size_t)n, MSG_NOSIGNAL) >= 0;
@@ -63,6 +63,7 @@ static bool to_syslog(enum log_level level, const char *line)
 void log_write(enum log_level level, const char *fmt, ...)
 {
     char line[1024];
+
     if (level > log_to.level)
         return;
     int n = log_to.prefix ? snprintf(line, sizeof(line), "<%d>%s: ", (int)level, log_to.who)

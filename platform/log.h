@@ -1,5 +1,6 @@
 /* log.h - the agent's own log: one line a message on stderr ("<6>core: started" with syslog levels when
- * asked), or to the machine's syslog with LIMPET_LOG=syslog in the environment, for people. Programs log, once; floors 0 and 1 return errors instead. */
+ * asked), or to the machine's syslog with LIMPET_LOG=syslog in the environment, for people. Programs log,
+ * once; floors 0 and 1 return errors instead. */
 #ifndef PLATFORM_LOG_H
 #define PLATFORM_LOG_H
 enum log_level { LOG_ERROR_ = 3, LOG_WARN_ = 4, LOG_INFO_ = 6, LOG_DEBUG_ = 7 };

@@ -39,6 +39,7 @@ static void timer_ready(struct loop_fd *w, uint32_t events)
 static void arm(struct loop *l)
 {
     uint64_t at = l->timers ? l->timers->at_ms : 0;
+
     if (at == l->timer_armed_ms)
         return;
     struct itimerspec t = {.it_value = {(time_t)(at / 1000), (long)(at % 1000) * 1000000}};
@@ -49,6 +50,7 @@ static void arm(struct loop *l)
 int loop_new(struct loop **ret, struct err *err)
 {
     struct loop *l = mem_need_zero(sizeof(*l));
+
     l->signal_watch.fd = -1;
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     l->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -84,6 +86,7 @@ struct loop *loop_free(struct loop *l)
 int loop_fd_add(struct loop *l, struct loop_fd *w, int fd, uint32_t events, struct err *err)
 {
     struct epoll_event e = {.events = events, .data.ptr = w};
+
     if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0)
         return err_errno(err, errno, "watch fd %d", fd);
     w->fd = fd;
@@ -93,6 +96,7 @@ int loop_fd_add(struct loop *l, struct loop_fd *w, int fd, uint32_t events, stru
 int loop_fd_mod(struct loop *l, struct loop_fd *w, uint32_t events, struct err *err)
 {
     struct epoll_event e = {.events = events, .data.ptr = w};
+
     return epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, w->fd, &e) < 0 ? err_errno(err, errno, "watch fd %d", w->fd)
                                                                 : 0;
 }
@@ -132,6 +136,7 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t at_ms)
 static void fire_timers(struct loop *l)
 {
     uint64_t now = clock_boot_ms();
+
     while (l->timers && l->timers->at_ms <= now) {
         struct loop_timer *t = l->timers;
         l->timers = t->next_;
@@ -173,6 +178,7 @@ int loop_signals(struct loop *l, const int *sigs, unsigned n, void (*fn)(void *a
                  struct err *err)
 {
     sigset_t set;
+
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
     for (unsigned i = 0; i < n; i++)

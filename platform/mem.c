@@ -10,6 +10,7 @@
 void *mem_need(size_t bytes)
 {
     void *p = malloc(bytes ? bytes : 1);
+
     if (!p)
         abort();
     return p;
@@ -18,6 +19,7 @@ void *mem_need(size_t bytes)
 void *mem_need_zero(size_t bytes)
 {
     void *p = calloc(1, bytes ? bytes : 1);
+
     if (!p)
         abort();
     return p;
@@ -26,6 +28,7 @@ void *mem_need_zero(size_t bytes)
 char *mem_need_str(const char *s)
 {
     size_t len = strlen(s) + 1;
+
     return memcpy(mem_need(len), s, len);
 }
 
@@ -54,6 +57,7 @@ void mem_give_back(void)
 bool str_fmt(char *dst, size_t size, const char *fmt, ...)
 {
     va_list ap;
+
     va_start(ap, fmt);
     int n = vsnprintf(dst, size, fmt, ap);
     va_end(ap);
@@ -63,6 +67,7 @@ bool str_fmt(char *dst, size_t size, const char *fmt, ...)
 bool str_copy(char *dst, size_t size, const char *src)
 {
     size_t len = strlen(src);
+
     if (len >= size)
         return false;
     memcpy(dst, src, len + 1);
@@ -72,6 +77,7 @@ bool str_copy(char *dst, size_t size, const char *src)
 bool str_is_name(const char *s)
 {
     size_t n = 0;
+
     for (; s[n]; n++) {
         char c = s[n];
         bool alnum = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');

@@ -7,6 +7,7 @@
 int msg_pair(int *ret_a, int *ret_b, struct err *err)
 {
     int p[2];
+
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0)
         return err_errno(err, errno, "socketpair");
     int size = 2 * LIM_MSG_BYTES;
@@ -54,6 +55,7 @@ int msg_send(int fd, struct buf bytes, const int *fds, unsigned n_fds, struct er
 static void take_fds(struct msghdr *m, int *fds, unsigned *ret_n)
 {
     unsigned n = 0;
+
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
@@ -78,6 +80,7 @@ int msg_recv(int fd, void *dst, size_t size, size_t *ret_len, int *fds, unsigned
     struct msghdr m = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = room.bytes, .msg_controllen = sizeof(room)};
     ssize_t n;
+
     do
         n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);

@@ -1,5 +1,6 @@
-/* paste.h - a text as numbered lines that survive a terminal: each at most PASTE_COLUMNS wide, with its number and a check, so that
- * what was lost or bent on the way is told by its line. The first line says how many there are:
+/* paste.h - a text as numbered lines that survive a terminal: each at most PASTE_COLUMNS wide, with its
+ * number and a check, so that a lost or altered line is identified by its number. The first line says how
+ * many there are:
  *   limpet-lines 23
  *   1 5a0c {"payloadType":...
  * Pure. */
@@ -19,8 +20,8 @@ struct paste {            /* zeroed to begin with; text is owned: free it */
     char *text;
     size_t len;
 };
-/* One line, without its end; blanks around it and empty lines are passed over. 1 when it was the last one, 0 more are to come.
- * Errors: INVALID (which line is missing or damaged). */
+/* One line, without its end; blanks around it and empty lines are passed over. 1 when it was the last one, 0
+ * more are to come. Errors: INVALID (which line is missing or damaged). */
 NODISCARD int paste_take(struct paste *p, const char *line, struct err *err);
 /* A whole file of lines. *ret: its text, owner: caller. Errors: INVALID. */
 NODISCARD int paste_unfold(const char *lines, char **ret, size_t *ret_len, struct err *err);

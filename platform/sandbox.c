@@ -73,6 +73,7 @@ static int restrict_files(const struct sandbox *s)
 static int limit(int resource, uint64_t value, struct err *err)
 {
     struct rlimit r = {(rlim_t)value, (rlim_t)value}, now;
+
     if (getrlimit(resource, &now) == 0 && now.rlim_max < r.rlim_max)
         r.rlim_cur = r.rlim_max = now.rlim_max;
     return setrlimit(resource, &r) < 0 ? err_errno(err, errno, "sandbox: rlimit %d", resource) : 0;
@@ -92,6 +93,7 @@ int sandbox_enter(const struct sandbox *s, char *ret_missing, size_t size, struc
 {
     bool landlock, seccomp;
     int rc = limit(RLIMIT_CORE, 0, err);
+
     if (rc == 0 && s->data_bytes)
         rc = limit(RLIMIT_DATA, s->data_bytes, err);
     if (rc == 0 && s->file_bytes != UINT64_MAX)

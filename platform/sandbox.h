@@ -1,7 +1,7 @@
-/* sandbox.h - what a process of ours gives up before it reads a stranger's bytes: user id, files (Landlock; where
- * the kernel has them also other processes' abstract sockets, signals to them, listening by TCP), system calls (a
- * list of what it needs, sandbox_calls.c), memory, files and threads by rlimit, no_new_privs, undumpable. Where
- * the kernel lacks one, the rest is done and *ret_missing says which ("landlock "). */
+/* sandbox.h - what a process of ours gives up before it reads a stranger's bytes: user id, files (Landlock;
+ * where the kernel has them also other processes' abstract sockets, signals to them, listening by TCP),
+ * system calls (a list of what it needs, sandbox_calls.c), memory, files and threads by rlimit, no_new_privs,
+ * undumpable. Where the kernel lacks one, the rest is done and *ret_missing says which ("landlock "). */
 #ifndef PLATFORM_SANDBOX_H
 #define PLATFORM_SANDBOX_H
 #include <stdbool.h>

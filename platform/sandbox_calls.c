@@ -1,5 +1,6 @@
-/* sandbox_calls.c - the system calls of a process that reads strangers' bytes: a list of what it needs, everything else answers ENOSYS, as
- * a kernel without it would, so that libraries fall back. One list for all architectures; what one has not is left out. */
+/* sandbox_calls.c - the system calls of a process that reads strangers' bytes: a list of what it needs,
+ * everything else answers ENOSYS, as a kernel without it would, so that libraries fall back. One list for all
+ * architectures; what one has not is left out. */
 #include <asm/unistd.h>
 #include <errno.h>
 #include <linux/audit.h>
@@ -289,7 +290,8 @@ static void put_check(struct filter *f, const struct arg_check *c)
     f->code[at].jf = (uint8_t)(f->n - at - 1);
 }
 
-/* Threads (a resolver's) may be made, processes not. The flags of clone3 lie behind a pointer: libc falls back to clone. */
+/* Threads (a resolver's) may be made, processes not. The flags of clone3 lie behind a pointer: libc falls
+ * back to clone. */
 static void put_clone(struct filter *f)
 {
     put(f, EQ, SYS_clone, 0, 4);

@@ -1,4 +1,5 @@
-/* sandbox_int.h - the two halves of the sandbox: sandbox.c user, files and limits; sandbox_calls.c system calls. */
+/* sandbox_int.h - the two halves of the sandbox: sandbox.c user, files and limits; sandbox_calls.c system
+ * calls. */
 #ifndef PLATFORM_SANDBOX_INT_H
 #define PLATFORM_SANDBOX_INT_H
 #include "platform/sandbox.h"

@@ -259,6 +259,26 @@ void sys_close_from(int first, const int *keep, unsigned n)
         close_by_count(first, keep, n);
 }
 
+int sys_exec(const char *program, char *const *argv, char *const *env, const int *fds, unsigned n)
+{
+    const int first = 3;
+    int high[SYS_EXEC_FDS];
+    sigset_t none;
+
+    if (n > SYS_EXEC_FDS)
+        return -E2BIG;
+    for (unsigned i = 0; i < n; i++) /* first above the range, so that no move overwrites a source */
+        high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, first + (int)n);
+    for (unsigned i = 0; i < n; i++)
+        if (high[i] < 0 || dup2(high[i], first + (int)i) < 0)
+            return -errno;
+    sys_close_from(first + (int)n, NULL, 0);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)execve(program, argv, env);
+    return -errno;
+}
+
 uint64_t sys_ignored_signals(int proc_fd)
 {
     char text[2048];

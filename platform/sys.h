@@ -31,7 +31,8 @@ struct sys_clone_args { /* struct clone_args of the kernel, up to cgroup (5.7) *
 };
 /* fork-like clone (stack NULL). With CLONE_INTO_CGROUP only where clone3 exists. 0 in the child. */
 pid_t sys_clone3(struct sys_clone_args *a);
-/* sys_...: the kernel's call of that name, arguments as its manual page has them; descriptors are O_CLOEXEC. */
+/* sys_...: the kernel's call of that name, arguments as its manual page has them; descriptors are
+ * O_CLOEXEC. */
 int sys_openat2(int dir_fd, const char *path, const struct open_how *how);
 int sys_close_range(unsigned first, unsigned last, unsigned flags);
 int sys_pidfd_open(pid_t pid);
@@ -55,12 +56,17 @@ int sys_recv_fd(int socket_fd);
 int sys_kill_fd(int pidfd, pid_t pid, int sig);
 /* Close every fd >= first but the sorted list keep[0..n). */
 void sys_close_from(int first, const int *keep, unsigned n);
-/* Signals that this process ignores, bit 0 for signal 1, as PROC_FD/self/status tells (proc_fd: a procfs); all bits when it
- * cannot be asked. */
+/* In a child: becomes program. fds[0..n) are there as 3, 4 ..., whatever their numbers were, nothing else
+ * above 2; no signal is blocked. At most SYS_EXEC_FDS of them. Returns only when it fails: -errno. */
+#define SYS_EXEC_FDS 129
+int sys_exec(const char *program, char *const *argv, char *const *env, const int *fds, unsigned n);
+/* Signals that this process ignores, bit 0 for signal 1, as PROC_FD/self/status reports them (proc_fd: a
+ * procfs); all bits when it cannot be asked. */
 uint64_t sys_ignored_signals(int proc_fd);
 /* Field 22 of /proc/PID/stat (clock ticks after boot); 0 when there is no such process. A pid alone is no
  * identity. */
 uint64_t sys_proc_start(pid_t pid);
-/* The kernel picks us sooner than our parent when memory is gone: by so much more, and at least at this oom_score_adj. */
+/* The kernel picks us sooner than our parent when memory is gone: by so much more, and at least at this
+ * oom_score_adj. */
 void sys_oom_raise(int more, int least);
 #endif

@@ -22,6 +22,7 @@ static int hex_digit(char c)
 bool hex_decode(const char *text, void *dst, size_t len)
 {
     uint8_t *out = dst;
+
     for (size_t i = 0; i < len; i++) {
         int high = hex_digit(text[2 * i]);
         int low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
@@ -35,6 +36,7 @@ bool hex_decode(const char *text, void *dst, size_t len)
 int digest_parse(const char *text, struct digest *ret, struct err *err)
 {
     struct digest d;
+
     if (strncmp(text, "sha256:", 7) != 0 || !hex_decode(text + 7, d.b, sizeof(d.b)))
         return err_set(err, ERR_INVALID, "\"%.80s\" is not a digest (sha256: and 64 lower-case hex digits)",
                        text);
@@ -57,6 +59,7 @@ char *digest_text(const struct digest *d, char dst[SHA256_TEXT])
 char *base64_encode(struct buf bytes)
 {
     char *text = mem_need((bytes.len + 2) / 3 * 4 + 1), *out = text;
+
     for (size_t i = 0; i < bytes.len; i += 3) {
         size_t have = bytes.len - i < 3 ? bytes.len - i : 3;
         uint32_t v = (uint32_t)bytes.p[i] << 16;
@@ -74,6 +77,7 @@ char *base64_encode(struct buf bytes)
 static int b64_digit(uint8_t c)
 {
     const char *at = c ? strchr(b64_digits, c) : NULL;
+
     return at ? (int)(at - b64_digits) : -1;
 }
 
@@ -81,6 +85,7 @@ int base64_decode(struct buf text, void *dst, size_t size, size_t *ret_len, stru
 {
     uint8_t *out = dst;
     size_t n = 0;
+
     if (text.len % 4)
         return err_set(err, ERR_INVALID, "base64: length %zu is not a multiple of 4", text.len);
     for (size_t i = 0; i < text.len; i += 4) {

@@ -1,10 +1,11 @@
-/* ctl_words.h - the words between agentctl and core: run_dir/ctl.sock, SOCK_SEQPACKET, root only (SO_PEERCRED).
- * Request: words, each ended by NUL; a document follows an empty word behind "apply" and "plan" as a packed envelope
- * (agentctl parses the JSON, so that core does not). Answer: messages "=" bytes (more follow), at last "+" text (well)
- * or "-" kind blank message.
+/* ctl_words.h - the words between agentctl and core: run_dir/ctl.sock, SOCK_SEQPACKET, root only
+ * (SO_PEERCRED). Request: words, each ended by NUL; a document follows an empty word behind "apply" and
+ * "plan" as a packed envelope (agentctl parses the JSON, so that core does not). Answer: messages "=" bytes
+ * (more follow), at last "+" text (well) or "-" kind blank message.
  *   status | events N | history | plan [doc] | apply doc | rollback | log APP N
  *   exec APP TTY ARG...   with three fds: stdin, stdout, stderr; the answer is "+" exit status
- *   handover              by the next core, when the keeper was killed: "=fd NAME" with one fd each, "+", core ends */
+ *   handover              by the next core, when the keeper was killed: "=fd NAME" with one fd each, "+",
+ *                         core ends */
 #ifndef AGENT_CTL_WORDS_H
 #define AGENT_CTL_WORDS_H
 #define CTL_SOCKET "ctl.sock"

@@ -35,7 +35,7 @@ static void to_ring(struct core *c, const char *json)
         err_ignore(logring_pump(c->events.log, c->events.pipe[0], 'o', clock_wall_ms(), NULL));
 }
 
-/* What happened before the keeper told how many cores there were: it gets its number and its place in the
+/* What happened before the keeper said how many cores there were: it gets its number and its place in the
  * ring now. */
 static void number(struct core *c, struct event *e)
 {

@@ -21,7 +21,7 @@ struct events {
     int pipe[2];
 };
 
-/* The ring; what happened before the keeper told how many cores there were gets its number now. Errors:
+/* The ring; what happened before the keeper said how many cores there were gets its number now. Errors:
  * NOSPACE, those of logring_open. */
 NODISCARD int events_open(struct core *c, struct err *err);
 /* app NULL: of none. The message is one clean line of at most 300 bytes. */

@@ -96,7 +96,7 @@ void idrange_open(struct core *c)
     if (rc == 0)
         rc = parse(buf_of(text, len), &c->ids, &err);
     if (rc < 0 && err.kind != ERR_NOTFOUND)
-        log_error("the list of id ranges is made anew: %s", err.msg);
+        log_error("the list of id ranges is made again: %s", err.msg);
 }
 
 static int save(struct core *c, struct err *err)

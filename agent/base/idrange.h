@@ -20,7 +20,7 @@ struct id_ranges {
 };
 
 void idrange_open(struct core *c); /* at start: what was given before */
-/* The first of them; written down before it is told. Errors: NOSPACE (too many apps with volumes), those
+/* The first of them; written down before it is used. Errors: NOSPACE (too many apps with volumes), those
  * of saving. */
 NODISCARD int idrange_of(struct core *c, const char *app, uint32_t *ret_first, struct err *err);
 /* 1: the app is new in the list; 0: it was there; -NOSPACE. Pure. */

@@ -1,5 +1,5 @@
 /* jobs.h - the one slow step that is under way, as a child with a ceiling: whose it is, how far it has
- * come; and how the last ones of each owner failed. There is one place for a job: whoever wants it asks
+ * come; and how the last ones of each owner failed. There is one slot for a job: a module that wants it asks
  * jobs_running first. Only jobs.c writes struct jobs. */
 #ifndef AGENT_JOBS_H
 #define AGENT_JOBS_H
@@ -31,7 +31,7 @@ struct jobs {
     enum step_kind step;
     bool fetches;
     char app[LIM_NAME_BYTES];
-    uint64_t done, total, moves; /* bytes; moves: how often these were told, of all jobs */
+    uint64_t done, total, moves; /* bytes; moves: how often these were reported, of all jobs */
     struct err trouble;          /* it has some and tries again by itself at that time; kind NONE: no */
     uint64_t trouble_again_ms;
     struct jobs_fault faults[OWNER_COUNT_];

@@ -108,6 +108,7 @@ static void hear(struct core *c, char *text, const int *fds, unsigned n_fds)
     struct keeper_client *k = &c->keeper;
     int pid, status;
     unsigned long long starts;
+    unsigned pace = KEEPER_PACE_MIN_MS;
 
     if (strncmp(text, "fd ", 3) == 0 && n_fds == 1 && k->n_kept < LIM_STORED_FDS) {
         k->kept[k->n_kept] = fds[0];
@@ -118,15 +119,17 @@ static void hear(struct core *c, char *text, const int *fds, unsigned n_fds)
         (void)close(fds[i]);
     if (sscanf(text, "exit %d %d", &pid, &status) == 2)
         note_exit(c, pid, status);
-    else if (sscanf(text, "ready %llu", &starts) == 1)
+    else if (sscanf(text, "ready %llu %u", &starts, &pace) >= 1) {
+        k->pace_ms = pace;
         ready(c, starts);
+    }
 }
 
 /* The keeper is gone and nobody would start a successor: stay, so that no pipe of a box closes, until the
  * next agentd asks. */
 static void lost(struct core *c)
 {
-    log_error("the keeper is gone; this core goes on until agentd is started again");
+    log_error("the keeper is gone; this core continues until agentd is restarted");
     loop_fd_del(c->loop, &c->keeper.sock);
     (void)close(KEEPER_FD);
     c->keeper.is_there = false;
@@ -162,6 +165,7 @@ int keeper_client_open(struct core *c, const struct keeper_client_calls *calls, 
 
     k->calls = *calls;
     k->sock = (struct loop_fd){.fd = -1, .on_ready = readable};
+    k->pace_ms = KEEPER_PACE_MIN_MS;
     if (!k->is_there)
         return 0;
     (void)fcntl(KEEPER_FD, F_SETFL, O_NONBLOCK);

@@ -1,5 +1,5 @@
 /* keeper_client.h - core's side of the keeper (keeper.h has the words): what it keeps for the next core,
- * what it told of ended processes. Only keeper_client.c writes struct keeper_client. */
+ * what it reported of ended processes. Only keeper_client.c writes struct keeper_client. */
 #ifndef AGENT_KEEPER_CLIENT_H
 #define AGENT_KEEPER_CLIENT_H
 #include "agent/keeper/keeper.h"
@@ -22,6 +22,7 @@ struct keeper_client_calls {
 struct keeper_client {
     bool is_there, ready;
     uint64_t cores_before;
+    uint64_t pace_ms; /* alive is due at least this often */
     struct loop_fd sock;
     struct keeper_client_calls calls;
     struct keeper_exit exits[2 * LIM_APPS]; /* the newest */

@@ -102,6 +102,7 @@ int state_copy(struct state *s, enum state_slot from, enum state_slot to, struct
 {
     AUTO_FREE(envelope) struct envelope *e = NULL;
     int rc = state_load(s, from, &e, err);
+
     return rc < 0 ? rc : state_store(s, to, e, err);
 }
 

@@ -1,5 +1,5 @@
-/* state.h - what the agent must remember through a power cut, and nothing else: small files in state_dir/state, each
- * replaced durably. Whatever can be asked of kernel, store or disk is not here.
+/* state.h - what the agent must remember through a power cut, and nothing else: small files in
+ * state_dir/state, each replaced durably. Whatever can be asked of kernel, store or disk is not here.
  *   trust    newest trust envelope (packed)               desired   the candidate's envelope (packed)
  *   good     envelope of the last set that converged      previous  the one before it
  *   doc.TOPIC  the newest envelope of each topic (packed): "doc.device", "doc.group:line-a"
@@ -16,8 +16,8 @@ struct state {
     struct ledger ledger;
     struct trust trust;
     bool has_trust;
-    bool
-        lost; /* there was a ledger and it could not be read: what the saved envelopes prove is all that is known */
+    /* there was a ledger and it could not be read: what the saved envelopes prove is all that is known */
+    bool lost;
 };
 /* Open state_dir/state (made 0700); read the ledger. A ledger that does not parse is set aside as
  * "ledger.bad", note says so and ret->lost is set: the counters are to be taken from envelopes whose

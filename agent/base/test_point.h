@@ -3,7 +3,7 @@
 #define AGENT_TEST_POINT_H
 struct core;
 
-/* A test may end core here by SIGKILL, once (LIMPET_KILL_AT=NAME), or be told of it (LIMPET_TELL=SOCKET);
+/* A test may end core here by SIGKILL, once (LIMPET_KILL_AT=NAME), or report it (LIMPET_TELL=SOCKET);
  * does nothing otherwise. */
 void test_point(const struct core *c, const char *name);
 #endif

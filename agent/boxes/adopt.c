@@ -51,7 +51,7 @@ static void kill_orphans(struct core *c)
                                                          : SPEC_NET_NONE;
             if (cgroup_open(&c->cgroups, b.cgroup_path, &g, NULL) < 0)
                 continue;
-            log_warn("%s was half started when core died: removed", b.id);
+            log_warn("%s was partly started when core died: removed", b.id);
             err_ignore(box_kill(&c->cgroups, &b, NULL));
             err_ignore(box_cleanup(&c->cgroups, &b, NULL));
             (void)cgroup_free(g);
@@ -94,7 +94,7 @@ void adopt_boxes(struct core *c)
 
     for (unsigned i = 0; i < found; i++)
         adopt_file(c, list[i]);
-    names_changed(c, NULL); /* who ended meanwhile */
+    names_changed(c, NULL); /* some ended meanwhile */
     kill_orphans(c);
     struct err err = ERR_INIT;
     if (box_sweep(&err) < 0)

@@ -1,5 +1,5 @@
 /* app_exec.c - one more program in a box, for agentctl exec and for checks. Core never waits for it: what
- * runs in the box can stop, starve or kill whoever comes in, so the way in is watched by the loop, has a
+ * runs in the box can stop, starve or kill a process that enters, so entering is watched by the loop, has a
  * deadline, and holds nothing of core's. */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,7 +21,7 @@ struct app_exec {
     struct loop_child helper, child;
     struct loop_timer deadline;
     bool helper_gone, child_watched, child_gone;
-    bool stopped; /* on its way out; nobody is told any more */
+    bool stopped; /* ending; callbacks are no longer called */
     void (*on_end)(void *arg, int status, const struct err *err);
     void *arg;
 };

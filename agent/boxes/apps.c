@@ -59,7 +59,7 @@ static void box_closed(struct app *a)
     core_touch(c);
 }
 
-/* What the box leaves goes as soon as its last process has: looked at now and then, core goes on
+/* What the box leaves is removed once its last process is gone: checked now and then, core continues
  * meanwhile. */
 static void close_box(struct loop_timer *t)
 {
@@ -160,7 +160,7 @@ static void poll_exit(struct loop_timer *t)
 }
 
 /* The kernel says that the ceiling was met before its victim is dead. When pid 1 is the victim the box's
- * end tells it; else one process of it was killed and the box lives on. */
+ * end shows it; else one process of it was killed and the box lives on. */
 static void oom_told(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, oom_wait);
@@ -260,8 +260,8 @@ int apps_start(struct core *c, const struct want *w, struct err *err)
     struct box_started b = {.pidfd = -1, .out_fd = -1, .err_fd = -1};
 
     if (!a || !image)
-        return err_set(err, ERR_NOSPACE, "start %s: no place for one more app", w->name);
-    if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or setting: its history starts anew */
+        return err_set(err, ERR_NOSPACE, "start %s: no room for another app", w->name);
+    if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or setting: its history starts over */
         a->seen.deaths = (struct deaths){0};
         a->seen.start_failures = 0;
         a->restarts = 0;

@@ -221,6 +221,7 @@ static int set_network(const struct want *w, struct arena *arena, struct spec *s
         [NET_NONE] = SPEC_NET_NONE, [NET_HOST] = SPEC_NET_HOST, [NET_BRIDGE] = SPEC_NET_BRIDGE,
         [NET_CNI] = SPEC_NET_CNI,   [NET_APP] = SPEC_NET_HOST, /* joined: start.c knows which */
     };
+
     spec_set_net(s, modes[w->net]);
     s->net_name = w->net == NET_APP ? NULL : w->net_name;
     for (unsigned i = 0; i < w->n_ports; i++)

@@ -1,4 +1,4 @@
-/* device_scan.c - devices as sysfs and /dev's links tell of them; no udev is needed. See device_match.h. */
+/* device_scan.c - devices as found in sysfs and the links of /dev; needs no udev. See device_match.h. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -103,6 +103,7 @@ void device_scan(int sys_fd, bool usb, void (*visit)(void *arg, const struct hot
         char type;
     } kinds[] = {{"dev/char", 'c'}, {"dev/block", 'b'}};
     struct hot_node n;
+
     for (unsigned i = 0; i < COUNT_OF(kinds); i++) {
         DIR *d = open_folder(sys_fd, kinds[i].dir);
         struct dirent *e;

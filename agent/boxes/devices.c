@@ -1,5 +1,5 @@
-/* devices.c - the kernel's events make us look at sysfs again, the plan holds or stops who lacks what it
- * requires, and each running box gets and loses nodes and permissions as they come and go. What a box has
+/* devices.c - the kernel's events make us look at sysfs again, the plan holds or stops an app that lacks what
+ * it requires, and each running box gets and loses nodes and permissions as they come and go. What a box has
  * stands in its app's file, so the next core knows it too. */
 #include <errno.h>
 #include <fcntl.h>
@@ -176,7 +176,7 @@ void devices_observe(struct core *c)
         devices_close(c);
         return;
     }
-    listen_to_kernel(c); /* first: what comes while we look is told then */
+    listen_to_kernel(c); /* first: what is plugged in while we look is reported then */
     scan(c, usb);
 }
 
@@ -316,7 +316,7 @@ void devices_sync(struct core *c)
     }
 }
 
-/* ---- what is told ---- */
+/* ---- what is reported ---- */
 
 void devices_report(struct cJSON *o, struct core *c, const char *name)
 {

@@ -12,6 +12,7 @@ const char *names_resolv(struct core *c, const struct want *w, struct arena *are
 NODISCARD int names_of_network(struct app *a, const struct box_id *box, struct err *err);
 /* The shared network that a box of this app would be in; "": none. */
 const char *names_network(struct core *c, const struct want *w);
-/* An app came or went: the hosts files of those that share its network (all, when NULL) tell so, in place. */
+/* An app came or went: the hosts files of those that share its network (all, when NULL) are updated in
+ * place. */
 void names_changed(struct core *c, const char *network);
 #endif

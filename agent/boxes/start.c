@@ -81,6 +81,7 @@ static int check_required(const struct want *w, const struct box_report *r, stru
                 {"pids", w->pids_enforce, &r->cgroup.pids},
                 {"userns", w->userns, &r->userns},
                 {"seccomp", w->seccomp, &r->seccomp}};
+
     for (unsigned i = 0; i < COUNT_OF(rows); i++)
         if (rows[i].enforce == ENFORCE_REQUIRED && rows[i].got->state != CGROUP_ENFORCED)
             return err_set(err, ERR_UNSUPPORTED, "%s is required but %s: %s", rows[i].field,

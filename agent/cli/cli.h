@@ -51,7 +51,7 @@ int cli_ps(const struct cli *c);
 const char *cli_text(const struct json_cur *o, const char *key, const char *otherwise);
 uint64_t cli_number(const struct json_cur *o, const char *key, uint64_t otherwise);
 char *cli_size(uint64_t bytes, char dst[16]); /* "21.4M" */
-/* head and text; on a terminal broken at blanks so that no line is wider than CLI_COLUMNS (who greps wants
+/* head and text; on a terminal broken at blanks so that no line is wider than CLI_COLUMNS (grep wants
  * whole lines). */
 #define CLI_COLUMNS 79
 void cli_wrap(const char *head, const char *text);

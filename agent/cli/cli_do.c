@@ -55,6 +55,7 @@ static int payload_of(struct buf packed, struct json_cur *ret, struct err *err)
 {
     AUTO_FREE(envelope) struct envelope *e = NULL;
     int rc = envelope_unpack(packed, &e, err);
+
     return rc < 0 ? rc : json_parse(buf_of(e->payload, e->payload_len), &json_limits_signed, ret, err);
 }
 
@@ -70,7 +71,7 @@ static int saved_manifest(const struct cli *c, struct json_cur *ret, struct err 
     return rc < 0 ? rc : payload_of(buf_of(packed, len), ret, err);
 }
 
-/* The plan is never saved: without the agent only what it will plan for can be told. */
+/* The plan is never saved: without the agent only what it will plan for is known. */
 static int plan_without_agent(const struct cli *c, const struct err *why)
 {
     struct json_cur root, apps, release;
@@ -79,7 +80,7 @@ static int plan_without_agent(const struct cli *c, const struct err *why)
 
     if (code != CLI_AGENT_DOWN || c->json || saved_manifest(c, &root, &err) < 0)
         return code;
-    term_print(stdout, "when it starts it looks and decides anew, for rev %" PRIu64 ":\n",
+    term_print(stdout, "when it starts, it decides again, for rev %" PRIu64 ":\n",
                cli_number(&root, "rev", 0));
     for (unsigned i = 0;
          json_get_array(&root, "apps", JSON_OPTIONAL, LIM_APPS, &apps, NULL) > 0 && i < json_len(&apps);

@@ -164,7 +164,7 @@ static int use_terminal(struct session *s, struct err *err)
     if (tcgetattr(STDIN_FILENO, &s->before) < 0)
         return err_errno(err, errno, "-t: standard input is not a terminal");
     if (openpty(&s->master, &slave, NULL, &s->before, &size) < 0)
-        return err_errno(err, errno, "a terminal for the program");
+        return err_errno(err, errno, "open a terminal for the program");
     (void)fcntl(s->master, F_SETFD, FD_CLOEXEC);
     (void)fcntl(s->master, F_SETFL, O_NONBLOCK);
     s->theirs[0] = s->theirs[1] = s->theirs[2] = s->given[0] = slave;

@@ -62,6 +62,7 @@ static int read_option(struct cli *c, char **argv, const char *value, const char
     } flags[] = {{"-f", "--follow", offsetof(struct cli, follow)},
                  {"-t", "--tty", offsetof(struct cli, tty)},
                  {"--json", "--json", offsetof(struct cli, json)}};
+
     for (unsigned k = 0; k < COUNT_OF(flags); k++)
         if (strcmp(argv[0], flags[k].name) == 0 || strcmp(argv[0], flags[k].longer) == 0) {
             *(bool *)((char *)c + flags[k].at) = true;

@@ -163,6 +163,7 @@ int cli_read_envelope(const char *path, uint8_t **ret_packed, size_t *ret_len, s
     bool typed = strcmp(path, "-") == 0;
     size_t len = 0;
     int rc = 0;
+
     if (typed && isatty(STDIN_FILENO))
         rc = read_terminal(text, err);
     else if (typed)

@@ -113,8 +113,8 @@ static void print_head(const struct cli *c, const struct json_cur *r)
     struct json_cur scrub;
     if (json_get_object(r, "scrub", JSON_OPTIONAL, &scrub, NULL) > 0 && cli_number(&scrub, "bad", 0) > 0) {
         char what[64];
-        (void)str_fmt(what, sizeof(what),
-                      "! store: %" PRIu64 " bad, mended or under way: ", cli_number(&scrub, "bad", 0));
+        (void)str_fmt(what, sizeof(what), "! store: %" PRIu64 " damaged, repaired or in progress:  ",
+                      cli_number(&scrub, "bad", 0));
         cli_wrap(what, cli_text(&scrub, "last", ""));
     }
     if (json_get_object(r, "err", JSON_OPTIONAL, &err, NULL) > 0) {

@@ -9,7 +9,7 @@ struct bucket {
 struct bucket_rate {
     unsigned burst, every_ms; /* burst: at least 1 */
 };
-/* Take one; returns when the next may be taken, not after now_ms: at once. Who does not wait for that owes
- * the longer. */
+/* Take one; returns when the next may be taken, not after now_ms: at once. A caller that does not wait for
+ * that owes the longer. */
 uint64_t bucket_take(struct bucket *b, struct bucket_rate r, uint64_t now_ms);
 #endif

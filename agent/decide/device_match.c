@@ -8,7 +8,7 @@ bool device_match_same(const struct hot_dev *a, const struct hot_dev *b)
     return a->type == b->type && (!a->type || (a->major == b->major && a->minor == b->minor));
 }
 
-/* udev's word for a serial port may say its port behind what sysfs tells of the interface. */
+/* udev's word for a serial port may say its port after what sysfs says about the interface. */
 static bool is_id(const char *asked, const char *id)
 {
     size_t n = strlen(id);

@@ -11,7 +11,7 @@ struct hot_dev {
     char type; /* 'c', 'b' */
     uint32_t major, minor;
 };
-/* A device of the host, as sysfs tells it. */
+/* A device of the host, as in sysfs. */
 struct hot_node {
     struct hot_dev dev;
     char path[400];           /* below /sys: "/devices/virtual/block/loop7" */

@@ -3,7 +3,7 @@
  * Of each topic only the newest document counts. The device's own comes first, then the groups in the
  * order of its settings, then the group "all": the first topic whose document has an opinion is followed
  * whole, whether its time has come or not; what stands behind it waits. A document that is withdrawn has
- * none. No document at all: what runs goes on. */
+ * none. No document at all: what runs keeps running. */
 #ifndef AGENT_FOLLOW_H
 #define AGENT_FOLLOW_H
 #include "agent/manifest/config.h"

@@ -13,7 +13,7 @@ struct health {
     unsigned fails_in_row;
     char last[96]; /* why the last probe failed, "" when it went well */
 };
-/* A box has started. kind NONE: UNKNOWN for ever. */
+/* A box has started. kind NONE: UNKNOWN forever. */
 void health_start(struct health *h, const struct want_health *w, uint64_t now_ms);
 /* One sample. Failures within start_grace_ms do not count until the first success; retries failures in a row
  * make it BAD. */

@@ -39,7 +39,9 @@ static int judge_required(const struct want *w, unsigned i, const struct box_cap
         {"network.ports", "nftables with NAT", w->n_ports ? ENFORCE_REQUIRED : ENFORCE_BEST_EFFORT,
          caps->nat},
     };
-    if (!w->read_only) /* an upper layer is to come; the image's own files are the store's, and other images' (L13) */
+
+    /* an upper layer is to come; the image's own files are the store's, and other images' (L13) */
+    if (!w->read_only)
         return err_set(
             err, ERR_UNSUPPORTED,
             "apps[%u].read_only: false is not possible yet; mount a tmpfs or a volume where %s writes", i,
@@ -60,7 +62,8 @@ int judge_desired(const struct desired *d, const struct judge_facts *f, struct e
         return err_set(err, ERR_DENIED, "expires: it was valid until %s; %s",
                        clock_rfc3339(d->expires_s, when, sizeof(when)), f->now_text);
     if (!now_may_be_issued(f->now, d->issued_s))
-        return err_set(err, ERR_DENIED, "issued: it was signed at %s; %s: look at the clock of who signed it",
+        return err_set(err, ERR_DENIED,
+                       "issued: it was signed at %s; %s: check the clock of the machine that signed it",
                        clock_rfc3339(d->issued_s, when, sizeof(when)), f->now_text);
     if (d->has_os) {
         int rc = judge_counter(f->ledger, &d->os.want, "os", err);

@@ -1,4 +1,4 @@
-/* keep.h - a list of what must stay in the store. Whoever needs something adds it; a list that is full
+/* keep.h - a list of what must stay in the store. A module adds what it needs; a list that is full
  * keeps the whole store. Pure. */
 #ifndef AGENT_KEEP_H
 #define AGENT_KEEP_H

@@ -7,7 +7,8 @@
 #include "ota/doc/trust.h"
 
 #define STATE_FLOORS 256 /* names of releases; a manifest that needs more is refused */
-#define STATE_REVS   32 /* topics, also those that the device listens to no more: their counters still count */
+/* topics, also those that the device listens to no more: their counters still count */
+#define STATE_REVS   32
 #define STATE_SOURCE (LIM_NAME_BYTES + 8)
 #define STATE_WHY    280
 
@@ -52,8 +53,8 @@ struct ledger {
     enum verdict candidate_verdict;
     char candidate_why[STATE_WHY];
     struct state_refused refused;
-    bool
-        has_saved; /* of the payloads of these files as they were accepted; false: an older agent wrote this */
+    /* of the payloads of these files as they were accepted; false: an older agent wrote this */
+    bool has_saved;
     struct digest saved[STATE_SLOT_COUNT_];
     char agent[32]; /* the version that wrote this: another one judges again what was refused */
     uint64_t trial_boots;

@@ -1,7 +1,7 @@
 /* now.h - what this device takes for the present time, where that comes from, and which times of signed
  * documents it can believe (L12, L20). Pure.
  *
- * A wall clock is only as good as whoever set it: it counts in full while the kernel says that it is
+ * A wall clock is only as good as its source: it counts in full while the kernel says that it is
  * synchronised, else it is believed up to NOW_TRUST_S beyond the newest signed document. The floor only
  * rises, but for a trust document, which sets it to its own `issued`: the root keys' way out of a time
  * that was wrong. */

@@ -16,7 +16,7 @@ enum os_phase {
     OS_FAILED,     /* it ended badly: this bundle is not tried again */
     OS_PHASE_COUNT_
 };
-/* As it is told and logged; static, "?" for none of them. */
+/* As reported and logged; static, "?" for none of them. */
 const char *os_phase_name(enum os_phase p);
 
 struct os_memory {
@@ -68,7 +68,7 @@ enum os_step {
     OS_REFUSE,    /* no updater here */
     OS_STEP_COUNT_
 };
-/* As it is told and logged; static, "?" for none of them. */
+/* As reported and logged; static, "?" for none of them. */
 const char *os_step_name(enum os_step s);
 enum os_step os_decide(const struct os_facts *f);
 /* Is this bundle what the memory speaks of? */
@@ -81,6 +81,7 @@ NODISCARD int os_memory_parse(struct buf json, struct os_memory *ret, struct err
 NODISCARD int os_rauc_slot(struct buf json, char *dst, size_t size, struct err *err);
 /* What an updater that failed says of it: its own word for it, else its last line. Ends out's last lines. */
 const char *os_updater_complaint(char *out);
-/* The value of root= in a kernel command line, for updaters that do not tell: false when there is none. */
+/* The value of root= in a kernel command line, for updaters that do not report it: false when there is
+ * none. */
 bool os_cmdline_root(const char *cmdline, char *dst, size_t size);
 #endif

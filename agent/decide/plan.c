@@ -41,7 +41,7 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_DEVICE_GONE] = "a device without which it may not run has gone",
     [WHY_DEVICE_LOST] = "a device of it has gone",
     [WHY_NETWORK] = "the app whose network it uses does not run",
-    [WHY_NETWORK_GONE] = "the app whose network it uses has gone or was started anew",
+    [WHY_NETWORK_GONE] = "the app whose network it uses is gone or was restarted",
     [WHY_RETRY] = "the last try failed; another follows",
     [WHY_WINDOW] = "outside the hours in which the manifest allows downloads",
     [WHY_PROBATION] = "on probation",
@@ -150,11 +150,13 @@ static const struct box_row box_table[] = {
     {.box = BOX_RUNNING, .wanted = NO, .step = STEP_STOP, .why = WHY_UNWANTED},
     {.box = BOX_NONE, .wanted = NO, .step = STEP_NOTHING},
     {.box = BOX_RUNNING, .wanted = YES, .same = NO, .step = STEP_STOP, .why = WHY_REPLACED},
-    {.box = BOX_RUNNING, .wanted = YES, .same = YES, .lacks = YES, .must_stop = YES, .step = STEP_STOP, .why = WHY_DEVICE_GONE},
+    {.box = BOX_RUNNING, .wanted = YES, .same = YES, .lacks = YES, .must_stop = YES,
+     .step = STEP_STOP, .why = WHY_DEVICE_GONE},
     {.box = BOX_RUNNING, .wanted = YES, .same = YES, .lost = YES, .step = STEP_STOP, .why = WHY_DEVICE_LOST},
     {.box = BOX_RUNNING, .wanted = YES, .same = YES, .sick = YES, .step = STEP_STOP, .why = WHY_UNHEALTHY},
     {.box = BOX_RUNNING, .wanted = YES, .same = YES, .sick = NO, .step = STEP_NOTHING},
-    {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_NOW), .lacks = YES, .step = STEP_WAIT, .why = WHY_DEVICE},
+    {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_NOW), .lacks = YES, .step = STEP_WAIT,
+     .why = WHY_DEVICE},
     {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_NOW), .step = STEP_START, .why = WHY_DOWN},
     {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_WAIT), .step = STEP_WAIT, .why = WHY_BACKOFF},
     {.box = BOX_NONE, .wanted = YES, .restart = WHEN(RESTART_DONE), .step = STEP_NOTHING},
@@ -217,7 +219,7 @@ static void plan_box(struct plan *p, const char *name, const struct want *w, con
         }
 }
 
-/* A set that replaces another: who publishes ports starts when those that are going have gone. */
+/* A set that replaces another: an app that publishes ports starts when those that are ending are gone. */
 static void hold_starts(struct plan *p, unsigned from)
 {
     for (unsigned i = from; i < p->n; i++) {
@@ -262,7 +264,7 @@ static void plan_boxes(struct plan *p, const struct set_facts *f, const struct o
     unsigned from = p->n;
     for (unsigned i = 0; i < run->n; i++)
         if (f->apps[i].image ==
-            IMAGE_INSTALLED) { /* a last-good set whose store was hurt runs what is whole */
+            IMAGE_INSTALLED) { /* a last-good set whose store was damaged runs what is whole */
             const struct want *w = &run->apps[i];
             const struct seen *s = find_seen(o, w->name);
             unsigned at = p->n;

@@ -23,7 +23,7 @@ enum verdict {
     VERDICT_SUPERSEDED,
     VERDICT_COUNT_
 };
-/* As it is told and logged; static, "?" for none of them. */
+/* As reported and logged; static, "?" for none of them. */
 const char *plan_verdict_name(enum verdict v);
 
 /* One app as it is: a box, or the memory of one that ended. */
@@ -189,7 +189,7 @@ struct plan {
     uint64_t wake_ms;           /* look again then; 0: at the next event */
     bool os_judged, os_healthy; /* was the health of the system looked at; is it healthy */
 };
-/* As it is told and logged; static, "?" for none of them. */
+/* As reported and logged; static, "?" for none of them. */
 const char *plan_step_kind_name(enum step_kind k);
 /* A sentence for people; static. */
 const char *plan_why_text(enum why w);

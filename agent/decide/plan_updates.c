@@ -70,7 +70,7 @@ static void add_os(struct plan *p, enum os_step what, enum step_kind kind, enum 
     s->os = what;
 }
 
-/* It goes on whatever the manifest asks by now. */
+/* It continues whatever the manifest now asks. */
 static bool os_is_under_way(const struct os_facts *f)
 {
     return f->revert_reboot || f->memory->phase == OS_INSTALLING || f->memory->phase == OS_INSTALLED;

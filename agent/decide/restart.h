@@ -22,7 +22,7 @@ struct deaths {
 
 enum restart_verdict { RESTART_NOW, RESTART_WAIT, RESTART_DONE, RESTART_GIVE_UP, RESTART_VERDICT_COUNT_ };
 
-/* File one end. ran_ms: how long it had run; stable_ms or longer starts the row anew. */
+/* File one end. ran_ms: how long it had run; stable_ms or longer resets the row. */
 void restart_deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_ms, uint64_t stable_ms);
 
 /* never started (d->total == 0 and not by_us): NOW. Exponential backoff delay_ms * 2^(in_row-1), at most

@@ -1,7 +1,7 @@
 /* self_update.h - the agent's own update: what a manifest's "agent" asks, how far it has come, what to do
  * next, and which core is started. The programs are an ordinary image of the store; the keeper and the
  * core of the base system are never replaced: that core runs first at each start, decides by what is
- * remembered, and becomes the other one (exec) or goes on itself. Pure. */
+ * remembered, and becomes the other one (exec) or continues itself. Pure. */
 #ifndef AGENT_SELF_UPDATE_H
 #define AGENT_SELF_UPDATE_H
 #include "agent/decide/image_state.h"
@@ -22,7 +22,7 @@ enum self_phase {
     SELF_ROLLED_BACK, /* next was left: it is in bad */
     SELF_PHASE_COUNT_
 };
-/* As it is told and logged; static, "?" for none of them. */
+/* As reported and logged; static, "?" for none of them. */
 const char *self_phase_name(enum self_phase p);
 
 /* One set of programs. Zeros in image: that of the base system. */
@@ -35,7 +35,7 @@ struct self_image {
 struct self_memory {
     enum self_phase phase;
     struct self_image now, next;
-    char base[LIM_NAME_BYTES]; /* version of the base system's core: another one begins anew */
+    char base[LIM_NAME_BYTES]; /* version of the base system's core: another one starts over */
     char boot_id[40];          /* of the boot in which the trial began ... */
     uint64_t began_ms;         /* ... when (boot clock) ... */
     uint64_t confirm_s;        /* ... how long it may take ... */
@@ -73,7 +73,7 @@ enum self_start {
 };
 enum self_start self_start_decide(const struct self_start_facts *f);
 /* Milliseconds that a trial has left; 0: it is over. The first start, and a new boot, begin the time
- * (starts go on). */
+ * (starts continue). */
 uint64_t self_trial_left_ms(const struct self_memory *m, const char *boot_id, uint64_t now_ms);
 
 /* In the core that runs. */
@@ -104,7 +104,7 @@ enum self_step {
     SELF_REFUSE,
     SELF_STEP_COUNT_
 };
-/* As it is told and logged; static, "?" for none of them. */
+/* As reported and logged; static, "?" for none of them. */
 const char *self_step_name(enum self_step s);
 enum self_step self_decide(const struct self_facts *f);
 

@@ -80,7 +80,7 @@ void budget_open(struct core *c)
     if (rc == 0)
         rc = parse(buf_of(text, len), &c->spent, &err);
     if (rc < 0 && err.kind != ERR_NOTFOUND)
-        log_error("what was spent of the byte budget cannot be read: %s", err.msg);
+        log_error("the saved state of the byte budget cannot be read: %s", err.msg);
 }
 
 uint64_t budget_left(struct core *c)

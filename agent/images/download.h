@@ -1,4 +1,4 @@
-/* download.h - what a download takes from the device's settings and the manifest's bounds, whoever it is
+/* download.h - what a download takes from the device's settings and the manifest's bounds, whatever it is
  * for. */
 #ifndef AGENT_DOWNLOAD_H
 #define AGENT_DOWNLOAD_H

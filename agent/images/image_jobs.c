@@ -95,7 +95,7 @@ static void progress(void *arg, const char *line)
     }
 }
 
-/* May another way do what this one did not? Then the failure is told, and is no fault. */
+/* May another way succeed where this one failed? Then the failure is reported and counts for nothing. */
 static bool other_way(struct work *k, const struct err *why)
 {
     static const bool hopeless[ERR_KIND_COUNT_] = {
@@ -110,7 +110,7 @@ static bool other_way(struct work *k, const struct err *why)
     const struct fault *last = &jobs_fault_of(c, k->owner)->last;
     bool tried = last->kind == ERR_SOURCE && last->in_row >= SOURCE_TRIES;
     if (why->kind == ERR_SOURCE && (!consent || !tried))
-        return false; /* it may be mended, and the other way costs more */
+        return false; /* it may be repaired, and the other way costs more */
     *(k->route == ROUTE_PATCH ? &m->no_patch : &m->no_chunks) = true;
     events_add(k->core, "fallback", k->app, "%s did not do: %s", route_name(k->route), why->msg);
     return true;
@@ -142,7 +142,7 @@ static void work_done(void *arg, const struct job_verdict *v)
     job_over(k, v);
 }
 
-/* What it could not remove is no fault of the candidate; a full disk stays one until the next try tells. */
+/* What it could not remove is no fault of the candidate; the disk counts as full until the next try. */
 static void collected(void *arg, const struct job_verdict *v)
 {
     struct work AUTO_MEM *k = arg;

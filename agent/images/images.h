@@ -72,7 +72,7 @@ void images_fault(struct core *c, enum owner owner, const char *app, const struc
 
 /* Something may be of no use any more: it is collected when nothing else is to be done. */
 void images_leave_garbage(struct core *c);
-/* What the sets need. A candidate that was refused too, unless the disk is full: its mended successor
+/* What the sets need. A refused candidate too, unless the disk is full: its repaired successor
  * needs most of it again. */
 void images_keep(struct core *c, struct keep *k);
 /* A collecting is over. */

@@ -1,6 +1,7 @@
 /* scrub_job.c - when nothing else is to be done, a little of the store is read and compared with its names
- * (ota/store/scrub.c). What is bad is told; the images made of it are no longer "installed" to the plan, so that
- * their layers are fetched again and they are mended in place, while boxes that run from them go on. */
+ * (ota/store/scrub.c). Damage is reported; the images made of it are no longer "installed" to the plan, so
+ * that their layers are fetched again and they are repaired in place, while boxes that run from them keep
+ * running. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -61,7 +61,7 @@ static struct keeper {
     struct {
         pid_t pid;
         int status;
-    } ended[ENDED_MAX]; /* the newest exits; each new core is told all of them, and knows its own by pid */
+    } ended[ENDED_MAX]; /* the newest exits; each new core gets all of them, and recognises its own by pid */
     unsigned n_ended, told;
     pid_t core;
     int core_fd, signal_fd, watchdog_fd;
@@ -123,6 +123,24 @@ static void tell(const char *text, int fd)
 {
     if (k.core_fd >= 0)
         err_ignore(msg_send(k.core_fd, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL));
+}
+
+/* With a hardware watchdog often, else half of what systemd's allows, as it asks for itself. */
+static unsigned pace_ms(void)
+{
+    const char *text = getenv("WATCHDOG_USEC");
+    uint64_t us = 0;
+
+    if (k.watchdog_fd >= 0)
+        return KEEPER_PACE_MIN_MS;
+    if (!text || !str_u64(text, 1, UINT64_MAX, &us) || us / 2000 > KEEPER_PACE_MS)
+        return KEEPER_PACE_MS;
+    return us / 2000 < KEEPER_PACE_MIN_MS ? KEEPER_PACE_MIN_MS : (unsigned)(us / 2000);
+}
+
+static uint64_t dead_at_ms(void)
+{
+    return k.alive_ms + (k.watchdog_fd >= 0 ? KEEPER_DEAD_MIN_MS : KEEPER_DEAD_MS);
 }
 
 static void tell_ended(void)
@@ -196,17 +214,9 @@ static void core_readable(void)
 
 static void core_main(int fd)
 {
-    sigset_t none;
-
-    (void)sigemptyset(&none);
     (void)prctl(PR_SET_PDEATHSIG, 0);
-    if (dup2(fd, KEEPER_FD) < 0)
-        _exit(126);
-    (void)fcntl(KEEPER_FD, F_SETFD, 0); /* fd may be KEEPER_FD itself: then dup2 left O_CLOEXEC on */
-    sys_close_from(KEEPER_FD + 1, NULL, 0);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)execv(k.program, k.argv); /* NOLINT(clang-analyzer-core.NonNullParamChecker): main has set them */
-    log_error("start %s: %s", k.program, strerror(errno));
+    int rc = sys_exec(k.program, k.argv, environ, &fd, 1);
+    log_error("start %s: %s", k.program, strerror(-rc));
     _exit(127);
 }
 
@@ -239,7 +249,7 @@ static void start_core(void)
             tell(text, k.kept[i].fd);
     k.told = 0;
     tell_ended();
-    if (str_fmt(text, sizeof(text), "ready %" PRIu64, k.starts++))
+    if (str_fmt(text, sizeof(text), "ready %" PRIu64 " %u", k.starts++, pace_ms()))
         tell(text, -1);
     happen(STARTED);
 }
@@ -259,7 +269,7 @@ static void back_off(void)
 
     k.backoff_ms = ms < BACKOFF_MIN_MS ? BACKOFF_MIN_MS : ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms;
     k.start_at_ms = now + k.backoff_ms;
-    log_warn("core ended (%s %d); starting it again in %" PRIu64 " ms, containers go on",
+    log_warn("core ended (%s %d); restarting it in %" PRIu64 " ms, containers keep running",
              WIFSIGNALED(status) ? "signal" : "status",
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), k.backoff_ms);
 }
@@ -384,7 +394,7 @@ static void signal_readable(void)
 static int wait_ms(void)
 {
     uint64_t now = clock_boot_ms();
-    uint64_t at = k.core ? k.alive_ms + KEEPER_DEAD_MS : k.start_at_ms;
+    uint64_t at = k.core ? dead_at_ms() : k.start_at_ms;
 
     if (k.core && k.trial_at_ms && k.trial_at_ms < at)
         at = k.trial_at_ms;
@@ -402,7 +412,7 @@ static void turn(void)
     if (p[0].revents & POLLIN)
         signal_readable();
     uint64_t now = clock_boot_ms();
-    if (now >= k.alive_ms + KEEPER_DEAD_MS)
+    if (now >= dead_at_ms())
         happen(SILENT);
     if (k.trial_at_ms && now >= k.trial_at_ms)
         happen(LATE);
@@ -484,6 +494,6 @@ int main(int argc, char **argv)
     if (k.watchdog_fd >= 0)
         (void)!write(k.watchdog_fd, "V", 1); /* magic close: stopping is not a hang */
     if (k.bad_settings)
-        log_error("core cannot start with its settings: agentd ends; mend them and start it again");
+        log_error("core cannot start with its settings: agentd exits; fix them and restart it");
     return k.bad_settings ? KEEPER_BAD_SETTINGS : 0;
 }

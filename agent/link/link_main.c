@@ -114,7 +114,7 @@ static void pump_down(void *arg, const struct err *why)
 {
     (void)arg;
     down(err_kind_name(why->kind), why->msg, false);
-    if (why->kind == ERR_INVALID) /* our own PEM files: core opens them anew for the next link */
+    if (why->kind == ERR_INVALID) /* our own PEM files: core opens them again for the next link */
         loop_stop(k.loop);
 }
 
@@ -188,7 +188,7 @@ static void mqtt_down(void *arg, const char *why, bool taken_over)
     (void)arg;
     if (k.stopping && !k.up) /* our goodbye is on its way: the pump carries it out, then reports down */
         return;
-    if (taken_over) /* two devices with one id throw each other out for ever: step far back, and say it */
+    if (taken_over) /* two devices with one id end each other's connection forever: back off, and report it */
         down("conflict", "another client connected with this device's id", true);
     else
         down("network", why, false);
@@ -202,7 +202,7 @@ static void mqtt_ack(void *arg, uint32_t id, int reason)
 
 /* ---- what comes in, on its way to core ---- */
 
-/* How core is told of it: of trust documents with the version that the topic has. */
+/* How core gets it: trust documents with the version in the topic. */
 static const char *name_of(const struct outbox_item *item)
 {
     return strcmp(item->source, "trust") == 0 ? item->key : item->source;
@@ -498,7 +498,7 @@ static int enter_sandbox(struct err *err)
     int rc = sandbox_enter(&s, missing, sizeof(missing), err);
 
     if (rc == 0 && missing[0])
-        log_warn("this kernel has no %s: link goes on without", missing);
+        log_warn("this kernel has no %s: link continues without it", missing);
     return rc;
 }
 

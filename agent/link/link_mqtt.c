@@ -17,7 +17,8 @@ struct mqtt {
     struct mqtt_calls calls;
     struct mosquitto *mosq;
     struct loop_fd watch;
-    struct loop_timer tick;
+    struct loop_timer keep_alive;
+    uint64_t keepalive_ms, in_ms, out_ms; /* when something last came and went */
     int protocol;
     bool up, started, answered, paused;
     struct { /* mid -> id of those whose ack is wanted */
@@ -33,12 +34,23 @@ static int fail(struct err *err, const char *what, int rc)
                    mosquitto_strerror(rc));
 }
 
+/* The library pings, or gives the broker up, when nothing came or nothing went for the keep-alive; its clock
+ * has whole seconds. No other timer wakes an idle link. */
+static void arm_keep_alive(struct mqtt *m)
+{
+    uint64_t since_ms = m->in_ms < m->out_ms ? m->in_ms : m->out_ms;
+
+    loop_timer_set(m->loop, &m->keep_alive, since_ms + m->keepalive_ms + 1000);
+}
+
 static void watch_socket(struct mqtt *m)
 {
-    if (m->watch.fd >= 0)
-        err_ignore(loop_fd_mod(m->loop, &m->watch,
-                               (m->paused ? 0U : EPOLLIN) | (mosquitto_want_write(m->mosq) ? EPOLLOUT : 0U),
-                               NULL));
+    if (m->watch.fd < 0)
+        return;
+    err_ignore(loop_fd_mod(m->loop, &m->watch,
+                           (m->paused ? 0U : EPOLLIN) | (mosquitto_want_write(m->mosq) ? EPOLLOUT : 0U),
+                           NULL));
+    arm_keep_alive(m);
 }
 
 void link_mqtt_pause(struct mqtt *m, bool paused)
@@ -118,27 +130,31 @@ static void socket_ready(struct loop_fd *w, uint32_t events)
     struct mqtt *m = container_of(w, struct mqtt, watch);
     int rc = MOSQ_ERR_SUCCESS;
 
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
         rc = mosquitto_loop_read(m->mosq, 1);
-    if (rc == MOSQ_ERR_SUCCESS && (events & EPOLLOUT))
+        m->in_ms = clock_boot_ms();
+    }
+    if (rc == MOSQ_ERR_SUCCESS && (events & EPOLLOUT)) {
         rc = mosquitto_loop_write(m->mosq, 1);
+        m->out_ms = clock_boot_ms();
+    }
     if (rc != MOSQ_ERR_SUCCESS)
         gone(m, mosquitto_strerror(rc), false);
     else
         watch_socket(m);
 }
 
-static void tick_fired(struct loop_timer *t)
+static void keep_alive_fired(struct loop_timer *t)
 {
-    struct mqtt *m = container_of(t, struct mqtt, tick);
-    int rc = mosquitto_loop_misc(m->mosq); /* keep-alive */
+    struct mqtt *m = container_of(t, struct mqtt, keep_alive);
+    int rc = mosquitto_loop_misc(m->mosq);
 
     if (rc != MOSQ_ERR_SUCCESS) {
         gone(m, mosquitto_strerror(rc), false);
         return;
     }
+    m->in_ms = m->out_ms = clock_boot_ms(); /* as the library has it after a ping */
     watch_socket(m);
-    loop_timer_set(m->loop, t, clock_boot_ms() + 1000);
 }
 
 int link_mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls, struct mqtt **ret,
@@ -151,7 +167,7 @@ int link_mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls
     m->protocol = MQTT_PROTOCOL_V5;
     m->watch.fd = -1;
     m->watch.on_ready = socket_ready;
-    m->tick.on_fire = tick_fired;
+    m->keep_alive.on_fire = keep_alive_fired;
     m->mosq = mosquitto_new(client_id, true, m);
     if (!m->mosq) {
         free(m);
@@ -197,15 +213,17 @@ int link_mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, cons
     if (rc != MOSQ_ERR_SUCCESS)
         return fail(err, "connect", rc);
     rc = loop_fd_add(m->loop, &m->watch, mosquitto_socket(m->mosq), EPOLLIN | EPOLLOUT, err);
+    m->keepalive_ms = keepalive_s * UINT64_C(1000);
+    m->in_ms = m->out_ms = clock_boot_ms();
     if (rc == 0)
-        loop_timer_set(m->loop, &m->tick, clock_boot_ms() + 1000);
+        arm_keep_alive(m);
     return rc;
 }
 
 void link_mqtt_stop(struct mqtt *m)
 {
     loop_fd_del(m->loop, &m->watch);
-    loop_timer_del(m->loop, &m->tick);
+    loop_timer_del(m->loop, &m->keep_alive);
     /* a broker that does not know MQTT 5 refuses or just hangs up: the other version is tried next, and 5
      * first again after that */
     if (m->started)
@@ -218,6 +236,7 @@ int link_mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err)
 {
     int rc = mosquitto_subscribe_v5(m->mosq, NULL, topic, 1, 0, NULL);
 
+    m->out_ms = clock_boot_ms();
     watch_socket(m);
     return rc == MOSQ_ERR_SUCCESS ? 0 : fail(err, "subscribe", rc);
 }
@@ -247,6 +266,7 @@ int link_mqtt_publish(struct mqtt *m, const struct link_mqtt_publish *p, struct 
             m->waiting[i].id = p->id;
             break;
         }
+    m->out_ms = clock_boot_ms();
     watch_socket(m);
     return 0;
 }

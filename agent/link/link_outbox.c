@@ -112,7 +112,7 @@ static bool flush_words(struct outbox *o, const struct outbox_calls *calls)
     return room;
 }
 
-/* What was left out is told once, in the place of a command. */
+/* What was dropped is reported once, in place of a command. */
 static bool flush_dropped(struct outbox *o, const struct outbox_calls *calls)
 {
     char text[80], *place = place_of(o, "");

@@ -28,7 +28,7 @@ struct outbox {
         int code;
     } acks[OUTBOX_ACKS];
     unsigned n_acks;
-    char state[300]; /* "up ...", "down ..."; "": told already */
+    char state[300]; /* "up ...", "down ..."; "": sent already */
 };
 struct outbox_calls { /* false: no room now */
     bool (*say)(void *arg, const char *text);

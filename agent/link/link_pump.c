@@ -75,7 +75,7 @@ static void deadline_fired(struct loop_timer *t)
     struct err err = ERR_INIT;
     struct pump *p = container_of(t, struct pump, deadline);
 
-    (void)err_set(&err, ERR_TIMEOUT, "no connection to %s:%u within %d s", p->s.tls.host, p->s.port,
+    (void)err_set(&err, ERR_TIMEOUT, "cannot connect to %s:%u within %d s", p->s.tls.host, p->s.port,
                   PUMP_CONNECT_MS / 1000);
     down(p, &err);
 }
@@ -154,7 +154,7 @@ static int move_out(struct pump *p, struct err *err)
     return moved;
 }
 
-/* Ask epoll only for what can go on: no spinning on a side whose bytes have no room. */
+/* Ask epoll only for what can continue: no spinning on a side whose bytes have no room. */
 static void watch_for_more(struct pump *p)
 {
     bool out_waits = p->out.from < p->out.to, in_waits = p->in.from < p->in.to;
@@ -256,7 +256,7 @@ static int try_next_address(struct pump *p, struct err *err)
     for (; p->next; p->next = p->next->ai_next) {
         const struct addrinfo *a = p->next;
         if (p->s.plain && addr_reach(a->ai_addr) != ADDR_LOOPBACK) {
-            (void)err_set(err, ERR_DENIED, "%s is another machine: no broker is spoken to there without TLS",
+            (void)err_set(err, ERR_DENIED, "%s is not this machine: a remote broker needs TLS",
                           p->s.tls.host);
             continue;
         }

@@ -50,14 +50,13 @@ static int get_name(const struct json_cur *o, const char *key, char *dst, size_t
 static int judge_mqtt(const struct json_cur *o, const struct config *c, struct err *err)
 {
     if (c->mqtt_plaintext && (c->mqtt_ca[0] || c->mqtt_cert[0] || c->mqtt_key[0]))
-        return json_fail(o, err, ERR_INVALID, "plaintext: goes with none of ca, cert and key");
+        return json_fail(o, err, ERR_INVALID, "plaintext: cannot be combined with ca, cert or key");
     if (!c->mqtt_plaintext && c->mqtt_host[0] && !c->mqtt_ca[0])
-        return json_fail(
-            o, err, ERR_INVALID,
-            "ca: missing: nothing would tell the broker from another (\"plaintext\": true is for "
-            "one on this machine)");
+        return json_fail(o, err, ERR_INVALID,
+                         "ca: missing: nothing would identify the broker (\"plaintext\": true is for "
+                         "one on this machine)");
     if (!c->mqtt_cert[0] != !c->mqtt_key[0])
-        return json_fail(o, err, ERR_INVALID, "cert and key: one is of no use without the other");
+        return json_fail(o, err, ERR_INVALID, "cert and key must be given together");
     return 0;
 }
 
@@ -69,7 +68,6 @@ static int read_mqtt(const struct json_cur *root, const char *directory, struct 
     if (rc <= 0)
         return rc; /* no broker: a device that is fed by agentctl apply alone */
     c->mqtt_port = 8883;
-    c->keepalive_s = 60;
     if (get(&o, "host", c->mqtt_host, sizeof(c->mqtt_host), err) < 0 ||
         json_get_u64(&o, "port", JSON_OPTIONAL, 1, 65535, &c->mqtt_port, err) < 0 ||
         json_get_u64(&o, "keepalive_s", JSON_OPTIONAL, 5, 1200, &c->keepalive_s, err) < 0 ||
@@ -184,9 +182,28 @@ static int read_rest(const struct json_cur *root, const char *directory, struct 
     return 0;
 }
 
+/* What a line may cost: bytes a day follow from these, and what is set by itself counts more. */
+static int read_profile(const struct json_cur *root, struct config *c, struct err *err)
+{
+    static const char *const names[] = {"default", "metered", "sleepy"};
+    static const struct {
+        uint64_t keepalive_s, health_interval_s, scrub_interval_s;
+    } profiles[] = {
+        {.keepalive_s = 240, .health_interval_s = 300, .scrub_interval_s = 900},
+        {.keepalive_s = 900, .health_interval_s = 3600, .scrub_interval_s = 3600},
+        {.keepalive_s = 1200, .health_interval_s = 21600, .scrub_interval_s = 86400},
+    };
+    int which = 0, rc = json_get_enum(root, "profile", JSON_OPTIONAL, names, COUNT_OF(names), &which, err);
+
+    c->keepalive_s = profiles[which].keepalive_s;
+    c->health_interval_s = profiles[which].health_interval_s;
+    c->scrub_interval_s = profiles[which].scrub_interval_s;
+    return rc;
+}
+
 static int read_root(const struct json_cur *root, const char *directory, struct config *c, struct err *err)
 {
-    if (get_name(root, "device", c->device, sizeof(c->device), err) < 0 ||
+    if (read_profile(root, c, err) < 0 || get_name(root, "device", c->device, sizeof(c->device), err) < 0 ||
         get_name(root, "fleet", c->fleet, sizeof(c->fleet), err) < 0 ||
         get_path(root, "state_dir", directory, c->state_dir, sizeof(c->state_dir), err) < 0 ||
         get_path(root, "run_dir", directory, c->run_dir, sizeof(c->run_dir), err) < 0 ||
@@ -209,8 +226,6 @@ int config_read(const char *path, struct config *ret, struct err *err)
                        .run_dir = "/run/limpet",
                        .trust = "/etc/limpet/trust.json",
                        .memory_max_bytes = 64ULL << 20,
-                       .health_interval_s = 300,
-                       .scrub_interval_s = 900,
                        .scrub_bytes = 4ULL << 20,
                        .os_confirm_s = 600};
     int rc = fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &text, &len, err);

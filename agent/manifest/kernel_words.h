@@ -1,9 +1,8 @@
-/* kernel_words.h - the kernel's words that a manifest may use, and their numbers. Pure. */
+/* kernel_words.h - the kernel's words that a manifest may use (manifest_fields.h), and their numbers.
+ * Pure. */
 #ifndef AGENT_KERNEL_WORDS_H
 #define AGENT_KERNEL_WORDS_H
 #include <stdbool.h>
-
-#define WORD_CAPABILITIES 32
 
 /* "TERM" or "SIGTERM" -> its number; 0: not known. */
 int kernel_words_signal(const char *name);

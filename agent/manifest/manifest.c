@@ -1,7 +1,7 @@
-#include "agent/manifest/manifest_int.h"
-#include "platform/limits.h"
-
 #include <stdio.h>
+
+#include "agent/manifest/manifest_fields.h"
+#include "agent/manifest/manifest_int.h"
 
 static int check_names(struct manifest_reader *r, const struct json_cur *apps, const struct desired *d)
 {
@@ -9,7 +9,7 @@ static int check_names(struct manifest_reader *r, const struct json_cur *apps, c
         for (unsigned k = 0; k < i; k++) {
             struct json_cur c = json_at(apps, i);
             if (strcmp(d->apps[i].name, d->apps[k].name) == 0)
-                return json_fail(&c, r->err, ERR_INVALID, "name: \"%s\" is there twice", d->apps[i].name);
+                return json_fail(&c, r->err, ERR_INVALID, "duplicate name \"%s\"", d->apps[i].name);
         }
     return 0;
 }
@@ -33,16 +33,16 @@ static int check_ports(struct manifest_reader *r, const struct json_cur *apps, c
             struct json_cur app = json_at(apps, i), net, ports, port;
             if (!other)
                 continue;
-            err_ignore(json_get_object(&app, "network", JSON_REQUIRED, &net, NULL));
-            err_ignore(json_get_array(&net, "ports", JSON_REQUIRED, LIM_PORTS, &ports, NULL));
+            err_ignore(json_get_object(&app, FIELD_APP_NETWORK, &net, NULL));
+            err_ignore(json_get(&net, "ports", JSON_OPTIONAL, &ports, NULL));
             port = json_at(&ports, p);
-            return json_fail(&port, r->err, ERR_INVALID, "host port %u is %s's already",
+            return json_fail(&port, r->err, ERR_INVALID, "host port %u is already published by %s",
                              d->apps[i].ports[p].host, other->name);
         }
     return 0;
 }
 
-/* Who uses the network of another app: that one is in the same manifest and has one of its own. */
+/* An app whose network another app uses is in the same manifest and has one of its own. */
 static int check_joins(struct manifest_reader *r, const struct json_cur *apps, const struct desired *d)
 {
     for (unsigned i = 0; i < d->n; i++) {
@@ -50,7 +50,7 @@ static int check_joins(struct manifest_reader *r, const struct json_cur *apps, c
         struct json_cur app = json_at(apps, i), c;
         if (w->net != NET_APP)
             continue;
-        err_ignore(json_get_object(&app, "network", JSON_REQUIRED, &c, NULL));
+        err_ignore(json_get_object(&app, FIELD_APP_NETWORK, &c, NULL));
         other = manifest_find(d, w->net_name);
         if (!other || other == w)
             return json_fail(&c, r->err, ERR_INVALID, "mode: \"app:%s\" is not another app of this manifest",
@@ -65,13 +65,13 @@ static int check_joins(struct manifest_reader *r, const struct json_cur *apps, c
 static int read_apps(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
     struct json_cur a;
+    void *room;
+    int rc = manifest_array(r, root, FIELD_APPS, &a, sizeof(d->apps[0]), &room);
 
-    if (json_get_array(root, "apps", JSON_REQUIRED, LIM_APPS, &a, r->err) < 0)
-        return -(int)ERR_INVALID;
+    if (rc <= 0)
+        return rc < 0 ? rc : json_fail(root, r->err, ERR_INVALID, "apps: missing");
     d->n = json_len(&a);
-    d->apps = arena_get(r->arena, d->n * sizeof(d->apps[0]));
-    if (!d->apps)
-        return err_set(r->err, ERR_NOMEM, "apps: too many for one document");
+    d->apps = room;
     for (unsigned i = 0; i < d->n; i++) {
         struct json_cur c = json_at(&a, i);
         if (manifest_app(r, &c, &d->apps[i]) < 0)
@@ -86,28 +86,29 @@ static int read_target(struct manifest_reader *r, const struct json_cur *root, s
 {
     struct json_cur o;
 
-    if (json_get_object(root, "target", JSON_REQUIRED, &o, r->err) < 0 ||
-        manifest_name(r, &o, "device", JSON_OPTIONAL, &d->device) < 0 ||
-        manifest_name(r, &o, "group", JSON_OPTIONAL, &d->group) < 0 || json_done(&o, r->err) < 0)
+    if (json_get_object(root, FIELD_TARGET, &o, r->err) < 0 ||
+        manifest_name(r, &o, FIELD_TARGET_DEVICE, &d->device) < 0 ||
+        manifest_name(r, &o, FIELD_TARGET_GROUP, &d->group) < 0 || json_done(&o, r->err) < 0)
         return -(int)r->err->kind;
-    return !d->device != !d->group ? 0
-                                   : json_fail(&o, r->err, ERR_INVALID, "either device or group is expected");
+    return !d->device != !d->group
+               ? 0
+               : json_fail(&o, r->err, ERR_INVALID, "exactly one of device, group is expected");
 }
 
 static int read_rollout(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
     struct json_cur o;
-    int rc = json_get_object(root, "rollout", JSON_OPTIONAL, &o, r->err);
+    int rc = json_get_object(root, FIELD_ROLLOUT, &o, r->err);
 
     if (rc <= 0)
         return rc;
     if (!d->group)
-        return json_fail(&o, r->err, ERR_INVALID, "only a group's document has one");
+        return json_fail(&o, r->err, ERR_INVALID, "only the document of a group has one");
     d->has_rollout = true;
-    if (manifest_text(r, &o, "salt", JSON_REQUIRED, &d->salt) < 0 ||
-        json_get_u64(&o, "slots", JSON_REQUIRED, 0, 10000, &d->slots, r->err) < 0 ||
-        json_get_u64(&o, "spread_ms", JSON_OPTIONAL, 0, 30ULL * 86400000, &d->spread_ms, r->err) < 0 ||
-        json_get_u64(&o, "not_before", JSON_OPTIONAL, 0, LIM_INTEGER, &d->not_before_s, r->err) < 0)
+    if (manifest_text(r, &o, FIELD_ROLLOUT_SALT, &d->salt) < 0 ||
+        json_get_u64(&o, FIELD_ROLLOUT_SLOTS, &d->slots, r->err) < 0 ||
+        json_get_u64(&o, FIELD_ROLLOUT_SPREAD_MS, &d->spread_ms, r->err) < 0 ||
+        json_get_u64(&o, FIELD_ROLLOUT_NOT_BEFORE, &d->not_before_s, r->err) < 0)
         return -(int)r->err->kind;
     return json_done(&o, r->err);
 }
@@ -116,14 +117,14 @@ static int read_download(struct manifest_reader *r, const struct json_cur *updat
 {
     struct json_cur o;
     const char *window = NULL;
-    int rc = json_get_object(update, "download", JSON_OPTIONAL, &o, r->err);
+    int rc = json_get_object(update, FIELD_UPDATE_DOWNLOAD, &o, r->err);
 
     if (rc <= 0)
         return rc;
-    if (json_get_u64(&o, "max_bytes", JSON_OPTIONAL, 1, LIM_INTEGER, &d->max_bytes, r->err) < 0 ||
-        json_get_u64(&o, "rate_bytes_s", JSON_OPTIONAL, 1024, LIM_INTEGER, &d->rate_bytes_s, r->err) < 0 ||
-        json_get_str(&o, "window", JSON_OPTIONAL, 16, &window, r->err) < 0 ||
-        json_get_bool(&o, "full_fallback", JSON_OPTIONAL, &d->full_fallback, r->err) < 0)
+    if (json_get_u64(&o, FIELD_DOWNLOAD_MAX_BYTES, &d->max_bytes, r->err) < 0 ||
+        json_get_u64(&o, FIELD_DOWNLOAD_RATE_BYTES_S, &d->rate_bytes_s, r->err) < 0 ||
+        json_get_str(&o, FIELD_DOWNLOAD_WINDOW, 16, &window, r->err) < 0 ||
+        json_get_bool(&o, FIELD_DOWNLOAD_FULL_FALLBACK, &d->full_fallback, r->err) < 0)
         return -(int)r->err->kind;
     if (window && !manifest_window_read(window, d))
         return json_fail(&o, r->err, ERR_INVALID,
@@ -134,17 +135,17 @@ static int read_download(struct manifest_reader *r, const struct json_cur *updat
 static int read_os(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
     struct json_cur o, b, release;
-    int rc = json_get_object(root, "os", JSON_OPTIONAL, &o, r->err);
+    int rc = json_get_object(root, FIELD_OS, &o, r->err);
 
-    if (rc <= 0 || (r->saved && json_get_object(&o, "release", JSON_OPTIONAL, &release, r->err) == 0))
+    if (rc <= 0 || (r->saved && json_get(&o, "release", JSON_OPTIONAL, &release, r->err) == 0))
         return rc;
     d->has_os = true;
     d->os.want = (struct want){.name = "os"};
-    if (manifest_name(r, &o, "version", JSON_REQUIRED, &d->os.version) < 0 ||
-        json_get_object(&o, "bundle", JSON_REQUIRED, &b, r->err) < 0 ||
-        manifest_digest(r, &b, "digest", &d->os.bundle) < 0 ||
-        json_get_u64(&b, "size", JSON_REQUIRED, 1, LIM_IMAGE_BYTES, &d->os.bundle_bytes, r->err) < 0 ||
-        json_done(&b, r->err) < 0 || manifest_release(r, &o, &d->os.want) < 0)
+    if (manifest_name(r, &o, FIELD_OS_VERSION, &d->os.version) < 0 ||
+        json_get_object(&o, FIELD_OS_BUNDLE, &b, r->err) < 0 ||
+        manifest_digest(r, &b, FIELD_BUNDLE_DIGEST, &d->os.bundle) < 0 ||
+        json_get_u64(&b, FIELD_BUNDLE_SIZE, &d->os.bundle_bytes, r->err) < 0 || json_done(&b, r->err) < 0 ||
+        manifest_release(r, &o, &d->os.want) < 0)
         return -(int)r->err->kind;
     return json_done(&o, r->err);
 }
@@ -152,7 +153,7 @@ static int read_os(struct manifest_reader *r, const struct json_cur *root, struc
 static int read_agent(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
     struct json_cur o;
-    int rc = json_get_object(root, "agent", JSON_OPTIONAL, &o, r->err);
+    int rc = json_get_object(root, FIELD_AGENT, &o, r->err);
 
     if (rc <= 0)
         return rc;
@@ -160,19 +161,18 @@ static int read_agent(struct manifest_reader *r, const struct json_cur *root, st
     d->agent = (struct want){.name = "agent"};
     d->agent_confirm_s = 60;
     if (manifest_release(r, &o, &d->agent) < 0 ||
-        json_get_u64(&o, "confirm_s", JSON_OPTIONAL, 5, 3600, &d->agent_confirm_s, r->err) < 0)
+        json_get_u64(&o, FIELD_AGENT_CONFIRM_S, &d->agent_confirm_s, r->err) < 0)
         return -(int)r->err->kind;
     return json_done(&o, r->err);
 }
 
 static int read_head(struct manifest_reader *r, const struct json_cur *root, struct desired *d)
 {
-    if (manifest_name(r, root, "fleet", JSON_REQUIRED, &d->fleet) < 0 || read_target(r, root, d) < 0 ||
-        json_get_u64(root, "rev", JSON_REQUIRED, 1, LIM_INTEGER, &d->rev, r->err) < 0 ||
-        json_get_u64(root, "issued", JSON_REQUIRED, 1, LIM_INTEGER, &d->issued_s, r->err) < 0 ||
-        json_get_u64(root, "expires", JSON_REQUIRED, 1, LIM_INTEGER, &d->expires_s, r->err) < 0 ||
-        manifest_text(r, root, "id", JSON_OPTIONAL, &d->id) < 0 ||
-        manifest_text(r, root, "by", JSON_OPTIONAL, &d->by) < 0)
+    if (manifest_name(r, root, FIELD_FLEET, &d->fleet) < 0 || read_target(r, root, d) < 0 ||
+        json_get_u64(root, FIELD_REV, &d->rev, r->err) < 0 ||
+        json_get_u64(root, FIELD_ISSUED, &d->issued_s, r->err) < 0 ||
+        json_get_u64(root, FIELD_EXPIRES, &d->expires_s, r->err) < 0 ||
+        manifest_text(r, root, FIELD_ID, &d->id) < 0 || manifest_text(r, root, FIELD_BY, &d->by) < 0)
         return -(int)r->err->kind;
     return 0;
 }
@@ -182,25 +182,23 @@ static int read_desired(struct manifest_reader *r, const struct json_cur *root, 
     const char *schema;
     struct json_cur u;
 
-    if (json_get_str(root, "schema", JSON_REQUIRED, 64, &schema, r->err) < 0)
+    if (json_get_str(root, FIELD_SCHEMA, 64, &schema, r->err) < 0)
         return -(int)ERR_INVALID;
-    if (strcmp(schema, "limpet.desired/1") != 0)
+    if (strcmp(schema, WORDS_SCHEMA) != 0)
         return err_set(r->err, ERR_UNSUPPORTED,
-                       "schema: \"%s\" is not limpet.desired/1, the one this agent knows", schema);
+                       "schema: \"%s\" is not " WORDS_SCHEMA ", the only one supported here", schema);
     d->probation_ms = 60000;
     d->download.full_fallback = true;
-    if (read_head(r, root, d) < 0 ||
-        json_get_bool(root, "withdrawn", JSON_OPTIONAL, &d->withdrawn, r->err) < 0)
+    if (read_head(r, root, d) < 0 || json_get_bool(root, FIELD_WITHDRAWN, &d->withdrawn, r->err) < 0)
         return -(int)r->err->kind;
     if (d->withdrawn)
         return json_done(root, r->err);
     if (read_apps(r, root, d) < 0 || read_os(r, root, d) < 0 || read_agent(r, root, d) < 0 ||
         read_rollout(r, root, d) < 0)
         return -(int)r->err->kind;
-    int rc = json_get_object(root, "update", JSON_OPTIONAL, &u, r->err);
-    if (rc > 0 &&
-        (json_get_u64(&u, "probation_ms", JSON_OPTIONAL, 0, 86400000, &d->probation_ms, r->err) < 0 ||
-         read_download(r, &u, &d->download) < 0 || json_done(&u, r->err) < 0))
+    int rc = json_get_object(root, FIELD_UPDATE, &u, r->err);
+    if (rc > 0 && (json_get_u64(&u, FIELD_UPDATE_PROBATION_MS, &d->probation_ms, r->err) < 0 ||
+                   read_download(r, &u, &d->download) < 0 || json_done(&u, r->err) < 0))
         return -(int)ERR_INVALID;
     return rc < 0 ? rc : json_done(root, r->err);
 }
@@ -241,7 +239,7 @@ bool manifest_head(struct buf json, struct arena *arena, struct desired *ret)
 
     if (json_parse(json, &json_limits_signed, &root, &err) < 0)
         return false;
-    bool ok = json_get_str(&root, "schema", JSON_REQUIRED, 64, &schema, &err) >= 0 &&
+    bool ok = json_get_str(&root, FIELD_SCHEMA, 64, &schema, &err) >= 0 &&
               strncmp(schema, "limpet.desired/", 15) == 0 && read_head(&r, &root, &d) == 0;
     (void)json_free(root.node);
     if (ok)

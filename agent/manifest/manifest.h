@@ -1,5 +1,6 @@
-/* manifest.h - the desired-state document: what a signed manifest asks of this device. Closed schema: each refusal
- * names the field's path ("apps[1].memory.max_bytes: 0 is below 65536"). Pure: bytes in, struct desired out, one arena.
+/* manifest.h - the desired-state document: what a signed manifest asks of this device. Closed schema: each
+ * refusal names the field's path ("apps[1].memory.max_bytes: 0 is below 65536"). Pure: bytes in, struct
+ * desired out, one arena.
  *
  * {"schema":"limpet.desired/1",
  *  "fleet":"demo", "target":{"device":"gw-17"} | {"group":"line-a"},
@@ -7,26 +8,36 @@
  *  "apps":[{
  *    "name":"web",
  *    "release":{"name":"web","counter":2,"digest":"sha256:<of the release envelope>","size":1564},
- *    "sources":["http://127.0.0.1:5055/demo/web","dir:/media/usb/limpet"],   where release, manifest, layers lie
- *    "args":["httpd","-f"], "env":{"SITE":"turin"}, "cwd":"/srv", "user":"1000:1000",   optional, else the image's
- *    "memory":{"max_bytes":25165824,"swap_bytes":0,"enforce":"required"},    enforce: required | best-effort (default)
+ *    "sources":["http://127.0.0.1:5055/demo/web","dir:/media/usb/limpet"],   where release, manifest, layers
+ *     lie
+ *    "args":["httpd","-f"], "env":{"SITE":"turin"}, "cwd":"/srv", "user":"1000:1000",   optional, else the
+ *     image's
+ *    "memory":{"max_bytes":25165824,"swap_bytes":0,"enforce":"required"},    enforce: required | best-effort
+ *     (default)
  *    "cpu":{"percent":50,"enforce":..}, "pids":{"max":32,"enforce":..},
  *    "userns":"required|best-effort|off", "seccomp":"required|best-effort|off",
- *    "capabilities":["NET_BIND_SERVICE"], "read_only":true (default; false is refused until there is an upper layer),
- *    "image_privileges":"strip|refuse"   (set-id bits, extended attributes, device nodes of the image; default strip)
+ *    "capabilities":["NET_BIND_SERVICE"], "read_only":true (default; false is refused until there is an upper
+ *    layer),
+ *    "image_privileges":"strip|refuse"   (set-id bits, extended attributes, device nodes of the image;
+ *                                        default strip)
  *    "network":{"mode":"none|host|bridge|cni|app:NAME",   app:NAME: that of another app of this manifest
- *               "name":"shop",    bridge: shared with the apps that name it too (at most 12 bytes); cni: the list's name
+ *               "name":"shop",    bridge: shared with the apps that name it too (at most 12 bytes); cni: the
+ *                                 list's name
  *               "ports":[{"host":8000,"last":8010 (optional: a range),"container":80,"protocol":"tcp",
  *                         "address":"127.0.0.1" or an IPv6 one}]},
  *    "mounts":[{"type":"tmpfs","target":"/data","size_bytes":1048576},
  *              {"type":"volume","name":"data","target":"/var/lib/x","read_only":false}],
- *    "init":true,                             limpet-init as first process: passes signals on, reaps (default false)
- *    "devices":[{"match":{"by-id":"usb-..."} | {"by-path":"..."} | {"usb":"0403:6001"} | {"major":188,"minor":0},
+ *    "init":true,                             limpet-init as first process: passes signals on, reaps (default
+ *                                             false)
+ *    "devices":[{"match":{"by-id":"usb-..."} | {"by-path":"..."} | {"usb":"0403:6001"} |
+ *    {"major":188,"minor":0},
  *                with "subsystem":"tty" (optional, in match); first by number of those that match
  *                "path":"/dev/modem","access":"rw|r|w","required":false,"on_remove":"keep|restart|stop"}],
- *    "restart":{"policy":"always|on-failure|no","delay_ms":1000,"max_delay_ms":300000,"stable_ms":60000,"max_tries":0},
+ *    "restart":{"policy":"always|on-failure|no","delay_ms":1000,"max_delay_ms":300000,"stable_ms":60000,
+ *               "max_tries":0},
  *    "health":{"exec":["/bin/check"]} | {"http":{"port":80,"path":"/healthz"}} | {"tcp":{"port":80}} with
- *             "interval_ms":30000,"timeout_ms":5000,"start_grace_ms":10000,"retries":3,"action":"restart|none",
+ *             "interval_ms":30000,"timeout_ms":5000,"start_grace_ms":10000,"retries":3,
+ *             "action":"restart|none",
  *    "stop":{"signal":"TERM","grace_ms":10000},
  *    "log":{"max_bytes":65536},
  *    "retry":7     (optional) any other number than before: tried again though it has failed here
@@ -34,9 +45,12 @@
  *  "update":{"probation_ms":60000,
  *            "download":{"max_bytes":N (of this manifest over the network), "rate_bytes_s":N,
  *                        "window":"01:30-05:00" (UTC), "full_fallback":true}},
- *  "os":{"version":"2.1","bundle":{"digest":"sha256:...","size":N},"release":{...},"sources":[...]}   for RAUC or SWUpdate
- *  "agent":{"release":{...},"sources":[...],"confirm_s":60}   the agent's own programs, an image like an app's (agent/decide/self_update.h)
- *  "withdrawn":true   (optional) no opinion any more: the next topic counts (agent/decide/follow.h); no apps or other parts then
+ *  "os":{"version":"2.1","bundle":{"digest":"sha256:...","size":N},"release":{...},"sources":[...]}   for
+ *     RAUC or SWUpdate
+ *  "agent":{"release":{...},"sources":[...],"confirm_s":60}   the agent's own programs, an image like an
+ *                                                             app's (agent/decide/self_update.h)
+ *  "withdrawn":true   (optional) no opinion any more: the next topic counts (agent/decide/follow.h); no apps
+ *                     or other parts then
  *  "rollout":{"salt":"r-7f3a","slots":500,"spread_ms":7200000,"not_before":S}     group documents only
  * } */
 #ifndef AGENT_MANIFEST_H
@@ -75,7 +89,7 @@ struct want_device {
 };
 struct want_restart {
     enum restart_policy policy;
-    uint64_t delay_ms, max_delay_ms, stable_ms, max_tries; /* max_tries 0: for ever */
+    uint64_t delay_ms, max_delay_ms, stable_ms, max_tries; /* max_tries 0: forever */
 };
 struct want_health {
     enum health_kind kind;
@@ -157,7 +171,7 @@ struct desired {
  * know). */
 NODISCARD int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
 /* The same of one that was accepted before: what an older agent did not ask for may be missing (an os
- * without a release is left out: nothing is installed by it, the apps go on). */
+ * without a release is left out: nothing is installed by it, the apps keep running). */
 NODISCARD int manifest_parse_saved(struct buf json, struct arena *arena, struct desired *ret,
                                    struct err *err);
 /* Only whose it is (fleet, target, rev, times, id, by), of any version of the schema, for the verdict on

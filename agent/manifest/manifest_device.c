@@ -1,14 +1,15 @@
 /* manifest_device.c - the devices of an app in a manifest. See manifest.h, device_match.h. */
 #include <stdio.h>
 
+#include "agent/manifest/manifest_fields.h"
 #include "agent/manifest/manifest_int.h"
 #include "platform/cgroup/cgroup.h"
 
-static const char *const access_names[] = {"rw", "r", "w"};
+static const char *const access_names[] = {WORDS_ACCESS};
 static const unsigned access_masks[] = {CGROUP_DEV_READ | CGROUP_DEV_WRITE, CGROUP_DEV_READ,
                                         CGROUP_DEV_WRITE};
-static const char *const remove_names[] = {"keep", "restart", "stop"};
-static const char *const match_names[DEVICE_MATCH_COUNT_] = {"by-id", "by-path", "usb", "major"};
+static const char *const remove_names[] = {WORDS_REMOVE};
+static const char *const match_names[DEVICE_MATCH_COUNT_] = {WORDS_MATCH};
 
 /* Four hex digits. */
 static bool read_hex(const char *s, uint16_t *ret)
@@ -23,11 +24,11 @@ static bool read_hex(const char *s, uint16_t *ret)
 
 static int read_major(const struct json_cur *m, struct want_device *d, struct err *err)
 {
-    uint64_t major, minor;
+    uint64_t major = 0, minor;
 
-    if (json_get_u64(m, "major", JSON_REQUIRED, 1, 4095, &major, err) < 0)
+    if (json_get_u64(m, FIELD_MATCH_MAJOR, &major, err) < 0)
         return -(int)ERR_INVALID;
-    int rc = json_get_u64(m, "minor", JSON_OPTIONAL, 0, (1 << 20) - 1, &minor, err);
+    int rc = json_get_u64(m, FIELD_MATCH_MINOR, &minor, err);
     d->major = (uint32_t)major;
     if (rc > 0)
         d->minor = (int64_t)minor;
@@ -39,7 +40,7 @@ static int read_match(struct manifest_reader *r, const struct json_cur *device, 
     struct json_cur m, any;
     unsigned kinds = 0;
 
-    if (json_get_object(device, "match", JSON_REQUIRED, &m, r->err) < 0)
+    if (json_get_object(device, FIELD_DEVICE_MATCH, &m, r->err) < 0)
         return -(int)r->err->kind;
     for (unsigned i = 0; i < DEVICE_MATCH_COUNT_; i++)
         if (json_get(&m, match_names[i], JSON_OPTIONAL, &any, NULL) > 0) {
@@ -60,7 +61,7 @@ static int read_match(struct manifest_reader *r, const struct json_cur *device, 
         return json_fail(&m, r->err, ERR_INVALID,
                          "%s: \"%.60s\" is neither the name of a link nor a path of sysfs",
                          match_names[d->match], d->name);
-    if (rc < 0 || manifest_text(r, &m, "subsystem", JSON_OPTIONAL, &d->subsystem) < 0)
+    if (rc < 0 || manifest_text(r, &m, FIELD_MATCH_SUBSYSTEM, &d->subsystem) < 0)
         return -(int)r->err->kind;
     return json_done(&m, r->err);
 }
@@ -71,12 +72,11 @@ static int read_device(struct manifest_reader *r, const struct json_cur *c, stru
 
     *d = (struct want_device){.minor = -1};
     if (json_is_object(c, r->err) < 0 || read_match(r, c, d) < 0 ||
-        manifest_path(r, c, "path", JSON_REQUIRED, &d->path) < 0 ||
-        json_get_enum(c, "access", JSON_OPTIONAL, access_names, COUNT_OF(access_names), &access, r->err) <
-            0 ||
-        json_get_bool(c, "required", JSON_OPTIONAL, &d->required, r->err) < 0 ||
-        json_get_enum(c, "on_remove", JSON_OPTIONAL, remove_names, COUNT_OF(remove_names), &on_remove,
-                      r->err) < 0)
+        manifest_path(r, c, FIELD_DEVICE_PATH, &d->path) < 0 ||
+        json_get_enum(c, FIELD_DEVICE_ACCESS, access_names, COUNT_OF(access_names), &access, r->err) < 0 ||
+        json_get_bool(c, FIELD_DEVICE_REQUIRED, &d->required, r->err) < 0 ||
+        json_get_enum(c, FIELD_DEVICE_ON_REMOVE, remove_names, COUNT_OF(remove_names), &on_remove, r->err) <
+            0)
         return -(int)r->err->kind;
     d->access = access_masks[access];
     d->on_remove = (enum device_remove)on_remove;
@@ -92,7 +92,7 @@ int manifest_devices(struct manifest_reader *r, const struct json_cur *app, stru
     struct json_cur a;
 
     void *room = NULL;
-    int rc = manifest_array(r, app, "devices", LIM_DEVICES, &a, sizeof(*w->devices), &room);
+    int rc = manifest_array(r, app, FIELD_APP_DEVICES, &a, sizeof(*w->devices), &room);
     struct want_device *list = room;
     for (unsigned i = 0; rc > 0 && i < json_len(&a); i++) {
         struct json_cur c = json_at(&a, i);
@@ -100,7 +100,7 @@ int manifest_devices(struct manifest_reader *r, const struct json_cur *app, stru
             return -(int)r->err->kind;
         for (unsigned k = 0; k < i; k++)
             if (list[k].path && list[i].path && strcmp(list[k].path, list[i].path) == 0)
-                return json_fail(&c, r->err, ERR_INVALID, "path: \"%.60s\" is there twice", list[i].path);
+                return json_fail(&c, r->err, ERR_INVALID, "path: duplicate \"%.60s\"", list[i].path);
     }
     if (rc > 0) {
         w->devices = list;

@@ -1,6 +1,6 @@
+#include "agent/manifest/manifest_fields.h"
 #include "agent/manifest/manifest_int.h"
 #include "ota/doc/source.h"
-#include "platform/limits.h"
 
 int manifest_keep(struct manifest_reader *r, const char *text, const char **ret)
 {
@@ -61,32 +61,69 @@ int manifest_path(struct manifest_reader *r, const struct json_cur *o, const cha
     return get_checked(r, o, key, need, 255, is_abs_path, "an absolute path without \"..\"", ret);
 }
 
-int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const char *key, struct digest *ret)
+int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                    struct digest *ret)
 {
     struct json_cur c;
     const char *s;
 
-    if (json_get(o, key, JSON_REQUIRED, &c, r->err) < 0 || json_as_str(&c, 80, &s, r->err) < 0)
+    int rc = json_get(o, key, need, &c, r->err);
+    if (rc <= 0)
+        return rc;
+    if (json_as_str(&c, 80, &s, r->err) < 0)
         return -(int)ERR_INVALID;
     return digest_parse(s, ret, NULL) < 0
                ? json_fail(&c, r->err, ERR_INVALID, "\"%s\" is not a sha256: digest in lower-case hex", s)
                : 1;
 }
 
-/* An array of strings as a NULL-terminated list. */
-int manifest_list(struct manifest_reader *r, const struct json_cur *o, const char *key, unsigned max,
-                  const char *const **ret)
+static int get_array(struct manifest_reader *r, const struct json_cur *o, const char *key,
+                     enum json_need need, unsigned min, unsigned max, struct json_cur *ret)
 {
-    struct json_cur a;
-    int rc = json_get_array(o, key, JSON_OPTIONAL, max, &a, r->err);
+    int rc = json_get_array(o, key, need, max, ret, r->err);
+
+    return rc > 0 && json_len(ret) < min ? json_fail(ret, r->err, ERR_INVALID, "at least %u is needed", min)
+                                         : rc;
+}
+
+static int get_room(struct manifest_reader *r, const struct json_cur *c, size_t size, void **ret_list)
+{
+    *ret_list = arena_get(r->arena, (json_len(c) + 1) * size);
+    return *ret_list ? 1 : err_set(r->err, ERR_NOMEM, "manifest: its lists need more than the arena holds");
+}
+
+int manifest_array(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                   unsigned min, unsigned max, struct json_cur *ret, size_t size, void **ret_list)
+{
+    int rc = get_array(r, o, key, need, min, max, ret);
+
+    return rc <= 0 ? rc : get_room(r, ret, size, ret_list);
+}
+
+int manifest_map(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                 unsigned min, unsigned max, struct json_cur *ret, size_t size, void **ret_list)
+{
+    int rc = json_get_object(o, key, need, ret, r->err);
 
     if (rc <= 0)
         return rc;
-    unsigned n = json_len(&a);
-    const char **list = arena_get(r->arena, (n + 1) * sizeof(*list));
-    if (!list)
-        return err_set(r->err, ERR_NOMEM, "manifest: no memory");
-    for (unsigned i = 0; i < n; i++) {
+    if (json_len(ret) < min || json_len(ret) > max)
+        return json_fail(ret, r->err, ERR_INVALID, "%u entries, %u to %u are allowed", json_len(ret), min,
+                         max);
+    return get_room(r, ret, size, ret_list);
+}
+
+int manifest_list(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                  unsigned min, unsigned max, const char *const **ret)
+{
+    struct json_cur a;
+    void *room;
+    int rc = manifest_array(r, o, key, need, min, max, &a, sizeof(**ret), &room);
+
+    if (rc <= 0)
+        return rc;
+    const char **list = room;
+    for (unsigned i = 0; i < json_len(&a); i++) {
         struct json_cur c = json_at(&a, i);
         const char *s;
         if (json_as_str(&c, LIM_TEXT_BYTES, &s, r->err) < 0)
@@ -103,7 +140,7 @@ int manifest_sources(struct manifest_reader *r, const struct json_cur *from, con
 {
     struct json_cur a;
 
-    if (json_get_array(from, "sources", JSON_REQUIRED, LIM_SOURCES, &a, r->err) < 0)
+    if (get_array(r, from, FIELD_SOURCES, &a) < 0)
         return -(int)r->err->kind;
     *ret_n = json_len(&a);
     for (unsigned i = 0; i < *ret_n; i++) {
@@ -117,31 +154,18 @@ int manifest_sources(struct manifest_reader *r, const struct json_cur *from, con
         if (manifest_keep(r, s, &sources[i]) < 0)
             return -(int)ERR_NOMEM;
     }
-    return *ret_n ? 0 : json_fail(&a, r->err, ERR_INVALID, "at least one source is needed");
+    return 0;
 }
 
 int manifest_release(struct manifest_reader *r, const struct json_cur *app, struct want *w)
 {
     struct json_cur o;
 
-    if (json_get_object(app, "release", JSON_REQUIRED, &o, r->err) < 0 ||
-        manifest_name(r, &o, "name", JSON_REQUIRED, &w->release_name) < 0 ||
-        json_get_u64(&o, "counter", JSON_REQUIRED, 1, LIM_INTEGER, &w->counter, r->err) < 0 ||
-        manifest_digest(r, &o, "digest", &w->release) < 0 ||
-        json_get_u64(&o, "size", JSON_REQUIRED, 1, LIM_ENVELOPE_BYTES, &w->release_bytes, r->err) < 0 ||
-        json_done(&o, r->err) < 0)
+    if (json_get_object(app, FIELD_RELEASE, &o, r->err) < 0 ||
+        manifest_name(r, &o, FIELD_RELEASE_NAME, &w->release_name) < 0 ||
+        json_get_u64(&o, FIELD_RELEASE_COUNTER, &w->counter, r->err) < 0 ||
+        manifest_digest(r, &o, FIELD_RELEASE_DIGEST, &w->release) < 0 ||
+        json_get_u64(&o, FIELD_RELEASE_SIZE, &w->release_bytes, r->err) < 0 || json_done(&o, r->err) < 0)
         return -(int)r->err->kind;
     return manifest_sources(r, app, w->sources, &w->n_sources);
-}
-
-int manifest_array(struct manifest_reader *r, const struct json_cur *app, const char *key, unsigned max,
-                   struct json_cur *ret, size_t size, void **ret_list)
-{
-    int rc = json_get_array(app, key, JSON_OPTIONAL, max, ret, r->err);
-
-    void *list = rc > 0 ? arena_get(r->arena, json_len(ret) * size) : NULL;
-    if (rc > 0 && !list)
-        return err_set(r->err, ERR_NOMEM, "manifest: no memory");
-    *ret_list = list;
-    return rc;
 }

@@ -12,8 +12,8 @@ struct manifest_reader {
     bool saved; /* accepted before, perhaps by an agent that asked for less */
 };
 
-/* A field of o: 1: it is there and in *ret (strings live in the arena), 0: it is not (optional ones), else
- * -kind. Errors: INVALID, NOMEM (the arena is full). */
+/* A field of o, as manifest_fields.h names it: 1: it is there and in *ret (strings live in the arena), 0: it
+ * is not (optional ones), else -kind. Errors: INVALID, NOMEM (the arena is full). */
 int manifest_text(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
                   const char **ret);
 int manifest_name(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
@@ -21,14 +21,17 @@ int manifest_name(struct manifest_reader *r, const struct json_cur *o, const cha
 /* Absolute, without "..". */
 int manifest_path(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
                   const char **ret);
-int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const char *key, struct digest *ret);
-/* An array of an app: *ret_list has room for its elements, of that size each. 1, 0: there is none, or
- * -kind. */
-int manifest_array(struct manifest_reader *r, const struct json_cur *app, const char *key, unsigned max,
-                   struct json_cur *ret, size_t size, void **ret_list);
-/* At most max strings, then NULL. */
-int manifest_list(struct manifest_reader *r, const struct json_cur *o, const char *key, unsigned max,
-                  const char *const **ret);
+int manifest_digest(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                    struct digest *ret);
+/* An array: *ret_list has room for its elements, of that size each, and one more; all zero. */
+int manifest_array(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                   unsigned min, unsigned max, struct json_cur *ret, size_t size, void **ret_list);
+/* The same of an object whose keys are free. */
+int manifest_map(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                 unsigned min, unsigned max, struct json_cur *ret, size_t size, void **ret_list);
+/* An array of strings, then NULL. */
+int manifest_list(struct manifest_reader *r, const struct json_cur *o, const char *key, enum json_need need,
+                  unsigned min, unsigned max, const char *const **ret);
 /* "sources" of an app, the system or the agent: 0 or -kind. */
 int manifest_sources(struct manifest_reader *r, const struct json_cur *from, const char **sources,
                      unsigned *ret_n);

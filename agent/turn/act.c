@@ -16,13 +16,14 @@
 #define STOP_LOOK_MS     250
 #define ROUNDS           8 /* of observe-plan-act in one turn: each round does something, then looks again */
 
-/* What the program said last, for whoever has to mend it: "; its last line: ..." into dst; nothing when it
+/* What the program said last, for the one who has to fix it: "; its last line: ..." into dst; nothing when it
  * said nothing. */
 static void last_words(const struct app *a, char *dst, size_t size)
 {
     AUTO_FREE(logring) struct logring *ring = NULL;
     struct logring_line line;
     char name[LIM_NAME_BYTES + 8];
+
     dst[0] = '\0';
     if (!str_fmt(name, sizeof(name), "%s.log", a->seen.name) ||
         logring_open_read(a->core->app_fd, name, &ring, NULL) < 0)
@@ -195,7 +196,7 @@ static bool ends_the_round(enum step_kind k)
     return k == STEP_CONFIRM || k == STEP_REJECT || k == STEP_ROLLBACK || k == STEP_FAIL;
 }
 
-/* True: enough for this turn, there is more to do. A start takes its time, and those who ask are not to
+/* True: enough for this turn, there is more to do. A start takes its time, and clients are not to
  * wait for all of them. */
 static bool round_of(struct core *c)
 {

@@ -27,11 +27,13 @@
 #include "runtime/box/exe_guard.h"
 
 #define DAY_MS  (24ULL * 3600 * 1000)
-#define TURN_MS 12000 /* for all that one turn waits for: with KEEPER_ALIVE_MS well below KEEPER_DEAD_MS */
+#define TURN_MS 12000 /* for all that one turn waits for: with the pace well below what the keeper waits */
 
-static_assert(TURN_MS + KEEPER_ALIVE_MS < KEEPER_DEAD_MS - 5000, "the keeper sees a slow turn through");
+static_assert(TURN_MS + KEEPER_PACE_MIN_MS < KEEPER_DEAD_MIN_MS - 5000 &&
+                  TURN_MS + KEEPER_PACE_MS < KEEPER_DEAD_MS - 5000,
+              "the keeper sees a slow turn through");
 
-/* ---- what others tell ---- */
+/* ---- what other processes say ---- */
 
 static void on_kept(struct core *c)
 {
@@ -48,7 +50,7 @@ static void on_kept(struct core *c)
 
 static const struct keeper_client_calls keeper_calls = {.on_ready = on_kept, .on_exit = apps_exit_known};
 
-/* Refusals tell themselves. */
+/* Refusals are reported where they happen. */
 static void on_document(struct core *c, const char *source, const struct envelope *e)
 {
     struct err err = ERR_INIT;
@@ -66,6 +68,9 @@ static void after_turn(void *core)
     act_turn(c);
     uplink_turn(c);
     publish_turn(c);
+    uint64_t now = clock_boot_ms(), due_ms = intake_due_ms(c);
+    if (c->alive.at_ms > now && c->alive.at_ms - now > due_ms)
+        loop_timer_set(c->loop, &c->alive, now + due_ms);
 }
 
 /* The keeper feeds the device and parses no settings: core opens it. EBUSY: the keeper has it from an earlier
@@ -92,7 +97,8 @@ static void alive_fired(struct loop_timer *t)
         intake_save(c);
     intake_turn(c);
     mem_give_back(); /* what reports and questions since the last time needed */
-    loop_timer_set(c->loop, t, clock_boot_ms() + KEEPER_ALIVE_MS);
+    loop_timer_set(c->loop, t,
+                   clock_boot_ms() + (c->config.watchdog[0] ? KEEPER_PACE_MIN_MS : c->keeper.pace_ms));
 }
 
 static void daily_fired(struct loop_timer *t)
@@ -158,7 +164,7 @@ static int open_folders(struct core *c, struct err *err)
     if (rc == 0 &&
         (fchmod(c->state_fd, 0700) < 0 || fchmod(c->volumes_fd, 0700) < 0)) /* boxes get fds, not paths */
         rc = err_errno(err, errno, "chmod %s", c->config.state_dir);
-    if (rc == 0 && fchmod(c->run_fd, 0755) < 0) /* link passes through, whoever made it */
+    if (rc == 0 && fchmod(c->run_fd, 0755) < 0) /* link passes through, whichever user made it */
         rc = err_errno(err, errno, "chmod %s", c->config.run_dir);
     return rc;
 }
@@ -169,7 +175,7 @@ static int find_user(struct core *c, struct err *err)
     const struct passwd *p = getpwnam(name[0] ? name : "limpet");
     uint64_t id;
 
-    if (!p && !name[0]) /* shared with others, who may reach what is its own */
+    if (!p && !name[0]) /* shared with others, which may reach its own files */
         p = getpwnam(name = "nobody");
     if (p && p->pw_uid == 0)
         return err_set(err, ERR_INVALID, "user: link and fetch need one that is not root");
@@ -214,7 +220,7 @@ static void first_trust(struct core *c)
         return;
     if (fs_read(AT_FDCWD, c->config.trust, LIM_ENVELOPE_BYTES, &text, &len, &err) < 0 ||
         envelope_parse(buf_of(text, len), &e, &err) < 0 || intake_document(c, "local", e, &err) < 0)
-        log_error("trust: %s: nothing will be installed; what runs goes on", err.msg);
+        log_error("trust: %s: nothing will be installed; what runs continues", err.msg);
 }
 
 static int open_state(struct core *c, struct err *err)
@@ -333,7 +339,7 @@ int main(int argc, char **argv)
     struct core *c = &core;
     struct err err = ERR_INIT;
     const char *image = NULL, *base = "";
-    bool bad_settings = false; /* no use to start again before they are mended */
+    bool bad_settings = false; /* no use to restart before they are fixed */
 
     exe_guard_self(argv); /* boxes are entered by children of ours */
     mem_stay_small();

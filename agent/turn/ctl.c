@@ -173,6 +173,7 @@ static int do_apply(struct client *k, const struct request *r, struct err *err)
 {
     AUTO_FREE(envelope) struct envelope *e = NULL;
     int rc = envelope_unpack(r->doc, &e, err);
+
     if (rc == 0)
         rc = intake_document(k->ctl->core, "local", e, err);
     if (rc == 0)

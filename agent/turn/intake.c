@@ -11,6 +11,7 @@
 #include "platform/log.h"
 
 #define SET_ARENA_BYTES (4 * LIM_SPEC_BYTES)
+#define LOOK_AGAIN_MS   5000 /* at what could not be saved or judged yet */
 
 int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err)
 {
@@ -46,7 +47,7 @@ static bool is_refused(const struct core *c, const struct digest *digest)
     return false;
 }
 
-/* Retained documents come again at each connect: each refusal is told once. */
+/* Retained documents come again at each connect: each refusal is reported once. */
 static bool was_refused(struct core *c, const struct digest *digest)
 {
     if (is_refused(c, digest))
@@ -102,7 +103,7 @@ void intake_verdict(struct core *c, enum verdict v, const char *why)
     core_sets_changed(c);
 }
 
-/* It is authentic and for us, but refused: nothing is touched; the verdict is told and kept, its rev is
+/* It is authentic and for us, but refused: nothing is touched; the verdict is reported and kept, its rev is
  * used up. */
 static int refuse(struct core *c, const char *source, const struct desired *d, const struct digest *digest,
                   const struct err *why)
@@ -161,7 +162,7 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     l->saved[STATE_DESIRED] = doc->digest;
     (void)str_copy(l->source, sizeof(l->source), doc->source);
     int rc = make_durable(c, e, err);
-    if (rc < 0) { /* a full or failing disk: the one that was there goes on, this one is tried again */
+    if (rc < 0) { /* a full or failing disk: the old one stays in force, this one is retried */
         *l = *before;
         return err_wrap(err, "accept rev %" PRIu64, take_s->d.rev);
     }
@@ -279,12 +280,12 @@ static int follow(struct core *c, struct err *err)
     return rc;
 }
 
-/* A document that says "no opinion any more": its one verdict, and whoever is followed next. */
+/* A document that says "no opinion any more": its one verdict, and the topic that is followed next. */
 static void withdraw(struct core *c, const char *source, const struct desired *d)
 {
     struct ledger *l = &c->state.ledger;
 
-    remember(c, d, VERDICT_CONVERGED, "withdrawn: what runs goes on until another topic has an opinion");
+    remember(c, d, VERDICT_CONVERGED, "withdrawn: what runs continues until another topic has a document");
     if (strcmp(l->source, source) == 0)
         l->source[0] = '\0';
     if (strcmp(l->refused.source, source) == 0)
@@ -293,7 +294,7 @@ static void withdraw(struct core *c, const char *source, const struct desired *d
     core_touch(c);
 }
 
-/* It is new and it is ours: durable, then counted, then the choice is made anew. */
+/* It is new and it is ours: durable, then counted, then the choice is made again. */
 static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, const struct desired *d,
                 const struct envelope *e, const struct digest *digest, bool at_once, struct err *err)
 {
@@ -452,6 +453,21 @@ void intake_clear(struct core *c, const char *source)
                    " stays in force "
                    "until a signed document says otherwise",
                    source, doc->rev);
+}
+
+uint64_t intake_due_ms(const struct core *c)
+{
+    const struct intake *i = &c->intake;
+    uint64_t now_s = turn_s(c), due_ms = UINT64_MAX;
+
+    if (i->unsaved || i->ask_again || i->trust_ahead || i->follow_fails || follow_unsaved(&i->follow))
+        return LOOK_AGAIN_MS;
+    for (unsigned k = 0; k < i->follow.n; k++) {
+        uint64_t at_s = i->follow.docs[k].begins_s;
+        if (at_s > now_s && (at_s - now_s) * 1000 < due_ms)
+            due_ms = (at_s - now_s) * 1000;
+    }
+    return due_ms;
 }
 
 void intake_turn(struct core *c)

@@ -27,17 +27,18 @@ struct intake {
 };
 
 /* One document from link, console or disk. source: "device", "group:NAME", "trust/N", "local". Refusals
- * are events and, where the manifest was authentic, verdicts; err tells the caller. 0 accepted or known
+ * are events and, where the manifest was authentic, verdicts; err is for the caller. 0 accepted or known
  * already. Errors: DENIED, INVALID, CONFLICT, those of saving. */
 NODISCARD int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
-void intake_clear(struct core *c, const char *source); /* an empty message: told, and nothing else */
-void intake_turn(struct core *c); /* is something held whose time has come, or unsaved? */
-void intake_save(struct core *c); /* the ledger; a failure is told and tried again */
+void intake_clear(struct core *c, const char *source); /* an empty message: reported, nothing else */
+void intake_turn(struct core *c);             /* is something held whose time has come, or unsaved? */
+uint64_t intake_due_ms(const struct core *c); /* in so many ms intake_turn may have something to do */
+void intake_save(struct core *c);             /* the ledger; a failure is reported and retried */
 /* The refusal that the state is about: of the followed topic, or one before it. NULL: none. */
 const struct state_refused *intake_refused(const struct core *c);
 NODISCARD int intake_load(struct core *c,
                           struct err *err); /* at start: what was accepted before. Does not fail now */
-/* The candidate ends: durable, told, and the next plan follows from it. */
+/* The candidate ends: durable, reported, and the next plan follows from it. */
 void intake_verdict(struct core *c, enum verdict v, const char *why);
 NODISCARD int intake_confirm(struct core *c,
                              struct err *err); /* candidate -> good. Errors: of reading and saving */

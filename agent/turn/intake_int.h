@@ -10,7 +10,7 @@
 NODISCARD int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err);
 /* A trust document; source "trust/N" or "local". Errors: DENIED, INVALID, those of saving. */
 NODISCARD int intake_trust(struct core *c, const char *source, const struct envelope *e, struct err *err);
-/* Versions that came before their turn and whose predecessor did not: told, once. */
+/* Versions that arrived early and whose predecessor did not arrive: reported once. */
 void intake_trust_gap(struct core *c);
 /* What the trust document in force resets and has not reset yet (at start: power went in between). */
 void intake_epoch(struct core *c);

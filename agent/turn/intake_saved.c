@@ -171,8 +171,7 @@ static void load_trust(struct core *c)
         rc = trust_parse(buf_of(e->payload, e->payload_len), &c->state.trust, &err);
     c->state.has_trust = rc == 0;
     c->intake.trust_hurt = rc < 0 && err.kind != ERR_NOTFOUND;
-    if (c->intake
-            .trust_hurt) /* fail closed: the one that the device came with is older, its keys may be revoked */
+    if (c->intake.trust_hurt) /* fail closed: the factory one is older, its keys may be revoked */
         log_error("the saved trust document cannot be used: %s", err.msg);
 }
 

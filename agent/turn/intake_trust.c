@@ -131,8 +131,8 @@ int intake_trust(struct core *c, const char *source, const struct envelope *e, s
         return rc;
     const bool *roles = c->state.ledger.epoch.roles;
     events_add(c, "trust", NULL, "version %" PRIu64 " is in force%s%s", next.version,
-               roles[TRUST_FLEET] ? "; revs count anew" : "",
-               roles[TRUST_RELEASE] ? "; counters of releases count anew" : "");
+               roles[TRUST_FLEET] ? "; revs count again" : "",
+               roles[TRUST_RELEASE] ? "; counters of releases count again" : "");
     core_sets_changed(c);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* publish.h - when state, health and progress are told. Only publish.c writes struct publish. */
+/* publish.h - when state, health and progress are published. Only publish.c writes struct publish. */
 #ifndef AGENT_PUBLISH_H
 #define AGENT_PUBLISH_H
 #include "platform/crypto.h"
@@ -9,14 +9,14 @@ struct core;
 struct publish {
     struct loop_timer report, health;
     uint64_t report_at_ms, progress_at_ms; /* not before */
-    uint64_t moves;                        /* of the job, that were told */
+    uint64_t moves;                        /* of the job, that were published */
     uint64_t connection;                   /* of uplink ... */
-    bool told;                             /* ... on which this was told ... */
+    bool told;                             /* ... on which this was published ... */
     struct digest digest;                  /* ... by report_digest */
 };
 
 void publish_open(struct core *c);  /* at start */
-void publish_turn(struct core *c);  /* after a turn of the loop: what changed is told soon */
+void publish_turn(struct core *c);  /* after a turn of the loop: changes are published soon */
 void publish_state(struct core *c); /* now */
 void publish_again(struct core *c); /* in any case, soon */
 #endif

@@ -212,7 +212,7 @@ static int hear(struct uplink *u, char *msg, size_t len, struct err *err)
     if (word_table[s.word].on_demand && !from->open)
         return err_set(err, ERR_INVALID, "more from %s than it was asked for", s.source_text);
     if (word_table[s.word].changes_state && bucket_take(&u->states, state_rate, now) > now)
-        return err_set(err, ERR_INVALID, "up and down too often");
+        return err_set(err, ERR_INVALID, "connection goes up and down too often");
     if (word_table[s.word].on_demand) {
         from->open = false;
         from->owed = true;
@@ -258,7 +258,7 @@ static void sock_ready(struct loop_fd *w, uint32_t events)
             rc = -(int)ERR_INVALID;
     }
     if (rc == -(int)ERR_INVALID) {
-        log_error("link does not keep to its words and is ended: %s", err.msg);
+        log_error("link violates the protocol and is killed: %s", err.msg);
         (void)kill(u->child.pid, SIGKILL);
     }
     if (rc != 1 && rc != -(int)ERR_AGAIN)
@@ -302,21 +302,14 @@ static void link_exited(struct loop_child *child, int status)
 static void link_main(struct core *c, int fd)
 {
     char program[300], name[] = "agentd: link", *argv[] = {name, NULL};
-    sigset_t none;
 
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)str_fmt(program, sizeof(program), "%s/agentd-link", c->libexec);
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, LINK_FD + 1);
-    if (high < 0 || dup2(high, LINK_FD) < 0)
-        _exit(126);
-    sys_close_from(LINK_FD + 1, NULL, 0);
-    (void)execv(program, argv);
-    log_error("start %s: %s", program, strerror(errno));
+    int rc = sys_exec(program, argv, environ, &fd, 1);
+    log_error("start %s: %s", program, strerror(-rc));
     _exit(127);
 }
 
-/* Core opens the key files, link reads them: link's user cannot. One that is named and cannot be had means
+/* Core opens the key files, link reads them: link's user cannot. One that is named and cannot be opened means
  * no link at all. */
 static int open_pems(struct core *c, int fds[3], unsigned *ret_n, struct err *err)
 {

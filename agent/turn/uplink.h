@@ -16,7 +16,7 @@ struct uplink_calls {
 };
 
 /* No broker configured: 0, and none of this does anything. Errors: IO; of a start of link only what
- * settings can mend. */
+ * settings can fix. */
 NODISCARD int uplink_start(struct core *c, const struct uplink_calls *calls, struct err *err);
 /* Link is asked to say goodbye, and killed when it does not end. */
 void uplink_stop(struct core *c);

@@ -45,5 +45,5 @@ bool uplink_say(struct uplink *u, struct buf msg);
 void uplink_command(struct uplink *u, const struct said_command *k);
 void uplink_reply_go_on(struct uplink *u); /* as many pieces as may be under way */
 void uplink_reply_acked(struct uplink *u, bool sent);
-void uplink_reply_drop(struct uplink *u); /* the connection is gone, and who asked may be too */
+void uplink_reply_drop(struct uplink *u); /* the connection is gone, and the asker may be too */
 #endif

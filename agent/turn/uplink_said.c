@@ -85,7 +85,7 @@ static int parse_command(const struct config *config, char *words[], struct buf 
     if (!str_is_name(words[1]) || !is_token(words[2]) || !str_is_name(words[3]) ||
         (has_app && !str_is_name(words[5])) || !str_copy(k->id, sizeof(k->id), words[2]) ||
         !str_u64(words[4], 0, LIM_INTEGER, &k->exp_s) || !str_u64(words[6], 1, 10000, &k->lines))
-        return err_set(err, ERR_INVALID, "a command of another form");
+        return err_set(err, ERR_INVALID, "malformed command");
     (void)str_copy(k->verb, sizeof(k->verb), words[1]);
     (void)str_copy(k->reply, sizeof(k->reply), words[3]);
     (void)str_copy(k->app, sizeof(k->app), has_app ? words[5] : "");
@@ -122,7 +122,7 @@ static int parse_ack(const struct config *config, char *words[], struct buf rest
     (void)config;
     (void)rest;
     if (!str_u64(words[1], 1, UINT32_MAX, &id) || !str_u64(words[2], 0, 255, &code))
-        return err_set(err, ERR_INVALID, "an ack of another form");
+        return err_set(err, ERR_INVALID, "malformed ack");
     s->id = (uint32_t)id;
     s->sent = code != 255; /* 255: link could not send it; a broker's refusal will not change */
     return 0;

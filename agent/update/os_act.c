@@ -102,7 +102,7 @@ void os_open(struct core *c)
     if (rc == 0)
         rc = os_memory_parse(buf_of(text, len), m, &err);
     if (rc < 0 && err.kind != ERR_NOTFOUND)
-        log_error("what is known of the system's update cannot be read: %s", err.msg);
+        log_error("the saved state of the system's update cannot be read: %s", err.msg);
     if (rc == 0 && m->phase == OS_INSTALLED && is_rebooted(c)) {
         m->trial_starts++;
         save_or_tell(c);
@@ -316,7 +316,7 @@ static void went_well(struct core *c)
         images_leave_garbage(c);
         if (!words_of(c, CONFIG_OS_CONFIRM)[0])
             (void)str_fmt(o->memory.why, sizeof(o->memory.why),
-                          "the boot loader was told nothing (os_confirm_command is not set)");
+                          "the boot loader was not informed (os_confirm_command is not set)");
         events_add(c, "os-confirmed", NULL, "%s runs in %s and is good", o->memory.version, o->slot);
         break;
     case OS_REVERT: /* the next boot is into the old one */

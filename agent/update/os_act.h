@@ -28,5 +28,5 @@ void os_observe(struct core *c, struct os_facts *ret); /* for the plan; borrows 
 void os_judged(struct core *c, bool healthy);          /* the plan has looked at its health */
 void os_do(struct core *c, const struct step *s);      /* a step of the plan */
 void os_keep(const struct core *c, struct keep *k);    /* what must not be collected */
-struct cJSON *os_report(const struct core *c);         /* NULL: nothing to tell. Owner: caller */
+struct cJSON *os_report(const struct core *c);         /* NULL: nothing to report. Owner: caller */
 #endif

@@ -49,7 +49,7 @@ void self_open(struct core *c)
     if (self_load(c->state_fd, m, &err) < 0) {
         *m = (struct self_memory){.phase = SELF_NONE};
         if (err.kind != ERR_NOTFOUND)
-            log_error("what is known of the agent's update cannot be read: %s", err.msg);
+            log_error("the saved state of the agent's update cannot be read: %s", err.msg);
     }
     const struct self_image *both[] = {&m->now, &m->next};
     for (unsigned i = 0; s->image_arg && i < COUNT_OF(both); i++)
@@ -114,7 +114,7 @@ static uint64_t count_taken(const struct core *c)
 
 /* ---- steps ---- */
 
-/* For the next core, which reads what is saved; apps go on. */
+/* For the next core, which reads what is saved; apps keep running. */
 static void leave(struct core *c)
 {
     if (c->intake.unsaved)

@@ -23,7 +23,7 @@ struct self {
     const char *refusal;
 };
 
-void self_open(struct core *c); /* at start: what is remembered, who this core is */
+void self_open(struct core *c); /* at start: what is remembered, which core this is */
 /* The boxes of the core before are here, and nothing else was started or stopped: how many of them there
  * are. */
 void self_took_over(struct core *c);
@@ -31,5 +31,5 @@ void self_observe(struct core *c, struct self_facts *ret); /* for the plan; borr
 /* A step of the plan. f: what it was decided by. */
 void self_do(struct core *c, enum self_step step, const struct self_facts *f);
 void self_keep(struct core *c, struct keep *k);  /* what must not be collected */
-struct cJSON *self_report(const struct core *c); /* NULL: nothing to tell. Owner: caller */
+struct cJSON *self_report(const struct core *c); /* NULL: nothing to report. Owner: caller */
 #endif

@@ -60,12 +60,13 @@ static int check_image(int state_fd, const char *hex, struct err *err)
     for (unsigned i = 0; i < COUNT_OF(below); i++)
         if (!str_fmt(path, sizeof(path), "store/images/%s%s", hex, below[i]) ||
             !is_ours(state_fd, path, S_IFDIR))
-            return err_set(err, ERR_DENIED, "%s: not there, or not root's alone", path);
+            return err_set(err, ERR_DENIED, "%s: missing, or writable by others than root", path);
     for (unsigned i = 0; i < COUNT_OF(programs); i++)
         if (!str_fmt(path, sizeof(path), "store/images/%s/rootfs/" SELF_FOLDER "/agentd-%s", hex,
                      programs[i]) ||
             !is_ours(state_fd, path, S_IFREG) || faccessat(state_fd, path, X_OK, 0) < 0)
-            return err_set(err, ERR_DENIED, "%s: not there, or not root's alone, or no program", path);
+            return err_set(err, ERR_DENIED, "%s: missing, or writable by others than root, or not executable",
+                           path);
     return 0;
 }
 
@@ -203,10 +204,10 @@ void self_start(struct core *c, const char *image, const char *base)
         return;
     if (!c->keeper.is_there || config_read(c->config_path, &c->config, &err) < 0 ||
         fs_open_dir(AT_FDCWD, c->config.state_dir, false, 0, &state_fd, &err) < 0)
-        return; /* start() tells */
+        return; /* start() has reported it */
     if (self_load(state_fd, &m, &err) < 0) {
         if (err.kind != ERR_NOTFOUND)
-            log_error("what is known of the agent's update cannot be read: %s", err.msg);
+            log_error("the saved state of the agent's update cannot be read: %s", err.msg);
         return;
     }
     char libexec[sizeof(c->libexec)];

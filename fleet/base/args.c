@@ -21,7 +21,7 @@ static const struct opt_def opt_defs[OPT_COUNT_] = {
     [OPT_OUTPUT] = {"output", 'o', "FORMAT", "table, wide, json or name"},
     [OPT_NO_COLOR] = {"no-color", 0, NULL, "no colours (so does NO_COLOR)"},
     [OPT_FILE] = {"file", 'f', "FILE", "manifest: JSON, // comments allowed; - is stdin"},
-    [OPT_FOLLOW] = {"follow", 'f', NULL, "go on until interrupted"},
+    [OPT_FOLLOW] = {"follow", 'f', NULL, "follow until interrupted"},
     [OPT_DEVICE] = {"device", 'd', "ID", "device"},
     [OPT_GROUP] = {"group", 'g', "NAME", "group"},
     [OPT_WAIT] = {"wait", 0, NULL, "until converged, rejected or rolled back"},
@@ -67,27 +67,12 @@ static const int exit_codes[ERR_KIND_COUNT_] = {
     [ERR_NOSPACE] = EXIT_FAILED,  [ERR_NOMEM] = EXIT_FAILED,      [ERR_IO] = EXIT_FAILED,
     [ERR_NET] = EXIT_OFFLINE,     [ERR_TIMEOUT] = EXIT_LATE,      [ERR_UNSUPPORTED] = EXIT_FAILED,
     [ERR_SOURCE] = EXIT_FAILED,   [ERR_AGAIN] = EXIT_FAILED,      [ERR_EXISTS] = EXIT_CONFLICT,
-    [ERR_OFFLINE] = EXIT_OFFLINE,
+    [ERR_OFFLINE] = EXIT_OFFLINE, [ERR_USAGE] = EXIT_USAGE,
 };
-
-#define USAGE_WORD "usage: " /* begins the message of an error of usage, and so marks it */
 
 int args_exit_of(const struct err *err)
 {
-    if (strncmp(err->msg, USAGE_WORD, strlen(USAGE_WORD)) == 0)
-        return EXIT_USAGE;
     return err->kind < ERR_KIND_COUNT_ ? exit_codes[err->kind] : EXIT_FAILED;
-}
-
-int(args_usage_fail)(struct err *err, const char *fmt, ...)
-{
-    char msg[ERR_MSG_BYTES - sizeof(USAGE_WORD)];
-    va_list ap;
-
-    va_start(ap, fmt);
-    (void)vsnprintf(msg, sizeof(msg), fmt, ap);
-    va_end(ap);
-    return err_set(err, ERR_INVALID, USAGE_WORD "%s", msg);
 }
 
 static bool takes(const struct verb *v, enum opt o)
@@ -122,14 +107,14 @@ static int take_opt(const struct verb *v, int argc, char **argv, int *at, struct
     int o = opt_find(v, argv[*at], &inner);
 
     if (o < 0)
-        return args_usage_fail(err, "unknown option '%s' for '%s'", argv[*at], v->name);
+        return err_set(err, ERR_USAGE, "unknown option '%s' for '%s'", argv[*at], v->name);
     if (a->n_given == ARGS_MAX)
-        return args_usage_fail(err, "more than %d options", ARGS_MAX);
+        return err_set(err, ERR_USAGE, "more than %d options", ARGS_MAX);
     if (!opt_defs[o].value && inner)
-        return args_usage_fail(err, "--%s takes no value", opt_defs[o].name);
+        return err_set(err, ERR_USAGE, "--%s takes no value", opt_defs[o].name);
     if (opt_defs[o].value && !inner) {
         if (*at + 1 >= argc)
-            return args_usage_fail(err, "--%s needs a value: %s", opt_defs[o].name, opt_defs[o].value);
+            return err_set(err, ERR_USAGE, "--%s needs a value: %s", opt_defs[o].name, opt_defs[o].value);
         inner = argv[++*at];
     }
     a->given[a->n_given].opt = (enum opt)o;
@@ -149,16 +134,16 @@ int args_parse(const struct verb *v, int argc, char **argv, struct args *ret, st
             if (take_opt(v, argc, argv, &i, &a, err) < 0)
                 return -(int)err->kind;
         } else if (a.n_pos == ARGS_MAX) {
-            return args_usage_fail(err, "more than %d arguments", ARGS_MAX);
+            return err_set(err, ERR_USAGE, "more than %d arguments", ARGS_MAX);
         } else {
             a.pos[a.n_pos++] = argv[i];
         }
     }
     if (!args_has(&a, OPT_HELP) && a.n_pos < v->min_pos)
-        return args_usage_fail(err, "fleetctl %s", v->usage);
+        return err_set(err, ERR_USAGE, "usage: fleetctl %s", v->usage);
     if (a.n_pos > v->max_pos)
-        return args_usage_fail(err, "'%s' is one argument too many; usage: fleetctl %s", a.pos[v->max_pos],
-                               v->usage);
+        return err_set(err, ERR_USAGE, "'%s' is one argument too many: usage: fleetctl %s", a.pos[v->max_pos],
+                       v->usage);
     *ret = a;
     return 0;
 }
@@ -194,8 +179,8 @@ int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint6
     const char *text = args_str(a, o, NULL);
 
     if (text && !str_u64(text, min, max, ret))
-        return args_usage_fail(err, "--%s: '%s' is not a number from %" PRIu64 " to %" PRIu64,
-                               opt_defs[o].name, text, min, max);
+        return err_set(err, ERR_USAGE, "--%s: '%s' is not a number from %" PRIu64 " to %" PRIu64,
+                       opt_defs[o].name, text, min, max);
     return 0;
 }
 
@@ -213,7 +198,7 @@ int args_duration_ms(const char *text, uint64_t *ret_ms, struct err *err)
             *ret_ms = (uint64_t)(n * (double)units[i].ms);
             return 0;
         }
-    return args_usage_fail(err, "invalid duration '%s': write 90s, 5m, 2h or 30d", text);
+    return err_set(err, ERR_USAGE, "invalid duration '%s': write 90s, 5m, 2h or 30d", text);
 }
 
 int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err)

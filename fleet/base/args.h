@@ -20,9 +20,6 @@ enum exit_code {
 };
 /* Of a verb that failed. */
 int args_exit_of(const struct err *err);
-/* What was typed makes no sense: INVALID, and EXIT_USAGE in the end. */
-int args_usage_fail(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-#define args_usage_fail(...) err_below_zero_((args_usage_fail)(__VA_ARGS__))
 
 enum opt {
     OPT_DIR,
@@ -94,7 +91,7 @@ struct verb {
     int (*run)(struct ctx *ctx, const struct args *args, struct err *err);
 };
 
-/* Sort argv[0..argc) into options and positionals. Errors: INVALID, in words for the user. */
+/* Sort argv[0..argc) into options and positionals. Errors: USAGE. */
 NODISCARD int args_parse(const struct verb *v, int argc, char **argv, struct args *ret, struct err *err);
 /* Was the option given? */
 bool args_has(const struct args *a, enum opt o);
@@ -102,12 +99,12 @@ bool args_has(const struct args *a, enum opt o);
 const char *args_str(const struct args *a, enum opt o, const char *otherwise);
 /* All values of a repeated option, at most max; returns how many. */
 unsigned args_all(const struct args *a, enum opt o, const char **dst, unsigned max);
-/* A number within [min,max]; *ret keeps what it holds when the option is absent. Errors: INVALID. */
+/* A number within [min,max]; *ret keeps what it holds when the option is absent. Errors: USAGE. */
 NODISCARD int args_u64(const struct args *a, enum opt o, uint64_t min, uint64_t max, uint64_t *ret,
                        struct err *err);
-/* A duration ("90s", "5m", "2h", "30d", plain seconds), in ms. Errors: INVALID. */
+/* A duration ("90s", "5m", "2h", "30d", plain seconds), in ms. Errors: USAGE. */
 NODISCARD int args_ms(const struct args *a, enum opt o, uint64_t *ret_ms, struct err *err);
-/* The same of any text. Errors: INVALID. */
+/* The same of any text. Errors: USAGE. */
 NODISCARD int args_duration_ms(const char *text, uint64_t *ret_ms, struct err *err);
 
 /* The verb of this name, NULL when there is none. */

@@ -29,7 +29,7 @@ int ctx_path(const struct args *a, char *dst, size_t size, struct err *err)
     else if (home && *home)
         fits = str_fmt(dst, size, "%s/.config/fleetctl", home);
     else
-        return args_usage_fail(err, "no HOME: use -C DIR or FLEETCTL_DIR");
+        return err_set(err, ERR_USAGE, "no HOME: use -C DIR or FLEETCTL_DIR");
     return fits ? 0 : err_set(err, ERR_INVALID, "the directory's path is too long");
 }
 
@@ -43,9 +43,9 @@ int ctx_parse_broker(const char *text, char host[256], uint16_t *ret_port, struc
 
     if (end == open || end - open > 255 || (text[0] == '[' && !close) ||
         (close && close[1] && close[1] != ':'))
-        return args_usage_fail(err, "invalid broker '%s': write HOST:PORT", text);
+        return err_set(err, ERR_USAGE, "invalid broker '%s': write HOST:PORT", text);
     if (colon && !str_u64(colon + 1, 1, 65535, &port))
-        return args_usage_fail(err, "'%s' has no port from 1 to 65535", text);
+        return err_set(err, ERR_USAGE, "'%s' has no port from 1 to 65535", text);
     memcpy(host, open, (size_t)(end - open));
     host[end - open] = 0;
     *ret_port = (uint16_t)port;

@@ -26,9 +26,11 @@ struct ctx {
     enum out_format output;
 };
 
-/* The directory that -C, FLEETCTL_DIR or the default names, into dst. Errors: INVALID (too long, no home). */
+/* The directory that -C, FLEETCTL_DIR or the default names, into dst. Errors: INVALID (too long), USAGE (no
+ * home). */
 NODISCARD int ctx_path(const struct args *a, char *dst, size_t size, struct err *err);
-/* Open the directory and read fleet.json. Errors: NOTFOUND (run init), INVALID (the field). End with ctx_close.
+/* Open the directory and read fleet.json. Errors: NOTFOUND (run init), INVALID (the field). End with
+ * ctx_close.
  */
 NODISCARD int ctx_open(const struct args *a, struct ctx *ret, struct err *err);
 /* Make the directory and fleet.json, or open it when it is there and says the same fleet. Errors: CONFLICT,
@@ -36,11 +38,11 @@ NODISCARD int ctx_open(const struct args *a, struct ctx *ret, struct err *err);
 NODISCARD int ctx_init(const struct args *a, const char *fleet, const char *host, uint16_t port,
                        struct ctx *ret, struct err *err);
 void ctx_close(struct ctx *c);
-/* Only one fleetctl changes a directory at a time; held until ctx_unlock or ctx_close. Waits a while for another one. Errors:
- * CONFLICT. */
+/* Only one fleetctl changes a directory at a time; held until ctx_unlock or ctx_close. Waits a while for
+ * another one. Errors: CONFLICT. */
 NODISCARD int ctx_lock(struct ctx *c, struct err *err);
 void ctx_unlock(struct ctx *c);
-/* "gw-1:8883", "[::1]:8883", "gw-1" (8883) -> parts. Errors: INVALID. */
+/* "gw-1:8883", "[::1]:8883", "gw-1" (8883) -> parts. Errors: USAGE. */
 NODISCARD int ctx_parse_broker(const char *text, char host[256], uint16_t *ret_port, struct err *err);
 
 /* Files by path below the directory. */
@@ -54,7 +56,8 @@ NODISCARD int ctx_create(const struct ctx *c, const char *name, struct buf bytes
 /* The same, but an older one is replaced whole (indexes only). Errors: NOSPACE, IO. */
 NODISCARD int ctx_replace(const struct ctx *c, const char *name, struct buf bytes, mode_t mode,
                           struct err *err);
-/* Names in a directory, sorted by name; NULL-terminated, one block, owner: caller. An absent directory is empty. */
+/* Names in a directory, sorted by name; NULL-terminated, one block, owner: caller. An absent directory is
+ * empty. */
 char **ctx_list(const struct ctx *c, const char *name);
 
 static inline void buf_auto_free_(struct buf *b)

@@ -213,6 +213,7 @@ static int exchange(struct http *h, const struct http_ask *ask, enum credentials
     struct http_answer got = {.status = 0};
     struct curl_slist *headers = NULL;
     char line[512], *type = NULL;
+
     CURLcode rc;
 
     headers = curl_slist_append(headers, "Expect:");
@@ -278,7 +279,8 @@ static int get_token(struct http *h, const struct http_ask *ask, const char *cha
     return 0;
 }
 
-/* A token ends some time, or is for pulls only: then the registry asks for another one, once for each request. */
+/* A token ends some time, or is for pulls only: then the registry asks for another one, once for each
+ * request. */
 int http_do(struct http *h, const struct http_ask *ask, struct http_answer *ret, struct err *err)
 {
     struct err refused = ERR_INIT;
@@ -316,6 +318,7 @@ int http_tls_names(const char *host, uint16_t port, const char *ca_file, char ds
     bool six = strchr(host, ':') != NULL;
     AUTO_FREE(http) struct http *h = NULL;
     char url[300];
+
     CURLcode rc;
 
     if (!str_fmt(url, sizeof(url), "https://%s%s%s:%u", six ? "[" : "", host, six ? "]" : "", port))

@@ -1,5 +1,6 @@
-/* mqtt.h - one connection to the fleet's broker, as the operator: MQTT 5 (or 3.1.1, where the broker knows no other) over TLS, no threads, everything
- * with a deadline. mqtt.c is the only file here that knows libmosquitto. */
+/* mqtt.h - one connection to the fleet's broker, as the operator: MQTT 5 (or 3.1.1, where the broker knows no
+ * other) over TLS, no threads, everything with a deadline. mqtt.c is the only file here that knows
+ * libmosquitto. */
 #ifndef FLEET_MQTT_H
 #define FLEET_MQTT_H
 #include "fleet/base/ctx.h"
@@ -34,8 +35,8 @@ NODISCARD int mqtt_publish(struct mqtt *m, const struct mqtt_msg *msg, struct er
 /* Until the broker has granted all n filters; again after each new connection. Errors: NOSPACE (too many),
  * DENIED (ACL), NET, TIMEOUT. */
 NODISCARD int mqtt_subscribe(struct mqtt *m, const char *const *filters, unsigned n, struct err *err);
-/* Subscribe and take what is retained: returns 0 when all of it has come, which marks of our own that come back behind it
- * tell. Silence is an error, what came before it has come. Errors: NET, DENIED. */
+/* Subscribe and take what is retained: returns 0 when all of it has come, which marks of our own that come
+ * back behind it tell. Silence is an error, what came before it has come. Errors: NET, DENIED. */
 NODISCARD int mqtt_retained(struct mqtt *m, const char *const *filters, unsigned n, struct err *err);
 /* Let messages in for at most ms; comes back after the first batch. Reconnects and subscribes again when the
  * line is lost. Errors: NET (lost and not found again within 30 s). */

@@ -26,7 +26,7 @@ int out_format_parse(const char *word, enum out_format *ret, struct err *err)
             *ret = (enum out_format)i;
             return 0;
         }
-    return args_usage_fail(err, "-o %s: write table, wide, json or name", word);
+    return err_set(err, ERR_USAGE, "-o %s: write table, wide, json or name", word);
 }
 
 void out_init(bool no_color)

@@ -11,7 +11,7 @@
 struct cJSON;
 
 enum out_format { OUT_TABLE, OUT_WIDE, OUT_JSON, OUT_NAME };
-/* Errors: INVALID. NULL is the table. */
+/* Errors: USAGE. NULL is the table. */
 NODISCARD int out_format_parse(const char *word, enum out_format *ret, struct err *err);
 
 /* Colours only where stdout is a terminal, NO_COLOR is unset and TERM is not dumb. Call once. */

@@ -137,7 +137,6 @@ static void put_mqtt(struct cJSON *root, const struct ctx *c)
     json_put_str(m, "ca", "ca.pem");
     json_put_str(m, "cert", "device.pem");
     json_put_str(m, "key", "device.key");
-    json_put_u64(m, "keepalive_s", 60);
 }
 
 static char *print_agentd(const struct ctx *c, const struct bundle_want *w)
@@ -159,7 +158,6 @@ static char *print_agentd(const struct ctx *c, const struct bundle_want *w)
     json_put_str(fetch, "auth", NULL);
     json_put_u64(root, "memory_max_bytes", 64ULL << 20);
     json_put_str(root, "watchdog", NULL);
-    json_put_u64(root, "health_interval_s", 300);
     json_put_str(root, "log_level", "info");
     text = json_print(root, true);
     json_free(root);

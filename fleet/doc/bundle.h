@@ -19,7 +19,7 @@ struct bundle_want {
     unsigned n_groups;
 };
 /* devices/<id>/{device.key,device.pem,ca.pem,trust.json,agentd.json}. Paths in agentd.json are relative to
- * it, so the directory may lie anywhere. 1 made, 0 it was there whole. Errors: INVALID (name taken by the fleet
- * itself, path not absolute). */
+ * it, so the directory may lie anywhere. 1 made, 0 it was there whole. Errors: INVALID (name taken by the
+ * fleet itself, path not absolute). */
 NODISCARD int bundle_device(const struct ctx *c, const struct bundle_want *w, struct err *err);
 #endif

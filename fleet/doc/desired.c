@@ -69,9 +69,9 @@ int desired_target_parse(const struct args *a, struct target *ret, struct err *e
     const char *name = t.device ? t.device : t.group;
 
     if (!t.device == !t.group)
-        return args_usage_fail(err, "give either -d DEVICE or -g GROUP");
+        return err_set(err, ERR_USAGE, "give either -d DEVICE or -g GROUP");
     if (!str_is_name(name))
-        return args_usage_fail(err, "invalid name '%s'", name);
+        return err_set(err, ERR_USAGE, "invalid name '%s'", name);
     *ret = t;
     return 0;
 }
@@ -161,8 +161,8 @@ static void put_release(struct cJSON *app, const struct rel *r)
     json_put_u64(o, "size", r->bytes);
 }
 
-/* What has failed once is tried again when this number rises. The one that was used goes on in later documents: without it the
- * settings would be those that failed again. */
+/* What has failed once is tried again when this number rises. The one that was used is kept in later
+ * documents: without it the settings would be those that failed again. */
 static void put_retry(const struct json_cur *app, const struct fill *f, struct cJSON *to)
 {
     struct json_cur apps, given;
@@ -214,8 +214,8 @@ static int fill_os(const struct ctx *c, const struct json_cur *os, struct cJSON 
     const char *ref = doc_str(os, "release", NULL);
     struct rel r;
 
-    if (fill_app(c, os, schema_find(schema_desired, "os")->members, &(struct fill){.retry = false}, to, err) <
-        0)
+    if (fill_app(c, os, schema_find(schema_root.members, "os")->members, &(struct fill){.retry = false}, to,
+                 err) < 0)
         return -(int)err->kind;
     if (!ref)
         return 0;
@@ -268,13 +268,13 @@ static int fill_doc(const struct ctx *c, const struct json_cur *root, const stru
     for (unsigned i = 0; has_apps && i < json_len(&apps); i++) {
         struct json_cur app = json_at(&apps, i);
         struct cJSON *to = json_push(list, json_obj());
-        if (fill_app(c, &app, schema_find(schema_desired, "apps")->members, f, to, err) < 0)
+        if (fill_app(c, &app, schema_find(schema_root.members, "apps")->members, f, to, err) < 0)
             return -(int)err->kind;
         put_retry(&app, f, to);
     }
     if (doc_get(root, "agent", &agent) &&
-        fill_app(c, &agent, schema_find(schema_desired, "agent")->members, &(struct fill){.retry = false},
-                 json_put(out, "agent", json_obj()), err) < 0)
+        fill_app(c, &agent, schema_find(schema_root.members, "agent")->members,
+                 &(struct fill){.retry = false}, json_put(out, "agent", json_obj()), err) < 0)
         return -(int)err->kind;
     if (doc_get(root, "os", &os) && fill_os(c, &os, json_put(out, "os", json_obj()), err) < 0)
         return -(int)err->kind;
@@ -284,21 +284,9 @@ static int fill_doc(const struct ctx *c, const struct json_cur *root, const stru
         for (unsigned k = 0; k < COUNT_OF(filled); k++)
             ours = ours || strcmp(m.key, filled[k]) == 0;
         if (!ours)
-            copy_field(root, &m, schema_desired, out);
+            copy_field(root, &m, schema_root.members, out);
     }
     return 0;
-}
-
-static int check_doc(const char *text, struct err *err)
-{
-    AUTO_DOC *doc = NULL;
-    struct json_cur root;
-
-    if (json_parse(buf_str(text), &json_limits_signed, &root, err) < 0)
-        return -(int)err->kind;
-    doc = root.node;
-    (void)doc;
-    return schema_check(&root, schema_desired, err) < 0 ? -(int)err->kind : schema_check_whole(&root, err);
 }
 
 int desired_fill(const struct ctx *c, struct buf text, const struct fill *f, char **ret, struct err *err)
@@ -315,7 +303,7 @@ int desired_fill(const struct ctx *c, struct buf text, const struct fill *f, cha
     if (fill_doc(c, &root, f, out, err) < 0)
         return -(int)err->kind;
     made = json_print(out, false);
-    if (check_doc(made, err) < 0)
+    if (schema_check(buf_str(made), err) < 0)
         return -(int)err->kind;
     *ret = steal_ptr(&made);
     return 0;

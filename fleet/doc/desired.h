@@ -13,7 +13,7 @@ NODISCARD int desired_read(const char *file, struct buf *ret_own, struct err *er
 struct target {
     const char *device, *group; /* one of them */
 };
-/* -d or -g. Errors: INVALID. */
+/* -d or -g. Errors: USAGE. */
 NODISCARD int desired_target_parse(const struct args *a, struct target *ret, struct err *err);
 /* The topic of its desired state. */
 void desired_target_topic(const struct ctx *c, const struct target *t, char dst[200]);
@@ -22,7 +22,7 @@ struct fill {
     struct target target;
     uint64_t rev, issued_s, expires_s;
     const char *by;             /* NULL: none */
-    const struct json_cur *old; /* the document before it, NULL: none; its apps' `retry` go on */
+    const struct json_cur *old; /* the document before it, NULL: none; its apps' `retry` are kept */
     bool retry;                 /* each app's `retry` becomes rev */
 };
 /* The whole document: releases looked up, the rest filled, checked against the schema. *ret: JSON text,

@@ -51,6 +51,7 @@ static void auto_write(mbedtls_x509write_cert *w)
 static int pk_set(mbedtls_pk_context *pk, const uint8_t priv[P256_PRIV_BYTES], struct err *err)
 {
     int rc = mbedtls_pk_setup(pk, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
+
     mbedtls_ecp_keypair *pair = rc == 0 ? mbedtls_pk_ec(*pk) : NULL;
 
     if (rc == 0)
@@ -80,6 +81,7 @@ int x509_key_parse(struct buf pem, uint8_t ret_priv[P256_PRIV_BYTES], struct p25
                    struct err *err)
 {
     AUTO_PK pk;
+
     mbedtls_ecp_keypair *pair;
     struct p256_pub pub;
     uint8_t priv[P256_PRIV_BYTES];

@@ -1,6 +1,6 @@
 /* x509.h - P-256 keys as PEM and X.509 certificates for a fleet: one CA, the broker, the operator, a
- * certificate per device. The only file of this directory that knows mbedtls (2.28 and 3.6 alike). Runs on the
- * operator's machine only. No I/O. */
+ * certificate per device. The only file of this directory that knows mbedtls (2.28 and 3.6 alike). Runs on
+ * the operator's machine only. No I/O. */
 #ifndef FLEET_X509_H
 #define FLEET_X509_H
 #include "platform/crypto.h"

@@ -96,7 +96,8 @@ static void put_u32(uint8_t *p, uint32_t v)
         p[i] = (uint8_t)(v >> 8 * i);
 }
 
-/* One block of a segment behind its length; stored when lz4 does not shrink it. Returns its bytes, 0: no room. */
+/* One block of a segment behind its length; stored when lz4 does not shrink it. Returns its bytes, 0: no
+ * room. */
 static size_t lz4_block(LZ4_streamHC_t *s, const uint8_t *from, size_t len, uint8_t *dst, size_t size)
 {
     uint8_t packed[CODEC_BLOCK + CODEC_BLOCK / 255 + 16];

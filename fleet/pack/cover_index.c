@@ -132,7 +132,8 @@ static void add(struct cover_list *m, size_t *room, struct cover c)
     m->c[m->n++] = c;
 }
 
-/* How far an alignment goes on from (new_at, old_at): the length with the most equal above half of the bytes. */
+/* How far an alignment extends from (new_at, old_at): the length with the most equal above half of the
+ * bytes. */
 static size_t grow_on(struct buf a, struct buf b)
 {
     size_t n = a.len < b.len ? a.len : b.len, best = 0;
@@ -221,7 +222,7 @@ static bool same(const struct scan *s, size_t at)
     return o < s->m->old.len && s->m->old.p[o] == s->fresh.p[at];
 }
 
-/* A match counts when it explains clearly more than going on with the last alignment would. */
+/* A match counts when it explains clearly more than extending the last alignment would. */
 static void scan_like(struct scan *s)
 {
     const size_t clearly = 8;

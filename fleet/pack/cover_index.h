@@ -1,5 +1,5 @@
-/* cover_index.h - where a new file is like old bytes: a suffix array over the old ones, covers grown from its matches. Pure
- * but for memory: 5 bytes per old byte. Deterministic. */
+/* cover_index.h - where a new file is like old bytes: a suffix array over the old ones, covers grown from its
+ * matches. Pure but for memory: 5 bytes per old byte. Deterministic. */
 #ifndef FLEET_COVER_INDEX_H
 #define FLEET_COVER_INDEX_H
 #include "ota/pack/predict.h"
@@ -21,7 +21,7 @@ DEFINE_AUTO(cover_index)
 size_t cover_index_longest(const struct cover_index *m, struct buf bytes, uint32_t *ret_at);
 
 enum cover_how {
-    COVER_LIKE,  /* covers go on over bytes that differ, as long as more than half are equal: programs */
+    COVER_LIKE,  /* covers extend over bytes that differ, as long as more than half are equal: programs */
     COVER_EXACT, /* covers of equal bytes only: text */
 };
 /* Covers of new_bytes; owner: caller (free ret->c). new_bytes below 4 GiB. Errors: NOMEM. */

@@ -407,6 +407,7 @@ static void put_node(struct bytes *o, const struct node *n, struct seen *seen)
 {
     uint8_t wire[ENTRY_WIRE_BYTES];
     struct entry e;
+
     to_entry(n, &e);
     bool content = e.kind == ENTRY_FILE && e.size > 0;
 

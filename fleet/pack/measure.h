@@ -7,7 +7,7 @@
 #include "ota/doc/oci.h"
 
 struct measure; /* one image */
-/* Who wants to see the entries (checked) and contents as well; NULL: nobody. Borrowed. */
+/* Also gets the entries (checked) and contents; may be NULL. Borrowed. */
 struct measure_tap {
     int (*on_entry)(void *arg, const struct entry *e, struct err *err);
     int (*on_bytes)(void *arg, struct buf bytes, struct err *err);

@@ -1,5 +1,5 @@
-/* pack_full.h - making a full pack (ota/pack/pack.h) of a tree and its objects: a head and a file of chunks, so that a
- * device with any older image fetches only what it lacks. The same input gives the same bytes. */
+/* pack_full.h - making a full pack (ota/pack/pack.h) of a tree and its objects: a head and a file of chunks,
+ * so that a device with any older image fetches only what it lacks. The same input gives the same bytes. */
 #ifndef FLEET_PACK_FULL_H
 #define FLEET_PACK_FULL_H
 #include "fleet/pack/flat.h"
@@ -11,8 +11,8 @@ struct pack_progress {
     void (*fn)(void *arg, uint64_t done, uint64_t total);
     void *arg;
 };
-/* data_fd: an empty file, written from its start; borrowed. *ret_head: owner: caller. each (may be NULL): called
- * with the packed bytes of each object, in order. Errors: IO, NOSPACE, UNSUPPORTED (codec). */
+/* data_fd: an empty file, written from its start; borrowed. *ret_head: owner: caller. each (may be NULL):
+ * called with the packed bytes of each object, in order. Errors: IO, NOSPACE, UNSUPPORTED (codec). */
 struct pack_full {
     int objects_fd, data_fd;
     struct buf tree;

@@ -1,5 +1,5 @@
-/* pack_patch.h - making a patch pack (ota/pack/patch.h, ota/pack/pack.h) from an old tree to a new one: which old files a new
- * one is best made of, and the stream that says how. The same input gives the same bytes. */
+/* pack_patch.h - making a patch pack (ota/pack/patch.h, ota/pack/pack.h) from an old tree to a new one: which
+ * old files a new one is best made of, and the stream that says how. The same input gives the same bytes. */
 #ifndef FLEET_PACK_PATCH_H
 #define FLEET_PACK_PATCH_H
 #include "fleet/pack/flat.h"

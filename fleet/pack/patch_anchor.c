@@ -1,5 +1,5 @@
-/* patch_anchor.c - anchors of an object: every address in a copied piece of old code votes for where it went in the new
- * file; where most votes for one target disagree with the map, an anchor says so. */
+/* patch_anchor.c - anchors of an object: every address in a copied piece of old code votes for where it went
+ * in the new file; where most votes for one target disagree with the map, an anchor says so. */
 #include "fleet/pack/patch_object.h"
 #include "ota/pack/predict_int.h"
 
@@ -46,8 +46,8 @@ static int by_keys(const void *a, const void *b)
     return (x->new_key > y->new_key) - (x->new_key < y->new_key);
 }
 
-/* The votes for one old key, which begin at *at: where most go, and how many more these are than for what the map
- * says. */
+/* The votes for one old key, which begin at *at: where most go, and how many more these are than for what the
+ * map says. */
 static struct vote winner(const struct votes *vs, size_t *at, size_t *ret_gain)
 {
     uint64_t key = vs->v[*at].old_key, mapped = UINT64_MAX;

@@ -17,8 +17,8 @@ struct patch_make *patch_make_free(struct patch_make *m);
 DEFINE_AUTO(patch_make)
 /* Without: for comparison only. On by default. */
 void patch_make_predict(struct patch_make *m, bool predict);
-/* The next object. At most PATCH_BASES bases. What is too large to match (COVER_OLD_MAX) becomes new bytes. ret may
- * be NULL. Errors: INVALID (above PATCH_SIZE_MAX), NOMEM. */
+/* The next object. At most PATCH_BASES bases. What is too large to match (COVER_OLD_MAX) becomes new bytes.
+ * ret may be NULL. Errors: INVALID (above PATCH_SIZE_MAX), NOMEM. */
 NODISCARD int patch_make_object(struct patch_make *m, const struct buf *bases, unsigned n_bases,
                                 struct buf new_bytes, struct patch_cost *ret, struct err *err);
 /* Write the pack. *ret_bytes: its size. Errors: IO, NOSPACE. */

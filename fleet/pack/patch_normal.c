@@ -1,5 +1,6 @@
-/* patch_normal.c - executables with their addresses made comparable. The first covers, found among bytes that moved addresses
- * disturb, say where addresses went; with every address written as the one of the old file, the second ones are better. */
+/* patch_normal.c - executables with their addresses made comparable. The first covers, found among bytes that
+ * moved addresses disturb, say where addresses went; with every address written as the one of the old file,
+ * the second ones are better. */
 #include "fleet/pack/patch_object.h"
 #include "ota/pack/predict_int.h"
 

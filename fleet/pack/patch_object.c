@@ -117,7 +117,8 @@ static bool part_of(const struct build *b, size_t i, uint64_t start, uint64_t en
     return true;
 }
 
-/* Differences of [start, end) from the old bytes as they are, into plain, and as they are predicted, into diff. */
+/* Differences of [start, end) from the old bytes as they are, into plain, and as they are predicted, into
+ * diff. */
 static int differences(struct build *b, uint64_t start, uint64_t end, struct err *err)
 {
     const uint8_t *fresh = b->o->fresh.p;

@@ -1,5 +1,5 @@
-/* patch_object.h - the stream of one object of a patch pack, as ota/pack/patch.h reads it. Pure but for memory. Private
- * to fleet/patch_*.c. */
+/* patch_object.h - the stream of one object of a patch pack, as ota/pack/patch.h reads it. Pure but for
+ * memory. Private to fleet/patch_*.c. */
 #ifndef FLEET_PATCH_OBJECT_H
 #define FLEET_PATCH_OBJECT_H
 #include "fleet/pack/cover_index.h"
@@ -31,12 +31,12 @@ struct patch_object {
 };
 /* Begin prediction for an object: covers and the new file's head, no anchors. Errors: INVALID. */
 NODISCARD int patch_object_predict(const struct patch_object *o, struct predict *p, struct err *err);
-/* Where addresses really went that the covers do not tell: PLT entries in another order, variables without bytes in the
- * file. Into o->anchors (free c), at most max, the most useful ones. Errors: INVALID. */
+/* Where addresses really went that the covers do not tell: PLT entries in another order, variables without
+ * bytes in the file. Into o->anchors (free c), at most max, the most useful ones. Errors: INVALID. */
 NODISCARD int patch_anchor_find(struct patch_object *o, size_t max, struct err *err);
-/* Old and new bytes for matching: every address is written as the old offset that it means, as far as covers and anchors
- * tell, so that what only moved is equal. *ret_old, *ret_new: malloc'd, as long as o->old and o->fresh, owner: caller.
- * Errors: INVALID. */
+/* Old and new bytes for matching: every address is written as the old offset that it means, as far as covers
+ * and anchors tell, so that what only moved is equal. *ret_old, *ret_new: malloc'd, as long as o->old and
+ * o->fresh, owner: caller. Errors: INVALID. */
 NODISCARD int patch_normal(const struct patch_object *o, uint8_t **ret_old, uint8_t **ret_new,
                            struct err *err);
 /* How many pieces of the address map the object needs. */

@@ -13,8 +13,8 @@ struct image {
     struct release_platform platforms[RELEASE_PLATFORMS];
     struct buf trees[RELEASE_PLATFORMS]; /* ota/pack/pack.h; only with objects_fd */
 };
-/* Reads everything once. objects_fd: a directory for the files' contents (flat.h), or -1: no trees. End with image_done.
- * Layers that platforms share are read per platform. Errors: NOTFOUND, INTEGRITY,
+/* Reads everything once. objects_fd: a directory for the files' contents (flat.h), or -1: no trees. End with
+ * image_done. Layers that platforms share are read per platform. Errors: NOTFOUND, INTEGRITY,
  * INVALID, UNSUPPORTED, NOSPACE, NET: with the platform and the layer in the message. */
 NODISCARD int image_check(struct repo *r, const char *tag, int objects_fd, struct image *ret,
                           struct err *err);

@@ -32,8 +32,9 @@ struct packing_blob {
 #define PACKING_TYPE_HEAD  "application/vnd.limpet.pack.head.v1"
 #define PACKING_TYPE_DATA  "application/vnd.limpet.pack.data.v1"
 
-/* Make all packs of img, put them into r and fill rel's platforms. blobs[PACKING_BLOBS]; *ret_n: how many. A patch
- * above 0.8 of what the full pack would bring is left out. The summary goes to stderr. Errors: IO, NOSPACE, NET ... */
+/* Make all packs of img, put them into r and fill rel's platforms. blobs[PACKING_BLOBS]; *ret_n: how many. A
+ * patch above 0.8 of what the full pack would bring is left out. The summary goes to stderr. Errors: IO,
+ * NOSPACE, NET ... */
 NODISCARD int packing_make(struct packing *p, struct repo *r, const struct image *img,
                            const struct packing_opts *o, struct release *rel, struct packing_blob *blobs,
                            unsigned *ret_n, struct err *err);

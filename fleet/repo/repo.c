@@ -76,7 +76,8 @@ static int open_layout(const char *ref, bool make, struct repo *r, struct err *e
     return 0;
 }
 
-/* Where the file's name ends: at the first colon before which there is such a file; at the end when there is none. */
+/* Where the file's name ends: at the first colon before which there is such a file; at the end when there is
+ * none. */
 static char *end_of_file(char *text)
 {
     for (char *at = strpbrk(text, ":@"); at; at = strpbrk(at + 1, ":@")) {
@@ -90,7 +91,8 @@ static char *end_of_file(char *text)
     return text + strlen(text);
 }
 
-/* "docker-archive:FILE" and "oci-archive:FILE", both with an optional ":TAG" or, as podman and skopeo write it, ":NAME:TAG". */
+/* "docker-archive:FILE" and "oci-archive:FILE", both with an optional ":TAG" or, as podman and skopeo write
+ * it, ":NAME:TAG". */
 static int open_archive(const char *ref, size_t from, struct repo *r, struct err *err)
 {
     char text[600];

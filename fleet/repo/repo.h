@@ -41,9 +41,11 @@ NODISCARD int repo_blob_read(struct repo *r, const struct digest *d, uint64_t si
 /* Add a blob; a manifest under a tag. Putting what is there already is fine. Errors: DENIED, NET, NOSPACE,
  * IO. */
 NODISCARD int repo_put_blob(struct repo *r, struct buf bytes, struct digest *ret, struct err *err);
-/* Text of a manifest or index under a tag, after the blobs that it names. Errors: NET, DENIED, IO, NOSPACE. */
+/* Text of a manifest or index under a tag, after the blobs that it names. Errors: NET, DENIED, IO,
+ * NOSPACE. */
 NODISCARD int repo_put_manifest(struct repo *r, const char *tag, struct buf text, struct err *err);
-/* All tags, to each(arg, tag). Errors: NOTFOUND, DENIED, UNSUPPORTED, INVALID (it cannot or will not list them), NET. */
+/* All tags, to each(arg, tag). Errors: NOTFOUND, DENIED, UNSUPPORTED, INVALID (it cannot or will not list
+ * them), NET. */
 typedef void (*repo_tag_fn)(void *arg, const char *tag);
 NODISCARD int repo_tags(struct repo *r, repo_tag_fn each, void *arg, struct err *err);
 /* The tag under which a release lies beside its image. */

@@ -1,5 +1,5 @@
-/* repo_archive.c - an image in one tar file, as `docker save` and `skopeo copy` write it, laid out in a directory of ours as an
- * OCI layout: docker-archive:FILE[:TAG] and oci-archive:FILE[:TAG]. */
+/* repo_archive.c - an image in one tar file, as `docker save` and `skopeo copy` write it, laid out in a
+ * directory of ours as an OCI layout: docker-archive:FILE[:TAG] and oci-archive:FILE[:TAG]. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

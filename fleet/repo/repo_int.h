@@ -24,8 +24,8 @@ extern const struct repo_kind repo_registry, repo_layout;
 const char *repo_type(struct buf text);
 /* Make an empty layout of a directory that is none yet. Errors: NOSPACE, IO. */
 NODISCARD int repo_layout_make(int dir_fd, struct err *err);
-/* repo_archive.c: lay the tar file out in a directory of its own; r->tag: which image of it, empty: the first.
- * Errors: NOTFOUND, INVALID, NOSPACE, IO. */
+/* repo_archive.c: lay the tar file out in a directory of its own; r->tag: which image of it, empty: the
+ * first. Errors: NOTFOUND, INVALID, NOSPACE, IO. */
 NODISCARD int repo_open_archive(const char *file, struct repo *r, struct err *err);
 
 /* A growing buffer that is a sink. */
@@ -33,6 +33,7 @@ struct repo_mem {
     uint8_t *p;
     size_t len, cap, max;
 };
-/* arg: a struct repo_mem, zeroed but for max; p is malloc'd, owner: caller. Errors: INVALID (more than max). */
+/* arg: a struct repo_mem, zeroed but for max; p is malloc'd, owner: caller. Errors: INVALID (more than
+ * max). */
 NODISCARD int repo_mem_sink(void *arg, struct buf bytes, struct err *err);
 #endif

@@ -24,7 +24,8 @@ static void last_name(const struct target *t, char dst[100])
     (void)str_fmt(dst, 100, "desired/%c-%s.json", t->device ? 'd' : 'g', t->device ? t->device : t->group);
 }
 
-/* What we signed last for a target, also when the broker has forgotten it; ret->node stays NULL when there is none. */
+/* What we signed last for a target, also when the broker has forgotten it; ret->node stays NULL when there is
+ * none. */
 static void read_last(const struct ctx *c, const struct target *t, struct view_doc *ret)
 {
     AUTO_BUF text = {NULL, 0};
@@ -36,7 +37,8 @@ static void read_last(const struct ctx *c, const struct target *t, struct view_d
         err_ignore(view_read_desired(c, text, ret, &why));
 }
 
-/* Its revision. A broker that lost what it kept, or dropped messages on the way here, has nothing to say of it. */
+/* Its revision. A broker that lost what it kept, or dropped messages on the way here, has nothing to say of
+ * it. */
 static uint64_t last_signed(const struct ctx *c, const struct change *ch)
 {
     const struct target *t = &ch->target;
@@ -77,7 +79,8 @@ int change_sign(const struct ctx *c, const struct change *ch, char **ret, struct
     return 0;
 }
 
-/* Above it nobody gets by counting: such a number of a key that counts no more is a theft's, and devices count anew. */
+/* Above it nobody gets by counting: such a number of a key that counts no more is a theft's, and devices
+ * start over. */
 #define REV_ABSURD (1ULL << 52)
 
 static bool is_signed_now(const struct ctx *c, struct buf envelope)
@@ -137,7 +140,8 @@ static int fill_next(const struct ctx *c, struct buf text, const struct fill *f,
     return 0;
 }
 
-/* Not before the keys that sign it: a device takes nothing from before the trust document that changed them. */
+/* Not before the keys that sign it: a device takes nothing from before the trust document that changed
+ * them. */
 static uint64_t issued_now(const struct ctx *c)
 {
     struct trust_doc AUTO_MEM *t = mem_need_zero(sizeof(*t));
@@ -164,14 +168,15 @@ static int begin_fill(const struct ctx *c, const struct args *a, struct change *
     return 0;
 }
 
-/* The file of -f and what is filled into it: what is wrong with either shows before the broker is asked. text: owner: caller. */
+/* The file of -f and what is filled into it: what is wrong with either shows before the broker is asked.
+ * text: owner: caller. */
 static int begin_file(const struct ctx *c, const struct args *a, struct change *ch, struct fill *f,
                       struct buf *text, struct err *err)
 {
     const char *file = args_str(a, OPT_FILE, NULL);
 
     if (!file)
-        return args_usage_fail(err, "-f FILE is needed");
+        return err_set(err, ERR_USAGE, "-f FILE is needed");
     if (begin_fill(c, a, ch, f, err) < 0 || desired_read(file, text, err) < 0)
         return -(int)err->kind;
     return fill_next(c, *text, f, ch, err) < 0 ? err_wrap(err, "%s", file) : 0;

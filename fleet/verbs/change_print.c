@@ -171,7 +171,8 @@ static unsigned count_changes(const struct change *ch)
     return p.count[DIFF_ADD] + p.count[DIFF_CHANGE] + p.count[DIFF_REMOVE] + p.rest;
 }
 
-/* What each device of the target will do: reached[i] of view.devices[i], act REACH_ACT_COUNT_: not of the target. */
+/* What each device of the target will do: reached[i] of view.devices[i], act REACH_ACT_COUNT_: not of the
+ * target. */
 struct reached {
     struct reach *list; /* owned */
     unsigned all, online, n[REACH_ACT_COUNT_];

@@ -124,7 +124,8 @@ static const struct verb verbs[] = {
     {.name = "explain",
      .usage = "explain [FIELD.FIELD...]",
      .summary = "the fields of a manifest, with their types and bounds",
-     .examples = "  fleetctl explain apps\n  fleetctl explain apps.memory.max_bytes\n",
+     .examples = "  fleetctl explain apps\n  fleetctl explain apps.memory.max_bytes\n"
+                 "  fleetctl explain -o json  # as JSON Schema, for editors and CI\n",
      .max_pos = 1,
      .bare = true,
      .run = verb_explain},
@@ -178,7 +179,8 @@ static int run_verb(const struct verb *v, const struct args *args)
         rc = v->run(v->bare ? NULL : &ctx, args, &err);
     if (!v->bare)
         ctx_close(&ctx);
-    fflush(stdout);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && rc >= 0)
+        rc = err_set(&err, ERR_IO, "standard output: not everything could be written");
     if (rc >= 0)
         return rc;
     term_print(stderr, "fleetctl: %s\n", err.msg);

@@ -65,7 +65,7 @@ static int open_topic(const struct ctx *c, struct publishing *p, struct err *err
 }
 
 /* Watch the topic for settle_ms, then read what is retained once more: it must be ours. The broker knows no
- * compare-and-swap, so whoever of two operators is overwritten must hear of it. */
+ * compare-and-swap, so the operator who is overwritten must learn of it. */
 static int confirm_ours(const struct ctx *c, struct publishing *p, const char *envelope, uint64_t settle_ms,
                         struct err *err)
 {
@@ -89,7 +89,8 @@ static int confirm_ours(const struct ctx *c, struct publishing *p, const char *e
     return 0;
 }
 
-/* It left us, and no answer says that it arrived: look. Out of reach (NET) is said only when it is not there. */
+/* It left us, and no answer says that it arrived: look. Out of reach (NET) is said only when it is not
+ * there. */
 static int find_out(const struct ctx *c, struct publishing *p, const char *envelope, struct err *err)
 {
     struct err why = ERR_INIT;
@@ -165,7 +166,7 @@ static int apply_change(struct ctx *c, const struct args *a, struct change *ch, 
     fflush(stdout);
     if (publish(c, ch, settle_ms, err) < 0)
         return -(int)err->kind;
-    ctx_unlock(c); /* who waits keeps nobody else from working */
+    ctx_unlock(c); /* waiting must not block other commands */
     if (!args_has(a, OPT_WAIT)) {
         if (c->output == OUT_JSON)
             term_print(stdout, "{\"rev\": %" PRIu64 ", \"result\": \"published\"}\n", ch->rev);
@@ -196,7 +197,7 @@ static int wait_one(struct waiting *w, const char *id, struct err *err)
     int rc;
 
     if (!str_is_name(id))
-        return args_usage_fail(err, "invalid device id '%s'", id);
+        return err_set(err, ERR_USAGE, "invalid device id '%s'", id);
     w->view = &v;
     w->target = (struct target){.device = id};
     rc = mqtt_new(w->ctx, &w->mqtt, err);
@@ -223,7 +224,7 @@ int verb_wait(struct ctx *c, const struct args *a, struct err *err)
     int worst = EXIT_DONE;
 
     if (strncmp(what, "phase=", 6) != 0 || !what[6])
-        return args_usage_fail(err, "--for phase=WORD");
+        return err_set(err, ERR_USAGE, "usage: --for phase=WORD");
     w.want_phase = what + 6;
     if (args_ms(a, OPT_TIMEOUT, &w.timeout_ms, err) < 0)
         return -(int)err->kind;
@@ -238,6 +239,16 @@ int verb_wait(struct ctx *c, const struct args *a, struct err *err)
 
 int verb_explain(struct ctx *none, const struct args *a, struct err *err)
 {
+    enum out_format output;
+
     (void)none;
+    if (out_format_parse(args_str(a, OPT_OUTPUT, NULL), &output, err) < 0)
+        return -(int)err->kind;
+    if (output == OUT_JSON && a->n_pos)
+        return err_set(err, ERR_USAGE, "-o json is the whole JSON Schema: name no field");
+    if (output == OUT_JSON) {
+        out_json(schema_json());
+        return 0;
+    }
     return schema_explain(a->n_pos ? a->pos[0] : NULL, err);
 }

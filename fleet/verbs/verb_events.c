@@ -129,7 +129,7 @@ static char *print_ask(const struct ctx *c, const struct question *ask, const ch
     return json_print(o, false);
 }
 
-/* Who is away, or never was there, is not waited for. */
+/* Devices that are offline or unknown are not waited for. */
 static int check_there(const struct ctx *c, struct mqtt *m, const char *device, struct err *err)
 {
     struct view v = {.n = 0};
@@ -201,7 +201,7 @@ int verb_logs(struct ctx *c, const struct args *a, struct err *err)
 
     if (!slash || !str_fmt(device, sizeof(device), "%.*s", (int)(slash - a->pos[0]), a->pos[0]) ||
         !str_is_name(device) || !str_is_name(slash + 1))
-        return args_usage_fail(err, "fleetctl logs DEVICE/APP");
+        return err_set(err, ERR_USAGE, "usage: fleetctl logs DEVICE/APP");
     ask.app = slash + 1;
     if (args_u64(a, OPT_LINES, 1, 100000, &ask.lines, err) < 0 ||
         args_ms(a, OPT_TIMEOUT, &ask.wait_ms, err) < 0)
@@ -233,7 +233,7 @@ static int past_events(struct ctx *c, const char *device, uint64_t n, struct lis
     int rc;
 
     if (strcmp(device, "+") == 0)
-        return args_usage_fail(err, "--past asks one device: give -d ID");
+        return err_set(err, ERR_USAGE, "--past asks one device: give -d ID");
     q.kept = open_memstream(&q.text, &q.size);
     if (!q.kept)
         return err_set(err, ERR_NOMEM, "no memory for an answer");
@@ -255,7 +255,7 @@ int verb_events(struct ctx *c, const struct args *a, struct err *err)
     const char *list[] = {filter};
 
     if (strcmp(device, "+") != 0 && !str_is_name(device))
-        return args_usage_fail(err, "invalid device id '%s'", device);
+        return err_set(err, ERR_USAGE, "invalid device id '%s'", device);
     (void)str_fmt(filter, sizeof(filter), MQTT_ROOT "/%s/d/%s/event", c->fleet, device);
     if (args_ms(a, OPT_TIMEOUT, &left_ms, err) < 0 || args_u64(a, OPT_PAST, 1, 10000, &past, err) < 0 ||
         args_u64(a, OPT_LINES, 1, 1ULL << 32, &l.stop_after, err) < 0)
@@ -272,7 +272,7 @@ int verb_events(struct ctx *c, const struct args *a, struct err *err)
         return -(int)err->kind;
     if (!args_has(a, OPT_FOLLOW))
         out_note("events are not kept by the broker: listening for %" PRIu64
-                 " s (-f goes on; -d ID --past N asks a "
+                 " s (-f follows; -d ID --past N asks a "
                  "device)",
                  (left_ms / 1000));
     while (l.seen < l.stop_after && clock_boot_ms() - start < left_ms)

@@ -35,7 +35,7 @@ static const char *online_word(const struct view_device *d, char dst[CELL])
     return dst;
 }
 
-/* Ages of what a device reports do not go on while nobody can see it. */
+/* Ages of what a device reports do not grow while it is out of sight. */
 static uint64_t now_of(const struct view_device *d)
 {
     uint64_t now = clock_wall_s(), seen = view_seen_s(d);
@@ -354,8 +354,8 @@ int verb_get(struct ctx *c, const struct args *a, struct err *err)
         return get_documents(c, err);
     if (strcmp(what, "manifest") == 0)
         return get_manifest(c, a, err);
-    return args_usage_fail(err, "'get %s': write devices, apps, documents, manifest, trust or releases",
-                           what);
+    return err_set(err, ERR_USAGE, "'get %s': write devices, apps, documents, manifest, trust or releases",
+                   what);
 }
 
 static void describe_host(const struct json_cur *s)
@@ -462,7 +462,7 @@ int verb_describe(struct ctx *c, const struct args *a, struct err *err)
     struct args with = *a;
 
     if (!str_is_name(a->pos[0]))
-        return args_usage_fail(err, "invalid device id '%s'", a->pos[0]);
+        return err_set(err, ERR_USAGE, "invalid device id '%s'", a->pos[0]);
     with.n_given = with.n_given < ARGS_MAX ? with.n_given : ARGS_MAX - 1;
     with.given[with.n_given].opt = OPT_DEVICE;
     with.given[with.n_given++].val = a->pos[0];

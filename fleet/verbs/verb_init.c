@@ -94,7 +94,7 @@ int verb_init(struct ctx *none, const struct args *a, struct err *err)
 
     (void)none;
     if (!fleet || !str_is_name(fleet))
-        return args_usage_fail(err, "--fleet NAME is needed: small letters, digits, . _ -");
+        return err_set(err, ERR_USAGE, "--fleet NAME is needed: small letters, digits, . _ -");
     if (crypto_init(err) < 0 ||
         ctx_parse_broker(args_str(a, OPT_BROKER, "localhost:8883"), host, &port, err) < 0 ||
         ctx_init(a, fleet, host, port, &c, err) < 0)

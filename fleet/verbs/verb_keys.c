@@ -107,7 +107,7 @@ static int keys_device(struct ctx *c, const struct args *a, struct err *err)
                             .run_dir = args_str(a, OPT_RUN_DIR, "/run/limpet")};
 
     if (a->n_pos < 2)
-        return args_usage_fail(err, "fleetctl keys device ID ...");
+        return err_set(err, ERR_USAGE, "usage: fleetctl keys device ID ...");
     if (ctx_lock(c, err) < 0)
         return -(int)err->kind;
     w.n_groups = args_all(a, OPT_GROUP, w.groups, LIM_GROUPS);
@@ -128,7 +128,7 @@ static int keys_broker(struct ctx *c, const struct args *a, struct err *err)
     int rc;
 
     if (a->n_pos < 2)
-        return args_usage_fail(err, "fleetctl keys broker HOST ...");
+        return err_set(err, ERR_USAGE, "usage: fleetctl keys broker HOST ...");
     if (strchr(a->pos[1], '/') || a->pos[1][0] == '.')
         return err_set(err, ERR_INVALID, "invalid host name '%s'", a->pos[1]);
     if (ctx_lock(c, err) < 0)
@@ -209,7 +209,7 @@ static int keys_rotate(struct ctx *c, const struct args *a, struct err *err)
     char id[LIM_NAME_BYTES];
 
     if (a->n_pos != 2)
-        return args_usage_fail(err, "fleetctl keys rotate root|release|fleet");
+        return err_set(err, ERR_USAGE, "usage: fleetctl keys rotate root|release|fleet");
     if (keyring_role_parse(a->pos[1], &role, err) < 0 || args_ms(a, OPT_EXPIRES, &valid_ms, err) < 0 ||
         ctx_lock(c, err) < 0 || keyring_trust_load(c, keyring_trust_last_version(c), old, err) < 0)
         return -(int)err->kind;
@@ -245,6 +245,6 @@ int verb_keys(struct ctx *c, const struct args *a, struct err *err)
     const struct verb *v = args_verb_find(key_verbs, COUNT_OF(key_verbs), a->pos[0]);
 
     if (!v)
-        return args_usage_fail(err, "'keys %s': write list, device, broker, rotate or push", a->pos[0]);
+        return err_set(err, ERR_USAGE, "'keys %s': write list, device, broker, rotate or push", a->pos[0]);
     return v->run(c, a, err);
 }

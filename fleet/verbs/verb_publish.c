@@ -34,8 +34,8 @@ struct packs {
     unsigned n;
 };
 
-/* The artifact manifest that ties the envelope and the packs to the image (NULL: there is none, what is released is a blob
- * among packs), so that a registry's garbage collection keeps them. */
+/* The artifact manifest that ties the envelope and the packs to the image (NULL: there is none, what is
+ * released is a blob among packs), so that a registry's garbage collection keeps them. */
 static char *print_artifact(const struct image *img, const struct digest *empty, const struct digest *env,
                             size_t env_bytes, const struct packs *packs)
 {
@@ -70,7 +70,8 @@ static int push_release(struct repo *r, const struct image *img, struct buf enve
     return repo_put_manifest(r, img ? repo_release_tag(ret_env, tag) : repo_tag(r), buf_str(artifact), err);
 }
 
-/* The counter after all that this directory and the repository know, or the one that was asked for if nobody has it. */
+/* The counter after all that this directory and the repository know, or the one that was asked for if nobody
+ * has it. */
 static int choose_counter(const struct ctx *c, const struct args *a, struct repo *r, struct release *rel,
                           struct err *err)
 {
@@ -113,7 +114,8 @@ static int choose_counter(const struct ctx *c, const struct args *a, struct repo
     return 0;
 }
 
-/* Name, version and counter, by the options or by what the reference, the directory and the repository say. */
+/* Name, version and counter, by the options or by what the reference, the directory and the repository
+ * say. */
 static int fill_release(const struct ctx *c, const struct args *a, struct repo *r, struct release *rel,
                         struct err *err)
 {
@@ -129,7 +131,7 @@ static int fill_release(const struct ctx *c, const struct args *a, struct repo *
         return err_set(err, ERR_INVALID, "invalid release name '%s': use --name", name);
     if (!str_copy(rel->version, sizeof(rel->version), version) ||
         !str_copy(rel->name, sizeof(rel->name), name))
-        return args_usage_fail(err, "--version: at most %d letters", LIM_NAME_BYTES - 1);
+        return err_set(err, ERR_USAGE, "--version: at most %d letters", LIM_NAME_BYTES - 1);
     rel->issued_s = clock_wall_s();
     return choose_counter(c, a, r, rel, err);
 }
@@ -222,7 +224,7 @@ static int read_codecs(const struct args *a, bool ret[2], struct err *err)
     ret[0] = strcmp(list, "lz4") == 0 || strcmp(list, "lz4,lzma") == 0;
     ret[1] = strcmp(list, "lzma") == 0 || strcmp(list, "lz4,lzma") == 0;
     if (!ret[0] && !ret[1])
-        return args_usage_fail(err, "--codec %s: write lz4, lzma or lz4,lzma", list);
+        return err_set(err, ERR_USAGE, "--codec %s: write lz4, lzma or lz4,lzma", list);
     return 0;
 }
 
@@ -257,8 +259,8 @@ static int make_packs(const struct args *a, struct repo *r, const struct repo_op
     unsigned n = args_all(a, OPT_FROM, refs, OLDS_MAX + 1), loaded = 0;
     struct image AUTO_MEM *olds = mem_need_zero((OLDS_MAX + 1) * sizeof(*olds));
     struct packing_opts o = {.olds = olds};
-    int rc =
-        n > OLDS_MAX ? args_usage_fail(err, "--from: at most %d", OLDS_MAX) : read_codecs(a, o.codecs, err);
+    int rc = n > OLDS_MAX ? err_set(err, ERR_USAGE, "--from: at most %d", OLDS_MAX)
+                          : read_codecs(a, o.codecs, err);
 
     for (; rc == 0 && loaded < n; loaded++)
         rc = load_old(r, opts, p, refs[loaded], &olds[loaded], err);

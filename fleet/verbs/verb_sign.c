@@ -64,7 +64,7 @@ static bool is_confirmed(const struct args *a, const char *name)
 
     if (given || !isatty(STDIN_FILENO))
         return given && strcmp(given, name) == 0;
-    out_note("type %s once more to go on:", name);
+    out_note("type %s once more to continue:", name);
     if (!fgets(line, sizeof(line), stdin))
         return false;
     line[strcspn(line, "\r\n")] = '\0';
@@ -122,7 +122,7 @@ static int withdraw(struct ctx *c, struct change *ch, struct err *err)
     term_print(stdout,
                "withdrawn  %s, rev %" PRIu64
                ": devices follow the next document that is for them; without one, "
-               "what runs goes on\n",
+               "what runs keeps running\n",
                ch->view.desired_topic, ch->rev);
     return EXIT_DONE;
 }
@@ -141,10 +141,10 @@ static int forget(struct ctx *c, const struct args *a, struct change *ch, struct
     out_note("%s %s: %s", ch->target.device ? "device" : "group", name,
              heard               ? "its document is withdrawn by a signed one; what it has reported stays"
              : ch->target.device ? "it is not online: its document and its last report go; if it comes back, "
-                                   "it goes on with what it had"
+                                   "it keeps what it had"
                                  : "no device has reported that it is in it: its document goes");
     if (!is_confirmed(a, name))
-        return args_usage_fail(err, "not confirmed: nothing was done (--confirm %s)", name);
+        return err_set(err, ERR_USAGE, "not confirmed: nothing was done (--confirm %s)", name);
     return heard ? withdraw(c, ch, err) : forget_all(c, ch, err);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/manifest/manifest.h"
 #include "fleet/doc/keyring.h"
 #include "fleet/doc/rollout.h"
 #include "platform/clock.h"
@@ -65,7 +66,8 @@ struct tally { /* kept up to date by each message about the one device that it i
     unsigned told; /* reasons */
 };
 
-/* rev, want and phase are of the topic that the device follows: while that is another one, they say nothing of ours. */
+/* rev, want and phase are of the topic that the device follows: while that is another one, they say nothing
+ * of ours. */
 static bool speaks_of(const struct waiting *w, const struct view_device *d)
 {
     struct json_cur any;
@@ -76,7 +78,8 @@ static bool speaks_of(const struct waiting *w, const struct view_device *d)
            (!doc_get(&d->state.root, "follows", &any) && !doc_get(&d->state.root, "source", &any));
 }
 
-/* A higher rev from before a trust document that the device has not taken yet may be of an epoch that it ends. */
+/* A higher rev from before a trust document that the device has not taken yet may be of an epoch that it
+ * ends. */
 static enum verdict judge_epoch(const struct waiting *w, const struct json_cur *state)
 {
     enum verdict v = wait_judge(state, w->rev, w->want_phase);
@@ -98,7 +101,7 @@ static enum place place_of(const struct tally *t, struct view_device *d)
     if (!view_meant(w->view, d, &w->target))
         return PLACE_OUT;
     if (t->salt) {
-        d->slot = d->slot ? d->slot : rollout_slot(t->salt, d->id) + 1;
+        d->slot = d->slot ? d->slot : manifest_slot(t->salt, d->id) + 1;
         if (d->slot > t->slots)
             return PLACE_HELD;
     }
@@ -121,7 +124,7 @@ static uint32_t text_hash(const char *text)
     return h;
 }
 
-/* Why a device stands still, each time that this changes: the wait may end long before it goes on. */
+/* Why a device makes no progress, each time that this changes: the wait may end long before it continues. */
 static void tell_reason(struct tally *t, struct view_device *d)
 {
     const struct waiting *w = t->w;
@@ -362,7 +365,7 @@ static int conclude(const struct tally *t, bool late)
             code = late ? EXIT_LATE : ends[i].code;
         }
     if (late && code == EXIT_DONE) {
-        result = "timeout"; /* nobody is there who could say */
+        result = "timeout"; /* no device has answered */
         code = EXIT_LATE;
     }
     (void)clock_age(clock_boot_ms() - w->start_ms, age, sizeof(age));
@@ -376,7 +379,8 @@ static int conclude(const struct tally *t, bool late)
     if (code == EXIT_CONFLICT)
         out_note("%s: another revision came after %" PRIu64, name_of(w), w->rev);
     else if (late)
-        out_note("fleetctl: not there after %s; the devices go on without us: fleetctl get devices", age);
+        out_note("fleetctl: not done after %s; the devices continue by themselves: fleetctl get devices",
+                 age);
     else if (code == EXIT_DONE && w->ctx->output != OUT_JSON)
         term_print(stdout, "%s%s%s  %s  in %s\n", out_color(TERM_GOOD),
                    w->want_phase ? w->want_phase : "converged", out_plain(), name_of(w), age);
@@ -422,7 +426,7 @@ int waiting_all(const struct waiting *w, struct err *err)
     for (;;) {
         int code = nobody_acts(&t);
         bool late = clock_boot_ms() - w->start_ms > w->timeout_ms;
-        /* one device is waited for also while it is offline: who names it may be about to switch it on */
+        /* one device is waited for also while it is offline: the operator may be about to switch it on */
         bool open = t.n[PLACE_OPEN] || (w->target.device && (t.n[PLACE_OFFLINE] || !meant_by(&t)));
         if (code < 0)
             show_news(&t, &l);

@@ -20,8 +20,8 @@ struct waiting {
         *doc; /* what was published: devices whose slot is closed are not waited for; NULL: all */
     uint64_t start_ms, timeout_ms; /* start: of clock_boot_ms */
 };
-/* An exit_code; or -kind when the broker is lost. Devices of a group that are offline are not waited for, they are told.
- * Reasons of those that failed, are late or offline go to stderr, also when time is over; with -o json all goes to stdout as one
- * object. */
+/* An exit_code; or -kind when the broker is lost. Devices of a group that are offline are not waited for,
+ * they are told. Reasons of those that failed, are late or offline go to stderr, also when time is over; with
+ * -o json all goes to stdout as one object. */
 NODISCARD int waiting_all(const struct waiting *w, struct err *err);
 #endif

@@ -44,7 +44,7 @@ static void on_message(void *arg, const struct mqtt_msg *msg)
 
     if (!split(msg->topic, &e) || !msg->payload.len)
         return;
-    for (unsigned i = 0; i < r->list.n; i++) /* published anew while we read */
+    for (unsigned i = 0; i < r->list.n; i++) /* published again while we read */
         if (r->list.list[i].group == e.group && strcmp(r->list.list[i].name, e.name) == 0)
             return;
     if (r->list.n == r->cap) {

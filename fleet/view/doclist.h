@@ -1,5 +1,5 @@
-/* doclist.h - the desired documents that the broker holds, and what keeps devices from taking them: signed by a key that is
- * retired, expired, with a release that a retired key signed. */
+/* doclist.h - the desired documents that the broker holds, and what keeps devices from taking them: signed by
+ * a key that is retired, expired, with a release that a retired key signed. */
 #ifndef FLEET_DOCLIST_H
 #define FLEET_DOCLIST_H
 #include "fleet/view/view.h"

@@ -127,7 +127,8 @@ static const char *split_topic(const char *topic, char id[LIM_NAME_BYTES])
     return end + 1;
 }
 
-/* Has this retained document an opinion? An empty one has not, nor one that is withdrawn (small: it has no apps). */
+/* Has this retained document an opinion? An empty one has not, nor one that is withdrawn (small: it has no
+ * apps). */
 static bool has_opinion(struct buf payload)
 {
     AUTO_FREE(envelope) struct envelope *env = NULL;

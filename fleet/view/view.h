@@ -34,17 +34,17 @@ void view_done(struct view *v);
 /* Take one message of the fleet's topics. Messages that make no sense are dropped: anybody on the broker may
  * have sent them. */
 void view_take(struct view *v, const struct mqtt_msg *msg);
-/* Subscribe to state, online, progress and desired of a device (NULL: all), and to the groups' desired documents with a
- * target (NULL: none); take what is retained. Later messages arrive in v through mqtt_poll. Errors: of mqtt_retained; what
- * came before is in v. */
+/* Subscribe to state, online, progress and desired of a device (NULL: all), and to the groups' desired
+ * documents with a target (NULL: none); take what is retained. Later messages arrive in v through mqtt_poll.
+ * Errors: of mqtt_retained; what came before is in v. */
 NODISCARD int view_watch(struct view *v, struct mqtt *m, const struct ctx *c, const char *device,
                          const struct target *t, struct err *err);
 /* NULL: nothing is known of it. */
 struct view_device *view_find(const struct view *v, const char *id);
 /* The device reports this group; each device that has reported is in the group "all". */
 bool view_in_group(const struct view_device *d, const char *group);
-/* Whose document the device follows when the target has one: "" its own, else a group's name; NULL: nobody's. The device's
- * own wins whole, then its groups in the order of its settings, "all" last. */
+/* Whose document the device follows when the target has one: "" its own, else a group's name; NULL: nobody's.
+ * The device's own wins whole, then its groups in the order of its settings, "all" last. */
 const char *view_follows(const struct view *v, const struct view_device *d, const struct target *t);
 /* The device that a target is, or is in the group that it is. */
 bool view_in_target(const struct view_device *d, const struct target *t);
@@ -53,8 +53,8 @@ bool view_meant(const struct view *v, const struct view_device *d, const struct 
 
 /* Its report is about a document of this target: revisions of two topics say nothing of each other. */
 bool view_is_about(const struct view_device *d, const struct target *t);
-/* Why it stands where it stands, "": it does not say. about: what it says of the document that it acts on; else, or when
- * that is nothing, why it took the last one for none. */
+/* Why it stands where it stands, "": it does not say. about: what it says of the document that it acts on;
+ * else, or when that is nothing, why it took the last one for none. */
 const char *view_reason(const struct view_device *d, bool about, char dst[VIEW_REASON_BYTES]);
 /* When it was heard of last, 0: never. */
 uint64_t view_seen_s(const struct view_device *d);

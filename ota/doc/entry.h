@@ -1,6 +1,6 @@
-/* entry.h - one file, directory, link or deletion of a layer as a typed record: what the sandboxed untar program
- * writes into its pipe and what the installer reads. Both sides use this file, but the reader trusts nothing:
- * entry_check is the gate. Pure.
+/* entry.h - one file, directory, link or deletion of a layer as a typed record: what the sandboxed untar
+ * program writes into its pipe and what the installer reads. Both sides use this file, but the reader trusts
+ * nothing: entry_check is the gate. Pure.
  *
  * On the wire, little endian: u8 kind, u8 flags, u16 path bytes, u16 link bytes, u16 0, u32 mode, u32 uid,
  * u32 gid, u32 0, u64 size; then the path, the link, and for ENTRY_FILE exactly `size` bytes of content.
@@ -18,7 +18,7 @@ enum entry_kind {
     ENTRY_HARDLINK, /* link: the path of an entry of this image */
     ENTRY_WHITEOUT, /* path: what goes from the layers below */
     ENTRY_OPAQUE,   /* path: the directory whose content below goes */
-    ENTRY_SKIPPED,  /* path: something of dev/ that is left out (a device node, FIFO): only to be told */
+    ENTRY_SKIPPED,  /* path: something of dev/ that is left out (a device node, FIFO): only reported */
     ENTRY_END,
     ENTRY_KIND_COUNT_
 };

@@ -1,10 +1,11 @@
-/* pack_codec.h - names of the codecs of packs: apart from codec.h, so that who only speaks of them needs no library. Pure. */
+/* pack_codec.h - names of the codecs of packs: apart from codec.h, so that code that only names them needs no
+ * library. Pure. */
 #ifndef OTA_PACK_CODEC_H
 #define OTA_PACK_CODEC_H
 #include <stdbool.h>
 
-/* As they stand in heads. The last four undo a filter for machine code (relative calls) after LZMA: for chunks
- * of executables; they need the liblzma of the device to know the filter (codec_known). */
+/* As they stand in heads. The last four undo a filter for machine code (relative calls) after LZMA: for
+ * chunks of executables; they need the liblzma of the device to know the filter (codec_known). */
 enum pack_codec {
     PACK_RAW,
     PACK_LZ4,

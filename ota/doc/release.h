@@ -1,8 +1,9 @@
-/* release.h - the release document: what an image is, signed by whoever released it. A closed schema: each refusal names the
- * field's path. Pure.
+/* release.h - the release document: what an image is, signed by its publisher. A closed schema: each
+ * refusal names the field's path. Pure.
  *
  *   {"schema":"limpet.release/1","name":"web","counter":2,"version":"1.4.2","issued":S,
- *    "platforms":[{"os":"linux","architecture":"amd64","variant":"","manifest":{"digest":"sha256:..","size":N},
+ *    "platforms":[{"os":"linux","architecture":"amd64","variant":"",
+ *                  "manifest":{"digest":"sha256:..","size":N},
  *                  "packed_bytes":N,"unpacked_bytes":N,"inodes":N,
  *                  "tree":{"digest":"sha256:..","size":N,"bytes":N},
  *                  "packs":[{"kind":"full","codec":"lz4","digest":..,"size":N,"memory":N,
@@ -11,12 +12,12 @@
  *                            "from":{"tree":"sha256:..","size":N},"writes":N}]}]}
  *
  * packed_bytes: config and layers as they travel. unpacked_bytes: file contents; inodes: entries.
- * tree (pack.h): of the image; bytes: of its objects. packs: other ways to the same tree; a kind or codec that this version
- * does not know is left unused. digest and size: of a patch pack, or of the head of a full pack, whose data is read by
- * ranges. memory: what unpacking needs at most. from: the tree that a patch starts from. writes: bytes of the objects that
- * the patch makes. tree and packs may be absent.
- * In the place of platforms "bundle":{"digest":"sha256:..","size":N}: a release of the device's own system, a file for its
- * updater. */
+ * tree (pack.h): of the image; bytes: of its objects. packs: other ways to the same tree; a kind or codec
+ * that this version does not know is left unused. digest and size: of a patch pack, or of the head of a full
+ * pack, whose data is read by ranges. memory: what unpacking needs at most. from: the tree that a patch
+ * starts from. writes: bytes of the objects that the patch makes. tree and packs may be absent.
+ * In the place of platforms "bundle":{"digest":"sha256:..","size":N}: a release of the device's own system, a
+ * file for its updater. */
 #ifndef OTA_RELEASE_H
 #define OTA_RELEASE_H
 #include "ota/doc/envelope.h"
@@ -55,7 +56,8 @@ struct release {
     struct release_platform platforms[RELEASE_PLATFORMS];
     struct release_blob bundle; /* of the device's own system: there are no platforms then */
 };
-/* Errors: INVALID (field path). *ret is untouched on failure. struct release is large: on the heap, please. */
+/* Errors: INVALID (field path). *ret is untouched on failure. struct release is large: on the heap,
+ * please. */
 NODISCARD int release_parse(struct buf json, struct release *ret, struct err *err);
 /* The document as JSON text, malloc'd, owner: caller; release_parse reads it back. */
 char *release_build(const struct release *r);

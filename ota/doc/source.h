@@ -1,9 +1,11 @@
 /* source.h - where blobs lie, as manifests and commands write it:
  *   http://HOST[:PORT]/NAME  https://...                an OCI registry
- *   layout+http://HOST[:PORT]/PATH  layout+https://...  an OCI layout on any web server: GET PATH/blobs/sha256/HEX
+ *   layout+http://HOST[:PORT]/PATH  layout+https://...  an OCI layout on any web server: GET
+ *                                                       PATH/blobs/sha256/HEX
  *   coap://HOST[:PORT]/PATH  coaps://...                the same over CoAP (Block2) and over DTLS
  *   dir:/PATH  file:/PATH                               an OCI layout in a directory
- *   usb:LABEL/PATH  usb:* /PATH (without the blank)     an OCI layout in PATH of the stick with this label, of any
+ *   usb:LABEL/PATH  usb:* /PATH (without the blank)     an OCI layout in PATH of the stick with this label,
+ *                                                       of any
  * Pure. */
 #ifndef OTA_SOURCE_H
 #define OTA_SOURCE_H
@@ -18,8 +20,8 @@ enum source_kind { SOURCE_REGISTRY, SOURCE_LAYOUT, SOURCE_COAP, SOURCE_FOLDER, S
 
 struct source {
     enum source_kind kind;
-    /* within the text that was parsed: the URL ("http://host/..." also of a layout); the directory ("/path"); of a
-     * stick the path behind the label ("/path") */
+    /* within the text that was parsed: the URL ("http://host/..." also of a layout); the directory ("/path");
+     * of a stick the path behind the label ("/path") */
     const char *at;
     char label[SOURCE_LABEL_BYTES]; /* of a stick; "*": any */
 };

@@ -1,12 +1,13 @@
-/* trust.h - the trust document: which keys count, and for what. A closed schema: each refusal names the field's path. Pure.
+/* trust.h - the trust document: which keys count, and for what. A closed schema: each refusal names the
+ * field's path. Pure.
  *
  *   {"schema":"limpet.trust/1","fleet":"demo","version":1,"issued":S,"expires":S,
  *    "keys":[{"id":"root-1","public":"<base64 of 65 bytes>"}],
  *    "roles":{"root":{"threshold":1,"keys":["root-1"]},"release":{...},"fleet":{...}}}
  *
- * Every key serves exactly one role: one stolen key must not open two doors. A key twice (by id or by its bytes), in two
- * roles or in none is refused, and so is a threshold above the number of keys. The other signed documents: release.h,
- * and the desired state, which is the agent's (agent/manifest/manifest.h). */
+ * Every key serves exactly one role: one stolen key must not open two doors. A key twice (by id or by its
+ * bytes), in two roles or in none is refused, and so is a threshold above the number of keys. The other
+ * signed documents: release.h, and the desired state, which is the agent's (agent/manifest/manifest.h). */
 #ifndef OTA_TRUST_H
 #define OTA_TRUST_H
 #include "ota/doc/envelope.h"
@@ -34,8 +35,8 @@ char *trust_key_id(const struct p256_pub *key, char dst[17]);
  * *ret. Errors: DENIED, INVALID. */
 NODISCARD int trust_step(const struct trust *cur, const struct envelope *next_env, struct trust *ret,
                          struct err *err);
-/* Which roles enter a new epoch with next: those that a key has left. What was signed before then is not to be counted on:
- * its counters may be a thief's. */
+/* Which roles enter a new epoch with next: those that a key has left. What was signed before then is not to
+ * be counted on: its counters may be a thief's. */
 void trust_changes(const struct trust *cur, const struct trust *next, bool ret[TRUST_ROLE_COUNT_]);
 /* Errors: DENIED ("trust version 3 expired 2026-01-01T00:00:00Z"). now_s: what the device takes for now. */
 NODISCARD int trust_is_valid(const struct trust *t, uint64_t now_s, struct err *err);

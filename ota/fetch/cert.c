@@ -34,6 +34,7 @@ int cert_is_for(struct buf der, const char *host, struct err *err)
 {
     uint8_t address[16];
     struct buf ip = {address, 0};
+
     mbedtls_x509_crt crt;
     bool fits = false;
 

@@ -9,7 +9,7 @@
 #include "ota/layer/sandboxed.h"
 #include "platform/fs.h"
 
-/* The program gives up this long before the job is killed, so that its last error is told instead of
+/* The program gives up this long before the job is killed, so that its last error is reported instead of
  * "deadline". */
 #define LAST_WORDS_MS 1000
 

@@ -1,8 +1,8 @@
-/* fetch_coap.c - layouts over CoAP and CoAPS. GETs of our own making: any block of a blob is asked for by its number with
- * a token that nobody can guess, so that it starts anywhere and every answer is held against what was asked
- * (fetch_coap_blocks.h). A peer is asked once whether it has Q-Block2 (RFC 9177), by a confirmable question for 16
- * bytes: then one question brings ten blocks; else Block2, some questions at a time. Runs in the sandbox; its bytes are
- * believed by nobody. */
+/* fetch_coap.c - layouts over CoAP and CoAPS. GETs of our own making: any block of a blob is asked for by its
+ * number with a token that nobody can guess, so that it starts anywhere and every answer is held against what
+ * was asked (fetch_coap_blocks.h). A peer is asked once whether it has Q-Block2 (RFC 9177), by a confirmable
+ * question for 16 bytes: then one question brings ten blocks; else Block2, some questions at a time. Runs in
+ * the sandbox; its bytes are believed by nobody. */
 #include "ota/fetch/fetch_coap_int.h"
 
 #include "platform/clock.h"
@@ -117,7 +117,7 @@ static void know_peer(struct coap_get *g, enum blocks_peer peer)
     g->new_way = true;
 }
 
-/* Codes of who does not take the option, instead of a verdict over the blob. */
+/* Codes of a server that does not support the option, instead of a verdict over the blob. */
 static bool refuses_sets(coap_pdu_code_t code)
 {
     return code == COAP_RESPONSE_CODE_BAD_OPTION || code == COAP_RESPONSE_CODE_BAD_REQUEST ||
@@ -136,7 +136,8 @@ static int take_answer(struct coap_get *g, struct block_ask *a, const struct blo
     return rc == 0 ? blocks_take(&g->b, a, w, g->it->size, clock_boot_ms(), err) : rc;
 }
 
-/* The bytes of a try do not matter: the set that they are of comes whole. Nor do those of a block that is here. */
+/* The bytes of a try do not matter: the set that they are of comes whole. Nor do those of a block that is
+ * here. */
 static int take_other(struct coap_get *g, bool is_try, const coap_pdu_t *pdu, struct err *err)
 {
     coap_pdu_code_t code = coap_pdu_get_code(pdu);
@@ -327,8 +328,8 @@ static bool put_options(struct coap_get *g, coap_pdu_t *pdu, const struct block_
     return ok;
 }
 
-/* For one block, or (single NULL) what the way is: a try or a set. Only sets are not confirmed: what does not come is
- * seen by its number. */
+/* For one block, or (single NULL) what the way is: a try or a set. Only sets are not confirmed: what does not
+ * come is seen by its number. */
 static int send_question(struct coap *c, struct coap_get *g, uint8_t token[BLOCKS_TOKEN],
                          const struct block_ask *single, struct err *err)
 {
@@ -433,7 +434,7 @@ static int ask_set(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, str
     return rc;
 }
 
-/* At the start, and when more is known of the peer. What is under way is asked for anew. */
+/* At the start, and when more is known about the peer. What is in flight is requested again. */
 static int choose_way(struct coap *c, struct coap_get *g, struct err *err)
 {
     uint64_t at[BLOCKS_SET];
@@ -505,7 +506,7 @@ static uint32_t turn_ms(uint64_t brake_ms, uint64_t due_ms)
     uint64_t now = clock_boot_ms(), turn = brake_ms > 0 && brake_ms < TURN_MS ? brake_ms : TURN_MS;
 
     if (due_ms && due_ms < now + turn)
-        turn = due_ms > now ? due_ms - now : 1; /* 0 would be for ever */
+        turn = due_ms > now ? due_ms - now : 1; /* 0 would be no timeout */
     return (uint32_t)turn;
 }
 
@@ -552,7 +553,7 @@ int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, 
         rc = get_blocks(j->coap, g, err);
     j->coap->get = NULL;
     if (rc == -ERR_TIMEOUT && g->way != WAY_SINGLES && g->useful == 0)
-        *g->peer = PEER_SINGLES; /* who knows what drops it on the way: next time as everybody does it */
+        *g->peer = PEER_SINGLES; /* something on the way may drop it: next time the common way */
     if (rc < 0)                  /* what is still under way must not meet the next question */
         fetch_coap_forget(j->coap);
     return rc;

@@ -85,13 +85,12 @@ static int judge(const struct block_ask *a, const struct block_answer *w, uint64
     if (w->more ? w->len != full : w->len > full)
         return err_set(err, ERR_NET, "answers with a block of %zu bytes", w->len);
     if (size && (a->at + w->len > size || !w->more != (a->at + w->len == size)))
-        return err_set(err, ERR_INTEGRITY, "ends at another byte than the %" PRIu64 " that were signed",
-                       size);
+        return err_set(err, ERR_INTEGRITY, "is not of the %" PRIu64 " bytes that were signed", size);
     return 0;
 }
 
-/* Smaller blocks from here on. In a set whose first block is missing none is kept: one question has one size. Who was
- * asked "from the start" is sending the first of his blocks now. */
+/* Smaller blocks from here on. In a set whose first block is missing none is kept: one question has one size.
+ * A server asked "from the start" is now sending the first of its blocks. */
 static bool shrink(struct blocks *b, const struct block_ask *a, unsigned szx, uint64_t size)
 {
     uint64_t at = a->at;

@@ -1,8 +1,10 @@
-/* fetch_coap_blocks.h - the blocks of one blob over CoAP: what was asked, what came, what is missing. Pure: no libcoap,
- * no clock, no network; the memory is what stands in struct blocks.
+/* fetch_coap_blocks.h - the blocks of one blob over CoAP: what was asked, what came, what is missing. Pure:
+ * no libcoap, no clock, no network; the memory is what stands in struct blocks.
  *   singles (Block2, RFC 7959): each block has a question and a token of its own, a few under way at a time.
- *   sets (Q-Block2, RFC 9177): one question names up to BLOCKS_SET blocks, and all of them come with its token. The
- *     next set is asked for when this one is here; what is missing of it is asked for again, with a new token. An
+ *   sets (Q-Block2, RFC 9177): one question names up to BLOCKS_SET blocks, and all of them come with its
+ *   token. The
+ *     next set is asked for when this one is here; what is missing of it is asked for again, with a new
+ *     token. An
  *     answer to an earlier question of this blob still counts. A block that nobody waits for does not. */
 #ifndef OTA_FETCH_COAP_BLOCKS_H
 #define OTA_FETCH_COAP_BLOCKS_H
@@ -15,13 +17,13 @@
 #define BLOCKS_TOKENS  8    /* of questions for sets: this one and those before it */
 #define BLOCKS_WINDOW  8    /* singles under way: grows with quick answers, falls to 1 with a slow one */
 #define BLOCKS_SLOW_MS 2000 /* ACK_TIMEOUT of RFC 7252: a single that takes longer was asked for twice */
-/* Of RFC 9177: MAX_PAYLOADS, NON_RECEIVE_TIMEOUT (twice NON_TIMEOUT; doubled with each question that has no answer at
- * all), NON_MAX_RETRANSMIT. */
+/* Of RFC 9177: MAX_PAYLOADS, NON_RECEIVE_TIMEOUT (twice NON_TIMEOUT; doubled with each question that has no
+ * answer at all), NON_MAX_RETRANSMIT. */
 #define BLOCKS_SET     10
 #define BLOCKS_WAIT_MS 4000
 #define BLOCKS_TRIES   4
-/* Blocks of a set come one behind the other. When one is here and then none for twice the way there and back, at least
- * QUIET, the rest is lost; behind the last one only those may come that it has overtaken. */
+/* Blocks of a set come one behind the other. When one is here and then none for twice the way there and back,
+ * at least QUIET, the rest is lost; behind the last one only those may come that it has overtaken. */
 #define BLOCKS_QUIET_MS 500
 #define BLOCKS_LATE_MS  100
 
@@ -45,7 +47,7 @@ struct blocks {
     struct block_ask asks[BLOCKS_SET];
     unsigned first, n, window, szx;
     uint64_t next_at; /* offset behind the last ask */
-    bool ended;       /* the last block of a blob whose size nobody knows is here */
+    bool ended;       /* the last block of a blob of unknown size is here */
     bool sets;
     /* of sets only: the last question */
     uint8_t tokens[BLOCKS_TOKENS][BLOCKS_TOKEN];
@@ -82,9 +84,9 @@ enum blocks_match {
 };
 /* *ret: the ask that the answer is for, only with BLOCKS_WANTED. */
 enum blocks_match blocks_match(struct blocks *b, const struct block_answer *answer, struct block_ask **ret);
-/* Takes exactly the block that was asked for: neither gap nor overlap, full unless it is the last. size: of the blob, 0
- * unknown. A peer with smaller blocks is followed: what was asked behind this one is asked again. Errors: NET (another
- * block), INTEGRITY (another end). */
+/* Takes exactly the block that was asked for: neither gap nor overlap, full unless it is the last. size: of
+ * the blob, 0 unknown. A peer with smaller blocks is followed: what was asked behind this one is asked again.
+ * Errors: NET (another block), INTEGRITY (another end). */
 NODISCARD int blocks_take(struct blocks *b, struct block_ask *a, const struct block_answer *answer,
                           uint64_t size, uint64_t now_ms, struct err *err);
 
@@ -93,15 +95,17 @@ NODISCARD int blocks_take(struct blocks *b, struct block_ask *a, const struct bl
 /* What is known of a peer, for as long as the program runs. */
 enum blocks_peer {
     PEER_UNKNOWN,
-    PEER_SINGLES,    /* refuses Q-Block2 */
-    PEER_SETS,       /* has it */
-    PEER_FROM_START, /* has it, but only for who begins with block 0 (libcoap's server keeps state then) */
+    PEER_SINGLES, /* refuses Q-Block2 */
+    PEER_SETS,    /* has it */
+    /* has it, but only for a client that begins with block 0 (libcoap's server keeps state then) */
+    PEER_FROM_START,
 };
 enum blocks_way { WAY_SINGLES, WAY_TRY, WAY_SETS };
 /* at: the next n (at most BLOCKS_SET) blocks that are wanted, of a blob of `size` bytes (0 unknown). */
 enum blocks_way blocks_way_decide(enum blocks_peer peer, uint64_t size, unsigned szx, const uint64_t *at,
                                   unsigned n);
-/* Is that all of the first set? Then the question for it can be "all of the blob from its start, set by set". */
+/* Is that all of the first set? Then the question for it can be "all of the blob from its start, set by
+ * set". */
 bool blocks_is_start(uint64_t size, unsigned szx, const uint64_t *at, unsigned n);
 
 /* A question for all unanswered asks goes out: as b->whole "from the start", else a list of them. */
@@ -110,7 +114,7 @@ void blocks_asked(struct blocks *b, const uint8_t token[BLOCKS_TOKEN], uint64_t 
 enum blocks_step {
     BLOCKS_PATIENCE, /* until *ret_due_ms */
     BLOCKS_AGAIN,    /* ask for what is missing */
-    BLOCKS_ONLY_ONE, /* of a list it sent only the first: it goes on in singles */
+    BLOCKS_ONLY_ONE, /* of a list it sent only the first: from now on one by one */
     BLOCKS_DEAD,     /* it does not answer */
 };
 /* What to do about the set under way at now_ms (clock_boot_ms). */

@@ -1,5 +1,5 @@
-/* fetch_coap_int.h - libcoap's context, and the session with the source that is asked now. Private to fetch_coap*.c, the
- * only files that know libcoap. */
+/* fetch_coap_int.h - libcoap's context, and the session with the source that is asked now. Private to
+ * fetch_coap*.c, the only files that know libcoap. */
 #ifndef OTA_FETCH_COAP_INT_H
 #define OTA_FETCH_COAP_INT_H
 #include <coap3/coap.h>
@@ -22,8 +22,8 @@ struct coap {
     struct coap_get *get;
 };
 
-/* fetch_coap_session.c: c->session is with source s when this returns 0. Errors: INVALID (host), NET. A certificate that
- * is not liked shows later, in c->tls. */
+/* fetch_coap_session.c: c->session is with source s when this returns 0. Errors: INVALID (host), NET. A
+ * certificate that is not liked shows later, in c->tls. */
 NODISCARD int fetch_coap_session(struct fetch_job *j, const struct source *s, struct err *err);
 /* End the session, if there is one. */
 void fetch_coap_forget(struct coap *c);

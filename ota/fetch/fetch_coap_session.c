@@ -1,4 +1,5 @@
-/* fetch_coap_session.c - who is spoken to over CoAP: names and addresses, UDP or DTLS with a key or a certificate. */
+/* fetch_coap_session.c - the peer of a CoAP transfer: names and addresses, UDP or DTLS with a key or a
+ * certificate. */
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* fetch_http.c - registries (OCI distribution-spec) and layouts over HTTP and HTTPS; the only place that knows
- * curl. It runs in the sandbox and its bytes are believed by nobody: what it checks here only spares traffic and time.
- * Proxies of the environment are not used. */
+/* fetch_http.c - registries (OCI distribution-spec) and layouts over HTTP and HTTPS; the only place that
+ * knows curl. It runs in the sandbox and its bytes are believed by nobody: what it checks here only spares
+ * traffic and time. Proxies of the environment are not used. */
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <inttypes.h>
@@ -95,15 +95,15 @@ static enum addr_reach reach_of(const char *ip)
     return inet_pton(AF_INET6, bare, &v6.sin6_addr) == 1 ? addr_reach((struct sockaddr *)&v6) : ADDR_OTHER;
 }
 
-/* Not nearer than where the source itself answers from: a server far away does not send us to this machine or into its network. It is the
- * address of the connection that counts, whatever a name says. */
+/* Not nearer than where the source itself answers from: a server far away does not send us to this machine or
+ * into its network. It is the address of the connection that counts, whatever a name says. */
 static bool may_go(struct xfer *x, enum addr_reach reach)
 {
     enum addr_reach from = x->j->http->reach[x->source];
 
     if (!x->elsewhere || (reach >= from && reach != ADDR_OTHER))
         return true;
-    (void)err_set(&x->err, ERR_DENIED, "sends us to a %s address", addr_reach_name(reach));
+    (void)err_set(&x->err, ERR_DENIED, "redirects to a %s address", addr_reach_name(reach));
     return false;
 }
 
@@ -126,7 +126,8 @@ static int before_request(void *arg, char *ip, char *own_ip, int port, int own_p
 }
 #endif
 
-/* An answer begins. What the source itself says tells where the source is; what follows a redirect is somebody's wish. */
+/* A response begins. What the source itself says shows where the source is; what follows a redirect is
+ * somebody's wish. */
 static void note_where(struct xfer *x)
 {
     struct http *h = x->j->http;
@@ -206,8 +207,8 @@ static bool length_is_wrong(const struct xfer *x, uint64_t length)
     return x->it->size && length != x->it->size;
 }
 
-/* A blob that goes on where an earlier answer ended must be the same one. When it is not, others are asked first; who
- * comes back to it takes it as it is, the digest decides. Chunks have their own checks. */
+/* A blob that continues where an earlier answer ended must be the same one. When it is not, others are asked
+ * first; when it is its turn again it is taken as it is; the digest decides. Chunks have their own checks. */
 static int judge_etag(struct xfer *x, struct err *err)
 {
     char *known = x->it->etags[x->source];
@@ -408,7 +409,7 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
         (void)curl_easy_setopt(c, CURLOPT_RANGE, range);
     }
     if (x->moved) {
-        ;                  /* a storage host: it has no right to see what the source is told */
+        ;                  /* a storage host: it must not see what is sent to the source */
     } else if (token[0]) { /* curl forgets token and password when a redirect leaves the host */
         (void)curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         (void)curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, token);
@@ -469,7 +470,8 @@ static int blob_url(const struct source *s, const struct fetch_item *it, char ds
     return fits ? 0 : err_set(err, ERR_INVALID, "too long");
 }
 
-/* One span from where the source has sent us before: 1, or 0 to ask the source again (for what is missing). */
+/* One span from where the source has sent us before: 1, or 0 to ask the source again (for what is
+ * missing). */
 static int get_moved(struct fetch_job *j, struct xfer *x, struct fetch_span span, struct err *err)
 {
     struct http *h = j->http;

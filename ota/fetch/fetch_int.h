@@ -8,8 +8,8 @@
 #define FETCH_PSK_BYTES  64
 #define FETCH_ETAG_BYTES 64
 
-/* One blob: all of it from `have` on into a file, or chunks of it into a pipe. Which bytes are wanted next is all
- * that a source needs to know (fetch_next); what it gets it hands to fetch_take. */
+/* One blob: all of it from `have` on into a file, or chunks of it into a pipe. Which bytes are wanted next is
+ * all that a source needs to know (fetch_next); what it gets it hands to fetch_take. */
 struct fetch_item {
     struct digest digest;
     uint64_t size; /* 0: unknown until it has ended */
@@ -24,7 +24,7 @@ struct fetch_item {
     uint8_t *hold;        /* the first `held` bytes of chunk `next` */
     uint32_t held;
     bool mixed; /* by more than one answer */
-    /* who gave what is here of a blob, so that a wrong digest has an author */
+    /* which source gave which part of a blob, so that a wrong digest can be blamed */
     bool unmixed, bad[LIM_SOURCES]; /* from now on by one source alone; sources that gave something else */
     unsigned given_by;              /* 1 + source; 0: several, or another process */
 };
@@ -63,13 +63,13 @@ NODISCARD int fetch_list(struct fetch_item *it, int fd, uint64_t n, struct err *
 /* What to ask a source for: neighbouring chunks are one span, with small gaps. False: nothing is wanted. */
 bool fetch_next(const struct fetch_item *it, struct fetch_span *ret);
 /* Bytes of the blob from offset `at` on; those before what is wanted next and between chunks are passed over.
- * Errors: INTEGRITY (more than signed, a gap, a chunk with other bytes); and, with j->ours set, those of the file
- * or pipe: NOSPACE, IO. */
+ * Errors: INTEGRITY (more than signed, a gap, a chunk with other bytes); and, with j->ours set, those of the
+ * file or pipe: NOSPACE, IO. */
 NODISCARD int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes,
                          struct err *err);
 /* The same, but only what lies at or behind `at`. */
 bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_span *ret);
-/* A source begins: it goes on within the chunk that another one left. */
+/* A source starts: it continues within the chunk that another one left. */
 void fetch_begin(struct fetch_item *it);
 /* Count bytes from the network before they are looked at. Errors: DENIED (budget; j->ours is set). */
 NODISCARD int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);
@@ -88,16 +88,16 @@ void fetch_tell(struct fetch_job *j, bool always);
 /* fetch_run.c: get every item; returns 0 or the verdict. Errors: as fetch.h says of the program. */
 NODISCARD int fetch_run(struct fetch_job *j, struct err *err);
 
-/* fetch_dir.c: an OCI layout directory. fetch_dir_open opens (and only opens) what is there while we are still root,
- * so that the directory need not be readable by the sandbox's user. dir_get: sources[source]. Errors: NOTFOUND,
- * INTEGRITY (another size), IO. */
+/* fetch_dir.c: an OCI layout directory. fetch_dir_open opens (and only opens) what is there while we are
+ * still root, so that the directory need not be readable by the sandbox's user. dir_get: sources[source].
+ * Errors: NOTFOUND, INTEGRITY (another size), IO. */
 void fetch_dir_open(struct fetch_job *j);
 NODISCARD int fetch_dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 /* "blobs/sha256/<hex>": where an OCI layout has it. */
 char *fetch_dir_blob_path(const struct fetch_item *it, char dst[96]);
 
-/* fetch_http.c: a registry (OCI distribution-spec), or a layout on a web server. Call fetch_http_init before the
- * sandbox. */
+/* fetch_http.c: a registry (OCI distribution-spec), or a layout on a web server. Call fetch_http_init before
+ * the sandbox. */
 struct http;
 /* Errors: NOMEM, NET (a CA file without certificates). */
 NODISCARD int fetch_http_init(struct fetch_job *j, struct err *err);
@@ -113,8 +113,9 @@ void fetch_coap_done(struct fetch_job *j);
 /* As http_get. Errors: as http_get. */
 NODISCARD int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
-/* fetch_usb.c: a layout on a stick. fetch_usb_open finds, mounts and opens while we are root; what went wrong there is
- * j->usb_err. Errors of usb_get: IO (no stick has it, or it was carried away: no use to ask again here). */
+/* fetch_usb.c: a layout on a stick. fetch_usb_open finds, mounts and opens while we are root; what went wrong
+ * there is j->usb_err. Errors of usb_get: IO (no stick has it, or it was carried away: no use to ask again
+ * here). */
 void fetch_usb_open(struct fetch_job *j);
 NODISCARD int fetch_usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 #endif

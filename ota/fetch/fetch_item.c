@@ -107,7 +107,7 @@ static int take_blob(struct fetch_job *j, struct fetch_item *it, struct buf byte
     uint64_t most = it->size ? it->size : LIM_ENVELOPE_BYTES;
 
     bool more = bytes.len > most - it->have;
-    if (more) /* what was signed is taken all the same: the digest decides over it */
+    if (more) /* what was signed is accepted anyway: the digest decides */
         bytes.len = (size_t)(most - it->have);
     int rc = put(j, it, bytes, err);
     if (rc < 0)
@@ -123,7 +123,7 @@ static int chunk_is_full(struct fetch_job *j, struct fetch_item *it, const struc
     struct digest d;
     int rc = sha256(bytes, &d, err);
 
-    bool mixed = it->mixed; /* then it is not known who lied, and the chunk is asked for anew as a whole */
+    bool mixed = it->mixed; /* then it is unknown which source lied, and the whole chunk is requested again */
     it->held = 0;
     it->mixed = false;
     if (rc < 0)

@@ -78,7 +78,8 @@ static int read_lists(const struct json_cur *root, struct fetch_job *j, struct e
     return rc;
 }
 
-/* A fault of this device's settings is no manifest's: it may be mended, and the same try goes well then. */
+/* A fault of this device's settings is not the manifest's: it may be fixed, and then the same try
+ * succeeds. */
 static int ours(const char *key, int r, struct err *err)
 {
     if (r >= 0)
@@ -269,7 +270,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: agentd-fetch fetch (started by agentd)\n");
         return 2;
     }
-    (void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error to be told */
+    (void)signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error to be reported */
     int rc = run(&job, &err);
     fetch_tell(&job, true); /* what came in counts, also when it was of no use */
     if (rc < 0)

@@ -21,8 +21,8 @@ static int empty(struct fetch_item *it, struct err *err)
     return 0;
 }
 
-/* Of a small document whose size nobody signed it cannot be known whether it is whole: it starts again. So does what one source alone
- * is to give, after several together gave something wrong. */
+/* Whether a small document of unsigned size is whole cannot be known: it starts again. So
+ * does what one source alone is to give, after several together gave something wrong. */
 static int begin(struct fetch_item *it, unsigned index, struct err *err)
 {
     bool again = (it->size == 0 || (it->unmixed && it->given_by != index + 1)) && !it->chunks;
@@ -33,7 +33,8 @@ static int begin(struct fetch_item *it, unsigned index, struct err *err)
     return rc;
 }
 
-/* All bytes of a blob are here. The digest is root's to judge; it is asked here as well where another source could do better. */
+/* All bytes of a blob are here. The digest is root's to judge; it is asked here as well where another source
+ * could do better. */
 static int judge_digest(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
 {
     struct digest got;
@@ -101,7 +102,7 @@ static int get(struct fetch_job *j, struct fetch_item *it, unsigned index, struc
     return rc < 0 ? err_set(err, why.kind, "%s: %s", j->names[index], why.msg) : 0;
 }
 
-/* Of several failures the most hopeful is told, and of equals the first. */
+/* Of several failures the most hopeful one is reported, and of equals the first. */
 static unsigned hope_of(enum err_kind kind)
 {
     return kind == ERR_NONE ? 0 : !err_may_retry(kind) ? 1 : kind == ERR_SOURCE ? 2 : 3;
@@ -162,7 +163,7 @@ static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
             (void)err_set(&round.last, ERR_SOURCE, "every source gives other bytes than were signed");
         uint64_t now = clock_boot_ms(), left = j->deadline_ms > now ? j->deadline_ms - now : 0;
         tries = round.moved ? 0 : tries + 1;
-        /* who installs from chunks hears nothing of us but the end: core tells why, and tries again */
+        /* an installation from chunks only sees the end of the pipe: core reports why, and retries */
         bool tired = it->chunks && tries >= CHUNK_TRIES;
         if (!round.hope || j->ours || tired)
             return err_set(err, round.last.kind, "sha256:%.12s: %s", digest_hex(&it->digest, hex),

@@ -1,6 +1,7 @@
-/* fetch_usb.c - an OCI layout on a stick. While the program is still root, in a mount name space of its own: find the
- * device, mount it read-only, open the blobs, let the mount go. It lives as long as these are open, so the program's
- * end, whatever its cause, frees the stick. Nothing on it is ever executed, no link on it is followed. */
+/* fetch_usb.c - an OCI layout on a stick. While the program is still root, in a mount name space of its own:
+ * find the device, mount it read-only, open the blobs, let the mount go. It lives as long as these are open,
+ * so the program's end, whatever its cause, frees the stick. Nothing on it is ever executed, no link on it is
+ * followed. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -99,6 +100,7 @@ static int mount_stick(const char *device, const struct fslabel *fs, struct err 
 static int use_stick(struct fetch_job *j, const char *device, const struct fslabel *fs, struct err *err)
 {
     int rc = mount_stick(device, fs, err);
+
     if (rc < 0)
         return rc;
     AUTO_FD int stick = open(MOUNT_POINT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

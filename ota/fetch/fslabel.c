@@ -34,7 +34,8 @@ static bool read_at(int fd, void *dst, size_t len, uint64_t at)
     return at < INT64_MAX && pread(fd, dst, len, (off_t)at) == (ssize_t)len;
 }
 
-/* The label that people set is an entry of the root directory; the one in the boot sector is often forgotten. */
+/* The label that people set is an entry of the root directory; the one in the boot sector is often
+ * forgotten. */
 static void fat_label(int fd, const uint8_t *boot, struct fslabel *ret)
 {
     uint64_t sector = le(boot + 11, 2), cluster = boot[13], first = le(boot + 14, 2), fats = boot[16];

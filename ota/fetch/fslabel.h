@@ -1,5 +1,6 @@
-/* fslabel.h - which file system a block device holds, and its label: a few fixed places are read, nothing is believed
- * but the magic numbers of those that a stick may have. Private to agentd-fetch. Threads: none. Blocks: yes. */
+/* fslabel.h - which file system a block device holds, and its label: a few fixed places are read, nothing is
+ * believed but the magic numbers of those that a stick may have. Private to agentd-fetch. Threads: none.
+ * Blocks: yes. */
 #ifndef OTA_FSLABEL_H
 #define OTA_FSLABEL_H
 #include "ota/doc/source.h"

@@ -77,7 +77,7 @@ int token_url(const char *challenge, const char *url, bool change, char dst[TOKE
 
     if (!part_of(challenge, "realm", realm) || strchr(realm, '@') ||
         (!is_https(realm) && (is_https(url) || strncmp(realm, "http://", 7) != 0)))
-        return err_set(err, ERR_DENIED, "%s: asks for a token from a place that is not trusted", url);
+        return err_set(err, ERR_DENIED, "%s: asks for a token from a host that is not trusted", url);
     (void)str_copy(dst, TOKEN_URL_BYTES, realm);
     bool fits = !part_of(challenge, "service", part) || put_query(dst, "service", part);
     if (fits && (part_of(challenge, "scope", part) || scope_of(url, change, part)))

@@ -58,7 +58,7 @@ int gunzip_step(struct gunzip *g, struct buf *in, void *dst, size_t size, size_t
     while (rc == 0 && g->z.avail_out > 0) {
         if (g->between && in->len > 0) {
             if (in->p[0] != 0x1f)
-                return err_set(err, ERR_INVALID, "gzip: garbage behind the end");
+                return err_set(err, ERR_INVALID, "gzip: trailing garbage");
             (void)inflateReset(&g->z);
             g->between = false;
         }

@@ -12,8 +12,8 @@ struct layer_calls {
     void *arg;
 };
 /* Read fd from where it stands to its end. max_tar_bytes: the uncompressed stream may not be larger.
- * *ret_diff_id: SHA-256 of it. Errors: INVALID (larger, damaged), UNSUPPORTED (zstd with a larger window, or built without it), IO, and what the calls
- * return. */
+ * *ret_diff_id: SHA-256 of it. Errors: INVALID (larger, damaged), UNSUPPORTED (zstd with a larger window, or
+ * built without it), IO, and what the calls return. */
 NODISCARD int layer_read(int fd, enum oci_codec codec, uint64_t max_tar_bytes,
                          const struct layer_calls *calls, struct digest *ret_diff_id, uint64_t *ret_tar_bytes,
                          struct err *err);

@@ -9,31 +9,14 @@
 
 #include "ota/doc/entry.h"
 #include "platform/fs.h"
+#include "platform/job.h"
 #include "platform/limits.h"
 #include "platform/mem.h"
 #include "platform/sys.h"
 
-#define FIRST_FD 3
-
-/* Put all fds from 3 on; first all above that range, so that no move overwrites a source. */
-static void exec_child(char *const *argv, const int *fds, unsigned n)
-{
-    static char *const no_env[] = {NULL};
-    int high[CHILD_FDS_MAX + 2];
-
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (unsigned i = 0; i < n; i++)
-        high[i] = fcntl(fds[i], F_DUPFD, FIRST_FD + (int)n);
-    for (unsigned i = 0; i < n; i++)
-        if (high[i] < 0 || dup2(high[i], FIRST_FD + (int)i) < 0)
-            _exit(126);
-    sys_close_from(FIRST_FD + (int)n, NULL, 0);
-    (void)execve(argv[0], argv, no_env);
-    _exit(127);
-}
-
 int sandboxed_start(char *const *argv, const int *fds, unsigned n_fds, struct sandboxed *ret, struct err *err)
 {
+    static char *const no_env[] = {NULL};
     int line[2], out[2], all[CHILD_FDS_MAX + 2];
 
     if (n_fds == 0 || n_fds > CHILD_FDS_MAX)
@@ -52,8 +35,11 @@ int sandboxed_start(char *const *argv, const int *fds, unsigned n_fds, struct sa
     pid_t pid = fork();
     if (pid < 0)
         return err_errno(err, errno, "fork");
-    if (pid == 0)
-        exec_child(argv, all, n_fds + 2);
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)sys_exec(argv[0], argv, no_env, all, n_fds + 2);
+        _exit(127);
+    }
     *ret = (struct sandboxed){.pid = pid, .out_fd = steal_fd(&out_in), .line_fd = steal_fd(&line_in)};
     return 0;
 }
@@ -80,20 +66,17 @@ static void last_line(int fd, char line[LIM_LINE_BYTES])
 
 static int judge(const char *line, const char *name, int status, char *result, size_t size, struct err *err)
 {
-    char kind[24], shown[ERR_MSG_BYTES];
-    int at = 0;
+    char shown[ERR_MSG_BYTES];
+    enum err_kind kind = ERR_NONE;
+    const char *text = job_verdict_read(line, &kind);
 
-    if ((strcmp(line, "ok") == 0 || strncmp(line, "ok ", 3) == 0) && WIFEXITED(status) &&
-        WEXITSTATUS(status) == 0) {
+    if (text && kind == ERR_NONE && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         if (result)
-            (void)str_fmt(result, size, "%s", line[2] ? line + 3 : "");
+            (void)str_fmt(result, size, "%s", text);
         return 0;
     }
-    if (sscanf(line, "err %23s %n", kind, &at) == 1 && at > 0) {
-        enum err_kind k = err_kind_parse(kind);
-        return err_set(err, k == ERR_NONE ? ERR_IO : k, "%s",
-                       entry_printable(line + at, shown, sizeof(shown)));
-    }
+    if (kind != ERR_NONE)
+        return err_set(err, kind, "%s", entry_printable(text, shown, sizeof(shown)));
     if (WIFSIGNALED(status))
         return err_set(err, ERR_IO, "the %s program was killed by signal %d", name, WTERMSIG(status));
     if (WEXITSTATUS(status) == 127) /* not there, or not for this machine: another way may not need it */

@@ -403,7 +403,7 @@ static int header(struct untar *u, struct err *err)
     return begin_entry(u, type, size, err);
 }
 
-/* ---- steps: each returns an event, 0 to go on, or a negative error ---- */
+/* ---- steps: each returns an event, 0 to continue, or a negative error ---- */
 
 static int step_head(struct untar *u, struct buf *in, struct err *err)
 {
@@ -478,8 +478,8 @@ int untar_step(struct untar *u, struct buf *in, struct buf *ret_bytes, struct er
 
 int untar_end(const struct untar *u, struct err *err)
 {
-    /* umoci leaves off the two zero blocks and the padding of the last file; whether all is here says the layer's
-     * diff id */
+    /* umoci leaves off the two zero blocks and the padding of the last file; whether all is here says the
+     * layer's diff id */
     bool whole = u->state == PAD || (u->state == DATA && u->left == 0) || (u->state == HEAD && u->have == 0);
     bool between = whole && u->entry.path[0] && !u->next.has_path && !u->next.has_link && !u->next.has_size;
 

@@ -1,7 +1,7 @@
 /* untar.h - reading a tar stream: a step codec without I/O. ustar, pax and GNU long names; bounded memory.
  * Refused by name: sparse files, unknown types, device nodes, FIFOs and sockets outside dev/, base-256
- * numbers below 0, sizes on things without content, bad checksums, archives cut off within an entry and anything but zeros
- * after the end. */
+ * numbers below 0, sizes on things without content, bad checksums, archives cut off within an entry and
+ * anything but zeros after the end. */
 #ifndef OTA_UNTAR_H
 #define OTA_UNTAR_H
 #include "ota/doc/entry.h"

@@ -60,7 +60,8 @@ static int decode(struct unzstd *z, ZSTD_inBuffer *in, ZSTD_outBuffer *out, stru
     }
 }
 
-/* The library may know older formats, whose decoders nobody looks at any more: what begins is our decision. */
+/* The library may know older formats, whose decoders are no longer maintained: what begins is our
+ * decision. */
 static int begin_frame(struct unzstd *z, struct buf *in, ZSTD_outBuffer *out, struct err *err)
 {
     while (z->n_magic < MAGIC_BYTES && in->len > 0) {

@@ -1,6 +1,7 @@
-/* unzstd.h - reading a zstd stream: a step codec without I/O; the only place that knows libzstd. Frames may follow each
- * other, skippable ones too; anything else behind a frame is refused, and so are old formats of before zstd 0.8,
- * dictionaries and windows above LIM_ZSTD_WINDOW. Takes at most LIM_ZSTD_BYTES, mostly what the frame's window asks. */
+/* unzstd.h - reading a zstd stream: a step codec without I/O; the only place that knows libzstd. Frames may
+ * follow each other, skippable ones too; anything else behind a frame is refused, and so are old formats of
+ * before zstd 0.8, dictionaries and windows above LIM_ZSTD_WINDOW. Takes at most LIM_ZSTD_BYTES, mostly what
+ * the frame's window asks. */
 #ifndef OTA_UNZSTD_H
 #define OTA_UNZSTD_H
 #include "platform/err.h"

@@ -1,6 +1,6 @@
 /* cdc.h - cutting bytes by their content, so that the same bytes are cut at the same places wherever they
- * stand: a gear hash with two masks around the wanted size (the idea of FastCDC). Used on both sides, so it may
- * never change within a pack format. Pure. */
+ * stand: a gear hash with two masks around the wanted size (the idea of FastCDC). Used on both sides, so it
+ * may never change within a pack format. Pure. */
 #ifndef OTA_CDC_H
 #define OTA_CDC_H
 #include "platform/mem.h"

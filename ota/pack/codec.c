@@ -16,8 +16,9 @@ struct codec {
     uint8_t props;
     size_t raw_len, done; /* of the segment */
     bool ended;
-    /* lz4: two halves, each a block; a block copies from the other half. Its packed bytes come to lie at the end of its own
-     * half and are unpacked in place: lz4 reads ahead of where it writes when there is this much room behind (lz4.h) */
+    /* lz4: two halves, each a block; a block copies from the other half. Its packed bytes come to lie at the
+     * end of its own half and are unpacked in place: lz4 reads ahead of where it writes when there is this
+     * much room behind (lz4.h) */
     uint8_t *halves;
     uint8_t head[4];
     unsigned head_len, half;
@@ -207,7 +208,7 @@ static int lzma_finish(struct codec *c, struct buf *in, struct err *err)
 
     if (rc < 0)
         return rc;
-    return c->ended && more == 0 ? 0 : damaged(err, c, more > 0 ? "more bytes than told" : "cut off");
+    return c->ended && more == 0 ? 0 : damaged(err, c, more > 0 ? "more bytes than stated" : "cut off");
 }
 
 /* ---- new and free ---- */
@@ -312,7 +313,8 @@ static uint8_t *block_in(struct codec *c)
     return c->halves + (c->half + 1) * HALF_BYTES - c->in_want;
 }
 
-/* Unpack the block whose bytes are all here. The half before it is whole: only the last block of a segment may be short. */
+/* Unpack the block whose bytes are all here. The half before it is whole: only the last block of a segment
+ * may be short. */
 static int block_open(struct codec *c, struct err *err)
 {
     size_t raw = c->raw_len - c->done < CODEC_BLOCK ? c->raw_len - c->done : CODEC_BLOCK;
@@ -323,7 +325,7 @@ static int block_open(struct codec *c, struct err *err)
         if (c->in_want != raw)
             return damaged(err, c, "a stored block has another length");
         memmove(to, block_in(c), raw);
-    } else if (c->in_want >= raw) { /* in place only what is shorter; who packs stores the rest */
+    } else if (c->in_want >= raw) { /* in place only what is shorter; the packer stores the rest */
         return damaged(err, c, "a block's length is out of range");
     } else {
         int n =
@@ -386,7 +388,7 @@ int codec_step(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_
     } else {
         rc = lzma_some(c, in, out, room, &n, err);
         if (rc == 0 && c->ended && c->done + n < c->raw_len)
-            return damaged(err, c, "fewer bytes than told");
+            return damaged(err, c, "fewer bytes than stated");
     }
     if (rc < 0)
         return rc;

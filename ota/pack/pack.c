@@ -107,8 +107,8 @@ static int check_head(const struct pack_head *h, struct buf head, struct err *er
     return 0;
 }
 
-/* Do the chunks of a document make up what the head says of it? So nothing is fetched, written or asked for that
- * could not be right. */
+/* Do the chunks of a document make up what the head says of it? So nothing is fetched, written or asked for
+ * that could not be right. */
 static int check_chunks(const struct pack_document *d, const char *name, const uint8_t *records,
                         uint64_t *data_left, struct err *err)
 {

@@ -1,25 +1,32 @@
 /* pack.h - the formats of packs that travel, beside the patch stream (patch.h). Little endian. Pure.
  *
  * A tree (image without its documents): the same bytes as a layer record (record.c): entries sorted by path,
- * each file with content followed by its SHA-256. A file whose content occurred before in the tree has the flag
- * ENTRY_AGAIN. The objects of a tree are the contents of its other files, in that order.
+ * each file with content followed by its SHA-256. A file whose content occurred before in the tree has the
+ * flag ENTRY_AGAIN. The objects of a tree are the contents of its other files, in that order.
  *
  * A full pack is a head, whose digest a release signs, and data, which is read by ranges:
- *   head: "LPFULL01", u8 codec, u8 its properties, u16 0, u32 chunks of the tree, u32 chunks of the table, u32 0,
- *         u64 bytes and digest of tree, of table, of data; u64 bytes of all objects; u64 where in the data the
+ *   head: "LPFULL01", u8 codec, u8 its properties, u16 0, u32 chunks of the tree, u32 chunks of the table,
+ *   u32 0,
+ *         u64 bytes and digest of tree, of table, of data; u64 bytes of all objects; u64 where in the data
+ *         the
  *         chunks of the tree begin; then one chunk record for each chunk of tree and table.
  *   data: the packed chunks of the objects, of the tree, of the table, one after the other.
  *   table: one chunk record for each chunk of each object.
- *   chunk record, 32 bytes: u32 packed bytes, u24 raw bytes, u8 codec, u8 check[8] (of the SHA-256 of the packed
- *         bytes), u8 raw[16] (of the SHA-256 of the raw ones; zeros where the object has one chunk only: its own
+ *   chunk record, 32 bytes: u32 packed bytes, u24 raw bytes, u8 codec, u8 check[8] (of the SHA-256 of the
+ *   packed
+ *         bytes), u8 raw[16] (of the SHA-256 of the raw ones; zeros where the object has one chunk only: its
+ *         own
  *         digest says it).
  * Tree and table are cut by content (cdc_document), so that a device which holds those of another version
  * fetches only what differs; so are objects above PACK_WHOLE_BYTES (cdc_object).
  *
  * The table of a patch pack (the second thing in its stream; the first is the tree):
- *   for each patched object: varint distance of its entry's offset in the new tree from the one before, u8 number
- *   of bases, for each base a zigzag varint: distance from the base before, where a base is twice the offset of its
- *   entry in the old tree, or in the new tree and one more: an object that this patch made before. A last distance
+ *   for each patched object: varint distance of its entry's offset in the new tree from the one before, u8
+ *   number
+ *   of bases, for each base a zigzag varint: distance from the base before, where a base is twice the offset
+ *   of its
+ *   entry in the old tree, or in the new tree and one more: an object that this patch made before. A last
+ *   distance
  *   of 0 ends it. */
 #ifndef OTA_PACK_H
 #define OTA_PACK_H
@@ -58,12 +65,13 @@ struct pack_head {
 /* Bytes of a head with its chunk records. */
 size_t pack_head_size(const struct pack_head *h);
 void pack_head_encode(const struct pack_head *h, uint8_t dst[PACK_HEAD_BYTES]); /* without the records */
-/* head: all of it. The records of tree and table follow each other at head + PACK_HEAD_BYTES; they were looked at: each
- * is one that pack_chunk_decode takes, and together they are of the bytes that the head says and inside of the data.
- * Errors: INVALID. */
+/* head: all of it. The records of tree and table follow each other at head + PACK_HEAD_BYTES; they were
+ * looked at: each is one that pack_chunk_decode takes, and together they are of the bytes that the head says
+ * and inside of the data. Errors: INVALID. */
 NODISCARD int pack_head_decode(struct buf head, struct pack_head *ret, struct err *err);
 
-/* The table of a patch pack. at: offset of an entry in the new tree. bases: PACK_OLD or PACK_NEW of an offset. */
+/* The table of a patch pack. at: offset of an entry in the new tree. bases: PACK_OLD or PACK_NEW of an
+ * offset. */
 #define PACK_OLD(offset) ((uint64_t)(offset) << 1)
 #define PACK_NEW(offset) ((uint64_t)(offset) << 1 | 1)
 struct pack_patched {

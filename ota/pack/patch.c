@@ -299,7 +299,7 @@ static int get_number(struct patch *p, uint64_t max, uint64_t *ret, struct err *
 
 /* ---- the head of an object ---- */
 
-/* Columns of covers or anchors: gaps, lengths, ways. The new side ends at new_end, the old side at old_end. */
+/* Columns of covers or anchors: gaps, lengths, ways; the new side ends at new_end, the old one at old_end. */
 static int get_covers(struct patch *p, struct cover *c, uint32_t n, uint64_t new_end, uint64_t old_end,
                       struct err *err)
 {
@@ -595,6 +595,6 @@ int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bas
 int patch_end(struct patch *p, struct err *err)
 {
     if (p->segment < p->head.segments || p->raw_of > 0 || p->raw_at < p->raw_len)
-        return broken(err, "the stream goes on behind the last object");
+        return broken(err, "the stream continues after the last object");
     return 0;
 }

@@ -1,24 +1,30 @@
 /* patch.h - unpacking a patch pack: new files out of old ones and a stream of differences, in bounded memory.
  *
- * The pack (numbers little endian): "LMPTCH1\n", u8 codec, u8 LZMA's properties, u8 flags (1: some object is predicted),
- * u8 0, u32 segments, u32 most covers of an object, u32 most pieces of its address map, u32 memory, u64 bytes of the raw
- * stream; per segment u32 packed bytes, u32 raw bytes, sha256 of the packed bytes; then the segments. Each unpacks alone
- * (codec.h); joined they are the raw stream: one object after the other, without anything between.
+ * The pack (numbers little endian): "LMPTCH1\n", u8 codec, u8 LZMA's properties, u8 flags (1: some object is
+ * predicted), u8 0, u32 segments, u32 most covers of an object, u32 most pieces of its address map, u32
+ * memory, u64 bytes of the raw stream; per segment u32 packed bytes, u32 raw bytes, sha256 of the packed
+ * bytes; then the segments. Each unpacks alone (codec.h); joined they are the raw stream: one object after
+ * the other, without anything between.
  *
- * One object: its bases joined are the old bytes. A cover says that a piece of the new file is like a piece of the old
- * bytes; what no cover says is new. Numbers are varints (7 bits a byte, low first), signed ones zigzag.
- *   u8 flags (1: predicted, 2: runs), number of covers; the gap before each (new bytes), the length of each, the way from
+ * One object: its bases joined are the old bytes. A cover says that a piece of the new file is like a piece
+ * of the old bytes; what no cover says is new. Numbers are varints (7 bits a byte, low first), signed ones
+ * zigzag.
+ *   u8 flags (1: predicted, 2: runs), number of covers; the gap before each (new bytes), the length of each,
+ *   the way from
  *   the end of the last in the old bytes to the start of each (signed)
- *   predicted: bytes of the new file's head, number of anchors; each anchor: its gap from the end of the last in the old
+ *   predicted: bytes of the new file's head, number of anchors; each anchor: its gap from the end of the last
+ *   in the old
  *   bytes, its length, the way from the end of the last in the new file (signed)
- *   then blocks of the new file: [0, head) when predicted, else from one multiple of PATCH_BLOCK to the next. In each:
+ *   then blocks of the new file: [0, head) when predicted, else from one multiple of PATCH_BLOCK to the next.
+ *   In each:
  *     predicted, but not in the head: u8, bit i: the i-th PATCH_UNIT of the block is not predicted
- *     runs: pairs of equal bytes and bytes that differ, over all covered bytes of the block, a last zero is left out;
+ *     runs: pairs of equal bytes and bytes that differ, over all covered bytes of the block, a last zero is
+ *     left out;
  *           then the differences (new - old, one byte each) of those that differ
  *     no runs: the differences of all covered bytes
  *     the new bytes of the block
- * Its only effect is pread on the pack and the bases. Nothing in a pack is trusted: all lengths, sums and seeks are
- * checked, each segment's hash before its bytes are used. */
+ * Its only effect is pread on the pack and the bases. Nothing in a pack is trusted: all lengths, sums and
+ * seeks are checked, each segment's hash before its bytes are used. */
 #ifndef OTA_PATCH_H
 #define OTA_PATCH_H
 #include "ota/pack/codec.h"
@@ -41,8 +47,8 @@ struct patch_head {
     uint32_t segments, max_covers, max_pieces, memory;
     uint64_t raw_bytes;
 };
-/* Bytes that decoding takes here at most, libraries included. A pack tells those of the machine that made it, rounded up;
- * a decoder refuses one that tells or here needs more than LIM_PATCH_BYTES. */
+/* Bytes that decoding takes here at most, libraries included. A pack states those of the machine that made
+ * it, rounded up; a decoder refuses one that states, or here needs, more than LIM_PATCH_BYTES. */
 size_t patch_memory(enum pack_codec codec, uint32_t max_covers, uint32_t max_pieces, bool predicted);
 /* The first PATCH_HEAD_BYTES of a pack. */
 void patch_head_encode(const struct patch_head *h, uint8_t dst[PATCH_HEAD_BYTES]);
@@ -62,8 +68,9 @@ struct patch_base {
     uint64_t size;
 };
 /* The next object of the stream, made of these bases (at most PATCH_BASES), exactly new_size bytes of it into
- * sink, in pieces of at most PATCH_BLOCK. sink returns 0 or -kind, which ends it. After an error only patch_free.
- * Errors: INVALID (the stream), INTEGRITY (a segment's hash), IO (reading; a base is shorter than told). */
+ * sink, in pieces of at most PATCH_BLOCK. sink returns 0 or -kind, which ends it. After an error only
+ * patch_free. Errors: INVALID (the stream), INTEGRITY (a segment's hash), IO (reading; a base is shorter than
+ * told). */
 NODISCARD int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bases,
                            uint64_t new_size, int (*sink)(void *arg, struct buf bytes, struct err *err),
                            void *arg, struct err *err);

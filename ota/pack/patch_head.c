@@ -38,6 +38,7 @@ int patch_head_decode(const uint8_t src[PATCH_HEAD_BYTES], struct patch_head *re
         .memory = get_u32(src + 24),
         .raw_bytes = get_u32(src + 28) | (uint64_t)get_u32(src + 32) << 32,
     };
+
     if (memcmp(src, PATCH_MAGIC, 8) != 0)
         return err_set(err, ERR_INVALID, "no patch pack, or of another version");
     if (codec_segment_max(h.codec) == 0)

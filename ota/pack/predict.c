@@ -6,7 +6,8 @@
 #define BEFORE_X64 64U   /* a dozen instructions, to fall into step */
 #define BEFORE_ARM 1120U /* a literal pool is fetched from up to 1 KiB before it */
 #define AFTER      64U
-#define FAR        (1U << 20) /* an address between two covers goes with the one before it, if that is no farther */
+/* an address between two covers goes with the one before it, if that is no farther */
+#define FAR (1U << 20)
 
 struct image {
     uint64_t at, size; /* in the old bytes */

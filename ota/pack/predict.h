@@ -1,6 +1,7 @@
-/* predict.h - where an address goes: the covers of a patch say how every piece of an old executable moved, so most
- * addresses of the new one can be told from the old one's, and only what differs from that is sent. Patch decoder and
- * encoder share this; both get the same bytes. Reads ELF files of x86-64, AArch64, ARM (Thumb-2) and RISC-V.
+/* predict.h - where an address goes: the covers of a patch say how every piece of an old executable moved, so
+ * most addresses of the new one can be predicted from the old one's, and only what differs from that is sent.
+ * Patch decoder and encoder share this; both get the same bytes. Reads ELF files of x86-64, AArch64, ARM
+ * (Thumb-2) and RISC-V.
  *
  * All works on offsets: old offsets count through the bases joined, then through the .bss of each base; new
  * offsets through the new file, then its .bss. */
@@ -38,9 +39,9 @@ DEFINE_AUTO(predict)
  * predict in it (no ELF, another machine, headers beyond PREDICT_HEAD_MAX). */
 uint32_t predict_head_len(struct buf start);
 
-/* One object: begin with its bases (what src->arg points to is used until the next begin), tell covers and
- * anchors, then the head of the new file, then ask. An anchor is a cover that says only where addresses go; it counts for more than covers.
- * Errors: INVALID (too many pieces, anchors not in order), IO. */
+/* One object: begin with its bases (what src->arg points to is used until the next begin), report covers and
+ * anchors, then the head of the new file, then ask. An anchor is a cover that says only where addresses go;
+ * it counts for more than covers. Errors: INVALID (too many pieces, anchors not in order), IO. */
 NODISCARD int predict_begin(struct predict *p, const struct predict_source *src, struct err *err);
 NODISCARD int predict_covers(struct predict *p, const struct cover *covers, size_t n, struct err *err);
 NODISCARD int predict_anchor(struct predict *p, const struct cover *anchor, struct err *err);

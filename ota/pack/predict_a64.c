@@ -1,7 +1,7 @@
 #include "ota/pack/predict_int.h"
 
-/* AArch64: one rule for each word ("Arm Architecture Reference Manual", A64 encodings). ADRP gives a page, a later ADD, LDR or
- * STR of the same register the rest of the address. */
+/* AArch64: one rule for each word ("Arm Architecture Reference Manual", A64 encodings). ADRP gives a page, a
+ * later ADD, LDR or STR of the same register the rest of the address. */
 
 #define AHEAD 10 /* words that may lie between ADRP and its first partner */
 
@@ -39,7 +39,8 @@ static int low_of(uint32_t w, unsigned rn)
     return -1;
 }
 
-/* Does w write register rd, as far as it is easy to tell? Loads and arithmetic with the register in the low bits. */
+/* Does w write register rd, as far as it is easy to see? Loads and arithmetic with the register in the low
+ * bits. */
 static bool writes(uint32_t w, unsigned rd)
 {
     if ((w & 31) != rd)

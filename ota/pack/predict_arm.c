@@ -1,7 +1,8 @@
 #include "ota/pack/predict_int.h"
 
-/* 32-bit ARM ("Arm Architecture Reference Manual", ARMv7-A): Thumb-2, or A32 where most words of the window have the
- * condition "always". Branches; words of literal pools that an LDR fetches, alone or for an ADD of pc; MOVW with MOVT. */
+/* 32-bit ARM ("Arm Architecture Reference Manual", ARMv7-A): Thumb-2, or A32 where most words of the window
+ * have the condition "always". Branches; words of literal pools that an LDR fetches, alone or for an ADD of
+ * pc; MOVW with MOVT. */
 
 #define AHEAD 24 /* bytes that may lie between LDR and its ADD, MOVW and its MOVT */
 
@@ -42,7 +43,8 @@ static void sites_a32(const struct window *w, site_fn *fn, void *arg)
     }
 }
 
-/* LDR rd from the pool at `pool` (an offset in the window): the word is an address, or with ADD rd, pc a distance. */
+/* LDR rd from the pool at `pool` (an offset in the window): the word is an address, or with ADD rd, pc a
+ * distance. */
 static void literal(const struct window *w, size_t at, unsigned rd, size_t pool, site_fn *fn, void *arg)
 {
     if (pool + 4 > w->len)

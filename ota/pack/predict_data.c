@@ -117,7 +117,8 @@ static void tables(const struct window *w, site_fn *fn, void *arg)
     }
 }
 
-/* .eh_frame: each entry has its length, the way back to what it shares with others, then the distance to its code. */
+/* .eh_frame: each entry has its length, the way back to what it shares with others, then the distance to its
+ * code. */
 static void unwind(const struct window *w, site_fn *fn, void *arg)
 {
     struct site s;
@@ -134,7 +135,8 @@ static void unwind(const struct window *w, site_fn *fn, void *arg)
     }
 }
 
-/* .eh_frame_hdr: where .eh_frame is, how many rows, then rows of (code, its frame), counted from the section. */
+/* .eh_frame_hdr: where .eh_frame is, how many rows, then rows of (code, its frame), counted from the
+ * section. */
 static void unwind_index(const struct window *w, site_fn *fn, void *arg)
 {
     for (size_t at = (size_t)(-w->va & 3); at + 4 <= w->len; at += 4) {

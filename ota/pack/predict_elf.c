@@ -1,6 +1,7 @@
 #include "ota/pack/predict_int.h"
 
-/* Offsets of the ELF structures that are read, for 32 and 64 bits (System V ABI, "ELF Header", "Program Header",
+/* Offsets of the ELF structures that are read, for 32 and 64 bits (System V ABI, "ELF Header", "Program
+ * Header",
  * "Section Header"). */
 struct layout {
     uint8_t phoff, shoff, phentsize; /* in the header; the counts follow phentsize by 2 bytes each */

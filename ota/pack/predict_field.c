@@ -37,7 +37,7 @@ struct spread {
     uint8_t bytes, unit; /* of the instruction; the distance counts units of 1 << unit bytes */
     uint8_t ahead;       /* pc is so far ahead of the instruction */
     uint8_t n;           /* bits of the distance, 2 to 32 */
-    uint32_t same;       /* bits that tell the kind of instruction: equal in old and new */
+    uint32_t same;       /* bits that identify the kind of instruction: equal in old and new */
     struct bits bits[9]; /* n 0: end */
 };
 
@@ -284,7 +284,7 @@ bool predict_field_get(const struct site *s, const uint8_t *p, const uint8_t *li
             return false;
         v = t32_pc(s, va) + (uint64_t)t32_get(p);
         break;
-    default: /* halves of pairs: their partner tells */
+    default: /* halves of pairs: see their partner */
         return false;
     }
     *ret = v;

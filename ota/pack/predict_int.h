@@ -1,4 +1,5 @@
-/* predict_int.h - what the files of prediction share. Private to ota/predict*.c and fleet/pack/patch_anchor.c. */
+/* predict_int.h - what the files of prediction share. Private to ota/predict*.c and
+ * fleet/pack/patch_anchor.c. */
 #ifndef OTA_PREDICT_INT_H
 #define OTA_PREDICT_INT_H
 #include "ota/pack/predict.h"
@@ -49,7 +50,8 @@ NODISCARD int predict_elf_read(const struct predict_source *src, uint64_t at, ui
 bool predict_elf_head(struct buf head, struct elf *ret);
 /* As predict_head_len. */
 uint32_t predict_elf_head_len(struct buf start);
-/* predict_elf_va_to_at, elf_at_to_va: address in memory to offset in the file and back; false: no load has it. */
+/* predict_elf_va_to_at, elf_at_to_va: address in memory to offset in the file and back; false: no load has
+ * it. */
 bool predict_elf_va_to_at(const struct elf *e, uint64_t va, uint64_t *ret);
 bool predict_elf_at_to_va(const struct elf *e, uint64_t at, uint64_t *ret);
 
@@ -96,7 +98,8 @@ struct site {
 unsigned predict_field_bytes(enum field f);
 /* Write the field in p, which lies at va, so that it means target. False: it cannot; p is as it was. */
 bool predict_field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, uint64_t base);
-/* What does the field in p mean? False: another kind of instruction stands there. like: the old instruction. */
+/* What does the field in p mean? False: another kind of instruction stands there. like: the old
+ * instruction. */
 bool predict_field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va,
                        uint64_t base, uint64_t *ret);
 
@@ -127,9 +130,9 @@ void predict_window_sites(const struct window *w, site_fn *fn, void *arg);
 
 /* ---- predict.c: for the encoder, which looks where addresses really went ---- */
 
-/* Call fn for each address of the old piece at old_at that was moved to new_at, len at most PREDICT_PIECE: its site, the
- * old offset that it means (UINT64_MAX: none), the window, which of its bytes are the piece (from, to), and the old
- * file's number. */
+/* Call fn for each address of the old piece at old_at that was moved to new_at, len at most PREDICT_PIECE:
+ * its site, the old offset that it means (UINT64_MAX: none), the window, which of its bytes are the piece
+ * (from, to), and the old file's number. */
 #define PREDICT_PIECE 4096U
 struct predict_look {
     const struct window *window;

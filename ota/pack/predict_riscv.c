@@ -1,7 +1,7 @@
 #include "ota/pack/predict_int.h"
 
-/* RISC-V, 32 and 64 bits, with compressed instructions ("The RISC-V Instruction Set Manual", volume 1). AUIPC gives the high
- * part of a distance, a later ADDI, load, store or JALR of the same register the low one. */
+/* RISC-V, 32 and 64 bits, with compressed instructions ("The RISC-V Instruction Set Manual", volume 1). AUIPC
+ * gives the high part of a distance, a later ADDI, load, store or JALR of the same register the low one. */
 
 #define AHEAD 32 /* bytes that may lie between AUIPC and its first partner */
 

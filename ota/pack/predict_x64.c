@@ -1,8 +1,9 @@
 #include "ota/pack/predict_int.h"
 
-/* x86-64: the length of each instruction, its displacement and its immediate (Intel SDM 2, appendix A). Reading from
- * anywhere falls into step with the instructions after a few of them.
- * One letter an opcode:  n nothing follows  m modrm  b modrm, imm8  d modrm, imm32  i imm8  j imm32  r rel32  w imm16
+/* x86-64: the length of each instruction, its displacement and its immediate (Intel SDM 2, appendix A).
+ * Reading from anywhere falls into step with the instructions after a few of them.
+ * One letter an opcode:  n nothing follows  m modrm  b modrm, imm8  d modrm, imm32  i imm8  j imm32  r rel32
+ *      w imm16
  * e imm16, imm8  a address of 8 bytes  q imm32 or with REX.W imm64  f g modrm, imm8 or imm32 only for TEST
  * p prefix  R REX  0 8 A escapes  v V E VEX and EVEX  x none */
 static const char one_byte[] = "mmmmijxxmmmmijx0mmmmijxxmmmmijxx"

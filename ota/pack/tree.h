@@ -12,8 +12,9 @@ struct tree_at {     /* where reading stands; zero before the first entry */
     size_t entry_at; /* offset of the last entry: how a patch table names it */
     char before[LIM_PATH_BYTES];
 };
-/* The next entry: a directory, a link or a file; for a file with content also its digest. 1: *e is the next; 0: the
- * end, at the document's last byte. Errors: INVALID (damaged, not sorted by path, a kind that has no place). */
+/* The next entry: a directory, a link or a file; for a file with content also its digest. 1: *e is the next;
+ * 0: the end, at the document's last byte. Errors: INVALID (damaged, not sorted by path, a kind that has no
+ * place). */
 NODISCARD int tree_next(struct buf tree, struct tree_at *t, struct entry *e, struct digest *d,
                         struct err *err);
 /* The file with content at this offset. Errors: INVALID (none there). */

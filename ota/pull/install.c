@@ -12,7 +12,7 @@
  *  4. tmp/<image> is renamed to images/<image>: the one step that makes the image exist. Its rootfs has links
  * of its own to every object, so it is whole whatever became of step 3.
  *  5. A second syncfs makes the names of 3 and 4 durable; only then are the layers' blobs dropped and success
- * told. syncfs tells of write errors since Linux 5.8 only; on older kernels a failing disk shows when the
+ * told. syncfs reports write errors since Linux 5.8 only; on older kernels a failing disk shows when the
  * file is read. */
 #include <errno.h>
 #include <fcntl.h>

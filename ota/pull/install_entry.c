@@ -1,5 +1,5 @@
-/* install_entry.c - entries of an image become its rootfs: what may not be is stripped, content becomes an object of
- * the store or is one already, the object is linked. */
+/* install_entry.c - entries of an image become its rootfs: what may not be is stripped, content becomes an
+ * object of the store or is one already, the object is linked. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,7 +22,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct install *i, const 
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     if (used + strlen(text) + 2 > sizeof(i->in->note))
-        return; /* enough is told */
+        return; /* enough was reported */
     (void)snprintf(i->in->note + used, sizeof(i->in->note) - used, "%s\n", text);
 }
 
@@ -123,8 +123,8 @@ static int take_content(struct install *i, const struct entry *e, struct object_
     return rc < 0 ? rc : keep_new(i, fd, e, ret, err);
 }
 
-/* The digest from the record; the object must be there: record_is_whole said so. Of a pack each content is, but it may
- * be under another mode or owner. */
+/* The digest from the record; the object must be there: record_is_whole said so. Of a pack each content is,
+ * but it may be under another mode or owner. */
 static int take_recorded(struct install *i, const struct entry *e, struct object_at *ret, struct err *err)
 {
     char name[OBJECT_NAME_BYTES];
@@ -160,7 +160,7 @@ static int count(struct install *i, const struct entry *e, struct err *err)
     return 0;
 }
 
-/* What an image may not bring with it is left out and told, or is a reason to refuse the image. */
+/* What an image may not contain is left out and reported, or the image is refused for it. */
 static int strip(struct install *i, const struct entry *e, struct err *err)
 {
     static const char *const what[STORE_STRIPPED_COUNT_] = {

@@ -1,5 +1,5 @@
-/* install_int.h - an image under way (install.c). Private to ota/. install_entry.c: entries become files of the rootfs;
- * install_ways.c: where the entries come from, layers or a pack. */
+/* install_int.h - an image under way (install.c). Private to ota/. install_entry.c: entries become files of
+ * the rootfs; install_ways.c: where the entries come from, layers or a pack. */
 #ifndef OTA_INSTALL_INT_H
 #define OTA_INSTALL_INT_H
 #include "ota/layer/layer.h"
@@ -24,13 +24,16 @@ struct install {
     bool no_verity;                /* this file system has none */
 };
 
-/* Read entries from fd until their end: whiteouts: only deletions count; else each is laid into the rootfs, with its
- * object linked (from_record) or made of the content that follows it, and goes into record_fd. Errors: INVALID (more
- * than was signed, what may not be), NOTFOUND (an object), NOSPACE, IO; i->stream->ended: the other side stopped. */
+/* Read entries from fd until their end: whiteouts: only deletions count; else each is laid into the rootfs,
+ * with its object linked (from_record) or made of the content that follows it, and goes into record_fd.
+ * Errors: INVALID (more than was signed, what may not be), NOTFOUND (an object), NOSPACE, IO;
+ * i->stream->ended: the other side stopped. */
 NODISCARD int install_entries(struct install *i, int fd, bool whiteouts, bool from_record, struct err *err);
-/* All layers, lowest first, each from its record or its blob. Errors: those of install_entries, INTEGRITY (blob). */
+/* All layers, lowest first, each from its record or its blob. Errors: those of install_entries, INTEGRITY
+ * (blob). */
 NODISCARD int install_layers(struct install *i, struct err *err);
-/* The objects by in->pack, then the rootfs by its tree. Errors: those of install_entries and of pull_patch, pull_chunks. */
+/* The objects by in->pack, then the rootfs by its tree. Errors: those of install_entries and of pull_patch,
+ * pull_chunks. */
 NODISCARD int install_pack(struct install *i, struct err *err);
 /* A new file of the work directory. Errors: NOSPACE, IO. */
 NODISCARD int install_write(int dir_fd, const char *name, struct buf bytes, struct err *err);

@@ -1,5 +1,5 @@
-/* install_ways.c - where an image's entries come from: its layers (blobs through the untar program, or the record that
- * an image before left), or a pack with its tree. */
+/* install_ways.c - where an image's entries come from: its layers (blobs through the untar program, or the
+ * record that an image before left), or a pack with its tree. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -49,7 +49,7 @@ static int open_layer(struct install *i, const struct digest *d, int *ret_fd, st
         return rc;
     if (!digest_eq(&got, d)) {
         (void)unlinkat(i->s->blobs_fd, hex, 0);
-        return err_set(err, ERR_INTEGRITY, "layer %s has gone bad on disk", hex);
+        return err_set(err, ERR_INTEGRITY, "layer %s is damaged on disk", hex);
     }
     *ret_fd = steal_fd(&fd);
     return 0;

@@ -52,7 +52,7 @@ static int map_held(int dir_fd, const struct digest *d, struct buf *ret, struct 
         rc = sha256(*ret, &got, err);
     if (rc == 0 && !digest_eq(&got, d)) {
         (void)unlinkat(dir_fd, hex, 0);
-        rc = err_set(err, ERR_INTEGRITY, "document %.12s has gone bad on disk", hex);
+        rc = err_set(err, ERR_INTEGRITY, "document %.12s is damaged on disk", hex);
     }
     return rc;
 }

@@ -1,8 +1,9 @@
 /* pull.h - bringing an image's objects into the store by packs instead of layers. Private to ota/.
  *
- * Objects under way stand in staged/<image>/, below the same names that they will have. A cut leaves them there; the
- * next try hashes each again before it believes in it, so neither a killed process nor lost power costs more than
- * the chunk under way (power: than what the kernel had not written yet). A large object that is not whole is
+ * Objects under way stand in staged/<image>/, below the same names that they will have. A cut leaves them
+ * there; the next try hashes each again before it believes in it, so neither a killed process nor lost power
+ * costs more than the chunk under way (power: than what the kernel had not written yet). A large object that
+ * is not whole is
  * "part~<name>"; its chunks are compared with the pack's table one by one. */
 #ifndef OTA_PULL_H
 #define OTA_PULL_H
@@ -27,7 +28,8 @@ struct stage {
     struct sha256 *hash;
     uint64_t left;
 };
-/* stage_open: open (make) the directory of an image and throw out what is not what its name says. Errors: NOSPACE, IO. */
+/* stage_open: open (make) the directory of an image and throw out what is not what its name says. Errors:
+ * NOSPACE, IO. */
 NODISCARD int stage_open(struct store *s, const struct digest *image, struct stage *ret, struct err *err);
 void stage_close(struct stage *g);
 /* Look at all that is here once, when thousands of objects will be asked for that mostly are not. */
@@ -36,11 +38,12 @@ void stage_learn(struct stage *g);
 bool stage_find(const struct stage *g, const struct entry *e, const struct digest *d, struct object_at *at);
 /* Does the store hold this content, maybe under another mode or owner? */
 bool stage_has_content(const struct stage *g, const struct digest *d);
-/* A new file in the directory, in the place of one of that name. Owner of *ret_fd: caller. Errors: NOSPACE, IO. */
+/* A new file in the directory, in the place of one of that name. Owner of *ret_fd: caller. Errors: NOSPACE,
+ * IO. */
 NODISCARD int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd,
                            struct err *err);
-/* Begin an object; kept: bytes of its part file that are right (stage_part_fd told), the rest goes. Errors: INVALID (more
- * than max_bytes with it), NOSPACE, IO. */
+/* Begin an object; kept: bytes of its part file that are right (from stage_part_fd), the rest is removed.
+ * Errors: INVALID (more than max_bytes with it), NOSPACE, IO. */
 NODISCARD int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, uint64_t kept,
                           struct err *err);
 /* The next bytes of the object. Errors: INVALID (more than its size), NOSPACE, IO. */
@@ -49,11 +52,12 @@ NODISCARD int stage_add(struct stage *g, struct buf bytes, struct err *err);
 NODISCARD int stage_end(struct stage *g, struct err *err);
 /* The part file of an object that an earlier try left, to be looked at; -1: none. Owner: caller. */
 int stage_part_fd(const struct stage *g, const struct entry *e, const struct digest *d);
-/* The same content as another object, but another mode or owner: copied here. Errors: NOTFOUND (there is none). */
+/* The same content as another object, but another mode or owner: copied here. Errors: NOTFOUND (there is
+ * none). */
 NODISCARD int stage_variant(struct stage *g, const struct entry *e, const struct digest *d, struct err *err);
 
-/* A file of the store, mapped; {NULL,0} for an empty one. Owner: caller (stage_unmap). Errors: INVALID (larger
- * than max), IO. */
+/* A file of the store, mapped; {NULL,0} for an empty one. Owner: caller (stage_unmap). Errors: INVALID
+ * (larger than max), IO. */
 NODISCARD int stage_map_fd(int fd, uint64_t max, struct buf *ret, struct err *err);
 /* The same by name. Errors: NOTFOUND, INVALID (larger than max), IO. */
 NODISCARD int stage_map(int dir_fd, const char *name, uint64_t max, struct buf *ret, struct err *err);
@@ -95,13 +99,14 @@ struct feed {
 };
 /* Nothing is asked; pack is borrowed and outlives *f. End with feed_done. */
 void pull_feed_init(struct feed *f, const struct store_pack *pack);
-/* List chunks, in rising order; ask for all of the list (which may be empty); then pull_feed_next gives each in this order,
- * borrowed until the next call. Errors of feed_next: INVALID (another one than was listed). */
+/* List chunks, in rising order; ask for all of the list (which may be empty); then pull_feed_next gives each
+ * in this order, borrowed until the next call. Errors of feed_next: INVALID (another one than was listed). */
 NODISCARD int pull_feed_want(struct feed *f, uint64_t at, const struct pack_chunk *c, struct err *err);
 NODISCARD int pull_feed_ask(struct feed *f, struct err *err);
 NODISCARD int pull_feed_next(struct feed *f, uint64_t at, const struct pack_chunk *c, struct buf *ret,
                              struct err *err);
-/* All were taken: hear the verdict. The list is empty again. Errors: those of the fetch and unpack programs. */
+/* All were taken: hear the verdict. The list is empty again. Errors: those of the fetch and unpack
+ * programs. */
 NODISCARD int pull_feed_end(struct feed *f, struct err *err);
 void pull_feed_done(struct feed *f);
 
@@ -122,8 +127,8 @@ struct pull {
 NODISCARD int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, struct stage *stage,
                         int line_fd, struct err *err);
 void pull_close(struct pull *p);
-/* Look at the whole tree before anything is made of it: each entry is one that may be laid, and all of them stay below
- * what was signed. Errors: INVALID. */
+/* Look at the whole tree before anything is made of it: each entry is one that may be laid, and all of them
+ * stay below what was signed. Errors: INVALID. */
 NODISCARD int pull_judge_tree(const struct pull *p, struct err *err);
 /* All objects of the tree that the store lacks, from the chunks of a full pack. *ret_fetched: over the wire.
  * Errors: those of feed_... and stage_.... */
@@ -138,7 +143,8 @@ NODISCARD int pull_patch(struct pull *p, struct err *err);
  * store_pull_documents. */
 NODISCARD int pull_documents(struct store *s, const struct store_pack *pack, uint64_t *ret_fetched,
                              struct err *err);
-/* The head of a full pack, and is it of the tree and data that the release names? Errors: INVALID, INTEGRITY. */
+/* The head of a full pack, and is it of the tree and data that the release names? Errors: INVALID,
+ * INTEGRITY. */
 NODISCARD int pull_head(const struct store_pack *pack, struct buf head, struct pack_head *ret,
                         struct err *err);
 /* The old image's tree ("layers/<digest>"), when it has one. */

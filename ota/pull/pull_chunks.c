@@ -1,6 +1,6 @@
-/* pull_chunks.c - the objects that the store lacks, from the chunks of a full pack: those that stand in the same
- * file of the old image are copied, the rest is fetched by ranges. The walk over tree and table that says so is run
- * ahead to ask for a batch and again to take it, so that no list grows with the image. */
+/* pull_chunks.c - the objects that the store lacks, from the chunks of a full pack: those that stand in the
+ * same file of the old image are copied, the rest is fetched by ranges. The walk over tree and table that
+ * says so is run ahead to ask for a batch and again to take it, so that no list grows with the image. */
 #include <fcntl.h>
 #include <inttypes.h>
 
@@ -203,8 +203,8 @@ static int list_batch(struct walker *w, struct walk *ahead, struct feed *f, stru
     return rc;
 }
 
-/* The walk must want what it wanted when it ran ahead (pull_feed_next sees to it): it does not where a tree names one content
- * twice, and the second is here when its turn comes. */
+/* The walk must want what it wanted when it ran ahead (pull_feed_next sees to it): it does not where a tree
+ * names one content twice, and the second is here when its turn comes. */
 static int take_batch(struct walker *w, struct walk *k, const struct walk *until, struct feed *f,
                       struct err *err)
 {

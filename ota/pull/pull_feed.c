@@ -1,5 +1,6 @@
-/* pull_feed.c - chunks of a full pack's data: listed, asked for in one go, fetched by agentd-fetch and unpacked by
- * agentd-unpack, which reads its pipe; the raw bytes are taken here. All three work at the same time. */
+/* pull_feed.c - chunks of a full pack's data: listed, asked for at once, fetched by agentd-fetch and
+ * unpacked by agentd-unpack, which reads its pipe; the raw bytes are taken here. All three work at the same
+ * time. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -86,8 +87,8 @@ int pull_feed_ask(struct feed *f, struct err *err)
     return 0;
 }
 
-/* The unpack program is gone too early. It says why, unless that is because its input ended: then the fetch program
- * knows best. */
+/* The unpack program is gone too early. It says why, unless that is because its input ended: then the fetch
+ * program knows best. */
 static int judge_end(struct feed *f, struct err *err)
 {
     struct err why = ERR_INIT;

@@ -1,4 +1,5 @@
-/* pull_old.c - which chunks of a new file stand in an old one: the old one is cut at the same kind of places. */
+/* pull_old.c - which chunks of a new file stand in an old one: the old one is cut at the same kind of
+ * places. */
 #include <stdlib.h>
 
 #include "ota/pull/pull.h"

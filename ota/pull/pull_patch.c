@@ -1,5 +1,5 @@
-/* pull_patch.c - new objects from a patch pack that is held: this side reads which old files each is made of and
- * opens them, the unpack program makes the bytes, this side hashes them. */
+/* pull_patch.c - new objects from a patch pack that is held: this side reads which old files each is made of
+ * and opens them, the unpack program makes the bytes, this side hashes them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -41,7 +41,7 @@ static int open_old_tree(struct patching *x, int *ret_fd, struct err *err)
         return err_set(err, ERR_NOTFOUND, "the tree that the patch starts from is missing");
     rc = sha256_fd(*ret_fd, &got, &len, err);
     if (rc == 0 && !digest_eq(&got, &x->p->pack->old_tree))
-        rc = err_set(err, ERR_INTEGRITY, "the tree that the patch starts from has gone bad on disk");
+        rc = err_set(err, ERR_INTEGRITY, "the tree that the patch starts from is damaged on disk");
     return rc == 0 ? stage_map_fd(*ret_fd, LIM_TREE_BYTES, &x->old_tree, err) : rc;
 }
 
@@ -145,8 +145,8 @@ static int take_object(struct patching *x, const struct pack_patched *p, const s
     return rc == 0 && !held ? stage_end(g, err) : rc;
 }
 
-/* Go on in the tree to the object that the table names: both are in the same order, so nothing is made that is no entry
- * of the tree. */
+/* Go on in the tree to the object that the table names: both are in the same order, so nothing is made that
+ * is no entry of the tree. */
 static int find_object(struct buf tree, struct tree_at *t, uint64_t at, struct entry *e, struct digest *d,
                        struct err *err)
 {
@@ -218,7 +218,7 @@ int pull_patch(struct pull *p, struct err *err)
 
     if (rc == 0 && !digest_eq(&got, &p->pack->pack)) {
         (void)unlinkat(p->s->blobs_fd, hex, 0);
-        rc = err_set(err, ERR_INTEGRITY, "patch %.12s has gone bad on disk", hex);
+        rc = err_set(err, ERR_INTEGRITY, "patch %.12s is damaged on disk", hex);
     }
     x->p = p;
     x->unpack = (struct unpack_run){.child = CHILD_NONE, .ask_fd = -1};

@@ -1,5 +1,6 @@
-/* pull_tree.c - tree and table of a full pack. Both are cut by content, and the old image has kept its own: what did
- * not change is copied from there, so that asking "what is new?" costs little even for ten thousand files. */
+/* pull_tree.c - tree and table of a full pack. Both are cut by content, and the old image has kept its own:
+ * what did not change is copied from there, so that asking "what is new?" costs little even for ten thousand
+ * files. */
 #include <fcntl.h>
 
 #include "ota/pull/pull.h"

@@ -146,8 +146,8 @@ static char *name_of(const struct entry *e, const struct digest *d, char dst[OBJ
     return object_name(d, object_mode(e), e->uid, e->gid, dst);
 }
 
-/* The name under way. A small object has its own from the start: it is done at once, and what a cut leaves of it is
- * thrown out by the next try (check_one). */
+/* The name under way. A small object has its own from the start: it is done at once, and what a cut leaves of
+ * it is thrown out by the next try (check_one). */
 static void part_of(const struct entry *e, const struct digest *d, char dst[OBJECT_NAME_BYTES + 8])
 {
     char name[OBJECT_NAME_BYTES];
@@ -197,8 +197,8 @@ static int hash_kept(struct stage *g, uint64_t kept, struct err *err)
     return rc;
 }
 
-/* Never the file that a cut has left there: it may have another name that is trusted. Nor is one cut to nothing, which
- * makes ext4 write it out as soon as it is closed. */
+/* Never the file that a cut has left there: it may have another name that is trusted. Nor is one cut to
+ * nothing, which makes ext4 write it out as soon as it is closed. */
 int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd, struct err *err)
 {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
@@ -231,7 +231,7 @@ int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, 
         rc = stage_create(g, part, object_mode(e) | 0600, &g->fd, err);
     else if ((g->fd = openat(g->dir_fd, part, O_RDWR | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
              ftruncate(g->fd, (off_t)kept) < 0 || lseek(g->fd, (off_t)kept, SEEK_SET) < 0)
-        rc = err_errno(err, errno, "go on with an object");
+        rc = err_errno(err, errno, "resume an object");
     if (rc < 0)
         return rc;
     g->entry = *e;

@@ -1,10 +1,11 @@
-/* unpack.h - the sandboxed program that decodes packs (agentd-unpack), and how a job of ours drives it. It gets
- * packed bytes and open files, and writes plain bytes into a pipe; whoever asked hashes them. Every size is known
- * before, so that neither side trusts the other. Private to ota/.
+/* unpack.h - the sandboxed program that decodes packs (agentd-unpack), and how a job of ours drives it. It
+ * gets packed bytes and open files, and writes plain bytes into a pipe; the caller hashes them. Every size
+ * is known before, so that neither side trusts the other. Private to ota/.
  *
  * argv: PROGRAM unpack UID GID. fd 3: verdict line. fd 4: a unix stream socket with asks. fd 5: plain bytes.
  * An ask is one struct unpack_ask, descriptors with its first byte (SCM_RIGHTS):
- *   UNPACK_CHUNKS  two descriptors: a pipe of packed bytes, and the list of these n chunks (fetch.h; aside: unpack_aside);
+ *   UNPACK_CHUNKS  two descriptors: a pipe of packed bytes, and the list of these n chunks (fetch.h; aside:
+ *                  unpack_aside);
  *                  the raw bytes of all come out
  *   UNPACK_PATCH   one descriptor: a patch pack
  *   UNPACK_OBJECT  n_bases descriptors of sizes[]: the next thing of the patch; raw_bytes come out
@@ -33,8 +34,8 @@ struct unpack_run {
 };
 /* argv: program and its first words, {"agentd-unpack","unpack","65534","65534",NULL}. Errors: IO. */
 NODISCARD int unpack_start(char *const *argv, struct unpack_run *ret, struct err *err);
-/* Ask; then exactly the raw bytes are to be read from r->child.out_fd (unpack_take). Errors: IO (it is gone: unpack_end
- * knows why). */
+/* Ask; then exactly the raw bytes are to be read from r->child.out_fd (unpack_take). Errors: IO (it is gone:
+ * unpack_end knows why). */
 NODISCARD int unpack_chunks(struct unpack_run *r, int packed_fd, int list_fd, uint32_t n, struct err *err);
 /* pack_fd: the patch pack, borrowed. Nothing comes out. Errors: IO. */
 NODISCARD int unpack_patch(struct unpack_run *r, int pack_fd, struct err *err);

@@ -1,5 +1,5 @@
-/* unpack_prog.c - agentd-unpack: see unpack.h. Every byte that it reads was compared with a signed digest before;
- * it is sandboxed all the same, since decoders are where such programs break. */
+/* unpack_prog.c - agentd-unpack: see unpack.h. Every byte that it reads was compared with a signed digest
+ * before; it is sandboxed anyway, since decoders are where such programs break. */
 #include <errno.h>
 #include <sys/socket.h>
 

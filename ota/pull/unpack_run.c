@@ -1,5 +1,6 @@
 /* unpack_run.c - driving the sandboxed unpack program. */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "ota/pull/unpack.h"
@@ -44,9 +45,10 @@ static int send_ask(struct unpack_run *r, const struct unpack_ask *ask, const in
     do
         sent = sendmsg(r->ask_fd, &msg, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
-    if (sent != (ssize_t)sizeof(*ask))
-        return err_errno(err, sent < 0 ? errno : EIO, "ask the unpack program");
-    return 0;
+    /* EPIPE would be a fault of the network elsewhere; here it says that the program is gone */
+    return sent == (ssize_t)sizeof(*ask)
+               ? 0
+               : err_set(err, ERR_IO, "ask the unpack program: %s", strerror(sent < 0 ? errno : EIO));
 }
 
 int unpack_chunks(struct unpack_run *r, int packed_fd, int list_fd, uint32_t n, struct err *err)

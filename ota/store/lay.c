@@ -41,8 +41,8 @@ static const char *split(const char *path, char dir[LIM_PATH_BYTES])
     return slash + 1;
 }
 
-/* Absent, or is something else than a directory in its place or on the way? The kernel's answers differ with its age and way of
- * opening. */
+/* Absent, or is something else than a directory in its place or on the way? The kernel's answers differ with
+ * its age and way of opening. */
 static bool is_absent(struct lay *l, const char *dir)
 {
     char part[LIM_PATH_BYTES];
@@ -218,7 +218,7 @@ static int link_file(int from_dir, const char *from, int dir_fd, const char *bas
 {
     int no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
 
-    if (no == EEXIST || no == EMLINK) { /* which of the two is told is the kernel's affair */
+    if (no == EEXIST || no == EMLINK) { /* which of the two the kernel reports is up to it */
         int rc = clear(dir_fd, base, false, err);
         if (rc < 0)
             return rc;
@@ -256,7 +256,8 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     return link_file(from_fd, from, dir_fd, base, err);
 }
 
-/* What the layers below have in the directory's place may be a file or link, which hides nothing: see lay_check_opaque. */
+/* What the layers below have in the directory's place may be a file or link, which hides nothing: see
+ * lay_check_opaque. */
 static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err *err)
 {
     const char *base;
@@ -370,6 +371,7 @@ int lay_mount_points(struct lay *l, struct err *err)
         {"etc/hosts", ENTRY_FILE, 0644},    {"etc/resolv.conf", ENTRY_FILE, 0644},
         {"etc/hostname", ENTRY_FILE, 0644},
     };
+
     for (size_t i = 0; i < COUNT_OF(points); i++) {
         struct entry e = {.kind = points[i].kind, .mode = points[i].mode};
         AUTO_FD int there = -1;

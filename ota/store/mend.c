@@ -1,7 +1,7 @@
 /* mend.c - an image that was marked as damaged gets what it lacks, in place: boxes may be running from it,
- * and what they have open goes on. The image was laid anew below tmp/ from whole objects; here each file that
- * is another one there takes the place of the damaged one by one rename. A cut at any point leaves the mark,
- * and the next install begins again. */
+ * and what they have open stays valid. The image was laid again below tmp/ from whole objects; here each file
+ * that is another one there takes the place of the damaged one by one rename. A cut at any point leaves the
+ * mark, and the next install begins again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ struct mend {
 static int move_over(const struct mend *m, const char *name, struct err *err)
 {
     if (renameat(m->from_fd, name, m->to_fd, name) < 0)
-        return err_errno(err, errno, "mend %s", name);
+        return err_errno(err, errno, "repair %s", name);
     return 0;
 }
 
@@ -30,7 +30,7 @@ static int mend_folder(const struct mend *m, const char *name, struct err *err)
     if (from < 0 || to < 0)
         return err_errno(err, errno, "open directory %s", name);
     if (m->depth > LIM_PATH_DEPTH)
-        return err_set(err, ERR_INVALID, "mend %s: too deep", name);
+        return err_set(err, ERR_INVALID, "repair %s: too deep", name);
     return store_each_entry(from, mend_entry, &(struct mend){from, to, m->depth + 1}, err);
 }
 
@@ -64,7 +64,7 @@ int mend_image(struct store *s, const char *image_name, struct err *err)
     if (rc == 0)
         rc = fs_sync_all(to, err);
     if (rc == 0 && unlinkat(to, DAMAGED_FILE, 0) < 0)
-        rc = err_errno(err, errno, "take the mark of damage away");
+        rc = err_errno(err, errno, "remove the damage mark");
     if (rc == 0)
         rc = fs_sync_dir(to, err);
     return rc < 0 ? rc : fs_remove_tree(s->tmp_fd, image_name, err);

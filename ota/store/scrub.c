@@ -1,6 +1,6 @@
 /* scrub.c - reads what the store holds and compares it with its names; what is bad loses its name, and what
  * was made of it is marked so that it is made again (mend.c). One round goes over all directories in a fixed
- * order; a cursor lets it go on where it stopped. */
+ * order; a cursor lets it continue where it stopped. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -66,8 +66,8 @@ static int search_entry(void *arg, const char *name, struct err *err)
     return store_each_entry(fd, search_entry, &(struct folder_at){f->search, fd, f->depth + 1}, err);
 }
 
-/* The documents beside the tree become blobs again where they are right, so that mending needs no network for
- * them. What cannot be had this way is fetched. */
+/* The documents beside the tree become blobs again where they are right, so that repairing needs no network
+ * for them. What cannot be recovered this way is fetched. */
 static void keep_document(struct store *s, int image_fd, const char *file, const struct digest *want)
 {
     struct digest got;
@@ -137,7 +137,7 @@ static int condemn_object(struct round *r, const char *name, const struct stat *
     return rc < 0 ? rc : fs_sync_dir(r->dir_fd, err);
 }
 
-/* ---- one thing of each directory: 0 right, 1 bad and told, -kind ---- */
+/* ---- one thing of each directory: 0 good, 1 damaged and reported, -kind ---- */
 
 /* *ret_same: its bytes hash to the 64 digits at the front of its name. A file that cannot be read (a bad
  * block, fs-verity) is one that does not. */
@@ -175,7 +175,7 @@ static int scrub_object(struct round *r, const char *name, struct err *err)
     if (same && dressed)
         return 0;
     tell(r, name, "%s",
-         same ? "its mode or owner is not what its name says" : "its bytes are not what its name says");
+         same ? "its mode or owner is not what its name says" : "its content does not match its name");
     if (!r->sc->look_only && (rc = condemn_object(r, name, &st, err)) < 0)
         return rc;
     return 1;
@@ -189,7 +189,7 @@ static int scrub_blob(struct round *r, const char *name, struct err *err)
 
     if (rc < 0 || same)
         return rc;
-    tell(r, name, "its bytes are not what its name says");
+    tell(r, name, "its content does not match its name");
     if (!r->sc->look_only && unlinkat(r->dir_fd, name, 0) < 0)
         return err_errno(err, errno, "remove %s", name);
     return 1;
@@ -214,7 +214,7 @@ static int scrub_record(struct round *r, const char *name, struct err *err)
         return 0;
     if (why.kind == ERR_NOMEM)
         return err_set(err, why.kind, "scrub %s: %s", name, why.msg);
-    tell(r, name, "it is no whole record");
+    tell(r, name, "the record is incomplete");
     if (!r->sc->look_only && unlinkat(r->dir_fd, name, 0) < 0)
         return err_errno(err, errno, "remove %s", name);
     return 1;
@@ -326,7 +326,7 @@ static scrub_one folder_of(unsigned i, char name[16])
     return scrub_object;
 }
 
-/* "objects/ab/NAME": where the cursor stands. A cursor that we do not know begins anew. */
+/* "objects/ab/NAME": where the cursor is. An unknown cursor starts over. */
 static unsigned cursor_folder(const char *cursor, const char **ret_after)
 {
     const char *slash = strrchr(cursor, '/');

@@ -1,16 +1,18 @@
 /* store.h - images on disk. Content-addressed objects, rootfs directories of hard links, blobs under way.
  *   objects/ab/<sha256>.<mode>.<uid>.<gid>   one file per content and metadata, never written to again
- *   images/<manifest digest>/   rootfs/ of hard links, manifest, config, meta; appears by one rename when complete
- *   layers/<layer digest>       which entries a layer brings and which objects they need: a layer whose objects are all
+ *   images/<manifest digest>/   rootfs/ of hard links, manifest, config, meta; appears by one rename when
+ *                               complete
+ *   layers/<layer digest>       which entries a layer brings and which objects they need: a layer whose
+ *                               objects are all
  *                               here need not be fetched again for the next image (store_has_layer)
  *   blobs/<digest>              verified manifest, config, release envelopes; layers only until installed
  *   partial/<digest>            a download under way: as long as what has arrived
  *   staged/<manifest digest>/   objects of an image that comes by a pack, until it is whole
  *   tmp/                        emptied at start
- * Invariant (L13): a name that exists holds exactly what it names, also after a power cut. No index: the directories are the
- * truth. Not kept of an image: xattrs, set-uid and set-gid bits, times (every file is of 1970-01-01T00:00:01Z), device
- * nodes. Effects: files below dir_fd. Blocks: yes; commit, install and collect belong in a job, one after the other
- * (install and collect refuse to run beside each other: CONFLICT). */
+ * Invariant (L13): a name that exists holds exactly what it names, also after a power cut. No index: the
+ * directories are the truth. Not kept of an image: xattrs, set-uid and set-gid bits, times (every file is of
+ * 1970-01-01T00:00:01Z), device nodes. Effects: files below dir_fd. Blocks: yes; commit, install and collect
+ * belong in a job, one after the other (install and collect refuse to run beside each other: CONFLICT). */
 #ifndef OTA_STORE_H
 #define OTA_STORE_H
 #include "ota/doc/oci.h"
@@ -91,7 +93,7 @@ NODISCARD int store_pack_cost(struct store *s, const struct digest *image, const
  * TOTAL" in bytes. What was stripped is counted in stripped, and goes to note (one line each, cut). Errors:
  * INTEGRITY, INVALID (path, entry, more than signed), UNSUPPORTED (zstd with too large a window), NOTFOUND (a
  * layer is not held), NOSPACE (with need and have), CONFLICT, IO. After any of them nothing of the image is
- * left but its blobs and, of a pack, its staged objects, with which the next try goes on. By a pack also:
+ * left but its blobs and, of a pack, its staged objects, from which the next try continues. By a pack also:
  * what fetching may end with. */
 enum store_stripped { STORE_SPECIAL, STORE_SET_UID, STORE_SET_GID, STORE_XATTR, STORE_STRIPPED_COUNT_ };
 struct store_install {
@@ -115,7 +117,8 @@ NODISCARD int store_check_space(struct store *s, uint64_t need_bytes, uint64_t n
 /* store_collect: remove images, blobs, partials not in keep, and objects and layer records that no image is
  * made of. keep: manifest digests and blob digests; config and layers of a kept manifest that is not
  * installed yet are kept by themselves. Files of a kept image's layers that upper layers hide are kept too,
- * so that a layer is not fetched again for the next version; they go when pressed says that space is needed. */
+ * so that a layer is not fetched again for the next version; they go when pressed says that space is
+ * needed. */
 struct store_keep {
     const struct digest *digests;
     unsigned n;
@@ -126,8 +129,9 @@ NODISCARD int store_collect(struct store *s, const struct store_keep *keep, uint
                             struct err *err);
 /* store_scrub: read what the store holds and compare it with its names, from sc->cursor on, about max_bytes
  * at a time, in a job. A bad object or blob loses its name; images made of it are marked: store_has_image
- * says 0 until store_install has mended them in place, and boxes that run from them go on. The caller keeps
- * cursor between calls ("": a round begins). on_bad (may be NULL) is called for each thing that is bad:
+ * says 0 until store_install has repaired them in place, and boxes that run from them keep running. The
+ * caller keeps cursor between calls ("": a round begins). on_bad (may be NULL) is called for each thing that
+ * is bad:
  * "objects/ab/NAME" and why. look_only: nothing is changed. Errors: CONFLICT (a job works on the store), IO,
  * NOMEM. */
 struct store_scrub {

@@ -15,7 +15,7 @@ struct store {
 /* ---- store.c ---- */
 /* One job at a time changes the store: hold *ret_fd meanwhile. Errors: CONFLICT. */
 NODISCARD int store_work_lock(struct store *s, int *ret_fd, struct err *err);
-/* store_check_space for one of many small things: looks anew only when what it saw last is used up. Errors:
+/* store_check_space for one of many small things: looks again only when what it saw last is used up. Errors:
  * NOSPACE, IO. */
 NODISCARD int store_take_space(struct store *s, uint64_t bytes, uint64_t inodes, struct err *err);
 /* meta of an image. Errors: NOTFOUND, INVALID. */
@@ -28,26 +28,26 @@ struct store_meta {
 NODISCARD int store_meta_read(struct store *s, const char *image_name, struct store_meta *ret,
                               struct err *err);
 char *store_meta_build(const struct store_meta *m); /* malloc'd text, owner: caller */
-/* Names in a directory that do not begin with a dot: fn returns 0 or -kind to stop. fn may remove or rename what
- * it is called for. */
+/* Names in a directory that do not begin with a dot: fn returns 0 or -kind to stop. fn may remove or rename
+ * what it is called for. */
 NODISCARD int store_each_file(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
                               struct err *err);
 /* The same with names that begin with a dot, "." and ".." left out. Errors: IO, those of fn. */
 NODISCARD int store_each_entry(int dir_fd, int (*fn)(void *arg, const char *name, struct err *err), void *arg,
                                struct err *err);
-/* Files of a directory whose name is a digest's hex: fn returns 0 or -kind to stop. The listing may change under
- * it. */
+/* Files of a directory whose name is a digest's hex: fn returns 0 or -kind to stop. The listing may change
+ * under it. */
 NODISCARD int store_each(int dir_fd,
                          int (*fn)(void *arg, const char *name, const struct digest *d, struct err *err),
                          void *arg, struct err *err);
 
 /* ---- scrub.c, mend.c ---- */
 /* In images/<digest>/: something of this image has gone bad. It counts as not held until it is installed
- * again; boxes that run from it go on. */
+ * again; boxes that run from it keep running. */
 #define DAMAGED_FILE "damaged"
 /* Errors: NOSPACE, IO. */
 NODISCARD int store_mark_damaged(struct store *s, const char *image_name, struct err *err); /* durable */
-/* tmp/<image_name> is the image laid anew and durable: put what differs in the damaged one's place, take the
+/* tmp/<image_name> is the image laid again and durable: put what differs in the damaged one's place, take the
  * mark away, durably, and remove tmp/<image_name>. Errors: IO, NOSPACE, INVALID. */
 NODISCARD int mend_image(struct store *s, const char *image_name, struct err *err);
 
@@ -60,10 +60,10 @@ char *object_name(const struct digest *d, uint32_t mode, uint32_t uid, uint32_t 
 char *object_path(const char *name, char dst[OBJECT_NAME_BYTES + 3]);
 /* What of an entry's mode is kept: never set-uid or set-gid; the sticky bit only on directories. */
 uint32_t object_mode(const struct entry *e);
-/* Give an open file or directory the entry's owner and mode, where it has not got them from its making. Errors:
- * DENIED, IO. */
+/* Give an open file or directory the entry's owner and mode, where it has not got them from its making.
+ * Errors: DENIED, IO. */
 NODISCARD int object_dress(int fd, const struct entry *e, struct err *err);
-/* The same for a new object, with its time, which tells that it is dressed: the last thing that is done to
+/* The same for a new object, with its time, which marks it as complete: the last thing that is done to
  * it. Errors: DENIED, IO. */
 NODISCARD int object_finish(int fd, const struct entry *e, struct err *err);
 /* Has it owner, mode and time of that name, whatever its bytes are? */
@@ -101,8 +101,8 @@ void lay_done(struct lay *l);
  * are (NULL: an empty file). WHITEOUT and OPAQUE delete. Errors: INVALID (parent is a link ...), NOSPACE, IO.
  */
 NODISCARD int lay_entry(struct lay *l, const struct entry *e, const struct object_at *obj, struct err *err);
-/* Behind the deletions: an opaque directory must be a directory by now, made by its own layer if the ones below
- * have something else. Errors: INVALID, IO. */
+/* Behind the deletions: an opaque directory must be a directory by now, made by its own layer if the ones
+ * below have something else. Errors: INVALID, IO. */
 NODISCARD int lay_check_opaque(struct lay *l, const char *path, struct err *err);
 /* Directories and files that a box mounts over: made where they are missing. Errors: INVALID, NOSPACE, IO. */
 NODISCARD int lay_mount_points(struct lay *l, struct err *err);
@@ -118,8 +118,8 @@ bool record_is_whole(struct store *s, const struct digest *d, struct record_tota
  * end. */
 bool record_each(struct store *s, const struct digest *d,
                  bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size), void *arg);
-/* The same with the reason: 0 read to its end. Errors: NOTFOUND, INVALID (it is no whole record), CONFLICT (fn
- * said false), IO. */
+/* The same with the reason: 0 read to its end. Errors: NOTFOUND, INVALID (the record is incomplete), CONFLICT
+ * (fn said false), IO. */
 NODISCARD int record_walk(struct store *s, const struct digest *d,
                           bool (*fn)(void *arg, const struct digest *d, const char *path, uint64_t size),
                           void *arg, struct err *err);

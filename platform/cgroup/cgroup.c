@@ -72,7 +72,8 @@ void cgroup_sleep_ms(unsigned ms)
     (void)nanosleep(&t, NULL);
 }
 
-/* Where the group lies in a hierarchy; a path without '/' at its beginning is below the caller's own group. */
+/* Where the group lies in a hierarchy; a path without '/' at its beginning is below the caller's own
+ * group. */
 static bool slot_dir(const struct cgroup *c, const char *mount, const char *self, char dst[CGROUP_DIR_BYTES])
 {
     bool is_whole = c->path[0] == '/';
@@ -153,7 +154,8 @@ static int make_v2_slot(struct cgroup *c, unsigned ctls, struct err *err)
     return 0;
 }
 
-/* All hierarchies that these controllers need, one that can freeze and one that counts the processor's time. */
+/* All hierarchies that these controllers need, one that can freeze and one that counts the processor's
+ * time. */
 static int make_slots(struct cgroup *c, unsigned ctls, struct err *err)
 {
     const struct cgroup_host *h = &c->host;

@@ -54,8 +54,8 @@ void cgroup_host_leave(struct cgroup_host *h, const char *suffix);
 /* Longest path of a group, with its NUL: Kubernetes' own are about 190 bytes. */
 #define CGROUP_PATH_BYTES 320
 /* linux.cgroupsPath in systemd's manner, "slice:prefix:name", as the path that systemd would give it:
- * "a-b.slice:cri:x" is "/a.slice/a-b.slice/cri-x.scope", an empty slice is system.slice. Other paths are copied as
- * they are. False when it is wrong or does not fit. Pure. */
+ * "a-b.slice:cri:x" is "/a.slice/a-b.slice/cri-x.scope", an empty slice is system.slice. Other paths are
+ * copied as they are. False when it is wrong or does not fit. Pure. */
 bool cgroup_path_read(const char *oci, char *dst, size_t size);
 
 #define CGROUP_UNSET UINT64_MAX
@@ -90,8 +90,8 @@ struct cgroup_place {
     uint64_t
         want; /* the number to be read back; CGROUP_UNSET: the kernel's word that it took the text is all */
 };
-/* One setting, for both versions of the kernel's interface; of two places the second is for kernels without the
- * first. Who fills it fills all but the last four. */
+/* One setting, for both versions of the kernel's interface; of two places the second is for kernels without
+ * the first. The caller fills all but the last four. */
 struct cgroup_setting {
     enum cgroup_ctl ctl;
     const char *field;  /* below linux.resources: "memory.limit" */
@@ -118,8 +118,8 @@ struct cgroup_device {
 #define CGROUP_SETTINGS_MAX 96
 #define CGROUP_DEVICES_MAX  128
 #define CGROUP_LIST_TEXT    8192
-/* All that a group is to hold: made by a pure function from limits (cgroup_list_of_limits) or from linux.resources
- * (spec_read_resources), written and read back by one loop. */
+/* All that a group is to hold: made by a pure function from limits (cgroup_list_of_limits) or from
+ * linux.resources (spec_read_resources), written and read back by one loop. */
 struct cgroup_list {
     unsigned n;
     struct cgroup_setting list[CGROUP_SETTINGS_MAX];
@@ -146,11 +146,12 @@ const struct cgroup_setting *cgroup_list_find(const struct cgroup_list *l, const
 void cgroup_list_of_limits(const struct cgroup_limits *lim, struct cgroup_list *ret);
 /* One more rule. False: the list is full, nothing was added. */
 bool cgroup_list_add_device(struct cgroup_list *l, struct cgroup_device d);
-/* The nodes that every box has (null zero full random urandom tty, terminals): allowed, all else not. Appended. */
+/* The nodes that every box has (null zero full random urandom tty, terminals): allowed, all else not.
+ * Appended. */
 void cgroup_list_standard_devices(struct cgroup_list *l);
 /* After it was applied: what the agent reports. */
 void cgroup_list_report(const struct cgroup_list *l, struct cgroup_report *ret);
-/* After it was applied, for one who asked by config.json: the first field that does not hold is an error
+/* After it was applied, for a caller with a config.json: the first field that does not hold is an error
  * which names the field, the file and what to do. What the machine merely lacks is no error but a warning,
  * below. Pure. Errors: INVALID, UNSUPPORTED, CONFLICT (busy). */
 NODISCARD int cgroup_list_judge(const struct cgroup_list *l, struct err *err);
@@ -170,16 +171,17 @@ struct cgroup *cgroup_free(struct cgroup *c); /* forget it; the group stays */
 /* Other limits for a group that exists; what cannot be enforced is in *ret_report. Errors: IO. */
 NODISCARD int cgroup_set(struct cgroup *c, const struct cgroup_limits *lim, struct cgroup_report *ret_report,
                          struct err *err);
-/* The same by a list, whose results are filled. What cannot be enforced is no error here: cgroup_list_judge. INVALID:
- * a memory limit that check_before_update refuses. */
+/* The same by a list, whose results are filled. What cannot be enforced is no error here: cgroup_list_judge.
+ * INVALID: a memory limit that check_before_update refuses. */
 NODISCARD int cgroup_make_list(const struct cgroup_host *h, const char *path, struct cgroup_list *list,
                                struct cgroup **ret, struct err *err);
 /* The same for a group that exists. Errors: IO. */
 NODISCARD int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err);
 
-/* Device rules, the last that matches decides, bit by bit of the access; what none matches is denied (runtime-spec,
- * config-linux.md, "Allowed Device list"). v1: the controller's list; v2: a program of ours, attached to the group and
- * gone with it. Never is more allowed in between than before or after. ret says what is in force. */
+/* Device rules, the last that matches decides, bit by bit of the access; what none matches is denied
+ * (runtime-spec, config-linux.md, "Allowed Device list"). v1: the controller's list; v2: a program of ours,
+ * attached to the group and gone with it. Never is more allowed in between than before or after. ret says
+ * what is in force. */
 void cgroup_devices_set(struct cgroup *c, const struct cgroup_device *rules, unsigned n,
                         struct cgroup_field *ret);
 /* One more rule for a running group: hot-plug. Errors: UNSUPPORTED (no list in force here), DENIED, IO. */
@@ -207,7 +209,8 @@ struct cgroup_usage {
     uint64_t cpu_us, pids, oom_kills;
 };
 void cgroup_usage(const struct cgroup *c, struct cgroup_usage *ret); /* unknown fields: CGROUP_UNSET */
-/* Read a file of a controller: its name on v1 and on v2 (NULL: none). Length, 0 or less when there is none. */
+/* Read a file of a controller: its name on v1 and on v2 (NULL: none). Length, 0 or less when there is
+ * none. */
 ssize_t cgroup_read(const struct cgroup *c, enum cgroup_ctl ctl, const char *v1, const char *v2, char *dst,
                     size_t size);
 /* A number of such a file, or the one behind "key " when key is given. CGROUP_UNSET: unknown, or no limit. */
@@ -225,19 +228,20 @@ NODISCARD int cgroup_kill(struct cgroup *c, struct err *err);
 bool cgroup_is_empty(const struct cgroup *c);
 /* pids in it, at most max; returns how many. */
 int cgroup_pids(const struct cgroup *c, pid_t *ret, unsigned max);
-/* All of it stands still, or goes on. TIMEOUT, and it goes on, when some do not stop within 2 s: they are named with
- * what they wait for. UNSUPPORTED: no freezer. */
+/* All processes stop, or continue. TIMEOUT, and they continue, when some do not stop within 2 s: they are
+ * named with what they wait for. UNSUPPORTED: no freezer. */
 NODISCARD int cgroup_freeze(struct cgroup *c, bool frozen, struct err *err);
-/* Asked of the kernel with one call: is a group of ours there (where v2 is mounted each has a directory in it)? Without v2: true,
- * for who knows. */
+/* Asked of the kernel with one call: is a group of ours there (where v2 is mounted each has a directory in
+ * it)? Without v2: true, since it may. */
 bool cgroup_may_exist(const struct cgroup_host *h, const char *path);
 /* Asked of the kernel with one file; false also when there is no such group. */
 bool cgroup_is_frozen(const struct cgroup_host *h, const char *path);
-/* The file that says so, as an absolute path: for one who will ask again without looking at the machine first. */
+/* The file that says so, as an absolute path: for a caller that will ask again without looking at the machine
+ * first. */
 bool cgroup_freezer_file(const struct cgroup_host *h, const char *path, char *dst, size_t size);
 /* Asked of that file. */
 bool cgroup_file_is_frozen(const char *file);
-/* Who is still in it, for messages: "1234 sh (D in nfs_wait) ...". Returns dst. */
+/* The processes still in it, for messages: "1234 sh (D in nfs_wait) ...". Returns dst. */
 char *cgroup_who(const struct cgroup *c, char *dst, size_t size);
 /* Move a process out of it, to where groups of ours begin. */
 void cgroup_detach(struct cgroup *c, pid_t pid);

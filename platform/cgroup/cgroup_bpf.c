@@ -1,5 +1,5 @@
-/* cgroup_bpf.c - device rules as a program of the kernel's own little machine, for cgroup v2. No library: a rule is
- * ten instructions at most. See cgroup_device.c for what rules mean. */
+/* cgroup_bpf.c - device rules as a program of the kernel's own little machine, for cgroup v2. No library: a
+ * rule is ten instructions at most. See cgroup_device.c for what rules mean. */
 #include <errno.h>
 #include <linux/bpf.h>
 #include <string.h>
@@ -104,8 +104,8 @@ static int call(int cmd, union bpf_attr *a)
     return r < 0 ? -errno : (int)r;
 }
 
-/* Before 5.11 programs count as locked memory until the kernel has freed them, which it does some time after they were
- * replaced: raise the limit as far as we may, and wait a little for those that go. */
+/* Before 5.11 programs count as locked memory until the kernel has freed them, which it does some time after
+ * they were replaced: raise the limit as far as we may, and wait a little for those that go. */
 static int load_again(union bpf_attr *a)
 {
     static const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
@@ -198,8 +198,8 @@ static void detach(int dir_fd, int prog)
     (void)call(BPF_PROG_DETACH, &a);
 }
 
-/* Programs on one group all have to agree, so on kernels that cannot replace one the old ones go after the new one has
- * come: less is allowed in between, never more. */
+/* Programs on one group all have to agree, so on kernels that cannot replace one the old ones go after the
+ * new one has come: less is allowed in between, never more. */
 int cgroup_bpf_set(int dir_fd, const struct cgroup_device *rules, unsigned n)
 {
     AUTO_MEM struct code *c = mem_need(sizeof(*c));

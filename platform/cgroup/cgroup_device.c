@@ -1,5 +1,6 @@
-/* cgroup_device.c - which devices a group may make and open: v1 by the controller's list, v2 by a program. A group's
- * rules on v2 are kept as a note on its directory, so that one more can be added by whoever comes. See cgroup.h. */
+/* cgroup_device.c - which devices a group may make and open: v1 by the controller's list, v2 by a program. A
+ * group's rules on v2 are kept as a note on its directory, so that another process can add one.
+ * See cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -171,7 +172,8 @@ static int put_missing(int dir_fd, const char *file, const struct exceptions *a,
     return first;
 }
 
-/* Only the differences: a device that was and stays allowed is never refused in between, nor the other way. */
+/* Only the differences: a device that was and stays allowed is never refused in between, nor the other
+ * way. */
 static int set_v1(int fd, const struct cgroup_device *rules, unsigned n, bool *ret_exact)
 {
     AUTO_MEM struct exceptions *have = mem_need(sizeof(*have));

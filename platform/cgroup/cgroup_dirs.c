@@ -1,4 +1,5 @@
-/* cgroup_dirs.c - the directories of a group: made with what they need, removed with what is empty above. See cgroup.h. */
+/* cgroup_dirs.c - the directories of a group: made with what they need, removed with what is empty above. See
+ * cgroup.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +42,8 @@ static int move_into_leaf(const char *dir)
     return 0;
 }
 
-/* v2: let dir's children use these controllers. What cannot be had is told with the limit that needs it. */
+/* v2: let dir's children use these controllers. What is not available is reported with the limit that needs
+ * it. */
 static void enable_below(struct cgroup *c, const char *dir, unsigned ctls)
 {
     AUTO_FD int fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -65,7 +67,7 @@ static void enable_below(struct cgroup *c, const char *dir, unsigned ctls)
 }
 
 #define MADE_MARK "trusted.limpet.made"
-#define MADE_MODE 01755 /* of a parent until it is marked: who is killed in between leaves this */
+#define MADE_MODE 01755 /* of a parent until it is marked: a process killed in between leaves this */
 
 /* Parents that we made go when they are empty; others' stay. Kernels without such marks: as if we had. */
 static void mark_made(const char *dir)

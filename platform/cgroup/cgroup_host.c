@@ -98,8 +98,8 @@ static void take_mount(struct cgroup_host *h, struct roots *roots, const struct 
     }
 }
 
-/* The group's directory below the mount: "" for the top. A group that we cannot see (namespaces) counts as the
- * top. */
+/* The group's directory below the mount: "" for the top. A group that we cannot see (namespaces) counts as
+ * the top. */
 static void set_self(char *self, size_t size, const char *mount, const char *root, const char *path)
 {
     char dir[CGROUP_DIR_BYTES];
@@ -169,8 +169,8 @@ static void name_mode(struct cgroup_host *h)
     (void)str_copy(h->name, sizeof(h->name), v1 && v2 ? "hybrid" : v1 ? "v1" : v2 ? "v2" : "none");
 }
 
-/* Lines of a file of procfs, by a buffer of our own: stdio costs more than the reading. A line that does not fit is
- * dropped. */
+/* Lines of a file of procfs, by a buffer of our own: stdio costs more than the reading. A line that does not
+ * fit is dropped. */
 static int each_line(const char *file, void (*fn)(void *arg, char *line), void *arg, struct err *err)
 {
     AUTO_FD int fd = openat(AT_FDCWD, file, O_RDONLY | O_CLOEXEC);

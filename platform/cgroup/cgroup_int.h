@@ -41,12 +41,13 @@ unsigned cgroup_list_needs(const struct cgroup_host *h, const struct cgroup_list
 void cgroup_list_apply(const struct cgroup *c, struct cgroup_list *l);
 /* The processes in a directory and those below it; depth bounds the walk. */
 unsigned cgroup_pids_below(int dir_fd, pid_t *ret, unsigned max, unsigned depth);
-/* Of a slot only dir counts for these, which need not be there. How long the part is that is not the group's own path. */
+/* Of a slot only dir counts for these, which need not be there. How long the part is that is not the group's
+ * own path. */
 size_t cgroup_slot_base(const struct cgroup *c, const struct cgroup_slot *s);
 /* Parents of ours that only held what is gone, from the nearest on. */
 void cgroup_remove_parents(const struct cgroup *c, const struct cgroup_slot *s);
-/* Make the group's directory with its parents, handing controllers (v2) or hierarchical accounting (v1) down; fills fresh.
- * 0 or -errno. */
+/* Make the group's directory with its parents, handing controllers (v2) or hierarchical accounting (v1) down;
+ * fills fresh. 0 or -errno. */
 NODISCARD int cgroup_make_dirs(struct cgroup *c, enum cgroup_mode mode, unsigned ctls, struct cgroup_slot *s);
 /* Milliseconds, or until a signal. */
 void cgroup_sleep_ms(unsigned ms);

@@ -1,4 +1,4 @@
-/* cgroup_kill.c - stop, go on, kill, and who is left. See cgroup.h. */
+/* cgroup_kill.c - freeze, thaw, kill, and the processes left. See cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,9 +12,9 @@
 #include "platform/sys.h"
 
 #define KILL_ROUNDS 32   /* without freezer: a fork bomb may outrun some of them */
-#define FREEZE_MS   100  /* before a kill: it goes on without, in rounds */
+#define FREEZE_MS   100  /* before a kill: it continues without freezing, in rounds */
 #define PAUSE_MS    2000 /* asked for: what sleeps in a driver or on a network file system needs longer */
-#define NUDGE_MS    50   /* v1 may hang in FREEZING until it is told again */
+#define NUDGE_MS    50   /* v1 may hang in FREEZING until it is asked again */
 
 /* v1: FREEZING is not FROZEN yet. Waiting is bounded: a task in uninterruptible sleep may never freeze. */
 static bool wait_frozen(int fd, unsigned limit_ms)

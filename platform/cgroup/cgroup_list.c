@@ -1,4 +1,5 @@
-/* cgroup_list.c - settings as data: made from limits, written and read back by one loop, judged. See cgroup.h. */
+/* cgroup_list.c - settings as data: made from limits, written and read back by one loop, judged. See
+ * cgroup.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@ const char *cgroup_state_name(enum cgroup_state s)
         [CGROUP_DEGRADED] = "degraded",
         [CGROUP_UNSUPPORTED] = "unsupported",
     };
+
     return (size_t)s < COUNT_OF(names) ? names[s] : "unsupported";
 }
 
@@ -79,8 +81,8 @@ static struct cgroup_place number(struct cgroup_list *l, const char *file, uint6
     return (struct cgroup_place){file, cgroup_list_text(l, "%" PRIu64, value), value};
 }
 
-/* One limit that is a plain number on both versions; CGROUP_UNSET takes an old one away. A list of limits is far
- * below the maximum. */
+/* One limit that is a plain number on both versions; CGROUP_UNSET takes an old one away. A list of limits is
+ * far below the maximum. */
 static struct cgroup_setting *add_limit(struct cgroup_list *l, enum cgroup_ctl ctl, const char *field,
                                         const char *option, const char *v1, const char *v2, uint64_t value)
 {
@@ -239,8 +241,8 @@ static void read_setting(const struct cgroup_slot *slot, struct cgroup_setting *
         s->state = s->got == CGROUP_UNSET ? CGROUP_UNSUPPORTED : CGROUP_DEGRADED;
 }
 
-/* Limits lean on each other (memory below memory and swap, quota on period): what is refused now may be right once the
- * others stand. */
+/* Limits lean on each other (memory below memory and swap, quota on period): what is refused now may be right
+ * once the others stand. */
 static bool may_go_later(int result)
 {
     return result == -EINVAL || result == -EBUSY;

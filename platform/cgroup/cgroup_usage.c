@@ -1,4 +1,5 @@
-/* cgroup_usage.c - what the kernel says of a group: its files as numbers, usage, out of memory. See cgroup.h. */
+/* cgroup_usage.c - what the kernel says of a group: its files as numbers, usage, out of memory. See
+ * cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -54,7 +55,7 @@ bool cgroup_is_v2(const struct cgroup *c, enum cgroup_ctl ctl)
     return s ? s->mode == CGROUP_V2 : c->host.ctl[ctl].mode != CGROUP_V1;
 }
 
-/* v2 tells some things (cpu.stat) of groups whose controller is elsewhere. */
+/* v2 reports some values (cpu.stat) of groups whose controller is elsewhere. */
 static const struct cgroup_slot *slot_for(const struct cgroup *c, enum cgroup_ctl ctl)
 {
     const struct cgroup_slot *s = cgroup_slot_of(c, ctl);

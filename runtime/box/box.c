@@ -204,7 +204,8 @@ static int set_oom(struct launch *l, struct err *err)
     return 0;
 }
 
-/* In a user namespace of its own the child may not raise hard limits any more: that is for us. It sets them then. */
+/* In a user namespace of its own the child may not raise hard limits any more: that is for us. It sets them
+ * then. */
 static void raise_limits(const struct launch *l)
 {
     const struct spec_process *p = &l->spec.process;
@@ -252,7 +253,8 @@ static int prepare_child(struct launch *l, struct err *err)
     return netdev_attach(l->pid, &l->spec, &l->devices, err);
 }
 
-/* The namespaces are there: hooks in ours (config.md, "prestart" and "createRuntime"), then the child goes on. */
+/* The namespaces are there: hooks in ours (config.md, "prestart" and "createRuntime"), then the child goes
+ * on. */
 static int run_hooks(struct launch *l, struct err *err)
 {
     const struct spec_hooks *h = l->spec.hooks;
@@ -280,7 +282,7 @@ static ssize_t next_report(struct launch *l, struct child_report *ret, struct er
     for (;;) {
         int rc = poll(&p, 1, limit_ms);
         if (rc == 0)
-            return err_set(err, ERR_TIMEOUT, "set-up hangs: nothing came of it within %d ms", limit_ms);
+            return err_set(err, ERR_TIMEOUT, "setup timed out after %d ms", limit_ms);
         if (rc < 0 && errno == EINTR)
             continue;
         n = read(l->report[0], ret, sizeof(*ret));
@@ -398,7 +400,8 @@ static int start_child(struct launch *l, struct err *err)
     return prepare_child(l, err);
 }
 
-/* What the child knows only from us is written before "go" into memory that it does not share: it goes along. */
+/* What the child knows only from us is written before "go" into memory that it does not share: it goes
+ * along. */
 static int release_child(struct launch *l, struct err *err)
 {
     struct child_go go = {.pid = l->pid};

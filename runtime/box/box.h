@@ -1,6 +1,7 @@
 /* box.h - one container: make, start, watch, stop, enter, forget.
  * Effects: processes, cgroups, mounts (only inside the new mount namespace), network devices. No process of
- * ours stays beside it (L3). Blocks: box_start some milliseconds, box_exec_start as long as the box likes; nothing else. Threads: one. */
+ * ours stays beside it (L3). Blocks: box_start some milliseconds, box_exec_start as long as the box likes;
+ * nothing else. Threads: one. */
 #ifndef RUNTIME_BOX_H
 #define RUNTIME_BOX_H
 #include "platform/cgroup/cgroup.h"
@@ -49,8 +50,8 @@ NODISCARD int box_start_held(const struct cgroup_host *h, const struct spec *s, 
 NODISCARD int box_signal(const struct box_id *b, int pidfd, int sig, struct err *err);
 /* Kill every process of the box (cgroup.kill and friends). Errors: DENIED, CONFLICT (some live on), IO. */
 NODISCARD int box_kill(const struct cgroup_host *h, const struct box_id *b, struct err *err);
-/* A child of ours that was killed. One that sleeps in a file system does not die at once, and is waited for no longer than this turn
- * has patience (patience.h). */
+/* A child of ours that was killed. One that sleeps in a file system does not die at once, and is waited for
+ * no longer than this turn has patience (patience.h). */
 void box_reap(pid_t pid);
 /* Is pid 1 alive (a zombie counts as dead)? */
 bool box_is_alive(const struct box_id *b);
@@ -59,19 +60,22 @@ void box_usage(const struct cgroup_host *h, const struct box_id *b, struct cgrou
 /* Remove what a box that has ended leaves: cgroup, veth, port rules. Safe to repeat, also after a crash of
  * ours. Errors: CONFLICT (it runs, or something is left), IO. */
 NODISCARD int box_cleanup(const struct cgroup_host *h, const struct box_id *b, struct err *err);
-/* The same for one who must not wait: CONFLICT, and nothing else was done, while processes of the box are still on their way out. */
+/* The same for a caller that must not wait: CONFLICT, and nothing else was done, while processes of the box
+ * are still on their way out. */
 NODISCARD int box_cleanup_now(const struct cgroup_host *h, const struct box_id *b, struct err *err);
 
-/* At the start of a caller that may have died before: networks that no living box uses go (rules, bridges, forwarding,
- * what CNI plugins were not told yet). Boxes of others are left alone. Errors: as net_sweep. */
+/* At the start of a caller that may have died before: networks that no living box uses go (rules, bridges,
+ * forwarding, what CNI plugins have not been told to delete yet). Boxes of others are left alone. Errors: as
+ * net_sweep. */
 NODISCARD int box_sweep(struct err *err);
 
-/* Is there a list of CNI plugins of that name, complete? Before a box is asked for. Errors: NOTFOUND, INVALID. */
+/* Is there a list of CNI plugins of that name, complete? Before a box is asked for. Errors: NOTFOUND,
+ * INVALID. */
 NODISCARD int box_cni_look(const char *name, struct err *err);
 /* resolv.conf as the network of this box wants it; NULL: it does not say. malloc'd, owner: caller. */
 char *box_dns(const struct box_id *b);
-/* Is the network of a running box still what was made? Asked of CNI plugins; blocks while they look, at most CNI_S each
- * and no longer than the first that fails. IO, TIMEOUT, NOTFOUND with the plugin's words. */
+/* Is the network of a running box still what was made? Asked of CNI plugins; blocks while they look, at most
+ * CNI_S each and no longer than the first that fails. IO, TIMEOUT, NOTFOUND with the plugin's words. */
 NODISCARD int box_net_check(const struct box_id *b, struct err *err);
 
 /* One more program inside: all its namespaces, its cgroup, the rest as its spec_process says. Returns its pid
@@ -85,8 +89,9 @@ struct box_exec {
     const char *sub_cgroup; /* below the box's; NULL: the box's */
     const char *own_group;  /* made below the box's: what the program starts ends with it; NULL: none */
 };
-/* A process on its way into a box. Begun without waiting for anybody: what is inside can stop it, slow it down or kill it. Both
- * processes are children of the caller, who reaps them and sets the time that this may take. */
+/* A process on its way into a box. Begun without waiting for anybody: what is inside can stop it, slow it
+ * down or kill it. Both processes are children of the caller, which reaps them and sets the time that this
+ * may take. */
 struct box_entry {
     pid_t helper;  /* ends by itself soon: then box_entry_helper_ended. 0: it has */
     pid_t pid;     /* the process itself; 0: not yet known */
@@ -101,13 +106,13 @@ NODISCARD int box_exec_begin(const struct cgroup_host *h, const struct box_id *b
                              struct box_entry *ret, struct err *err);
 /* 1: not yet. 0: the program runs. Errors: as box_exec_start. */
 NODISCARD int box_entry_step(struct box_entry *e, struct err *err);
-/* Whatever there is of it is killed, with all that it started in a group of its own. A helper that lives may still have made a
- * process: when the helper was reaped pid is final, and is killed once more then. */
+/* Whatever there is of it is killed, with all that it started in a group of its own. A helper that lives may
+ * still have made a process: when the helper was reaped pid is final, and is killed once more then. */
 void box_entry_kill(struct box_entry *e);
 void box_entry_helper_ended(struct box_entry *e);
 void box_entry_pid_ended(struct box_entry *e); /* reaped: its number may be another's from now on */
 void box_entry_done(struct box_entry *e);      /* what it holds; kills nobody */
-/* The same, waiting until the program runs: for one who may be kept waiting. Errors: as box_exec_begin,
+/* The same, waiting until the program runs: for a caller that may block. Errors: as box_exec_begin,
  * TIMEOUT. */
 NODISCARD int box_exec_start(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x,
                              pid_t *ret_pid, int *ret_pidfd, struct err *err);

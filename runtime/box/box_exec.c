@@ -53,7 +53,8 @@ static int open_cgroup(const struct cgroup_host *h, const struct box_id *b, cons
     return rc == -ERR_NOTFOUND && !sub ? 0 : rc; /* a machine without cgroups */
 }
 
-/* The pipes between us and the process: its reports, and the byte that says that it is in its control group. */
+/* The pipes between us and the process: its reports, and the byte that says that it is in its control
+ * group. */
 static int make_pipes(struct box_entry *e, struct child *c, struct err *err)
 {
     int p[2];

@@ -1,7 +1,7 @@
 /* box_group.c - the control group of a box that is to start. See box_int.h. */
 #include "runtime/box/box_int.h"
 
-/* Who asked by config.json gets an error for what does not hold; the agent gets a report (L9). */
+/* A caller with a config.json gets an error for what does not hold; the agent gets a report (L9). */
 static int fill_group(const struct cgroup_host *h, const struct spec *s, const char *path,
                       struct cgroup **ret, struct box_report *rep, struct err *err)
 {

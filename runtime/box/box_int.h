@@ -19,9 +19,10 @@ struct box_how {
 /* box_start by *how; borrowed for the call. Errors: as box_start. */
 NODISCARD int box_launch(const struct cgroup_host *h, const struct spec *s, const struct box_how *how,
                          struct box_started *ret, struct err *err);
-/* The control group for a new box at path, made and filled; what lies there from before and is empty goes first. *ret_fresh:
- * nothing did, or it went. Errors: CONFLICT (processes live there), and a resource of config.json that does not hold.
- * *ret is set as soon as there is one: the caller frees it after an error too. */
+/* The control group for a new box at path, made and filled; what lies there from before and is empty goes
+ * first. *ret_fresh: nothing did, or it went. Errors: CONFLICT (processes live there), and a resource of
+ * config.json that does not hold. *ret is set as soon as there is one: the caller frees it after an error
+ * too. */
 NODISCARD int box_make_group(const struct cgroup_host *h, const struct spec *s, const char *path,
                              struct cgroup **ret, bool *ret_fresh, struct box_report *rep, struct err *err);
 /* The filter that a process asks for: ours or its own; none where the kernel has none. */

@@ -17,7 +17,7 @@ int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err 
 
 int net_detach(enum spec_net net, const char *id, const char *address, struct err *err)
 {
-    if (net == SPEC_NET_CNI) /* there may be more to tell plugins than an address */
+    if (net == SPEC_NET_CNI) /* plugins may have to undo more than an address */
         return cni_del(id, err);
     return net == SPEC_NET_BRIDGE ? net_bridge_detach(id, address, err) : 0;
 }

@@ -1,13 +1,14 @@
-/* child.h - inside of box_start and box_exec_start, between clone and exec: walk the list of steps (ops.h). Everything
- * that needs the host's view (sources of binds, the filter, cgroups) was opened by the parent and is inherited.
- * Private to runtime/. */
+/* child.h - inside of box_start and box_exec_start, between clone and exec: walk the list of steps (ops.h).
+ * Everything that needs the host's view (sources of binds, the filter, cgroups) was opened by the parent and
+ * is inherited. Private to runtime/. */
 #ifndef RUNTIME_CHILD_H
 #define RUNTIME_CHILD_H
 #include <sys/types.h>
 
 #include "runtime/box/ops.h"
 
-/* Detached mounts that the parent cloned (open_tree); -1: the kernel cannot, or we may not: the child binds by path. */
+/* Detached mounts that the parent cloned (open_tree); -1: the kernel cannot, or we may not: the child binds
+ * by path. */
 struct child_trees {
     int root;
     int mounts[SPEC_MOUNTS];
@@ -23,10 +24,10 @@ struct child {
     const struct ops *ops;
     const struct cgroup *cgroup;
     bool in_v2;     /* cloned into the v2 group already */
-    bool in_cgroup; /* into all of them, by the one who cloned us */
+    bool in_cgroup; /* into all of them, by our parent */
     bool modern;    /* the kernel has open_tree, move_mount, mount_setattr, and the parent could use them */
-    bool
-        plain; /* the parent is a plain user: it writes our id maps, which it may only while we are dumpable */
+    /* the parent is a plain user: it writes our id maps, which it may only while we are dumpable */
+    bool plain;
     bool no_pivot; /* move the mount and chroot instead */
     struct child_trees trees;
     int report_fd;   /* write end: struct child_report, or nothing but the end of file when exec went well */
@@ -89,7 +90,8 @@ NODISCARD int child_op_program(struct child *c, const struct op *op, struct err 
 NODISCARD int child_be_root(struct err *err);
 /* Go to process.cwd. Errors: NOTFOUND, DENIED (also: outside of the container). */
 NODISCARD int child_chdir(const char *cwd, struct err *err);
-/* Before exec: no signal stays ignored or blocked. proc_fd: a procfs where we are "self"; -1: each signal is set. */
+/* Before exec: no signal stays ignored or blocked. proc_fd: a procfs where we are "self"; -1: each signal is
+ * set. */
 void child_reset_signals(int proc_fd);
 /* execCPUAffinity's lists; which: "initial", "final"; NULL: nothing is done. pid 0: ourselves. Errors:
  * INVALID (none of these processors is ours), NOTFOUND. */

@@ -1,5 +1,5 @@
-/* child_dev.c - what stands in /dev: our own nodes where root is root, the host's bound where a user namespace forbids
- * mknod (and protects the host's from chmod). See child_mount.h. */
+/* child_dev.c - what stands in /dev: our own nodes where root is root, the host's bound where a user
+ * namespace forbids mknod (and protects the host's from chmod). See child_mount.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,7 +24,8 @@ static const char *const links[][2] = {{"/proc/self/fd", "fd"},
                                        {"/proc/self/fd/2", "stderr"},
                                        {"pts/ptmx", "ptmx"}};
 
-/* Engines that hand over all devices of the host name /dev/ptmx too; the container's own is the one of its devpts. */
+/* Engines that hand over all devices of the host name /dev/ptmx too; the container's own is the one of its
+ * devpts. */
 static bool is_link_of_ours(const char *path)
 {
     for (unsigned i = 0; i < COUNT_OF(links); i++)

@@ -1,6 +1,6 @@
 /* child_mount.c - build the container's tree below one descriptor. No path of the image is ever used as a
- * path of the host: targets are opened below the rootfs, mounted on by descriptor. Descriptors of the child's steps stay
- * open: OP_CLOSE ends all of them at once. See child_mount.h. */
+ * path of the host: targets are opened below the rootfs, mounted on by descriptor. Descriptors of the child's
+ * steps stay open: OP_CLOSE ends all of them at once. See child_mount.h. */
 #include "runtime/box/child_mount.h"
 
 #include <errno.h>
@@ -268,7 +268,8 @@ static bool mount_data(const struct child *c, const struct spec_mount *m, char *
     return true;
 }
 
-/* One v1 hierarchy as programs look for it: the box's own group, read-only, at NAME, and a link for each of "cpu,cpuacct". */
+/* One v1 hierarchy as programs look for it: the box's own group, read-only, at NAME, and a link for each of
+ * "cpu,cpuacct". */
 static int show_group(int place, int group, const char *name, unsigned long flags, struct err *err)
 {
     AUTO_FD int here = -1;
@@ -292,8 +293,9 @@ static int show_group(int place, int group, const char *name, unsigned long flag
     return 0;
 }
 
-/* The box's own groups, never to be written, whatever config.json says: it could lift its own limits. v2: needs a namespace
- * of its own, else it would see the host's. Nothing to be shown: an empty place. Limits are ours to know. */
+/* The box's own groups, never to be written, whatever config.json says: it could lift its own limits. v2:
+ * needs a namespace of its own, else it would see the host's. Nothing to be shown: an empty place. Limits are
+ * ours to know. */
 static int mount_cgroup(struct child *c, const struct spec_mount *m, const char *at, struct err *err)
 {
     unsigned long flags = ops_mount_flags(m) | MS_RDONLY;
@@ -321,8 +323,8 @@ static int mount_cgroup(struct child *c, const struct spec_mount *m, const char 
 }
 
 /* A mount that failed, tried in the way that is left: 0 done, 1 done but flags are still to be set, or -kind.
- * A kernel without POSIX queues; sysfs with the host's network in a user namespace; proc while another one is partly
- * covered; "gid=5" where the user namespace has no such group. */
+ * A kernel without POSIX queues; sysfs with the host's network in a user namespace; proc while another one is
+ * partly covered; "gid=5" where the user namespace has no such group. */
 static int mount_again(const struct spec_mount *m, const char *at, int err_no, struct err *err)
 {
     const char *from = m->kind == SPEC_MOUNT_SYSFS ? "/sys" : m->kind == SPEC_MOUNT_PROC ? "/proc" : NULL;
@@ -337,7 +339,8 @@ static int mount_again(const struct spec_mount *m, const char *at, int err_no, s
     return err_errno(err, err_no, "mount");
 }
 
-/* The host's /sys with all that is mounted there: nothing of it is to be written, and its control groups are not for a box. */
+/* The host's /sys with all that is mounted there: nothing of it is to be written, and its control groups are
+ * not for a box. */
 static int hide_below_sysfs(int top, struct err *err)
 {
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
@@ -354,7 +357,8 @@ static int hide_below_sysfs(int top, struct err *err)
                : err_errno(err, errno, "hide the host's control groups");
 }
 
-/* A new file system at the target. tmpcopyup: the place is held open from before, and what lies there is copied. */
+/* A new file system at the target. tmpcopyup: the place is held open from before, and what lies there is
+ * copied. */
 static int mount_new(struct child *c, const struct spec_mount *m, struct err *err)
 {
     const char *type = m->kind == SPEC_MOUNT_FS ? m->type : ops_mount_type(m->kind);
@@ -437,8 +441,8 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
     return child_remount(tree, MS_RDONLY, 0, err);
 }
 
-/* An empty directory for all that is masked: one file system, bound to the other places; each gets its own where it cannot be
- * opened. */
+/* An empty directory for all that is masked: one file system, bound to the other places; each gets its own
+ * where it cannot be opened. */
 static int mount_empty(struct child *c, const char *at, const char *path, struct err *err)
 {
     if (mount("tmpfs", at, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,

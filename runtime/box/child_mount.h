@@ -4,16 +4,16 @@
 #include "runtime/box/child.h"
 
 #define CHILD_FD_TEXT 32
-/* A descriptor as a path for mount(2): relative to the host's procfs, which is our working directory and was checked.
- * Returns dst. */
+/* A descriptor as a path for mount(2): relative to the host's procfs, which is our working directory and was
+ * checked. Returns dst. */
 const char *child_fd_text(int fd, char dst[CHILD_FD_TEXT]);
 /* Directories of the way to path (exclusive) below root_fd, each made if missing, no link followed. The last
  * stands in *ret_fd (or root_fd itself; nobody closes it, see OP_CLOSE), the rest of the path in *ret_last.
  * Errors: NOTFOUND, DENIED, IO. */
 NODISCARD int child_make_parents(int root_fd, const char *path, int *ret_fd, const char **ret_last,
                                  struct err *err);
-/* What lies in the directory from_fd, into the empty directory to_fd: files, directories, links with owner, mode,
- * times. Errors: NOSPACE, IO. */
+/* What lies in the directory from_fd, into the empty directory to_fd: files, directories, links with owner,
+ * mode, times. Errors: NOSPACE, IO. */
 NODISCARD int child_copy_up(int from_fd, int to_fd, struct err *err);
 /* Propagation and recursive options of a mount that is in its place. Errors: the kernel's by err_errno. */
 NODISCARD int child_finish_mount(const struct spec_mount *m, int top_fd, struct err *err);

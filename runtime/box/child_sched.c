@@ -1,4 +1,5 @@
-/* child_sched.c - steps that set how the program is scheduled and where its memory comes from. See child.h. */
+/* child_sched.c - steps that set how the program is scheduled and where its memory comes from. See
+ * child.h. */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>

@@ -18,8 +18,8 @@
 #include "runtime/box/child.h"
 #include "runtime/box/hooks.h"
 
-/* The calls themselves: libc's carry them to all threads, of which we have one, at three more calls each. 32-bit ARM keeps
- * the old ones with 16-bit ids under the plain names. */
+/* The calls themselves: libc's carry them to all threads, of which we have one, at three more calls each.
+ * 32-bit ARM keeps the old ones with 16-bit ids under the plain names. */
 #ifdef SYS_setresuid32
 #define SET_GROUPS SYS_setgroups32
 #define SET_GID    SYS_setresgid32
@@ -104,7 +104,8 @@ int child_op_user(struct child *c, const struct op *op, struct err *err)
     return set_caps(caps, err);
 }
 
-/* The notification descriptor goes to the agent with what it is for (config-linux.md, "The Container Process State"). */
+/* The notification descriptor goes to the agent with what it is for (config-linux.md, "The Container Process
+ * State"). */
 static int send_listener(struct child *c, int fd, struct err *err)
 {
     struct hooks_state hs = {.id = c->spec->id, .status = "creating", .bundle = c->bundle, .pid = c->go.pid};
@@ -208,7 +209,8 @@ int child_op_program(struct child *c, const struct op *op, struct err *err)
     return find_program(p->args[0], p->env, c->program, sizeof(c->program), err);
 }
 
-/* The label that the next exec takes on. Where the kernel keeps several such modules each has a directory of its own. */
+/* The label that the next exec takes on. Where the kernel keeps several such modules each has a directory of
+ * its own. */
 int child_op_label(struct child *c, const struct op *op, struct err *err)
 {
     const struct spec_process *p = &c->spec->process;

@@ -1,5 +1,5 @@
-/* console.c - a terminal of the container's own: made in its devpts, the master sent to who asked (runtime-spec
- * config.md "process.terminal", and the --console-socket that engines give). */
+/* console.c - a terminal of the container's own: made in its devpts, the master sent to the caller
+ * (runtime-spec config.md "process.terminal", and the --console-socket that engines give). */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -66,7 +66,8 @@ static int open_peer(struct child *c, int master, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* /dev/console is this terminal, by a bind mount: the specification asks for it. Only in a /dev of our making. */
+/* /dev/console is this terminal, by a bind mount: the specification asks for it. Only in a /dev of our
+ * making. */
 static int bind_console(struct child *c, int peer, struct err *err)
 {
     AUTO_FD int dev = -1;

@@ -146,9 +146,9 @@ static int set_time(const struct spec *s, struct err *err)
                : 0;
 }
 
-/* Through the doors. One that belongs to another user namespace than ours to be (the network of another box) opens only to who we
- * are before, one of a plain user's box only to its root: what does not open at first is tried again from inside. The mount
- * namespace goes last: it takes /proc away. */
+/* Through the doors. One that belongs to another user namespace than ours to be (the network of another box)
+ * can only be opened before, one of a plain user's box only to its root: what does not open at first is
+ * tried again from inside. The mount namespace goes last: it takes /proc away. */
 static int go_through(const struct enter *e, struct err *err)
 {
     bool in[SPEC_NS_COUNT_];
@@ -186,7 +186,8 @@ static int go_in(const struct enter *e, struct err *err)
     return rc < 0 ? rc : go_through(e, err);
 }
 
-/* Whoever gets hold of us inside (a signal that stops us is enough) holds no lock, no socket, no directory of the caller's. */
+/* Whoever gets hold of us inside (a signal that stops us is enough) holds no lock, no socket, no directory of
+ * the caller's. */
 static void close_others(const struct enter *e, const struct child *c)
 {
     const int own[] = {c->console_fd, c->proc_fd, c->trees.mounts[0], c->stdio[0], c->stdio[1], c->stdio[2]};

@@ -1,5 +1,5 @@
-/* exe_guard.c - see exe_guard.h. A container whose program is /proc/self/exe, or a script whose interpreter is that, gets hold of the
- * file that it was started by, and as root of the host it could overwrite it. */
+/* exe_guard.c - see exe_guard.h. A container whose program is /proc/self/exe, or a script whose interpreter
+ * is that, gets hold of the file that it was started by, and as root of the host it could overwrite it. */
 #include "runtime/box/exe_guard.h"
 
 #include <errno.h>

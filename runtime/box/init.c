@@ -1,8 +1,9 @@
-/* init.c - limpet-init: the first process of a container that asks for one ("init": true, limpet run --init). It starts
- * the program, passes each signal on, reaps what is orphaned, and ends as the program ends.
+/* init.c - limpet-init: the first process of a container that asks for one ("init": true, limpet run --init).
+ * It starts the program, passes each signal on, reaps what is orphaned, and ends as the program ends.
  *   init PROGRAM ARG0 [ARG...]   PROGRAM: an absolute path; ARG0...: its arguments, its own name first
- * Freestanding: no libc, no file of the image, no memory but its stack. Signals are never handled but taken from a
- * blocked set, so nothing can come in between and none is lost: what is blocked is queued even for process 1. */
+ * Freestanding: no libc, no file of the image, no memory but its stack. Signals are never handled but taken
+ * from a blocked set, so nothing can come in between and none is lost: what is blocked is queued even for
+ * process 1. */
 #include "runtime/box/init_sys.h"
 
 #define SIG_CHLD               17
@@ -44,7 +45,8 @@ static void mask(const unsigned long long *set)
     (void)init_call(SYS_RT_SIGPROCMASK, SIG_SETMASK, (long)set, 0, SIGSET_BYTES, 0);
 }
 
-/* In the child: a group of its own, in the foreground of the terminal if there is one, so that ^C reaches it once. */
+/* In the child: a group of its own, in the foreground of the terminal if there is one, so that ^C reaches it
+ * once. */
 static void become(const char *program, char **args, char **env)
 {
     static const unsigned long long none = 0;

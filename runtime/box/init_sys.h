@@ -1,5 +1,6 @@
-/* init_sys.h - limpet-init's whole libc: raw system calls of x86-64, aarch64, arm (EABI) and riscv64, and the place where
- * the kernel lets us begin. Numbers stand here, so that nothing of the target is needed to build it. */
+/* init_sys.h - limpet-init's whole libc: raw system calls of x86-64, aarch64, arm (EABI) and riscv64, and the
+ * place where the kernel lets us begin. Numbers stand here, so that nothing of the target is needed to build
+ * it. */
 #ifndef RUNTIME_INIT_SYS_H
 #define RUNTIME_INIT_SYS_H
 

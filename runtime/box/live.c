@@ -183,8 +183,8 @@ static int add_mount(struct task *t, struct err *err)
     return rc;
 }
 
-/* The mount that add_mount brought, wherever the box has moved the directories above it: a name is only good until the box
- * moves one again. */
+/* The mount that add_mount brought, wherever the box has moved the directories above it: a name is only good
+ * until the box moves one again. */
 static int open_ours(struct task *t, int *ret_fd, struct err *err)
 {
     for (unsigned i = 0; i < TRIES; i++) {
@@ -202,8 +202,7 @@ static int open_ours(struct task *t, int *ret_fd, struct err *err)
             return 0;
         }
     }
-    return err_set(err, ERR_CONFLICT, "what was mounted on %s is moved about, or hidden, by the container",
-                   t->path);
+    return err_set(err, ERR_CONFLICT, "what was mounted on %s was moved or hidden by the container", t->path);
 }
 
 static int take_off(struct task *t, struct err *err)
@@ -264,7 +263,8 @@ static int open_dev(struct task *t, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* Directory and name of the device, below a /dev that can be written to. This process ends soon: so do descriptors. */
+/* Directory and name of the device, below a /dev that can be written to. This process ends soon: so do
+ * descriptors. */
 static int open_place(struct task *t, int *ret_dir, const char **ret_name, struct err *err)
 {
     int dev = -1, rc;
@@ -275,8 +275,8 @@ static int open_place(struct task *t, int *ret_dir, const char **ret_name, struc
     return rc < 0 ? rc : child_make_parents(dev, t->path + 5, ret_dir, ret_name, err);
 }
 
-/* What we bound there goes, and what carried it. No link is followed; what is no device of ours stays. any: whatever device it
- * was, since another one takes its place. */
+/* What we bound there goes, and what carried it. No link is followed; what is no device of ours stays. any:
+ * whatever device it was, since another one takes its place. */
 static int clear_device(struct task *t, bool any, int *ret_dir, const char **ret_name, struct err *err)
 {
     AUTO_FD int fd = -1;
@@ -433,7 +433,7 @@ static int go(struct task *t, int (*step)(struct task *, struct err *), struct e
     t->child.report_fd = out;
     t->step = step;
     t->enter.alone = true;
-    t->enter.shared_pid = pid; /* the pipe is for the one inside, who may be faster than the helper */
+    t->enter.shared_pid = pid; /* the pipe is for the process inside, which may be faster than the helper */
     r = enter_begin(&t->enter, &t->child, run_inside, in, &helper, err);
     (void)close(steal_fd(&out));
     while (r == 0 && waitpid(helper, NULL, 0) < 0 && errno == EINTR)
@@ -491,8 +491,9 @@ int live_mount_remove(const struct box_id *b, const char *target, uint64_t mount
     return rc < 0 ? err_wrap(err, "%s", b->id) : 0;
 }
 
-/* A detached mount of a node of ours, on which devices work wherever it was made. The name must stay until it is in its
- * place (the kernel moves nothing that was unlinked), so there is one at a time, and what a crash left is replaced. */
+/* A detached mount of a node of ours, on which devices work wherever it was made. The name must stay until it
+ * is in its place (the kernel moves nothing that was unlinked), so there is one at a time, and what a crash
+ * left is replaced. */
 static int node_tree(const struct live_device *d, uint32_t uid, uint32_t gid, int work_fd, int *ret_tree,
                      struct err *err)
 {

@@ -6,9 +6,9 @@
  * copied to the spare stage, and ONE 32-bit store (the commit word: head and which stages are live) makes
  * both true together. A writer killed before it has lost nothing and filed nothing; killed after it, only the
  * old stage still has to be wiped, which the next open does. How many bytes a stage holds is not stored
- * anywhere: it is filled with NO_BYTE, and they end at the last byte that is another one. So bytes 0xff at the
- * end of what was read, which no UTF-8 text has, are lost when the writer is killed then, and only then. Filed
- * zero bytes show as '?'.
+ * anywhere: it is filled with NO_BYTE, and they end at the last byte that is another one. So bytes 0xff at
+ * the end of what was read, which no UTF-8 text has, are lost when the writer is killed then, and only then.
+ * Filed zero bytes show as '?'.
  *
  * Positions count units of 8 bytes and wrap at 2^30, of which the capacity (a power of two) is a divisor. */
 #include "runtime/box/logring.h"

@@ -30,7 +30,7 @@ NODISCARD int logring_pump(struct logring *r, int pipe_fd, char stream, uint64_t
 struct logring_line {
     uint64_t seq, wall_ms;
     char stream;
-    bool partial;     /* the line goes on in the next record */
+    bool partial;     /* the line continues in the next record */
     const char *text; /* not NUL-terminated, valid until the next call */
     uint32_t len;
     uint64_t lost; /* records overwritten before they could be read */

@@ -69,15 +69,17 @@ int mount_clone_one(const struct spec_mount *m)
     return steal_fd(&fd);
 }
 
-/* Asked with no descriptor at all: EBADF where there is the call. It may be missing alone, behind a filter of others. */
+/* Asked with no descriptor at all: EBADF where there is the call. It may be missing alone, behind a filter of
+ * others. */
 static bool can_move(void)
 {
     return sys_move_mount(-1, "", -1, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0 ||
            errno != ENOSYS;
 }
 
-/* sysfs cannot be mounted for a network namespace of another user namespace: then the host's, alone. What is mounted below it, the
- * control groups first of all, stays outside, which only a copy that is made in the host's mounts can do. */
+/* sysfs cannot be mounted for a network namespace of another user namespace: then the host's, alone. What is
+ * mounted below it, the control groups first of all, stays outside, which only a copy that is made in the
+ * host's mounts can do. */
 static int clone_sysfs(const struct spec_mount *m)
 {
     struct spec_mount sys = *m;

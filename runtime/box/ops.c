@@ -69,6 +69,7 @@ const char *ops_mount_type(enum spec_mount_kind kind)
         [SPEC_MOUNT_SYSFS] = "sysfs",   [SPEC_MOUNT_DEVPTS] = "devpts", [SPEC_MOUNT_MQUEUE] = "mqueue",
         [SPEC_MOUNT_CGROUP] = "cgroup", [SPEC_MOUNT_FS] = "fs",
     };
+
     static_assert(COUNT_OF(types) == SPEC_MOUNT_KIND_COUNT_, "each kind has a type");
 
     return types[kind];
@@ -113,8 +114,8 @@ bool ops_seals_dev(const struct spec_mount *m)
     return is_dev(m) && m->flags & MS_RDONLY && (m->kind == SPEC_MOUNT_TMPFS || m->kind == SPEC_MOUNT_FS);
 }
 
-/* The nodes go into the container's own /dev when that is there, into the image's when nothing is mounted, and nowhere
- * when the host's is bound. */
+/* The nodes go into the container's own /dev when that is there, into the image's when nothing is mounted,
+ * and nowhere when the host's is bound. */
 static void add_devices(const struct spec *s, struct ops *o)
 {
     add(o, OP_DEVICES, 0, NULL);
@@ -216,7 +217,7 @@ void ops_make(const struct spec *s, bool hold, struct ops *ret)
     if (s->ns[SPEC_NS_USER].own || s->ns[SPEC_NS_USER].join)
         add(o, OP_BE_ROOT, 0, NULL);
     if (s->ns[SPEC_NS_CGROUP]
-            .own) /* before the mounts: a cgroup file system shows the namespace of who mounts it */
+            .own) /* before the mounts: a cgroup file system shows the namespace of its mounter */
         add(o, OP_CGROUP_NS, 0, NULL);
     if (s->net != SPEC_NET_HOST)
         add(o, OP_LOOPBACK, 0, NULL);

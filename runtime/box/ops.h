@@ -25,7 +25,7 @@ enum op_kind {
     OP_DEVICE,             /* spec->devices[index] */
     OP_READ_ONLY,          /* path: the same, but read-only */
     OP_MASK,               /* path: nothing to see */
-    OP_CONSOLE,            /* a terminal of the box's own, its other end to who asked */
+    OP_CONSOLE,            /* a terminal of the box's own, its other end to the caller */
     OP_CREATE_HOOKS,       /* the parent runs prestart and createRuntime, we createContainer */
     OP_SEAL_DEV,           /* /dev read-only, when all is in it */
     OP_SEAL_ROOT,          /* rootfs read-only */

@@ -20,7 +20,8 @@
 #include "platform/sys.h"
 #include "runtime/box/child.h"
 
-/* Its descriptors 0, 1, 2: files in memory, all above 2 themselves, so that no dup2 meets another; -1: as ours is. */
+/* Its descriptors 0, 1, 2: files in memory, all above 2 themselves, so that no dup2 meets another; -1: as
+ * ours is. */
 struct files {
     int fd[3];
 };

@@ -1,6 +1,7 @@
-/* tool.h - a program of the host that works for us: nft, CNI plugins, hooks, newuidmap, limpet-seccomp. It gets no
- * descriptor of ours but its input and output (files in memory: nobody waits for anybody), no environment but what is
- * given, no signal set. Private to runtime/. Blocks until it has ended; SIGCHLD may be ignored or blocked. */
+/* tool.h - a program of the host that works for us: nft, CNI plugins, hooks, newuidmap, limpet-seccomp. It
+ * gets no descriptor of ours but its input and output (files in memory: nobody waits for anybody), no
+ * environment but what is given, no signal set. Private to runtime/. Blocks until it has ended; SIGCHLD may
+ * be ignored or blocked. */
 #ifndef RUNTIME_TOOL_H
 #define RUNTIME_TOOL_H
 #include <stdbool.h>
@@ -25,8 +26,8 @@ struct tool_result {
     size_t out_len;
     char *complaint; /* stderr */
 };
-/* Runs it. How it ended is for the caller to judge. Owner of *ret: caller (tool_result_done), and nothing to release after
- * an error: IO, TIMEOUT (it was killed). */
+/* Runs it. How it ended is for the caller to judge. Owner of *ret: caller (tool_result_done), and nothing to
+ * release after an error: IO, TIMEOUT (it was killed). */
 NODISCARD int tool_run(const struct tool *t, struct tool_result *ret, struct err *err);
 bool tool_is_well(const struct tool_result *r); /* ended by itself with 0 */
 /* "ended with status 3", "was killed by signal 9": for an error's text. size: 40 is enough. */

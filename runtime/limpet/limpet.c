@@ -29,7 +29,7 @@ static const struct verb {
     {"list", "                    all containers", limpet_list, false, .blind = true},
     {"ps", "ID                  its processes", limpet_ps, true, true},
     {"pause", "ID                  all of it stands still", limpet_pause, true},
-    {"resume", "ID                  and goes on", limpet_resume, true},
+    {"resume", "ID                  let it continue", limpet_resume, true},
     {"update", "ID                  change its limits", limpet_update, true},
     {"events", "ID                  what it uses; --stats: once", limpet_events, true},
     {"mounts", "add|remove ID FILE  mounts of a running container, FILE: a JSON list (-: standard input)",

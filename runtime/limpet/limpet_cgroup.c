@@ -1,4 +1,5 @@
-/* limpet_cgroup.c - pause, resume, update: what changes the control groups of a container that runs. See limpet_int.h. */
+/* limpet_cgroup.c - pause, resume, update: what changes the control groups of a container that runs. See
+ * limpet_int.h. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,8 +12,9 @@
 
 void limpet_cgroup_path(const struct limpet *c, char dst[CGROUP_PATH_BYTES])
 {
-    /* a path that does not depend on the group of the shell that asks; without the right to the top, one below our own.
-     * No directory above them all: it would be made and removed with every container that is alone */
+    /* a path that does not depend on the group of the shell that asks; without the right to the top, one
+     * below our own. No directory above them all: it would be made and removed with every container that is
+     * alone */
     (void)snprintf(dst, CGROUP_PATH_BYTES, "%slimpet-%s", geteuid() == 0 ? "/" : "", c->id);
 }
 
@@ -24,7 +26,7 @@ int limpet_open_running(const struct limpet *c, struct limpet_state *ret, struct
 
     if (rc < 0)
         return rc;
-    limpet_state_done(ret); /* who asks for the group needs none of it */
+    limpet_state_done(ret); /* to find the group none of it is needed */
     if (!box_is_alive(&ret->id))
         return err_set(err, ERR_CONFLICT, "container `%s` is not running", c->id);
     if (!ret->id.cgroup_path[0])
@@ -201,15 +203,16 @@ static void keep_quota(const struct cgroup *g, struct cgroup_list *list)
             list->list[i].v2[0].text = cgroup_list_text(list, "%s%s", now, strchr(p->v2[0].text, ' '));
 }
 
-/* What containers always may, whatever an update says of devices; no word of devices: they stay as they are. */
+/* What containers always may, whatever an update says of devices; no word of devices: they stay as they
+ * are. */
 static void keep_devices(struct cgroup_list *list)
 {
     if (list->has_devices)
         spec_default_devices(list);
 }
 
-/* A plain user lacks them all for one reason: said once, with what would help. Device rules alone are no loss: it can make
- * no nodes. */
+/* A plain user lacks them all for one reason: said once, with what would help. Device rules alone are no
+ * loss: it can make no nodes. */
 static void warn_plain(const struct limpet *c, const struct cgroup_list *list)
 {
     char text[500] = "", one[256], all[700];

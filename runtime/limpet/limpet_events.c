@@ -1,5 +1,5 @@
-/* limpet_events.c - events: what a container uses, as JSON in the form that callers of runc know, and when it meets its
- * memory limit. See limpet_int.h. */
+/* limpet_events.c - events: what a container uses, as JSON in the form that callers of runc know, and when it
+ * meets its memory limit. See limpet_int.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>

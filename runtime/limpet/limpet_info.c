@@ -177,7 +177,7 @@ static int delete_one(struct limpet *c, struct err *err)
     return rc;
 }
 
-/* All whose id the expression matches; the first failure is told, the others go nevertheless. */
+/* All whose id the expression matches; the first failure is reported, the others are deleted nevertheless. */
 static int delete_matching(struct limpet *c, struct err *err)
 {
     DIR *d = opendir(c->root);

@@ -1,5 +1,6 @@
-/* limpet_int.h - bin/limpet: the OCI command line over the library. One small record per container below --root:
- * ROOT/ID/state.json (who it is) and ROOT/ID/start (a FIFO, there until the container is started). */
+/* limpet_int.h - bin/limpet: the OCI command line over the library. One small record per container below
+ * --root: ROOT/ID/state.json (its process) and ROOT/ID/start (a FIFO, there until the container is
+ * started). */
 #ifndef RUNTIME_LIMPET_INT_H
 #define RUNTIME_LIMPET_INT_H
 #include "platform/json.h"
@@ -58,7 +59,7 @@ struct limpet_state {
     char rootfs[LIM_PATH_BYTES];
     char freezer[CGROUP_PATH_BYTES + 256]; /* the file that says whether it is paused; "": none */
     char created[32];                      /* RFC 3339 */
-    uint32_t owner;                        /* uid of who made it */
+    uint32_t owner;                        /* uid of its creator */
     char *annotations;                     /* JSON, malloc'd; NULL: none */
 };
 /* A bundle, or the copy of its config.json that a container keeps. */
@@ -88,12 +89,12 @@ NODISCARD int limpet_events(struct limpet *c, struct err *err);
 NODISCARD int limpet_mounts(struct limpet *c, struct err *err);
 NODISCARD int limpet_ps(struct limpet *c, struct err *err);
 
-/* Read a config.json, compile its seccomp profile, tell what was passed over. Owner of *ret: caller
+/* Read a config.json, compile its seccomp profile, report what was ignored. Owner of *ret: caller
  * (limpet_bundle_done). Errors: NOTFOUND, INVALID, UNSUPPORTED. */
 NODISCARD int limpet_bundle_read(const struct limpet *c, int dir_fd, const char *name,
                                  struct limpet_bundle *ret, struct err *err);
 void limpet_bundle_done(struct limpet_bundle *b);
-/* Hooks after the fact: failures are told, and change nothing. */
+/* Hooks after the fact: failures are reported and change nothing. */
 void limpet_late_hooks(const struct limpet *c, int dir_fd, const struct limpet_state *s,
                        enum spec_hook_kind kind);
 /* A unix socket that listens at this path. Owner of *ret_fd: caller. Errors: INVALID (path too long),
@@ -124,7 +125,8 @@ NODISCARD int limpet_save(int dir_fd, const struct limpet_state *s, struct err *
 const char *limpet_status(int dir_fd, const struct limpet_state *s);
 /* Where a container's group is when config.json does not say. */
 void limpet_cgroup_path(const struct limpet *c, char dst[CGROUP_PATH_BYTES]);
-/* The container and its group: CONFLICT when it does not run, UNSUPPORTED without a group. Owner of *ret_group: caller. */
+/* The container and its group: CONFLICT when it does not run, UNSUPPORTED without a group. Owner of
+ * *ret_group: caller. */
 NODISCARD int limpet_open_running(const struct limpet *c, struct limpet_state *ret, struct cgroup **ret_group,
                                   struct err *err);
 /* Was any option of update given? */
@@ -137,7 +139,8 @@ NODISCARD int limpet_forget(struct limpet *c, const struct limpet_state *s, bool
 NODISCARD int limpet_write_pid(const struct limpet *c, pid_t pid, struct err *err);
 /* One line to --log, without one to stderr. */
 void limpet_warn(const struct limpet *c, const char *text);
-/* The whole of a file, "-": of standard input. Owner of *ret: caller. Errors: NOTFOUND, INVALID (longer than most), IO. */
+/* The whole of a file, "-": of standard input. Owner of *ret: caller. Errors: NOTFOUND, INVALID (longer than
+ * most), IO. */
 NODISCARD int limpet_read(const char *file, size_t most, uint8_t **ret, size_t *ret_len, struct err *err);
 /* Pass signals on to pid until it ends: its exit code as a shell gives it. */
 int limpet_wait(const struct box_id *b, pid_t pid, int pidfd);

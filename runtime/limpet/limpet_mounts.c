@@ -10,7 +10,8 @@
 
 #define RECORD "mounts"
 
-/* The record of what was added, one line each: "NUMBER TARGET". Numbers are the kernel's: a name inside is the container's. */
+/* The record of what was added, one line each: "NUMBER TARGET". Numbers are the kernel's: a name inside is
+ * the container's. */
 struct record {
     int dir_fd;
     uint8_t *text; /* NUL-terminated */

@@ -1,4 +1,5 @@
-/* limpet_ps.c - ps: the processes of a container as the host sees them, from /proc alone. See limpet_int.h. */
+/* limpet_ps.c - ps: the processes of a container as the host sees them, from /proc alone. See
+ * limpet_int.h. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -77,8 +78,8 @@ static void print_row(const struct row *r, double uptime_s, time_t now)
     double age = uptime_s - (double)r->start / (double)hz;
     time_t begun = now - (time_t)(age < 0 ? 0 : age);
     unsigned long long used = r->ticks / (unsigned long long)hz;
-    char uid[16],
-        when[32]; /* "2026-11-22T07:05:00Z": the day for old ones, the hour (UTC, as all our times) for others */
+    char uid[16];
+    char when[32]; /* "2026-11-22T07:05:00Z": the day for old ones, the hour (UTC as everywhere) for others */
 
     (void)snprintf(uid, sizeof(uid), "%u", r->uid);
     (void)clock_rfc3339((uint64_t)begun, when, sizeof(when));

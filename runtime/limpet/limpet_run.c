@@ -80,8 +80,8 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* What later verbs need: config.json as it was, a mark when its late hooks matter, and, for one who is killed while it
- * is created, the group. */
+/* What later verbs need: config.json as it was, a mark when its late hooks matter, and, for a process killed
+ * while it is created, the group. */
 static int save_early(const struct limpet *c, int dir, const struct limpet_bundle *b, struct limpet_state *s,
                       struct err *err)
 {
@@ -98,7 +98,7 @@ static int save_early(const struct limpet *c, int dir, const struct limpet_bundl
     (void)str_copy(s->id.id, sizeof(s->id.id), b->spec.id);
     limpet_cgroup_path(c, s->id.cgroup_path);
     if (strcmp(s->id.cgroup_path, b->spec.cgroup_path) == 0)
-        return 0; /* who finds no record looks there */
+        return 0; /* without a record, look there */
     if (!str_copy(s->id.cgroup_path, sizeof(s->id.cgroup_path), b->spec.cgroup_path))
         return err_set(err, ERR_INVALID, "linux.cgroupsPath: too long");
     return limpet_save(dir, s, err);
@@ -179,7 +179,7 @@ static int make_in(struct limpet *c, int dir, bool hold, struct limpet_tty *tty,
         rc = open_rootfs(c, bundle, b, s, &root, err);
     if (rc == 0)
         rc = launch(c, dir, b, hold, tty, s, ret_pidfd, err);
-    if (rc < 0 && s->id.id[0]) /* it was begun: the end of its life is told */
+    if (rc < 0 && s->id.id[0]) /* it was started: its end is announced */
         limpet_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
     limpet_bundle_done(b);
     free(b);

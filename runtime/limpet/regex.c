@@ -139,8 +139,8 @@ static bool read_bounds(struct regex *m, unsigned *low, unsigned *high)
     return *m->at == '}' && *low <= *high;
 }
 
-/* The fragment that begins at start, so often: copies of it, those that need not be there as "x?", the last without an end
- * as "x*" or "x+". */
+/* The fragment that begins at start, so often: copies of it, those that need not be there as "x?", the last
+ * without an end as "x*" or "x+". */
 static bool repeat_bounded(struct regex *m, unsigned start, unsigned low, unsigned high)
 {
     struct regex_step body[REGEX_STEPS];

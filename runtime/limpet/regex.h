@@ -1,5 +1,6 @@
-/* regex.h - does an extended regular expression match an id (delete --regex)? libc's takes 40 KB of a static program; this
- * takes a twentieth, in time linear in the text. POSIX ERE in the C locale; no back references, no [.x.] and [=x=]. Pure. */
+/* regex.h - does an extended regular expression match an id (delete --regex)? libc's takes 40 KB of a static
+ * program; this takes a twentieth, in time linear in the text. POSIX ERE in the C locale; no back references,
+ * no [.x.] and [=x=]. Pure. */
 #ifndef RUNTIME_REGEX_H
 #define RUNTIME_REGEX_H
 #include <stdbool.h>

@@ -77,8 +77,8 @@ static int find_plugin(const char *type, char dst[300], struct err *err)
     return err_set(err, ERR_NOTFOUND, "CNI plugin %.60s is not in " PATHS, type);
 }
 
-/* Standard input of one plugin (CNI 1.0, section 2: its object, with the list's name and version, the capabilities that it
- * asks for, the result before). */
+/* Standard input of one plugin (CNI 1.0, section 2: its object, with the list's name and version, the
+ * capabilities that it asks for, the result before). */
 static char *plugin_input(const struct call *c, const struct json_cur *plugin)
 {
     struct cJSON *o = json_obj(), *run = json_obj();
@@ -158,7 +158,7 @@ static int run_plugin(struct call *c, const struct json_cur *plugin, struct err 
     return 0;
 }
 
-/* Every plugin of the list; DEL goes from the last to the first and goes on after a failure. */
+/* Every plugin of the list; DEL goes from the last to the first and does not stop at a failure. */
 static int run_list(struct call *c, struct err *err)
 {
     bool back = strcmp(c->command, "DEL") == 0;
@@ -170,7 +170,7 @@ static int run_list(struct call *c, struct err *err)
     for (unsigned i = 0; i < n && (rc == 0 || back); i++) {
         struct json_cur p = json_at(&plugins, back ? n - 1 - i : i);
         int one = run_plugin(c, &p, rc == 0 ? err : NULL);
-        if (!(back && one == -ERR_NOTFOUND)) /* one that is not there cannot be told, today or later */
+        if (!(back && one == -ERR_NOTFOUND)) /* a missing one cannot be called, now or later */
             rc = rc == 0 ? one : rc;
     }
     return rc;
@@ -341,7 +341,7 @@ int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *er
     return rc;
 }
 
-/* Who writes a list may ask not to be checked, and CHECK is younger than the oldest lists (section 1). */
+/* The author of a list may ask for no checks, and CHECK is younger than the oldest lists (section 1). */
 static bool wants_check(const struct call *c)
 {
     bool off = false;

@@ -1,5 +1,5 @@
-/* cni_dns.c - what the result of CNI plugins says of name service, as resolv.conf (CNI 1.0, section 5: "dns"). Pure. See
- * cni.h. */
+/* cni_dns.c - what the result of CNI plugins says of name service, as resolv.conf (CNI 1.0, section 5:
+ * "dns"). Pure. See cni.h. */
 #include "runtime/net/cni.h"
 
 #define TEXT_BYTES (16 * 1024)

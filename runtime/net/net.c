@@ -47,7 +47,8 @@ static int look(struct view *v, struct err *err)
     return rc < 0 ? err_errno(err, -rc, "list of interfaces") : 0;
 }
 
-/* Boxes start and end in several processes: one at a time here. Who holds it runs nft or plugins meanwhile. */
+/* Boxes start and end in several processes: one at a time here. The holder runs nft or plugins
+ * meanwhile. */
 static int take_lock(int fd, struct err *err)
 {
     const struct timespec pause_5ms = {0, 5000000};
@@ -166,8 +167,8 @@ static int address_bridge(int nl, const char *name, unsigned network, struct err
     return rc < 0 ? rc : 0;
 }
 
-/* Under its own name only when its alias says that it is ours: who dies in between leaves NEW, which the next one takes
- * away. */
+/* Under its own name only when its alias says that it is ours: a process killed in between leaves NEW, which
+ * the next one takes away. */
 static int add_named(int nl, const char *dev, unsigned network, const uint8_t *mac)
 {
     char alias[32];
@@ -248,16 +249,17 @@ static bool is_on(const char *path)
     return fs_read_text(AT_FDCWD, path, now, sizeof(now), NULL) > 0 && strcmp(now, "1") == 0;
 }
 
-/* Where all bridged packets pass through netfilter (br_netfilter), the rules of limpet0 keep its boxes apart, and isolated
- * ports would cut what is published as well: such a packet is rewritten within the bridge, and goes from port to port. */
+/* Where all bridged packets pass through netfilter (br_netfilter), the rules of limpet0 keep its boxes apart,
+ * and isolated ports would cut what is published as well: such a packet is rewritten within the bridge, and
+ * goes from port to port. */
 static bool is_filtered(void)
 {
     return is_on("/proc/sys/net/bridge/bridge-nf-call-iptables") &&
            (!net_forward_has6() || is_on("/proc/sys/net/bridge/bridge-nf-call-ip6tables"));
 }
 
-/* The name of the host's end holds the address: making it reserves it. Its alias says whose it is, since a box that died
- * gave its address free, perhaps to another one. */
+/* The name of the host's end holds the address: making it reserves it. Its alias says whose it is, since a
+ * box that died gave its address free, perhaps to another one. */
 static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned network, unsigned *ret,
                     struct err *err)
 {
@@ -279,7 +281,8 @@ static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned ne
             continue;
         if (rc == -EOPNOTSUPP)
             return err_set(err, ERR_UNSUPPORTED, "kernel without CONFIG_VETH");
-        /* a box that asks for its own published port is sent back through the port it came from (br_netfilter) */
+        /* a box that asks for its own published port is sent back through the port it came from
+         * (br_netfilter) */
         if (rc == 0 && (rc = netlink_set_alias(v->nl, name, s->id)) == 0)
             rc = netlink_set_port(v->nl, name, true, !s->net_name && !is_filtered());
         if (rc < 0)
@@ -375,8 +378,8 @@ int net_bridge_attach(pid_t pid, const struct spec *s, struct net_box *ret, stru
     return rc;
 }
 
-/* The box's end here, by its address or, when that is not known, by its id; NULL: it has none, or the address is another
- * box's by now. */
+/* The box's end here, by its address or, when that is not known, by its id; NULL: it has none, or the address
+ * is another box's by now. */
 static const struct netlink_link *find_box(const struct view *v, const char *id, bool known, unsigned *number)
 {
     for (unsigned i = 0; i < v->n; i++) {

@@ -45,7 +45,7 @@ static void add_word(char *note, size_t size, const char *word)
         (void)snprintf(note + len, size - len, " %s", word);
 }
 
-/* Each interface that listens to advertisements, into the note (first) or so that it goes on listening. */
+/* Each interface that listens to advertisements, into the note (first) or so that it continues listening. */
 static void each_listener(char *note, size_t size)
 {
     DIR *d = opendir(CONF6);

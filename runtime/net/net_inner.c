@@ -1,4 +1,5 @@
-/* net_inner.c - inside of a new network namespace: what every box needs, with or without a bridge. See net.h. */
+/* net_inner.c - inside of a new network namespace: what every box needs, with or without a bridge. See
+ * net.h. */
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>

@@ -23,7 +23,8 @@ static const char *nft_program(void)
     return NULL;
 }
 
-/* Run nft with rules of ours. *ret_out: what it says, malloc'd; its first line of complaint goes into *err. */
+/* Run nft with rules of ours. *ret_out: what it says, malloc'd; its first line of complaint goes into
+ * *err. */
 static int nft_run(const char *rules, char **ret_out, struct err *err)
 {
     static const char *const args[] = {"nft", "-f", "-", NULL}, *const env[] = {NULL};
@@ -78,9 +79,9 @@ static void put(struct text *t, const char *fmt, ...)
     }
 }
 
-/* Who may talk to whom. Between bridges, and on limpet0 between boxes, only what is published; to the host itself only
- * its name service; from outside to a box nothing that is not published. No box takes another network's addresses, and
- * route_localnet does not open the host's loopback to boxes. */
+/* Who may talk to whom. Between bridges, and on limpet0 between boxes, only what is published; to the host
+ * itself only its name service; from outside to a box nothing that is not published. No box takes another
+ * network's addresses, and route_localnet does not open the host's loopback to boxes. */
 static void put_base(struct text *t, const struct net_base *b)
 {
     put(t, "table inet limpet\ndelete table inet limpet\ntable inet limpet {\n"

@@ -1,4 +1,5 @@
-/* net_taken.c - what the device itself serves: a port that is published would be taken from it without a word. See net_rules.h. */
+/* net_taken.c - what the device itself serves: a port that is published would be taken from it without a
+ * word. See net_rules.h. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>

@@ -369,6 +369,7 @@ int netlink_set_port(int nl, const char *name, bool hairpin, bool isolated)
 bool netlink_is_isolated(int nl, const char *name)
 {
     struct request q;
+
     struct {
         struct nlmsghdr head;
         struct ifinfomsg link;

@@ -20,7 +20,8 @@
 #define PROGRAM      "limpet-seccomp"
 #define FILTER_BYTES (BPF_MAXINSNS * sizeof(struct sock_filter))
 
-/* A file of the cache: this, the filter, the text. It never leaves the machine, so it is in the machine's own form. */
+/* A file of the cache: this, the filter, the text. It never leaves the machine, so it is in the machine's own
+ * form. */
 struct head {
     char magic[24]; /* of this version of ours: another may compile otherwise */
     uint32_t n, text_bytes;

@@ -1,7 +1,8 @@
-/* seccomp_tool.c - limpet-seccomp: the object linux.seccomp of a config.json comes in at stdin, the filter that it
- * means goes out at stdout as an array of struct sock_filter. The only place that knows libseccomp. It runs once per
- * profile: seccomp_cache.c keeps what it gave. Follows runtime-spec 1.2, config-linux.md, "Seccomp". What belongs to
- * loading (flags, listenerPath, listenerMetadata) is the runtime's; the flags' names are checked here. */
+/* seccomp_tool.c - limpet-seccomp: the object linux.seccomp of a config.json comes in at stdin, the filter
+ * that it means goes out at stdout as an array of struct sock_filter. The only place that knows libseccomp.
+ * It runs once per profile: seccomp_cache.c keeps what it gave. Follows runtime-spec 1.2, config-linux.md,
+ * "Seccomp". What belongs to loading (flags, listenerPath, listenerMetadata) is the runtime's; the flags'
+ * names are checked here. */
 #include <assert.h>
 #include <errno.h>
 #include <linux/filter.h>
@@ -37,7 +38,8 @@ static const char *const operators[] = {"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_
                                         "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"};
 static_assert(SCMP_CMP_MASKED_EQ - SCMP_CMP_NE + 1 == COUNT_OF(operators), "in libseccomp's order");
 
-/* Those of the specification; one that this libseccomp does not know cannot be this machine's, and is left out. */
+/* Those of the specification; one that this libseccomp does not know cannot be this machine's, and is left
+ * out. */
 static const struct arch {
     const char *name, *short_name;
 } arches[] = {
@@ -81,8 +83,8 @@ struct profile {
 
 /* ---- reading ---- */
 
-/* A whole number up to 2^64-1. JSON's numbers are read as doubles, so that above 2^53 only 2^64-1 itself, which
- * stands for "all bits", is taken: any other might not be the number that was written. */
+/* A whole number up to 2^64-1. JSON's numbers are read as doubles, so that above 2^53 only 2^64-1 itself,
+ * which stands for "all bits", is taken: any other might not be the number that was written. */
 static int get_u64(const struct json_cur *obj, const char *key, enum json_need need, uint64_t *ret,
                    struct err *err)
 {
@@ -185,7 +187,8 @@ static int read_arches(struct profile *p, struct err *err)
 
 /* ---- rules ---- */
 
-/* Numbers from here on are not the next ones of the same list: x32 comes as x86-64 with a bit, ARM has private calls. */
+/* Numbers from here on are not the next ones of the same list: x32 comes as x86-64 with a bit, ARM has
+ * private calls. */
 static uint32_t ordinary_end(uint32_t arch)
 {
     return arch == SCMP_ARCH_X86_64 ? 0x40000000 : arch == SCMP_ARCH_ARM ? 0x000f0000 : UINT32_MAX;
@@ -195,8 +198,8 @@ struct rule {
     uint32_t action;
     struct scmp_arg_cmp args[6];
     unsigned n_args;
-    bool
-        alternatives; /* an argument stands there twice: libseccomp joins by "and" only, so each is its own rule */
+    /* an argument stands there twice: libseccomp joins by "and" only, so each is its own rule */
+    bool alternatives;
 };
 
 static int read_arg(const struct json_cur *c, struct rule *rule, struct err *err)
@@ -301,8 +304,8 @@ static void emit(struct program *out, uint16_t code, uint8_t yes, uint8_t no, ui
     out->code[out->n++] = (struct sock_filter){code, yes, no, k};
 }
 
-/* A call newer than the profile gets ENOSYS, not the default EPERM: a libc that is newer than the profile then takes
- * the older call, as it does on an older kernel; at EPERM it gives up. */
+/* A call newer than the profile gets ENOSYS, not the default EPERM: a libc that is newer than the profile
+ * then takes the older call, as it does on an older kernel; at EPERM it gives up. */
 static void emit_newer(struct program *out, uint32_t arch, uint32_t newest)
 {
     emit(out, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch));
@@ -367,7 +370,7 @@ int main(void)
     ssize_t n;
     int rc;
 
-    (void)alarm(20); /* nobody waits for ever for what takes 30 ms */
+    (void)alarm(20); /* it takes 30 ms: do not wait forever */
     n = fs_read_full(0, text, sizeof(text), &err);
     rc = n < 0 ? (int)n : json_parse(buf_of(text, (size_t)n), &json_limits_oci, &p.doc, &err);
     if (rc >= 0)

@@ -1,5 +1,5 @@
-/* seccomp_trim.h - the cache of compiled profiles stays small: engines that write their profiles anew for each container
- * would fill /run, which is memory. Private to runtime/. */
+/* seccomp_trim.h - the cache of compiled profiles stays small: engines that rewrite their profiles for
+ * each container would fill /run, which is memory. Private to runtime/. */
 #ifndef RUNTIME_SECCOMP_TRIM_H
 #define RUNTIME_SECCOMP_TRIM_H
 #include <stdint.h>

@@ -1,5 +1,6 @@
-/* net_plan.h - which network, which address: pure. A box has one number on this device, network * 256 + host; its
- * interface "limpetN", its tables "limpet_N" and both its addresses follow from it. Private to runtime/. */
+/* net_plan.h - which network, which address: pure. A box has one number on this device, network * 256 + host;
+ * its interface "limpetN", its tables "limpet_N" and both its addresses follow from it. Private to
+ * runtime/. */
 #ifndef RUNTIME_NET_PLAN_H
 #define RUNTIME_NET_PLAN_H
 #include <stdbool.h>
@@ -23,8 +24,8 @@ void net_plan_address(unsigned number, char dst[16]);
 void net_plan_address6(unsigned number, char dst[46]);
 /* "limpet261": the host's end of the veth of box 256 + 5. */
 void net_plan_device(unsigned number, char dst[16]);
-/* The hardware address of the box's end, and with host 1 of the bridge: the same at each start, since neighbours remember it
- * for longer than a start takes. */
+/* The hardware address of the box's end, and with host 1 of the bridge: the same at each start, since
+ * neighbours remember it for longer than a start takes. */
 void net_plan_mac(unsigned number, uint8_t dst[6]);
 /* Back again; false: that is no address of a box of ours. */
 bool net_plan_number(const char *address, unsigned *ret);

@@ -43,7 +43,7 @@ static const struct spec_mount default_mounts[] = {
     {.kind = SPEC_MOUNT_TMPFS, .target = "/run", .flags = PLAIN, .size_bytes = RUN_BYTES, .mode = 0755},
 };
 
-/* What tells about or reaches the host although the namespaces are private. */
+/* What reveals or reaches the host although the namespaces are private. */
 static const char *const default_masked[] = {
     "/proc/acpi",
     "/proc/asound",

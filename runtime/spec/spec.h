@@ -1,6 +1,6 @@
 /* spec.h - what one container is: validated, plain data. Built by spec_from_oci (config.json of the OCI
  * runtime-spec 1.x) or filled by a caller of ours, then checked once by spec_check. Pure. All strings belong
- * to whoever filled the spec (an arena) and outlive every use of it. */
+ * to the one that filled the spec (an arena) and outlive every use of it. */
 #ifndef RUNTIME_SPEC_H
 #define RUNTIME_SPEC_H
 #include <linux/filter.h>
@@ -133,7 +133,7 @@ struct spec_hooks {
     unsigned n;
     const struct spec_hook *list;
 };
-/* A program's filter: BPF, with what seccomp(2) is told. */
+/* A program's filter: BPF, with the arguments of seccomp(2). */
 struct spec_filter {
     const struct sock_filter *code; /* NULL: none */
     unsigned short n;
@@ -157,7 +157,7 @@ struct spec_process {
     unsigned n_rlimits;
     int oom_score_adj;
     bool oom_score_adj_set;
-    bool oom_score_adj_soft;        /* what cannot be had is reported, no error */
+    bool oom_score_adj_soft;        /* what cannot be set is reported, no error */
     const char *apparmor, *selinux; /* profile, label; NULL: none */
     struct spec_scheduler scheduler;
     bool io_priority_set;
@@ -208,11 +208,12 @@ struct spec {
     struct cgroup_limits limits;
     struct cgroup_list
         *resources; /* config.json: all of linux.resources, in place of limits; results are filled at the
-                                      start, and what cannot be enforced is an error then. NULL: limits, best effort */
+                                      start, and what cannot be enforced is an error then. NULL: limits, best
+                                      *                                       effort */
     const char *cgroup_path; /* NULL: "limpet/<id>" */
     int stop_signal;
-    bool
-        init; /* the first process is ours (init.c): passes signals on, reaps orphans, ends as the program ends */
+    /* the first process is ours (init.c): passes signals on, reaps orphans, ends as the program ends */
+    bool init;
 };
 
 /* Capabilities as a plain least-privilege program has them: bounding, effective, permitted. */
@@ -242,11 +243,11 @@ uint32_t spec_outer_id(const struct spec_id_maps *m, uint32_t inner);
  * "/". */
 void spec_defaults(struct spec *s);
 
-/* What config.json says beyond the spec: for those who keep a record of a container. */
+/* What config.json says beyond the spec: for callers that keep a record of a container. */
 struct spec_oci {
     const char *annotations; /* as JSON; NULL: none */
     const char *seccomp;     /* linux.seccomp as JSON: a profile to be compiled; NULL: none */
-    const char *notes[8];    /* what was read and not done, NULL-terminated: tell the user */
+    const char *notes[8];    /* what was read but not applied, NULL-terminated; shown to the user */
     unsigned n_notes;
 };
 /* From config.json (whole text) of a bundle. Strings go to arena. Unknown properties pass, wrong ones are

@@ -14,7 +14,8 @@
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
 #endif
 
-/* One word of the options: flags to have, flags to take away. With `all` an r before it means the whole tree. */
+/* One word of the options: flags to have, flags to take away. With `all` an r before it means the whole
+ * tree. */
 static const struct word {
     const char *name;
     unsigned long set, clear;

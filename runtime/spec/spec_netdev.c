@@ -1,4 +1,5 @@
-/* spec_netdev.c - linux.netDevices: which devices of the host go into the container, and under which names. Pure. */
+/* spec_netdev.c - linux.netDevices: which devices of the host go into the container, and under which names.
+ * Pure. */
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>

@@ -135,7 +135,7 @@ static int read_device(struct spec_ctx *x, const struct json_cur *c, void *ret)
         (rc = json_get_u64(c, "gid", JSON_OPTIONAL, 0, UINT32_MAX - 1, &gid, x->err)) < 0)
         return rc;
     if (strlen(type) != 1 || !strchr("cbup", type[0]))
-        return json_fail(c, x->err, ERR_INVALID, "type is none of c, b, u, p");
+        return json_fail(c, x->err, ERR_INVALID, "type: must be c, b, u or p");
     if (d.path[0] != '/')
         return json_fail(c, x->err, ERR_INVALID, "path is not absolute");
     d.type = type[0] == 'u' ? 'c' : type[0];
@@ -457,7 +457,7 @@ static int check_names(struct spec_ctx *x)
     const struct spec_ns *uts = &x->s->ns[SPEC_NS_UTS];
 
     if ((x->s->hostname || x->s->domainname) && !uts->own && !uts->join)
-        return err_set(x->err, ERR_INVALID, "%s: needs a uts namespace in linux.namespaces",
+        return err_set(x->err, ERR_INVALID, "%s: needs a UTS namespace in linux.namespaces",
                        x->s->hostname ? "hostname" : "domainname");
     return 0;
 }

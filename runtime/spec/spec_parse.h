@@ -10,7 +10,8 @@ struct spec_ctx {
     struct spec_oci *oci;
     struct err *err;
 };
-/* A copy in the arena; NULL when that is full: spec_from_oci looks once at the end (spec_ctx is then marked). */
+/* A copy in the arena; NULL when that is full: spec_from_oci looks once at the end (spec_ctx is then
+ * marked). */
 const char *spec_keep(struct spec_ctx *x, const char *text);
 /* Optional text member, kept. 1 found, 0 absent (*ret untouched), or -kind. "" counts as absent. */
 NODISCARD int spec_get_text(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t max,
@@ -25,12 +26,14 @@ NODISCARD int spec_get_limit(struct spec_ctx *x, const struct json_cur *obj, con
 /* A list of strings, NULL-terminated, in the arena. 1 found, 0 absent, or -kind. */
 NODISCARD int spec_get_strings(struct spec_ctx *x, const struct json_cur *obj, const char *key, unsigned max,
                                const char *const **ret);
-/* A list of objects: each read by one() into its place of an array in the arena. *ret untouched when there is none. 0 or
+/* A list of objects: each read by one() into its place of an array in the arena. *ret untouched when there is
+ * none. 0 or
  * -kind. */
 NODISCARD int spec_get_list(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t size,
                             int (*one)(struct spec_ctx *, const struct json_cur *, void *), const void **ret,
                             unsigned *ret_n);
-/* Flags by name out of a list of strings: names[i] stands for 1 << i or, with values, values[i]. Unknown: INVALID. */
+/* Flags by name out of a list of strings: names[i] stands for 1 << i or, with values, values[i]. Unknown:
+ * INVALID. */
 NODISCARD int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *key,
                              const char *const *names, const uint64_t *values, unsigned n, uint64_t *ret);
 /* Tell the user: something was read and is not done. */
@@ -43,9 +46,9 @@ NODISCARD int spec_read_linux(struct spec_ctx *x, const struct json_cur *root);
 NODISCARD int spec_read_net_devices(struct spec_ctx *x, const struct json_cur *lin);
 NODISCARD int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char *key,
                                 struct spec_id_maps *ret);
-/* The object linux.resources (runtime-spec 1.3, config-linux.md, "Control groups") as settings and device rules; what
- * stands in `update --resources` has the same form. *ret: from cgroup_list_init, in parts filled also on failure. -1 is
- * no limit; wrong values are INVALID with the field's path. Pure. */
+/* The object linux.resources (runtime-spec 1.3, config-linux.md, "Control groups") as settings and device
+ * rules; what stands in `update --resources` has the same form. *ret: from cgroup_list_init, in parts filled
+ * also on failure. -1 is no limit; wrong values are INVALID with the field's path. Pure. */
 NODISCARD int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
 /* Reader of linux.resources; its error when the list is full. */
 struct spec_list {
@@ -57,8 +60,8 @@ NODISCARD int spec_list_full(const struct spec_list *x, const struct json_cur *a
 /* spec_resources_...: its parts, blockIO and devices. Errors: INVALID. */
 NODISCARD int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
 NODISCARD int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
-/* What every container has stays usable whatever the rules say (config-linux.md, "Default Devices"), and it may make nodes
- * that it then cannot open: so many rules, for which lists are kept free. */
+/* What every container has stays usable whatever the rules say (config-linux.md, "Default Devices"), and it
+ * may make nodes that it then cannot open: so many rules, for which lists are kept free. */
 #define SPEC_DEFAULT_DEVICES 10
 void spec_default_devices(struct cgroup_list *l); /* another */
 /* linux.resources of lin into x->s->resources, with the devices that every container has. */

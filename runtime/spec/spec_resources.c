@@ -1,5 +1,5 @@
-/* spec_resources.c - linux.resources of config.json as a list of settings for both versions of control groups. Pure:
- * what this machine can do shows when the list is applied. See spec_parse.h, cgroup.h. */
+/* spec_resources.c - linux.resources of config.json as a list of settings for both versions of control
+ * groups. Pure: what this machine can do shows when the list is applied. See spec_parse.h, cgroup.h. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* spec_resources_io.c - linux.resources: block devices, huge pages, network, RDMA, unified, devices. Pure. See
- * spec_parse.h. */
+/* spec_resources_io.c - linux.resources: block devices, huge pages, network, RDMA, unified, devices. Pure.
+ * See spec_parse.h. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* floor.c - what a container costs at least: the namespaces, mounts, nodes, masks, capabilities and the one group of
- * the bundle that `crun spec` writes, and nothing else: nothing is read, checked, recorded or undone but the group.
+/* floor.c - what a container costs at least: the namespaces, mounts, nodes, masks, capabilities and the one
+ * group of the bundle that `crun spec` writes, and nothing else: nothing is read, checked, recorded or undone
+ * but the group.
  *   floor GROUP ROOTFS PROGRAM      GROUP: a directory to make in a cgroup file system ("-": none)
  * Ends as PROGRAM did. Made for tests/bench/runtime; no runtime. */
 #define _GNU_SOURCE

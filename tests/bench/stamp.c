@@ -1,5 +1,5 @@
-/* stamp.c - the benches' clock, scales and payload in one static program. Times are nanoseconds of CLOCK_BOOTTIME, which a
- * container shares with its host.
+/* stamp.c - the benches' clock, scales and payload in one static program. Times are nanoseconds of
+ * CLOCK_BOOTTIME, which a container shares with its host.
  *   stamp                      print the time: what a payload does first
  *   stamp pause                the same, then stay until SIGTERM
  *   stamp idle                 stay until SIGTERM, print nothing
@@ -7,9 +7,12 @@
  *   stamp serve PORT           print the time, then answer every connection with one byte
  *   stamp gap PORT FILE        connect all the time; FILE grows a line "time" per answer, until SIGTERM
  *   stamp time FILE CMD... [";" CMD...]
- *                              run one command after the other; FILE grows a line "begin end status cpu rss": begin is
- *                              taken right before the first exec; cpu: microseconds of user and system time of all that
- *                              they started and that ended, as the kernel accounts it; rss: KiB, the largest of them
+ *                              run one command after the other; FILE grows a line "begin end status cpu rss":
+ *                              begin is
+ *                              taken right before the first exec; cpu: microseconds of user and system time
+ *                              of all that
+ *                              they started and that ended, as the kernel accounts it; rss: KiB, the largest
+ *                              of them
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -28,6 +31,7 @@
 static unsigned long long now(void)
 {
     struct timespec t;
+
     (void)clock_gettime(CLOCK_BOOTTIME, &t);
     return (unsigned long long)t.tv_sec * 1000000000ULL + (unsigned long long)t.tv_nsec;
 }
@@ -36,6 +40,7 @@ static void print_now(void)
 {
     char text[32];
     int n = snprintf(text, sizeof(text), "%llu\n", now());
+
     (void)!write(1, text, (size_t)n);
 }
 
@@ -54,6 +59,7 @@ static _Noreturn void stay(void)
 static struct sockaddr_in place(const char *port, in_addr_t host)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(port))};
+
     a.sin_addr.s_addr = htonl(host);
     return a;
 }
@@ -62,6 +68,7 @@ static int serve(const char *port)
 {
     struct sockaddr_in a = place(port, INADDR_ANY);
     int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 64) < 0)
         return 1;
@@ -82,6 +89,7 @@ static int answered(const struct sockaddr_in *a)
     char byte;
     int ok = 0, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct pollfd p = {.fd = fd, .events = POLLIN};
+
     if (connect(fd, (const struct sockaddr *)a, sizeof(*a)) == 0 || errno == EINPROGRESS)
         ok = poll(&p, 1, 20) == 1 && read(fd, &byte, 1) == 1;
     (void)close(fd);
@@ -93,6 +101,7 @@ static int gap(const char *port, const char *file)
     const struct timespec pause_2ms = {0, 2000000};
     struct sockaddr_in a = place(port, INADDR_LOOPBACK);
     FILE *f = fopen(file, "a");
+
     if (!f)
         return 1;
     setvbuf(f, NULL, _IOLBF, 256);
@@ -101,7 +110,8 @@ static int gap(const char *port, const char *file)
             (void)fprintf(f, "%llu\n", now());
 }
 
-/* One command; who was left to us by earlier ones is reaped on the way, or they would stand about as zombies. */
+/* One command; who was left to us by earlier ones is reaped on the way, or they would stand about as
+ * zombies. */
 static int run_one(char **argv, unsigned long long *begin)
 {
     int start[2], status = 0;
@@ -163,6 +173,7 @@ static int timed(const char *file, char **argv)
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
+
     if (argc == 1) {
         print_now();
         return 0;

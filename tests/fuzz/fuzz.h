@@ -1,6 +1,7 @@
-/* fuzz.h - one C file here is one target: it has LLVMFuzzerTestOneInput, and its corpus is corpus/NAME/. It is built twice:
- * with libFuzzer (tests/fuzz/run), and with main.c, which walks the corpus and mutates it without help (ctest -L fuzz). A
- * target whose inputs are too involved to be written by hand also has fuzz_seeds. */
+/* fuzz.h - one C file here is one target: it has LLVMFuzzerTestOneInput, and its corpus is corpus/NAME/. It
+ * is built twice: with libFuzzer (tests/fuzz/run), and with main.c, which walks the corpus and mutates it
+ * without help (ctest -L fuzz). A target whose inputs are too involved to be written by hand also has
+ * fuzz_seeds. */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* main.c - drives a fuzz target without libFuzzer.
- *   fuzz_NAME COUNT FILE...    each file and each seed as it is, then COUNT mutations of them, the same every time
+ *   fuzz_NAME COUNT FILE...    each file and each seed as it is, then COUNT mutations of them, the same every
+ *                              time
  *   fuzz_NAME --seeds DIR      writes the seeds into DIR */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* A patch pack: the first byte chooses the old and the new executable and the codec, the rest is the one segment of the
- * stream, with its right hash, as a hostile maker of packs would have it. */
+/* A patch pack: the first byte chooses the old and the new executable and the codec, the rest is the one
+ * segment of the stream, with its right hash, as a hostile maker of packs would have it. */
 #include <sys/mman.h>
 
 #include "fleet/pack/patch_make.h"

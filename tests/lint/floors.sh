@@ -16,7 +16,7 @@ floor platform
 floor runtime platform
 floor ota platform
 floor agent platform runtime ota
-floor fleet platform runtime ota
+floor fleet platform runtime ota agent # agent: see below
 
 # room FOLDER ALLOWED-ROOMS...: the same within a directory. A room is a sub-directory; its own files and floors below it are always allowed.
 room() {
@@ -54,6 +54,10 @@ room agent/boxes agent/manifest agent/decide agent/base
 room agent/update agent/decide agent/keeper agent/images agent/turn # turn: uplink_is_up
 room agent/turn agent/manifest agent/decide agent/base agent/keeper agent/link agent/images agent/boxes agent/update
 room agent/cli agent/manifest agent/base
+# Of agent, fleet reads documents by its parser and what decides: nothing that acts.
+while read -r line; do
+	fail "$line: of agent/ only manifest and decide are for fleet/"
+done < <(grep -E '^#include "agent/' -r fleet --include='*.[ch]' | grep -vE '"agent/(manifest|decide)/')
 for dir in platform/*/ runtime/*/ ota/*/ agent/*/ fleet/*/; do
 	case " $rooms " in *" ${dir%/} "*) ;; *) fail "$dir has no line here" ;; esac
 	[ -f "$dir/README.md" ] || fail "$dir has no README.md"

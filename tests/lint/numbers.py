@@ -7,10 +7,12 @@ import sys
 # document, the number in its sentence (one group), the constant, what one of the document's unit is in the constant's
 NUMBERS = (
     ("docs/architecture.md", r"\(`platform/patience`: (\d+) s", "TURN_MS", 1000),
-    ("docs/architecture.md", r"the keeper kills at (\d+) s", "KEEPER_DEAD_MS", 1000),
-    ("docs/architecture.md", r"without it for (\d+) s the keeper", "KEEPER_DEAD_MS", 1000),
-    ("docs/architecture.md", r"says `alive` every (\d+) s", "KEEPER_ALIVE_MS", 1000),
-    ("docs/architecture.md", r"go on in the next turn after (\d+) ms", "ROUND_MS", 1),
+    ("docs/architecture.md", r"the keeper kills at (\d+) s", "KEEPER_DEAD_MIN_MS", 1000),
+    ("docs/architecture.md", r"without it for (\d+) s", "KEEPER_DEAD_MIN_MS", 1000),
+    ("docs/architecture.md", r"\((\d+) s without a hardware watchdog\)", "KEEPER_DEAD_MS", 1000),
+    ("docs/architecture.md", r"as the keeper asks for: every (\d+) s", "KEEPER_PACE_MIN_MS", 1000),
+    ("docs/architecture.md", r"watchdog allows, (\d+) s at most", "KEEPER_PACE_MS", 1000),
+    ("docs/architecture.md", r"continue in the next turn after (\d+) ms", "ROUND_MS", 1),
     ("docs/architecture.md", r"a packet above (\d+) KiB", "LIM_MQTT_PACKET_BYTES", 1024),
     ("docs/architecture.md", r"of an answer (\d+) bytes are read", "ANSWER_BYTES", 1),
     ("docs/security.md", r"The MQTT packet cap \((\d+) KiB\)", "LIM_MQTT_PACKET_BYTES", 1024),

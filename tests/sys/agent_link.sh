@@ -184,7 +184,7 @@ lib_until 10 link_says "open $T/ca.pem: No such file" || fail "link $(field link
 cp "$FLEETCTL_DIR/pki/ca.pem" "$T/ca.pem"
 lib_until 40 is link online && ok "control: the file is there again, and so is the device" || fail "link $(field link)"
 with_mqtt "{\"host\":\"192.0.2.1\",\"port\":$PLAIN,\"plaintext\":true}"
-lib_until 10 link_says "without TLS" && ok "plain text leads to no other machine: $(field link)" || fail "link $(field link)"
+lib_until 10 link_says "needs TLS" && ok "plain text leads to no other machine: $(field link)" || fail "link $(field link)"
 for bad in '{"host":"127.0.0.1"}' '{"host":"127.0.0.1","plaintext":true,"ca":"ca.pem"}' '{"host":"127.0.0.1","ca":"ca.pem","key":"device.key"}'; do
 	jq --argjson m "$bad" '.mqtt = $m' "$AGENTD" >"$T/bad.json"
 	rc=0
@@ -232,13 +232,13 @@ says() { # LINES: until that link has said them once more
 	LIBEXEC=$T/libexec other "$PLAIN"
 	lib_until 20 test -s "$T/said" || fail "no link said anything"
 }
-broken() { grep -c 'does not keep to its words' "$T/log/agent-$DEV"; }
+broken() { grep -c 'violates the protocol' "$T/log/agent-$DEV"; }
 says 'doc device\ndoc group:all\n'
 lib_until 10 is link online && [ "$(broken)" = 0 ] && ok "control: a link that says what link may say is heard" || fail "$(tail -n 3 "$T/log/agent-$DEV")"
 says 'doc local\n'
-lib_until 5 grep -q 'does not keep to its words.*source' "$T/log/agent-$DEV" && ok "not for the console" || fail "$(tail -n 3 "$T/log/agent-$DEV")"
+lib_until 5 grep -q 'violates the protocol.*source' "$T/log/agent-$DEV" && ok "not for the console" || fail "$(tail -n 3 "$T/log/agent-$DEV")"
 says "$(printf 'doc device\\n%.0s' $(seq 20))"
-lib_until 5 grep -q 'does not keep to its words.*more from device' "$T/log/agent-$DEV" && ok "not out of turn" || fail "$(tail -n 3 "$T/log/agent-$DEV")"
+lib_until 5 grep -q 'violates the protocol.*more from device' "$T/log/agent-$DEV" && ok "not out of turn" || fail "$(tail -n 3 "$T/log/agent-$DEV")"
 others() { [ "$(sort -u "$T/said" | wc -l)" -ge 2 ]; }
 lib_until 10 others && agent_answers $DEV && ok "another link takes its place" || fail "$(cat "$T/said")"
 

@@ -18,6 +18,8 @@ valid() { # SCHEMA FILE
 }
 payload() { jq -r .payload "$1" | base64 -d >"$2"; }
 
+check "desired.schema.json is what fleetctl explain -o json prints" diff -u "$SOURCE/configs/schemas/desired.schema.json" <(fleetctl explain -o json)
+
 init_fleet dev-1
 make_images
 for v in 1 2; do fleetctl publish "dir:$T/img:$v" --name web >>"$T/log/publish"; done

@@ -51,7 +51,7 @@ objects >"$T/after"
 CHANGED=$(comm -13 "$T/before" "$T/after" | wc -l)
 [ "$CHANGED" = 1 ] && [ "$(stat -c %h "$OBJ")" = 2 ] && ok "one object is new, the others are untouched" || fail "$CHANGED new objects: $(diff "$T/before" "$T/after")"
 agentctl $DEV events -n 50 | grep -q "scrub.*objects/.*$(basename "$OBJ" | cut -c1-20)" && ok "the event names it" || fail "no event: $(agentctl $DEV events -n 50)"
-agentctl $DEV status | grep -q '^! store: 1 bad' && ok "agentctl status says so" || fail "status: $(agentctl $DEV status)"
+agentctl $DEV status | grep -q '^! store: 1 damaged' && ok "agentctl status says so" || fail "status: $(agentctl $DEV status)"
 [ -z "$(find "$STORE/images" -name damaged)" ] && ok "no mark is left" || fail "a mark is left"
 
 # --- an object that both images share, and no network: the app runs on, an image that is marked is not started

@@ -1,8 +1,9 @@
 /* coap_files.c - a small CoAP server for the files of a directory: block-wise GET, stateless, on loopback.
  *   coap-files FOLDER PORT [--psk IDENTITY HEXKEY] [--cert CERT KEY] [--szx N] [--lie WHAT N]
- * With a key or a certificate it speaks DTLS only. --lie makes it a bad server from its N-th answer on: "gap" (the
- * block behind the one asked for), "overlap" (the one before), "etag" (another one each time), "size" (a total that is
- * one more), "short" (half a block), "code" (5.03), "silent". For tests and try-outs; not installed. */
+ * With a key or a certificate it speaks DTLS only. --lie makes it a bad server from its N-th answer on: "gap"
+ * (the block behind the one asked for), "overlap" (the one before), "etag" (another one each time), "size" (a
+ * total that is one more), "short" (half a block), "code" (5.03), "silent". For tests and try-outs; not
+ * installed. */
 #include <arpa/inet.h>
 #include <coap3/coap.h>
 #include <fcntl.h>

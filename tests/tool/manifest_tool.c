@@ -1,8 +1,8 @@
-/* One desired state a line: "AGENT<tab>FLEET<newline>", each "ok" or why it is refused, by the agent's parser and by fleetctl's schema. */
+/* One desired state a line: "AGENT<tab>FLEET<newline>", each "ok" or why it is refused, by the agent's parser
+ * and by fleetctl's schema. */
 #include <stdio.h>
 
 #include "agent/manifest/manifest.h"
-#include "fleet/base/doc.h"
 #include "fleet/doc/schema.h"
 #include "platform/crypto.h"
 
@@ -12,18 +12,6 @@ static int by_agent(struct buf text, struct err *err)
     struct desired d;
 
     return manifest_parse(text, arena, &d, err);
-}
-
-static int by_fleet(struct buf text, struct err *err)
-{
-    AUTO_DOC *doc = NULL;
-    struct json_cur root;
-
-    if (json_parse(text, &json_limits_signed, &root, err) < 0)
-        return -(int)err->kind;
-    doc = root.node;
-    (void)doc;
-    return schema_check(&root, schema_desired, err) < 0 ? -(int)err->kind : schema_check_whole(&root, err);
 }
 
 int main(void)
@@ -38,7 +26,7 @@ int main(void)
     while ((len = getline(&line, &size, stdin)) > 0) {
         struct buf text = buf_of(line, (size_t)len - (line[len - 1] == '\n'));
         struct err agent = ERR_INIT, fleet = ERR_INIT;
-        int a = by_agent(text, &agent), f = by_fleet(text, &fleet);
+        int a = by_agent(text, &agent), f = schema_check(text, &fleet);
         printf("%s\t%s\n", a < 0 ? agent.msg : "ok", f < 0 ? fleet.msg : "ok");
     }
     free(line);

@@ -1,7 +1,9 @@
 /* net_box.c - boxes with networks, for scripts.
  *   net-box run ROOTFS ID NETWORK [-p HOST[-LAST]:CONTAINER[/udp][@ADDRESS]]... -- PROGRAM ARGS...
- *       NETWORK: none, bridge, bridge:NAME, cni:NAME, join:PID. Prints "PID ADDRESS ADDRESS6 STATE WHY" (- for an empty
- *       one) and holds the box until a byte or the end comes from standard input; then it is removed. Killed: all is left as it is.
+ *       NETWORK: none, bridge, bridge:NAME, cni:NAME, join:PID. Prints "PID ADDRESS ADDRESS6 STATE WHY" (-
+ *       for an empty
+ *       one) and holds the box until a byte or the end comes from standard input; then it is removed. Killed:
+ *       all is left as it is.
  *   net-box clean ID ADDRESS|- NETWORK    what an agent does later with the box of one that was killed
  *   net-box check ID     CNI plugins, are you content?
  *   net-box sweep */

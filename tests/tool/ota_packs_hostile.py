@@ -578,7 +578,7 @@ def try_patches(b, old_image):
     go("another tree", "another tree", ("integrity",), stream=stream_of(new[:-1] + b"x", bases_table(*rows), *objects))
     go("a stream that is too short", "early", stream=good[:-2])
     go("a stream of nothing", "", stream=b"\0")
-    go("a stream that is too long", "behind", stream=good + b"x")
+    go("a stream that is too long", "after the last object", stream=good + b"x")
     go("only the tree", "early", stream=new_object(new))
     go("other bytes", "not what the tree says", ("integrity",), objects=objects[:2] + [new_object(b"NEW")])
     go("unknown flags of an object", "flags", objects=[b"\x80" + objects[0][1:]] + objects[1:])

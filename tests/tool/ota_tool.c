@@ -8,7 +8,8 @@
  *   ota-tool STORE collect DIGEST...              keeps only these
  *   ota-tool STORE list | rootfs DIGEST | has-layer DIGEST
  * Settings: UNTAR (the untar program), FETCH (the fetch program), CA, AUTH,
- * DEADLINE_MS, STALL_S, JOB_UID, USB_FOLDER, RATE, BUDGET. Errors go to stderr as "KIND: message", exit status is the kind. */
+ * DEADLINE_MS, STALL_S, JOB_UID, USB_FOLDER, RATE, BUDGET. Errors go to stderr as "KIND: message", exit
+ * status is the kind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,6 +56,7 @@ static int put(struct store *s, const char *path, struct err *err)
 static int install(struct store *s, const struct digest *d, uint64_t bytes, uint64_t inodes, struct err *err)
 {
     static char uid[16], mode[] = "untar", nobody[] = "65534", untar[] = "agentd-untar";
+
     (void)str_fmt(uid, sizeof(uid), "%s", env_or("JOB_UID", nobody));
     char *argv[] = {env_or("UNTAR", untar), mode, uid, uid, NULL};
     struct store_install in = {.refuse_privileges = getenv("REFUSE") != NULL,

@@ -1,10 +1,14 @@
-/* pack_tool.c - a test-only program that installs an image by a pack, as the agent's jobs do, without its plan.
+/* pack_tool.c - a test-only program that installs an image by a pack, as the agent's jobs do, without its
+ * plan.
  *   pack-tool STORE RELEASE patch|chunks lz4|lzma OLD -- SOURCE...
- * RELEASE: a release envelope. OLD: the manifest digest of an image whose files may serve, or -. Manifest, config and
- * the pack's first blob must be held (ota-tool fetch). Prints "documents BYTES", "cost FETCH WRITE OBJECTS",
- * "took FETCHED WRITTEN", "io BYTES" and "wrote BYTES" (what this process and its children wrote: to disk, and in all) and
+ * RELEASE: a release envelope. OLD: the manifest digest of an image whose files may serve, or -. Manifest,
+ * config and the pack's first blob must be held (ota-tool fetch). Prints "documents BYTES", "cost FETCH WRITE
+ * OBJECTS",
+ * "took FETCHED WRITTEN", "io BYTES" and "wrote BYTES" (what this process and its children wrote: to disk,
+ * and in all) and
  * "peak KIB" (its memory), the last three by the kernel. Settings: FETCH, UNPACK (the
- * programs), JOB_UID, CA, AUTH, BUDGET. Errors go to stderr as "KIND: message", the exit status is the kind. */
+ * programs), JOB_UID, CA, AUTH, BUDGET. Errors go to stderr as "KIND: message", the exit status is the
+ * kind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,10 +1,12 @@
 /* patch_tool.c - a test-only program that makes and applies patch packs between two directories.
- *   patch-tool make CODEC OLD NEW PACK [-v] [--plain]   CODEC: raw, lz4, lzma. Writes PACK, PACK.plan and PACK.tree; prints
+ *   patch-tool make CODEC OLD NEW PACK [-v] [--plain]   CODEC: raw, lz4, lzma. Writes PACK, PACK.plan and
+ *                                                       PACK.tree; prints
  *                                              bytes. -v: a line per file; --plain: without prediction
- *   patch-tool apply PACK OLD OUT [--no-check]   unpacks by PACK.plan into OUT/0, OUT/1 ..., checks each file's hash; prints
+ *   patch-tool apply PACK OLD OUT [--no-check]   unpacks by PACK.plan into OUT/0, OUT/1 ..., checks each
+ *                                                file's hash; prints
  *                                              the memory told and used
- * A plan line: size, sha256, then the bases' paths below OLD ("=" is the old tree's document, "=N" the N-th object of
- * the pack), tab separated. */
+ * A plan line: size, sha256, then the bases' paths below OLD ("=" is the old tree's document, "=N" the N-th
+ * object of the pack), tab separated. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>

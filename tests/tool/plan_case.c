@@ -1,16 +1,22 @@
-/* plan_case.c - one plan case from standard input: what is asked and what is true as lines of text, the plan on standard output.
+/* plan_case.c - one plan case from standard input: what is asked and what is true as lines of text, the plan
+ * on standard output.
  *   candidate [verdict=V] [probation=MS] [boots=N]    then its apps
  *   good                                              then its apps
- *   asked                                             then its apps: only the plan of this set is asked for (agentctl plan FILE)
- *   app NAME HASH IMAGE [release=R] [down=BYTES] [restart=P] [health] [port] [net=APP] [tries=N] [lacks] [lacks-stop]
- *   seen NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS] [cannot_start=N] [by_us]
+ *   asked                                             then its apps: only the plan of this set is asked for
+ *                                                     (agentctl plan FILE)
+ *   app NAME HASH IMAGE [release=R] [down=BYTES] [restart=P] [health] [port] [net=APP] [tries=N] [lacks]
+ *   [lacks-stop]
+ *   seen NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS]
+ *   [cannot_start=N] [by_us]
  *        [device_lost]
  *   job | garbage | scrub | window MS | upkeep MS (not before) | fault KIND ROW AT | now MS
- *   os PHASE [want] [held] [slot] [changed] [rebooted] [since=MS] [offline] [over] [back] [no-updater] [byhand] [refused]
+ *   os PHASE [want] [held] [slot] [changed] [rebooted] [since=MS] [offline] [over] [back] [no-updater]
+ *   [byhand] [refused]
  *        [again=MS]
- *   agent PHASE [want] [at=IMAGE] [running=next|want] [offline] [lost] [over] [nokeeper] [refused] [again=MS] [window=MS]
- * HASH is one letter, R too (HASH's when it is not given). IMAGE: no-release no-manifest no-layers no-patch no-tree no-chunks
- * not-installed installed. BOX: none running stopping. */
+ *   agent PHASE [want] [at=IMAGE] [running=next|want] [offline] [lost] [over] [nokeeper] [refused] [again=MS]
+ *   [window=MS]
+ * HASH is one letter, R too (HASH's when it is not given). IMAGE: no-release no-manifest no-layers no-patch
+ * no-tree no-chunks not-installed installed. BOX: none running stopping. */
 #include <stdio.h>
 
 #include "agent/decide/plan.h"
@@ -43,6 +49,7 @@ static const char *option(const char *line, const char *key, const char *otherwi
     static char values[8][64];
     static unsigned at;
     char want[32];
+
     (void)str_fmt(want, sizeof(want), " %s=", key);
     const char *p = strstr(line, want);
     if (!p)
@@ -56,6 +63,7 @@ static const char *option(const char *line, const char *key, const char *otherwi
 static uint64_t number(const char *line, const char *key, uint64_t otherwise)
 {
     const char *v = option(line, key, NULL);
+
     return v ? strtoull(v, NULL, 10) : otherwise;
 }
 
@@ -90,6 +98,7 @@ static void read_seen(const char *line)
     static const char *const states[] = {"none", "starting", "ok", "bad"};
     struct seen *s = &seen.seen[seen.n++];
     char hash[8], box[16];
+
     if (sscanf(line, "seen %63s %7s %15s", s->name, hash, box) != 3)
         exit(2);
     s->hash.b[0] = (uint8_t)hash[0];

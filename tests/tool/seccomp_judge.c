@@ -1,6 +1,7 @@
-/* seccomp_judge.c - what a compiled default filter answers, call by call, as text. Linked with runtime/seccomp/seccomp.c as another
- * architecture has it; TARGET_ARCH: that one's number.
- *   seccomp-judge <CALLS    lines "allow|deny|check NUMBER NAME" of seccomp.list; fails when the filter says something else */
+/* seccomp_judge.c - what a compiled default filter answers, call by call, as text. Linked with
+ * runtime/seccomp/seccomp.c as another architecture has it; TARGET_ARCH: that one's number.
+ *   seccomp-judge <CALLS    lines "allow|deny|check NUMBER NAME" of seccomp.list; fails when the filter says
+ *                           something else */
 #include <errno.h>
 
 #include "tests/unit/bpf_run.h"
@@ -37,7 +38,8 @@ static const char *text(uint32_t answer)
     return t;
 }
 
-/* Values that a rule may look for: each bit, small numbers, requests of terminals, what personality(2) asks with. */
+/* Values that a rule may look for: each bit, small numbers, requests of terminals, what personality(2) asks
+ * with. */
 static uint32_t probe(unsigned i)
 {
     static const uint32_t more[] = {0x5401, 0x5412, 0x5413, 0x541c, 0x541d, 0xfffffffe, 0xffffffff};
@@ -46,7 +48,8 @@ static uint32_t probe(unsigned i)
 }
 #define PROBES 97
 
-/* What fewer values get stands first, with them; then what all others get. False: the argument does not matter. */
+/* What fewer values get stands first, with them; then what all others get. False: the argument does not
+ * matter. */
 static int by_argument(uint32_t nr, unsigned arg)
 {
     uint32_t first = ask(nr, TARGET_ARCH, arg, 0), second = first, few;

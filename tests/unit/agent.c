@@ -39,6 +39,7 @@ TEST(each_app_has_ids_of_its_own)
     struct id_ranges AUTO_MEM *r = mem_need_zero(sizeof(*r));
     unsigned a = 0, b = 0, again = 0;
     char name[32];
+
     CHECK(idrange_add(r, "hmi-1", &a) == 1);
     CHECK(idrange_add(r, "stream-1", &b) == 1); /* the same hash */
     CHECK(b == (a + 1) % 8192);
@@ -56,6 +57,7 @@ TEST(each_app_has_ids_of_its_own)
 TEST(apps_together_leave_room_for_the_system_and_the_agent)
 {
     const uint64_t mib = 1 << 20;
+
     CHECK(confine_apps_memory(64 * mib, 64 * mib) == 32 * mib); /* never less than half */
     CHECK(confine_apps_memory(256 * mib, 64 * mib) == 160 * mib);
     CHECK(confine_apps_memory(1024 * mib, 64 * mib) == 832 * mib);
@@ -64,6 +66,7 @@ TEST(apps_together_leave_room_for_the_system_and_the_agent)
 TEST(a_whole_manifest)
 {
     struct err err = ERR_INIT;
+
     CHECK_OK(parse(DOC(APP(",\"args\":[\"httpd\",\"-f\"],\"env\":{\"A\":\"b\",\"C\":\"\"},\"cwd\":\"/"
                            "srv\",\"user\":\"1000:100\","
                            "\"memory\":{\"max_bytes\":1048576,\"swap_bytes\":0,\"enforce\":\"required\"},"
@@ -102,7 +105,7 @@ static const struct {
     {DOC(APP(",\"oops\":1")), "apps[0].oops: unknown field"},
     {DOC("{\"name\":\"Web\"," RELEASE "}"), "apps[0].name"},
     {DOC("{\"name\":\"web\"}"), "apps[0].release: missing"},
-    {DOC(APP("") "," APP("")), "apps[1]: name: \"web\" is there twice"},
+    {DOC(APP("") "," APP("")), "apps[1]: duplicate name \"web\""},
     {DOC(APP(",\"memory\":{\"max_bytes\":100}")), "apps[0].memory.max_bytes: 100 is below 65536"},
     {DOC(APP(",\"memory\":{\"max\":100000}")), "apps[0].memory.max_bytes: missing"},
     {DOC(APP(",\"capabilities\":[\"SYS_ADMIN\"]")), "apps[0].capabilities[0]: SYS_ADMIN"},
@@ -113,7 +116,7 @@ static const struct {
     {DOC(APP(",\"network\":{\"mode\":\"none\",\"ports\":[]}")), "apps[0].network.ports"},
     {DOC(APP(",\"network\":{\"mode\":\"none\",\"name\":\"x\"}")), "apps[0].network: name"},
     {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"name\":\"thirteenbytes\"}")), "network: name"},
-    {DOC(APP(",\"network\":{\"mode\":\"cni\"}")), "apps[0].network.name"},
+    {DOC(APP(",\"network\":{\"mode\":\"cni\"}")), "apps[0].network: name: missing"},
     {DOC(APP(",\"network\":{\"mode\":\"app:nobody\"}")), "apps[0].network: mode: \"app:nobody\""},
     {DOC(APP(",\"network\":{\"mode\":\"bridge\",\"ports\":[{\"host\":9,\"container\":1},"
              "{\"host\":9,\"container\":2}]}")),
@@ -138,7 +141,7 @@ static const struct {
     {DOC(APP(",\"mounts\":[{\"type\":\"bind\",\"target\":\"/b\"}]")), "apps[0].mounts[0].type"},
     {DOC(APP(",\"health\":{}")), "exactly one"},
     {DOC(APP(",\"health\":{\"tcp\":{\"port\":1},\"exec\":[\"x\"]}")), "exactly one"},
-    {DOC(APP(",\"health\":{\"exec\":[]}")), "exec: is empty"},
+    {DOC(APP(",\"health\":{\"exec\":[]}")), "apps[0].health.exec: at least 1"},
     {DOC(APP(",\"health\":{\"http\":{\"port\":1,\"path\":\"x\"}}")), "apps[0].health.http.path"},
     {DOC(APP(",\"stop\":{\"signal\":\"NONE\"}")), "signal"},
     {DOC(APP(",\"env\":{\"A=B\":\"x\"}")), "apps[0].env.A=B"},
@@ -163,6 +166,7 @@ TEST(each_refusal_names_the_field)
 TEST(the_hash_sees_what_shapes_the_box)
 {
     struct err err = ERR_INIT;
+
     CHECK_OK(parse(DOC(APP("")), &err), err);
     struct digest plain = d.apps[0].hash;
     CHECK_OK(parse(DOC(APP(",\"health\":{\"tcp\":{\"port\":1}},\"restart\":{\"policy\":\"no\"},\"stop\":{"
@@ -197,6 +201,7 @@ TEST(restarts)
     struct deaths dead = {0};
     uint64_t at = 0;
     struct ending e = {.code = 1, .known = true, .at_ms = 50000};
+
     CHECK(restart_decide(&once, &dead, "a", 1, &at) == RESTART_NOW); /* never started */
     restart_deaths_add(&dead, &e, 100, 60000);
     CHECK(restart_decide(&always, &dead, "a", 50000, &at) == RESTART_WAIT && at >= 50750 && at <= 51000);
@@ -227,6 +232,7 @@ TEST(health)
     struct want_health w = {HEALTH_HTTP, NULL, 80, "/", 1000, 500, 5000, 3, true},
                        none = {.kind = HEALTH_NONE};
     struct health h;
+
     health_start(&h, &none, 10);
     CHECK(h.state == HEALTH_UNKNOWN);
     health_start(&h, &w, 10000);
@@ -251,6 +257,7 @@ TEST(the_ledger_survives)
 {
     char path[] = "/tmp/limpet-unit.XXXXXX", note[200];
     struct err err = ERR_INIT;
+
     CHECK_OK(crypto_init(&err), err);
     int dir = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY) : -1;
     struct state s, again;
@@ -295,6 +302,7 @@ TEST(a_hurt_ledger_is_set_aside)
     struct err err = ERR_INIT;
     int dir = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY) : -1;
     struct state s;
+
     CHECK_OK(state_open(dir, &s, note, &err), err);
     CHECK_OK(state_save(&s, &err), err);
     CHECK_OK(fs_write_atomic(s.dir_fd, "ledger", BUF_LIT("{\"v\":1,garbage"), 0600, &err), err);
@@ -316,6 +324,7 @@ static void a_mended_one_may_be_tried(const struct judge_facts *f)
                                          ",\"restart\":{\"policy\":\"no\"}",
                                          ",\"health\":{\"tcp\":{\"port\":81}}"};
     struct digest box = d.apps[0].hash;
+
     for (unsigned i = 0; i < COUNT_OF(mended); i++) {
         char text[1024];
         (void)str_fmt(text, sizeof(text),
@@ -335,6 +344,7 @@ TEST(a_device_promises_only_what_it_can)
     struct box_caps caps = {.seccomp = true, .cgroup_memory = true, .bridge = true};
     struct now_facts now = {.wall_s = 1, .synced = true};
     struct judge_facts f = {&caps, l, 64 << 20, &now, "it is 1970 here"};
+
     CHECK_OK(parse(DOC(APP(",\"memory\":{\"max_bytes\":1048576,\"enforce\":\"required\"}")), &err), err);
     CHECK_OK(judge_desired(&d, &f, &err), err);
     caps.cgroup_memory = false;
@@ -394,6 +404,7 @@ TEST(the_cap_stops_large_packets)
     static const uint8_t bytes[] = {0x30, 0x03, 'a',  'b',  'c',  0x30, 0x03, 'x',
                                     'y',  'z',  0x30, 0xff, 0xff, 0xff, 0x7f};
     struct link_cap c = {0};
+
     for (unsigned i = 0; i < sizeof(bytes) - 3; i++)
         CHECK_OK(link_cap_pass(&c, buf_of(bytes + i, 1), 1000, &err), err);
     CHECK_ERR(link_cap_pass(&c, buf_of(bytes + sizeof(bytes) - 3, 3), 1000, &err), ERR_INVALID, err);
@@ -413,6 +424,7 @@ TEST(name_servers_of_the_host_s_loopback_are_left_out)
              resolv_text_make("nameserver 127.0.0.53\noptions edns0\nsearch lan\n", "nameserver 192.0.2.1\n"),
          *b = resolv_text_make("nameserver ::1\nnameserver 192.0.2.9\n", "nameserver 192.0.2.1\n"),
          *none = resolv_text_make("nameserver 127.0.0.1\nnameserver fe80::1\n", "");
+
     CHECK_STR(a, "nameserver 192.0.2.1\noptions edns0\nsearch lan\n");
     CHECK_STR(b, "nameserver 192.0.2.9\n");
     CHECK_STR(none, "");

@@ -1,4 +1,5 @@
-/* box: real containers from a busybox rootfs in a temporary directory. Needs root and /bin/busybox (static). */
+/* box: real containers from a busybox rootfs in a temporary directory. Needs root and /bin/busybox
+ * (static). */
 #include "runtime/box/box.h"
 
 #include <arpa/inet.h>

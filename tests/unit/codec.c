@@ -117,7 +117,8 @@ TEST(blocks_of_a_segment_share_a_window)
     CHECK(two < one + one / 4);
 }
 
-/* Blocks are unpacked in place, which is nearest to going wrong where hardly anything is saved: noise with one match early, late or anywhere. */
+/* Blocks are unpacked in place, which is nearest to going wrong where hardly anything is saved: noise with
+ * one match early, late or anywhere. */
 TEST(blocks_that_hardly_shrink)
 {
     struct codec AUTO_FREE(codec) *c = NULL;

@@ -16,6 +16,7 @@ static void put(const char *path, const char *text)
 {
     char dir[300];
     int fd = -1;
+
     (void)str_copy(dir, sizeof(dir), path);
     *strrchr(dir, '/') = '\0';
     CHECK(fs_open_dir(dir_fd, dir, true, 0755, &fd, NULL) == 0);
@@ -29,6 +30,7 @@ static void link_to(const char *target, const char *path)
 {
     char dir[300];
     int fd = -1;
+
     (void)str_copy(dir, sizeof(dir), path);
     *strrchr(dir, '/') = '\0';
     CHECK(fs_open_dir(dir_fd, dir, true, 0755, &fd, NULL) == 0);
@@ -65,6 +67,7 @@ struct pick {
 static void visit(void *arg, const struct hot_node *n)
 {
     struct pick *p = arg;
+
     p->seen++;
     if (!device_match_matches(p->want, n, &p->link))
         return;
@@ -76,6 +79,7 @@ static void visit(void *arg, const struct hot_node *n)
 static struct pick pick(const struct want_device *w, struct hot_dev link)
 {
     struct pick p = {.want = w, .link = link};
+
     device_scan(dir_fd, true, visit, &p);
     return p;
 }

@@ -255,6 +255,7 @@ TEST(more_signatures_than_keys_are_not_looked_at)
 {
     struct err err = ERR_INIT;
     struct trust t = trust_v(1, ROOT1, -1, 1);
+
     AUTO_FREE(envelope)
     struct envelope *e = sign(ENVELOPE_TYPE_DESIRED, BUF_LIT("{}"), (const int[]){FLEET, ROOT1}, 2);
 

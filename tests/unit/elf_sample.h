@@ -1,5 +1,5 @@
-/* elf_sample.h - ELF files of each machine, made here: functions that call and load from each other, tables of
- * addresses; then the same with bytes put behind one function, so that all after it moves. */
+/* elf_sample.h - ELF files of each machine, made here: functions that call and load from each other, tables
+ * of addresses; then the same with bytes put behind one function, so that all after it moves. */
 #ifndef TESTS_ELF_SAMPLE_H
 #define TESTS_ELF_SAMPLE_H
 #include <assert.h>

@@ -40,13 +40,13 @@ TEST(wrong_options_are_refused)
     struct args a;
     struct err err = ERR_INIT;
 
-    CHECK_ERR(PARSE(&verbs[0], "--wat"), ERR_INVALID, err);
+    CHECK_ERR(PARSE(&verbs[0], "--wat"), ERR_USAGE, err);
     CHECK_MSG(err, "--wat");
-    CHECK_ERR(PARSE(&verbs[0], "-f"), ERR_INVALID, err);
-    CHECK_ERR(PARSE(&verbs[0], "--wait=yes"), ERR_INVALID, err);
-    CHECK_ERR(PARSE(&verbs[1], "-f", "x"), ERR_INVALID, err);
-    CHECK_ERR(PARSE(&verbs[1], "-d", "x"), ERR_INVALID, err); /* WHAT is missing */
-    CHECK_ERR(PARSE(&verbs[1], "a", "b"), ERR_INVALID, err);
+    CHECK_ERR(PARSE(&verbs[0], "-f"), ERR_USAGE, err);
+    CHECK_ERR(PARSE(&verbs[0], "--wait=yes"), ERR_USAGE, err);
+    CHECK_ERR(PARSE(&verbs[1], "-f", "x"), ERR_USAGE, err);
+    CHECK_ERR(PARSE(&verbs[1], "-d", "x"), ERR_USAGE, err); /* WHAT is missing */
+    CHECK_ERR(PARSE(&verbs[1], "a", "b"), ERR_USAGE, err);
 }
 
 TEST(durations)
@@ -60,10 +60,10 @@ TEST(durations)
     CHECK(ms == 300);
     CHECK_OK(args_duration_ms("365d", &ms, &err), err);
     CHECK(ms == 365ULL * 86400000);
-    CHECK_ERR(args_duration_ms("", &ms, &err), ERR_INVALID, err);
-    CHECK_ERR(args_duration_ms("5x", &ms, &err), ERR_INVALID, err);
-    CHECK_ERR(args_duration_ms("-1s", &ms, &err), ERR_INVALID, err);
-    CHECK_ERR(args_duration_ms("999999999999d", &ms, &err), ERR_INVALID, err);
+    CHECK_ERR(args_duration_ms("", &ms, &err), ERR_USAGE, err);
+    CHECK_ERR(args_duration_ms("5x", &ms, &err), ERR_USAGE, err);
+    CHECK_ERR(args_duration_ms("-1s", &ms, &err), ERR_USAGE, err);
+    CHECK_ERR(args_duration_ms("999999999999d", &ms, &err), ERR_USAGE, err);
     CHECK(ms == 365ULL * 86400000);
 }
 
@@ -89,11 +89,11 @@ TEST(brokers)
     CHECK_OK(ctx_parse_broker("[fd00::1]:99", host, &port, &err), err);
     CHECK_STR(host, "fd00::1");
     CHECK(port == 99);
-    CHECK_ERR(ctx_parse_broker("x:0", host, &port, &err), ERR_INVALID, err);
-    CHECK_ERR(ctx_parse_broker("x:70000", host, &port, &err), ERR_INVALID, err);
-    CHECK_ERR(ctx_parse_broker(":1", host, &port, &err), ERR_INVALID, err);
-    CHECK_ERR(ctx_parse_broker("[fd00::1", host, &port, &err), ERR_INVALID, err);
-    CHECK_ERR(ctx_parse_broker("[fd00::1]x", host, &port, &err), ERR_INVALID, err);
+    CHECK_ERR(ctx_parse_broker("x:0", host, &port, &err), ERR_USAGE, err);
+    CHECK_ERR(ctx_parse_broker("x:70000", host, &port, &err), ERR_USAGE, err);
+    CHECK_ERR(ctx_parse_broker(":1", host, &port, &err), ERR_USAGE, err);
+    CHECK_ERR(ctx_parse_broker("[fd00::1", host, &port, &err), ERR_USAGE, err);
+    CHECK_ERR(ctx_parse_broker("[fd00::1]x", host, &port, &err), ERR_USAGE, err);
 }
 
 static int code_of(enum err_kind kind)

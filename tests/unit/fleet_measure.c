@@ -59,6 +59,7 @@ TEST(counts_the_same_in_any_pieces)
     static const size_t steps[] = {1, 7, 511, 512, 100000};
     uint8_t tar[16 * BLOCK], gz[16 * BLOCK];
     size_t n = make_tar(tar);
+
     uLongf gz_n = sizeof(gz);
     z_stream z = {.next_in = tar, .avail_in = (uInt)n, .next_out = gz, .avail_out = sizeof(gz)};
     struct err err = ERR_INIT;

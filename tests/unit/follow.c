@@ -11,6 +11,7 @@ TEST(a_clock_counts_as_far_as_it_can_be_believed)
 {
     struct now_facts f = {
         .wall_s = T, .synced = true, .floor_s = T - 5, .issued_s = T - 9, .build_s = T - 99};
+
     CHECK(now_s(&f) == T);
     f.wall_s = 9; /* no battery */
     CHECK(now_s(&f) == T - 5);
@@ -25,6 +26,7 @@ TEST(a_clock_counts_as_far_as_it_can_be_believed)
 TEST(the_floor_follows_a_synchronised_clock_within_bounds)
 {
     struct now_facts f = {.wall_s = T + 5, .synced = true, .floor_s = T, .issued_s = T, .build_s = 1};
+
     CHECK(now_floor_s(&f) == T + 5);
     f.synced = false;
     CHECK(now_floor_s(&f) == T);
@@ -41,6 +43,7 @@ TEST(the_floor_follows_a_synchronised_clock_within_bounds)
 TEST(a_document_from_the_future_is_told_by_a_synchronised_clock)
 {
     struct now_facts f = {.wall_s = T, .synced = true};
+
     CHECK(now_may_be_issued(&f, T + NOW_AHEAD_S));
     CHECK(!now_may_be_issued(&f, T + NOW_AHEAD_S + 1));
     f.synced = false;
@@ -51,6 +54,7 @@ TEST(the_words_say_where_the_time_comes_from)
 {
     char text[NOW_TEXT];
     struct now_facts f = {.wall_s = 9, .floor_s = T, .issued_s = T, .build_s = 1};
+
     CHECK_STR(now_text(&f, "trust version 2", text, sizeof(text)),
               "it is 2027-01-15T08:00:00Z here by its floor (trust version 2); its clock says "
               "1970-01-01T00:00:09Z, not synchronised");
@@ -68,6 +72,7 @@ static void know(const char *source, uint64_t rev, bool withdrawn)
     struct follow_doc *doc = follow_find(&f, source);
     struct desired d = {.rev = rev, .withdrawn = withdrawn};
     struct digest digest = {{(uint8_t)rev}};
+
     CHECK(doc != NULL);
     follow_set(doc, &d, &digest, "dev-1", false);
 }
@@ -75,6 +80,7 @@ static void know(const char *source, uint64_t rev, bool withdrawn)
 static const char *chosen(void)
 {
     struct follow_choice choice;
+
     follow_choose(&f, T, &choice);
     return choice.doc ? choice.doc->source : "none";
 }
@@ -82,6 +88,7 @@ static const char *chosen(void)
 TEST(its_own_document_then_the_groups_in_order_then_all)
 {
     struct config config = {.n_groups = 3, .groups = {"line-b", "all", "line-a"}};
+
     follow_init(&f, &config);
     CHECK(f.n == 4 && !follow_find(&f, "group:line-c"));
     CHECK_STR(chosen(), "none");
@@ -110,6 +117,7 @@ TEST(a_document_whose_time_has_not_come_hides_those_behind_it)
     struct digest digest = {{1}};
     struct desired d = {
         .rev = 7, .issued_s = T, .group = "line-a", .has_rollout = true, .salt = "s", .slots = 0};
+
     follow_init(&f, &config);
     know("group:all", 3, false);
     follow_set(follow_find(&f, "group:line-a"), &d, &digest, "dev-1", false);
@@ -139,6 +147,7 @@ TEST(the_head_of_a_manifest_that_cannot_be_read)
     struct desired d = {.rev = 0};
     struct arena *arena = arena_new(65536);
     struct err err = ERR_INIT;
+
     CHECK(manifest_head(BUF_LIT(HEAD("limpet.desired/9") "\"id\":\"r-1\",\"colour\":\"red\"}"), arena, &d));
     CHECK(d.rev == 4 && d.expires_s == 2);
     CHECK_STR(d.device, "dev-1");

@@ -1,5 +1,5 @@
-/* Documents against a real state directory: what is accepted, what each refusal leaves behind, and how every lock-out that a
- * stolen key or a wrong clock can make is opened again by the root keys. */
+/* Documents against a real state directory: what is accepted, what each refusal leaves behind, and how every
+ * lock-out that a stolen key or a wrong clock can make is opened again by the root keys. */
 #include "tests/unit/intake_world.h"
 
 /* ---- a stolen fleet key ---- */
@@ -7,6 +7,7 @@
 TEST(revs_count_anew_when_a_fleet_key_has_left)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"device", THIEF, .rev = FAR + 1}, &err), err);
@@ -26,6 +27,7 @@ TEST(revs_count_anew_when_a_fleet_key_has_left)
 TEST(an_old_document_of_a_key_that_stayed_is_no_replay)
 {
     struct err err = ERR_INIT;
+
     begin();
     CHECK_OK(give_trust(1, start_s - DAY, start_s + 5 * YEAR, (struct keys){RELEASE, {THIEF, FLEET_B}}, &err),
              err);
@@ -50,6 +52,7 @@ TEST(a_held_document_outlives_a_wrong_clock)
 {
     struct err err = ERR_INIT;
     char more[128];
+
     begin();
     first_trust();
     (void)str_fmt(more, sizeof(more), ",\"rollout\":{\"salt\":\"s\",\"slots\":10000,\"not_before\":%llu}",
@@ -71,6 +74,7 @@ TEST(a_held_document_outlives_a_wrong_clock)
 TEST(a_held_document_of_a_key_that_left_never_comes)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(
@@ -88,6 +92,7 @@ TEST(a_held_document_of_a_key_that_left_never_comes)
 TEST(counters_of_releases_count_anew_when_a_release_key_has_left)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"device", .rev = 1, .counter = FAR}, &err), err);
@@ -104,6 +109,7 @@ TEST(counters_of_releases_count_anew_when_a_release_key_has_left)
 TEST(a_time_that_a_stolen_key_made_up_is_bounded_and_curable)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_ERR(give((struct doc){"device", THIEF, .rev = 1, .issued_s = FAR, .expires_s = FAR + 1}, &err),
@@ -131,6 +137,7 @@ TEST(a_time_that_a_stolen_key_made_up_is_bounded_and_curable)
 TEST(a_synchronised_device_refuses_what_comes_from_the_future)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     set_clock(0, "synced");
@@ -138,7 +145,7 @@ TEST(a_synchronised_device_refuses_what_comes_from_the_future)
                                 .expires_s = start_s + 4 * YEAR},
                    &err),
               ERR_DENIED, err);
-    CHECK_MSG(err, "look at the clock of who signed it");
+    CHECK_MSG(err, "check the clock of the machine that signed it");
     CHECK(core.state.ledger.time_floor_s == start_s - DAY);
     CHECK_OK(give((struct doc){"device", .rev = 2}, &err), err);
     CHECK(acts_on() == 2);
@@ -148,6 +155,7 @@ TEST(a_synchronised_device_refuses_what_comes_from_the_future)
 TEST(one_boot_with_a_wrong_clock_locks_nobody_out)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     set_clock((long long)(14 * YEAR), "unsynced"); /* a bad battery */
@@ -172,6 +180,7 @@ TEST(one_boot_with_a_wrong_clock_locks_nobody_out)
 TEST(an_expired_trust_is_renewed_by_the_next_one)
 {
     struct err err = ERR_INIT;
+
     begin();
     CHECK_OK(give_trust(1, start_s - 2 * YEAR, start_s - YEAR, keys_1, &err), err);
     set_clock(0, "synced");
@@ -184,11 +193,13 @@ TEST(an_expired_trust_is_renewed_by_the_next_one)
     end();
 }
 
-/* Power between the note, the document and the reset: the reset is done once, and never without its document. */
+/* Power between the note, the document and the reset: the reset is done once, and never without its
+ * document. */
 TEST(a_reset_is_neither_lost_nor_early)
 {
     struct err err = ERR_INIT;
     AUTO_FREE(envelope) struct envelope *old = NULL;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"device", THIEF, .rev = FAR}, &err), err);
@@ -215,6 +226,7 @@ TEST(a_reset_is_neither_lost_nor_early)
 TEST(trust_documents_may_come_in_any_order)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(give_trust(3, start_s, start_s + YEAR, keys_1, &err), err);
@@ -238,6 +250,7 @@ TEST(trust_documents_may_come_in_any_order)
 TEST(a_document_that_halts_a_rollout_is_not_undone_by_an_older_one)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(
@@ -262,6 +275,7 @@ TEST(a_document_that_halts_a_rollout_is_not_undone_by_an_older_one)
 TEST(only_a_signed_document_withdraws)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"all", .rev = 4}, &err), err);
@@ -289,6 +303,7 @@ TEST(every_signed_document_gets_a_verdict)
 {
     struct err err = ERR_INIT;
     const struct ledger *l = &core.state.ledger;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"device", .rev = 1}, &err), err);
@@ -323,6 +338,7 @@ TEST(every_signed_document_gets_a_verdict)
 TEST(what_can_be_read_now_is_taken)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"device", .rev = 6}, &err), err);
@@ -342,6 +358,7 @@ TEST(what_can_be_read_now_is_taken)
 TEST(a_refusal_of_a_topic_that_is_not_followed_says_nothing_of_the_device)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"device", .rev = 3}, &err), err);

@@ -1,4 +1,5 @@
-/* What a state directory is worth at the next start: changed, lost or half-written files, directories of older agents. */
+/* What a state directory is worth at the next start: changed, lost or half-written files, directories of
+ * older agents. */
 #include "tests/unit/intake_world.h"
 
 /* ---- disks ---- */
@@ -9,6 +10,7 @@ static void edit(const char *name, const char *what, const char *into)
     uint8_t AUTO_MEM *bytes = NULL;
     size_t len;
     char path[128];
+
     (void)str_fmt(path, sizeof(path), "%s/state/%s", directory, name);
     CHECK_OK(fs_read(AT_FDCWD, path, 1 << 20, &bytes, &len, &err), err);
     uint8_t *at = memmem(bytes, len, what, strlen(what));
@@ -21,6 +23,7 @@ static void edit(const char *name, const char *what, const char *into)
 TEST(a_saved_manifest_that_was_changed_does_not_run)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     for (uint64_t rev = 1; rev <= 2; rev++) {
@@ -43,6 +46,7 @@ TEST(a_saved_manifest_that_was_changed_does_not_run)
 TEST(a_lost_ledger_forgets_no_counter_that_is_proven)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"device", .rev = 4, .counter = 2}, &err), err);
@@ -67,6 +71,7 @@ TEST(a_lost_ledger_forgets_no_counter_that_is_proven)
 TEST(sets_of_an_agent_that_kept_no_digests_run_on)
 {
     struct err err = ERR_INIT;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"device", .rev = 4}, &err), err);
@@ -87,6 +92,7 @@ TEST(what_an_older_agent_accepted_meanwhile_counts)
 {
     struct err err = ERR_INIT;
     AUTO_FREE(envelope) struct envelope *five = NULL;
+
     begin();
     first_trust();
     CHECK_OK(give((struct doc){"device", .rev = 5}, &err), err);
@@ -110,6 +116,7 @@ TEST(a_saved_os_without_a_release_stops_no_app)
         "\"issued\":1,\"expires\":2,\"apps\":[],\"os\":{\"version\":\"2\",\"bundle\":{\"digest\":\"sha256:"
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\",\"size\":700},"
         "\"sources\":[\"dir:/x\"]}}";
+
     CHECK_ERR(manifest_parse(buf_str(text), arena, &d, &err), ERR_INVALID, err);
     CHECK_MSG(err, "os.release: missing");
     CHECK_OK(manifest_parse_saved(buf_str(text), arena, &d, &err), err);
@@ -122,6 +129,7 @@ TEST(a_long_reason_is_read_back_whole)
 {
     struct err err = ERR_INIT;
     struct ledger *l = mem_need_zero(sizeof(*l)), *back = mem_need_zero(sizeof(*l));
+
     memset(l->candidate_why, 'x', STATE_WHY - 1);
     struct state_verdict v = {.rev = 1, .verdict = VERDICT_REJECTED};
     memset(v.why, 'y', STATE_WHY - 1);

@@ -1,5 +1,5 @@
-/* intake_world.h - what the tests of documents share: a core on a state directory of its own, its clock, keys made of numbers, and
- * documents signed by them. For one C file a program. */
+/* intake_world.h - what the tests of documents share: a core on a state directory of its own, its clock, keys
+ * made of numbers, and documents signed by them. For one C file a program. */
 #ifndef TESTS_INTAKE_WORLD_H
 #define TESTS_INTAKE_WORLD_H
 #include <fcntl.h>

@@ -139,7 +139,8 @@ TEST(accepts_what_is_json)
         "{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}",
         "\"\xe2\x82\xac\xf0\x9f\x98\x80\"",
         "{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}",
-        "\"\xf4\x8f\xbf\xbf\xef\xbf\xbf\xe2\x80\xa8\"", /* the last character, one that is none, a line's end */
+        /* the last character, one that is none, a line's end */
+        "\"\xf4\x8f\xbf\xbf\xef\xbf\xbf\xe2\x80\xa8\"",
         "\"\\u005C\\u0022\\uFFFF\\u0020/\"",
         "\"\\udbff\\udfff\"",
         "{\"\":0,\" \":{\"\":[]},\"a\":[[],[[]],{}]}",
@@ -149,6 +150,7 @@ TEST(accepts_what_is_json)
         "{\"A\":1,\"a\":2}",
         "\t\r\n{\"a\" : [ 1 , 2 ] }\n",
     };
+
     for (unsigned i = 0; i < COUNT_OF(good); i++) {
         struct err err = ERR_INIT;
         CHECK_OK(json_check(buf_str(good[i]), &json_limits_signed, &err), err);
@@ -176,6 +178,7 @@ TEST(refuses_what_is_no_number)
 TEST(a_nul_byte_is_no_end)
 {
     struct err err = ERR_INIT;
+
     CHECK_ERR(json_check(buf_of("{}\0", 3), &json_limits_signed, &err), ERR_INVALID, err);
     CHECK_ERR(json_check(buf_of("\"a\0b\"", 5), &json_limits_signed, &err), ERR_INVALID, err);
 }
@@ -184,6 +187,7 @@ TEST(bounds_hold)
 {
     struct err err = ERR_INIT;
     char text[70000];
+
     memset(text, '[', sizeof(text));
     CHECK_ERR(json_check(buf_of(text, 17), &json_limits_signed, &err), ERR_INVALID, err);
     CHECK_MSG(err, "too deep");
@@ -240,6 +244,7 @@ TEST(cursors_name_the_path)
     struct json_cur root, apps, app, memory;
     uint64_t n = 7;
     const char *s = "before";
+
     CHECK_OK(json_parse(BUF_LIT("{\"apps\":[{\"name\":\"web\"},{\"memory\":{\"max\":12,\"oops\":1}}]}"),
                         &json_limits_signed, &root, &err),
              err);
@@ -273,6 +278,7 @@ TEST(wrong_types_are_refused)
     bool b;
     int e;
     static const char *const names[] = {"red", "blue"};
+
     CHECK_OK(json_parse(BUF_LIT("{\"neg\":-1,\"text\":\"1\",\"null\":null,\"one\":1,\"name\":\"green\"}"),
                         &json_limits_signed, &root, &err),
              err);
@@ -293,6 +299,7 @@ TEST(what_is_built_is_read_again)
     const char *s;
     uint64_t n;
     struct cJSON *o = json_obj();
+
     json_put_str(o, "text", "a\"b\\c\n\x01\xe2\x82\xac");
     json_put_u64(o, "large", 1ULL << 53);
     json_put_u64(o, "larger", UINT64_MAX);
@@ -311,4 +318,23 @@ TEST(what_is_built_is_read_again)
     (void)json_free(o);
     (void)json_free(root.node);
 }
+
+TEST(a_copy_keeps_all_digits)
+{
+    static const char text[] = "{\"a\":9007199254740992,\"b\":[-1796108557123456],\"c\":7}";
+    struct cJSON *o = json_obj();
+    struct json_cur root;
+    struct err err = ERR_INIT;
+
+    CHECK_OK(json_parse(buf_str(text), &json_limits_signed, &root, &err), err);
+    for (unsigned i = 0; i < json_len(&root); i++) {
+        struct json_cur m = json_member(&root, i);
+        json_put_copy(o, m.key, &m);
+    }
+    char AUTO_MEM *again = json_print(o, false);
+    CHECK_STR(again, text);
+    (void)json_free(o);
+    (void)json_free(root.node);
+}
+
 TEST_MAIN

@@ -230,7 +230,8 @@ TEST(garbage_is_replaced_and_refused_by_readers)
     (void)logring_free(r);
 }
 
-/* Writes numbered lines of odd lengths, never more ahead of the reader than the ring holds, until told to stop. */
+/* Writes numbered lines of odd lengths, never more ahead of the reader than the ring holds, until told to
+ * stop. */
 struct pace {
     volatile unsigned ahead, stop;
 };

@@ -1,4 +1,5 @@
-/* ns_why: what a person is told when the kernel refuses a namespace. Pure: the real refusals are in sys.runtime_ns. */
+/* ns_why: what a person is told when the kernel refuses a namespace. Pure: the real refusals are in
+ * sys.runtime_ns. */
 #include "runtime/box/ns_why.h"
 
 #include <errno.h>

@@ -8,7 +8,8 @@
 #define D2              "sha256:2222222222222222222222222222222222222222222222222222222222222222"
 #define OCI             "application/vnd.oci.image."
 #define DOCKER          "application/vnd.docker."
-#define CONFIG          "\"config\":{\"mediaType\":\"" OCI "config.v1+json\",\"digest\":\"" D0 "\",\"size\":7,\"x\":1}"
+#define SIZE            ",\"size\":7,\"x\":1" /* x: other members are passed over */
+#define CONFIG          "\"config\":{\"mediaType\":\"" OCI "config.v1+json\",\"digest\":\"" D0 "\"" SIZE "}"
 #define LAYER(media, d) "{\"mediaType\":\"" media "\",\"digest\":\"" d "\",\"size\":9}"
 #define ENTRY(d, platform) \
     "{\"mediaType\":\"" OCI "manifest.v1+json\",\"digest\":\"" d "\",\"size\":9" platform "}"

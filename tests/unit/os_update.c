@@ -19,6 +19,7 @@ static struct os_facts facts(enum os_phase phase)
 TEST(an_update_goes_step_by_step)
 {
     struct os_facts f = facts(OS_NONE);
+
     CHECK(os_decide(&f) == OS_FETCH);
     f.held = true;
     CHECK(os_decide(&f) == OS_INSTALL);
@@ -38,6 +39,7 @@ TEST(an_update_goes_step_by_step)
 TEST(nothing_is_begun_without_cause)
 {
     struct os_facts f = facts(OS_NONE);
+
     f.want = NULL;
     CHECK(os_decide(&f) == OS_NOTHING);
     f = facts(OS_NONE);
@@ -58,6 +60,7 @@ TEST(nothing_is_begun_without_cause)
 TEST(a_bad_system_is_left)
 {
     struct os_facts f = facts(OS_INSTALLED);
+
     f.rebooted = true;
     CHECK(os_decide(&f) == OS_FELL_BACK);
     f.slot_known = false;
@@ -76,6 +79,7 @@ TEST(a_bad_system_is_left)
 TEST(a_cut_install)
 {
     struct os_facts f = facts(OS_INSTALLING);
+
     f.held = true;
     CHECK(os_decide(&f) == OS_INSTALL);
     f.rebooted = true;
@@ -89,6 +93,7 @@ TEST(the_memory_survives)
 {
     struct err err = ERR_INIT;
     struct os_memory back;
+
     (void)facts(OS_INSTALLED);
     memory.trial_starts = 3;
     memory.was_online = true;
@@ -104,6 +109,7 @@ TEST(slots_are_read)
 {
     struct err err = ERR_INIT;
     char slot[OS_SLOT_BYTES];
+
     CHECK_OK(os_rauc_slot(BUF_LIT("{\"compatible\":\"x\",\"booted\":\"B\",\"slots\":[{\"rootfs.0\":{}}]}"),
                           slot, sizeof(slot), &err),
              err);
@@ -120,6 +126,7 @@ TEST(complaints_of_updaters)
 {
     char rauc[] = "installing\nLastError: no key\nInstalling failed\n",
          swu[] = "Status: 4 message: ERROR : HASH\nfailed !\n", other[] = "one\ntwo\n\n", none[] = "";
+
     CHECK_STR(os_updater_complaint(rauc), "LastError: no key");
     CHECK_STR(os_updater_complaint(swu), "ERROR : HASH");
     CHECK_STR(os_updater_complaint(other), "two");

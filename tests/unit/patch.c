@@ -129,6 +129,7 @@ TEST(empty_and_tiny_files)
         {1, {BUF_LIT("x")}, BUF_LIT("y")},
         {2, {BUF_LIT("xy"), BUF_LIT("z")}, BUF_LIT("xyz")},
     };
+
     CHECK(there_and_back(o, COUNT_OF(o)) < 300);
     CHECK(there_and_back(o, 0) == PATCH_HEAD_BYTES);
 }

@@ -43,6 +43,7 @@ TEST(each_wait_of_a_turn_leaves_time_for_those_that_come_after)
 TEST(errors_carry_kind_and_context)
 {
     struct err err = ERR_INIT;
+
     CHECK(err_errno(&err, ENOSPC, "write %s", "x") == -ERR_NOSPACE);
     CHECK(err_wrap(&err, "object %d", 7) == -ERR_NOSPACE);
     CHECK_STR(err.msg, "object 7: write x: No space left on device");
@@ -67,6 +68,7 @@ TEST(texts)
 {
     uint64_t n;
     char s[8], evil[] = "a\x1b[2J\xffz";
+
     CHECK(str_is_name("a") && str_is_name("gw-17.x_y") && !str_is_name("") && !str_is_name("-a") &&
           !str_is_name("A") && !str_is_name("a/b") && !str_is_name("..") && !str_is_name("a b"));
     CHECK(!str_is_name("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")); /* 64 */
@@ -84,6 +86,7 @@ TEST(arena_is_bounded)
 {
     struct arena *a = arena_new(10000);
     char *one = arena_get(a, 5000);
+
     CHECK(one != NULL && one[0] == 0 && one[4999] == 0);
     CHECK(arena_get(a, 6000) == NULL);
     CHECK_STR(arena_str(a, "text"), "text");
@@ -94,6 +97,7 @@ TEST(arena_is_bounded)
 TEST(time_only_rises)
 {
     char s[32];
+
     CHECK(clock_judge_s(0, 0) == clock_build_s());
     CHECK(clock_judge_s(clock_build_s() + 5, clock_build_s() + 9) == clock_build_s() + 9);
     CHECK_STR(clock_rfc3339(0, s, sizeof(s)), "1970-01-01T00:00:00Z");
@@ -109,6 +113,7 @@ TEST(files_are_replaced_whole)
     uint8_t *bytes = NULL;
     size_t len;
     int dir = make_temp(path);
+
     CHECK_OK(fs_write_durable(dir, "f", BUF_LIT("one"), 0600, &err), err);
     CHECK_OK(fs_write_durable(dir, "f", BUF_LIT("two!"), 0640, &err), err);
     CHECK_OK(fs_read(dir, "f", 4, &bytes, &len, &err), err);
@@ -144,6 +149,7 @@ static void try_paths(int dir)
         {"loop", -1, -1},      {"d/f/", -1, -1},       {"none", -2, -2}, {"d/../../../d/f", -1, 0},
         {"linkfile", -1, 0},   {"", -1, -1},
     };
+
     for (unsigned i = 0; i < COUNT_OF(rows); i++) {
         struct err err = ERR_INIT;
         int fd = -1;
@@ -168,6 +174,7 @@ TEST(paths_of_strangers_stay_inside)
     char path[] = "/tmp/limpet-unit.XXXXXX";
     struct err err = ERR_INIT;
     int d = -1, dir = make_temp(path);
+
     CHECK_OK(fs_open_dir(dir, "d", true, 0755, &d, &err), err);
     CHECK_OK(fs_write_atomic(d, "f", BUF_LIT("x"), 0600, &err), err);
     (void)close(d);
@@ -187,6 +194,7 @@ TEST(removing_does_not_follow_links)
     char path[] = "/tmp/limpet-unit.XXXXXX", keep[] = "/tmp/limpet-unit.XXXXXX";
     struct err err = ERR_INIT;
     int dir = make_temp(path), other = make_temp(keep), sub = -1;
+
     CHECK_OK(fs_write_atomic(other, "canary", BUF_LIT("x"), 0600, &err), err);
     CHECK_OK(fs_open_dir(dir, "a/b/c", true, 0755, &sub, &err), err);
     CHECK(symlinkat(keep, sub, "link") == 0);
@@ -207,6 +215,7 @@ TEST(messages_bring_fds)
     unsigned n = 9;
     size_t len;
     char text[16];
+
     CHECK_OK(msg_pair(&a, &b, &err), err);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     CHECK_OK(msg_send(a, BUF_LIT("hello"), &null, 1, &err), err);
@@ -241,6 +250,7 @@ TEST(timers_fire_in_order)
 {
     struct err err = ERR_INIT;
     uint64_t now = clock_boot_ms();
+
     CHECK_OK(loop_new(&loop, &err), err);
     for (unsigned i = 0; i < 3; i++)
         timers[i].on_fire = on_timer;
@@ -261,11 +271,13 @@ struct seen_job {
 static void on_line(void *arg, const char *line)
 {
     struct seen_job *s = arg;
+
     strncat(s->lines, line, sizeof(s->lines) - strlen(s->lines) - 1);
 }
 static void on_done(void *arg, const struct job_verdict *v)
 {
     struct seen_job *s = arg;
+
     s->verdict = *v;
     s->done = true;
     loop_stop(loop);
@@ -307,6 +319,7 @@ static struct seen_job run_job(struct job_spec spec, const char *cancel)
     struct seen_job s = {.done = false};
     struct job_calls calls = {on_line, on_done, &s};
     struct job *j = NULL;
+
     CHECK_OK(loop_new(&loop, &err), err);
     spec.deadline_ms = spec.deadline_ms ? spec.deadline_ms : 10000;
     CHECK_OK(job_start(loop, &spec, &calls, &j, &err), err);
@@ -323,6 +336,7 @@ TEST(jobs_give_one_verdict)
     char *argv[] = {"/bin/sh", "-c", "echo progress >&3; read x <&4; echo ok $x >&3", NULL};
     char *gone[] = {"/no/such/program", NULL};
     struct seen_job s = run_job((struct job_spec){.name = "good", .fn = job_says, .arg = "good"}, NULL);
+
     CHECK(s.verdict.err.kind == ERR_NONE);
     CHECK_STR(s.lines, "progress 1 2 2");
     s = run_job((struct job_spec){.name = "bad", .fn = job_says, .arg = "bad"}, NULL);
@@ -350,6 +364,7 @@ TEST(a_job_dies_inside_its_ceiling)
     struct cgroup_host h;
     struct err err = ERR_INIT;
     char path[64];
+
     if (getuid() != 0 || cgroup_detect(&h, &err) < 0 || h.ctl[CGROUP_MEMORY].mode == CGROUP_NONE) {
         printf("  no memory cgroup here: not tried\n");
         return;
@@ -371,6 +386,7 @@ TEST(a_job_dies_inside_its_ceiling)
 static int tries(void)
 {
     int got = 0, p[2];
+
     got |= open("/etc/passwd", O_RDONLY) >= 0 ? 1 : 0;
     got |= open("/tmp/limpet-unit-sandbox", O_WRONLY | O_CREAT, 0600) >= 0 ? 2 : 0;
     pid_t pid = fork();
@@ -394,6 +410,7 @@ TEST(the_sandbox_holds)
     char missing[64] = "?";
     struct err err = ERR_INIT;
     int status;
+
     if (getuid() != 0)
         SKIP("the sandbox test needs root");
     CHECK(tries() == 127); /* the control: all of it works before */
@@ -500,6 +517,7 @@ TEST(hashes_and_texts)
     struct err err = ERR_INIT;
     struct digest d, e;
     char text[SHA256_TEXT];
+
     CHECK_OK(crypto_init(&err), err);
     CHECK_OK(sha256(BUF_LIT("abc"), &d, &err), err);
     CHECK_STR(digest_text(&d, text),
@@ -525,6 +543,7 @@ TEST(signatures)
     uint8_t priv[P256_PRIV_BYTES];
     struct p256_pub pub, other;
     struct p256_sig sig, bad;
+
     CHECK_OK(crypto_init(&err), err);
     CHECK_OK(p256_generate(priv, &pub, &err), err);
     CHECK_OK(p256_public(priv, &other, &err), err);
@@ -552,6 +571,7 @@ TEST(base64_is_strict)
         "Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm 9v", "Zm9v\n", "Zg==Zg==", "=Zg=", "Zm9*", "Zm9v===="};
     char out[16];
     size_t len;
+
     for (unsigned i = 0; i < COUNT_OF(pairs); i++) {
         char *text = base64_encode(buf_str(pairs[i][0]));
         CHECK_STR(text, pairs[i][1]);

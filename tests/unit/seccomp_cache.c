@@ -1,5 +1,5 @@
-/* Profiles of other engines: what limpet-seccomp makes of them, run by a small interpreter of BPF and once by the kernel;
- * the cache, and what it must not take. */
+/* Profiles of other engines: what limpet-seccomp makes of them, run by a small interpreter of BPF and once by
+ * the kernel; the cache, and what it must not take. */
 #include "runtime/seccomp/seccomp_cache.h"
 
 #include <errno.h>

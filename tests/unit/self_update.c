@@ -21,6 +21,7 @@ static struct self_facts facts(enum self_phase phase)
 TEST(an_update_goes_step_by_step)
 {
     struct self_facts f = facts(SELF_NONE);
+
     CHECK(self_decide(&f) == SELF_FETCH);
     f.image = IMAGE_NOT_INSTALLED;
     CHECK(self_decide(&f) == SELF_INSTALL);
@@ -44,6 +45,7 @@ TEST(an_update_goes_step_by_step)
 TEST(nothing_is_begun_without_cause)
 {
     struct self_facts f = facts(SELF_GOOD);
+
     f.image = IMAGE_INSTALLED;
     running.release = want.release;
     CHECK(self_decide(&f) == SELF_NOTHING);
@@ -118,6 +120,7 @@ TEST(what_was_bad_is_remembered)
 TEST(the_memory_comes_back)
 {
     struct self_memory got;
+
     (void)facts(SELF_TRIAL);
     memory.was_online = true;
     memory.boxes = 3;

@@ -134,4 +134,37 @@ TEST(ignored_signals_are_told)
     CHECK(sys_ignored_signals(proc) == (before & ~bit));
 }
 
+/* A pipe whose end reads as this letter. */
+static int letter(char c)
+{
+    int p[2];
+
+    if (pipe(p) < 0 || write(p[1], (char[]){c, '\n'}, 2) != 2)
+        return -1;
+    (void)close(p[1]);
+    return p[0];
+}
+
+TEST(a_program_finds_its_descriptors_from_3_on)
+{
+    int fds[3], status = 0;
+    char *argv[] = {(char[]){"sh"}, (char[]){"-c"},
+                    (char[]){"read a <&3; read b <&4; read c <&5; [ $a$b$c = xyz ] || exit 1; ! (: <&6)"},
+                    NULL};
+
+    for (unsigned i = 0; i < 3; i++)
+        fds[i] = letter((char)('z' - (char)i));
+    (void)letter('-'); /* one that must not get there */
+    const int swapped[3] = {fds[2], fds[1], fds[0]};
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)dup2(open("/dev/null", O_WRONLY), 2);
+        (void)sys_exec("/bin/sh", argv, environ, swapped, 3);
+        _exit(127);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    for (unsigned i = 0; i < 3; i++)
+        (void)close(fds[i]);
+}
+
 TEST_MAIN

@@ -310,7 +310,8 @@ TEST(cut_and_dirty_archives_are_refused)
         tar.len = len;
         fine += untar(4096, &err) == 0;
     }
-    /* only cuts inside the zeros at the end, and in the padding behind a whole file, may pass (umoci leaves both off) */
+    /* only cuts inside the zeros at the end, and in the padding behind a whole file, may pass (umoci leaves
+     * both off) */
     CHECK(fine < 3 * 1024 / 7);
     tar.len = whole - 1024;
     CHECK_OK(untar(4096, &err), err);

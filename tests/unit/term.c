@@ -1,4 +1,5 @@
-/* What a stranger's text becomes on a terminal, in a table and in JSON; what a terminal does to lines that are pasted. */
+/* What a stranger's text becomes on a terminal, in a table and in JSON; what a terminal does to lines that
+ * are pasted. */
 #include "platform/term.h"
 #include "platform/paste.h"
 #include "tests/unit/check.h"
@@ -58,6 +59,7 @@ TEST(texts_of_strangers_come_out_clean)
         {"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80",
          "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"},
     };
+
     for (unsigned i = 0; i < COUNT_OF(rows); i++) {
         CHECK_STR(PRINTED("%s", rows[i].in), rows[i].out);
         CHECK_STR(PRINTED("[%-3s]", rows[i].in) + 1 + strlen(rows[i].out), "]");

@@ -1,6 +1,6 @@
-/* calls.c - system calls that reach beyond a container, or widen what of the kernel can be attacked: each is tried in a
- * process of its own, with arguments that do no harm where it should pass. One line a call: its name and errno, "passed",
- * or the signal that it died of. Standalone: links nothing but libc. */
+/* calls.c - system calls that reach beyond a container, or widen what of the kernel can be attacked: each is
+ * tried in a process of its own, with arguments that do no harm where it should pass. One line a call: its
+ * name and errno, "passed", or the signal that it died of. Standalone: links nothing but libc. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

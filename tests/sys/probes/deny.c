@@ -1,6 +1,7 @@
-/* deny.c - deny NAME[=ERRNO]... -- PROGRAM...: run a program on a kernel that lacks these calls (ENOSYS, or the number given), by a
- * filter on this process and all that it starts. "no-seccomp": prctl(PR_SET_SECCOMP) is unknown as well; "no-user": no namespace for
- * users can be made. Needs root, so that the filter works without no_new_privs, which the program would inherit. */
+/* deny.c - deny NAME[=ERRNO]... -- PROGRAM...: run a program on a kernel that lacks these calls (ENOSYS, or
+ * the number given), by a filter on this process and all that it starts. "no-seccomp": prctl(PR_SET_SECCOMP)
+ * is unknown as well; "no-user": no namespace for users can be made. Needs root, so that the filter works
+ * without no_new_privs, which the program would inherit. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>

@@ -1,5 +1,6 @@
-/* inside.h - the hostile program of the probes: runs as a container's program (static, so that it needs nothing of the
- * image) or beside it. Each verb prints what it could do, "end" last: without that line the control has failed. */
+/* inside.h - the hostile program of the probes: runs as a container's program (static, so that it needs
+ * nothing of the image) or beside it. Each verb prints what it could do, "end" last: without that line the
+ * control has failed. */
 #ifndef TESTS_SYS_PROBES_INSIDE_H
 #define TESTS_SYS_PROBES_INSIDE_H
 

@@ -1,5 +1,5 @@
-/* trojan.c - a library that an image's environment names (LD_PRELOAD). No program of the host may load it: it leaves a mark.
- * In a container it makes a program that is loaded there stay a while, to be looked at. */
+/* trojan.c - a library that an image's environment names (LD_PRELOAD). No program of the host may load it: it
+ * leaves a mark. In a container it makes a program that is loaded there stay a while, to be looked at. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* writes.c - files of the kernel that act on the whole machine, control groups and devices. Files are opened for writing,
- * never written; a device node that opens is told and closed. See inside.h. */
+/* writes.c - files of the kernel that act on the whole machine, control groups and devices. Files are opened
+ * for writing, never written; a device node that opens is told and closed. See inside.h. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -165,7 +165,8 @@ int inside_cgroup(char **argv)
     return 0;
 }
 
-/* Nodes made under /tmp, and those of /dev, by number (tun and the console are left out, some runtimes give them): memory, ports, disks, loop-control, fuse, kvm ... */
+/* Nodes made under /tmp, and those of /dev, by number (tun and the console are left out, some runtimes give
+ * them): memory, ports, disks, loop-control, fuse, kvm ... */
 int inside_devices(char **argv)
 {
     static const struct {

@@ -50,7 +50,13 @@ box() { # ID NETWORK [-p ...]
 	[ -s "$T/out-$id" ] || { exec {fd}>&-; wait "${BOX_KEEPER[$id]}"; return 1; }
 	read -r BOX_PID[$id] BOX_IP[$id] BOX_IP6[$id] STATE WHY <"$T/out-$id"
 }
-unbox() { echo >&"${BOX_IN[$1]}"; wait "${BOX_KEEPER[$1]}" || fail "end of $1: $(cat "$T/err-$1")"; }
+over() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"; }
+unbox() {
+	local p=${BOX_KEEPER[$1]}
+	echo >&"${BOX_IN[$1]}"
+	lib_until 60 over "$p" || { fail "end of $1 hangs: $(cat "/proc/$p/stack" "/proc/$p/syscall"; ps -A -o pid,ppid,stat,wchan:20,args)"; kill -KILL "$p"; }
+	wait "$p" || fail "end of $1: $(cat "$T/err-$1")"
+}
 inside() { local id=$1; shift; nsenter -t "${BOX_PID[$id]}" -n "$@"; }
 iask() { local id=$1; shift; inside "$id" python3 "$T/ask.py" "$@" >"$T/said" 2>&1; }
 said() { grep -q "$1" "$T/said"; }

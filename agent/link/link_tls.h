@@ -1,5 +1,5 @@
-/* link_tls.h - one TLS client session over a non-blocking socket; with crypto.c the only place that knows
- * mbedtls. TLS 1.2 and, where mbedtls has it, 1.3. Host name always checked. */
+/* link_tls.h - one TLS client session over a non-blocking socket; the only place besides crypto.c that uses
+ * mbedtls. TLS 1.2 and, if mbedtls supports it, 1.3. The host name is always checked. */
 #ifndef AGENT_LINK_TLS_H
 #define AGENT_LINK_TLS_H
 #include <stdbool.h>
@@ -9,18 +9,17 @@
 
 struct tls;
 struct tls_settings {
-    struct buf ca, cert, key; /* PEM, borrowed for link_tls_new; cert and key may be empty */
+    struct buf ca, cert, key; /* PEM, borrowed during link_tls_new; cert and key may be empty */
     const char *host;         /* checked against the certificate */
-    uint64_t time_floor_s; /* while the wall clock is below it, "not valid yet" is forgiven: the clock is not
-                              set (L12) */
+    uint64_t time_floor_s;    /* below it the clock is not set: "not yet valid" is ignored (L12) */
 };
 /* fd: borrowed, connected, non-blocking. Owner of *ret: caller. Errors: INVALID (PEM), NOMEM. */
 NODISCARD int link_tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *err);
 struct tls *link_tls_free(struct tls *t);
-/* 1 done, 0 needs the socket again (see link_tls_wants_write), -NET/-DENIED with what the peer's certificate
- * lacks. */
+/* 1 done, 0 call again when the socket is ready (link_tls_wants_write), -NET/-DENIED with the fault of the
+ * peer's certificate. */
 NODISCARD int link_tls_handshake(struct tls *t, struct err *err);
-/* Bytes moved; 0: later; -NET: closed or broken. */
+/* Bytes moved; 0: try later; -NET: closed or broken. */
 NODISCARD int link_tls_read(struct tls *t, void *dst, size_t size, struct err *err);
 NODISCARD int link_tls_write(struct tls *t, struct buf bytes, struct err *err);
 bool link_tls_wants_write(const struct tls *t);

@@ -1,5 +1,5 @@
-/* keeper.h - the protocol between keeper and core, over one SOCK_SEQPACKET pair (fd 3 of core). Plain text, one
- * message each.
+/* keeper.h - the protocol between keeper and core, over one SOCK_SEQPACKET pair (fd 3 of core). Plain text,
+ * one message each.
  *   core -> keeper  "put NAME" + 1 fd     keep a duplicate (replaces one of that name)
  *                   "drop NAME"           close it
  *                   "alive"               a turn of core's loop really ran: feeds the watchdogs

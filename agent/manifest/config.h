@@ -9,17 +9,18 @@
 #define CONFIG_PATH        "/etc/limpet/agentd.json"
 #define CONFIG_RUN_DIR_MAX 90 /* sun_path holds 108 with "/link/mqtt" */
 
-/* Commands of this device, in its own words. */
+/* Device-specific commands. */
 enum config_which {
     CONFIG_REBOOT,     /* none: the agent never reboots */
-    CONFIG_OS_INSTALL, /* the bundle's path comes last; none of these three: what the updater usually takes */
+    CONFIG_OS_INSTALL, /* the bundle's path is appended; if none of these three is set: the updater's
+                        * defaults */
     CONFIG_OS_CONFIRM,
     CONFIG_OS_REVERT,
     CONFIG_COMMAND_COUNT_
 };
 struct config_command {
     char text[8][128];
-    const char *words[9]; /* the same, NULL-terminated */
+    const char *words[9]; /* split into words, NULL-terminated */
 };
 struct config {
     char device[LIM_NAME_BYTES], fleet[LIM_NAME_BYTES];
@@ -27,19 +28,20 @@ struct config {
     unsigned n_groups;
     char state_dir[256], run_dir[256], trust[256];
     char mqtt_host[256], mqtt_ca[256], mqtt_cert[256], mqtt_key[256]; /* cert "": no client certificate */
-    bool mqtt_plaintext; /* no TLS, and then no broker but one on this machine */
+    bool mqtt_plaintext; /* no TLS; only for a broker on this machine */
     uint64_t mqtt_port, keepalive_s;
-    uint64_t fetch_rate;                 /* bytes a second from the network, 0: as it comes */
-    char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */
-    char user[64]; /* whom link and fetch become; "": limpet, or nobody where there is none */
+    uint64_t fetch_rate;                 /* download limit in bytes per second, 0: none */
+    char fetch_ca[256], fetch_auth[256]; /* "": the system's CAs, anonymous */
+    char user[64]; /* user of link and fetch; "": limpet, or nobody if that does not exist */
     uint64_t memory_max_bytes, health_interval_s;
     uint64_t apps_memory_bytes,
-        apps_pids; /* for all apps together; 0: made of what the device has (confine.c) */
-    uint64_t scrub_interval_s, scrub_bytes; /* how often how much of the store is read; interval 0: never */
+        apps_pids; /* for all apps together; 0: derived from the device's resources (confine.c) */
+    uint64_t scrub_interval_s, scrub_bytes; /* how often, and how much of, the store is verified; interval 0:
+                                             * never */
     char watchdog[128];                     /* "": none */
     char os_updater[16];                    /* "auto", "rauc", "swupdate" or "none" */
     struct config_command commands[CONFIG_COMMAND_COUNT_];
-    uint64_t os_confirm_s; /* a new system that is not healthy by then is left */
+    uint64_t os_confirm_s; /* a new system not healthy by then is rolled back */
     int log_level;
 };
 /* Errors: NOTFOUND, INVALID with the field's path. */

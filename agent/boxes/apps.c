@@ -20,7 +20,8 @@
 #include "platform/sys.h"
 
 #define EXIT_WAIT_MS   1000 /* for the keeper to report how a process that is not our child ended */
-#define CLOSE_MS       2000 /* for the rest of a box: zombies stay in a group until their status is read */
+#define CLOSE_MS       2000 /* for what a box leaves: zombies stay in a group until somebody reads their
+                             * status */
 #define CLOSE_AGAIN_MS 20
 #define OOM_WAIT_MS    200 /* for the kernel's OOM victim to be dead */
 

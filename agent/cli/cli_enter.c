@@ -15,10 +15,8 @@
 #include "agent/cli/cli.h"
 #include "platform/fs.h"
 
-#define FLOWS 3
-#define PIPE_PIECES \
-    32 /* of 4 KiB: more than a pipe holds, so a flood from a leftover process cannot hold
-                        * us */
+#define FLOWS       3
+#define PIPE_PIECES 32 /* of 4 KiB: more than a pipe holds, so a leftover process cannot hold us by a flood */
 
 /* Bytes being copied from one descriptor to another; from -1: none. */
 struct flow {

@@ -13,9 +13,7 @@
 #include "platform/paste.h"
 
 #define TEXT_MAX (2 * (size_t)LIM_ENVELOPE_BYTES) /* including numbers and line ends */
-#define REST_MS \
-    500 /* after a refused paste: until no input has come for so
-                                                   * long */
+#define REST_MS  500 /* after a refused paste: until no input came for this long */
 
 struct pasting {
     char *text;

@@ -118,9 +118,7 @@
 #define WORDS_ACCESS           "rw", "r", "w"
 #define WORDS_REMOVE           "keep", "restart", "stop" /* enum device_remove */
 
-#define WORDS_MATCH \
-    "by-id", "by-path", "usb", "major" /* enum device_match: keys, exactly one of
-                                                                  * them */
+#define WORDS_MATCH           "by-id", "by-path", "usb", "major" /* enum device_match: keys, exactly one */
 #define FIELD_MATCH_MAJOR     "major", JSON_OPTIONAL, 1, 4095
 #define FIELD_MATCH_MINOR     "minor", JSON_OPTIONAL, 0, (1 << 20) - 1
 #define FIELD_MATCH_SUBSYSTEM "subsystem", JSON_OPTIONAL

@@ -2,8 +2,8 @@
  *   chunk:   at most LIM_CHUNK_RAW bytes, independent, in one call: one lz4 block, or LZMA1 without a file
  *            header
  *   segment: streamed; lz4: blocks of CODEC_BLOCK raw bytes (the last may be shorter), each after its packed
- *            length as a u32 (little endian), top bit: stored (packing would not make it shorter); a block may
- *            copy from the previous one. LZMA: as a chunk, but longer
+ *            length as a u32 (little endian), top bit: stored (packing would not make it shorter); a block
+ *            may copy from the previous one. LZMA: as a chunk, but longer
  * LZMA always has its end marker, so truncated parts and trailing bytes are refused. The caller knows the
  * unpacked lengths, signed or hashed. No I/O. Threads: one. */
 #ifndef OTA_CODEC_H

@@ -1,5 +1,5 @@
-/* tree.h - an image as one flat document (format: pack.h), read from memory. Pure; nothing in it is trusted
- * even if its digest is. */
+/* tree.h - an image as one flat document (format: pack.h), read from memory. Pure; its digest may be
+ * trusted, its contents are not. */
 #ifndef OTA_TREE_H
 #define OTA_TREE_H
 #include "ota/doc/entry.h"

@@ -3,8 +3,7 @@
  *   singles (Block2, RFC 7959): each block has its own request and token, several in flight at a time.
  *   sets (Q-Block2, RFC 9177): one request names up to BLOCKS_SET blocks, and all of them arrive with its
  *     token. The next set is requested once this one is complete; what is missing of it is requested again,
- *     with a new token. A response to an earlier request for this blob counts, if its block is still wanted.
- *     */
+ *     with a new token. A response to an earlier request for this blob counts if its block is wanted. */
 #ifndef OTA_FETCH_COAP_BLOCKS_H
 #define OTA_FETCH_COAP_BLOCKS_H
 #include "platform/err.h"

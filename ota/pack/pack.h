@@ -19,8 +19,8 @@
  * The table of a patch pack (the second part of its stream; the first is the tree):
  *   for each patched object: varint distance of its entry's offset in the new tree from the previous one, u8
  *   number of bases, for each base a zigzag varint: distance from the previous base, where a base is twice
- *   the offset of its entry in the old tree, or twice that in the new tree plus one: an object that this patch
- *   made earlier. A last distance of 0 ends it. */
+ *   the offset of its entry in the old tree, or twice that in the new tree plus one: an object that this
+ *   patch made earlier. A last distance of 0 ends it. */
 #ifndef OTA_PACK_H
 #define OTA_PACK_H
 #include "platform/crypto.h"

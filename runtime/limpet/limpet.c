@@ -16,8 +16,8 @@ static const struct verb {
     const char *name, *usage;
     int (*fn)(struct limpet *, struct err *);
     bool id;
-    bool rest;  /* all behind the id is its own, options too */
-    bool blind; /* does not look at the machine's control groups */
+    bool rest;  /* all arguments after the id are its own, even options */
+    bool blind; /* does not inspect the machine's control groups */
 } verbs[] = {
     {"create", "ID                  set up a container, its program waits for start", limpet_create, true},
     {"start", "ID                  let it run", limpet_start, true, .blind = true},
@@ -174,7 +174,7 @@ static int set_option(struct limpet *c, const struct option *o, const char *valu
     }
 }
 
-/* One argument that begins with "-"; moves *i over its value. */
+/* One argument that begins with "-"; advances *i past its value. */
 static int take_option(struct limpet *c, const struct verb *verb, char **argv, int argc, int *i,
                        struct err *err)
 {
@@ -231,7 +231,7 @@ static int parse(struct limpet *c, int argc, char **argv, const struct verb **re
     return 0;
 }
 
-/* Where groups are, and whether we want any. */
+/* Where control groups are, and whether to use any. */
 static int find_groups(struct limpet *c, struct err *err)
 {
     static const char *const known[] = {"cgroupfs", "systemd", "disabled"};
@@ -248,7 +248,7 @@ static int find_groups(struct limpet *c, struct err *err)
     }
     if (cgroup_detect(&c->host, err) < 0)
         return -(int)err->kind;
-    c->host.stay = true; /* a shell's session is not ours to move about */
+    c->host.stay = true; /* do not move processes of the shell's session */
     return 0;
 }
 
@@ -287,7 +287,7 @@ static bool takes_next(const char *arg)
     return o && has_value(o);
 }
 
-/* A descriptor below 3 that is closed would become one of ours, and then the container's. */
+/* A closed descriptor below 3 would be reused for one of ours, and then passed to the container. */
 static void fill_stdio(void)
 {
     for (int fd = 0; fd < 3; fd++)
@@ -295,7 +295,7 @@ static void fill_stdio(void)
             (void)!openat(AT_FDCWD, "/dev/null", O_RDWR);
 }
 
-/* Where records lie unless --root says: a plain user's own run directory. */
+/* Where records are unless --root is given: for a plain user its own run directory. */
 static int find_root(struct limpet *c, struct err *err)
 {
     static char own[LIM_PATH_BYTES];
@@ -318,7 +318,7 @@ static int find_root(struct limpet *c, struct err *err)
 
 int main(int argc, char **argv)
 {
-    static struct limpet c; /* zeroed pages cost nothing until they are used */
+    static struct limpet c; /* zeroed pages cost nothing until used */
     const struct verb *verb = NULL;
     struct err err = ERR_INIT;
     int rc;

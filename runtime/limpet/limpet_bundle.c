@@ -1,4 +1,4 @@
-/* limpet_bundle.c - config.json of a bundle, and what it asks beyond the container itself. See
+/* limpet_bundle.c - config.json of a bundle, and what it requests beyond the container itself. See
  * limpet_int.h. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* limpet_cgroup.c - pause, resume, update: what changes the control groups of a container that runs. See
+/* limpet_cgroup.c - pause, resume, update: changes to the control groups of a running container. See
  * limpet_int.h. */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,13 +12,12 @@
 
 void limpet_cgroup_path(const struct limpet *c, char dst[CGROUP_PATH_BYTES])
 {
-    /* a path that does not depend on the group of the shell that asks; without the right to the top, one
-     * below our own. No directory above them all: it would be made and removed with every container that is
-     * alone */
+    /* a path that does not depend on the caller's group; without permission at the top, one below our own. No
+     * common parent: it would be created and removed with every single container */
     (void)snprintf(dst, CGROUP_PATH_BYTES, "%slimpet-%s", geteuid() == 0 ? "/" : "", c->id);
 }
 
-/* The container, which must run; and its group. */
+/* The container, which must be running; and its group. */
 int limpet_open_running(const struct limpet *c, struct limpet_state *ret, struct cgroup **ret_group,
                         struct err *err)
 {
@@ -26,7 +25,7 @@ int limpet_open_running(const struct limpet *c, struct limpet_state *ret, struct
 
     if (rc < 0)
         return rc;
-    limpet_state_done(ret); /* to find the group none of it is needed */
+    limpet_state_done(ret); /* not needed to find the group */
     if (!box_is_alive(&ret->id))
         return err_set(err, ERR_CONFLICT, "container `%s` is not running", c->id);
     if (!ret->id.cgroup_path[0])
@@ -67,7 +66,7 @@ int limpet_resume(struct limpet *c, struct err *err)
 /* ---- update ---- */
 
 enum value { BYTES, COUNT, TEXT_ };
-/* Options of update: each stands for a member of linux.resources, so that one reader judges both. */
+/* Options of update: each stands for a member of linux.resources, so that one parser checks both. */
 static const struct {
     const char *object, *member;
     enum value kind;
@@ -121,7 +120,7 @@ static int parse_value(enum value kind, const char *text, int64_t *ret, struct e
     return 0;
 }
 
-/* The single options as the document that --resources would bring. */
+/* The single options as a document in the format of --resources. */
 static int options_document(const struct limpet *c, struct json_cur *ret, struct err *err)
 {
     struct cJSON *root = json_obj(), *objects[LIMPET_LIMIT_COUNT_] = {NULL};
@@ -159,7 +158,7 @@ static int read_resources(const struct limpet *c, struct json_cur *ret, struct e
     return rc < 0 ? rc : json_parse(buf_of(text, len), &json_limits_oci, ret, err);
 }
 
-/* After the file: single options win. */
+/* The file first: single options override it. */
 static int make_list(const struct limpet *c, struct cgroup_list *list, struct err *err)
 {
     struct json_cur doc = {.node = NULL}, options = {.node = NULL};
@@ -175,7 +174,7 @@ static int make_list(const struct limpet *c, struct cgroup_list *list, struct er
     return rc;
 }
 
-/* --memory-swap alone: it counts the memory that is allowed now. */
+/* --memory-swap alone: it includes the current memory limit. */
 static void keep_memory(struct limpet *c, const struct cgroup *g, char text[24])
 {
     uint64_t now = CGROUP_UNSET;
@@ -188,7 +187,7 @@ static void keep_memory(struct limpet *c, const struct cgroup *g, char text[24])
     c->limit[LIMPET_MEMORY] = text;
 }
 
-/* v2 writes quota and period as one: what nobody speaks of stays as it is. */
+/* v2 writes quota and period together: what is not given stays unchanged. */
 static void keep_quota(const struct cgroup *g, struct cgroup_list *list)
 {
     const struct cgroup_setting *p = cgroup_list_find(list, "cpu.period");
@@ -203,16 +202,16 @@ static void keep_quota(const struct cgroup *g, struct cgroup_list *list)
             list->list[i].v2[0].text = cgroup_list_text(list, "%s%s", now, strchr(p->v2[0].text, ' '));
 }
 
-/* What containers always may, whatever an update says of devices; no word of devices: they stay as they
- * are. */
+/* The default device rules always apply, whatever an update says about devices; if it says nothing they stay
+ * unchanged. */
 static void keep_devices(struct cgroup_list *list)
 {
     if (list->has_devices)
         spec_default_devices(list);
 }
 
-/* A plain user lacks them all for one reason: said once, with what would help. Device rules alone are no
- * loss: it can make no nodes. */
+/* For a plain user all are missing for the same reason: reported once, with a remedy. Missing device rules
+ * alone do not matter: it cannot create nodes. */
 static void warn_plain(const struct limpet *c, const struct cgroup_list *list)
 {
     char text[500] = "", one[256], all[700];

@@ -1,5 +1,5 @@
-/* limpet_events.c - events: what a container uses, as JSON in the form that callers of runc know, and when it
- * meets its memory limit. See limpet_int.h. */
+/* limpet_events.c - events: a container's usage, as JSON in the format that callers of runc know, and when it
+ * reaches its memory limit. See limpet_int.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -13,7 +13,7 @@
 #define INTERVAL_S 5
 #define TEXT_BYTES 8192
 
-/* Callers read counters as numbers of 64 bits, whatever JSON says of exactness. */
+/* Callers read counters as 64-bit numbers, whatever JSON says about exactness. */
 static void put_count(struct cJSON *o, const char *key, uint64_t v)
 {
     char text[24];
@@ -118,7 +118,7 @@ static void put_counter(const struct cgroup *g, const struct counter *c, struct 
     struct cJSON *o = json_put(memory, c->key, json_obj());
     uint64_t limit = cgroup_read_u64(g, CGROUP_MEMORY, c->limit, c->limit2, NULL);
 
-    put_count(o, "limit", limit); /* none: 2^64-1 */
+    put_count(o, "limit", limit); /* no limit: 2^64-1 */
     put_count(o, "usage", or_zero(cgroup_read_u64(g, CGROUP_MEMORY, c->now, c->now2, NULL)));
     put_count(o, "max", or_zero(cgroup_read_u64(g, CGROUP_MEMORY, c->max, c->max2, NULL)));
     put_count(o, "failcnt", or_zero(cgroup_read_u64(g, CGROUP_MEMORY, c->fails, NULL, NULL)));
@@ -239,7 +239,7 @@ static void put_hugetlb(const struct cgroup *g, struct cJSON *data)
     }
 }
 
-/* Pressure (PSI): "some avg10=0.12 avg60=0.00 avg300=0.00 total=345", fractions as texts of the kernel. */
+/* Pressure (PSI): "some avg10=0.12 avg60=0.00 avg300=0.00 total=345", fractions as the kernel's text. */
 static void put_pressure(const struct cgroup *g, enum cgroup_ctl ctl, const char *file, struct cJSON *part)
 {
     char text[256], *save = NULL, kind[8], avg[3][16];
@@ -290,7 +290,7 @@ static int print_stats(const struct cgroup *g, const char *id)
     return print(o);
 }
 
-/* An oom of v1 is any wake-up; v2 also wakes for smaller things, so the count must have grown. */
+/* On v1 any wake-up is an oom; v2 also wakes for lesser events, so the count must have grown. */
 static bool is_oom(const struct cgroup *g, uint64_t *count)
 {
     uint64_t now = cgroup_read_u64(g, CGROUP_MEMORY, "memory.oom_control", "memory.events", "oom_kill");
@@ -321,7 +321,7 @@ static int follow(const struct limpet *c, const struct limpet_state *s, struct c
     return 0;
 }
 
-/* "5s", "2", "500ms" (as one second). */
+/* "5s", "2", "500ms" (rounded to one second). */
 static int parse_interval(const char *text, unsigned *ret, struct err *err)
 {
     char *end;

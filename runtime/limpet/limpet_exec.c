@@ -1,4 +1,4 @@
-/* limpet_exec.c - one more program in a container. See limpet_int.h. */
+/* limpet_exec.c - an additional process in a container. See limpet_int.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -48,7 +48,7 @@ static int add_caps(const struct limpet *c, struct spec_process *p, struct err *
     return 0;
 }
 
-/* The container's own variables, each replaced by one of the same name. */
+/* The container's own variables, overridden by new ones of the same name. */
 static const char *const *join_env(struct arena *arena, const char *const *base, const char *const *more,
                                    unsigned n_more)
 {
@@ -71,7 +71,7 @@ static const char *const *join_env(struct arena *arena, const char *const *base,
     return list;
 }
 
-/* --process FILE says all; without it the container's own process with what the options say. */
+/* --process FILE replaces everything; without it the container's own process, modified by the options. */
 static int fill(const struct limpet *c, struct limpet_bundle *b, struct spec_process *p, struct err *err)
 {
     AUTO_MEM uint8_t *text = NULL;
@@ -135,7 +135,7 @@ static int exec_in(struct limpet *c, const struct limpet_state *s, int dir, stru
     sigset_t all;
 
     (void)sigfillset(&all);
-    (void)sigprocmask(SIG_BLOCK, &all, NULL); /* a signal before we wait must not be lost */
+    (void)sigprocmask(SIG_BLOCK, &all, NULL); /* a signal that arrives before we wait must not be lost */
     if (rc == 0 && (rc = fill(c, b, &b->spec.process, err)) == 0)
         rc = start(c, s, &b->spec.process, &tty, &pid, &pidfd, err);
     limpet_bundle_done(b);

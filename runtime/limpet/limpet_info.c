@@ -124,7 +124,7 @@ static int parse_signal(const char *text, struct err *err)
     return err_set(err, ERR_INVALID, "unknown signal %.20s", text);
 }
 
-/* Every process of it, not only the first: there may be others when it has no pid namespace of its own. */
+/* All its processes, not only the first: there may be others if it has no pid namespace of its own. */
 static int signal_all(const struct limpet *c, const struct box_id *b, int sig, struct err *err)
 {
     struct cgroup *g = NULL;
@@ -171,13 +171,14 @@ static int delete_one(struct limpet *c, struct err *err)
         return 0;
     if (rc < 0)
         return rc;
-    if ((rc = limpet_dir(c, false, &dir, err)) == 0) /* one that was never started may go without force */
+    if ((rc = limpet_dir(c, false, &dir, err)) == 0) /* one that was never started may be removed without
+                                                      * force */
         rc = limpet_forget(c, &s, c->force || strcmp(limpet_status(dir, &s), "created") == 0, err);
     limpet_state_done(&s);
     return rc;
 }
 
-/* All whose id the expression matches; the first failure is reported, the others are deleted nevertheless. */
+/* All whose id matches the expression; the first failure is reported, the others are deleted nevertheless. */
 static int delete_matching(struct limpet *c, struct err *err)
 {
     DIR *d = opendir(c->root);

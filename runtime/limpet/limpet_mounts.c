@@ -1,4 +1,4 @@
-/* limpet_mounts.c - mounts come into a running container, and go. See limpet_int.h. */
+/* limpet_mounts.c - add mounts to a running container, and remove them. See limpet_int.h. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 
 #define RECORD "mounts"
 
-/* The record of what was added, one line each: "NUMBER TARGET". Numbers are the kernel's: a name inside is
- * the container's. */
+/* The record of added mounts, one per line: "ID TARGET". IDs are the kernel's: a path inside is under the
+ * container's control. */
 struct record {
     int dir_fd;
     uint8_t *text; /* NUL-terminated */
@@ -38,7 +38,7 @@ static void record_done(struct record *rec)
     free(rec->text);
 }
 
-/* Write it again without the line at drop (NULL: all stay), and with one more (NULL: none). */
+/* Rewrite it without the line at drop (NULL: keep all), and with a new one (NULL: none). */
 static int record_save(const struct record *rec, const char *drop, const char *more, struct err *err)
 {
     const char *text = (const char *)rec->text;
@@ -50,7 +50,7 @@ static int record_save(const struct record *rec, const char *drop, const char *m
     return fs_write_atomic(rec->dir_fd, RECORD, buf_str(all), 0600, err);
 }
 
-/* The last line with this target: the last is on top. NULL: none. */
+/* The last line with this target, which is on top. NULL: none. */
 static const char *record_find(const struct record *rec, const char *target, uint64_t *ret_mount)
 {
     const char *found = NULL, *line = (const char *)rec->text, *end;
@@ -93,7 +93,7 @@ static int take_away(const struct box_id *b, const struct spec_mount *m, const s
                        m->target);
     if (rc < 0 && rc != -ERR_NOTFOUND)
         return rc;
-    if (rc < 0) { /* it has gone by itself */
+    if (rc < 0) { /* it is gone already */
         (void)record_save(rec, line, NULL, NULL);
         return rc;
     }
@@ -108,7 +108,7 @@ static int change(const struct limpet *c, const struct box_id *b, const struct s
     if (s->n_mounts == 0)
         return err_set(err, ERR_INVALID, "mounts: the list is empty");
     for (unsigned i = 0; rc == 0 && i < s->n_mounts; i++) {
-        const struct spec_mount *m = &s->mounts[more ? i : s->n_mounts - 1 - i]; /* the last is on top */
+        const struct spec_mount *m = &s->mounts[more ? i : s->n_mounts - 1 - i]; /* the last one is on top */
         struct record rec = {.dir_fd = -1};
         if (more && m->kind == SPEC_MOUNT_BIND && m->source[0] != '/')
             return err_set(err, ERR_INVALID, "mounts[%u].source: %s is not absolute", i, m->source);

@@ -1,5 +1,4 @@
-/* limpet_ps.c - ps: the processes of a container as the host sees them, from /proc alone. See
- * limpet_int.h. */
+/* limpet_ps.c - ps: the processes of a container as the host sees them, from /proc only. See limpet_int.h. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -15,11 +14,11 @@
 
 #define MAX_SHOWN 4096
 
-/* What is shown of one process. */
+/* The columns for one process. */
 struct row {
     uint32_t uid;
     int pid, ppid;
-    unsigned long long ticks, start; /* used; begun after boot */
+    unsigned long long ticks, start; /* CPU time used; start time after boot */
     char tty[16], name[32], command[256];
 };
 
@@ -41,7 +40,7 @@ static void read_command(int pid, struct row *ret)
     (void)str_clean(ret->command);
 }
 
-/* False when it has gone. */
+/* False if it is gone. */
 static bool read_row(int pid, struct row *ret)
 {
     char path[40], text[1024], *open_at, *close_at;
@@ -79,7 +78,8 @@ static void print_row(const struct row *r, double uptime_s, time_t now)
     time_t begun = now - (time_t)(age < 0 ? 0 : age);
     unsigned long long used = r->ticks / (unsigned long long)hz;
     char uid[16];
-    char when[32]; /* "2026-11-22T07:05:00Z": the day for old ones, the hour (UTC as everywhere) for others */
+    char when[32]; /* "2026-11-22T07:05:00Z": the date for old ones, the time (UTC as everywhere) for
+                    * others */
 
     (void)snprintf(uid, sizeof(uid), "%u", r->uid);
     (void)clock_rfc3339((uint64_t)begun, when, sizeof(when));
@@ -109,7 +109,7 @@ static int compare(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* Without a group: those in its pid namespace, as far as we may see. */
+/* Without a group: those in its pid namespace, as far as visible to us. */
 static int find_by_namespace(pid_t first, pid_t *pids, int max)
 {
     char path[48], name[LIM_NAME_BYTES];
@@ -133,7 +133,7 @@ static int find_by_namespace(pid_t first, pid_t *pids, int max)
     return n;
 }
 
-/* Of its group; a plain user's container may have none. */
+/* Those in its group; a plain user's container may have none. */
 static int find_pids(const struct limpet *c, pid_t *pids, int max, struct err *err)
 {
     struct cgroup *g = NULL;

@@ -24,7 +24,7 @@ int limpet_write_pid(const struct limpet *c, pid_t pid, struct err *err)
     return fs_write_atomic(AT_FDCWD, c->pid_file, buf_str(text), 0644, err);
 }
 
-/* Sources of binds that are relative are relative to the bundle. */
+/* Relative sources of binds are relative to the bundle. */
 static int find_sources(struct limpet_bundle *b, const char *bundle, struct err *err)
 {
     for (unsigned i = 0; i < b->spec.n_mounts; i++) {
@@ -43,7 +43,7 @@ static int find_sources(struct limpet_bundle *b, const char *bundle, struct err 
     return 0;
 }
 
-/* Where the bundle and its rootfs are, for the record; *ret_root: the directory, which the spec borrows. */
+/* Paths of the bundle and its rootfs, for the record; *ret_root: the directory, which the spec borrows. */
 static int open_rootfs(const struct limpet *c, int dir, struct limpet_bundle *b, struct limpet_state *s,
                        int *ret_root, struct err *err)
 {
@@ -71,7 +71,7 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
     if (mkfifoat(dir, "start", 0600) != 0)
         return err_errno(err, errno, "make start gate");
     fd = openat(dir, "start",
-                O_RDWR | O_CLOEXEC | O_NOFOLLOW); /* both ends: the container never reads an end of file */
+                O_RDWR | O_CLOEXEC | O_NOFOLLOW); /* both ends: the container never reads end of file */
     if (fd < 0)
         return err_errno(err, errno, "open start gate");
     *ret_fd = fd > 2 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -80,8 +80,8 @@ static int make_gate(int dir, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* What later verbs need: config.json as it was, a mark when its late hooks matter, and, for a process killed
- * while it is created, the group. */
+/* What later verbs need: the original config.json, a mark if it has late hooks, and, in case we are killed
+ * during create, the group. */
 static int save_early(const struct limpet *c, int dir, const struct limpet_bundle *b, struct limpet_state *s,
                       struct err *err)
 {
@@ -152,7 +152,7 @@ static int launch(struct limpet *c, int dir, struct limpet_bundle *b, bool hold,
     how.console_fd = console;
     how.listener_fd = listener;
     for (int i = 0; i < 3; i++)
-        how.stdio[i] = i; /* open: see main */
+        how.stdio[i] = i; /* already open: see main */
     rc = box_launch(&c->host, &b->spec, &how, &box, err);
     if (rc < 0)
         return rc;
@@ -179,7 +179,7 @@ static int make_in(struct limpet *c, int dir, bool hold, struct limpet_tty *tty,
         rc = open_rootfs(c, bundle, b, s, &root, err);
     if (rc == 0)
         rc = launch(c, dir, b, hold, tty, s, ret_pidfd, err);
-    if (rc < 0 && s->id.id[0]) /* it was started: its end is announced */
+    if (rc < 0 && s->id.id[0]) /* it was started: its end must be reported */
         limpet_late_hooks(c, dir, s, SPEC_HOOK_POSTSTOP);
     limpet_bundle_done(b);
     free(b);
@@ -221,7 +221,8 @@ static int release(const struct limpet *c, int dir, const struct limpet_state *s
     gate = openat(dir, "start", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (gate < 0)
         return err_errno(err, errno, "open start gate");
-    if (unlinkat(dir, "start", 0) != 0 || write(gate, "s", 1) != 1) /* the name first: nobody starts twice */
+    if (unlinkat(dir, "start", 0) != 0 || write(gate, "s", 1) != 1) /* the name first: it cannot be started
+                                                                     * twice */
         return err_errno(err, errno, "start %s", c->id);
     return 0;
 }
@@ -268,7 +269,8 @@ int limpet_run(struct limpet *c, struct err *err)
 
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all,
-                      NULL); /* a signal before we wait must not be lost; the child resets its own */
+                      NULL); /* a signal that arrives before we wait must not be lost; the child resets its
+                              * own */
     rc = make(c, false, c->detach ? NULL : &tty, &s, &pidfd, err);
     if (rc < 0 || c->detach) {
         limpet_tty_close(&tty);

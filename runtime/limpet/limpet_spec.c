@@ -1,4 +1,4 @@
-/* limpet_spec.c - a config.json to start from, and what this runtime can do. See limpet_int.h. */
+/* limpet_spec.c - a sample config.json, and the features of this runtime. See limpet_int.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include "platform/fs.h"
 #include "runtime/limpet/limpet_int.h"
 
-/* What differs for a plain user: a user namespace with its own id, the host's network, /sys as it is. */
+/* The differences for a plain user: a user namespace with its own id, the host's network, /sys unchanged. */
 static const struct part {
     const char *gid, *network, *user, *sys, *sys_option;
 } parts[2] = {

@@ -24,7 +24,7 @@ int limpet_dir(const struct limpet *c, bool make, int *ret_fd, struct err *err)
     if (!is_id(c->id))
         return err_set(err, ERR_INVALID, "container id: not 1 to %d of [A-Za-z0-9+_.-]", LIM_ID_BYTES - 1);
     if ((rc = fs_open_dir(AT_FDCWD, c->root, make, 0711, &root, err)) <
-        0) /* the agent's link passes through */
+        0) /* the agent's link must traverse it */
         return rc == -ERR_NOTFOUND ? err_set(err, ERR_NOTFOUND, "container `%s` does not exist", c->id) : rc;
     if (make && mkdirat(root, c->id, 0700) != 0)
         return errno == EEXIST ? err_set(err, ERR_EXISTS, "container `%s` already exists", c->id)
@@ -98,7 +98,7 @@ int limpet_load(const struct limpet *c, struct limpet_state *ret, struct err *er
     rc = fs_read(dir, "state.json", LIM_CONFIG_BYTES, &text, &len, err);
     if (rc == -ERR_NOTFOUND) {
         *ret = (struct limpet_state){
-            0}; /* killed while it was created: nothing but the directory, and perhaps a group */
+            0}; /* killed during create: only the directory exists, and perhaps a group */
         (void)str_copy(ret->id.id, sizeof(ret->id.id), c->id);
         limpet_cgroup_path(c, ret->id.cgroup_path);
         return 0;
@@ -135,7 +135,8 @@ static void wait_dead(const struct box_id *b)
         (void)nanosleep(&t, NULL);
 }
 
-/* The record: its files are known; what else lies there (half-written ones) is looked for only then. */
+/* Remove the record: its files are known; others (partly written ones) are looked for only if it is not
+ * empty. */
 static int remove_record(const struct limpet *c, const struct limpet_state *s, struct err *err)
 {
     static const char *const names[] = {"state.json", "config.json", "hooks", "start", "mounts"};

@@ -36,7 +36,7 @@ static void copy_size(int master)
         (void)ioctl(master, TIOCSWINSZ, &size);
 }
 
-/* Some bytes from one side to the other. False: that side has ended. */
+/* Copy bytes from one side to the other. False: that side has ended. */
 static bool pass(int from, int to)
 {
     uint8_t bytes[4096];
@@ -59,7 +59,7 @@ static void take_signals(int fd, int master, pid_t pid, int pidfd)
     }
 }
 
-/* Its status once it has ended and all that it wrote is through. */
+/* Its status once it has exited and all its output was copied. */
 static int relay(int master, int signals, pid_t pid, int pidfd)
 {
     struct pollfd p[3] = {
@@ -73,7 +73,7 @@ static int relay(int master, int signals, pid_t pid, int pidfd)
         if (poll(p, 3, ended ? 0 : -1) == 0 && ended)
             return status;
         if (p[0].revents && !pass(master, 1)) {
-            p[0].fd = -1; /* the last of them has closed the terminal */
+            p[0].fd = -1; /* the last process has closed the terminal */
             if (ended)
                 return status;
         }

@@ -1,4 +1,4 @@
-/* regex.c - see regex.h. The expression becomes a list of steps; all ways through it are walked at once. */
+/* regex.c - see regex.h. The expression is compiled to a list of steps; all paths are followed at once. */
 #include "runtime/limpet/regex.h"
 
 #include <ctype.h>
@@ -16,7 +16,7 @@ static struct regex_step *emit(struct regex *m, enum regex_op op)
     return s;
 }
 
-/* Room before the fragment that begins at start; jumps inside of it are relative and move along. */
+/* Make room before the fragment that begins at start; jumps inside it are relative and move along. */
 static struct regex_step *insert(struct regex *m, unsigned start)
 {
     (void)emit(m, REGEX_SPLIT);
@@ -30,7 +30,7 @@ static void allow(struct regex_step *s, unsigned char c)
     s->set[c / 8] |= (uint8_t)(1U << c % 8);
 }
 
-/* Behind "[" within a set: ":digit:]". */
+/* After "[" within a set: ":digit:]". */
 static bool read_class(struct regex *m, struct regex_step *s)
 {
     static const struct {
@@ -53,7 +53,7 @@ static bool read_class(struct regex *m, struct regex_step *s)
     return false;
 }
 
-/* Behind "[". */
+/* After "[". */
 static bool read_set(struct regex *m)
 {
     struct regex_step *s = emit(m, REGEX_SET);
@@ -139,8 +139,8 @@ static bool read_bounds(struct regex *m, unsigned *low, unsigned *high)
     return *m->at == '}' && *low <= *high;
 }
 
-/* The fragment that begins at start, so often: copies of it, those that need not be there as "x?", the last
- * without an end as "x*" or "x+". */
+/* Repeat the fragment that begins at start: copies of it, optional ones as "x?", an unbounded last one as
+ * "x*" or "x+". */
 static bool repeat_bounded(struct regex *m, unsigned start, unsigned low, unsigned high)
 {
     struct regex_step body[REGEX_STEPS];
@@ -162,7 +162,7 @@ static bool repeat_bounded(struct regex *m, unsigned start, unsigned low, unsign
     return true;
 }
 
-/* Behind a fragment: all that says how often. */
+/* After a fragment: read all repetition operators. */
 static bool read_repeats(struct regex *m, unsigned start)
 {
     unsigned low, high;
@@ -218,7 +218,7 @@ int regex_compile(struct regex *m, const char *expression, struct err *err)
     return 0;
 }
 
-/* Follow what takes no character from step i. True: found. */
+/* Follow the steps from i that consume no character. True: match. */
 static bool follow(const struct regex *m, bool *on, unsigned i, bool begin, bool end)
 {
     const struct regex_step *s = &m->step[i];

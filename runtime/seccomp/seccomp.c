@@ -1,4 +1,4 @@
-/* seccomp.c - our own system call filter for the architecture of this build; its body is made from
+/* seccomp.c - our own system call filter for the architecture of this build; its body is generated from
  * seccomp.list. */
 #include <errno.h>
 #include <linux/audit.h>
@@ -28,12 +28,11 @@
 #define ALLOW      SECCOMP_RET_ALLOW
 #define ERRNO(e)   (SECCOMP_RET_ERRNO | (e))
 #define ARG_LOW(i) offsetof(struct seccomp_data, args[i])
-/* CLONE_NEWTIME shares its bit with the exit signal of clone and cannot be asked for there. */
+/* CLONE_NEWTIME shares its bit with clone's exit signal and cannot be checked there. */
 #define NAMESPACES 0x7E020000
 
 const struct sock_filter seccomp_default[] = {
-    /* another entry into the kernel (32-bit calls on a 64-bit kernel) would make the numbers mean something
-       else */
+    /* through another kernel entry (32-bit calls on a 64-bit kernel) the numbers would mean something else */
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
@@ -44,7 +43,7 @@ const unsigned short seccomp_default_len = sizeof(seccomp_default) / sizeof(secc
 
 bool box_has_seccomp(void)
 {
-    /* a filter at address 0 cannot be read: EFAULT when there are filters at all */
+    /* a filter at address 0 is unreadable: EFAULT if the kernel supports filters */
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) != 0 && errno == EFAULT;
 }
 

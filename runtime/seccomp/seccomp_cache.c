@@ -20,10 +20,9 @@
 #define PROGRAM      "limpet-seccomp"
 #define FILTER_BYTES (BPF_MAXINSNS * sizeof(struct sock_filter))
 
-/* A file of the cache: this, the filter, the text. It never leaves the machine, so it is in the machine's own
- * form. */
+/* A cache file: this header, the filter, the text. It never leaves the machine, so it is in native format. */
 struct head {
-    char magic[24]; /* of this version of ours: another may compile otherwise */
+    char magic[24]; /* for our version: another may compile differently */
     uint32_t n, text_bytes;
 };
 #define MAGIC "limpet seccomp " LIMPET_VERSION
@@ -36,7 +35,7 @@ static void head_init(struct head *h, size_t n, size_t text_bytes)
     h->text_bytes = (uint32_t)text_bytes;
 }
 
-/* The hash spreads names; it has to resist nobody, for the text decides. */
+/* The hash only spreads names; it need not resist attacks, since the text is compared. */
 static void name_of(struct buf text, char dst[24])
 {
     (void)snprintf(dst, 24, "%016" PRIx64, fnv64(text));
@@ -47,7 +46,7 @@ static bool is_ours(const struct stat *st)
     return st->st_uid == geteuid() && (st->st_mode & 077) == 0;
 }
 
-/* The directory, made if it is missing; -1: no cache. */
+/* Open the directory, creating it if missing; -1: no cache. */
 static int open_cache(const char *path)
 {
     AUTO_FD int fd = -1;
@@ -132,7 +131,7 @@ static int compile(struct buf text, struct sock_filter **ret, unsigned short *re
     static const char *const args[] = {PROGRAM, NULL}, *const env[] = {NULL};
     char path[PATH_MAX] = "";
     struct tool t = {.path = path, .args = args, .env = env, .input = text};
-    AUTO_TOOL_RESULT did = {.status = 127 << 8}; /* as a shell says it */
+    AUTO_TOOL_RESULT did = {.status = 127 << 8}; /* as a shell reports it */
     int rc = exe_guard_path(PROGRAM, path, sizeof(path)) ? tool_run(&t, &did, err) : 0;
 
     if (rc < 0)

@@ -1,8 +1,8 @@
-/* seccomp_tool.c - limpet-seccomp: the object linux.seccomp of a config.json comes in at stdin, the filter
- * that it means goes out at stdout as an array of struct sock_filter. The only place that knows libseccomp.
- * It runs once per profile: seccomp_cache.c keeps what it gave. Follows runtime-spec 1.2, config-linux.md,
- * "Seccomp". What belongs to loading (flags, listenerPath, listenerMetadata) is the runtime's; the flags'
- * names are checked here. */
+/* seccomp_tool.c - limpet-seccomp: reads the linux.seccomp object of a config.json from stdin, writes the
+ * resulting filter to stdout as an array of struct sock_filter. The only place that uses libseccomp. It runs
+ * once per profile: seccomp_cache.c keeps the result. Follows runtime-spec 1.2, config-linux.md, "Seccomp".
+ * What concerns loading (flags, listenerPath, listenerMetadata) is left to the runtime; only the flags' names
+ * are checked here. */
 #include <assert.h>
 #include <errno.h>
 #include <linux/filter.h>
@@ -16,12 +16,12 @@
 #include "platform/json.h"
 
 #define MAX_ARCHES 24
-#define MAX_ERRNO  4095 /* the kernel's */
+#define MAX_ERRNO  4095 /* the kernel's limit */
 
 static const struct action {
     const char *name;
     uint32_t value;
-    bool data; /* errnoRet goes into its low half */
+    bool data; /* errnoRet goes into its lower half */
 } actions[] = {
     {"SCMP_ACT_KILL", SCMP_ACT_KILL, false},
     {"SCMP_ACT_KILL_THREAD", SCMP_ACT_KILL_THREAD, false},
@@ -38,8 +38,8 @@ static const char *const operators[] = {"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_
                                         "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"};
 static_assert(SCMP_CMP_MASKED_EQ - SCMP_CMP_NE + 1 == COUNT_OF(operators), "in libseccomp's order");
 
-/* Those of the specification; one that this libseccomp does not know cannot be this machine's, and is left
- * out. */
+/* Those of the specification; one that this libseccomp does not know cannot be this machine's, and is
+ * skipped. */
 static const struct arch {
     const char *name, *short_name;
 } arches[] = {
@@ -77,14 +77,14 @@ struct profile {
     scmp_filter_ctx ctx;
     uint32_t default_action;
     uint32_t arch[MAX_ARCHES]; /* libseccomp's tokens; the first is this machine's own */
-    int newest[MAX_ARCHES];    /* largest number that a rule names there */
+    int newest[MAX_ARCHES];    /* the largest number that a rule uses there */
     unsigned n_arches;
 };
 
 /* ---- reading ---- */
 
-/* A whole number up to 2^64-1. JSON's numbers are read as doubles, so that above 2^53 only 2^64-1 itself,
- * which stands for "all bits", is taken: any other might not be the number that was written. */
+/* An integer up to 2^64-1. JSON numbers are read as doubles, so above 2^53 only 2^64-1 itself, which means
+ * "all bits", is accepted: any other might differ from the number in the text. */
 static int get_u64(const struct json_cur *obj, const char *key, enum json_need need, uint64_t *ret,
                    struct err *err)
 {
@@ -103,7 +103,7 @@ static int get_u64(const struct json_cur *obj, const char *key, enum json_need n
     return rc < 0 ? rc : 1;
 }
 
-/* An action and its errno below two keys of obj. */
+/* An action and its errno, from two members of obj. */
 static int get_action(const struct json_cur *obj, const char *key, const char *errno_key, uint32_t *ret,
                       struct err *err)
 {
@@ -187,8 +187,7 @@ static int read_arches(struct profile *p, struct err *err)
 
 /* ---- rules ---- */
 
-/* Numbers from here on are not the next ones of the same list: x32 comes as x86-64 with a bit, ARM has
- * private calls. */
+/* Numbers from here on do not continue the same list: x32 is x86-64 plus a bit, ARM has private calls. */
 static uint32_t ordinary_end(uint32_t arch)
 {
     return arch == SCMP_ARCH_X86_64 ? 0x40000000 : arch == SCMP_ARCH_ARM ? 0x000f0000 : UINT32_MAX;
@@ -198,7 +197,7 @@ struct rule {
     uint32_t action;
     struct scmp_arg_cmp args[6];
     unsigned n_args;
-    /* an argument stands there twice: libseccomp joins by "and" only, so each is its own rule */
+    /* an argument occurs twice: libseccomp only joins by "and", so each is its own rule */
     bool alternatives;
 };
 
@@ -214,7 +213,7 @@ static int read_arg(const struct json_cur *c, struct rule *rule, struct err *err
         return -(int)err->kind;
     for (unsigned i = 0; i < rule->n_args; i++)
         rule->alternatives |= rule->args[i].arg == index;
-    /* masked: value is the mask, valueTwo what must be left */
+    /* masked: value is the mask, valueTwo the expected result */
     rule->args[rule->n_args++] =
         (struct scmp_arg_cmp){(unsigned)index, SCMP_CMP_NE + (enum scmp_compare)op, value, two};
     return 0;
@@ -242,14 +241,14 @@ static int add_name(struct profile *p, const struct rule *rule, const struct jso
         return json_fail(c, err, ERR_INVALID,
                          "write cannot be SCMP_ACT_NOTIFY: the listener could not be sent");
     nr = seccomp_syscall_resolve_name(name);
-    if (nr == __NR_SCMP_ERROR) /* of another machine or of a newer kernel: the default is for it */
+    if (nr == __NR_SCMP_ERROR) /* for another machine or a newer kernel: left to the default */
         return 0;
     for (unsigned i = 0; i < p->n_arches; i++) {
         int there = seccomp_syscall_resolve_name_arch(p->arch[i], name);
         if (there > p->newest[i] && (uint32_t)there < ordinary_end(p->arch[i]))
             p->newest[i] = there;
     }
-    if (rule->action == p->default_action) /* libseccomp refuses what changes nothing */
+    if (rule->action == p->default_action) /* libseccomp rejects rules without effect */
         return 0;
     return add_rule(p, rule, nr, err) < 0 ? err_wrap(err, "%s", name) : 0;
 }
@@ -304,8 +303,8 @@ static void emit(struct program *out, uint16_t code, uint8_t yes, uint8_t no, ui
     out->code[out->n++] = (struct sock_filter){code, yes, no, k};
 }
 
-/* A call newer than the profile gets ENOSYS, not the default EPERM: a libc that is newer than the profile
- * then takes the older call, as it does on an older kernel; at EPERM it gives up. */
+/* A call newer than the profile gets ENOSYS, not the default EPERM: a libc newer than the profile then uses
+ * the older call, as on an older kernel; with EPERM it gives up. */
 static void emit_newer(struct program *out, uint32_t arch, uint32_t newest)
 {
     emit(out, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch));
@@ -351,7 +350,8 @@ static int compile(struct profile *p, struct program *out, struct err *err)
     p->ctx = seccomp_init(p->default_action);
     if (!p->ctx)
         return err_set(err, ERR_UNSUPPORTED, "defaultAction: libseccomp does not take it on this kernel");
-    (void)seccomp_attr_set(p->ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* halves, not a list; 2.5 and later */
+    (void)seccomp_attr_set(p->ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* binary search, not a list; 2.5 and
+                                                                  * later */
     rc = read_arches(p, err);
     if (rc >= 0)
         rc = read_rules(p, err);
@@ -370,7 +370,7 @@ int main(void)
     ssize_t n;
     int rc;
 
-    (void)alarm(20); /* it takes 30 ms: do not wait forever */
+    (void)alarm(20); /* it takes 30 ms: do not hang forever */
     n = fs_read_full(0, text, sizeof(text), &err);
     rc = n < 0 ? (int)n : json_parse(buf_of(text, (size_t)n), &json_limits_oci, &p.doc, &err);
     if (rc >= 0)

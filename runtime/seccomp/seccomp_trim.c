@@ -28,7 +28,7 @@ unsigned seccomp_trim_decide(struct seccomp_kept *list, unsigned n, unsigned mos
 void seccomp_trim(int dir)
 {
     struct seccomp_kept
-        list[2 * LIM_PROFILES]; /* more than one too much is seldom: the rest is for the next time */
+        list[2 * LIM_PROFILES]; /* more than one over the limit is rare: the rest is left for the next time */
     unsigned n = 0;
     int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);

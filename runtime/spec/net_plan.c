@@ -24,7 +24,7 @@ void net_plan_device(unsigned number, char dst[16])
 void net_plan_mac(unsigned number, uint8_t dst[6])
 {
     const uint8_t mac[6] = {0x02,           'l', 'p', 0, (uint8_t)(number / 256),
-                            (uint8_t)number}; /* 02: of our own making */
+                            (uint8_t)number}; /* 02: locally administered */
 
     memcpy(dst, mac, sizeof(mac));
 }

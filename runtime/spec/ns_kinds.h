@@ -1,4 +1,4 @@
-/* ns_kinds.h - the kinds of namespaces under all their names. Pure. Private to runtime/. */
+/* ns_kinds.h - the types of namespaces under all their names. Pure. Private to runtime/. */
 #ifndef RUNTIME_NS_KINDS_H
 #define RUNTIME_NS_KINDS_H
 #include "runtime/spec/spec.h"
@@ -6,7 +6,7 @@
 struct ns_kind {
     const char *name;   /* config.json, linux.namespaces[].type: "network" */
     const char *file;   /* /proc/PID/ns/ and user.max_..._namespaces: "net" */
-    const char *option; /* of the kernel: "NET_NS" */
+    const char *option; /* kernel option: "NET_NS" */
     int flag;           /* CLONE_NEW... */
 };
 extern const struct ns_kind ns_kinds[SPEC_NS_COUNT_];

@@ -1,4 +1,4 @@
-/* spec.c - defaults of a container and the one gate that every spec passes. Pure. See spec.h. */
+/* spec.c - defaults of a container and the validation that every spec passes. Pure. See spec.h. */
 #include "runtime/spec/spec.h"
 
 #include "runtime/spec/net_plan.h"
@@ -18,12 +18,12 @@
 
 #define PLAIN (MS_NOSUID | MS_NODEV)
 
-/* Order matters: a mount below another one comes after it. */
+/* Order matters: a mount below another one must come after it. */
 static const struct spec_mount default_mounts[] = {
     {.kind = SPEC_MOUNT_PROC, .target = "/proc", .flags = PLAIN | MS_NOEXEC},
     {.kind = SPEC_MOUNT_TMPFS,
      .target = "/dev",
-     .flags = MS_NOSUID | MS_NOEXEC | MS_RDONLY, /* when its nodes are made */
+     .flags = MS_NOSUID | MS_NOEXEC | MS_RDONLY, /* once its nodes are made */
      .size_bytes = DEV_BYTES,
      .mode = 0755},
     {.kind = SPEC_MOUNT_DEVPTS,
@@ -43,7 +43,7 @@ static const struct spec_mount default_mounts[] = {
     {.kind = SPEC_MOUNT_TMPFS, .target = "/run", .flags = PLAIN, .size_bytes = RUN_BYTES, .mode = 0755},
 };
 
-/* What reveals or reaches the host although the namespaces are private. */
+/* What reveals or reaches the host despite private namespaces. */
 static const char *const default_masked[] = {
     "/proc/acpi",
     "/proc/asound",
@@ -122,7 +122,7 @@ static bool is_oci_id(const char *id)
     return n > 0 && n < LIM_ID_BYTES && id[n] == '\0' && id[0] != '.' && id[0] != '-';
 }
 
-/* Absolute, printable enough, no ".." part. */
+/* Absolute, printable, no ".." component. */
 static bool is_inner_path(const char *p)
 {
     if (!p || p[0] != '/' || strlen(p) >= LIM_PATH_BYTES)
@@ -210,7 +210,7 @@ static int check_maps(const struct spec_id_maps *m, const char *name, struct err
     return 0;
 }
 
-/* Every id must have a place in the ranges. */
+/* Every id must be within the ranges. */
 static int check_ids(const struct spec *s, struct err *err)
 {
     const struct spec_process *p = &s->process;

@@ -14,8 +14,7 @@
 #define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
 #endif
 
-/* One word of the options: flags to have, flags to take away. With `all` an r before it means the whole
- * tree. */
+/* One option word: flags to set, flags to clear. With `all` a leading r means recursive. */
 static const struct word {
     const char *name;
     unsigned long set, clear;
@@ -105,7 +104,7 @@ static bool parse_size(const char *text, uint64_t *ret)
     return true;
 }
 
-/* tmpfs: the two options that the list of steps shows. */
+/* tmpfs: the two options shown in the list of steps. */
 static bool take_tmpfs(struct spec_mount *m, const char *o)
 {
     if (strncmp(o, "size=", 5) == 0)
@@ -194,7 +193,7 @@ static int read_mount_maps(struct spec_ctx *x, const struct json_cur *c, const c
     return 1;
 }
 
-/* "/a" as it is; "a" was allowed until 1.0: below the root. */
+/* "/a" unchanged; "a" was allowed until 1.0: below the root. */
 static const char *absolute(struct spec_ctx *x, const char *target)
 {
     char *p;
@@ -220,7 +219,7 @@ static int read_mount(struct spec_ctx *x, const struct json_cur *c, struct spec_
         (rc = spec_get_strings(x, c, "options", LIM_CONFIG_LIST, &options)) < 0)
         return rc;
     take_type(m, type);
-    for (const char *const *o = options; o && *o; o++) /* wins over any type, wherever it stands */
+    for (const char *const *o = options; o && *o; o++) /* overrides any type, wherever it occurs */
         if (strcmp(*o, "bind") == 0 || strcmp(*o, "rbind") == 0)
             m->kind = SPEC_MOUNT_BIND;
     if ((rc = take_options(x, c, options, m)) < 0 ||

@@ -1,12 +1,12 @@
-/* spec_netdev.c - linux.netDevices: which devices of the host go into the container, and under which names.
- * Pure. */
+/* spec_netdev.c - linux.netDevices: which devices of the host are moved into the container, and under which
+ * names. Pure. */
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "runtime/spec/spec_parse.h"
 
-/* What the kernel takes as a name of a device (dev_valid_name). */
+/* What the kernel accepts as a device name (dev_valid_name). */
 static bool is_name(const char *name)
 {
     size_t len = strlen(name);
@@ -15,7 +15,7 @@ static bool is_name(const char *name)
            strcspn(name, "/: \t\n\v\f\r") == len;
 }
 
-/* The same, or with a number to be found: "eth%d". */
+/* The same, or a template: "eth%d". */
 static bool is_name_or_template(const char *name)
 {
     const char *at = strchr(name, '%');

@@ -1,5 +1,5 @@
-/* spec_oci.c - config.json of the OCI runtime-spec 1.x into a spec. Pure. What we cannot do is refused, by
- * its path. */
+/* spec_oci.c - parses config.json of the OCI runtime-spec 1.x into a spec. Pure. What we do not support is
+ * refused, with its path. */
 #include <linux/mempolicy.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 #include "runtime/spec/ns_kinds.h"
 #include "runtime/spec/spec_parse.h"
 
-/* Of headers since 5.19 and 5.12. */
+/* From headers since 5.19 and 5.12. */
 #define FILTER_WAIT_KILLABLE_RECV (1UL << 5)
 #define POLICY_NUMA_BALANCING     (1 << 13)
 
@@ -158,7 +158,7 @@ static int read_devices(struct spec_ctx *x, const struct json_cur *lin)
     return rc;
 }
 
-/* Which namespace a setting belongs to; SPEC_NS_COUNT_: to the whole machine. */
+/* The namespace that a setting belongs to; SPEC_NS_COUNT_: the whole machine. */
 static enum spec_ns_kind sysctl_space(const char *name)
 {
     static const struct {
@@ -185,7 +185,7 @@ static int read_sysctl(struct spec_ctx *x, const struct json_cur *c, struct spec
     const char *value;
     char dotted[256], *path = arena_get(x->arena, strlen(c->key) + 1);
     enum spec_ns_kind ns;
-    bool slashes = strcspn(c->key, "/") < strcspn(c->key, "."); /* sysctl(8): the first one decides */
+    bool slashes = strcspn(c->key, "/") < strcspn(c->key, "."); /* sysctl(8): the first separator decides */
     int rc = json_as_str(c, LIM_TEXT_BYTES, &value, x->err);
 
     if (rc < 0)
@@ -295,8 +295,7 @@ static int read_filter(struct spec_ctx *x, const struct json_cur *lin)
         return json_fail(&c, x->err, ERR_INVALID, "listenerMetadata without listenerPath");
     f->flags =
         (unsigned)mask &
-        ~(unsigned)
-            SECCOMP_FILTER_FLAG_TSYNC; /* one thread: TSYNC changes nothing, and cannot go with a listener */
+        ~(unsigned)SECCOMP_FILTER_FLAG_TSYNC; /* one thread: TSYNC has no effect, and excludes a listener */
     text = json_print(c.node, false);
     x->oci->seccomp = spec_keep(x, text);
     return x->oci->seccomp ? 0 : full(x);
@@ -417,7 +416,7 @@ static int read_annotations(struct spec_ctx *x, const struct json_cur *doc)
     return x->oci->annotations ? 0 : full(x);
 }
 
-/* Any 1.x: what a later one adds is passed over, as the specification asks. */
+/* Any 1.x: additions of later versions are ignored, as the specification requires. */
 static int read_version(struct spec_ctx *x, const struct json_cur *doc)
 {
     const char *version;
@@ -451,7 +450,7 @@ static int read_root(struct spec_ctx *x, const struct json_cur *doc)
     return 0;
 }
 
-/* After the namespaces are known. */
+/* Call once the namespaces are known. */
 static int check_names(struct spec_ctx *x)
 {
     const struct spec_ns *uts = &x->s->ns[SPEC_NS_UTS];
@@ -462,7 +461,7 @@ static int check_names(struct spec_ctx *x)
     return 0;
 }
 
-/* Nothing of our defaults: config.json says all. */
+/* None of our defaults: config.json is complete. */
 static void start_from_nothing(struct spec *s)
 {
     static const char *const none[] = {NULL};
@@ -537,8 +536,7 @@ int spec_mounts_from_oci(struct buf mounts_json, struct arena *arena, struct spe
     struct json_cur doc;
     struct spec_oci oci = {0};
     struct spec_ctx x = {arena, ret, &oci, err};
-    size_t size =
-        mounts_json.len + 16; /* as the member that config.json has: then it is named so in messages */
+    size_t size = mounts_json.len + 16; /* as a member like in config.json, so that messages name it so */
     AUTO_MEM char *text = mem_need(size);
     int n = snprintf(text, size, "{\"mounts\":%.*s}", (int)mounts_json.len, (const char *)mounts_json.p);
     int rc = json_parse(buf_of(text, (size_t)n), &json_limits_config, &doc, err);

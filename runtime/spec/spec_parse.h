@@ -1,4 +1,4 @@
-/* spec_parse.h - what the readers of config.json share. Private to runtime/. */
+/* spec_parse.h - shared by the parsers of config.json. Private to runtime/. */
 #ifndef RUNTIME_SPEC_PARSE_H
 #define RUNTIME_SPEC_PARSE_H
 #include "platform/json.h"
@@ -10,33 +10,31 @@ struct spec_ctx {
     struct spec_oci *oci;
     struct err *err;
 };
-/* A copy in the arena; NULL when that is full: spec_from_oci looks once at the end (spec_ctx is then
- * marked). */
+/* A copy in the arena; NULL if it is full: spec_from_oci checks once at the end (spec_ctx is then marked). */
 const char *spec_keep(struct spec_ctx *x, const char *text);
-/* Optional text member, kept. 1 found, 0 absent (*ret untouched), or -kind. "" counts as absent. */
+/* Optional text member, copied. 1 found, 0 missing (*ret untouched), or -kind. "" counts as missing. */
 NODISCARD int spec_get_text(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t max,
                             const char **ret);
-/* Integers that may be negative. 1 found, 0 absent, or -kind. */
+/* Integers that may be negative. 1 found, 0 missing, or -kind. */
 NODISCARD int spec_get_i64(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t *ret);
 /* The same within [min, max]; else INVALID. */
 NODISCARD int spec_get_range(struct spec_ctx *x, const struct json_cur *obj, const char *key, int64_t min,
                              int64_t max, int64_t *ret);
-/* A number of at most 2^64-1 where the last means "none": no double holds it exactly. */
+/* A number up to 2^64-1, which means "none": a double cannot hold it exactly. */
 NODISCARD int spec_get_limit(struct spec_ctx *x, const struct json_cur *obj, const char *key, uint64_t *ret);
-/* A list of strings, NULL-terminated, in the arena. 1 found, 0 absent, or -kind. */
+/* A list of strings, NULL-terminated, in the arena. 1 found, 0 missing, or -kind. */
 NODISCARD int spec_get_strings(struct spec_ctx *x, const struct json_cur *obj, const char *key, unsigned max,
                                const char *const **ret);
-/* A list of objects: each read by one() into its place of an array in the arena. *ret untouched when there is
- * none. 0 or
- * -kind. */
+/* A list of objects: each is read by one() into its element of an array in the arena. *ret is untouched if
+ * there is none. 0 or -kind. */
 NODISCARD int spec_get_list(struct spec_ctx *x, const struct json_cur *obj, const char *key, size_t size,
                             int (*one)(struct spec_ctx *, const struct json_cur *, void *), const void **ret,
                             unsigned *ret_n);
-/* Flags by name out of a list of strings: names[i] stands for 1 << i or, with values, values[i]. Unknown:
+/* Flags by name from a list of strings: names[i] stands for 1 << i or, with values, values[i]. Unknown:
  * INVALID. */
 NODISCARD int spec_get_flags(struct spec_ctx *x, const struct json_cur *obj, const char *key,
                              const char *const *names, const uint64_t *values, unsigned n, uint64_t *ret);
-/* Tell the user: something was read and is not done. */
+/* Tell the user that something was read and ignored. */
 void spec_note(struct spec_ctx *x, const char *text);
 
 /* spec_read_...: the parts (runtime-spec config.md, config-linux.md), into x->s or *ret. 0 or -kind. */
@@ -47,10 +45,10 @@ NODISCARD int spec_read_net_devices(struct spec_ctx *x, const struct json_cur *l
 NODISCARD int spec_read_id_maps(struct spec_ctx *x, const struct json_cur *obj, const char *key,
                                 struct spec_id_maps *ret);
 /* The object linux.resources (runtime-spec 1.3, config-linux.md, "Control groups") as settings and device
- * rules; what stands in `update --resources` has the same form. *ret: from cgroup_list_init, in parts filled
- * also on failure. -1 is no limit; wrong values are INVALID with the field's path. Pure. */
+ * rules; the document of `update --resources` has the same format. *ret: from cgroup_list_init, partly filled
+ * on failure. -1 means no limit; wrong values are INVALID with the field's path. Pure. */
 NODISCARD int spec_resources(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
-/* Reader of linux.resources; its error when the list is full. */
+/* Parser for linux.resources; its error if the list is full. */
 struct spec_list {
     struct cgroup_list *l;
     struct err *err;
@@ -60,12 +58,11 @@ NODISCARD int spec_list_full(const struct spec_list *x, const struct json_cur *a
 /* spec_resources_...: its parts, blockIO and devices. Errors: INVALID. */
 NODISCARD int spec_resources_io(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
 NODISCARD int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, struct err *err);
-/* What every container has stays usable whatever the rules say (config-linux.md, "Default Devices"), and it
- * may make nodes that it then cannot open: so many rules, for which lists are kept free. */
+/* Default devices stay usable whatever the rules say (config-linux.md, "Default Devices"), and a container
+ * may make nodes that it then cannot open: this many rules, for which lists reserve room. */
 #define SPEC_DEFAULT_DEVICES 10
-void spec_default_devices(struct cgroup_list *l); /* another */
-/* linux.resources of lin into x->s->resources, with the devices that every container has. */
+void spec_default_devices(struct cgroup_list *l); /* append them */
 NODISCARD int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin);
-/* "private", "rslave" ... as mount(2) flags; 0: no such word. */
+/* "private", "rslave" ... as mount(2) flags; 0: unknown. */
 unsigned long spec_propagation(const char *word);
 #endif

@@ -200,7 +200,7 @@ static int read_io_priority(struct spec_ctx *x, const struct json_cur *process, 
     return 1;
 }
 
-/* "0-3,7": digits, dashes and commas; the kernel's own reading comes with the use. */
+/* "0-3,7": digits, dashes and commas; the kernel parses it when it is used. */
 static int read_cpus(struct spec_ctx *x, const struct json_cur *obj, const char *key, const char **ret)
 {
     int rc = spec_get_text(x, obj, key, 256, ret);

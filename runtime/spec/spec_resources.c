@@ -1,11 +1,11 @@
 /* spec_resources.c - linux.resources of config.json as a list of settings for both versions of control
- * groups. Pure: what this machine can do shows when the list is applied. See spec_parse.h, cgroup.h. */
+ * groups. Pure: what this machine supports is known once the list is applied. See spec_parse.h, cgroup.h. */
 #include <stdio.h>
 #include <string.h>
 
 #include "runtime/spec/spec_parse.h"
 
-#define EXACT     (1LL << 53) /* JSON numbers are exact up to here */
+#define EXACT     (1LL << 53) /* JSON numbers are exact up to this */
 #define NO_LIMIT  (-1)
 #define OPT_MEMCG "CONFIG_MEMCG, kernel line cgroup_enable=memory"
 #define OPT_OLD   "gone from newer kernels and cgroup v2"
@@ -16,7 +16,7 @@ int spec_list_full(const struct spec_list *x, const struct json_cur *at)
                      CGROUP_SETTINGS_MAX, CGROUP_LIST_TEXT);
 }
 
-/* A whole number: 1 found, 0 absent, or -kind. */
+/* An integer: 1 found, 0 missing, or -kind. */
 static int get_int(const struct spec_list *x, const struct json_cur *obj, const char *key, int64_t min,
                    int64_t max, int64_t *ret)
 {
@@ -40,12 +40,12 @@ static int get_int(const struct spec_list *x, const struct json_cur *obj, const 
     return 1;
 }
 
-/* One number that goes as it is into one file. */
+/* One number that is written unchanged to one file. */
 struct row {
     const char *key, *field;
     enum cgroup_ctl ctl;
     const char *option, *v1, *v2;
-    int64_t min, max; /* min NO_LIMIT: -1 is none; 0 is refused then unless zero_too */
+    int64_t min, max; /* min NO_LIMIT: -1 means none; then 0 is refused unless zero_too */
     bool zero_too, may_lack;
 };
 static const struct row memory_rows[] = {
@@ -109,7 +109,7 @@ static int read_rows(const struct spec_list *x, const struct json_cur *obj, cons
 
 /* ---- memory ---- */
 
-/* v1 counts memory and swap together, as config.json does; v2 counts swap alone. */
+/* v1 counts memory and swap together, as config.json does; v2 counts swap only. */
 static int read_swap(const struct spec_list *x, const struct json_cur *m, int64_t limit)
 {
     struct cgroup_setting *s;
@@ -131,7 +131,7 @@ static int read_swap(const struct spec_list *x, const struct json_cur *m, int64_
     return s->v1[0].text && s->v2[0].text ? 0 : spec_list_full(x, m);
 }
 
-/* A flag that is a file on v1 and nothing on v2. */
+/* A flag that is a file on v1 and does not exist on v2. */
 static int add_flag(const struct spec_list *x, const struct json_cur *m, const char *field, const char *v1,
                     const char *v2, bool quiet)
 {
@@ -166,7 +166,7 @@ static int read_memory(const struct spec_list *x, const struct json_cur *res)
         x->l->memory_bytes = (uint64_t)limit;
     if (limit > 0 && !no_oom &&
         (rc = add_flag(x, &m, "memory.limit", NULL, "memory.oom.group", true)) <
-            0) /* half a container is none */
+            0) /* kill the whole container, not part of it */
         return rc;
     return no_oom ? add_flag(x, &m, "memory.disableOOMKiller", "memory.oom_control", NULL, false) : 0;
 }
@@ -219,7 +219,7 @@ static int read_shares(const struct spec_list *x, const struct json_cur *c)
     if (!s)
         return spec_list_full(x, c);
     s->v1[0] = number(x->l, "cpu.shares", shares, "");
-    s->v2[0] = number(x->l, "cpu.weight", 1 + (shares - 2) * 9999 / 262142, ""); /* v1's range onto v2's */
+    s->v2[0] = number(x->l, "cpu.weight", 1 + (shares - 2) * 9999 / 262142, ""); /* maps v1's range to v2's */
     return s->v1[0].text && s->v2[0].text ? 0 : spec_list_full(x, c);
 }
 

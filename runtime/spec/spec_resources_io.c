@@ -22,7 +22,7 @@ static struct cgroup_place text_place(const char *file, const char *text)
     return (struct cgroup_place){file, text, CGROUP_UNSET};
 }
 
-/* The scale of the weights: 10..1000 of config.json and BFQ, 1..10000 of io.weight. */
+/* Scales of the weights: 10..1000 in config.json and BFQ, 1..10000 in io.weight. */
 static unsigned io_weight(uint64_t w)
 {
     return (unsigned)(1 + (w - 10) * 9999 / 990);
@@ -44,7 +44,7 @@ static int add_weight(const struct spec_list *x, const struct json_cur *at, cons
     return is_whole(s) ? 0 : spec_list_full(x, at);
 }
 
-/* CFQ's, gone with it in Linux 5.0. */
+/* Part of CFQ, which was removed in Linux 5.0. */
 static int add_leaf(const struct spec_list *x, const struct json_cur *at, const char *field, const char *dev,
                     uint64_t w)
 {
@@ -70,7 +70,7 @@ static int read_weights(const struct spec_list *x, const struct json_cur *obj, c
     return rc == 1 ? add_leaf(x, obj, leaf_field, dev, w) : rc;
 }
 
-/* "8:0 " of an element. */
+/* "8:0 " for an element. */
 static int read_dev(const struct spec_list *x, const struct json_cur *c, const char **ret)
 {
     uint64_t major, minor;
@@ -188,7 +188,7 @@ static int read_huge(const struct spec_list *x, const struct json_cur *res)
     for (unsigned i = 0; rc == 1 && i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);
         int one = add_huge(x, &c, i, false);
-        if (one < 0 || (one = add_huge(x, &c, i, true)) < 0) /* pages that are promised and not yet touched */
+        if (one < 0 || (one = add_huge(x, &c, i, true)) < 0) /* pages that are reserved and not yet touched */
             return one;
     }
     return rc < 0 ? rc : 0;
@@ -277,7 +277,7 @@ static int read_rdma(const struct spec_list *x, const struct json_cur *res)
     return rc < 0 ? rc : 0;
 }
 
-/* The controller that a file of v2 belongs to: the word before its first dot. */
+/* The controller of a v2 file: the word before its first dot. */
 static bool ctl_of(const char *file, enum cgroup_ctl *ret)
 {
     size_t len = strcspn(file, ".");
@@ -367,7 +367,7 @@ static int read_number(const struct spec_list *x, const struct json_cur *c, cons
     return 0;
 }
 
-/* "a" is all or nothing for v1's list: one rule of two kinds becomes two. */
+/* "a" is all or nothing in v1's list: one rule for both types becomes two. */
 static bool add_device(struct cgroup_list *l, struct cgroup_device d)
 {
     struct cgroup_device b = d, c = d;
@@ -392,7 +392,7 @@ static int read_device(const struct spec_list *x, const struct json_cur *c)
         type = "a";
     if (strlen(type) != 1 || !strchr("abcu", type[0]))
         return json_fail(c, x->err, ERR_INVALID, "type: \"%s\" is not a, b, c or u", type);
-    d.type = type[0] == 'u' ? 'c' : type[0]; /* u: a character device without a buffer */
+    d.type = type[0] == 'u' ? 'c' : type[0]; /* u: an unbuffered character device */
     if (!add_device(x->l, d) || x->l->n_devices > CGROUP_DEVICES_MAX - SPEC_DEFAULT_DEVICES)
         return json_fail(c, x->err, ERR_INVALID, "more than %d rules",
                          CGROUP_DEVICES_MAX - SPEC_DEFAULT_DEVICES);
@@ -408,7 +408,7 @@ int spec_resources_devices(const struct json_cur *res, struct cgroup_list *ret, 
     if (rc != 1 || json_len(&arr) == 0)
         return rc < 0 ? rc : 0;
     ret->has_devices = true;
-    /* nothing is allowed but what a rule says */
+    /* only what a rule allows */
     (void)cgroup_list_add_device(ret, (struct cgroup_device){false, 'a', -1, -1, CGROUP_DEV_ALL});
     for (unsigned i = 0; i < json_len(&arr); i++) {
         struct json_cur c = json_at(&arr, i);

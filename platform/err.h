@@ -19,8 +19,7 @@ enum err_kind {
     ERR_NET,         /* the network or a peer failed */
     ERR_TIMEOUT,     /* too late */
     ERR_UNSUPPORTED, /* not supported by this kernel, build or version */
-    ERR_SOURCE,      /* the source refuses, or sends something else: it may be repaired, or another one may
-                  * work */
+    ERR_SOURCE,      /* the source refuses or sends something else: it, or another one, may work later */
     ERR_AGAIN,       /* nothing available now, or no room: poll the descriptor */
     ERR_EXISTS,      /* what should be created exists already */
     ERR_OFFLINE,     /* the program that must answer is not running */

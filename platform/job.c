@@ -47,8 +47,7 @@ void job_line(int line_fd, const char *fmt, ...)
         if (text[i] == '\n')
             text[i] = ' ';
     text[len++] = '\n';
-    err_ignore(fs_write_full(line_fd, buf_of(text, len), NULL)); /* if the parent is gone, nothing reads the
-                                                                  * verdict */
+    err_ignore(fs_write_full(line_fd, buf_of(text, len), NULL)); /* if the parent is gone, nothing reads it */
 }
 
 static void say_verdict(int line_fd, int rc, const struct err *err)

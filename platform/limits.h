@@ -32,19 +32,15 @@
 #define LIM_PATH_BYTES 1024 /* one path in an image; PATH_MAX is 4096 with prefix */
 #define LIM_PATH_DEPTH 64   /* depth of directories; bounds the walk's open fds */
 /* unpacked, without a signed size: larger than any flash we know */
-#define LIM_IMAGE_BYTES     (8ULL << 30)
-#define LIM_IMAGE_INODES    200000ULL     /* entries of one image */
-#define LIM_TREE_BYTES      (64ULL << 20) /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
-#define LIM_TREE_CHUNKS     65536U        /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
-#define LIM_PACK_HEAD_BYTES (160 + 2 * LIM_TREE_CHUNKS * 32) /* of a full pack */
-#define LIM_PATCH_TABLE_BYTES \
-    (4 << 20) /* 200,000 new files with one or two bases
-                                                                * each */
-#define LIM_OLD_CHUNKS \
-    8192U                           /* of an old file that may be reused: 192 KiB, files up to about 256
-                                     * MiB */
-#define LIM_XATTR_BYTES 0           /* xattrs of images are never kept */
-#define LIM_GZIP_WINDOW (32 * 1024) /* deflate's own */
+#define LIM_IMAGE_BYTES       (8ULL << 30)
+#define LIM_IMAGE_INODES      200000ULL     /* entries of one image */
+#define LIM_TREE_BYTES        (64ULL << 20) /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
+#define LIM_TREE_CHUNKS       65536U        /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
+#define LIM_PACK_HEAD_BYTES   (160 + 2 * LIM_TREE_CHUNKS * 32) /* of a full pack */
+#define LIM_PATCH_TABLE_BYTES (4 << 20)                        /* 200,000 new files with a base or two each */
+#define LIM_OLD_CHUNKS        8192U /* of an old file that may be reused: 192 KiB, files of about 256 MiB */
+#define LIM_XATTR_BYTES       0     /* xattrs of images are never kept */
+#define LIM_GZIP_WINDOW       (32 * 1024) /* deflate's own */
 /* 8 MiB: zstd up to -19; skopeo and buildah unless a higher level is requested */
 #define LIM_ZSTD_WINDOW_LOG 23
 #define LIM_ZSTD_WINDOW     (8 << 20)
@@ -61,24 +57,18 @@
 /* one segment of a patch pack: shorter ones cost lz4 2 % and more */
 #define LIM_SEGMENT_LZ4_RAW  (256 * 1024)
 #define LIM_SEGMENT_LZMA_RAW (1024 * 1024) /* the same for LZMA, which restarts in each */
-#define LIM_CODEC_LZMA_BYTES \
-    (128 * 1024)                      /* liblzma: 64 KiB dictionary, 28 KiB probabilities, its own
-                                            * structures */
-#define LIM_PATCH_BYTES  (640 * 1024) /* memory that a patch pack may require, libraries included */
-#define LIM_PATCH_COVERS (16 * 1024)  /* per object; system updates need 3 Ki, 24 bytes each */
-#define LIM_PATCH_RAW_BYTES \
-    (9ULL << 30) /* stream of one pack: an image without any similarity, and some
-                                            * margin */
+#define LIM_CODEC_LZMA_BYTES (128 * 1024)  /* liblzma: 64 KiB dictionary, 28 KiB probabilities, its own */
+#define LIM_PATCH_BYTES      (640 * 1024)  /* memory that a patch pack may require, libraries included */
+#define LIM_PATCH_COVERS     (16 * 1024)   /* per object; system updates need 3 Ki, 24 bytes each */
+#define LIM_PATCH_RAW_BYTES  (9ULL << 30)  /* stream of one pack: an image without any similarity, and some */
 
 /* The manifest. */
-#define LIM_APPS      32
-#define LIM_ID_RANGES 256 /* apps that run, are known, or are gone but still have volumes */
-#define LIM_ARGS      64
-#define LIM_ENVS      64
-#define LIM_PORTS     16
-#define LIM_NET_NAME \
-    12                       /* of a shared network: "lp-" and this name form an interface name, 15 bytes
-                              * (IFNAMSIZ) */
+#define LIM_APPS         32
+#define LIM_ID_RANGES    256 /* apps that run, are known, or are gone but still have volumes */
+#define LIM_ARGS         64
+#define LIM_ENVS         64
+#define LIM_PORTS        16
+#define LIM_NET_NAME     12  /* of a shared network: "lp-" and this make an interface, 15 bytes (IFNAMSIZ) */
 #define LIM_PORT_RANGE   256 /* ports in one range: each is an entry in a kernel map */
 #define LIM_MOUNTS       16
 #define LIM_SOURCES      4

@@ -89,7 +89,6 @@ void log_write(enum log_level level, const char *fmt, ...)
                       log_to.lost);
         log_to.lost = 0;
     }
-    ssize_t done = write(STDERR_FILENO, line, len); /* one write, so that lines of several processes do not
-                                                     * mix */
+    ssize_t done = write(STDERR_FILENO, line, len); /* one write: lines of several processes do not mix */
     (void)done;
 }

@@ -35,8 +35,7 @@ char *mem_need_str(const char *s)
 #ifdef __GLIBC__
 void mem_stay_small(void)
 {
-    (void)mallopt(M_MMAP_THRESHOLD, 32 * 1024); /* fixed: otherwise it would grow with each large block that
-                                                 * is freed */
+    (void)mallopt(M_MMAP_THRESHOLD, 32 * 1024); /* fixed: else it grows with each large block freed */
     (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024);
     (void)mallopt(M_TOP_PAD, 0);
 }

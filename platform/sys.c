@@ -291,8 +291,7 @@ uint64_t sys_ignored_signals(int proc_fd)
     len = read(fd, text, sizeof(text) - 1);
     (void)close(fd);
     text[len < 0 ? 0 : len] = '\0';
-    line = strstr(text, "\nSigIgn:"); /* 16 digits; a long list of groups before it may push it out of the
-                                    * buffer */
+    line = strstr(text, "\nSigIgn:"); /* 16 digits; a list of groups before it may exceed the buffer */
     return line && strlen(line) > 8 + 16 ? strtoull(line + 8, NULL, 16) : UINT64_MAX;
 }
 

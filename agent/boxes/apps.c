@@ -260,8 +260,7 @@ int apps_start(struct core *c, const struct want *w, struct err *err)
 
     if (!a || !image)
         return err_set(err, ERR_NOSPACE, "start %s: no room for another app", w->name);
-    if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or other settings: its history starts
-                                                * over */
+    if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or settings: its history starts over */
         a->seen.deaths = (struct deaths){0};
         a->seen.start_failures = 0;
         a->restarts = 0;

@@ -61,8 +61,7 @@ int cli_logs(const struct cli *c)
                           "no app \"%s\" has run since this machine started: agentctl status", c->argv[0]);
         return cli_fail(c, &err);
     }
-    uint64_t left = c->follow ? UINT64_MAX : c->lines; /* without -f, lines that arrive while we print are
-                                                        * left out */
+    uint64_t left = c->follow ? UINT64_MAX : c->lines; /* without -f, later lines are left out */
     for (uint64_t seq = logring_tail(ring, (uint32_t)c->lines);;) {
         while (left && logring_next(ring, &seq, &line) == 1) {
             print_line(c, &line);

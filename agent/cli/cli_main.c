@@ -114,8 +114,7 @@ static void fill_folders(struct cli *c, const char *config_path)
     struct err why = ERR_INIT;
     bool known = config_read(config_path ? config_path : CONFIG_PATH, config, &why) == 0;
 
-    if (!known && (config_path || !c->run_dir[0])) /* another directory belongs to another agent, with its own
-                                          * settings */
+    if (!known && (config_path || !c->run_dir[0])) /* another directory belongs to another agent */
         (void)str_fmt(c->bad_settings, sizeof(c->bad_settings), "%s", why.msg);
     if (!c->run_dir[0])
         (void)str_copy(c->run_dir, sizeof(c->run_dir), known ? config->run_dir : "/run/limpet");

@@ -42,8 +42,7 @@ bool device_match_is_better(const struct hot_dev *a, const struct hot_dev *b, co
     if (device_match_same(b, has))
         return false;
     if (a->type != b->type)
-        return a->type > b->type; /* a disk has no character device; for the same number prefer the character
-                                   * device */
+        return a->type > b->type; /* a disk has no character device; of one number, prefer that */
     return a->major != b->major ? a->major < b->major : a->minor < b->minor;
 }
 

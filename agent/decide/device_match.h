@@ -17,8 +17,7 @@ struct hot_node {
     char path[400];           /* below /sys: "/devices/virtual/block/loop7" */
     char subsystem[32];       /* "tty", "block" */
     uint16_t vendor, product; /* of the parent USB device; 0: no USB device */
-    char id[200]; /* its name in /dev/serial/by-id, as udev would build it; "": no USB interface with a serial
-                  * number */
+    char id[200]; /* as udev would name it in /dev/serial/by-id; "": no USB interface with a serial number */
 };
 bool device_match_same(const struct hot_dev *a, const struct hot_dev *b);
 /* Does this node match? link: target of the by-id or by-path link of that name, type 0: no such link. A USB

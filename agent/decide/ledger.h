@@ -25,8 +25,7 @@ struct state_floor { /* L10: releases of this name below counter are refused */
     char name[LIM_NAME_BYTES];
     uint64_t counter;
 };
-struct state_rev {             /* the highest rev seen on a topic, held or not: only a higher one is
-                                * accepted */
+struct state_rev {             /* the highest rev seen on a topic, held or not: only a higher one counts */
     char source[STATE_SOURCE]; /* "device" or "group:line-a" */
     uint64_t rev;
     struct digest digest; /* of its payload: same rev with another digest is an alarm */

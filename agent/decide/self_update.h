@@ -67,8 +67,7 @@ enum self_start {
     SELF_START_BUILT_IN,
     SELF_START_NOW,
     SELF_START_NEXT,
-    SELF_FORGET,    /* another base system: its own core starts, and what the manifest asks is brought in
-                     * again */
+    SELF_FORGET,    /* another base system: its own core starts, the manifest's is brought in again */
     SELF_GIVE_UP,   /* on next: too many starts, or too late */
     SELF_LEAVE_NOW, /* a confirmed one that keeps ending */
 };

@@ -220,8 +220,7 @@ void images_observe(struct core *c)
         images_look(c, &candidate->apps[i], trial, &c->images.candidate[i]);
     c->images.known = true;
     for (unsigned i = 0; trial && i < candidate->n; i++)
-        if (c->images.candidate[i].fault.kind != ERR_NONE) /* a fault in what was signed or is stored; no
-                                                            * fetch can fix it */
+        if (c->images.candidate[i].fault.kind != ERR_NONE) /* signed or stored so: no fetch can fix it */
             images_fault(c, OWNER_APPS, c->sets.candidate.d.apps[i].name, &c->images.candidate[i].fault);
 }
 

@@ -189,8 +189,7 @@ static void mqtt_down(void *arg, const char *why, bool taken_over)
     (void)arg;
     if (k.stopping && !k.up) /* our DISCONNECT is on its way: the pump sends it, then reports down */
         return;
-    if (taken_over) /* two devices with the same client id keep disconnecting each other: back off, and report
-                     * it */
+    if (taken_over) /* two devices with one client id disconnect each other: back off, report */
         down("conflict", "another client connected with this device's id", true);
     else
         down("network", why, false);

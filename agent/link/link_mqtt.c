@@ -188,8 +188,7 @@ static int set_will(struct mqtt *m, const char *topic, const char *will)
     (void)mosquitto_will_clear(m->mosq);
     if (m->protocol == MQTT_PROTOCOL_V5)
         (void)mosquitto_property_add_int32(&props, MQTT_PROP_WILL_DELAY_INTERVAL, WILL_DELAY_S);
-    return mosquitto_will_set_v5(m->mosq, topic, (int)strlen(will), will, 1, true, props); /* takes over
-                                                                                            * props */
+    return mosquitto_will_set_v5(m->mosq, topic, (int)strlen(will), will, 1, true, props); /* takes props */
 }
 
 int link_mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,

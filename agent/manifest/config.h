@@ -12,8 +12,7 @@
 /* Device-specific commands. */
 enum config_which {
     CONFIG_REBOOT,     /* none: the agent never reboots */
-    CONFIG_OS_INSTALL, /* the bundle's path is appended; if none of these three is set: the updater's
-                        * defaults */
+    CONFIG_OS_INSTALL, /* the bundle's path is appended; if none of these is set: the updater's defaults */
     CONFIG_OS_CONFIRM,
     CONFIG_OS_REVERT,
     CONFIG_COMMAND_COUNT_
@@ -36,8 +35,7 @@ struct config {
     uint64_t memory_max_bytes, health_interval_s;
     uint64_t apps_memory_bytes,
         apps_pids; /* for all apps together; 0: derived from the device's resources (confine.c) */
-    uint64_t scrub_interval_s, scrub_bytes; /* how often, and how much of, the store is verified; interval 0:
-                                             * never */
+    uint64_t scrub_interval_s, scrub_bytes; /* scrub: how often, how much; interval 0: never */
     char watchdog[128];                     /* "": none */
     char os_updater[16];                    /* "auto", "rauc", "swupdate" or "none" */
     struct config_command commands[CONFIG_COMMAND_COUNT_];

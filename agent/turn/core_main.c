@@ -335,8 +335,7 @@ static void end(struct core *c)
 
 int main(int argc, char **argv)
 {
-    static struct core core; /* one per process, half a megabyte of it images and plans: too big for a
-                              * stack */
+    static struct core core; /* one per process, half a megabyte of it images and plans: not for a stack */
     struct core *c = &core;
     struct err err = ERR_INIT;
     const char *image = NULL, *base = "";

@@ -12,8 +12,7 @@ struct intake {
     char held_why[FOLLOW_WHY];                   /* why the followed document waits; "": it does not */
     const char *follows;                         /* the followed topic, points into follow; "": none */
     uint64_t want_rev;                           /* newest rev seen on it */
-    char denied_why[STATE_WHY + LIM_NAME_BYTES]; /* why the newest document was refused before it could be
-                                                  * judged */
+    char denied_why[STATE_WHY + LIM_NAME_BYTES]; /* why the newest document was not even judged */
     uint64_t denied_at_s;
     struct digest denied_seen[16]; /* documents already refused: retained ones arrive again and again */
     unsigned denied_at;
@@ -32,8 +31,7 @@ struct intake {
  * already known. Errors: DENIED, INVALID, CONFLICT, those of saving. */
 NODISCARD int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
 void intake_clear(struct core *c, const char *source); /* an empty message: only reported */
-void intake_turn(struct core *c);             /* check for documents whose time has come, and for unsaved
-                                               * state */
+void intake_turn(struct core *c);             /* handle documents whose time has come, and unsaved state */
 uint64_t intake_due_ms(const struct core *c); /* ms until intake_turn may have something to do */
 void intake_save(struct core *c);             /* save the ledger; a failure is reported and retried */
 /* The refusal to show in the state: of the followed topic, or of a topic that takes precedence. NULL:

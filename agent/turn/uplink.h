@@ -27,8 +27,7 @@ bool uplink_is_up(const struct core *c);
 bool uplink_is_gone(const struct core *c);
 /* Changes each time the connection comes up or goes down. */
 uint64_t uplink_connection(const struct core *c);
-bool uplink_ask_again(struct core *c); /* ask for everything the broker retains for us again; false: not
-                                        * now */
+bool uplink_ask_again(struct core *c);         /* for all that the broker retains for us; false: not now */
 const char *uplink_text(const struct core *c); /* "online", "offline: ..." */
 /* topic: below F/d/DEV/. id: for the ack, 0: none. false: not sent. */
 bool uplink_publish(struct core *c, const char *topic, const char *json, unsigned qos, bool retain,

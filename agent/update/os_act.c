@@ -427,8 +427,7 @@ static void remember_want(struct core *c, const struct want_os *w, enum os_step 
                             .counter = w->want.counter,
                             .release = w->want.release,
                             .release_bytes = w->want.release_bytes};
-    if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* a new one begins: the previous state is
-                                                            * obsolete */
+    if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* a new one: the old state is obsolete */
         o->memory = (struct os_memory){.phase = OS_NONE, .bundle = w->bundle};
         (void)str_fmt(o->memory.version, sizeof(o->memory.version), "%s", w->version);
     }

@@ -18,8 +18,7 @@ struct os {
     uint64_t reboot_ms,
         healthy_ms;             /* retry a requested reboot then; since when it is healthy, 0: it is not */
     struct fetch_blob blobs[2]; /* the bundle and its release */
-    struct want want;           /* copy of that release, for a job that outlives the manifest: we own its
-                                 * strings */
+    struct want want;           /* that release, for a job that outlives the manifest: we own its strings */
     char release_name[LIM_NAME_BYTES];
     struct download download;
 };

@@ -30,8 +30,7 @@
 
 struct fetch_blob {
     struct digest digest;
-    uint64_t size_bytes; /* signed size: not one byte more is accepted; 0: unknown, at most
-                          * LIM_ENVELOPE_BYTES */
+    uint64_t size_bytes; /* signed size: no more is accepted; 0: unknown, at most LIM_ENVELOPE_BYTES */
     bool manifest;       /* request /manifests/ (with Accept) instead of /blobs/ */
 };
 struct fetch_request {

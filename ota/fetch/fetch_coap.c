@@ -247,8 +247,7 @@ int fetch_coap_init(struct fetch_job *j, struct err *err)
     if (!j->coap->ctx)
         return err_set(err, ERR_NOMEM, "libcoap does not start");
     coap_set_app_data(j->coap->ctx, j->coap);
-    coap_register_option(j->coap->ctx, Q_BLOCK2); /* it is a critical option: otherwise responses with it are
-                                                   * dropped */
+    coap_register_option(j->coap->ctx, Q_BLOCK2); /* critical: else responses with it are dropped */
     coap_register_response_handler(j->coap->ctx, on_response);
     coap_register_nack_handler(j->coap->ctx, on_nack);
     coap_register_event_handler(j->coap->ctx, on_event);

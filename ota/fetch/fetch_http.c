@@ -43,8 +43,7 @@ struct xfer {
     long status;
     size_t header_bytes, refusal_bytes, text_len;
     struct fetch_span span; /* the range requested */
-    uint64_t at, end; /* offset in the blob of the next body byte; where the response must end (0: with the
-                       * blob) */
+    uint64_t at, end; /* offset in the blob of the next body byte; end of the response (0: blob's end) */
     bool judged, has_length, has_range, encoded;
     uint64_t length, range_from, range_to, range_total;
     char challenge[1024], etag[FETCH_ETAG_BYTES];
@@ -158,8 +157,7 @@ static void take_header(struct xfer *x, const char *line)
     const char *v;
     unsigned long long a = 0, b = 0, c = 0;
 
-    if (strncmp(line, "HTTP/", 5) == 0) { /* also after a redirect: discard what belongs to the previous
-                                           * one */
+    if (strncmp(line, "HTTP/", 5) == 0) { /* also after a redirect: forget the previous one */
         x->header_bytes = 0;
         x->has_length = x->has_range = x->encoded = false;
         x->challenge[0] = x->etag[0] = '\0';

@@ -123,8 +123,7 @@ static int chunk_is_full(struct fetch_job *j, struct fetch_item *it, const struc
     struct digest d;
     int rc = sha256(bytes, &d, err);
 
-    bool mixed = it->mixed; /* then it is unknown which source was wrong, and the whole chunk is requested
-                             * again */
+    bool mixed = it->mixed; /* then it is unknown which source was wrong: request the whole chunk again */
     it->held = 0;
     it->mixed = false;
     if (rc < 0)

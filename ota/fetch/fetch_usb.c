@@ -13,11 +13,9 @@
 #include "ota/fetch/fslabel.h"
 #include "platform/fs.h"
 
-#define DEVICES "/dev"
-#define CLASS   "/sys/class/block"
-#define MOUNT_POINT \
-    "/sys" /* exists everywhere, and in our mount namespace nothing else sees what we mount on
-                            * it */
+#define DEVICES     "/dev"
+#define CLASS       "/sys/class/block"
+#define MOUNT_POINT "/sys" /* exists everywhere, and nothing else sees our mount namespace */
 #define DEVICES_MAX 64
 #define NAME_BYTES  64
 #define FLAGS       (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)

@@ -123,8 +123,7 @@ static int name_object(void *arg, const char *name, struct err *err)
     }
     if (rc < 0)
         return err_errno(err, errno, "name object");
-    if (!i->no_verity) { /* a bonus: what holds on every file system is the digest in the name, and
-                          * scrubbing */
+    if (!i->no_verity) { /* a bonus: the digest in the name, and scrubbing, work everywhere */
         AUTO_FD int fd = openat(i->s->objects_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         i->no_verity = fd >= 0 && !fs_verity_enable(fd);
     }

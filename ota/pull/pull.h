@@ -135,9 +135,7 @@ NODISCARD int pull_judge_tree(const struct pull *p, struct err *err);
 NODISCARD int pull_chunks(struct pull *p, uint64_t *ret_fetched, struct err *err);
 /* The cost of that. Errors: INVALID, IO. */
 NODISCARD int pull_cost(struct pull *p, struct store_cost *ret, struct err *err);
-#define PULL_TREE_FILE \
-    "part~tree" /* in staged/, not an object: left alone by stage_open, removed by
-                                    * name_object */
+#define PULL_TREE_FILE "part~tree" /* in staged/, not an object: kept by stage_open, removed by name_object */
 /* Write the tree (to PULL_TREE_FILE) and its new objects from a stored patch pack. Maps p->tree. Errors:
  * INVALID, INTEGRITY, NOTFOUND (an old object), NOSPACE, IO. */
 NODISCARD int pull_patch(struct pull *p, struct err *err);

@@ -80,9 +80,8 @@ int pull_feed_ask(struct feed *f, struct err *err)
     }
     if (rc < 0)
         return rc;
-    err_ignore(
-        unpack_chunks(&f->unpack, f->stream.fd, f->list_fd, f->n, NULL)); /* exited? Then take_raw gets the
-                                                                           * reason */
+    err_ignore(unpack_chunks(&f->unpack, f->stream.fd, f->list_fd, f->n, NULL)); /* if it exited, see
+                                                                                  * take_raw */
     mem_auto_close_(&f->stream.fd);
     f->stream.fd = -1;
     return 0;

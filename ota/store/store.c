@@ -385,8 +385,7 @@ static int list_one(void *arg, const char *name, const struct digest *d, struct 
     struct store_meta m = {0};
 
     (void)err;
-    err_ignore(store_meta_read(l->s, name, &m, NULL)); /* an unreadable meta loses only the size, not the
-                                                        * image */
+    err_ignore(store_meta_read(l->s, name, &m, NULL)); /* an unreadable meta loses the size, not the image */
     l->fn(l->arg, d, m.bytes);
     return 0;
 }

@@ -39,8 +39,7 @@ struct cgroup_host {
     struct {
         enum cgroup_mode mode;
         char mount[128]; /* "/sys/fs/cgroup/memory" */
-        char self[256];  /* the group we run in, below mount ("" or "/a/b"): new groups are created below
-                          * it */
+        char self[256];  /* the group we run in, below mount ("" or "/a/b"): new groups go below it */
     } ctl[CGROUP_CTL_COUNT_];
     char v2_mount[128]; /* "" if no cgroup2 is mounted; may have no controllers (hybrid) */
     char v2_self[256];

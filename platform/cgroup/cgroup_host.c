@@ -226,8 +226,7 @@ int cgroup_detect(struct cgroup_host *ret, struct err *err)
     if (rc < 0)
         return rc;
     if (each_line("/proc/self/cgroup", on_group, &d, NULL) < 0)
-        d.host = (struct cgroup_host){0}; /* a kernel without CONFIG_CGROUPS: run without limits, and report
-                                           * it */
+        d.host = (struct cgroup_host){0}; /* a kernel without CONFIG_CGROUPS: run without limits, report it */
     take_v2_controllers(&d.host);
     name_mode(&d.host);
     *ret = d.host;

@@ -87,8 +87,7 @@ struct box_exec {
     bool ctty;              /* stdin is the slave of a terminal of ours: make it the controlling terminal */
     unsigned preserve_fds;  /* our descriptors 3 .. 3+n-1 are passed to the program */
     const char *sub_cgroup; /* below the box's; NULL: the box's */
-    const char *own_group;  /* created below the box's: what the program starts is killed with it; NULL:
-                             * none */
+    const char *own_group;  /* created below the box's: what the program starts is killed with it; NULL: no */
 };
 /* A process entering a box. Begun without waiting: what is inside can stop it, slow it down or kill it. Both
  * processes are children of the caller, which reaps them and sets the time limit. */

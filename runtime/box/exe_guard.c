@@ -103,8 +103,7 @@ int exe_guard_open_init(int *ret_fd, struct err *err)
     if (guarded < 0 && !safe &&
         geteuid() == 0) /* a plain user's containers can write no more than the user */
         return err_errno(err, errno, "init: protect %s", path);
-    fd = fcntl(guarded >= 0 ? guarded : exe, F_DUPFD_CLOEXEC, 3); /* above those that the child moves to 0, 1,
-                                                                   * 2 */
+    fd = fcntl(guarded >= 0 ? guarded : exe, F_DUPFD_CLOEXEC, 3); /* above those the child moves to 0, 1, 2 */
     if (fd < 0)
         return err_errno(err, errno, "init");
     *ret_fd = fd;

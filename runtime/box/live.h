@@ -19,8 +19,7 @@ struct live_device {
     const char *path; /* path in the box, below /dev */
     char type;        /* 'c' or 'b' */
     uint32_t major, minor;
-    unsigned access; /* CGROUP_DEV_READ, CGROUP_DEV_WRITE: for everyone in the box; the node is owned by its
-                      * root */
+    unsigned access; /* CGROUP_DEV_READ, CGROUP_DEV_WRITE: for everyone in the box; its root owns the node */
 };
 /* Add node and permission (cgroup rule). maps: the box's; NULL: it has no user namespace. work_fd: a
  * directory of ours on a file system that supports nodes (it may be mounted nodev): with a user namespace the

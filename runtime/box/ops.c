@@ -213,8 +213,7 @@ void ops_make(const struct spec *s, bool hold, struct ops *ret)
     add(o, OP_CGROUP, 0, NULL);
     add(o, OP_PRIVATE, 0, NULL);
     add(o, OP_WAIT, 0, NULL);
-    add(o, OP_FIND_ROOT, 0, NULL); /* with the ids mapped: directories on the path may be accessible to them
-                                    * alone */
+    add(o, OP_FIND_ROOT, 0, NULL); /* with the ids mapped: only they may access parent directories */
     if (s->ns[SPEC_NS_USER].own || s->ns[SPEC_NS_USER].join)
         add(o, OP_BE_ROOT, 0, NULL);
     if (s->ns[SPEC_NS_CGROUP]

@@ -171,8 +171,7 @@ static int delete_one(struct limpet *c, struct err *err)
         return 0;
     if (rc < 0)
         return rc;
-    if ((rc = limpet_dir(c, false, &dir, err)) == 0) /* one that was never started may be removed without
-                                                      * force */
+    if ((rc = limpet_dir(c, false, &dir, err)) == 0) /* if never started, no force is needed */
         rc = limpet_forget(c, &s, c->force || strcmp(limpet_status(dir, &s), "created") == 0, err);
     limpet_state_done(&s);
     return rc;

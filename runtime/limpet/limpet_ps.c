@@ -78,8 +78,7 @@ static void print_row(const struct row *r, double uptime_s, time_t now)
     time_t begun = now - (time_t)(age < 0 ? 0 : age);
     unsigned long long used = r->ticks / (unsigned long long)hz;
     char uid[16];
-    char when[32]; /* "2026-11-22T07:05:00Z": the date for old ones, the time (UTC as everywhere) for
-                    * others */
+    char when[32]; /* "2026-11-22T07:05:00Z": the date for old ones, the time (UTC) for others */
 
     (void)snprintf(uid, sizeof(uid), "%u", r->uid);
     (void)clock_rfc3339((uint64_t)begun, when, sizeof(when));

@@ -221,8 +221,7 @@ static int release(const struct limpet *c, int dir, const struct limpet_state *s
     gate = openat(dir, "start", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (gate < 0)
         return err_errno(err, errno, "open start gate");
-    if (unlinkat(dir, "start", 0) != 0 || write(gate, "s", 1) != 1) /* the name first: it cannot be started
-                                                                     * twice */
+    if (unlinkat(dir, "start", 0) != 0 || write(gate, "s", 1) != 1) /* name first: no second start */
         return err_errno(err, errno, "start %s", c->id);
     return 0;
 }
@@ -269,8 +268,7 @@ int limpet_run(struct limpet *c, struct err *err)
 
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all,
-                      NULL); /* a signal that arrives before we wait must not be lost; the child resets its
-                              * own */
+                      NULL); /* a signal before we wait must not be lost; the child resets its own */
     rc = make(c, false, c->detach ? NULL : &tty, &s, &pidfd, err);
     if (rc < 0 || c->detach) {
         limpet_tty_close(&tty);

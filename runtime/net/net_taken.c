@@ -32,8 +32,7 @@ static bool parse(const char *line, bool v6, bool udp, struct served *ret)
                &ret->port, remote, &remote_port, &state, &ret->inode) != 6 ||
         strlen(local) != (v6 ? 32 : 8))
         return false;
-    for (unsigned i = 0; i < (v6 ? 4U : 1U); i++) { /* words in network order, each printed as a host
-                                                     * number */
+    for (unsigned i = 0; i < (v6 ? 4U : 1U); i++) { /* words in network order, printed as host numbers */
         if (sscanf(local + i * 8, "%8x", &word) != 1)
             return false;
         memcpy(ret->address + i * 4, &word, 4);

@@ -350,8 +350,7 @@ static int compile(struct profile *p, struct program *out, struct err *err)
     p->ctx = seccomp_init(p->default_action);
     if (!p->ctx)
         return err_set(err, ERR_UNSUPPORTED, "defaultAction: libseccomp does not take it on this kernel");
-    (void)seccomp_attr_set(p->ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* binary search, not a list; 2.5 and
-                                                                  * later */
+    (void)seccomp_attr_set(p->ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* binary search, since 2.5 */
     rc = read_arches(p, err);
     if (rc >= 0)
         rc = read_rules(p, err);

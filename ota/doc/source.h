@@ -1,11 +1,11 @@
-/* source.h - where blobs lie, as manifests and commands write it:
+/* source.h - where blobs are, as written in manifests and commands:
  *   http://HOST[:PORT]/NAME  https://...                an OCI registry
  *   layout+http://HOST[:PORT]/PATH  layout+https://...  an OCI layout on any web server: GET
  *                                                       PATH/blobs/sha256/HEX
  *   coap://HOST[:PORT]/PATH  coaps://...                the same over CoAP (Block2) and over DTLS
  *   dir:/PATH  file:/PATH                               an OCI layout in a directory
- *   usb:LABEL/PATH  usb:* /PATH (without the blank)     an OCI layout in PATH of the stick with this label,
- *                                                       of any
+ *   usb:LABEL/PATH  usb:* /PATH (without the space)     an OCI layout in PATH of the stick with this label,
+ *                                                       or of any
  * Pure. */
 #ifndef OTA_SOURCE_H
 #define OTA_SOURCE_H

@@ -142,7 +142,8 @@ static int read_os(const struct json_cur *root, struct config *c, struct err *er
     int updater = 0, rc = 0;
 
     if (json_get_enum(root, "os_updater", JSON_OPTIONAL, names, COUNT_OF(names), &updater, err) < 0 ||
-        json_get_u64(root, "os_confirm_s", JSON_OPTIONAL, 5, 86400, &c->os_confirm_s, err) < 0)
+        json_get_u64(root, "os_confirm_s", JSON_OPTIONAL, 5, 86400, &c->os_confirm_s, err) < 0 ||
+        json_get_u64(root, "os_install_s", JSON_OPTIONAL, 5, 86400, &c->os_install_s, err) < 0)
         return -(int)err->kind;
     (void)str_copy(c->os_updater, sizeof(c->os_updater), names[updater]);
     for (int i = 0; rc == 0 && i < CONFIG_COMMAND_COUNT_; i++)
@@ -227,7 +228,8 @@ int config_read(const char *path, struct config *ret, struct err *err)
                        .trust = "/etc/limpet/trust.json",
                        .memory_max_bytes = 64ULL << 20,
                        .scrub_bytes = 4ULL << 20,
-                       .os_confirm_s = 600};
+                       .os_confirm_s = 600,
+                       .os_install_s = 3600};
     int rc = fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &text, &len, err);
 
     if (rc < 0)

@@ -40,6 +40,7 @@ struct config {
     char os_updater[16];                    /* "auto", "rauc", "swupdate" or "none" */
     struct config_command commands[CONFIG_COMMAND_COUNT_];
     uint64_t os_confirm_s; /* a new system that is not healthy by then is left */
+    uint64_t os_install_s; /* a command of the updater that has not ended by then is killed */
     int log_level;
 };
 /* Errors: NOTFOUND, INVALID with the field's path. */

@@ -15,7 +15,7 @@ static void add(struct follow *f, const char *prefix, const char *name)
 
 void follow_init(struct follow *f, const struct config *config)
 {
-    memset(f, 0, sizeof(*f));
+    mem_clear(f, sizeof(*f));
     add(f, "device", "");
     for (unsigned i = 0; i < config->n_groups; i++)
         if (strcmp(config->groups[i], "all") != 0)

@@ -458,7 +458,7 @@ static void plan_apps(const struct observed *o, uint64_t now_ms, struct plan *re
 
 void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret)
 {
-    memset(ret, 0, sizeof(*ret));
+    mem_clear(ret, sizeof(*ret));
     plan_apps(o, now_ms, ret);
     plan_updates(ret, o, now_ms);
 }

@@ -535,7 +535,7 @@ static int start(struct err *err)
     return rc;
 }
 
-int main(void)
+int main(int argc __attribute__((unused)), char **argv __attribute__((unused)))
 {
     struct err err = ERR_INIT;
 

@@ -190,7 +190,7 @@ static int read_profile(const struct json_cur *root, struct config *c, struct er
     static const struct {
         uint64_t keepalive_s, health_interval_s, scrub_interval_s;
     } profiles[] = {
-        {.keepalive_s = 240, .health_interval_s = 300, .scrub_interval_s = 900},
+        {.keepalive_s = 330, .health_interval_s = 300, .scrub_interval_s = 900},
         {.keepalive_s = 900, .health_interval_s = 3600, .scrub_interval_s = 3600},
         {.keepalive_s = 1200, .health_interval_s = 21600, .scrub_interval_s = 86400},
     };

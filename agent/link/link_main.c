@@ -11,6 +11,7 @@
 #include "agent/link/link_mqtt.h"
 #include "agent/link/link_outbox.h"
 #include "agent/link/link_pump.h"
+#include "agent/link/link_retry.h"
 #include "agent/link/link_words.h"
 #include "ota/doc/envelope.h"
 #include "platform/clock.h"
@@ -26,17 +27,18 @@
 static struct link {
     struct loop *loop;
     struct loop_fd core;
-    struct loop_timer reconnect, stable, goodbye;
+    struct loop_timer reconnect, deadline, stable, goodbye;
     struct pump *pump;
     struct mqtt *mqtt;
     struct cJSON *config_root;
     const char *device, *client, *host, *dir;
     char root[160], online_topic[200], path[200];
-    uint64_t port, keepalive_s, conn, boot, floor_s, uid, gid;
+    uint64_t port, keepalive_s, reconnect_s, conn, boot, floor_s, uid, gid;
     struct json_cur groups;
     char *pem[3]; /* CA, certificate, key */
     size_t pem_len[3];
-    unsigned tries;
+    struct link_retry retry;
+    uint64_t deadline_ms, up_ms;             /* of this dial; since when we are connected */
     bool plaintext, up, stopping, published; /* since memory was given back */
     bool wants_room;                         /* core's socket is full */
     struct outbox outbox;
@@ -68,22 +70,18 @@ static void say_down(const char *kind, const char *text)
 
 /* ---- coming back ---- */
 
-/* Full jitter: anywhere between 0 and the doubled bound, so that a fleet does not come back as one. */
 static void try_again(bool far)
 {
     uint32_t r = 0;
-    unsigned doublings = far ? 9 : k.tries < 9 ? k.tries : 9;
-    uint64_t bound = (uint64_t)LINK_BACKOFF_MIN_MS << doublings;
 
-    bound = bound > LINK_BACKOFF_MAX_MS ? LINK_BACKOFF_MAX_MS : bound;
     (void)!getrandom(&r, sizeof(r), 0);
-    k.tries++;
-    loop_timer_set(k.loop, &k.reconnect, clock_boot_ms() + 20 + r % bound);
+    loop_timer_set(k.loop, &k.reconnect, clock_boot_ms() + 20 + link_retry_delay_ms(&k.retry, r, far));
 }
 
 static void down(const char *kind, const char *why, bool far)
 {
     loop_timer_del(k.loop, &k.stable);
+    loop_timer_del(k.loop, &k.deadline);
     link_mqtt_stop(k.mqtt);
     link_pump_stop(k.pump);
     k.up = false;
@@ -99,14 +97,27 @@ static void reconnect_fired(struct loop_timer *t)
     struct err err = ERR_INIT;
 
     (void)t;
+    k.deadline_ms = link_retry_deadline_ms(&k.retry);
+    loop_timer_set(k.loop, &k.deadline, clock_boot_ms() + k.deadline_ms);
     if (link_pump_start(k.pump, &err) < 0)
         down(err_kind_name(err.kind), err.msg, false);
+}
+
+/* The dial took too long: a line that is silent, or a broker that has more to do than we have patience. */
+static void deadline_fired(struct loop_timer *t)
+{
+    char why[400];
+
+    (void)t;
+    (void)str_fmt(why, sizeof(why), "cannot connect to %s:%" PRIu64 " within %" PRIu64 " s", k.host, k.port,
+                  k.deadline_ms / 1000);
+    down(err_kind_name(ERR_TIMEOUT), why, false);
 }
 
 static void stable_fired(struct loop_timer *t)
 {
     (void)t;
-    k.tries = 0;
+    (void)link_retry_was_up(&k.retry, clock_boot_ms() - k.up_ms);
     mem_give_back(); /* what the handshake needed */
 }
 
@@ -173,7 +184,9 @@ static void mqtt_up(void *arg, int protocol)
 
     (void)arg;
     k.up = true;
-    loop_timer_set(k.loop, &k.stable, clock_boot_ms() + LINK_STABLE_MS);
+    k.up_ms = clock_boot_ms();
+    loop_timer_del(k.loop, &k.deadline);
+    loop_timer_set(k.loop, &k.stable, k.up_ms + LINK_STABLE_MS);
     publish_online(true); /* before we hear our own old "offline" */
     subscribe_documents();
     for (unsigned i = 0; i < COUNT_OF(own); i++)
@@ -465,6 +478,8 @@ static int read_config(struct err *err)
         json_get_str(&root, "dir", JSON_REQUIRED, 96, &k.dir, err) < 0 ||
         json_get_u64(&root, "port", JSON_REQUIRED, 1, 65535, &k.port, err) < 0 ||
         json_get_u64(&root, "keepalive_s", JSON_REQUIRED, 5, 1200, &k.keepalive_s, err) < 0 ||
+        json_get_u64(&root, "reconnect_s", JSON_REQUIRED, 1, LINK_RETRY_MAX_MS / 1000, &k.reconnect_s, err) <
+            0 ||
         json_get_u64(&root, "conn", JSON_REQUIRED, 0, LIM_INTEGER, &k.conn, err) < 0 ||
         json_get_u64(&root, "boot", JSON_REQUIRED, 0, LIM_INTEGER, &k.boot, err) < 0 ||
         json_get_u64(&root, "floor", JSON_REQUIRED, 0, LIM_INTEGER, &k.floor_s, err) < 0 ||
@@ -476,6 +491,7 @@ static int read_config(struct err *err)
     (void)str_fmt(k.root, sizeof(k.root), "limpet1/%s", fleet);
     (void)str_fmt(k.online_topic, sizeof(k.online_topic), "%s/d/%s/online", k.root, k.device);
     (void)str_fmt(k.path, sizeof(k.path), "%s/mqtt", k.dir);
+    k.retry.first_ms = k.reconnect_s * 1000;
     return 0;
 }
 
@@ -526,6 +542,7 @@ static int start(struct err *err)
         return rc;
     k.core.on_ready = core_ready;
     k.reconnect.on_fire = reconnect_fired;
+    k.deadline.on_fire = deadline_fired;
     k.stable.on_fire = stable_fired;
     k.goodbye.on_fire = goodbye_fired;
     (void)fcntl(LINK_FD, F_SETFL, O_NONBLOCK);

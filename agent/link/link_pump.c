@@ -308,6 +308,17 @@ int link_pump_start(struct pump *p, struct err *err)
     return rc;
 }
 
+void link_pump_keep(struct pump *p)
+{
+    if (p->tls)
+        link_tls_keep(p->tls);
+}
+
+bool link_pump_is_resumed(const struct pump *p)
+{
+    return p->tls && link_tls_is_resumed(p->tls);
+}
+
 int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls,
                   struct pump **ret, struct err *err)
 {
@@ -332,6 +343,7 @@ int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pu
         free(p);
         return rc;
     }
+    p->s.tls.kept = link_tls_kept_new();
     (void)steal_fd(&fd);
     *ret = p;
     return 0;

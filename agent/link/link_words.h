@@ -23,8 +23,4 @@
 #define AGENT_LINK_WORDS_H
 #define LINK_FD         3             /* the first of sys_exec */
 #define LINK_DATA_BYTES (32ULL << 20) /* RLIMIT_DATA of link: Debian's libmosquitto brings OpenSSL along */
-/* The first bound: a broker that was away for a second meets its fleet over ten. */
-#define LINK_BACKOFF_MIN_MS 10000
-#define LINK_BACKOFF_MAX_MS 300000
-#define LINK_STABLE_MS      60000
 #endif

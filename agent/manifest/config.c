@@ -68,9 +68,11 @@ static int read_mqtt(const struct json_cur *root, const char *directory, struct 
     if (rc <= 0)
         return rc; /* no broker: a device that is fed by agentctl apply alone */
     c->mqtt_port = 8883;
+    c->reconnect_s = 30;
     if (get(&o, "host", c->mqtt_host, sizeof(c->mqtt_host), err) < 0 ||
         json_get_u64(&o, "port", JSON_OPTIONAL, 1, 65535, &c->mqtt_port, err) < 0 ||
         json_get_u64(&o, "keepalive_s", JSON_OPTIONAL, 5, 1200, &c->keepalive_s, err) < 0 ||
+        json_get_u64(&o, "reconnect_s", JSON_OPTIONAL, 1, 300, &c->reconnect_s, err) < 0 ||
         get_path(&o, "ca", directory, c->mqtt_ca, sizeof(c->mqtt_ca), err) < 0 ||
         get_path(&o, "cert", directory, c->mqtt_cert, sizeof(c->mqtt_cert), err) < 0 ||
         get_path(&o, "key", directory, c->mqtt_key, sizeof(c->mqtt_key), err) < 0 ||

@@ -28,7 +28,7 @@ struct config {
     char state_dir[256], run_dir[256], trust[256];
     char mqtt_host[256], mqtt_ca[256], mqtt_cert[256], mqtt_key[256]; /* cert "": no client certificate */
     bool mqtt_plaintext; /* no TLS, and then no broker but one on this machine */
-    uint64_t mqtt_port, keepalive_s;
+    uint64_t mqtt_port, keepalive_s, reconnect_s;
     uint64_t fetch_rate;                 /* bytes a second from the network, 0: as it comes */
     char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */
     char user[64]; /* whom link and fetch become; "": limpet, or nobody where there is none */

@@ -119,9 +119,7 @@ static void add_memory(const struct cgroup_limits *lim, struct cgroup_list *l)
         return;
     s = cgroup_list_add(l, CGROUP_MEMORY, "memory.limit", opt);
     s->quiet = true;
-    s->v2[0] =
-        (struct cgroup_place){"memory.oom.group", "1", CGROUP_UNSET}; /* without part of its processes a
-                                                                       * container is useless */
+    s->v2[0] = (struct cgroup_place){"memory.oom.group", "1", CGROUP_UNSET}; /* kill all of a container */
 }
 
 static void add_cpu(const struct cgroup_limits *lim, struct cgroup_list *l)

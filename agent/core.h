@@ -1,8 +1,8 @@
-/* core.h - agentd-core: who holds whom. Each module has its own header and its own struct, which only its
- * own file writes; core is where they all stand. What each does: README.md.
+/* core.h - agentd-core: what belongs to what. Each module has its own header and its own struct, which only
+ * its own file writes; struct core holds them all. What each does: README.md.
  *
- * Data goes one way: something happens -> core_touch -> after the turn act observes, plans, starts the
- * next step. */
+ * Data flows one way: an event -> core_touch -> after the turn act observes, plans and starts the next
+ * step. */
 #ifndef AGENT_CORE_H
 #define AGENT_CORE_H
 #include "agent/base/confine.h"
@@ -49,18 +49,18 @@ struct core {
     uint64_t memory_total_bytes, started_ms;
     char arch[16], variant[8];
 
-    /* What happened since the last look: news for the plan, for the report; and what is derived from the
-     * store or from the sets is derived again when these numbers are others. */
+    /* Changed since the last turn: something the plan depends on, or the report. What is derived from the
+     * store or from the sets is derived again when its number here has changed. */
     bool dirty, report_dirty, stopping;
     struct core_changes {
         uint64_t store, sets;
     } changes;
 
-    /* What is asked ... */
+    /* What is wanted ... */
     struct state state;
     struct intake intake;
     struct sets sets;
-    /* ... what is there ... */
+    /* ... what exists ... */
     struct store *store;
     struct images images;
     struct spent spent;
@@ -71,12 +71,12 @@ struct core {
     struct id_ranges ids;
     struct hot hot;
     struct execs execs;
-    /* ... what is done ... */
+    /* ... what is being done ... */
     struct act act;
     struct jobs jobs;
     struct os os;
     struct self self;
-    /* ... and who is informed. */
+    /* ... and who is told. */
     struct events events;
     struct report report;
     struct publish publish;
@@ -92,18 +92,18 @@ static inline void core_touch(struct core *c)
     c->dirty = true;
     c->report_dirty = true;
 }
-/* There is news for the report, and none for the plan. */
+/* Something to report changed, but nothing the plan depends on. */
 static inline void core_tell(struct core *c)
 {
     c->report_dirty = true;
 }
-/* The store holds something else than before. */
+/* The contents of the store changed. */
 static inline void core_store_changed(struct core *c)
 {
     c->changes.store++;
     core_touch(c);
 }
-/* The sets, or the keys by which their images are judged, are others. */
+/* The sets, or the keys that their images are judged by, changed. */
 static inline void core_sets_changed(struct core *c)
 {
     c->changes.sets++;

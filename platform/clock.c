@@ -23,7 +23,7 @@ uint64_t clock_boot_ms(void)
     return read_clock(CLOCK_BOOTTIME, 1000);
 }
 
-/* What a test says of the clock. False: nothing. */
+/* What a test sets for the clock. False: nothing. */
 static bool read_test(int64_t *ret_offset_s, bool *ret_synced)
 {
     const char *path = getenv("LIMPET_CLOCK");
@@ -79,7 +79,7 @@ char *clock_rfc3339(uint64_t s, char *dst, unsigned size)
     time_t t = (time_t)s;
     struct tm tm;
 
-    /* not strftime: it brings the time zones along, 6 KB in a static program */
+    /* not strftime: it pulls in time zones, 6 KB in a static program */
     if (!gmtime_r(&t, &tm) || !str_fmt(dst, size, "%d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900,
                                        tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec))
         (void)snprintf(dst, size, "?");

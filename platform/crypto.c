@@ -128,7 +128,7 @@ bool p256_is_point(const struct p256_pub *key)
     return ok;
 }
 
-/* PSA takes the hash, not the message, in the calls that 2.28 and 3.6 share. */
+/* The PSA calls common to 2.28 and 3.6 take the hash, not the message. */
 int p256_verify(const struct p256_pub *key, struct buf message, const struct p256_sig *sig, struct err *err)
 {
     struct digest d;

@@ -14,7 +14,7 @@ static const char *const kind_names[ERR_KIND_COUNT_] = {
     [ERR_OFFLINE] = "not-found", [ERR_USAGE] = "invalid",
 };
 
-/* errno -> kind; what is not here is IO. */
+/* errno -> kind; all others are IO. */
 static const struct {
     int err_no;
     enum err_kind kind;

@@ -52,8 +52,8 @@ int fs_sync_all(int fd, struct err *err)
     return syncfs(fd) < 0 ? err_errno(err, errno, "syncfs") : 0;
 }
 
-/* The temporary name is fixed per file: one writer a file, and what a power cut leaves is overwritten next
- * time. */
+/* The temporary name is fixed per file: a file has one writer, and what a power cut leaves is overwritten
+ * next time. */
 static int write_renamed(int dir_fd, const char *name, struct buf bytes, mode_t mode, bool durable,
                          struct err *err)
 {
@@ -174,7 +174,7 @@ int fs_space(int fd, uint64_t *ret_bytes, uint64_t *ret_inodes, struct err *err)
     if (fstatvfs(fd, &v) < 0)
         return err_errno(err, errno, "statvfs");
     *ret_bytes = (uint64_t)v.f_bavail * v.f_frsize;
-    *ret_inodes = v.f_files ? v.f_favail : UINT64_MAX; /* btrfs and others count none */
+    *ret_inodes = v.f_files ? v.f_favail : UINT64_MAX; /* btrfs and others do not count them */
     return 0;
 }
 
@@ -191,8 +191,8 @@ int fs_lock(int dir_fd, const char *name, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* Directories are gone into by fd, one open fd a level, so the depth is bounded by LIM_PATH_DEPTH + what we
- * make ourselves. */
+/* Recurses with one open fd per level, so the depth is bounded by LIM_PATH_DEPTH + what we create
+ * ourselves. */
 static int remove_below(int dir_fd, const char *name, dev_t dev, unsigned depth, struct err *err)
 {
     if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
@@ -242,7 +242,7 @@ int fs_remove_tree(int dir_fd, const char *name, struct err *err)
 unsigned fs_list(int dir_fd, const char *suffix, char *dst, size_t size, unsigned max)
 {
     unsigned n = 0;
-    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* an offset of its own */
+    int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* for its own offset */
     DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 
     if (!d) {

@@ -1,4 +1,4 @@
-/* fs_walk.c - opening paths that a stranger wrote, without ever leaving the directory they belong to. */
+/* fs_walk.c - opens untrusted paths without ever leaving the directory they belong to. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 /* Old kernels: one component at a time. in_root: links and ".." are resolved as inside a chroot, else both
  * are refused. */
 struct walk {
-    int root_fd, at_fd;        /* at_fd: where we are, O_PATH; owned unless == root_fd */
+    int root_fd, at_fd;        /* at_fd: current directory, O_PATH; owned unless == root_fd */
     int stack[LIM_PATH_DEPTH]; /* directories above at_fd, for ".." */
     unsigned depth, links;
     bool in_root;
@@ -38,7 +38,7 @@ static void walk_up(struct walk *w, bool to_root)
     }
 }
 
-/* Enter directory `name`; a link is put before rest in *path. Returns 0 or -errno. */
+/* Enter directory `name`; a link's target is inserted before rest in *path. Returns 0 or -errno. */
 static int walk_into(struct walk *w, const char *name, char *path, size_t size, const char *rest)
 {
     int fd = openat(w->at_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -72,8 +72,7 @@ static int walk_into(struct walk *w, const char *name, char *path, size_t size, 
     return 0;
 }
 
-/* The last component: open it; a link as last component is followed inside the root when the caller did not
- * say O_NOFOLLOW. */
+/* The last component: open it; a link is followed inside the root unless the caller passed O_NOFOLLOW. */
 static int walk_last(struct walk *w, const char *name, int flags, mode_t mode, char *path, size_t size)
 {
     int fd = openat(w->at_fd, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
@@ -127,7 +126,7 @@ static int walk_open(struct walk *w, const char *start, int flags, mode_t mode)
                                     : walk_into(w, p, next, sizeof(next), rest);
             if (last && !saved && rc != -EAGAIN)
                 return rc;
-            if (rc == 1 || rc == -EAGAIN) { /* a link: its text is the new path, from here */
+            if (rc == 1 || rc == -EAGAIN) { /* a link: its target is the new path, from here */
                 memcpy(path, next, sizeof(path));
                 p = path;
                 continue;
@@ -135,7 +134,7 @@ static int walk_open(struct walk *w, const char *start, int flags, mode_t mode)
             if (rc < 0)
                 return rc;
         }
-        if (last) { /* ended on "." or ".." or "x/" */
+        if (last) { /* the path ended in "." or ".." or "x/" */
             int fd = openat(w->at_fd, ".", flags | O_CLOEXEC, mode);
             return fd < 0 ? -errno : fd;
         }
@@ -154,7 +153,7 @@ static int open_resolved(int dir_fd, const char *path, int flags, mode_t mode, u
     };
     int fd = -1;
 
-    for (int tries = 0; tries < 16; tries++) { /* EAGAIN: something was renamed while the kernel looked */
+    for (int tries = 0; tries < 16; tries++) { /* EAGAIN: something was renamed during the lookup */
         fd = sys_openat2(dir_fd, path, &how);
         if (fd >= 0 || errno != EAGAIN)
             break;

@@ -16,7 +16,7 @@
 #include "platform/sys.h"
 
 #define JOB_LINE_FD 3
-/* it can be done again: it is killed before its parent, and before programs that serve a user */
+/* it can be repeated, so it is killed before its parent, and before programs that serve users */
 #define JOB_OOM 300
 
 struct job {
@@ -47,7 +47,8 @@ void job_line(int line_fd, const char *fmt, ...)
         if (text[i] == '\n')
             text[i] = ' ';
     text[len++] = '\n';
-    err_ignore(fs_write_full(line_fd, buf_of(text, len), NULL)); /* a parent that has gone reads no verdict */
+    err_ignore(fs_write_full(line_fd, buf_of(text, len), NULL)); /* if the parent is gone, nothing reads the
+                                                                  * verdict */
 }
 
 static void say_verdict(int line_fd, int rc, const struct err *err)
@@ -122,7 +123,7 @@ static void lines_ready(struct loop_fd *w, uint32_t events)
     }
 }
 
-/* What a dead child means when it said nothing itself. */
+/* The verdict for a child that died without reporting one. */
 static void judge(struct job *j, int status)
 {
     struct cgroup_usage u = {.oom_kills = 0};
@@ -150,7 +151,7 @@ static void job_exited(struct loop_child *c, int status)
 
     loop_timer_del(j->loop, &j->deadline);
     if (j->cgroup)
-        err_ignore(cgroup_kill(j->cgroup, NULL)); /* what it started does not outlive it */
+        err_ignore(cgroup_kill(j->cgroup, NULL)); /* processes that it started end with it */
     while (j->lines.fd >= 0 && read_lines(j))
         ;
     judge(j, status);
@@ -219,7 +220,7 @@ static void child_main(const struct job_spec *spec, const struct cgroup *cgroup,
     }
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     sys_oom_raise(JOB_OOM, 0);
-    patience_begin(0); /* its deadline is the parent's to hold */
+    patience_begin(0); /* its deadline is enforced by the parent */
     if (spec->argv)
         exec_program(spec, line_fd);
     (void)prctl(PR_SET_NAME, spec->name);
@@ -273,7 +274,7 @@ int job_start(struct loop *l, const struct job_spec *spec, const struct job_call
     rc = pid < 0 ? err_errno(err, fork_errno, "fork") : loop_child_add(l, &j->child, pid, err);
     if (rc == 0)
         rc = loop_fd_add(l, &j->lines, p[0], EPOLLIN, err);
-    if (rc < 0) { /* a child that cannot be watched is not left running */
+    if (rc < 0) { /* do not leave a child running that cannot be watched */
         if (pid > 0) {
             (void)kill(pid, SIGKILL);
             (void)waitpid(pid, NULL, 0);

@@ -1,6 +1,6 @@
-/* job.h - slow work in a child: killable, limited by a cgroup of its own, with a deadline and a one-line
- * verdict. Its memory is gone when it ends. The child is either a function of this program (fork) or another
- * program (exec). */
+/* job.h - slow work in a child: killable, limited by its own cgroup, with a deadline and a one-line verdict.
+ * Its memory is gone when it ends. The child is either a function of this program (fork) or another program
+ * (exec). */
 #ifndef PLATFORM_JOB_H
 #define PLATFORM_JOB_H
 #include "platform/cgroup/cgroup.h"
@@ -8,13 +8,13 @@
 
 struct job;
 
-/* In the child: lines to the parent. progress: "done total". The verdict is what fn returned, with err's
- * message; a child that dies without one counts as IO ("killed by signal 9", "out of memory inside its
- * ceiling" when the cgroup says so). */
+/* In the child: print lines to the parent. progress: "done total". The verdict is what fn returned, with
+ * err's message; a child that dies without one counts as IO ("killed by signal 9", or "out of memory inside
+ * its ceiling" if the cgroup reports that). */
 void job_line(int line_fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A verdict line: "ok", "ok RESULT" (*ret is ERR_NONE) or "err KIND MESSAGE": the text of it, borrowed; NULL:
- * it is another line. */
+/* A verdict line: "ok", "ok RESULT" (*ret is ERR_NONE) or "err KIND MESSAGE": its text, borrowed; NULL:
+ * another line. */
 const char *job_verdict_read(const char *line, enum err_kind *ret);
 
 struct job_spec {
@@ -22,8 +22,8 @@ struct job_spec {
     /* Either fn (fork; returns 0 or -kind with err filled; line_fd for job_line) ... */
     int (*fn)(void *arg, int line_fd, struct err *err);
     void *arg;
-    /* ... or argv (exec). Verdict lines are written by the program itself to line_fd 3: "ok [result]" or "err
-     * KIND message". fds[i] becomes fd 4+i of it. */
+    /* ... or argv (exec). The program writes its verdict to fd 3: "ok [result]" or "err KIND message". fds[i]
+     * becomes its fd 4+i. */
     char *const *argv;
     const int *fds;
     unsigned n_fds;
@@ -33,12 +33,12 @@ struct job_spec {
     uint64_t deadline_ms; /* from now */
 };
 struct job_verdict {
-    struct err err;   /* kind ERR_NONE: it went well */
+    struct err err;   /* kind ERR_NONE: success */
     char result[512]; /* text after "ok " */
-    bool cancelled;   /* by job_cancel: whatever it was about, nobody wants to know any more */
+    bool cancelled;   /* by job_cancel: the result no longer matters */
 };
 struct job_calls {
-    void (*on_line)(void *arg, const char *line);            /* any line but the verdict; may be NULL */
+    void (*on_line)(void *arg, const char *line);            /* any line except the verdict; may be NULL */
     void (*on_done)(void *arg, const struct job_verdict *v); /* once; the job is freed after it returns */
     void *arg;
 };
@@ -46,7 +46,7 @@ struct job_calls {
  * NOMEM, IO. */
 NODISCARD int job_start(struct loop *l, const struct job_spec *spec, const struct job_calls *calls,
                         struct job **ret, struct err *err);
-/* Kill it with all it started; on_done is called with a verdict of TIMEOUT ("cancelled: why") from a later
+/* Kill it and all its processes; on_done is called with a verdict of TIMEOUT ("cancelled: why") in a later
  * turn. */
 void job_cancel(struct job *j, const char *why);
 #endif

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define JSON_SEEN     (1 << 20) /* our mark in cJSON's type: this key was asked for */
+#define JSON_SEEN     (1 << 20) /* our mark in cJSON's type: this key was read */
 #define JSON_PATH_MAX 160
 
 int json_parse(struct buf text, const struct json_limits *lim, struct json_cur *ret, struct err *err)
@@ -227,7 +227,7 @@ struct json_cur json_member(const struct json_cur *obj, unsigned i)
     return (struct json_cur){.node = m, .up = obj, .key = m->string};
 }
 
-/* cJSON gives NULL only when memory is gone: then this process ends (mem.h). */
+/* cJSON returns NULL only when out of memory: then this process exits (mem.h). */
 static cJSON *need(cJSON *node)
 {
     if (!node)
@@ -264,7 +264,7 @@ void json_put_str(struct cJSON *obj, const char *key, const char *val)
     (void)json_put(obj, key, val ? cJSON_CreateString(val) : cJSON_CreateNull());
 }
 
-/* cJSON prints numbers with 15 digits: a whole number goes in as text, exactly. */
+/* cJSON prints numbers with 15 digits, so an integer is stored as text, exactly. */
 void json_put_i64(struct cJSON *obj, const char *key, int64_t val)
 {
     char text[24];
@@ -334,7 +334,7 @@ static void keep_digits(cJSON *node)
         __builtin_fabs(node->valuedouble) > LIM_INTEGER)
         return;
     (void)snprintf(text, sizeof(text), "%" PRIi64, (int64_t)node->valuedouble);
-    node->valuestring = strdup(text); /* cJSON frees it, by free */
+    node->valuestring = strdup(text); /* cJSON frees it with free */
     node->type = (node->type & ~0xff) | cJSON_Raw;
 }
 

@@ -1,6 +1,6 @@
-/* json_check.c - the bounded check that stands before cJSON: RFC 8259, strict UTF-8, no duplicate keys, no
- * \u0000, no raw control characters, depth and token count bounded, integers within +-2^53 (or any number
- * where floats are allowed). */
+/* json_check.c - the bounded check before cJSON: RFC 8259, strict UTF-8, no duplicate keys, no \u0000, no raw
+ * control characters, depth and token count bounded, integers within +-2^53 (or any number if floats are
+ * allowed). */
 #include <stdio.h>
 
 #include "platform/fnv.h"
@@ -10,10 +10,10 @@ const struct json_limits json_limits_signed = {LIM_ENVELOPE_BYTES, LIM_JSON_DEPT
 const struct json_limits json_limits_oci = {LIM_OCI_JSON_BYTES, LIM_JSON_DEPTH, LIM_OCI_JSON_TOKENS, true};
 const struct json_limits json_limits_config = {LIM_CONFIG_BYTES, LIM_JSON_DEPTH, LIM_CONFIG_TOKENS, true};
 
-/* Keys of the objects that are open now, innermost last, to find duplicates. */
+/* Keys of the currently open objects, innermost last, to find duplicates. */
 struct check_key {
-    uint64_t hash; /* of what it says */
-    uint32_t end;  /* where it ends */
+    uint64_t hash; /* of its decoded text */
+    uint32_t end;  /* offset of its end */
 };
 struct check {
     const uint8_t *p;
@@ -198,7 +198,7 @@ static bool check_word(struct check *c, const char *word)
     return true;
 }
 
-/* A hash of what a key says, whatever it is written like: "\u0061" is "a". */
+/* A hash of a key's decoded text: "\u0061" is "a". */
 struct key_hash {
     uint64_t h;
 };
@@ -227,7 +227,7 @@ static void hash_code(struct key_hash *k, unsigned v)
     }
 }
 
-/* The escape at c->at, which was checked; c->at goes behind it. */
+/* Decode the escape at c->at, which was validated; c->at moves past it. */
 static unsigned decode_escape(struct check *c)
 {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
@@ -274,8 +274,8 @@ static int by_hash(const void *a, const void *b)
     return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : (x->end > y->end) - (x->end < y->end);
 }
 
-/* All keys of an object are there. Two of one hash are taken to be the same: strangers can only spoil their
- * own. */
+/* All keys of an object are known. Equal hashes count as duplicates: collisions only harm the document's own
+ * author. */
 static bool check_keys(struct check *c, unsigned first)
 {
     unsigned n = c->n_keys - first;
@@ -363,7 +363,7 @@ static bool check_value(struct check *c)
     }
 }
 
-/* A document of many lines has lines and columns, one of one line bytes. */
+/* For a document of many lines report line and column, for a single line the byte offset. */
 static int say_where(const struct check *c, struct err *err)
 {
     size_t line = 1, begin = 0;

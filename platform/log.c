@@ -21,7 +21,7 @@ static struct {
     unsigned lost;
 } log_to = {"", LOG_INFO_, 0, -1, false, 0};
 
-/* A datagram socket of the machine's syslog; a system that stands still does not hold us up. */
+/* A datagram socket to syslog; a hanging system does not block us. */
 static void open_syslog(void)
 {
     const struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
@@ -80,7 +80,7 @@ void log_write(enum log_level level, const char *fmt, ...)
         return;
     line[len++] = '\n';
     struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
-    if (poll(&room, 1, 0) == 0) { /* a full pipe, a terminal that was stopped: nobody's log stops us */
+    if (poll(&room, 1, 0) == 0) { /* a full pipe, a stopped terminal: logging never blocks us */
         log_to.lost++;
         return;
     }
@@ -89,6 +89,7 @@ void log_write(enum log_level level, const char *fmt, ...)
                       log_to.lost);
         log_to.lost = 0;
     }
-    ssize_t done = write(STDERR_FILENO, line, len); /* one write: lines of several processes do not mix */
+    ssize_t done = write(STDERR_FILENO, line, len); /* one write, so that lines of several processes do not
+                                                     * mix */
     (void)done;
 }

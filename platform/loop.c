@@ -17,12 +17,12 @@ struct loop {
     struct loop_fd timer_watch, signal_watch;
     struct loop_timer *timers; /* sorted by at_ms */
     uint64_t timer_armed_ms;
-    struct loop_child *plain_children; /* those without a pidfd: found by SIGCHLD */
+    struct loop_child *plain_children; /* those without a pidfd: found on SIGCHLD */
     void (*on_signal)(void *arg, int sig);
     void *signal_arg;
     void (*after)(void *arg);
     void *after_arg;
-    struct epoll_event events[LOOP_EVENTS]; /* the turn under way: a removed watcher is blanked in it */
+    struct epoll_event events[LOOP_EVENTS]; /* of the current turn: a removed watcher is cleared in it */
     int n_events, at_event;
     uint64_t patience_ms;
     bool stop;
@@ -33,7 +33,7 @@ static void timer_ready(struct loop_fd *w, uint32_t events)
     (void)events;
     uint64_t n;
     ssize_t got = read(w->fd, &n, sizeof(n));
-    (void)got; /* the timers themselves are looked at after each turn */
+    (void)got; /* the timers themselves are checked after each turn */
 }
 
 static void arm(struct loop *l)

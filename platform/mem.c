@@ -54,7 +54,8 @@ void mem_clear(void *p, size_t bytes)
 #ifdef __GLIBC__
 void mem_stay_small(void)
 {
-    (void)mallopt(M_MMAP_THRESHOLD, 32 * 1024); /* fixed: it would grow with each large piece that is freed */
+    (void)mallopt(M_MMAP_THRESHOLD, 32 * 1024); /* fixed: otherwise it would grow with each large block that
+                                                 * is freed */
     (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024);
     (void)mallopt(M_TOP_PAD, 0);
 }
@@ -63,7 +64,7 @@ void mem_give_back(void)
 {
     (void)malloc_trim(0);
 }
-#else /* musl does both by itself */
+#else /* musl does both itself */
 void mem_stay_small(void)
 {
 }

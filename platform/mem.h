@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Borrowed bytes; never owning, not NUL-terminated. */
+/* Borrowed bytes; never owned, not NUL-terminated. */
 struct buf {
     const uint8_t *p;
     size_t len;
@@ -41,9 +41,9 @@ static inline void mem_auto_free_(void *p)
 /* int AUTO_FD fd = -1;  char AUTO_MEM *p = NULL;  released when the scope ends. */
 #define AUTO_FD  __attribute__((cleanup(mem_auto_close_)))
 #define AUTO_MEM __attribute__((cleanup(mem_auto_free_)))
-/* x_free gives back what x_new or a parser gave and returns NULL; x_done empties what the caller holds
- * itself. Both take NULL or zeroes, and what is only half made. For a type with `struct x *x_free(struct x
- * *)`: DEFINE_AUTO(x) once, then AUTO_FREE(x) struct x *v = NULL; */
+/* x_free frees what x_new or a parser returned and returns NULL; x_done frees the contents of a struct owned
+ * by the caller. Both accept NULL or zeros, and partly constructed ones. For a type with `struct x
+ * *x_free(struct x *)`: DEFINE_AUTO(x) once, then AUTO_FREE(x) struct x *v = NULL; */
 #define DEFINE_AUTO(name)                                 \
     static inline void name##_auto_free_(struct name **p) \
     {                                                     \
@@ -68,7 +68,7 @@ static inline void *mem_steal_(void *pp)
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define COUNT_OF(a)                     (sizeof(a) / sizeof((a)[0]))
 
-/* malloc that ends the process when memory is gone: every process of ours may die at any instant (law L2). */
+/* malloc that ends the process when out of memory: any of our processes may die at any moment (law L2). */
 /* mem_need: uninitialised; mem_need_zero: zeroed; mem_need_str: a copy. Owner: caller (free). Never NULL. */
 void *mem_need(size_t bytes) __attribute__((returns_nonnull));
 void *mem_need_zero(size_t bytes) __attribute__((returns_nonnull));
@@ -78,7 +78,7 @@ char *mem_need_str(const char *s) __attribute__((returns_nonnull));
 void mem_clear(void *p, size_t bytes);
 /* Once at start, for a process that stays: large pieces get pages of their own, the heap keeps no reserve. */
 void mem_stay_small(void);
-/* After a burst: free heap pages go back to the kernel. Costs microseconds on a heap of this size. */
+/* After a burst: return free heap pages to the kernel. Costs microseconds on a heap of this size. */
 void mem_give_back(void);
 /* Before a wait: once nothing more is due (due_ms, 0: never) within MEM_REST_MS, unused stack goes back to
  * the kernel, and the program's text and constants leave this process's page tables: the kernel may drop them
@@ -88,17 +88,17 @@ void mem_give_back(void);
 #define MEM_REST_MS 5000
 int mem_rest(uint64_t now_ms, uint64_t due_ms);
 
-/* snprintf that knows whether it fitted: true when all of it is in dst. */
+/* snprintf that reports whether it fitted: true when all of it is in dst. */
 bool str_fmt(char *dst, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Copy whole or not at all: true when src fitted into dst. */
+/* Copy all or nothing: true if src fitted into dst. */
 bool str_copy(char *dst, size_t size, const char *src);
-/* Replace every byte that is not printable ASCII by "?": for texts of strangers that go into reports and
- * files. Returns s. */
+/* Replace every byte that is not printable ASCII by "?": for untrusted text in reports and files. Returns
+ * s. */
 char *str_clean(char *s);
 /* [a-z0-9][a-z0-9._-]{0,62}: names of devices, fleets, groups, apps, releases. */
 bool str_is_name(const char *s);
-/* Edit distance with swaps of neighbours, for words of at most 16 letters; 99 for longer ones. */
+/* Edit distance including swaps of adjacent letters, for words of at most 16 letters; 99 for longer ones. */
 unsigned str_distance(const char *a, const char *b);
-/* Decimal digits only, no sign, no blank, within [min,max]. True when *ret is set. */
+/* Decimal digits only, no sign, no whitespace, within [min,max]. True if *ret is set. */
 bool str_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 #endif

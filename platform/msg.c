@@ -51,7 +51,7 @@ int msg_send(int fd, struct buf bytes, const int *fds, unsigned n_fds, struct er
     }
 }
 
-/* Take the fds out of a received message; those that the caller has no room for are closed. */
+/* Take the fds out of a received message; excess ones are closed. */
 static void take_fds(struct msghdr *m, int *fds, unsigned *ret_n)
 {
     unsigned n = 0;

@@ -1,4 +1,4 @@
-/* msg.h - messages with fds between processes of ours, over SOCK_SEQPACKET: one send is one receive. */
+/* msg.h - messages with fds between our own processes, over SOCK_SEQPACKET: one send is one receive. */
 #ifndef PLATFORM_MSG_H
 #define PLATFORM_MSG_H
 #include "platform/err.h"
@@ -13,8 +13,8 @@ NODISCARD int msg_pair(int *ret_a, int *ret_b, struct err *err);
 NODISCARD int msg_send(int fd, struct buf bytes, const int *fds, unsigned n_fds, struct err *err);
 
 /* One message into dst (at most size bytes). *ret_len: its length. fds: room for LIM_MSG_FDS, O_CLOEXEC,
- * owner: caller; *ret_n_fds: how many came. With fds == NULL any that came are closed. Returns 1 got one, 0
- * peer closed, -AGAIN nothing there now (non-blocking), -INVALID larger than size (dropped). */
+ * owner: caller; *ret_n_fds: how many arrived. With fds == NULL any received are closed. Returns 1 got one, 0
+ * peer closed, -AGAIN nothing available (non-blocking), -INVALID larger than size (dropped). */
 NODISCARD int msg_recv(int fd, void *dst, size_t size, size_t *ret_len, int *fds, unsigned *ret_n_fds,
                        struct err *err);
 #endif

@@ -5,10 +5,10 @@
 
 #include "platform/limits.h"
 
-#define DATA_BYTES 65 /* of a line: what the number (5 digits), the check (4) and two blanks leave */
+#define DATA_BYTES 65 /* per line: what is left after the number (5 digits), the check (4) and two spaces */
 #define LINES_MAX  (2 * LIM_ENVELOPE_BYTES / DATA_BYTES)
 
-/* CRC-16/CCITT of a line's number and text: finds what a terminal does to a line, no more than that. */
+/* CRC-16/CCITT of a line's number and text: detects damage by a terminal, nothing else. */
 static unsigned check_of(unsigned number, const char *data, size_t len)
 {
     unsigned crc = 0xffff;

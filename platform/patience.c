@@ -2,7 +2,7 @@
 
 #include "platform/clock.h"
 
-static uint64_t end_ms; /* 0: no bound */
+static uint64_t end_ms; /* 0: no limit */
 
 void patience_begin(uint64_t ms)
 {

@@ -13,17 +13,17 @@
 #include "platform/mem.h"
 #include "platform/sys.h"
 
-/* Of newer kernels than these headers. */
+/* From newer kernels than these headers. */
 #define LL_REFER     (1ULL << 13) /* ABI 2 */
 #define LL_TRUNCATE  (1ULL << 14) /* 3 */
 #define LL_IOCTL_DEV (1ULL << 15) /* 5 */
-#define LL_BIND_TCP  (1ULL << 0)  /* 4: of the network */
-#define LL_ABSTRACT  (1ULL << 0)  /* 6: of the scopes */
+#define LL_BIND_TCP  (1ULL << 0)  /* 4: network */
+#define LL_ABSTRACT  (1ULL << 0)  /* 6: scope */
 #define LL_SIGNAL    (1ULL << 1)
 #define LL_VERSION   (1U << 0)
 
 #define NOBODY      65534
-#define THREADS_MAX 64 /* of all our sandboxed processes together: a resolver has one or two */
+#define THREADS_MAX 64 /* of all our sandboxed processes together: a resolver needs one or two */
 
 #define LL_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define LL_WRITE                                                                                      \
@@ -40,14 +40,14 @@ static int allow_paths(int ruleset, const char *const *paths, uint64_t access)
         AUTO_FD int fd = open(*paths, O_PATH | O_CLOEXEC);
         struct stat st;
         if (fd < 0 || fstat(fd, &st) < 0)
-            continue; /* what is not there cannot be read either */
+            continue; /* a missing path needs no rule */
         if (sys_landlock_add_path(ruleset, fd, S_ISDIR(st.st_mode) ? access : access & LL_FILE_ONLY) < 0)
             return -1;
     }
     return 0;
 }
 
-/* What this kernel knows of it. A newer right that is not named stays with everybody. */
+/* Restrict what this kernel knows. A newer right that is not listed stays allowed. */
 static int restrict_files(const struct sandbox *s)
 {
     struct { /* struct landlock_ruleset_attr, as of ABI 6 */
@@ -101,7 +101,7 @@ int sandbox_enter(const struct sandbox *s, char *ret_missing, size_t size, struc
     if (rc == 0 && s->open_files)
         rc = limit(RLIMIT_NOFILE, s->open_files, err);
     if (rc == 0 && s->uid != 0 &&
-        s->uid != NOBODY) /* of a user that is ours alone; others' processes would count */
+        s->uid != NOBODY) /* only for a user of our own; others' processes would count */
         rc = limit(RLIMIT_NPROC, THREADS_MAX, err);
     if (rc == 0)
         rc = drop_ids(s, err);

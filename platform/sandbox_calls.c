@@ -1,6 +1,6 @@
-/* sandbox_calls.c - the system calls of a process that reads strangers' bytes: a list of what it needs,
- * everything else answers ENOSYS, as a kernel without it would, so that libraries fall back. One list for all
- * architectures; what one has not is left out. */
+/* sandbox_calls.c - the system calls of a process that reads untrusted bytes: an allow list; everything else
+ * returns ENOSYS, as on a kernel without it, so that libraries fall back. One list for all architectures;
+ * calls that one lacks are skipped. */
 #include <asm/unistd.h>
 #include <errno.h>
 #include <linux/audit.h>
@@ -39,9 +39,9 @@
 #define SYS_timerfd_gettime SYS_timerfd_gettime32
 #endif
 
-/* Whatever the arguments. */
+/* Allowed with any arguments. */
 static const unsigned allowed_calls[] = {
-    /* bytes and descriptors through what is open */
+    /* I/O on open descriptors */
     SYS_sendmsg,
     SYS_recvmsg,
     SYS_read,
@@ -59,7 +59,7 @@ static const unsigned allowed_calls[] = {
     SYS_fdatasync,
     SYS_fcntl,
     SYS_pipe2,
-    /* files below what Landlock leaves */
+    /* files that Landlock leaves accessible */
     SYS_openat,
     SYS_unlinkat,
     SYS_faccessat,
@@ -83,7 +83,7 @@ static const unsigned allowed_calls[] = {
     SYS_clock_gettime,
     SYS_clock_getres,
     SYS_gettimeofday,
-    /* memory, threads, signals of its own */
+    /* its own memory, threads, signals */
     SYS_munmap,
     SYS_mprotect,
     SYS_mremap,
@@ -105,7 +105,7 @@ static const unsigned allowed_calls[] = {
     SYS_exit,
     SYS_exit_group,
     SYS_prctl,
-    /* who and where it is */
+    /* its identity and time */
     SYS_getpid,
     SYS_gettid,
     SYS_getppid,
@@ -126,7 +126,7 @@ static const unsigned allowed_calls[] = {
 #ifdef SYS_getrlimit
     SYS_getrlimit,
 #endif
-#if defined(__x86_64__) || defined(__arm__) /* from before the calls that take a directory */
+#if defined(__x86_64__) || defined(__arm__) /* older calls without a directory argument */
     SYS_open,
     SYS_access,
     SYS_unlink,
@@ -179,7 +179,7 @@ static const unsigned allowed_calls[] = {
 #ifdef SYS_epoll_pwait2
     SYS_epoll_pwait2,
 #endif
-#ifdef SYS_futex_time64 /* 32 bits */
+#ifdef SYS_futex_time64 /* 32-bit architectures */
     SYS_futex_time64,
     SYS_ppoll_time64,
     SYS_pselect6_time64,
@@ -217,7 +217,7 @@ static const unsigned network_calls[] = {
 #endif
 };
 
-/* Some arguments only. */
+/* Allowed with some arguments only. */
 struct arg_test {
     unsigned arg, mask, n;
     unsigned values[8];
@@ -226,17 +226,17 @@ struct arg_check {
     unsigned call;
     bool network;
     int err;
-    struct arg_test tests[3]; /* all must hold; n 0: the end */
+    struct arg_test tests[3]; /* all must hold; n 0: end */
 };
 #define ALL_BITS 0xffffffffU
 
 static const struct arg_check arg_checks[] = {
-    /* files of terminals, devices and networks: only what libraries ask of their own descriptors */
+    /* terminals, devices and networks: only what libraries ask about their own descriptors */
     {SYS_ioctl,
      false,
      ENOTTY,
      {{1, ALL_BITS, 6, {FIONREAD, FIONBIO, FIOCLEX, TCGETS, SIOCGIFINDEX, SIOCGIFNAME}}}},
-    /* TCP and UDP, and unix sockets: name services answer there, libmosquitto speaks to one of ours */
+    /* TCP and UDP, and unix sockets: name services use them, and libmosquitto connects to one of ours */
     {SYS_socket,
      true,
      EAFNOSUPPORT,
@@ -273,7 +273,7 @@ static void put_list(struct filter *f, const unsigned *calls, size_t n)
     }
 }
 
-/* The accumulator holds the call's number before and, when it is another call, after. */
+/* The accumulator holds the call's number before and, if it is another call, after. */
 static void put_check(struct filter *f, const struct arg_check *c)
 {
     unsigned at = f->n;
@@ -291,8 +291,8 @@ static void put_check(struct filter *f, const struct arg_check *c)
     f->code[at].jf = (uint8_t)(f->n - at - 1);
 }
 
-/* Threads (a resolver's) may be made, processes not. The flags of clone3 lie behind a pointer: libc falls
- * back to clone. */
+/* Threads (a resolver's) may be created, processes not. clone3's flags are behind a pointer: libc falls back
+ * to clone. */
 static void put_clone(struct filter *f)
 {
     put(f, EQ, SYS_clone, 0, 4);
@@ -302,7 +302,7 @@ static void put_clone(struct filter *f)
     put(f, RET, SECCOMP_RET_ALLOW, 0, 0);
 }
 
-/* A signal to itself, as abort() and stack checks send it. */
+/* A signal to itself, as sent by abort() and stack checks. */
 static void put_tgkill(struct filter *f)
 {
     const struct arg_check own = {SYS_tgkill, false, EPERM, {{0, ALL_BITS, 1, {(unsigned)getpid()}}}};
@@ -320,8 +320,7 @@ int sandbox_filter(bool network)
     put(&f, EQ, SANDBOX_ARCH, 1, 0);
     put(&f, RET, SECCOMP_RET_KILL_PROCESS, 0, 0);
     put(&f, LOAD, offsetof(struct seccomp_data, nr), 0, 0);
-    put_list(&f, allowed_calls,
-             COUNT_OF(allowed_calls)); /* numbers of x32 have a bit that none of these has */
+    put_list(&f, allowed_calls, COUNT_OF(allowed_calls)); /* x32 numbers have a bit that none of these has */
     if (network)
         put_list(&f, network_calls, COUNT_OF(network_calls));
     for (unsigned i = 0; i < COUNT_OF(arg_checks); i++)

@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The same number on every architecture that we build for; libc headers older than the kernel may lack them.
- */
+/* The same number on every architecture that we build for; libc headers older than the kernel may lack
+ * them. */
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
@@ -63,7 +63,7 @@ int sys_denied(enum sys_call c)
     return (denied_mask >> c) & 1;
 }
 
-/* True, with errno set, when a test forbids this call. */
+/* True, with errno set, if a test denies this call. */
 static bool answer_enosys(enum sys_call c)
 {
     if (!sys_denied(c))
@@ -97,7 +97,7 @@ int sys_pidfd_open(pid_t pid)
 {
     if (answer_enosys(SYS_CALL_PIDFD_OPEN))
         return -1;
-    return (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+    return (int)syscall(SYS_pidfd_open, pid, 0); /* always close-on-exec */
 }
 
 int sys_pidfd_send_signal(int pidfd, int sig)
@@ -169,7 +169,7 @@ int sys_kill_fd(int pidfd, pid_t pid, int sig)
     return kill(pid, sig);
 }
 
-/* The record of getdents64; libc declares none under this name. */
+/* A getdents64 record; libc declares none under this name. */
 struct sys_dirent {
     uint64_t ino;
     int64_t off;
@@ -186,7 +186,7 @@ static bool is_kept(int fd, const int *keep, unsigned n)
     return false;
 }
 
-/* Close what one buffer of directory entries of /proc/self/fd names. Returns how many were closed. */
+/* Close the fds named in one buffer of entries of /proc/self/fd. Returns how many were closed. */
 static unsigned close_listed(const char *buf, long len, int dir, int first, const int *keep, unsigned n)
 {
     unsigned closed = 0;
@@ -219,7 +219,7 @@ static int close_by_proc(int first, const int *keep, unsigned n)
 
     if (dir < 0)
         return -1;
-    do { /* closing while listing may skip entries: again from the start until nothing is left */
+    do { /* closing while listing may skip entries: repeat from the start until none is left */
         closed = 0;
         (void)lseek(dir, 0, SEEK_SET);
         while ((len = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0)
@@ -267,7 +267,7 @@ int sys_exec(const char *program, char *const *argv, char *const *env, const int
 
     if (n > SYS_EXEC_FDS)
         return -E2BIG;
-    for (unsigned i = 0; i < n; i++) /* first above the range, so that no move overwrites a source */
+    for (unsigned i = 0; i < n; i++) /* first move above the range, so that no move overwrites a source */
         high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, first + (int)n);
     for (unsigned i = 0; i < n; i++)
         if (high[i] < 0 || dup2(high[i], first + (int)i) < 0)
@@ -291,8 +291,8 @@ uint64_t sys_ignored_signals(int proc_fd)
     len = read(fd, text, sizeof(text) - 1);
     (void)close(fd);
     text[len < 0 ? 0 : len] = '\0';
-    line =
-        strstr(text, "\nSigIgn:"); /* 16 digits; a list of groups before it may push it out of the buffer */
+    line = strstr(text, "\nSigIgn:"); /* 16 digits; a long list of groups before it may push it out of the
+                                    * buffer */
     return line && strlen(line) > 8 + 16 ? strtoull(line + 8, NULL, 16) : UINT64_MAX;
 }
 
@@ -312,7 +312,7 @@ uint64_t sys_proc_start(pid_t pid)
     if (len <= 0)
         return 0;
     text[len] = '\0';
-    p = strrchr(text, ')'); /* the name may hold blanks and brackets; what follows it is field 3 */
+    p = strrchr(text, ')'); /* the name may contain spaces and parentheses; what follows it is field 3 */
     for (int field = 2; p && field < 22; field++)
         p = strchr(p + 1, ' ');
     return p ? strtoull(p + 1, NULL, 10) : 0;

@@ -63,7 +63,7 @@ bool term_is_clean(uint32_t c)
     return true;
 }
 
-/* May characters beyond ASCII go there? */
+/* May non-ASCII characters be written to it? */
 static bool takes_utf8(FILE *to)
 {
     static int known = -1;
@@ -75,7 +75,7 @@ static bool takes_utf8(FILE *to)
     return known == 1;
 }
 
-/* One character of text, clean; returns how many bytes it had. keep: control characters that pass. */
+/* Print one character, sanitised; returns its length in bytes. keep: control characters that are allowed. */
 static unsigned put_one(FILE *to, const uint8_t *p, size_t len, const char *keep, bool utf8)
 {
     uint32_t c = 0;
@@ -189,7 +189,7 @@ static int read_count(const char **p, va_list *ap)
     return n;
 }
 
-/* p behind the "%"; moves it behind the conversion. */
+/* p is after the "%"; moves it past the conversion. */
 static struct conversion read_conversion(const char **p, va_list *ap)
 {
     struct conversion v = {.precision = -1};
@@ -266,7 +266,7 @@ void term_vprint(FILE *to, const char *fmt, va_list given)
         case 'x':
             put_integer(to, &v, &ap);
             break;
-        default: /* the compiler checked the format; what is not in the list above is a fault of ours */
+        default: /* the compiler checked the format; anything not handled above is a bug */
             abort();
         }
     }

@@ -1,4 +1,4 @@
-/* confine.c - what core holds itself to: one control group with a ceiling for the whole agent, and fewer
+/* confine.c - the limits of core itself: one control group with a ceiling for the whole agent, and fewer
  * capabilities than root has. */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include "platform/fs.h"
 #include "platform/log.h"
 
-#define APP_PIDS 2048 /* of one app that names no number: large programs of many threads have some hundreds */
+#define APP_PIDS 2048 /* of one app that sets no limit: large multi-threaded programs have several hundred */
 
 /* L5: keeper, core and link in one group, jobs in groups beside it, all below one ceiling. */
 int confine_group(struct core *c, struct err *err)
@@ -25,7 +25,7 @@ int confine_group(struct core *c, struct err *err)
     int rc = cgroup_detect(&c->cgroups, err);
     if (rc < 0)
         return rc;
-    cgroup_host_leave(&c->cgroups, own); /* a core that is started again lives in our own group already */
+    cgroup_host_leave(&c->cgroups, own); /* a restarted core is already in our own group */
     lim.memory_max_bytes = c->config.memory_max_bytes;
     (void)str_fmt(path, sizeof(path), "%s/agent", c->cgroup_root);
     rc = cgroup_make(&c->cgroups, path, &lim, &top, &report, err);
@@ -51,7 +51,7 @@ uint64_t confine_apps_memory(uint64_t total_bytes, uint64_t agent_bytes)
     return total_bytes - (keep < total_bytes / 2 ? keep : total_bytes / 2);
 }
 
-/* Half of the processes that the kernel has numbers and memory for. */
+/* Half of the processes that the kernel has pids and memory for. */
 static uint64_t apps_pids(void)
 {
     static const char *const files[] = {"sys/kernel/pid_max", "sys/kernel/threads-max"};
@@ -95,7 +95,7 @@ void confine_apps(struct core *c)
     (void)cgroup_free(group);
 }
 
-/* Leave no group behind: core and keeper go back to where the keeper was started. */
+/* Leave no group behind: core and keeper return to the group that the keeper was started in. */
 void confine_leave(struct core *c)
 {
     char path[160];
@@ -115,8 +115,8 @@ void confine_leave(struct core *c)
     (void)cgroup_free(g);
 }
 
-/* What neither core nor any program below it ever needs of root; manifests that ask for one of them are
- * refused too. */
+/* Capabilities that neither core nor its children ever need; manifests that ask for one of them are refused
+ * too. */
 int confine_capabilities(struct err *err)
 {
     static const int never[] = {CAP_SYS_MODULE, CAP_SYS_RAWIO,     CAP_SYS_BOOT,     CAP_SYS_TIME,
@@ -136,7 +136,7 @@ int confine_capabilities(struct err *err)
         d->permitted &= bit;
         d->inheritable &= bit;
         (void)prctl(PR_CAPBSET_DROP, never[i], 0, 0,
-                    0); /* one that this kernel does not know is not there either */
+                    0); /* one that this kernel does not know does not exist */
     }
     return syscall(SYS_capset, &head, now) < 0 ? err_errno(err, errno, "capset") : 0;
 }

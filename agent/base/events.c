@@ -1,4 +1,4 @@
-/* events.c - the queue is sent with QoS 1 and kept until acknowledged; the ring below run_dir outlives
+/* events.c - the queue is sent with QoS 1 and kept until acknowledged; the ring below run_dir survives
  * core. */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 
 #define EVENT_RING_BYTES (64 * 1024)
 
-/* Never 0, which says that it is not under way. */
+/* Never 0, which means not sent yet. */
 static uint32_t id_of(const struct event *e)
 {
     return (uint32_t)(e->seq % 0x7fffffff) + 1;
@@ -24,7 +24,7 @@ static void drop_oldest(struct core *c)
     c->events.n--;
 }
 
-/* The ring takes what a pipe brings: an event's line is shorter than PIPE_BUF, so it arrives whole. */
+/* The ring takes input as from a pipe: an event's line is shorter than PIPE_BUF, so it arrives whole. */
 static void to_ring(struct core *c, const char *json)
 {
     char line[1024];
@@ -35,8 +35,8 @@ static void to_ring(struct core *c, const char *json)
         err_ignore(logring_pump(c->events.log, c->events.pipe[0], 'o', clock_wall_ms(), NULL));
 }
 
-/* What happened before the keeper said how many cores there were: it gets its number and its place in the
- * ring now. */
+/* An event from before the keeper reported the number of cores: it gets its id and its place in the ring
+ * now. */
 static void number(struct core *c, struct event *e)
 {
     static const char key[] = "\"seq\":";

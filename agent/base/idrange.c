@@ -1,6 +1,6 @@
-/* idrange.c - a range of host ids for each app, which no other app has: written down before the app first
- * runs, kept as long as the app is known here or has volumes. A new one gets the place that its name's
- * hash says, or the next that is free, so that what ran before there was a list keeps its ids. */
+/* idrange.c - a range of host ids for each app, not shared with any other: saved before the app first runs,
+ * kept as long as the app is known or has volumes. A new app gets the slot given by its name's hash, or the
+ * next free one, so that apps from before there was a list keep their ids. */
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -49,7 +49,7 @@ int idrange_add(struct id_ranges *r, const char *app, unsigned *ret_place)
     if (!old && r->n == COUNT_OF(r->list))
         return -(int)ERR_NOSPACE;
     while (!old && is_taken(r, place))
-        place = (place + 1) % PLACES; /* there are more places than the list can hold */
+        place = (place + 1) % PLACES; /* there are more slots than the list can hold */
     if (!old) {
         struct id_range *e = &r->list[r->n++];
         *e = (struct id_range){.place = place};
@@ -123,7 +123,7 @@ static bool is_known(struct core *c, const char *app)
     return known;
 }
 
-/* Ranges of apps that are gone, with their volumes, may be another's. */
+/* Ranges of apps that are gone, with their volumes, may be reused. */
 static void forget(struct core *c)
 {
     unsigned n = 0;
@@ -148,7 +148,7 @@ int idrange_of(struct core *c, const char *app, uint32_t *ret_first, struct err 
             "%.100s/volumes",
             app, LIM_ID_RANGES, c->config.state_dir);
     if (rc > 0 && save(c, err) < 0) {
-        c->ids.n--; /* not promised: another one may get it after a power cut */
+        c->ids.n--; /* not saved: after a power cut another app might get it */
         return err_wrap(err, "%s: its range of ids", app);
     }
     *ret_first = FIRST + place * SIZE;

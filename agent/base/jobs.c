@@ -27,7 +27,7 @@ void jobs_begin(struct core *c, const struct jobs_about *about)
     core_tell(c);
 }
 
-/* "progress DONE TOTAL": what has moved is in no trouble any more. */
+/* "progress DONE TOTAL": progress means that any trouble is over. */
 static void note_progress(struct jobs *j, const char *line)
 {
     unsigned long long done, total;
@@ -57,7 +57,7 @@ static void on_done(void *arg, const struct job_verdict *v)
 
     c->jobs.job = NULL;
     c->jobs.trouble = (struct err)ERR_INIT;
-    calls.on_done(calls.arg, v); /* may start what follows */
+    calls.on_done(calls.arg, v); /* may start the next job */
 }
 
 int jobs_run(struct core *c, const char *name, int (*fn)(void *arg, int line_fd, struct err *err),

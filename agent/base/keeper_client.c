@@ -11,7 +11,7 @@
 #include "platform/log.h"
 #include "platform/msg.h"
 
-#define HANDOVER_S 2 /* for each word of a core that is to hand over */
+#define HANDOVER_S 2 /* for each message from a core that hands over */
 
 static const char *const kept_of_app[] = {"pid", "out", "err"};
 
@@ -24,7 +24,7 @@ void keeper_client_look(struct core *c)
 
 void keeper_client_say(struct core *c, const char *text, int fd)
 {
-    if (c->keeper.is_there) /* that it is gone is seen by reading */
+    if (c->keeper.is_there) /* a lost keeper is detected by reading */
         err_ignore(msg_send(KEEPER_FD, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL));
 }
 
@@ -55,7 +55,7 @@ void keeper_client_leave(struct core *c)
     loop_stop(c->loop);
 }
 
-/* ---- what it says ---- */
+/* ---- from the keeper ---- */
 
 static void note_exit(struct core *c, pid_t pid, int status)
 {
@@ -125,8 +125,8 @@ static void hear(struct core *c, char *text, const int *fds, unsigned n_fds)
     }
 }
 
-/* The keeper is gone and nobody would start a successor: stay, so that no pipe of a box closes, until the
- * next agentd asks. */
+/* The keeper is gone and nothing would start a successor: keep running, so that no pipe of a box closes,
+ * until the next agentd asks. */
 static void lost(struct core *c)
 {
     log_error("the keeper is gone; this core continues until agentd is restarted");

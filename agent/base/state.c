@@ -10,8 +10,8 @@
 #define PACKED_MAX (2 * LIM_ENVELOPE_BYTES)
 #define READ_TRIES 5
 
-/* What is concluded from a file that cannot be read is written down, so a disk that fails for a moment
- * gets more than one chance. */
+/* Conclusions from an unreadable file are saved, so a disk that fails for a moment is given more than one
+ * chance. */
 static int read_patiently(int dir_fd, const char *name, size_t max_bytes, uint8_t **ret, size_t *ret_len,
                           struct err *err)
 {
@@ -43,7 +43,7 @@ int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *
     if (rc == 0)
         rc = ledger_parse(buf_of(text, len), &ret->ledger, &why);
     else if (why.kind == ERR_NOTFOUND && faccessat(ret->dir_fd, "desired", F_OK, 0) < 0)
-        return 0; /* a device that has never had one */
+        return 0; /* first start of this device */
     if (rc < 0) {
         (void)str_fmt(note, 200,
                       "the ledger could not be read (%.120s); its counters are taken from what is saved",
@@ -119,7 +119,7 @@ void state_set_aside(struct state *s, enum state_slot slot)
     set_aside(s, ledger_slot_name(slot));
 }
 
-/* Sources are "device" and "group:NAME", names of the agent's settings: no path. */
+/* Sources are "device" and "group:NAME", from the agent's settings: never a path. */
 static const char *doc_name(const char *source, char dst[STATE_SOURCE + 8])
 {
     (void)str_fmt(dst, STATE_SOURCE + 8, "doc.%s", source);

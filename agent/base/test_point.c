@@ -1,6 +1,6 @@
-/* test_point.c - named points of an update, for tests only: LIMPET_KILL_AT=NAME ends core there once by
- * SIGKILL; LIMPET_TELL=SOCKET (a unix socket) gets each point with what is durable by then, and core
- * waits for a byte before it continues, so that a test knows what the disk has been promised. */
+/* test_point.c - named points of an update, for tests only: LIMPET_KILL_AT=NAME kills core there once by
+ * SIGKILL; LIMPET_TELL=SOCKET (a unix socket) receives each point with what is durable by then, and core
+ * waits for a byte before it continues, so that a test knows what the disk has promised. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>

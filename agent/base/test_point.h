@@ -3,7 +3,7 @@
 #define AGENT_TEST_POINT_H
 struct core;
 
-/* A test may end core here by SIGKILL, once (LIMPET_KILL_AT=NAME), or report it (LIMPET_TELL=SOCKET);
- * does nothing otherwise. */
+/* Kills core here by SIGKILL, once (LIMPET_KILL_AT=NAME), or reports the point (LIMPET_TELL=SOCKET);
+ * otherwise does nothing. */
 void test_point(const struct core *c, const char *name);
 #endif

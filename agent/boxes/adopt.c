@@ -32,7 +32,7 @@ static void adopt_file(struct core *c, const char *file)
     (void)json_free(root.node);
 }
 
-/* Groups of ours that no app file speaks of: a core died between starting a box and writing its file. */
+/* Control groups of ours without an app file: a core died between starting a box and writing its file. */
 static void kill_orphans(struct core *c)
 {
     const struct desired *sets[] = {&c->sets.candidate.d, &c->sets.good.d, &c->sets.previous.d};
@@ -47,7 +47,7 @@ static void kill_orphans(struct core *c)
             (void)str_copy(b.id, sizeof(b.id), sets[i]->apps[k].name);
             (void)str_fmt(b.cgroup_path, sizeof(b.cgroup_path), "%s/app/%s", c->cgroup_root, b.id);
             b.net = sets[i]->apps[k].net == NET_CNI      ? SPEC_NET_CNI
-                    : sets[i]->apps[k].net == NET_BRIDGE ? SPEC_NET_BRIDGE /* at an address nobody knows */
+                    : sets[i]->apps[k].net == NET_BRIDGE ? SPEC_NET_BRIDGE /* at an unknown address */
                                                          : SPEC_NET_NONE;
             if (cgroup_open(&c->cgroups, b.cgroup_path, &g, NULL) < 0)
                 continue;
@@ -58,8 +58,8 @@ static void kill_orphans(struct core *c)
         }
 }
 
-/* Plugins look at what they made for a box that was taken over: one box a turn, since that may take its
- * time. */
+/* Let CNI plugins CHECK the network of a box that was taken over: one box a turn, since that may take a
+ * while. */
 static void check_next(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, adopt.net_check);

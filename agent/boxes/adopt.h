@@ -1,4 +1,4 @@
-/* adopt.h - boxes that a core before left: taken over, or removed when no file speaks of them. */
+/* adopt.h - boxes left by a previous core: taken over, or removed if they have no app file. */
 #ifndef AGENT_ADOPT_H
 #define AGENT_ADOPT_H
 #include "platform/loop.h"
@@ -6,9 +6,9 @@
 struct core;
 
 struct adopt {
-    struct loop_timer net_check; /* of the next box that was taken over */
+    struct loop_timer net_check; /* for the next box that was taken over */
 };
 
-/* Once, when the keeper has given back what it kept. */
+/* Call once, when the keeper has returned what it kept. */
 void adopt_boxes(struct core *c);
 #endif

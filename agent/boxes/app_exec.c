@@ -1,6 +1,6 @@
-/* app_exec.c - one more program in a box, for agentctl exec and for checks. Core never waits for it: what
- * runs in the box can stop, starve or kill a process that enters, so entering is watched by the loop, has a
- * deadline, and holds nothing of core's. */
+/* app_exec.c - an additional process in a box, for agentctl exec and for checks. Core never waits for it:
+ * what runs in the box can stop, starve or kill a process that enters, so entering is watched by the loop,
+ * has a deadline, and holds nothing of core's. */
 #include <errno.h>
 #include <inttypes.h>
 #include <sys/wait.h>
@@ -10,7 +10,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 
-#define REPORTS 3 /* at most so many come of one */
+#define REPORTS 3 /* at most this many per process */
 
 struct app_exec {
     struct core *core;
@@ -26,7 +26,7 @@ struct app_exec {
     void *arg;
 };
 
-/* The way in is over, well or not. */
+/* Entering has ended, successfully or not. */
 static void end_entry(struct app_exec *e)
 {
     loop_timer_del(e->core->loop, &e->deadline);
@@ -55,8 +55,8 @@ static void child_ended(struct loop_child *c, int status)
     box_entry_pid_ended(&e->entry);
     if (!e->stopped) {
         for (unsigned i = 0; rc > 0 && i < REPORTS && e->report.fd >= 0; i++)
-            rc = box_entry_step(&e->entry, &err); /* its last words may still be there */
-        app_exec_stop(e); /* what it started goes too, when it has a group of its own */
+            rc = box_entry_step(&e->entry, &err); /* its last report may still be in the pipe */
+        app_exec_stop(e);                         /* kill what it started too, if it has a group of its own */
         e->on_end(e->arg, status, rc < 0 && err.kind != ERR_IO ? &err : NULL);
     }
     free_if_gone(e);
@@ -82,7 +82,7 @@ static void helper_ended(struct loop_child *c, int status)
     e->helper_gone = true;
     box_entry_helper_ended(&e->entry);
     watch_child(e);
-    if (e->stopped && e->entry.pid > 0 && !e->child_gone) /* it came while we gave up */
+    if (e->stopped && e->entry.pid > 0 && !e->child_gone) /* it appeared after we gave up */
         (void)kill(e->entry.pid, SIGKILL);
     if (e->stopped)
         free_if_gone(e);

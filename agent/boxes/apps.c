@@ -19,11 +19,11 @@
 #include "platform/log.h"
 #include "platform/sys.h"
 
-#define EXIT_WAIT_MS 1000 /* for the keeper's word on how a process ended that is not our child */
-#define CLOSE_MS \
-    2000 /* for what a box leaves: zombies stay in a group until somebody has read their status */
+#define EXIT_WAIT_MS   1000 /* for the keeper to report how a process that is not our child ended */
+#define CLOSE_MS       2000 /* for what a box leaves: zombies stay in a group until somebody reads their
+                             * status */
 #define CLOSE_AGAIN_MS 20
-#define OOM_WAIT_MS    200 /* for the victim of the kernel to be dead */
+#define OOM_WAIT_MS    200 /* for the kernel's OOM victim to be dead */
 
 /* ---- the end of a box ---- */
 
@@ -43,7 +43,7 @@ static void box_closed(struct app *a)
     a->seen.device_lost = false;
     a->stop_by_us = false;
     names_changed(c, a->network);
-    app_no_devices(a); /* they went with its /dev and its group */
+    app_no_devices(a); /* they are gone with its /dev and its group */
     if (e->oom)
         events_add(c, "oom", a->seen.name, "killed inside its ceiling: peak %" PRIu64 " of %" PRIu64 " bytes",
                    a->peak_bytes, a->end.limit_bytes);
@@ -59,8 +59,7 @@ static void box_closed(struct app *a)
     core_touch(c);
 }
 
-/* What the box leaves is removed once its last process is gone: checked now and then, core continues
- * meanwhile. */
+/* Remove what is left of the box once its last process is gone: polled, while core continues. */
 static void close_box(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, exit_wait);
@@ -101,7 +100,7 @@ static void app_ended(struct app *a, int status, bool known)
     a->end.pending = true;
     if (u.memory_peak_bytes != CGROUP_UNSET)
         a->peak_bytes = u.memory_peak_bytes;
-    if (box_kill(&c->cgroups, &a->box, &err) < 0) /* what pid 1 left behind */
+    if (box_kill(&c->cgroups, &a->box, &err) < 0) /* whatever pid 1 left behind */
         log_warn("%s: %s", a->seen.name, err.msg);
     logs_drain(a);
     a->exit_wait.on_fire = close_box;
@@ -121,7 +120,7 @@ void apps_exit_known(struct core *c, pid_t pid, int status)
             app_ended(&c->apps[i], status, true);
 }
 
-/* pid 1 of the box is gone: our child, or (started by a predecessor) the keeper's. */
+/* pid 1 of the box has ended: our child, or (started by a predecessor) the keeper's. */
 static void box_gone(struct app *a)
 {
     int status;
@@ -148,7 +147,7 @@ static void exit_ready(struct loop_fd *w, uint32_t events)
     box_gone(container_of(w, struct app, exit_watch));
 }
 
-/* Without pidfds (before 5.3) a look once a second. */
+/* Without pidfds (before Linux 5.3), poll once a second. */
 static void poll_exit(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, exit_wait);
@@ -159,8 +158,8 @@ static void poll_exit(struct loop_timer *t)
         box_gone(a);
 }
 
-/* The kernel says that the ceiling was met before its victim is dead. When pid 1 is the victim the box's
- * end shows it; else one process of it was killed and the box lives on. */
+/* The kernel reports the OOM event before its victim is dead. If the victim is pid 1, the end of the box
+ * reports it; otherwise one process was killed and the box continues. */
 static void oom_told(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, oom_wait);
@@ -261,7 +260,8 @@ int apps_start(struct core *c, const struct want *w, struct err *err)
 
     if (!a || !image)
         return err_set(err, ERR_NOSPACE, "start %s: no room for another app", w->name);
-    if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or setting: its history starts over */
+    if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or other settings: its history starts
+                                                * over */
         a->seen.deaths = (struct deaths){0};
         a->seen.start_failures = 0;
         a->restarts = 0;
@@ -317,7 +317,7 @@ void apps_kill(struct app *a)
 
     if (box_kill(&a->core->cgroups, &a->box, &err) < 0)
         log_warn("kill %s: %s", a->seen.name, err.msg);
-    a->seen.kill_at_ms = clock_boot_ms() + 1000; /* again, if it is still there then */
+    a->seen.kill_at_ms = clock_boot_ms() + 1000; /* retry then if it is still there */
 }
 
 /* ---- after a restart of core ---- */
@@ -332,20 +332,20 @@ void apps_adopt(struct app *a)
     a->pidfd = keeper_client_kept(c, a->seen.name, "pid");
     a->out_fd = keeper_client_kept(c, a->seen.name, "out");
     a->err_fd = keeper_client_kept(c, a->seen.name, "err");
-    if (a->pidfd < 0 && box_is_alive(&a->box)) /* neither keeper nor predecessor had it */
+    if (a->pidfd < 0 && box_is_alive(&a->box)) /* neither the keeper nor the predecessor passed it on */
         a->pidfd = sys_pidfd_open(a->box.pid);
     if (logs_open(a, w ? w->log_bytes : LIM_LOG_RING_BYTES, &err) < 0)
         log_error("log of %s: %s", a->seen.name, err.msg);
     if (a->log)
         logs_watch(a);
-    if (!box_is_alive(&a->box)) { /* it ended while there was no core */
+    if (!box_is_alive(&a->box)) { /* it ended while no core was running */
         box_gone(a);
         return;
     }
     box_usage(&c->cgroups, &a->box, &u);
     a->ooms_seen = u.oom_kills == CGROUP_UNSET ? 0 : u.oom_kills;
     watch_box(a);
-    keep_fds(a); /* a keeper of its own may not have them yet */
+    keep_fds(a); /* a newly started keeper may not have them yet */
     log_info("took over %s, pid %d", a->seen.name, (int)a->box.pid);
 }
 
@@ -356,7 +356,7 @@ void apps_sync(struct core *c)
         const struct want *w = a->used && a->seen.box == BOX_RUNNING ? sets_want(c, a->seen.name) : NULL;
         if (!w || !digest_eq(&w->hash, &a->seen.hash) || w->health.kind == HEALTH_NONE ||
             a->seen.health.state != HEALTH_UNKNOWN)
-            continue; /* watched already, or nothing to watch */
+            continue; /* already watched, or nothing to watch */
         health_start(&a->seen.health, &w->health, a->seen.started_ms);
         health_probe_start(a);
     }

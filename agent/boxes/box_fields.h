@@ -1,4 +1,5 @@
-/* box_fields.h - what is in force of a box, as JSON: {"memory":{"state":"enforced","value":N},...}. Pure. */
+/* box_fields.h - which settings of a box are in force, as JSON:
+ * {"memory":{"state":"enforced","value":N},...}. Pure. */
 #ifndef AGENT_BOX_FIELDS_H
 #define AGENT_BOX_FIELDS_H
 #include "platform/json.h"
@@ -6,8 +7,8 @@
 
 /* Owner: caller. */
 struct cJSON *box_fields_build(const struct box_report *r);
-/* One of them into o, unless nobody asked for it. */
+/* Put one field into o, unless it was not requested. */
 void box_fields_put(struct cJSON *o, const char *name, const struct cgroup_field *f);
-/* Back; what is missing or unknown is "not asked". */
+/* Parse them; what is missing or unknown is "not asked". */
 void box_fields_read(const struct json_cur *o, struct box_report *ret);
 #endif

@@ -12,7 +12,7 @@
 
 /* ---- user names of the image ---- */
 
-/* Cut a passwd/group line at its colons into at most n fields; returns how many. */
+/* Split a passwd/group line at its colons into at most n fields; returns the number. */
 static unsigned split(char *line, char **fields, unsigned n)
 {
     unsigned got = 0;
@@ -26,7 +26,8 @@ static unsigned split(char *line, char **fields, unsigned n)
     return got;
 }
 
-/* The line of file whose first field is name: its third field is the id, its fourth (passwd) the group. */
+/* Find the line of file whose first field is name: the third field is the id, the fourth (passwd) the
+ * group. */
 static int look_up(int rootfs_fd, const char *file, const char *name, uint32_t *ret_id, uint32_t *ret_gid,
                    struct err *err)
 {
@@ -59,7 +60,7 @@ static int look_up(int rootfs_fd, const char *file, const char *name, uint32_t *
     return err_set(err, ERR_INVALID, "user \"%s\" is not in %s of the image", name, file);
 }
 
-/* "1000", "1000:100", "app", "app:staff"; "" is 0:0. */
+/* "1000", "1000:100", "app", "app:staff"; "" means 0:0. */
 static int resolve_user(const char *user, int rootfs_fd, struct spec *s, struct err *err)
 {
     char name[64];
@@ -215,11 +216,11 @@ static void set_limits(const struct want *w, const struct cgroup_limits *default
 
 static int set_network(const struct want *w, struct arena *arena, struct spec *s, struct err *err)
 {
-    /* its sysfs is the host's: cards that are not in its network */
+    /* its sysfs is the host's: hide interfaces that are not in its network */
     static const char *const cards[] = {"/sys/class/net", "/sys/devices/virtual/net", NULL};
     static const enum spec_net modes[] = {
         [NET_NONE] = SPEC_NET_NONE, [NET_HOST] = SPEC_NET_HOST, [NET_BRIDGE] = SPEC_NET_BRIDGE,
-        [NET_CNI] = SPEC_NET_CNI,   [NET_APP] = SPEC_NET_HOST, /* joined: start.c knows which */
+        [NET_CNI] = SPEC_NET_CNI,   [NET_APP] = SPEC_NET_HOST, /* start.c joins the right one */
     };
 
     spec_set_net(s, modes[w->net]);
@@ -245,11 +246,11 @@ int box_spec_build(const struct box_spec_in *in, struct arena *arena, struct spe
     s->hostname = in->hostname;
     s->init = w->init;
     s->rootfs_fd = in->rootfs_fd;
-    s->rootfs_read_only = true; /* whatever was accepted once: its files are the store's */
+    s->rootfs_read_only = true; /* also for manifests accepted earlier: the files belong to the store */
     s->cgroup_path = in->cgroup_path;
     box_spec_oom(&s->process);
     s->process.caps = spec_caps_of(w->caps);
-    s->process.seccomp_default = w->seccomp != ENFORCE_OFF; /* the box says when the kernel has none */
+    s->process.seccomp_default = w->seccomp != ENFORCE_OFF; /* the box reports if the kernel has none */
     s->ns[SPEC_NS_USER].own =
         w->userns != ENFORCE_OFF && in->caps->userns && in->caps->idmap && w->net != NET_HOST;
     if (in->first_id)

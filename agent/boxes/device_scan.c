@@ -20,7 +20,7 @@ static DIR *open_folder(int dir_fd, const char *path)
     return d;
 }
 
-/* A file of a device's directory or one above it: "" when there is none. */
+/* Read a file in a device's directory or one above it; "" if there is none. */
 static bool read_word(int sys_fd, const char *dir, const char *file, char *dst, size_t size)
 {
     char path[480];
@@ -29,7 +29,7 @@ static bool read_word(int sys_fd, const char *dir, const char *file, char *dst, 
            fs_read_text(sys_fd, path, dst, size, NULL) > 0;
 }
 
-/* As udev does: what could be awkward in a file's name becomes "_". */
+/* As udev does: replaces characters unsafe in file names by "_". */
 static void make_plain(char *s)
 {
     for (; *s; s++)
@@ -53,7 +53,7 @@ static void read_id(int sys_fd, const char *usb, const char *interface, struct h
     make_plain(n->id);
 }
 
-/* From the device's own directory upwards to that of the USB device. */
+/* Walk up from the device's own directory to that of the USB device. */
 static void read_usb(int sys_fd, struct hot_node *n)
 {
     char dir[400], interface[400] = "", word[16];

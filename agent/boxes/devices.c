@@ -1,6 +1,6 @@
-/* devices.c - the kernel's events make us look at sysfs again, the plan holds or stops an app that lacks what
- * it requires, and each running box gets and loses nodes and permissions as they come and go. What a box has
- * stands in its app's file, so the next core knows it too. */
+/* devices.c - kernel uevents make us read sysfs again, the plan holds or stops an app that lacks a required
+ * device, and each running box gains and loses nodes and permissions as devices come and go. What a box has
+ * is in its app's file, so the next core knows it too. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -14,10 +14,10 @@
 #include "platform/log.h"
 #include "runtime/box/live.h"
 
-#define SETTLE_MS 50   /* one plug is a handful of events */
-#define LINKS_MS  1000 /* udev makes its links after the kernel's word */
+#define SETTLE_MS 50   /* one plug-in causes several events */
+#define LINKS_MS  1000 /* udev makes its links after the kernel's event */
 
-/* One device that an app of one of the two sets asks for. */
+/* One device requested by an app of one of the two sets. */
 struct asked {
     unsigned set, app, k;
     const struct want *w; /* NULL: before the first one */
@@ -62,7 +62,7 @@ static void settled(struct loop_timer *t)
     loop_timer_set(c->loop, t, clock_boot_ms() + LINKS_MS);
 }
 
-/* What they say is not read: they may be lost, sysfs is what counts. */
+/* Their content is not read: events may be lost, sysfs is authoritative. */
 static void uevent_ready(struct loop_fd *w, uint32_t events)
 {
     struct core *c = container_of(w, struct core, hot.uevents);
@@ -176,11 +176,11 @@ void devices_observe(struct core *c)
         devices_close(c);
         return;
     }
-    listen_to_kernel(c); /* first: what is plugged in while we look is reported then */
+    listen_to_kernel(c); /* first: so that anything plugged in during the scan is reported */
     scan(c, usb);
 }
 
-/* What was found of each device of w; NULL: it asks for none, or is in none of the sets. */
+/* What was found for each device of w; NULL: it requests none, or is in none of the sets. */
 static const struct hot_dev *found_of(const struct core *c, const struct want *w)
 {
     for (struct asked a = {0}; next_asked(c, &a);)
@@ -202,14 +202,14 @@ struct lack devices_lack(const struct core *c, const struct want *w)
     return l;
 }
 
-/* ---- a box gets and loses them ---- */
+/* ---- a box gains and loses devices ---- */
 
 static void to_live(const struct want_device *w, const struct hot_dev *dev, struct live_device *ret)
 {
     *ret = (struct live_device){w->path, dev->type, dev->major, dev->minor, w->access};
 }
 
-/* The ids of a box as the kernel has them: the list may be newer than the box. */
+/* The id maps of a running box, from the kernel: the list may be newer than the box. */
 static int maps_of(const struct box_id *box, struct spec_id_maps *ret, struct err *err)
 {
     char path[48], text[256];

@@ -1,24 +1,25 @@
-/* devices.h - devices of the host that come and go in running boxes. Only devices.c writes struct hot. */
+/* devices.h - host devices that come and go in running boxes. Only devices.c writes struct hot. */
 #ifndef AGENT_DEVICES_H
 #define AGENT_DEVICES_H
 #include "agent/boxes/app_table.h"
 
-/* Which devices of the host are meant, as of the last look; found: by set, app and device. */
+/* Which devices of the host matched at the last scan; found: by set, app and device. */
 struct hot {
     bool known, listening, again;
     const struct desired *sets[2];
-    uint64_t seen_sets; /* as of which changes */
+    uint64_t seen_sets; /* at this change number */
     struct hot_dev found[2][LIM_APPS][LIM_DEVICES];
     struct loop_fd uevents;
     struct loop_timer settle;
 };
 
-void devices_observe(struct core *c); /* looks at the host again where something changed */
-void devices_sync(struct core *c);    /* after a plan: running boxes get and lose them */
-void devices_close(struct core *c);   /* the kernel is not listened to any more */
-/* What w requires and the host has not; path NULL: nothing. */
+void devices_observe(struct core *c); /* scan the host again if something changed */
+void devices_sync(struct core *c);    /* after a plan: running boxes gain and lose them */
+void devices_close(struct core *c);   /* stop listening to uevents */
+/* The first device that w requires and the host lacks; path NULL: none. */
 struct lack devices_lack(const struct core *c, const struct want *w);
-/* Before the program of a new box runs: all that is there. Errors: of a required one that cannot be given. */
+/* Before the program of a new box runs: provide all that are present. Errors: those of a required one that
+ * cannot be provided. */
 NODISCARD int devices_start(struct app *a, const struct box_started *b, const struct want *w,
                             struct err *err);
 /* "devices" of an app, for the report. */

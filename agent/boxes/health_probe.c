@@ -1,5 +1,5 @@
-/* health_probe.c - one health probe at a time per app: exec in the box, or an HTTP or TCP try from its
- * network namespace. The sample goes to health_judge (pure); what follows from it is the plan's business. */
+/* health_probe.c - one health probe at a time per app: exec in the box, or an HTTP or TCP request from its
+ * network namespace. The sample goes to health_judge (pure); what follows from it is up to the plan. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -9,21 +9,21 @@
 #include "agent/core.h"
 #include "platform/clock.h"
 
-#define ANSWER_BYTES 64 /* "HTTP/1.1 200 ..." is all that is looked at */
+#define ANSWER_BYTES 64 /* only "HTTP/1.1 200 ..." is examined */
 #define REST_BYTES \
-    (1 << 20)        /* and so much of the rest is taken, for the program to have written it in peace */
-#define REST_MS 1000 /* when it has said all and does not close */
+    (1 << 20)        /* and this much of the rest is drained, so that the program can finish writing */
+#define REST_MS 1000 /* if it has sent everything and does not close */
 
 struct health_probe {
     struct app *app;
     struct loop_fd sock;
-    struct app_exec *exec; /* NULL: none under way */
+    struct app_exec *exec; /* NULL: none running */
     struct loop_timer timeout;
     bool running;
     enum health_kind kind;
     char request[600], answer[ANSWER_BYTES + 1];
     size_t sent, got, rest;
-    bool judged, good; /* the status line is here */
+    bool judged, good; /* the status line was received */
     char why[64];
 };
 
@@ -93,13 +93,13 @@ static int start_check(struct health_probe *p, const struct want *w, struct err 
 static void end_check(struct health_probe *p)
 {
     if (p->exec)
-        app_exec_stop(p->exec); /* with all that it started */
+        app_exec_stop(p->exec); /* with everything it started */
     p->exec = NULL;
 }
 
 /* ---- tcp and http ---- */
 
-/* A program that writes to a connection that was closed on it complains in its log. */
+/* A program whose connection is closed while it writes may complain in its log. */
 static void take_rest(struct health_probe *p, uint32_t events)
 {
     char text[4096];
@@ -186,7 +186,7 @@ static void timed_out(struct loop_timer *t)
     struct health_probe *p = container_of(t, struct health_probe, timeout);
 
     end_check(p);
-    if (p->judged) /* it keeps the connection open, which is its own affair */
+    if (p->judged) /* it keeps the connection open, which is fine */
         sample(p, p->good, p->why);
     else
         sample(p, false, "no answer in time");

@@ -4,6 +4,6 @@
 #include "agent/boxes/app_table.h"
 
 void health_probe_start(struct app *a); /* arm the first probe of a new or adopted box */
-/* One under way ends without a sample. */
+/* A running probe ends without a sample. */
 void health_probe_stop(struct app *a);
 #endif

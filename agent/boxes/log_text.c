@@ -5,7 +5,7 @@
 #include "agent/core.h"
 #include "platform/clock.h"
 
-/* No byte of an app reaches a terminal or JSON unfiltered. */
+/* No byte of an app's log reaches a terminal or JSON unfiltered. */
 static void clean(char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++)

@@ -5,7 +5,7 @@
 
 struct core;
 
-/* The last n lines of an app's log, or (app NULL) of the events, without any byte that a terminal or JSON
- * would take ill. malloc'd; NULL: there is no such log. */
+/* The last n lines of an app's log, or (app NULL) of the events, without bytes that are unsafe in a terminal
+ * or in JSON. malloc'd; NULL: there is no such log. */
 char *log_text(struct core *c, const char *app, uint64_t n);
 #endif

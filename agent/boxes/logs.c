@@ -1,4 +1,4 @@
-/* logs.c - the pipes of a box into its ring. */
+/* logs.c - copies a box's output pipes into its log ring. */
 #include <stdio.h>
 
 #include "agent/boxes/logs.h"
@@ -6,7 +6,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 
-/* 64 KiB in 5 ms: 12 MB a second of each stream, at a few hundredths of a processor. */
+/* 64 KiB in 5 ms: 12 MB a second per stream, at a few percent of a CPU. */
 #define PIECES  16
 #define REST_MS 5
 
@@ -28,7 +28,8 @@ static void end_stream(struct app *a, struct loop_fd *w, int *fd, const char *wh
     *fd = -1;
 }
 
-/* The pipes of one that floods are left alone for a moment: it is held up, core and the others are not. */
+/* The pipes of an app that floods its log are paused for a moment: that blocks the app, not core or the
+ * others. */
 static void rest_over(struct loop_timer *t)
 {
     struct app *a = container_of(t, struct app, log_rest);
@@ -48,7 +49,7 @@ static void rest(struct app *a, struct loop_fd *w)
         loop_timer_set(a->core->loop, &a->log_rest, clock_boot_ms() + REST_MS);
 }
 
-/* So many pieces a turn: one app that floods its log does not keep the others waiting. */
+/* At most this many pieces a turn, so that an app which floods its log does not hold up the others. */
 static void pump(struct app *a, struct loop_fd *w, int *fd, char stream, const char *what, unsigned pieces)
 {
     struct err err = ERR_INIT;

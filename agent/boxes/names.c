@@ -1,6 +1,6 @@
-/* names.c - /etc/hosts and /etc/resolv.conf of boxes. The hosts file of a box is one inode for its whole
- * life, bound into it, and is written in place: an app finds another one that shares its network by name
- * as soon as that one runs. */
+/* names.c - /etc/hosts and /etc/resolv.conf of boxes. A box's hosts file is one inode for its whole life,
+ * bind-mounted into it and rewritten in place: an app can resolve another one on the same network as soon as
+ * that one runs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -80,7 +80,7 @@ void names_changed(struct core *c, const char *network)
 
 /* ---- resolv.conf ---- */
 
-/* Those that listen on the host's loopback keep the servers that they ask in a file. */
+/* Resolvers that listen on the host's loopback keep their upstream servers in a file. */
 static uint8_t *read_upstream(void)
 {
     static const char *const files[] = {"/run/systemd/resolve/resolv.conf",

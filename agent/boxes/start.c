@@ -1,4 +1,4 @@
-/* start.c - from a want and its installed image to a running box, or to one more program inside it. */
+/* start.c - from a want and its installed image to a running box, or to an additional process in it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,8 +10,9 @@
 #include "agent/core.h"
 #include "platform/fs.h"
 
-/* Volumes are made once, for the app's user, and never removed by us. They are mounted with their ids
- * shifted, so on disk they carry the ids of the box; nobody else comes near: state_dir is root's alone. */
+/* Volumes are created once, for the app's user, and never removed by us. They are mounted idmapped, so on
+ * disk they have the ids as seen in the box; nobody else can reach them: state_dir is accessible to root
+ * only. */
 static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint32_t gid, struct err *err)
 {
     char path[2 * LIM_NAME_BYTES + 2];
@@ -30,8 +31,8 @@ static int make_volumes(struct core *c, const struct want *w, uint32_t uid, uint
     return 0;
 }
 
-/* The whole specification; start: of a new box, whose files for names are made. Strings go to arena;
- * *ret_rootfs is the caller's. */
+/* The whole specification; start: for a new box, whose hosts and resolv.conf are then written. Strings go to
+ * arena; *ret_rootfs is the caller's. */
 static int make_spec(struct core *c, const struct want *w, const struct digest *manifest, bool start,
                      struct arena *arena, int *ret_rootfs, struct spec *ret, struct err *err)
 {
@@ -69,7 +70,7 @@ static int make_spec(struct core *c, const struct want *w, const struct digest *
     return rc;
 }
 
-/* What is required must hold before the app runs (L9). */
+/* What is required must be in force before the app runs (L9). */
 static int check_required(const struct want *w, const struct box_report *r, struct err *err)
 {
     const struct {
@@ -89,7 +90,7 @@ static int check_required(const struct want *w, const struct box_report *r, stru
     return 0;
 }
 
-/* The box knows only what we asked of it. What the manifest asked and we left out is said here (L9). */
+/* The box reports only what we requested of it. What the manifest asks and we left out is added here (L9). */
 static void report_self(const struct want *w, const struct spec *s, struct box_report *r)
 {
     if (w->userns == ENFORCE_OFF || s->ns[SPEC_NS_USER].own)
@@ -100,7 +101,7 @@ static void report_self(const struct want *w, const struct spec *s, struct box_r
                                      : "no user namespace or no id-mapped mounts here");
 }
 
-/* Undo a box that may not run. */
+/* Remove a box that must not run. */
 static void take_down(struct core *c, struct box_started *b)
 {
     int fds[] = {b->pidfd, b->out_fd, b->err_fd};
@@ -113,7 +114,7 @@ static void take_down(struct core *c, struct box_started *b)
             (void)close(fds[i]);
 }
 
-/* The network of another app: its file is opened, then that app proven to be alive, so it is no other
+/* The network of another app: first open its file, then verify that this app is alive, so that it is no other
  * process's. */
 static int join_network(struct core *c, const struct want *w, struct arena *arena, int *ret_fd,
                         struct spec *s, struct err *err)
@@ -132,7 +133,7 @@ static int join_network(struct core *c, const struct want *w, struct arena *aren
     return s->ns[SPEC_NS_NET].join ? 0 : err_set(err, ERR_NOMEM, "no memory for the network of %s", w->name);
 }
 
-/* A box whose program waits for its devices or for what its network says of names, or one that runs at
+/* Start a box whose program waits for its devices or for DNS servers from its network, or one that runs at
  * once. *ret_gate: see box_start_held; -1: none. */
 static int start_gated(struct app *a, const struct want *w, const struct spec *spec, struct box_started *ret,
                        int *ret_gate, struct err *err)
@@ -181,7 +182,8 @@ int start_box(struct app *a, const struct want *w, const struct digest *manifest
     return rc;
 }
 
-/* A terminal has a kind, unless the app says which: what engines say. NULL: the arena is full. */
+/* A terminal needs TERM, unless the app sets it: same default as container engines. NULL: the arena is
+ * full. */
 static const char *const *with_term(struct arena *arena, const char *const *env)
 {
     unsigned n = 0;
@@ -215,7 +217,7 @@ int start_exec(struct app *a, const char *const *args, struct box_exec *x, struc
         int rc = make_spec(c, w, &a->manifest, false, arena, &rootfs, spec, err);
         if (rc < 0)
             return rc;
-    } else { /* an app that is leaving has no word: then as root of the box, with its PATH */
+    } else { /* an app that is being removed has no want: run as root of the box, with a default PATH */
         spec_defaults(spec);
         box_spec_oom(&spec->process);
         spec->process.env = path_only;

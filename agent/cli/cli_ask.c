@@ -9,7 +9,7 @@
 #include "platform/fs.h"
 #include "platform/msg.h"
 
-#define ANSWER_S 15 /* core answers at once; it may be starting, or at a box that starts slowly */
+#define ANSWER_S 15 /* core answers at once, unless it is starting, or busy with a box that starts slowly */
 
 int cli_fail(const struct cli *c, const struct err *err)
 {
@@ -59,7 +59,7 @@ static int send_request(int fd, const char *const *words, struct buf doc, const 
     return msg_send(fd, buf_of(msg, doc.len ? size : at), fds, fds ? 3 : 0, err);
 }
 
-/* What the answer's last piece says: '+' well, '-' kind and message. */
+/* Parse the answer's last piece: '+' success, '-' kind and message. */
 static int last_piece(char kind, char *text, struct err *err)
 {
     char *msg = strchr(text, ' ');
@@ -76,8 +76,7 @@ int cli_send(const struct cli *c, const char *const *words, struct buf doc, cons
              struct err *err)
 {
     AUTO_FD int fd = -1;
-    int rc =
-        connect_core(c, fds == NULL, &fd, err); /* with descriptors it is an exec: as long as that takes */
+    int rc = connect_core(c, fds == NULL, &fd, err); /* with descriptors it is an exec: no time limit */
 
     if (rc == 0)
         rc = send_request(fd, words, doc, fds, err);

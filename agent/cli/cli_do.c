@@ -59,7 +59,7 @@ static int payload_of(struct buf packed, struct json_cur *ret, struct err *err)
     return rc < 0 ? rc : json_parse(buf_of(e->payload, e->payload_len), &json_limits_signed, ret, err);
 }
 
-/* The accepted manifest, as it lies on disk. */
+/* The accepted manifest, as saved on disk. */
 static int saved_manifest(const struct cli *c, struct json_cur *ret, struct err *err)
 {
     uint8_t AUTO_MEM *packed = NULL;
@@ -71,7 +71,7 @@ static int saved_manifest(const struct cli *c, struct json_cur *ret, struct err 
     return rc < 0 ? rc : payload_of(buf_of(packed, len), ret, err);
 }
 
-/* The plan is never saved: without the agent only what it will plan for is known. */
+/* The plan is never saved: without the agent only its inputs are known. */
 static int plan_without_agent(const struct cli *c, const struct err *why)
 {
     struct json_cur root, apps, release;
@@ -175,7 +175,7 @@ static void diff_object(const struct json_cur *a, const struct json_cur *b, cons
     }
 }
 
-/* Apps are matched by their name, not by their place. */
+/* Apps are matched by name, not by position. */
 static const char *label_of(const struct json_cur *e, unsigned i, char dst[80])
 {
     const char *name = NULL;

@@ -1,7 +1,7 @@
-/* cli_enter.c - `agentctl exec`. Our terminal is never handed over: what a program in a container leaves
- * running could read what is typed later, write over it, and set its modes. A descriptor that is a
- * terminal is replaced by a pipe, or with -t all three by a terminal of its own, and bytes are carried
- * until the agent says how the program ended. */
+/* cli_enter.c - `agentctl exec`. Our terminal is never passed in: a process left running in the container
+ * could read what is typed later, write to it, and change its modes. A descriptor that is a terminal is
+ * replaced by a pipe, or with -t all three by a new terminal, and bytes are copied until the agent reports
+ * how the program ended. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,24 +16,24 @@
 #include "platform/fs.h"
 
 #define FLOWS       3
-#define PIPE_PIECES 32 /* of 4 KiB: more than a pipe holds, so what floods it from behind does not hold us */
+#define PIPE_PIECES 32 /* of 4 KiB: more than a pipe holds, so a leftover process cannot hold us by a flood */
 
-/* Bytes on their way from one descriptor to another; from -1: none. */
+/* Bytes being copied from one descriptor to another; from -1: none. */
 struct flow {
     int from, to;
-    bool patient; /* `to` does not block: what it does not take now waits for POLLOUT */
-    bool closes;  /* `to` is ours, and its end is the program's end of input */
+    bool patient; /* `to` does not block: what it does not accept now waits for POLLOUT */
+    bool closes;  /* `to` is ours, and closing it is the program's end of input */
     size_t have, at;
     char bytes[4096];
 };
 struct session {
-    int theirs[3];    /* what the program gets */
-    int given[FLOWS]; /* of these, those that we made: closed once they are sent; -1 */
+    int theirs[3];    /* the program's descriptors */
+    int given[FLOWS]; /* those of them that we made: closed once sent; -1 */
     struct flow flows[FLOWS];
     int master; /* -t: our side of its terminal, else -1 */
     bool raw;   /* our terminal is in raw mode */
     struct termios before;
-    sigset_t ending; /* signals that end us or change our size */
+    sigset_t ending; /* signals that end us or report a new terminal size */
 };
 
 static volatile sig_atomic_t got_signal, resized;
@@ -53,7 +53,7 @@ static void flow_end(struct flow *f)
     f->from = f->to = -1;
 }
 
-/* The program is gone, or does not listen, or our side has ended. */
+/* The program is gone or has closed its input, or our side has ended. */
 static void flow_step(struct flow *f)
 {
     ssize_t n;
@@ -82,7 +82,7 @@ static void flow_step(struct flow *f)
         flow_end(f);
 }
 
-/* What the program had written when it ended is in the pipe: it is shown, without waiting for what it left
+/* What the program wrote before it ended is still in the pipe: show it, without waiting for processes it left
  * running. */
 static void drain(struct session *s)
 {
@@ -103,12 +103,12 @@ static void follow_size(const struct session *s)
         (void)ioctl(s->master, TIOCSWINSZ, &size);
 }
 
-/* Until the agent has answered, or a signal wants us gone. */
+/* Copy until the agent has answered, or a signal ends us. */
 static void carry(struct session *s, int sock)
 {
     sigset_t before;
 
-    (void)sigprocmask(SIG_BLOCK, &s->ending, &before); /* they come while ppoll waits, or not at all */
+    (void)sigprocmask(SIG_BLOCK, &s->ending, &before); /* delivered only while ppoll waits */
     while (!got_signal) {
         if (resized)
             follow_size(s);
@@ -179,8 +179,8 @@ static int use_terminal(struct session *s, struct err *err)
     return 0;
 }
 
-/* The words of a request end at an empty one, so a command with an empty argument goes in another way,
- * which an older agent does not know: it says so and starts nothing. */
+/* A request's words end at an empty one, so a command with an empty argument needs another request, which an
+ * older agent does not know: it reports that and starts nothing. */
 static int send_request(const struct cli *c, const char *const *words, const int *fds, int *ret_sock,
                         bool *ret_packed, struct err *err)
 {
@@ -256,8 +256,8 @@ int cli_enter(const struct cli *c)
     }
     for (int i = from; i < c->argc; i++)
         words[3 + i - from] = c->argv[i];
-    (void)sigaction(SIGPIPE, &none, NULL); /* a program that does not read its input is no fault */
-    (void)sigaction(SIGTTIN, &none, NULL); /* in the background: no input, as if it had ended */
+    (void)sigaction(SIGPIPE, &none, NULL); /* a program that does not read its input is not an error */
+    (void)sigaction(SIGTTIN, &none, NULL); /* in the background: treated as end of input */
     struct session AUTO_MEM *s = mem_need_zero(sizeof(*s));
     s->master = -1;
     (void)sigemptyset(&s->ending);

@@ -42,7 +42,7 @@ int cli_open_ring(const struct cli *c, const char *name, struct logring **ret, s
     return rc < 0 ? rc : logring_open_read(dir, name, ret, err);
 }
 
-/* Straight from the ring: works with the daemon dead, and costs core nothing. */
+/* Read directly from the ring: works without the daemon, and costs core nothing. */
 int cli_logs(const struct cli *c)
 {
     char name[LIM_NAME_BYTES + 8];
@@ -61,7 +61,8 @@ int cli_logs(const struct cli *c)
                           "no app \"%s\" has run since this machine started: agentctl status", c->argv[0]);
         return cli_fail(c, &err);
     }
-    uint64_t left = c->follow ? UINT64_MAX : c->lines; /* what comes while we print is not asked for */
+    uint64_t left = c->follow ? UINT64_MAX : c->lines; /* without -f, lines that arrive while we print are
+                                                        * left out */
     for (uint64_t seq = logring_tail(ring, (uint32_t)c->lines);;) {
         while (left && logring_next(ring, &seq, &line) == 1) {
             print_line(c, &line);

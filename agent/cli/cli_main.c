@@ -53,7 +53,7 @@ static int unknown(const char *name)
     return CLI_USAGE;
 }
 
-/* One option at argv[i]; returns how many words it took, 0 when it is none of ours. */
+/* One option at argv[i]; returns how many words it took, 0 if it is not an option of ours. */
 static int read_option(struct cli *c, char **argv, const char *value, const char **ret_config)
 {
     static const struct {
@@ -88,8 +88,8 @@ static int read_option(struct cli *c, char **argv, const char *value, const char
                : 0;
 }
 
-/* Options may stand anywhere, but behind exec's app all words are the command's. The rest is moved to the
- * front of argv; returns how many words that is, -1 for an option that we do not have. */
+/* Options may appear anywhere, but after exec's app all words belong to the command. The rest is moved to the
+ * front of argv; returns how many words that is, -1 for an unknown option. */
 static int read_options(struct cli *c, int argc, char **argv, const char **ret_config)
 {
     int kept = 0;
@@ -114,8 +114,8 @@ static void fill_folders(struct cli *c, const char *config_path)
     struct err why = ERR_INIT;
     bool known = config_read(config_path ? config_path : CONFIG_PATH, config, &why) == 0;
 
-    if (!known &&
-        (config_path || !c->run_dir[0])) /* another directory is another agent's, with settings of its own */
+    if (!known && (config_path || !c->run_dir[0])) /* another directory belongs to another agent, with its own
+                                          * settings */
         (void)str_fmt(c->bad_settings, sizeof(c->bad_settings), "%s", why.msg);
     if (!c->run_dir[0])
         (void)str_copy(c->run_dir, sizeof(c->run_dir), known ? config->run_dir : "/run/limpet");

@@ -1,5 +1,4 @@
-/* cli_past.c - history and why: what was, from what lies on disk, so that both work when the agent does
- * not run. */
+/* cli_past.c - history and why: from what is on disk, so that both work when the agent is not running. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -9,7 +8,7 @@
 
 #define EVENTS_ASKED 500
 
-/* The ledger: live, or as core saved it last. */
+/* The ledger: live, or as core last saved it. */
 static int read_ledger(const struct cli *c, struct json_cur *ret, struct err *err)
 {
     char path[300];
@@ -77,7 +76,7 @@ static bool print_event(const struct cli *c, const struct logring_line *line)
     return of_app;
 }
 
-/* Does the report know this app? */
+/* Is this app in the report? */
 static bool is_reported(const struct cli *c)
 {
     struct json_cur r, apps, app;
@@ -107,7 +106,7 @@ static bool was_noted(const struct cli *c, struct logring *ring)
     return noted;
 }
 
-/* Everything that is known about why this app is as it is: its events, and what the plan says of it now. */
+/* All that is known about why this app is in its state: its events, and what the plan says of it now. */
 int cli_why(const struct cli *c)
 {
     static const char *const ask_plan[] = {"plan", NULL};

@@ -1,6 +1,6 @@
-/* cli_paste.c - signed documents as agentctl takes them: from files, pipes and pasted into a terminal, as
- * JSON or as numbered lines (platform/paste.h). Line ends within JSON are nothing: an envelope has none of
- * its own, so a terminal's do not matter. */
+/* cli_paste.c - reads signed documents for agentctl: from files, pipes and pasted into a terminal, as JSON or
+ * as numbered lines (platform/paste.h). Line ends within JSON are ignored: an envelope has none of its own,
+ * so those added by a terminal do no harm. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -12,15 +12,15 @@
 #include "platform/fs.h"
 #include "platform/paste.h"
 
-#define TEXT_MAX (2 * (size_t)LIM_ENVELOPE_BYTES) /* with numbers and line ends */
-#define REST_MS  500                              /* of a refused paste: nothing more comes for so long */
+#define TEXT_MAX (2 * (size_t)LIM_ENVELOPE_BYTES) /* including numbers and line ends */
+#define REST_MS  500 /* after a refused paste: until no input came for this long */
 
 struct pasting {
     char *text;
     size_t len;
     struct paste lines;
-    size_t line_at; /* where the present line begins */
-    unsigned depth; /* of JSON */
+    size_t line_at; /* start of the current line */
+    unsigned depth; /* nesting depth of the JSON */
     bool in_text, escaped, begun;
 };
 
@@ -35,7 +35,7 @@ static void restore_terminal(int number)
     }
 }
 
-/* Line by line would end each line at 4095 bytes. */
+/* In canonical mode the terminal would cut each line at 4095 bytes. */
 static void take_terminal(void)
 {
     static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
@@ -54,7 +54,7 @@ static void take_terminal(void)
                        "It ends by itself, else with a line that is a lone dot; Ctrl-C gives up.\n");
 }
 
-/* What is left of a refused paste must not become commands of the shell. */
+/* The rest of a refused paste must not become commands of the shell. */
 static void drop_rest(void)
 {
     struct pollfd p = {STDIN_FILENO, POLLIN, 0};
@@ -81,7 +81,7 @@ static bool ends_json(struct pasting *p, char c)
     return p->begun && !p->depth && !p->in_text;
 }
 
-/* One byte of a terminal: 1 the document is whole, 0 more is wanted. */
+/* Take one byte from a terminal: 1 the document is complete, 0 more is needed. */
 static int take_byte(struct pasting *p, char c, struct err *err)
 {
     if (c == '\004')
@@ -122,7 +122,7 @@ static int read_terminal(char *text, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
-/* To its end, or a line that is a lone dot. */
+/* Read to its end, or to a line with a single dot. */
 static void read_pipe(char *text)
 {
     size_t len = 0;
@@ -136,7 +136,7 @@ static void read_pipe(char *text)
     }
 }
 
-/* The envelope within a text, in place; *ret_len: its bytes. */
+/* Find the envelope within a text, in place; *ret_len: its bytes. */
 static int unwrap(char *text, size_t *ret_len, struct err *err)
 {
     char AUTO_MEM *whole = NULL;

@@ -45,7 +45,7 @@ char *cli_size(uint64_t bytes, char dst[16])
     return dst;
 }
 
-/* "#####....": filled by part of whole. */
+/* "#####....": part of whole, as a bar. */
 static char *bar(uint64_t part, uint64_t whole, char dst[8])
 {
     unsigned n = part == NONE || whole == NONE || whole == 0 ? 0 : (unsigned)((part * 7 + whole - 1) / whole);
@@ -127,7 +127,7 @@ static void print_head(const struct cli *c, const struct json_cur *r)
     }
 }
 
-/* It was to end, and did so well: a one-shot. */
+/* It was meant to end, and succeeded: a one-shot. */
 static bool ended_well(const struct json_cur *app)
 {
     struct json_cur last;
@@ -162,7 +162,7 @@ static bool print_app(const struct cli *c, const struct json_cur *a)
     return good;
 }
 
-/* What a person should look at: one line each, only when there is something. */
+/* What the operator should look at: one line each, only if there is something. */
 static void print_notes(const struct json_cur *a)
 {
     static const char *const fields[] = {"memory", "swap",    "cpu",     "pids",

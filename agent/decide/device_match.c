@@ -1,4 +1,4 @@
-/* device_match.c - which device is meant, and what to do. Pure. See device_match.h. */
+/* device_match.c - which device matches, and what to do about it. Pure. See device_match.h. */
 #include "agent/decide/device_match.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@ bool device_match_same(const struct hot_dev *a, const struct hot_dev *b)
     return a->type == b->type && (!a->type || (a->major == b->major && a->minor == b->minor));
 }
 
-/* udev's word for a serial port may say its port after what sysfs says about the interface. */
+/* udev's name of a serial port may append its port number to what sysfs says about the interface. */
 static bool is_id(const char *asked, const char *id)
 {
     size_t n = strlen(id);
@@ -42,7 +42,8 @@ bool device_match_is_better(const struct hot_dev *a, const struct hot_dev *b, co
     if (device_match_same(b, has))
         return false;
     if (a->type != b->type)
-        return a->type > b->type; /* a disk has no character device; of one number, the character device */
+        return a->type > b->type; /* a disk has no character device; for the same number prefer the character
+                                   * device */
     return a->major != b->major ? a->major < b->major : a->minor < b->minor;
 }
 

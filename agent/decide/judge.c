@@ -4,7 +4,7 @@
 
 #include "platform/clock.h"
 
-/* Law L10, for whatever comes with a release. at: the field's path. */
+/* Law L10, for anything that has a release. at: the field's path. */
 static int judge_counter(const struct ledger *l, const struct want *w, const char *at, struct err *err)
 {
     uint64_t floor = ledger_floor(l, w->release_name);
@@ -40,7 +40,7 @@ static int judge_required(const struct want *w, unsigned i, const struct box_cap
          caps->nat},
     };
 
-    /* an upper layer is to come; the image's own files are the store's, and other images' (L13) */
+    /* needs an upper layer; the image's own files belong to the store and other images (L13) */
     if (!w->read_only)
         return err_set(
             err, ERR_UNSUPPORTED,

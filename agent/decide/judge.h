@@ -1,4 +1,5 @@
-/* judge.h - can this device do what an authentic manifest asks, before anything is downloaded (L9)? Pure. */
+/* judge.h - can this device do what an authentic manifest asks? Checked before anything is downloaded (L9).
+ * Pure. */
 #ifndef AGENT_JUDGE_H
 #define AGENT_JUDGE_H
 #include "agent/decide/ledger.h"
@@ -10,7 +11,7 @@ struct judge_facts {
     const struct ledger *ledger;
     uint64_t memory_total_bytes;
     const struct now_facts *now;
-    const char *now_text; /* the same in words, for refusals */
+    const char *now_text; /* the same as text, for refusals */
 };
 /* Errors: DENIED (expired, from the future, below the counter floor, known bad), UNSUPPORTED (required but
  * not enforceable), NOSPACE (ceiling above the device's memory), each with the field's path. */

@@ -133,7 +133,7 @@ static void build_epoch(struct cJSON *o, const struct state_epoch *e)
     json_put_bool(o, "fleet", e->roles[TRUST_FLEET]);
 }
 
-/* An older agent takes 199 bytes of a reason, and one that comes back must be able to read this. */
+/* An older agent reads at most 199 bytes of a reason, and must be able to read this after a rollback. */
 #define WHY_SHORT 199
 
 static void put_why(struct cJSON *o, const char *key, const char *more, const char *why)
@@ -243,7 +243,7 @@ static int parse_revs(const struct json_cur *root, struct ledger *l, struct err 
     return 0;
 }
 
-/* What an older agent did not write may be absent. */
+/* Members that an older agent did not write may be missing. */
 static int parse_refused(const struct json_cur *root, struct state_refused *r, struct err *err)
 {
     struct json_cur o;
@@ -304,7 +304,7 @@ static int parse_since(const struct json_cur *root, struct ledger *l, struct err
 {
     const uint64_t max = LIM_INTEGER;
 
-    l->time_issued_s = l->time_floor_s; /* as far as an older agent knew */
+    l->time_issued_s = l->time_floor_s; /* an older agent knew only this */
     if (json_get_u64(root, "time_issued", JSON_OPTIONAL, 0, max, &l->time_issued_s, err) < 0 ||
         json_get_u64(root, "fleet_since", JSON_OPTIONAL, 0, max, &l->fleet_since_s, err) < 0 ||
         parse_copy(root, "time_from", l->time_from, sizeof(l->time_from), err) < 0 ||

@@ -1,5 +1,5 @@
-/* manifest_ask.c - a group document's slots: which devices act, and when each one's turn is; other
- * questions to a parsed document (all declared in manifest.h). Pure. */
+/* manifest_ask.c - a group document's rollout slots: which devices act, and when each one's turn is; other
+ * queries of a parsed document (all declared in manifest.h). Pure. */
 #include "agent/manifest/manifest.h"
 
 #include <stdio.h>

@@ -8,7 +8,7 @@ static uint64_t max2(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* What the clock is worth. */
+/* How far the clock can be believed. */
 static uint64_t believed_s(const struct now_facts *f)
 {
     uint64_t most = max2(max2(f->issued_s, f->floor_s), f->build_s) + NOW_TRUST_S;

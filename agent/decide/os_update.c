@@ -28,12 +28,12 @@ bool os_is_about(const struct os_memory *m, const struct want_os *w)
     return m->phase != OS_NONE && digest_eq(&m->bundle, &w->bundle);
 }
 
-/* After the reboot: what was installed is on trial, whatever the manifest asks by now. */
+/* After the reboot: the installed bundle is on trial, whatever the manifest asks by now. */
 static enum os_step decide_trial(const struct os_facts *f)
 {
     if (!f->slot_known)
         return OS_LOOK;
-    if (!f->slot_changed) /* an install that power cut off never was: it begins again */
+    if (!f->slot_changed) /* an install cut off by a power loss starts over */
         return f->memory->phase == OS_INSTALLED ? OS_FELL_BACK : OS_NOTHING;
     if (f->healthy && f->healthy_ms >= f->probation_ms)
         return OS_CONFIRM;
@@ -63,7 +63,7 @@ enum os_step os_decide(const struct os_facts *f)
         return OS_REFUSE;
     if (!f->held)
         return OS_FETCH;
-    return f->slot_known ? OS_INSTALL : OS_LOOK; /* which one it is installed from must be remembered */
+    return f->slot_known ? OS_INSTALL : OS_LOOK; /* the slot that it is installed from must be remembered */
 }
 
 char *os_memory_build(const struct os_memory *m)

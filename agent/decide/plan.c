@@ -6,10 +6,10 @@
 #include "agent/decide/plan_int.h"
 #include "platform/mem.h"
 
-#define TRIAL_DEATHS         3 /* ends during probation that condemn a release */
+#define TRIAL_DEATHS         3 /* deaths during probation after which a release fails */
 #define TRIAL_START_FAILURES 2
-#define TRIAL_BOOTS          3 /* a release that takes the whole device down each time */
-#define NOTFOUND_TRIES       4 /* a registry may be a moment behind; then it is the manifest's fault */
+#define TRIAL_BOOTS          3 /* a release that brings down the whole device each time */
+#define NOTFOUND_TRIES       4 /* a registry may lag behind; after that it is the manifest's fault */
 
 static const char *const verdict_names[VERDICT_COUNT_] = {"none",        "converged", "rejected",
                                                           "rolled-back", "failed",    "superseded"};
@@ -134,9 +134,9 @@ struct box_row {
     enum box_state box;
     enum fact wanted;
     enum fact same;             /* settings */
-    enum fact sick, late;       /* its health is bad; its grace is over */
-    enum fact lacks, must_stop; /* a device that it requires; it may not even run on without */
-    enum fact lost;             /* a device that it had, and is to be started again */
+    enum fact sick, late;       /* its health is bad; its grace period is over */
+    enum fact lacks, must_stop; /* a required device is missing; and it must not run without it */
+    enum fact lost;             /* a device that it had is gone, and it must be restarted */
     unsigned restart;           /* 1 + enum restart_verdict; 0: any */
     enum step_kind step;
     enum why why;
@@ -164,7 +164,7 @@ static const struct box_row box_table[] = {
 };
 /* clang-format on */
 
-/* What is true of one app, in the words of a row. */
+/* The facts about one app, as in a row. */
 struct box_now {
     enum box_state box;
     bool wanted, same, sick, late, lacks, must_stop, lost;
@@ -183,7 +183,7 @@ static bool fits(const struct box_row *r, const struct box_now *n)
            is(r->lost, n->lost) && (r->restart == 0 || r->restart == n->restart);
 }
 
-/* A start that failed counts like a death for the backoff. */
+/* For the backoff a failed start counts as a death. */
 static enum restart_verdict when_to_start(const struct want *w, const struct seen *s, bool same,
                                           uint64_t now_ms, uint64_t *at_ms)
 {
@@ -219,7 +219,7 @@ static void plan_box(struct plan *p, const char *name, const struct want *w, con
         }
 }
 
-/* A set that replaces another: an app that publishes ports starts when those that are ending are gone. */
+/* When a set replaces another, an app that publishes ports starts once those that are stopping are gone. */
 static void hold_starts(struct plan *p, unsigned from)
 {
     for (unsigned i = from; i < p->n; i++) {
@@ -231,8 +231,8 @@ static void hold_starts(struct plan *p, unsigned from)
     }
 }
 
-/* An app in another one's network starts after it, and does not outlive it: the namespace that it holds
- * would be one that leads nowhere. from: where the steps for this app begin. */
+/* An app in another one's network starts after it and must not outlive it: it would be left in a network
+ * namespace without a connection. from: index of the first step for this app. */
 static void plan_join(struct plan *p, unsigned from, const struct desired *run, const struct want *w,
                       const struct seen *s, const struct observed *o)
 {
@@ -263,8 +263,7 @@ static void plan_boxes(struct plan *p, const struct set_facts *f, const struct o
         }
     unsigned from = p->n;
     for (unsigned i = 0; i < run->n; i++)
-        if (f->apps[i].image ==
-            IMAGE_INSTALLED) { /* a last-good set whose store was damaged runs what is whole */
+        if (f->apps[i].image == IMAGE_INSTALLED) { /* a last-good set in a damaged store runs what is whole */
             const struct want *w = &run->apps[i];
             const struct seen *s = find_seen(o, w->name);
             unsigned at = p->n;
@@ -292,7 +291,7 @@ static const struct {
     [IMAGE_INSTALLED] = {STEP_WAIT, WHY_COUNT_},
 };
 
-/* May the same slow step go well later? Decides between another try and the verdict "rejected". */
+/* Is a retry of this slow step pointless? Decides between another try and the verdict "rejected". */
 static bool fault_is_final(const struct fault *f)
 {
     if (f->kind == ERR_NONE)
@@ -300,7 +299,7 @@ static bool fault_is_final(const struct fault *f)
     if (f->kind == ERR_NOTFOUND)
         return f->in_row >= NOTFOUND_TRIES;
     if (f->kind == ERR_NOSPACE)
-        return f->in_row >= 2; /* the first one makes us collect */
+        return f->in_row >= 2; /* the first failure triggers a collect */
     return !err_may_retry(f->kind);
 }
 
@@ -314,7 +313,7 @@ static void plan_upkeep(struct plan *p, enum step_kind kind, enum why why, const
     s->of = OWNER_STORE;
 }
 
-/* What may be large waits for its hours; documents come at any time, so that the report can say what it
+/* Large downloads wait for their window; documents come at any time, so that the report can say what the rest
  * will cost. */
 static bool is_bulk(enum image_state s)
 {
@@ -349,7 +348,7 @@ static void plan_images(struct plan *p, const struct set_facts *f, const struct 
 
 /* ---- the trial of a candidate ---- */
 
-/* Why this app condemns its release, or WHY_COUNT_. */
+/* Why this app fails its release, or WHY_COUNT_. */
 static enum why judge_app(const struct want *w, const struct seen *s, uint64_t now_ms)
 {
     uint64_t at_ms;
@@ -368,7 +367,7 @@ static enum why judge_app(const struct want *w, const struct seen *s, uint64_t n
     return WHY_COUNT_;
 }
 
-/* Since when this app is good without a break; UINT64_MAX: it is not. */
+/* Since when this app has been good without interruption; UINT64_MAX: it is not. */
 static uint64_t good_since(const struct want *w, const struct seen *s, uint64_t now_ms)
 {
     uint64_t at_ms;
@@ -377,7 +376,7 @@ static uint64_t good_since(const struct want *w, const struct seen *s, uint64_t 
         return UINT64_MAX;
     if (s->box == BOX_NONE && s->deaths.in_row &&
         restart_decide(&w->restart, &s->deaths, w->name, now_ms, &at_ms) == RESTART_DONE)
-        return s->deaths.last.at_ms; /* a one-shot that ended well */
+        return s->deaths.last.at_ms; /* a one-shot that exited successfully */
     if (s->box != BOX_RUNNING)
         return UINT64_MAX;
     if (s->health.state == HEALTH_OK)
@@ -406,11 +405,11 @@ static void plan_trial(struct plan *p, const struct desired *candidate, bool has
         uint64_t t = good_since(w, s, now_ms);
         since = t > since ? t : since;
     }
-    for (unsigned i = 0; i < o->n; i++) /* the set is what the manifest says only when the others are gone */
+    for (unsigned i = 0; i < o->n; i++) /* the set is as the manifest says only once the others are gone */
         if (o->seen[i].box != BOX_NONE && !manifest_find(candidate, o->seen[i].name))
             since = UINT64_MAX;
     if (since == UINT64_MAX)
-        return; /* starting, or in backoff: an event will come */
+        return; /* starting, or in backoff: an event will follow */
     if (candidate->n == 0 || now_ms >= since + candidate->probation_ms)
         plan_add(p, STEP_CONFIRM, WHY_ALL_GOOD, NULL, NULL, 0);
     else

@@ -1,7 +1,7 @@
-/* plan.h - the decision: what is asked and what is true -> what to do next. Pure, previewable (agentctl
+/* plan.h - the decision: what is wanted and what is observed -> what to do next. Pure, previewable (agentctl
  * plan), never saved. Laws: the same input gives the same plan; converged means an empty plan; nothing good
- * stops before its successor's whole set is installed; each step carries its why (L6). Rollback is the same
- * function with last_good in the candidate's place. */
+ * stops before its successor's whole set is installed; each step carries its reason (L6). Rollback is the
+ * same function with last_good in the candidate's place. */
 #ifndef AGENT_PLAN_H
 #define AGENT_PLAN_H
 #include "agent/decide/health.h"
@@ -13,7 +13,7 @@
 
 enum box_state { BOX_NONE, BOX_RUNNING, BOX_STOPPING, BOX_STATE_COUNT_ };
 
-/* How a manifest ended (L7). NONE: under way. */
+/* How a manifest ended (L7). NONE: not yet. */
 enum verdict {
     VERDICT_NONE,
     VERDICT_CONVERGED,
@@ -26,17 +26,17 @@ enum verdict {
 /* As reported and logged; static, "?" for none of them. */
 const char *plan_verdict_name(enum verdict v);
 
-/* One app as it is: a box, or the memory of one that ended. */
+/* One app as observed: its box, or the record of one that ended. */
 struct seen {
     char name[LIM_NAME_BYTES];
     enum box_state box;
-    struct digest hash; /* of the want that box (or death history) belongs to */
+    struct digest hash; /* of the want that the box (or death history) belongs to */
     struct deaths deaths;
     struct health health;
     uint64_t started_ms;
-    bool device_lost;        /* RUNNING: a device went, and it is to be started again without it */
-    uint64_t kill_at_ms;     /* STOPPING: when grace is over */
-    unsigned start_failures; /* in a row: could not even start */
+    bool device_lost;        /* RUNNING: a device is gone, and it must be restarted without it */
+    uint64_t kill_at_ms;     /* STOPPING: when the grace period ends */
+    unsigned start_failures; /* in a row: failed to start at all */
     uint64_t start_failed_ms;
 };
 
@@ -47,32 +47,32 @@ struct fault {
     uint64_t at_ms;
 };
 
-/* What bringing in one image costs from here on; route NULL: not known yet. */
+/* What bringing in one image still costs; route NULL: not known yet. */
 struct cost {
     const char *route;
     uint64_t down_bytes, write_bytes, memory_bytes;
 };
 
-/* A device that an app requires and that is not there. */
+/* A device that an app requires and that is missing. */
 struct lack {
-    const char *path; /* NULL: it lacks none */
-    bool stop;        /* it may not even run on without it */
+    const char *path; /* NULL: none is missing */
+    bool stop;        /* the app must not run without it */
 };
 
-/* What is known of one wanted app, beside its box. */
+/* What is known of one wanted app, besides its box. */
 struct app_facts {
     enum image_state image;
     struct cost cost;
     struct lack lack;
 };
 
-/* A set with what is known of its apps: apps[i] is about d->apps[i]. */
+/* A set with what is known of its apps: apps[i] describes d->apps[i]. */
 struct set_facts {
-    const struct desired *d; /* NULL: there is none */
+    const struct desired *d; /* NULL: none */
     struct app_facts apps[LIM_APPS];
 };
 
-/* Whose a slow step is. */
+/* The owner of a slow step. */
 enum owner {
     OWNER_NONE,
     OWNER_APPS,   /* images of the sets */
@@ -89,11 +89,11 @@ struct observed {
     uint64_t window_ms;               /* until downloads may begin; 0: now */
     enum verdict verdict;             /* of the candidate */
     bool has_garbage;                 /* something can be collected */
-    bool scrub_due;                   /* it is time to read some of the store again */
-    bool job_running;                 /* one slow step is under way: no second */
+    bool scrub_due;                   /* time to read some of the store again */
+    bool job_running;                 /* a slow step is running: no second one */
     struct fault fault;               /* of the last slow step for the candidate */
-    uint64_t upkeep_ms;               /* a step of the upkeep of the store could not be started: not before */
-    unsigned trial_boots; /* boots since the candidate was first started without being confirmed */
+    uint64_t upkeep_ms;               /* a store upkeep step could not be started: retry not before */
+    unsigned trial_boots;             /* boots since the candidate first started, without being confirmed */
     struct os_facts os;
     struct self_facts self;
 };
@@ -111,9 +111,9 @@ enum step_kind {
     STEP_FAIL,
     STEP_COLLECT,
     STEP_SCRUB,
-    STEP_LOOK,   /* of the system: which slot is booted */
-    STEP_REBOOT, /* of the system */
-    STEP_SWITCH, /* of the agent: to the core in its image */
+    STEP_LOOK,   /* at the system: which slot is booted */
+    STEP_REBOOT, /* into the system's other slot */
+    STEP_SWITCH, /* to the core in the agent's image */
     STEP_WAIT,
     STEP_KIND_COUNT_
 };
@@ -172,34 +172,34 @@ struct step {
     enum owner of;
     enum step_kind kind;
     enum why why;
-    enum os_step os;         /* of OWNER_SYSTEM: what it is in os_update's words */
-    enum self_step self;     /* of OWNER_AGENT: in self_update's */
+    enum os_step os;         /* of OWNER_SYSTEM: as in os_update */
+    enum self_step self;     /* of OWNER_AGENT: as in self_update */
     const char *app;         /* borrowed from the sets or from observed; NULL: the whole set */
     const struct want *want; /* FETCH, INSTALL, START */
-    uint64_t at_ms;          /* WAIT: look again then */
+    uint64_t at_ms;          /* WAIT: until then */
     struct cost cost;        /* FETCH, INSTALL; and WAIT for a window */
 };
 #define PLAN_STEPS (LIM_APPS * 3 + 8)
 struct plan {
     unsigned n;
     struct step steps[PLAN_STEPS];
-    const struct desired *run;  /* the set whose boxes should run now; NULL: none known, touch nothing */
-    const struct desired *aim;  /* the set that is being brought in */
-    bool quiet;                 /* of the apps: nothing to do but wait for time or events */
-    uint64_t wake_ms;           /* look again then; 0: at the next event */
-    bool os_judged, os_healthy; /* was the health of the system looked at; is it healthy */
+    const struct desired *run;  /* the set whose boxes should run now; NULL: unknown, touch nothing */
+    const struct desired *aim;  /* the set being brought in */
+    bool quiet;                 /* for the apps: only waiting for time or events */
+    uint64_t wake_ms;           /* plan again then; 0: at the next event */
+    bool os_judged, os_healthy; /* was the system's health judged; is it healthy */
 };
 /* As reported and logged; static, "?" for none of them. */
 const char *plan_step_kind_name(enum step_kind k);
-/* A sentence for people; static. */
+/* A sentence for the operator; static. */
 const char *plan_why_text(enum why w);
 
-/* The apps first; then, when nothing of them changes at once, the system's own update, then the agent's.
- * Fail-safe: an unknown situation gives no step. Strings and wants of the plan are those of o and its
+/* The apps first; then, when none of them is about to change, the system's own update, then the agent's.
+ * Fail-safe: an unknown situation gives no step. Strings and wants in the plan are borrowed from o and its
  * sets. */
 void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret);
 
-/* Retry of a slow step after fault number in_row: 1 s, 2 s ... 5 min. Pure. */
+/* Delay before retrying a slow step after fault number in_row: 1 s, 2 s ... 5 min. Pure. */
 uint64_t plan_retry_delay_ms(unsigned in_row);
 /* Lines of text: "fetch web: its release is missing". malloc'd. */
 char *plan_text(const struct plan *p);

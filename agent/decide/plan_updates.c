@@ -1,8 +1,8 @@
 /* plan_updates.c - the system's own update and the agent's as steps of the plan: what os_update and
- * self_update decide, when the apps leave them room. Pure. */
+ * self_update decide, whenever the apps leave room. Pure. */
 #include "agent/decide/plan_int.h"
 
-#define OS_LOOK_MS    2000 /* while something is under way */
+#define OS_LOOK_MS    2000 /* while an update is in progress */
 #define TRIAL_LOOK_MS 1000 /* of a core on trial */
 
 static const struct {
@@ -17,7 +17,7 @@ static const struct {
 
 static const struct {
     enum step_kind step;
-    enum why why; /* of FETCH and INSTALL: how far its image is */
+    enum why why; /* for FETCH and INSTALL: how much of its image is present */
 } self_table[SELF_STEP_COUNT_] = {
     [SELF_FETCH] = {STEP_FETCH, WHY_COUNT_},
     [SELF_INSTALL] = {STEP_INSTALL, WHY_COUNT_},
@@ -37,7 +37,7 @@ static const enum why image_whys[IMAGE_STATE_COUNT_] = {
     [IMAGE_NOT_INSTALLED] = WHY_NOT_INSTALLED,
 };
 
-/* Does a step of this plan take the place of the slow one? */
+/* Does this plan already have a slow step? */
 static bool has_slow(const struct plan *p)
 {
     static const bool slow[STEP_KIND_COUNT_] = {
@@ -49,7 +49,7 @@ static bool has_slow(const struct plan *p)
     return false;
 }
 
-/* Steps that change the apps are followed by another plan: the updates wait for that. */
+/* Steps that change the apps are followed by another plan: the updates wait for it. */
 static bool is_calm(const struct plan *p)
 {
     static const bool calm[STEP_KIND_COUNT_] = {
@@ -70,7 +70,7 @@ static void add_os(struct plan *p, enum os_step what, enum step_kind kind, enum 
     s->os = what;
 }
 
-/* It continues whatever the manifest now asks. */
+/* It continues whatever the manifest asks now. */
 static bool os_is_under_way(const struct os_facts *f)
 {
     return f->revert_reboot || f->memory->phase == OS_INSTALLING || f->memory->phase == OS_INSTALLED;
@@ -97,7 +97,7 @@ static void plan_os(struct plan *p, const struct os_facts *observed, uint64_t no
     p->os_healthy = f.healthy;
     enum os_step s = f.revert_reboot ? OS_REBOOT : os_decide(&f);
     if (s == OS_REFUSE && f.refused)
-        s = OS_NOTHING; /* said once */
+        s = OS_NOTHING; /* reported once */
     if (s != OS_NOTHING || os_is_under_way(&f))
         plan_wake(p, now_ms + OS_LOOK_MS);
     if (s == OS_REBOOT && !f.can_reboot)
@@ -116,7 +116,7 @@ static void add_self(struct plan *p, enum self_step what, enum step_kind kind, e
     s->self = what;
 }
 
-/* What is slow or may fail again and again has its time. */
+/* Slow steps, and those that may keep failing, are delayed. */
 static bool wait_self(struct plan *p, enum self_step s, const struct self_facts *f, uint64_t now_ms)
 {
     bool slow = s == SELF_FETCH || s == SELF_INSTALL;
@@ -141,7 +141,7 @@ static void plan_self(struct plan *p, const struct self_facts *observed, bool jo
     enum self_step s = self_decide(&f);
     if (f.memory->phase == SELF_TRIAL && s == SELF_NOTHING)
         add_self(p, s, STEP_WAIT, WHY_PROBATION, now_ms + TRIAL_LOOK_MS);
-    else if (f.memory->phase == SELF_TRIAL) /* what cannot be saved is tried again */
+    else if (f.memory->phase == SELF_TRIAL) /* a failed save is retried */
         plan_wake(p, now_ms + TRIAL_LOOK_MS);
     if (s == SELF_NOTHING || (job && s != SELF_CONFIRM && s != SELF_BACK) ||
         (s == SELF_REFUSE && f.refused) || wait_self(p, s, &f, now_ms))

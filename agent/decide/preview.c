@@ -1,6 +1,6 @@
 #include "agent/decide/preview.h"
 
-/* Of the same release, wherever it stands in the set; NULL: the set does not name it. */
+/* The facts of the same release, wherever it is in the set; NULL: not in the set. */
 static const struct app_facts *find_release(const struct set_facts *f, const struct digest *release)
 {
     for (unsigned i = 0; f->d && i < f->d->n; i++)
@@ -37,7 +37,7 @@ void preview_facts(const struct observed *now, const struct desired *d, uint64_t
     ret->verdict = VERDICT_NONE;
     ret->fault = (struct fault){.kind = ERR_NONE};
     ret->window_ms = window_ms;
-    ret->os = (struct os_facts){.memory = NULL}; /* they follow when the set is good */
+    ret->os = (struct os_facts){.memory = NULL}; /* decided once the set is good */
     ret->self = (struct self_facts){.memory = NULL};
     ret->candidate = (struct set_facts){.d = d};
     for (unsigned i = 0; i < d->n; i++)

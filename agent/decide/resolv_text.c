@@ -5,7 +5,7 @@
 
 #include "platform/mem.h"
 
-/* Not the box's own loopback, and not tied to an interface that the box has not. */
+/* Not the box's own loopback, and not tied to an interface that the box lacks. */
 static bool is_reachable(const char *server)
 {
     uint8_t ip[16];
@@ -17,7 +17,7 @@ static bool is_reachable(const char *server)
     return !(ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80) && strcmp(server, "::1") != 0;
 }
 
-/* Copy lines of text: name servers, or all others. Returns how many. */
+/* Copy lines of text: name servers, or all others. Returns the number copied. */
 static unsigned copy_lines(const char *text, bool servers, char *dst, size_t size)
 {
     unsigned n = 0;

@@ -13,7 +13,7 @@ void restart_deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_m
     d->oom += e->oom;
 }
 
-/* FNV-1a: spreads apps that die together. */
+/* FNV-1a: spreads the restarts of apps that die together. */
 static uint32_t spread(const char *name, unsigned n)
 {
     uint32_t h = FNV32_INIT ^ n;

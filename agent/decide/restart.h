@@ -1,28 +1,28 @@
-/* restart.h - when does an app that has ended start again? Pure. */
+/* restart.h - when is an app that has ended started again? Pure. */
 #ifndef AGENT_RESTART_H
 #define AGENT_RESTART_H
 #include "agent/manifest/manifest.h"
 
-/* The end of one run. code: exit status; signal: what killed it, 0 otherwise. */
+/* The end of one run. code: exit status; signal: the one that killed it, else 0. */
 struct ending {
     int code, signal;
-    bool oom;       /* its ceiling killed it */
-    bool by_us;     /* we stopped it: no reason to hold back the next start */
+    bool oom;       /* killed at its memory limit */
+    bool by_us;     /* we stopped it: no backoff for the next start */
     bool known;     /* false: the status was lost (should not happen) */
     uint64_t at_ms; /* clock_boot_ms */
 };
 
-/* The death history of one app with one want: the restart policy's whole memory. */
+/* The death history of one app with one want: all that the restart policy remembers. */
 struct deaths {
-    unsigned in_row; /* ends since it last ran stable_ms */
-    unsigned total;  /* ends since this want is wanted: the trial looks at it */
+    unsigned in_row; /* ends since it last ran for stable_ms */
+    unsigned total;  /* ends since this want is wanted: checked by the trial */
     unsigned oom;
     struct ending last;
 };
 
 enum restart_verdict { RESTART_NOW, RESTART_WAIT, RESTART_DONE, RESTART_GIVE_UP, RESTART_VERDICT_COUNT_ };
 
-/* File one end. ran_ms: how long it had run; stable_ms or longer resets the row. */
+/* Record one end. ran_ms: how long it had run; stable_ms or longer resets in_row. */
 void restart_deaths_add(struct deaths *d, const struct ending *e, uint64_t ran_ms, uint64_t stable_ms);
 
 /* never started (d->total == 0 and not by_us): NOW. Exponential backoff delay_ms * 2^(in_row-1), at most

@@ -23,7 +23,7 @@ static bool usable(const struct route_facts *f, unsigned i, enum release_pack_ki
     return p->kind == kind && f->has_codec[i] && p->memory_bytes <= f->memory_bytes;
 }
 
-/* The smallest patch whose old tree is here. */
+/* The smallest patch whose old tree is present. */
 static bool best_patch(const struct route_facts *f, struct route *ret)
 {
     bool found = false;

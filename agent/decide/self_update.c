@@ -61,7 +61,7 @@ void self_roll_back(struct self_memory *m, const char *why)
 
 void self_drop_now(struct self_memory *m, const char *why)
 {
-    m->next = m->now; /* what the report speaks of */
+    m->next = m->now; /* for the report */
     m->now = (struct self_image){0};
     self_roll_back(m, why);
 }
@@ -97,7 +97,7 @@ enum self_step self_decide(const struct self_facts *f)
 
     if (m->phase == SELF_TRIAL) {
         if (!digest_eq(&f->running->image, &m->next.image))
-            return SELF_NOTHING; /* this one is ending */
+            return SELF_NOTHING; /* the running core is about to exit */
         return f->lost ? SELF_BACK : f->healthy ? SELF_CONFIRM : f->trial_over ? SELF_BACK : SELF_NOTHING;
     }
     if (!f->want || !f->converged || self_is_bad(m, &f->want->release))

@@ -1,31 +1,31 @@
-/* self_update.h - the agent's own update: what a manifest's "agent" asks, how far it has come, what to do
- * next, and which core is started. The programs are an ordinary image of the store; the keeper and the
- * core of the base system are never replaced: that core runs first at each start, decides by what is
- * remembered, and becomes the other one (exec) or continues itself. Pure. */
+/* self_update.h - the agent's own update: what a manifest's "agent" asks, how far it has got, what to do
+ * next, and which core is started. The programs are an ordinary image of the store; the keeper and core of
+ * the base system are never replaced: that core runs first at each start, decides by what is remembered, and
+ * becomes the other one (exec) or continues itself. Pure. */
 #ifndef AGENT_SELF_UPDATE_H
 #define AGENT_SELF_UPDATE_H
 #include "agent/decide/image_state.h"
 #include "agent/manifest/manifest.h"
 
-#define SELF_BAD          4 /* releases that are remembered as bad; the oldest goes */
-#define SELF_TRIAL_STARTS 3 /* of a new core that did not confirm itself */
-#define SELF_CRASHES      5 /* of a confirmed one, each within SELF_STABLE_MS of its start */
+#define SELF_BAD          4 /* releases remembered as bad; the oldest is dropped */
+#define SELF_TRIAL_STARTS 3 /* of a new core that is not yet confirmed */
+#define SELF_CRASHES      5 /* of a confirmed core, each within SELF_STABLE_MS of its start */
 #define SELF_STABLE_MS    60000
 #define SELF_KEEPER_MORE_MS \
-    5000 /* the keeper ends a trial so much later than the core on trial does itself */
-#define SELF_FOLDER "usr/libexec/limpet" /* of the image: where the programs lie */
+    5000 /* the keeper ends a trial this much later than the core on trial does itself */
+#define SELF_FOLDER "usr/libexec/limpet" /* where the programs are in the image */
 
 enum self_phase {
     SELF_NONE,
     SELF_TRIAL,       /* next is to be started, or runs, and is not confirmed */
-    SELF_GOOD,        /* now is the last one that was asked */
-    SELF_ROLLED_BACK, /* next was left: it is in bad */
+    SELF_GOOD,        /* now is the last one requested */
+    SELF_ROLLED_BACK, /* next was abandoned: it is in bad */
     SELF_PHASE_COUNT_
 };
 /* As reported and logged; static, "?" for none of them. */
 const char *self_phase_name(enum self_phase p);
 
-/* One set of programs. Zeros in image: that of the base system. */
+/* One set of programs. Zeros in image: the base system's. */
 struct self_image {
     struct digest release, image;
     char version[LIM_NAME_BYTES];
@@ -35,25 +35,25 @@ struct self_image {
 struct self_memory {
     enum self_phase phase;
     struct self_image now, next;
-    char base[LIM_NAME_BYTES]; /* version of the base system's core: another one starts over */
-    char boot_id[40];          /* of the boot in which the trial began ... */
-    uint64_t began_ms;         /* ... when (boot clock) ... */
-    uint64_t confirm_s;        /* ... how long it may take ... */
-    uint64_t starts;           /* ... how often it was started since ... */
-    uint64_t boxes;            /* ... and how many apps were handed over */
-    bool was_online;           /* the broker was reached before: the new one must reach it too */
-    bool told;                 /* the event of the last end of a trial is out */
+    char base[LIM_NAME_BYTES]; /* version of the base system's core: a different one starts over */
+    char boot_id[40];          /* boot in which the trial began ... */
+    uint64_t began_ms;         /* ... at this time (boot clock) ... */
+    uint64_t confirm_s;        /* ... its time limit ... */
+    uint64_t starts;           /* ... number of starts since ... */
+    uint64_t boxes;            /* ... and of apps handed over */
+    bool was_online;           /* the broker was connected before: the new one must connect too */
+    bool told;                 /* the event for the last trial's end was sent */
     unsigned n_bad;
     struct digest bad[SELF_BAD]; /* releases, newest first */
     char why[200];
 };
 /* Is it the base system's? */
 bool self_is_built_in(const struct self_image *i);
-/* Did this release end its trial badly here? */
+/* Did this release fail its trial here? */
 bool self_is_bad(const struct self_memory *m, const struct digest *release);
-/* next was left: remembered as bad, with the reason. */
+/* Abandon next: remember it as bad, with the reason. */
 void self_roll_back(struct self_memory *m, const char *why);
-/* now was left, for the base system's. */
+/* Abandon now for the base system's. */
 void self_drop_now(struct self_memory *m, const char *why);
 
 /* At start, in the base system's core. */
@@ -67,31 +67,32 @@ enum self_start {
     SELF_START_BUILT_IN,
     SELF_START_NOW,
     SELF_START_NEXT,
-    SELF_FORGET,    /* another base system: its own core starts, what the manifest asks comes again */
-    SELF_GIVE_UP,   /* on next, by starts or by time */
-    SELF_LEAVE_NOW, /* a confirmed one that does not stay */
+    SELF_FORGET,    /* another base system: its own core starts, and what the manifest asks is brought in
+                     * again */
+    SELF_GIVE_UP,   /* on next: too many starts, or too late */
+    SELF_LEAVE_NOW, /* a confirmed one that keeps ending */
 };
 enum self_start self_start_decide(const struct self_start_facts *f);
-/* Milliseconds that a trial has left; 0: it is over. The first start, and a new boot, begin the time
- * (starts continue). */
+/* Milliseconds left of a trial; 0: over. The time starts anew at the first start and at each boot (the number
+ * of starts does not). */
 uint64_t self_trial_left_ms(const struct self_memory *m, const char *boot_id, uint64_t now_ms);
 
-/* In the core that runs. */
+/* In the running core. */
 struct self_facts {
     const struct want *want; /* NULL: the manifest asks for none */
     const struct self_memory *memory;
     const struct self_image *running;
-    enum image_state image; /* of what is wanted */
-    bool converged;         /* the apps are what the manifest asks and nothing else is to be done */
-    bool has_keeper;        /* without one nobody would start the new core */
-    bool below_floor;       /* its counter: an older release than one that was confirmed */
-    bool healthy;           /* boxes are watched as asked, the broker is reached where it was before */
-    bool lost;              /* a box that was handed over is not here */
+    enum image_state image; /* of the wanted one */
+    bool converged;         /* the apps are as the manifest asks and nothing else is to do */
+    bool has_keeper;        /* without one nothing would start the new core */
+    bool below_floor;       /* its counter is below that of a confirmed release */
+    bool healthy;           /* boxes are supervised as intended, the broker is connected if it was before */
+    bool lost;              /* a box that was handed over is missing */
     bool trial_over;
-    /* For the plan, which knows converged and healthy of itself (plan_updates.c). */
-    bool online;        /* the broker is reached where it was before */
-    bool refused;       /* the wanted one was, and it was said */
-    uint64_t again_ms;  /* the last step failed: not before */
+    /* For the plan, which determines converged and healthy itself (plan_updates.c). */
+    bool online;        /* the broker is connected if it was before */
+    bool refused;       /* the wanted one was refused, and that was reported */
+    uint64_t again_ms;  /* the last step failed: retry not before */
     uint64_t window_ms; /* until downloads may begin; 0: now */
 };
 enum self_step {
@@ -99,8 +100,8 @@ enum self_step {
     SELF_FETCH,
     SELF_INSTALL,
     SELF_SWITCH,  /* to next */
-    SELF_CONFIRM, /* this one */
-    SELF_BACK,    /* to the one before */
+    SELF_CONFIRM, /* the running one */
+    SELF_BACK,    /* to the previous one */
     SELF_REFUSE,
     SELF_STEP_COUNT_
 };

@@ -1,6 +1,6 @@
-/* budget.c - what the candidate has fetched over the network, against update.download.max_bytes. The sum
- * outlives core and machine in state/spent: saved as it grows by a share of the bound, and when a job
- * ends; so what a power cut forgets is at most that share. Without a bound nothing is written. */
+/* budget.c - what the candidate has downloaded, counted against update.download.max_bytes. The sum survives
+ * core and reboots in state/spent: saved each time it has grown by a fraction of the limit, and when a job
+ * ends; so a power cut loses at most that fraction. Without a limit nothing is written. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -12,15 +12,15 @@
 
 #define SPENT_FILE  "spent"
 #define SPENT_BYTES 1024
-#define SAVES       32          /* while a download runs, for the whole bound */
-#define SAVE_BYTES  (64 * 1024) /* but not for less than this */
+#define SAVES       32          /* during a download of the whole limit */
+#define SAVE_BYTES  (64 * 1024) /* but not more often than this */
 
 static uint64_t bound(const struct core *c)
 {
     return c->sets.candidate.arena ? c->sets.candidate.d.download.max_bytes : 0;
 }
 
-/* Another manifest has a sum of its own. */
+/* Another manifest has its own sum. */
 static struct spent *account(struct core *c)
 {
     struct spent *s = &c->spent;
@@ -42,7 +42,7 @@ static void save(struct core *c, struct spent *s)
     json_put_u64(o, "bytes", s->bytes);
     char AUTO_MEM *text = json_print(o, false);
     if (fs_write_durable(c->state.dir_fd, SPENT_FILE, buf_str(text), 0600, &err) < 0)
-        log_error("%s", err.msg); /* tried again with the next bytes */
+        log_error("%s", err.msg); /* retried with the next bytes */
     else
         s->saved = s->bytes;
 }

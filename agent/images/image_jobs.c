@@ -1,5 +1,5 @@
-/* image_jobs.c - the slow steps that bring an image further, each in a child with a ceiling: download,
- * verify, install, collect. What fails by one way is tried by the next one before it is a fault. */
+/* image_jobs.c - the slow steps of bringing in an image, each in a child with resource limits: download,
+ * verify, install, collect. If one route fails the next is tried before it counts as a fault. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -42,9 +42,9 @@ static struct work *work_new(struct core *c, enum owner owner, const char *app)
     return k;
 }
 
-#define SOURCE_TRIES 3 /* of a pack, before a way without it is taken */
+#define SOURCE_TRIES 3 /* of a pack, before another route is taken */
 
-/* ---- what it may cost ---- */
+/* ---- costs and limits ---- */
 
 /* For the report. */
 static void took(struct work *k, uint64_t fetched)
@@ -53,7 +53,7 @@ static void took(struct work *k, uint64_t fetched)
         images_memo(k->core, &k->manifest)->fetched_bytes += fetched;
 }
 
-/* The slower of what the device and what the manifest allow; 0: as it comes. */
+/* The lower of the limits of the device and the manifest; 0: no limit. */
 static uint64_t rate_of(const struct core *c)
 {
     uint64_t own = c->config.fetch_rate,
@@ -95,7 +95,7 @@ static void progress(void *arg, const char *line)
     }
 }
 
-/* May another way succeed where this one failed? Then the failure is reported and counts for nothing. */
+/* Can another route succeed where this one failed? Then the failure is reported and not counted. */
 static bool other_way(struct work *k, const struct err *why)
 {
     static const bool hopeless[ERR_KIND_COUNT_] = {
@@ -110,7 +110,7 @@ static bool other_way(struct work *k, const struct err *why)
     const struct fault *last = &jobs_fault_of(c, k->owner)->last;
     bool tried = last->kind == ERR_SOURCE && last->in_row >= SOURCE_TRIES;
     if (why->kind == ERR_SOURCE && (!consent || !tried))
-        return false; /* it may be repaired, and the other way costs more */
+        return false; /* the source may be repaired, and the other route costs more */
     *(k->route == ROUTE_PATCH ? &m->no_patch : &m->no_chunks) = true;
     events_add(k->core, "fallback", k->app, "%s did not do: %s", route_name(k->route), why->msg);
     return true;
@@ -123,7 +123,7 @@ static void job_over(struct work *take_k, const struct job_verdict *v)
 
     budget_close(c);
     if (v->cancelled)
-        ; /* for something newer: no fault of that */
+        ; /* for something newer: not a fault */
     else if (v->err.kind == ERR_NONE || other_way(k, &v->err))
         jobs_fault_clear(c, k->owner);
     else {
@@ -142,7 +142,7 @@ static void work_done(void *arg, const struct job_verdict *v)
     job_over(k, v);
 }
 
-/* What it could not remove is no fault of the candidate; the disk counts as full until the next try. */
+/* What it could not remove is not the candidate's fault; the disk counts as full until the next try. */
 static void collected(void *arg, const struct job_verdict *v)
 {
     struct work AUTO_MEM *k = arg;
@@ -155,7 +155,7 @@ static void collected(void *arg, const struct job_verdict *v)
     images_collected(c);
 }
 
-/* Owner of k: the job's end, or the caller when it does not start. */
+/* k is freed by the job's end, or by the caller if it does not start. */
 static int run_job(struct work *k, const char *name, int (*fn)(void *, int, struct err *), uint64_t memory,
                    struct err *err)
 {
@@ -164,7 +164,7 @@ static int run_job(struct work *k, const char *name, int (*fn)(void *, int, stru
     return jobs_run(k->core, name, fn, memory, &calls, err);
 }
 
-/* What was made of w is to be started; rc of it. */
+/* The work made from w is to be started; rc: of making it. */
 static int begun(struct work *take_k, int rc)
 {
     if (rc < 0)
@@ -185,7 +185,7 @@ static int commit_job(void *arg, int line_fd, struct err *err)
     return rc;
 }
 
-/* The bytes are there; whether they are the right ones is asked by a job that parses nothing. */
+/* All bytes are there; whether they are the right ones is checked by a job that parses nothing. */
 static void fetched(void *arg, const struct job_verdict *v)
 {
     struct work *k = arg;
@@ -243,7 +243,7 @@ static int list_missing(struct core *c, const struct want *w, const struct image
     return 0;
 }
 
-/* Tree and table of a full pack, and what its chunks would cost. */
+/* Read tree and table of a full pack, and compute what its chunks would cost. */
 static int documents_job(void *arg, int line_fd, struct err *err)
 {
     struct work *k = arg;
@@ -299,7 +299,7 @@ int image_jobs_fetch(struct core *c, enum owner owner, const struct want *w, con
 
 /* ---- install, collect ---- */
 
-/* One line for all of it: each plain image of a distribution brings some. */
+/* One line in total: any plain distribution image has some. */
 static void tell_stripped(const struct store_install *in, int line_fd)
 {
     static const char *const names[STORE_STRIPPED_COUNT_] = {"device nodes and the like", "set-uid bits",
@@ -332,7 +332,7 @@ static int install_job(void *arg, int line_fd, struct err *err)
     return rc;
 }
 
-/* Layers that are zstd need its window beside the rest. */
+/* zstd layers need its window in addition. */
 static uint64_t install_bytes(struct core *c, const struct image *i)
 {
     struct oci_manifest AUTO_MEM *m = mem_need(sizeof(*m));

@@ -7,7 +7,7 @@
 #include "agent/core.h"
 #include "ota/pack/codec.h"
 
-/* ---- where it stands ---- */
+/* ---- state ---- */
 
 int images_release(const struct core *c, const struct want *w, bool verify, struct release *ret,
                    struct err *err)
@@ -60,7 +60,7 @@ int images_manifest(struct core *c, const struct image *i, struct oci_manifest *
     return rc < 0 ? rc : oci_manifest_parse(buf_of(text, len), ret, err);
 }
 
-/* ---- ways ---- */
+/* ---- routes ---- */
 
 struct image_memo *images_memo(struct core *c, const struct digest *manifest)
 {
@@ -95,12 +95,12 @@ static uint64_t layer_bytes(struct core *c, const struct oci_manifest *m)
         const struct oci_blob *l = &m->layers[i];
         uint64_t have = store_partial_bytes(c->store, &l->digest);
         if (store_has_layer(c->store, &l->digest) != 1)
-            bytes += l->size_bytes > have ? l->size_bytes - have : 1; /* 1: there, not yet verified */
+            bytes += l->size_bytes > have ? l->size_bytes - have : 1; /* 1: present, not yet verified */
     }
     return bytes;
 }
 
-/* Which way, as far as it can be said now. */
+/* Choose the route, as far as it can be known now. */
 static int choose_route(struct core *c, const struct release_platform *p, const struct oci_manifest *m,
                         const struct image_memo *memo, struct route *ret, struct err *err)
 {
@@ -161,7 +161,7 @@ static enum image_state state_of(struct core *c, const struct image *i, const st
     }
 }
 
-/* What the same app runs now: its files may hold what the new image needs. */
+/* The image that the same app runs now: its files may contain parts of the new one. */
 static void find_old(struct core *c, const struct want *w, struct image *i)
 {
     const struct desired *candidate, *good;
@@ -214,13 +214,14 @@ void images_observe(struct core *c)
     const struct desired *candidate, *good;
     sets_candidates(c, &candidate, &good);
     bool trial = candidate && c->state.ledger.candidate_verdict == VERDICT_NONE;
-    for (unsigned i = 0; good && i < good->n; i++) /* first: the candidate's old images are among them */
+    for (unsigned i = 0; good && i < good->n; i++) /* first: they include the candidate's old images */
         images_look(c, &good->apps[i], false, &c->images.good[i]);
     for (unsigned i = 0; candidate && i < candidate->n; i++)
         images_look(c, &candidate->apps[i], trial, &c->images.candidate[i]);
     c->images.known = true;
     for (unsigned i = 0; trial && i < candidate->n; i++)
-        if (c->images.candidate[i].fault.kind != ERR_NONE) /* no fetch can cure what was signed or is held */
+        if (c->images.candidate[i].fault.kind != ERR_NONE) /* a fault in what was signed or is stored; no
+                                                            * fetch can fix it */
             images_fault(c, OWNER_APPS, c->sets.candidate.d.apps[i].name, &c->images.candidate[i].fault);
 }
 

@@ -1,5 +1,5 @@
-/* scrub_job.c - when nothing else is to be done, a little of the store is read and compared with its names
- * (ota/store/scrub.c). Damage is reported; the images made of it are no longer "installed" to the plan, so
+/* scrub_job.c - when there is nothing else to do, a little of the store is verified against its names
+ * (ota/store/scrub.c). Damage is reported; images made from it no longer count as installed in the plan, so
  * that their layers are fetched again and they are repaired in place, while boxes that run from them keep
  * running. */
 #include <inttypes.h>
@@ -90,7 +90,7 @@ static void on_done(void *arg, const struct job_verdict *v)
     struct core *c = arg;
     struct scrub *s = &c->scrub;
 
-    if (v->err.kind != ERR_NONE && v->err.kind != ERR_TIMEOUT) /* cancelled for something that matters more */
+    if (v->err.kind != ERR_NONE && v->err.kind != ERR_TIMEOUT) /* cancelled for something more important */
         log_warn("scrub: %s", v->err.msg);
     jobs_fault_clear(c, OWNER_STORE);
     s->next_ms = clock_boot_ms() + c->config.scrub_interval_s * 1000;

@@ -1,7 +1,7 @@
-/* keeper.c - agentd: starts core and starts it again, holds duplicates of each container's fds so that a dead
- * core loses neither container nor log line nor exit status, reaps what a dead core left (it is the
- * subreaper), feeds the watchdogs. Static memory; no allocation after start; parses nothing but the words of
- * keeper.h; opens no network socket. */
+/* keeper.c - agentd: starts and restarts core, holds duplicates of each container's fds so that a crash of
+ * core loses neither container nor log line nor exit status, reaps the orphans of a dead core (it is the
+ * subreaper), feeds the watchdogs. Static memory; no allocation after start; parses nothing but the messages
+ * in keeper.h; opens no network socket. */
 #include "agent/keeper/keeper.h"
 
 #include <errno.h>
@@ -28,13 +28,13 @@
 #define TRIAL_MAX_MS      86400000
 #define ENDED_MAX         (2 * LIM_APPS)
 
-/* What core does, and what becomes of that: the machine is the table below. */
+/* What core is doing, and what happens to it; the transitions are in the table below. */
 enum state {
-    STAY,    /* as it is */
+    STAY,    /* no change */
     DOWN,    /* no core; one starts when it is due */
     UP,      /* core runs */
-    AGAIN,   /* it runs, and ends for the next one */
-    LEAVING, /* it runs, and agentd ends with it */
+    AGAIN,   /* it runs, and will exit to be replaced */
+    LEAVING, /* it runs, and agentd will exit with it */
     OVER,
     STATE_COUNT
 };
@@ -42,13 +42,13 @@ enum event {
     DUE,        /* time for the next core */
     STARTED,    /* it runs */
     EXITED,     /* it ended */
-    EXITED_BAD, /* it could not be with these settings, and none ever was */
+    EXITED_BAD, /* it rejected these settings, and no core ever ran */
     SAID_AGAIN,
     SAID_BYE,
     TERM,   /* SIGTERM, SIGINT */
     HUP,    /* SIGHUP: a new binary */
     SILENT, /* nothing from core for too long */
-    LATE,   /* its trial is over, and it did not say that it is good */
+    LATE,   /* its trial is over, and it did not report good */
     EVENT_COUNT
 };
 
@@ -61,13 +61,13 @@ static struct keeper {
     struct {
         pid_t pid;
         int status;
-    } ended[ENDED_MAX]; /* the newest exits; each new core gets all of them, and recognises its own by pid */
+    } ended[ENDED_MAX]; /* the newest exits; each new core gets all of them and picks its own by pid */
     unsigned n_ended, told;
     pid_t core;
     int core_fd, signal_fd, watchdog_fd;
-    int core_status; /* of the last one that ended */
+    int core_status; /* of the last core that exited */
     uint64_t core_since_ms, alive_ms, start_at_ms, backoff_ms, starts, trial_at_ms; /* 0: none */
-    bool was_up, bad_settings; /* some core was; the last one could not be */
+    bool was_up, bad_settings; /* a core ran before; the last one rejected its settings */
     const char *program;
     char **argv;
 } k; /* set_up */
@@ -125,7 +125,7 @@ static void tell(const char *text, int fd)
         err_ignore(msg_send(k.core_fd, buf_str(text), &fd, fd >= 0 ? 1 : 0, NULL));
 }
 
-/* With a hardware watchdog often, else half of what systemd's allows, as it asks for itself. */
+/* Short with a hardware watchdog, else half of systemd's watchdog interval, as systemd advises. */
 static unsigned pace_ms(void)
 {
     const char *text = getenv("WATCHDOG_USEC");
@@ -207,7 +207,7 @@ static void core_readable(void)
             text[len] = '\0';
             hear(text, fds, n_fds);
         } else if (rc != -(int)ERR_INVALID) {
-            return; /* nothing more now, or gone: its exit is seen by SIGCHLD */
+            return; /* nothing more for now, or core is gone: SIGCHLD reports its exit */
         }
     }
 }
@@ -226,7 +226,7 @@ static void start_core(void)
     struct err err = ERR_INIT;
     char text[KEEPER_NAME_BYTES + 16];
 
-    k.start_at_ms = clock_boot_ms() + (k.backoff_ms ? k.backoff_ms : BACKOFF_MIN_MS); /* should this fail */
+    k.start_at_ms = clock_boot_ms() + (k.backoff_ms ? k.backoff_ms : BACKOFF_MIN_MS); /* in case this fails */
     if (msg_pair(&mine, &theirs, &err) < 0) {
         log_error("start core: %s", err.msg);
         return;
@@ -254,7 +254,7 @@ static void start_core(void)
     happen(STARTED);
 }
 
-/* ---- what follows from what happened ---- */
+/* ---- actions ---- */
 
 static void start_at_once(void)
 {
@@ -305,7 +305,7 @@ static void kill_late(void)
     kill_core();
 }
 
-/* What is not here changes nothing. */
+/* Events not listed change nothing. */
 static const struct {
     enum state next;
     void (*act)(void);
@@ -344,11 +344,11 @@ static void happen(enum event e)
         machine[was][e].act();
 }
 
-/* ---- what happens ---- */
+/* ---- events ---- */
 
 static void core_ended(int status)
 {
-    core_readable(); /* what it said last */
+    core_readable(); /* its last messages */
     (void)close(k.core_fd);
     k.core_fd = -1;
     k.core = 0;
@@ -368,7 +368,7 @@ static void reap(void)
             core_ended(status);
             continue;
         }
-        if (k.n_ended == ENDED_MAX) { /* the oldest goes */
+        if (k.n_ended == ENDED_MAX) { /* drop the oldest */
             memmove(&k.ended[0], &k.ended[1], (ENDED_MAX - 1) * sizeof(k.ended[0]));
             k.n_ended--;
             k.told -= k.told > 0;
@@ -428,7 +428,7 @@ static int usage(FILE *f, int rc)
     return rc;
 }
 
-/* --name value pairs into the settings; 0, or the exit status to leave with plus one. */
+/* --name value pairs into the settings; 0, or the exit status plus one. */
 static int read_args(int argc, char **argv, char **ret_config, const char **ret_libexec,
                      const char **ret_watchdog)
 {
@@ -495,7 +495,7 @@ int main(int argc, char **argv)
     while (k.state != OVER)
         turn();
     if (k.watchdog_fd >= 0)
-        (void)!write(k.watchdog_fd, "V", 1); /* magic close: stopping is not a hang */
+        (void)!write(k.watchdog_fd, "V", 1); /* magic close: an orderly stop must not reset the device */
     if (k.bad_settings)
         log_error("core cannot start with its settings: agentd exits; fix them and restart it");
     return k.bad_settings ? KEEPER_BAD_SETTINGS : 0;

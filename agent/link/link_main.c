@@ -1,6 +1,6 @@
 /* link_main.c - agentd-link: the process that speaks MQTT and TLS for core. Own user, seccomp, Landlock,
- * rlimits; started by core with one socket (fd 3), holds no state that matters. See link_words.h for what the
- * two say to each other. */
+ * rlimits; started by core with one socket (fd 3), holds no state that matters. Protocol with core:
+ * link_words.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -46,13 +46,13 @@ static struct link {
     struct outbox outbox;
 } k;
 
-/* One message to core; false: no room. */
+/* Send one message to core; false: no room. */
 static bool send_core(struct buf msg)
 {
     int rc = msg_send(LINK_FD, msg, NULL, 0, NULL);
 
     if (rc == -(int)ERR_NET)
-        loop_stop(k.loop); /* core has gone: so do we */
+        loop_stop(k.loop); /* core is gone: exit too */
     return rc != -(int)ERR_AGAIN;
 }
 
@@ -70,7 +70,7 @@ static void say_down(const char *kind, const char *text)
     link_outbox_state(&k.outbox, str_clean(line));
 }
 
-/* ---- coming back ---- */
+/* ---- reconnecting ---- */
 
 static void try_again(bool far)
 {
@@ -137,13 +137,13 @@ static void pump_ready(void *arg)
     char will[128];
 
     (void)arg;
-    k.conn++; /* a late will of an older connection carries a smaller number */
+    k.conn++; /* a late will of an older connection has a smaller number */
     (void)str_fmt(will, sizeof(will), "{\"v\":1,\"on\":false,\"why\":\"lost\",\"conn\":%" PRIu64 "}", k.conn);
     if (link_mqtt_start(k.mqtt, k.path, (unsigned)k.keepalive_s, k.online_topic, will, &err) < 0)
         down("network", err.msg, false);
 }
 
-/* ---- being there ---- */
+/* ---- presence ---- */
 
 static void publish_online(bool on)
 {
@@ -159,7 +159,8 @@ static void publish_online(bool on)
     err_ignore(link_mqtt_publish(k.mqtt, &p, NULL));
 }
 
-/* Trust first: what its keys sign comes after it. Asked again, the broker sends what it retains once more. */
+/* Trust first: the other documents are signed with its keys. On a repeated subscribe the broker resends what
+ * it retains. */
 static void subscribe_documents(void)
 {
     char topic[256];
@@ -241,9 +242,10 @@ static void mqtt_up(void *arg, int protocol, bool subscribed)
 static void mqtt_down(void *arg, const char *why, bool taken_over)
 {
     (void)arg;
-    if (k.stopping && !k.up) /* our goodbye is on its way: the pump carries it out, then reports down */
+    if (k.stopping && !k.up) /* our DISCONNECT is on its way: the pump sends it, then reports down */
         return;
-    if (taken_over) /* two devices with one id end each other's connection forever: back off, and report it */
+    if (taken_over) /* two devices with the same client id keep disconnecting each other: back off, and report
+                     * it */
         down("conflict", "another client connected with this device's id", true);
     else
         down("network", why, false);
@@ -255,9 +257,9 @@ static void mqtt_ack(void *arg, uint32_t id, int reason)
     link_outbox_ack(&k.outbox, id, reason);
 }
 
-/* ---- what comes in, on its way to core ---- */
+/* ---- from the broker to core ---- */
 
-/* How core gets it: trust documents with the version in the topic. */
+/* How core receives it: trust documents with the version in the topic. */
 static const char *name_of(const struct outbox_item *item)
 {
     return strcmp(item->source, "trust") == 0 ? item->key : item->source;
@@ -297,7 +299,7 @@ static bool is_token(const char *s)
     return true;
 }
 
-/* Names and numbers only: what core gets has no free text in it. */
+/* Names and numbers only: core gets no free text. */
 static int read_command(const struct json_cur *root, const char *verb, char *dst, size_t size,
                         struct err *err)
 {
@@ -356,14 +358,15 @@ static void flush(void)
     link_mqtt_pause(k.mqtt, link_outbox_is_full(&k.outbox));
 }
 
-/* What is said about us. Somebody else's birth: two devices have one certificate. */
+/* A presence message about us. If another process published it as online, two devices share one
+ * certificate. */
 static void take_online(const char *key, struct buf payload, bool retained)
 {
     char ours[40];
 
     (void)str_fmt(ours, sizeof(ours), "\"conn\":%" PRIu64 ",", k.conn);
     if (!k.stopping && memmem(payload.p, payload.len, "\"on\":false", 10))
-        publish_online(true); /* that we are gone, while we are here */
+        publish_online(true); /* it says offline while we are connected */
     else if (!k.stopping && !retained && payload.len && !memmem(payload.p, payload.len, ours, strlen(ours)))
         link_outbox_put(&k.outbox, "device", key, payload, retained);
 }
@@ -401,7 +404,7 @@ static void mqtt_message(void *arg, const char *topic, struct buf payload, bool 
     }
 }
 
-/* ---- what core says ---- */
+/* ---- from core ---- */
 
 static void core_publishes(char *head, struct buf payload)
 {
@@ -436,7 +439,7 @@ static void core_stops(void)
 
 static void core_ready(struct loop_fd *w, uint32_t events)
 {
-    static char msg[LIM_MSG_BYTES + 1]; /* static: one of it, off the stack */
+    static char msg[LIM_MSG_BYTES + 1]; /* static: too large for the stack */
     size_t len = 0;
 
     (void)events;
@@ -467,7 +470,7 @@ static void after_turn(void *arg)
 {
     (void)arg;
     flush();
-    if (k.published && link_mqtt_is_idle(k.mqtt)) { /* a report is the larger the more apps there are */
+    if (k.published && link_mqtt_is_idle(k.mqtt)) { /* the more apps, the larger the report */
         k.published = false;
         mem_give_back();
     }
@@ -555,7 +558,7 @@ static int start(struct err *err)
                                    .time_floor_s = k.floor_s};
     int rc = link_sandbox_enter(k.dir, (uid_t)k.uid, (gid_t)k.gid, err);
     if (rc == 0)
-        rc = crypto_init(err); /* after the fork: no two processes share a random state */
+        rc = crypto_init(err); /* after the fork: no two processes share an RNG state */
     if (rc == 0)
         rc = loop_new(&k.loop, err);
     if (rc == 0)

@@ -26,7 +26,7 @@ struct mqtt {
     int protocol, made_for;               /* the next connection's; that of mosq */
     unsigned asked, granted;              /* topics in the session that the broker keeps */
     bool up, started, answered, paused;
-    struct { /* mid -> id of those whose ack is wanted */
+    struct { /* mid -> id of messages whose ack is wanted */
         int mid;
         uint32_t id;
     } waiting[ACK_SLOTS];
@@ -39,8 +39,8 @@ static int fail(struct err *err, const char *what, int rc)
                    mosquitto_strerror(rc));
 }
 
-/* The library pings, or gives the broker up, when nothing came or nothing went for the keep-alive; its clock
- * has whole seconds. No other timer wakes an idle link. */
+/* The library pings, or gives up on the broker, when nothing was received or sent for the keep-alive; its
+ * clock counts whole seconds. No other timer wakes an idle link. */
 static void arm_keep_alive(struct mqtt *m)
 {
     uint64_t since_ms = m->in_ms < m->out_ms ? m->in_ms : m->out_ms;
@@ -172,7 +172,7 @@ static void keep_alive_fired(struct loop_timer *t)
         gone(m, mosquitto_strerror(rc), false);
         return;
     }
-    m->in_ms = m->out_ms = clock_boot_ms(); /* as the library has it after a ping */
+    m->in_ms = m->out_ms = clock_boot_ms(); /* as in the library after a ping */
     watch_socket(m);
 }
 
@@ -222,7 +222,8 @@ static int set_will(struct mqtt *m, const char *topic, const char *will)
     (void)mosquitto_will_clear(m->mosq);
     if (m->protocol == MQTT_PROTOCOL_V5)
         (void)mosquitto_property_add_int32(&props, MQTT_PROP_WILL_DELAY_INTERVAL, WILL_DELAY_S);
-    return mosquitto_will_set_v5(m->mosq, topic, (int)strlen(will), will, 1, true, props); /* takes props */
+    return mosquitto_will_set_v5(m->mosq, topic, (int)strlen(will), will, 1, true, props); /* takes over
+                                                                                            * props */
 }
 
 int link_mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,
@@ -260,8 +261,8 @@ void link_mqtt_stop(struct mqtt *m)
 {
     loop_fd_del(m->loop, &m->watch);
     loop_timer_del(m->loop, &m->keep_alive);
-    /* a broker that does not know MQTT 5 refuses or just hangs up: the other version is tried next, and 5
-     * first again after that */
+    /* A broker without MQTT 5 refuses or just hangs up: try the other version next, and start with 5 again
+     * after that */
     if (m->started)
         m->protocol =
             m->answered || m->protocol == MQTT_PROTOCOL_V311 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311;
@@ -290,7 +291,7 @@ int link_mqtt_publish(struct mqtt *m, const struct link_mqtt_publish *p, struct 
         if (p->expiry_s)
             (void)mosquitto_property_add_int32(&props, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, p->expiry_s);
     }
-    m->in_flight++; /* before: with QoS 0 on_publish may come from inside the call */
+    m->in_flight++; /* first: with QoS 0 on_publish may be called from within */
     int rc = mosquitto_publish_v5(m->mosq, &mid, p->topic, (int)p->payload.len, p->payload.p, (int)p->qos,
                                   p->retain, props);
     mosquitto_property_free_all(&props);

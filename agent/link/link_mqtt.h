@@ -12,32 +12,32 @@ struct mqtt_calls {
      * subscribed to in it: nothing needs to be subscribed to again */
     void (*on_up)(void *arg, int protocol, bool subscribed);
     void (*on_down)(void *arg, const char *why,
-                    bool taken_over); /* refused, closed, kept-alive out; not after link_mqtt_stop */
+                    bool taken_over); /* refused, closed, keep-alive timeout; not after link_mqtt_stop */
     void (*on_message)(void *arg, const char *topic, struct buf payload, bool retained);
     void (*on_ack)(void *arg, uint32_t id, int reason);
     void *arg;
 };
 struct link_mqtt_publish {
-    uint32_t id; /* 0: no ack wanted */
+    uint32_t id; /* 0: no ack needed */
     const char *topic;
     struct buf payload;
     unsigned qos;
     bool retain;
-    uint32_t expiry_s; /* 0: none; left out on 3.1.1 */
+    uint32_t expiry_s; /* 0: none; omitted on 3.1.1 */
 };
 NODISCARD int link_mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls,
                             struct mqtt **ret, struct err *err);
-/* Connect to the local socket with this will (retained, QoS 1). Then on_up or on_down comes. */
+/* Connect to the local socket with this will (retained, QoS 1). on_up or on_down follows. */
 NODISCARD int link_mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, const char *will_topic,
                               const char *will, struct err *err);
 /* QoS 1. no_local (MQTT 5): not what we publish there ourselves, nor our own will. */
 NODISCARD int link_mqtt_subscribe(struct mqtt *m, const char *topic, bool no_local, struct err *err);
 NODISCARD int link_mqtt_publish(struct mqtt *m, const struct link_mqtt_publish *p, struct err *err);
-/* Read nothing more for now: the broker waits. Longer than the keep-alive and the connection ends, as with
- * a dead line. */
+/* Stop reading for now, which holds up the broker. Beyond the keep-alive the connection ends, as on a dead
+ * line. */
 void link_mqtt_pause(struct mqtt *m, bool paused);
 /* Say goodbye in order (the broker drops will and session); false: not connected. */
 bool link_mqtt_goodbye(struct mqtt *m);
-void link_mqtt_stop(struct mqtt *m);          /* the connection is gone: forget it */
-bool link_mqtt_is_idle(const struct mqtt *m); /* nothing waits to be sent or acknowledged */
+void link_mqtt_stop(struct mqtt *m);          /* the connection is gone: drop its state */
+bool link_mqtt_is_idle(const struct mqtt *m); /* nothing left to send or to be acknowledged */
 #endif

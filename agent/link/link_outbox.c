@@ -49,12 +49,12 @@ void link_outbox_put(struct outbox *o, const char *source, const char *key, stru
 
 void link_outbox_state(struct outbox *o, const char *text)
 {
-    (void)str_fmt(o->state, sizeof(o->state), "%s", text); /* cut is fine: the reason's end */
+    (void)str_fmt(o->state, sizeof(o->state), "%s", text); /* only the reason's end may be cut */
 }
 
 void link_outbox_ack(struct outbox *o, uint32_t id, int code)
 {
-    if (o->n_acks == OUTBOX_ACKS) { /* core waits for fewer; what it never hears of it sends again */
+    if (o->n_acks == OUTBOX_ACKS) { /* core has fewer outstanding; it resends what is never acknowledged */
         memmove(&o->acks[0], &o->acks[1], (OUTBOX_ACKS - 1) * sizeof(o->acks[0]));
         o->n_acks--;
     }
@@ -112,7 +112,7 @@ static bool flush_words(struct outbox *o, const struct outbox_calls *calls)
     return room;
 }
 
-/* What was dropped is reported once, in place of a command. */
+/* Dropped commands are reported once, in place of a command. */
 static bool flush_dropped(struct outbox *o, const struct outbox_calls *calls)
 {
     char text[80], *place = place_of(o, "");
@@ -127,7 +127,7 @@ static bool flush_dropped(struct outbox *o, const struct outbox_calls *calls)
     return true;
 }
 
-/* What the keys of a trust document sign is judged after it. */
+/* A document signed with keys of a pending trust document is judged after it. */
 static bool waits_for_trust(struct outbox *o, const struct outbox_item *i)
 {
     if (is_command(i->source) || strcmp(i->source, "trust") == 0)

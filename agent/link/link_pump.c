@@ -17,7 +17,7 @@
 
 enum pump_state { PUMP_IDLE, PUMP_TCP, PUMP_TLS, PUMP_READY };
 
-/* Bytes on their way in one direction. */
+/* Bytes in transit in one direction. */
 struct way {
     uint8_t bytes[PUMP_BYTES];
     size_t from, to;
@@ -89,7 +89,7 @@ static ssize_t net_write(struct pump *p, struct buf b, struct err *err)
     return err_errno(err, errno, "write to the broker");
 }
 
-/* Broker -> libmosquitto. Returns 1 when something moved, 0 not, negative when the connection is over. */
+/* Broker -> libmosquitto. Returns 1 if bytes were moved, 0 if not, negative when the connection is over. */
 static int move_in(struct pump *p, struct err *err)
 {
     bool moved = false;
@@ -99,7 +99,7 @@ static int move_in(struct pump *p, struct err *err)
         if (n < 0)
             return (int)n;
         if (n > 0 && link_cap_pass(&p->cap, buf_of(p->in.bytes, (size_t)n), LIM_MQTT_PACKET_BYTES, err) < 0) {
-            err->kind = ERR_NET; /* the broker's fault, not that of our settings */
+            err->kind = ERR_NET; /* the broker's fault, not our settings' */
             return -(int)ERR_NET;
         }
         p->in.from = 0;
@@ -140,7 +140,7 @@ static int move_out(struct pump *p, struct err *err)
     return moved;
 }
 
-/* Ask epoll only for what can continue: no spinning on a side whose bytes have no room. */
+/* Poll only for what can make progress: no busy loop on a side whose bytes have no room. */
 static void watch_for_more(struct pump *p)
 {
     bool out_waits = p->out.from < p->out.to, in_waits = p->in.from < p->in.to;
@@ -195,7 +195,7 @@ static void listener_ready(struct loop_fd *w, uint32_t events)
     move(p);
 }
 
-/* ---- getting there ---- */
+/* ---- connecting ---- */
 
 static void ready(struct pump *p)
 {
@@ -223,7 +223,7 @@ static void tcp_is_up(struct pump *p)
     int one = 1, dead_ms = 90000;
 
     (void)setsockopt(p->net.fd, IPPROTO_TCP, TCP_NODELAY, &one,
-                     sizeof(one)); /* else 40 ms of Nagle a handshake */
+                     sizeof(one)); /* otherwise Nagle adds 40 ms per handshake */
     (void)setsockopt(p->net.fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof(dead_ms));
     if (p->s.plain) {
         ready(p);
@@ -298,7 +298,7 @@ int link_pump_start(struct pump *p, struct err *err)
     (void)str_fmt(port, sizeof(port), "%u", p->s.port);
     link_pump_stop(p);
     int rc = getaddrinfo(p->s.tls.host, port, &hints,
-                         &p->addresses); /* blocks; this process has nothing else to do now */
+                         &p->addresses); /* blocks; this process has nothing else to do */
     if (rc != 0)
         return err_set(err, ERR_NET, "find %s: %s", p->s.tls.host, gai_strerror(rc));
     p->next = p->addresses;

@@ -1,6 +1,6 @@
-/* link_pump.h - the way to the broker: TCP, TLS, and the pump between TLS and a local unix socket that
- * libmosquitto speaks to. libmosquitto (any build, Debian's too) needs no TLS of its own then, and the
- * inbound cap stands between. */
+/* link_pump.h - the connection to the broker: TCP, TLS, and the pump between TLS and a local unix socket that
+ * libmosquitto connects to. So libmosquitto (any build, Debian's too) needs no TLS of its own, and the
+ * inbound cap sits in between. */
 #ifndef AGENT_LINK_PUMP_H
 #define AGENT_LINK_PUMP_H
 #include "agent/link/link_tls.h"
@@ -10,14 +10,14 @@ struct pump;
 struct pump_calls {
     void (*on_ready)(void *arg); /* TCP and TLS are up: connect libmosquitto to path now */
     void (*on_down)(void *arg,
-                    const struct err *why); /* once, after link_pump_start; the pump is idle then */
+                    const struct err *why); /* once, after link_pump_start; the pump is then idle */
     void *arg;
 };
 struct pump_settings {
     struct tls_settings tls;
     bool plain; /* no TLS; loopback addresses only */
     uint16_t port;
-    const char *path; /* of the local unix socket, in a directory of ours */
+    const char *path; /* of the local unix socket, in our own directory */
 };
 NODISCARD int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls,
                             struct pump **ret, struct err *err);

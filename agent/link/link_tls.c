@@ -47,7 +47,7 @@ static int fail(struct err *err, enum err_kind kind, const char *what, int code)
     return err_set(err, kind, "%s: %s (-0x%04x)", what, text, (unsigned)-code);
 }
 
-/* Is this time before that second? */
+/* Is this time before second s? */
 static bool is_before(const mbedtls_x509_time *a, uint64_t s)
 {
     struct tm b;
@@ -63,8 +63,8 @@ static bool is_before(const mbedtls_x509_time *a, uint64_t s)
     return false;
 }
 
-/* A clock that is surely not set makes every certificate look like one of the future, and one that has
- * ended like a good one: it is at least as late as the floor, whatever the clock says. */
+/* An unset clock makes every certificate look not yet valid, and an expired one look valid: the time is at
+ * least the floor, whatever the clock says. */
 static int judge_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
     struct tls *t = arg;
@@ -79,8 +79,8 @@ static int judge_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32
     return 0;
 }
 
-/* mbedtls wants the NUL counted in PEM; our buffers come from fs_read-like calls that put one behind the
- * bytes. */
+/* mbedtls wants PEM's length with the terminating NUL; our buffers come from calls like fs_read, which append
+ * one. */
 static int parse_pem(struct tls *t, const struct tls_settings *s, struct err *err)
 {
     int rc = mbedtls_x509_crt_parse(&t->ca, s->ca.p, s->ca.len + 1);

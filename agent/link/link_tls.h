@@ -1,5 +1,5 @@
-/* link_tls.h - one TLS client session over a non-blocking socket; with crypto.c the only place that knows
- * mbedtls. TLS 1.2 and, where mbedtls has it, 1.3. Host name always checked. */
+/* link_tls.h - one TLS client session over a non-blocking socket; the only place besides crypto.c that uses
+ * mbedtls. TLS 1.2 and, if mbedtls supports it, 1.3. The host name is always checked. */
 #ifndef AGENT_LINK_TLS_H
 #define AGENT_LINK_TLS_H
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 struct tls;
 struct tls_kept; /* a session for the next connection; of one host, port, CA and certificate */
 struct tls_settings {
-    struct buf ca, cert, key; /* PEM, borrowed for link_tls_new; cert and key may be empty */
+    struct buf ca, cert, key; /* PEM, borrowed during link_tls_new; cert and key may be empty */
     const char *host;         /* checked against the certificate */
     uint64_t time_floor_s; /* while the wall clock is below it, "not valid yet" is forgiven: the clock is not
                               set (L12) */
@@ -26,7 +26,7 @@ struct tls *link_tls_free(struct tls *t);
  * lacks. Also where a session is resumed, and so no certificate is sent, the one of the full handshake is
  * judged again: CA, name, dates. */
 NODISCARD int link_tls_handshake(struct tls *t, struct err *err);
-/* Bytes moved; 0: later; -NET: closed or broken. */
+/* Bytes moved; 0: try later; -NET: closed or broken. */
 NODISCARD int link_tls_read(struct tls *t, void *dst, size_t size, struct err *err);
 NODISCARD int link_tls_write(struct tls *t, struct buf bytes, struct err *err);
 bool link_tls_wants_write(const struct tls *t);

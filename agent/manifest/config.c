@@ -9,7 +9,7 @@
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static const int levels[] = {LOG_ERROR_, LOG_WARN_, LOG_INFO_, LOG_DEBUG_};
 
-/* A string, or null / absent: then dst stays as it is. */
+/* A string; if null or missing, dst keeps its value. */
 static int get(const struct json_cur *o, const char *key, char *dst, size_t size, struct err *err)
 {
     struct json_cur c;
@@ -46,7 +46,7 @@ static int get_name(const struct json_cur *o, const char *key, char *dst, size_t
     return rc;
 }
 
-/* Nobody comes to an unencrypted line by a file that was forgotten: it has a word of its own. */
+/* Plaintext must be requested explicitly: a missing file must not lead to it. */
 static int judge_mqtt(const struct json_cur *o, const struct config *c, struct err *err)
 {
     if (c->mqtt_plaintext && (c->mqtt_ca[0] || c->mqtt_cert[0] || c->mqtt_key[0]))
@@ -66,7 +66,7 @@ static int read_mqtt(const struct json_cur *root, const char *directory, struct 
     int rc = json_get_object(root, "mqtt", JSON_OPTIONAL, &o, err);
 
     if (rc <= 0)
-        return rc; /* no broker: a device that is fed by agentctl apply alone */
+        return rc; /* no broker: the device is fed by agentctl apply only */
     c->mqtt_port = 8883;
     c->reconnect_s = 30;
     if (get(&o, "host", c->mqtt_host, sizeof(c->mqtt_host), err) < 0 ||
@@ -131,7 +131,7 @@ static int read_command(const struct json_cur *root, const char *name, struct co
     return rc < 0 ? rc : 0;
 }
 
-/* Where the configuration lies at last. */
+/* Call when the configuration is at its final address: words points into it. */
 static void point_at_words(struct config_command *c)
 {
     for (unsigned i = 0; i < COUNT_OF(c->text) && c->text[i][0]; i++)
@@ -185,7 +185,7 @@ static int read_rest(const struct json_cur *root, const char *directory, struct 
     return 0;
 }
 
-/* What a line may cost: bytes a day follow from these, and what is set by itself counts more. */
+/* What the connection may cost: these set the bytes per day; settings given explicitly take precedence. */
 static int read_profile(const struct json_cur *root, struct config *c, struct err *err)
 {
     static const char *const names[] = {"default", "metered", "sleepy"};

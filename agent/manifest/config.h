@@ -9,17 +9,18 @@
 #define CONFIG_PATH        "/etc/limpet/agentd.json"
 #define CONFIG_RUN_DIR_MAX 90 /* sun_path holds 108 with "/link/mqtt" */
 
-/* Commands of this device, in its own words. */
+/* Device-specific commands. */
 enum config_which {
     CONFIG_REBOOT,     /* none: the agent never reboots */
-    CONFIG_OS_INSTALL, /* the bundle's path comes last; none of these three: what the updater usually takes */
+    CONFIG_OS_INSTALL, /* the bundle's path is appended; if none of these three is set: the updater's
+                        * defaults */
     CONFIG_OS_CONFIRM,
     CONFIG_OS_REVERT,
     CONFIG_COMMAND_COUNT_
 };
 struct config_command {
     char text[8][128];
-    const char *words[9]; /* the same, NULL-terminated */
+    const char *words[9]; /* split into words, NULL-terminated */
 };
 struct config {
     char device[LIM_NAME_BYTES], fleet[LIM_NAME_BYTES];
@@ -34,8 +35,9 @@ struct config {
     char user[64]; /* whom link and fetch become; "": limpet, or nobody where there is none */
     uint64_t memory_max_bytes, health_interval_s;
     uint64_t apps_memory_bytes,
-        apps_pids; /* for all apps together; 0: made of what the device has (confine.c) */
-    uint64_t scrub_interval_s, scrub_bytes; /* how often how much of the store is read; interval 0: never */
+        apps_pids; /* for all apps together; 0: derived from the device's resources (confine.c) */
+    uint64_t scrub_interval_s, scrub_bytes; /* how often, and how much of, the store is verified; interval 0:
+                                             * never */
     char watchdog[128];                     /* "": none */
     char os_updater[16];                    /* "auto", "rauc", "swupdate" or "none" */
     struct config_command commands[CONFIG_COMMAND_COUNT_];

@@ -14,7 +14,7 @@ static int check_names(struct manifest_reader *r, const struct json_cur *apps, c
     return 0;
 }
 
-/* Whose port before this one, if any, is the same host port? */
+/* The app, if any, that published the same host port earlier. */
 static const struct want *find_port(const struct desired *d, unsigned app, unsigned port)
 {
     for (unsigned k = 0; k <= app; k++)
@@ -42,7 +42,7 @@ static int check_ports(struct manifest_reader *r, const struct json_cur *apps, c
     return 0;
 }
 
-/* An app whose network another app uses is in the same manifest and has one of its own. */
+/* An app whose network another app uses must be in the same manifest and have a network of its own. */
 static int check_joins(struct manifest_reader *r, const struct json_cur *apps, const struct desired *d)
 {
     for (unsigned i = 0; i < d->n; i++) {

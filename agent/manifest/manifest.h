@@ -4,12 +4,12 @@
  *
  * {"schema":"limpet.desired/1",
  *  "fleet":"demo", "target":{"device":"gw-17"} | {"group":"line-a"},
- *  "rev":42, "issued":S, "expires":S, "id":"r-7f3a" (optional, for people), "by":"alice" (optional),
+ *  "rev":42, "issued":S, "expires":S, "id":"r-7f3a" (optional, for operators), "by":"alice" (optional),
  *  "apps":[{
  *    "name":"web",
  *    "release":{"name":"web","counter":2,"digest":"sha256:<of the release envelope>","size":1564},
- *    "sources":["http://127.0.0.1:5055/demo/web","dir:/media/usb/limpet"],   where release, manifest, layers
- *     lie
+ *    "sources":["http://127.0.0.1:5055/demo/web","dir:/media/usb/limpet"],   where to find release, manifest,
+ *     layers
  *    "args":["httpd","-f"], "env":{"SITE":"turin"}, "cwd":"/srv", "user":"1000:1000",   optional, else the
  *     image's
  *    "memory":{"max_bytes":25165824,"swap_bytes":0,"enforce":"required"},    enforce: required | best-effort
@@ -20,18 +20,17 @@
  *    layer),
  *    "image_privileges":"strip|refuse"   (set-id bits, extended attributes, device nodes of the image;
  *                                        default strip)
- *    "network":{"mode":"none|host|bridge|cni|app:NAME",   app:NAME: that of another app of this manifest
- *               "name":"shop",    bridge: shared with the apps that name it too (at most 12 bytes); cni: the
+ *    "network":{"mode":"none|host|bridge|cni|app:NAME",   app:NAME: shares that app's (of this manifest)
+ *               "name":"shop",    bridge: shared by all apps that name it (at most 12 bytes); cni: the
  *                                 list's name
  *               "ports":[{"host":8000,"last":8010 (optional: a range),"container":80,"protocol":"tcp",
  *                         "address":"127.0.0.1" or an IPv6 one}]},
  *    "mounts":[{"type":"tmpfs","target":"/data","size_bytes":1048576},
  *              {"type":"volume","name":"data","target":"/var/lib/x","read_only":false}],
- *    "init":true,                             limpet-init as first process: passes signals on, reaps (default
- *                                             false)
+ *    "init":true,                             limpet-init as pid 1: forwards signals, reaps (default false)
  *    "devices":[{"match":{"by-id":"usb-..."} | {"by-path":"..."} | {"usb":"0403:6001"} |
  *    {"major":188,"minor":0},
- *                with "subsystem":"tty" (optional, in match); first by number of those that match
+ *                with "subsystem":"tty" (optional, in match); of several matches the lowest number
  *                "path":"/dev/modem","access":"rw|r|w","required":false,"on_remove":"keep|restart|stop"}],
  *    "restart":{"policy":"always|on-failure|no","delay_ms":1000,"max_delay_ms":300000,"stable_ms":60000,
  *               "max_tries":0},
@@ -40,17 +39,17 @@
  *             "action":"restart|none",
  *    "stop":{"signal":"TERM","grace_ms":10000},
  *    "log":{"max_bytes":65536},
- *    "retry":7     (optional) any other number than before: tried again though it has failed here
+ *    "retry":7     (optional) changing it retries an app that failed here
  *  }],
  *  "update":{"probation_ms":60000,
- *            "download":{"max_bytes":N (of this manifest over the network), "rate_bytes_s":N,
+ *            "download":{"max_bytes":N (downloaded for this manifest), "rate_bytes_s":N,
  *                        "window":"01:30-05:00" (UTC), "full_fallback":true}},
  *  "os":{"version":"2.1","bundle":{"digest":"sha256:...","size":N},"release":{...},"sources":[...]}   for
  *     RAUC or SWUpdate
  *  "agent":{"release":{...},"sources":[...],"confirm_s":60}   the agent's own programs, an image like an
  *                                                             app's (agent/decide/self_update.h)
- *  "withdrawn":true   (optional) no opinion any more: the next topic counts (agent/decide/follow.h); no apps
- *                     or other parts then
+ *  "withdrawn":true   (optional) no opinion any more: the next topic counts (agent/decide/follow.h); without
+ *                     apps or other parts
  *  "rollout":{"salt":"r-7f3a","slots":500,"spread_ms":7200000,"not_before":S}     group documents only
  * } */
 #ifndef AGENT_MANIFEST_H
@@ -72,7 +71,7 @@ struct want_mount {
     uint64_t size_bytes; /* tmpfs */
     bool read_only;
 };
-/* A device of the host by what stays the same of it (agent/decide/device_match.h). */
+/* Identifies a host device by properties that do not change (agent/decide/device_match.h). */
 enum device_match { DEVICE_BY_ID, DEVICE_BY_PATH, DEVICE_USB, DEVICE_MAJOR, DEVICE_MATCH_COUNT_ };
 enum device_remove { DEVICE_KEEP, DEVICE_RESTART, DEVICE_STOP };
 struct want_device {
@@ -82,7 +81,7 @@ struct want_device {
     uint16_t vendor, product; /* usb */
     uint32_t major;
     int64_t minor;    /* -1: any */
-    const char *path; /* inside, below /dev */
+    const char *path; /* path in the box, below /dev */
     unsigned access;  /* CGROUP_DEV_READ, CGROUP_DEV_WRITE */
     bool required;    /* the app starts only with it */
     enum device_remove on_remove;
@@ -100,7 +99,7 @@ struct want_health {
     bool restart; /* action */
 };
 
-/* One app as the manifest asks. Strings and lists live in the document's arena. */
+/* One app as requested by the manifest. Strings and lists live in the document's arena. */
 struct want {
     const char *name;
     const char *release_name;
@@ -116,7 +115,7 @@ struct want {
     enum policy_enforce memory_enforce, cpu_enforce, pids_enforce, userns, seccomp;
     uint64_t caps;
     bool read_only;
-    bool refuse_privileges; /* of the image: set-id bits, extended attributes, devices; else left out */
+    bool refuse_privileges; /* of the image: set-id bits, extended attributes, devices; otherwise stripped */
     enum net_mode net;
     const char *net_name; /* BRIDGE: the shared network, NULL: none; CNI: the list; APP: the app */
     const struct spec_port *ports;
@@ -129,18 +128,18 @@ struct want {
     int stop_signal;
     uint64_t stop_grace_ms;
     uint64_t log_bytes;
-    struct digest hash;  /* of all fields that shape the box: equal hashes need no new start */
-    struct digest trial; /* of all settings, retry too: what failed is remembered by it */
+    struct digest hash;  /* of all fields that affect the box: with an equal hash no restart is needed */
+    struct digest trial; /* of all settings, including retry: failures are remembered by it */
 };
 
-/* What an update may cost on the way here. */
+/* Limits on an update's download. */
 struct want_download {
-    uint64_t max_bytes, rate_bytes_s;        /* 0: no bound */
+    uint64_t max_bytes, rate_bytes_s;        /* 0: no limit */
     unsigned window_from_min, window_to_min; /* minutes of the day, UTC; equal: always */
-    bool full_fallback;                      /* a full download where a patch was promised */
+    bool full_fallback;                      /* allow a full download where a patch was expected */
 };
 
-/* The device's own system: a bundle for the updater that is there (agent/decide/os_update.h). */
+/* The device's own system: a bundle for its updater (agent/decide/os_update.h). */
 struct want_os {
     const char *version;
     struct digest bundle;
@@ -161,31 +160,30 @@ struct desired {
     struct want_os os;
     bool has_agent;
     struct want agent;        /* named "agent"; only release and sources are set */
-    uint64_t agent_confirm_s; /* the new core is left when it is not good by then */
+    uint64_t agent_confirm_s; /* the new core is rolled back unless it is good by then */
     bool has_rollout;
     const char *salt;
     uint64_t slots, spread_ms, not_before_s;
 };
 
-/* Strings go to arena. Errors: INVALID with the field's path, UNSUPPORTED (a schema version that we do not
- * know). */
+/* Strings go to arena. Errors: INVALID with the field's path, UNSUPPORTED (unknown schema version). */
 NODISCARD int manifest_parse(struct buf json, struct arena *arena, struct desired *ret, struct err *err);
-/* The same of one that was accepted before: what an older agent did not ask for may be missing (an os
- * without a release is left out: nothing is installed by it, the apps keep running). */
+/* The same for one accepted earlier: what an older agent did not require may be missing (an os without a
+ * release is skipped: it installs nothing, the apps keep running). */
 NODISCARD int manifest_parse_saved(struct buf json, struct arena *arena, struct desired *ret,
                                    struct err *err);
-/* Only whose it is (fleet, target, rev, times, id, by), of any version of the schema, for the verdict on
- * one that manifest_parse refuses. false: not even that can be read. */
+/* Only the head (fleet, target, rev, times, id, by), of any schema version, for the verdict on a manifest
+ * that manifest_parse refuses. false: not even that is readable. */
 bool manifest_head(struct buf json, struct arena *arena, struct desired *ret);
 
-/* Group rollouts: first 8 bytes (big endian) of SHA-256(salt NUL device) mod 10000. Acts when slot < slots
- * open. */
+/* Group rollouts: first 8 bytes (big endian) of SHA-256(salt NUL device) mod 10000. The device acts if its
+ * slot < slots. */
 unsigned manifest_slot(const char *salt, const char *device);
 
-/* When this device's turn in a group rollout is: not_before (or issued), and its own part of spread_ms, by a
+/* When this device's turn in a group rollout comes: not_before (or issued) plus its share of spread_ms, by a
  * hash of salt and device. Seconds since 1970. */
 uint64_t manifest_begins_s(const struct desired *d, const char *device);
-/* "01:30-05:00", UTC, into the window's minutes; false: that is no window. Pure. */
+/* "01:30-05:00", UTC, into the window's minutes; false: malformed. Pure. */
 bool manifest_window_read(const char *text, struct want_download *d);
 /* Seconds until downloads may begin; 0: now. Pure. */
 uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s);

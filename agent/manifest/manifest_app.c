@@ -42,7 +42,7 @@ static int read_env(struct manifest_reader *r, const struct json_cur *app, struc
     return 1;
 }
 
-/* What ends the object of a limit: how strictly it is meant. */
+/* The last member of a limit's object: how strictly it is enforced. */
 static int read_enforce(struct manifest_reader *r, const struct json_cur *o, enum policy_enforce *ret)
 {
     int enforce = ENFORCE_BEST_EFFORT;
@@ -155,7 +155,7 @@ static int read_port(struct manifest_reader *r, const struct json_cur *c, struct
     return json_done(c, r->err);
 }
 
-/* A word, or "app:NAME". */
+/* A mode name, or "app:NAME". */
 static int read_mode(struct manifest_reader *r, const struct json_cur *o, struct want *w)
 {
     const char *text;
@@ -356,7 +356,7 @@ static int read_stop_and_log(struct manifest_reader *r, const struct json_cur *a
     return json_done(&o, r->err);
 }
 
-/* Fields that shape no box: a change in them needs no new start. */
+/* Fields that do not affect the box: a change needs no restart. */
 static bool shapes_box(const char *key)
 {
     static const char *const no[] = {"sources", "health", "restart", "stop", "image_privileges", "retry"};
@@ -367,7 +367,7 @@ static bool shapes_box(const char *key)
     return true;
 }
 
-/* Where it comes from decides nothing about how it does. */
+/* The sources of an app do not affect whether it works. */
 static bool shapes_trial(const char *key)
 {
     return strcmp(key, "sources") != 0;

@@ -23,7 +23,7 @@ int manifest_text(struct manifest_reader *r, const struct json_cur *o, const cha
     return rc;
 }
 
-/* A string that must pass a test; what: what it should have been. */
+/* A string that must pass a test; what: the expected form. */
 static int get_checked(struct manifest_reader *r, const struct json_cur *o, const char *key,
                        enum json_need need, size_t max_len, bool (*is_good)(const char *), const char *what,
                        const char **ret)

@@ -1,9 +1,10 @@
 /* manifest_fields.h - the one table of a manifest's fields: key, whether it is required, bounds, words. The
  * agent's parser (manifest*.c) and fleetctl's schema (fleet/doc/schema_rules.c: check, `explain`, the JSON
- * schema) take them from here. A field is what the reader of its type takes after the object:
+ * schema) take them from here. A field expands to the arguments that its type's reader takes after the
+ * object:
  *   FIELD_... of a number  KEY, NEED, MIN, MAX      of an array or a map  KEY, NEED, MIN, MAX elements
  *             of a text, a word, a bool, an object  KEY, NEED
- * Words stand in the order of the enum that they become (manifest.h). Only macros. */
+ * Words are in the order of their enum (manifest.h). Only macros. */
 #ifndef AGENT_MANIFEST_FIELDS_H
 #define AGENT_MANIFEST_FIELDS_H
 #include "platform/json.h"
@@ -21,7 +22,7 @@
 #define FIELD_ID        "id", JSON_OPTIONAL
 #define FIELD_BY        "by", JSON_OPTIONAL
 #define FIELD_WITHDRAWN "withdrawn", JSON_OPTIONAL
-#define FIELD_APPS      "apps", JSON_OPTIONAL, 0, LIM_APPS /* required, but not in a withdrawn one */
+#define FIELD_APPS      "apps", JSON_OPTIONAL, 0, LIM_APPS /* required, unless withdrawn */
 #define FIELD_UPDATE    "update", JSON_OPTIONAL
 #define FIELD_OS        "os", JSON_OPTIONAL
 #define FIELD_AGENT     "agent", JSON_OPTIONAL
@@ -88,12 +89,12 @@
 #define FIELD_MEMORY_SWAP_BYTES "swap_bytes", JSON_OPTIONAL, 0, FIELD_TERABYTE
 #define FIELD_CPU_PERCENT       "percent", JSON_REQUIRED, 1, 25600
 #define FIELD_PIDS_MAX          "max", JSON_REQUIRED, 1, 1 << 22
-#define FIELD_LIMIT_ENFORCE     "enforce", JSON_OPTIONAL /* of all three */
+#define FIELD_LIMIT_ENFORCE     "enforce", JSON_OPTIONAL /* for all three */
 
 #define FIELD_NETWORK_MODE  "mode", JSON_REQUIRED
 #define FIELD_NETWORK_NAME  "name", JSON_OPTIONAL
 #define FIELD_NETWORK_PORTS "ports", JSON_OPTIONAL, 0, LIM_PORTS
-#define WORDS_NETWORK       "none", "host", "bridge", "cni" /* enum net_mode; "app:NAME" beside them */
+#define WORDS_NETWORK       "none", "host", "bridge", "cni" /* enum net_mode; also "app:NAME" */
 
 #define FIELD_PORT_HOST      "host", JSON_REQUIRED, 1, 65535
 #define FIELD_PORT_LAST      "last", JSON_OPTIONAL, 1, 65535
@@ -103,7 +104,7 @@
 #define WORDS_PROTOCOL       "tcp", "udp"
 
 #define FIELD_MOUNT_TYPE       "type", JSON_REQUIRED
-#define FIELD_MOUNT_NAME       "name", JSON_OPTIONAL /* a volume's: required */
+#define FIELD_MOUNT_NAME       "name", JSON_OPTIONAL /* required for a volume */
 #define FIELD_MOUNT_TARGET     "target", JSON_REQUIRED
 #define FIELD_MOUNT_SIZE_BYTES "size_bytes", JSON_OPTIONAL, 4096, FIELD_TERABYTE
 #define FIELD_MOUNT_READ_ONLY  "read_only", JSON_OPTIONAL
@@ -117,7 +118,7 @@
 #define WORDS_ACCESS           "rw", "r", "w"
 #define WORDS_REMOVE           "keep", "restart", "stop" /* enum device_remove */
 
-#define WORDS_MATCH           "by-id", "by-path", "usb", "major" /* enum device_match: keys, one of them */
+#define WORDS_MATCH           "by-id", "by-path", "usb", "major" /* enum device_match: keys, exactly one */
 #define FIELD_MATCH_MAJOR     "major", JSON_OPTIONAL, 1, 4095
 #define FIELD_MATCH_MINOR     "minor", JSON_OPTIONAL, 0, (1 << 20) - 1
 #define FIELD_MATCH_SUBSYSTEM "subsystem", JSON_OPTIONAL
@@ -129,7 +130,7 @@
 #define FIELD_RESTART_MAX_TRIES    "max_tries", JSON_OPTIONAL, 0, 1000000
 #define WORDS_RESTART              "no", "on-failure", "always" /* enum restart_policy */
 
-#define FIELD_HEALTH_EXEC           "exec", JSON_OPTIONAL, 1, LIM_ARGS /* one of exec, http, tcp */
+#define FIELD_HEALTH_EXEC           "exec", JSON_OPTIONAL, 1, LIM_ARGS /* exactly one of exec, http, tcp */
 #define FIELD_HEALTH_HTTP           "http", JSON_OPTIONAL
 #define FIELD_HEALTH_TCP            "tcp", JSON_OPTIONAL
 #define FIELD_HEALTH_INTERVAL_MS    "interval_ms", JSON_OPTIONAL, 100, FIELD_DAY_MS
@@ -145,8 +146,8 @@
 #define FIELD_STOP_GRACE_MS "grace_ms", JSON_OPTIONAL, 0, 600000
 #define FIELD_LOG_MAX_BYTES "max_bytes", JSON_REQUIRED, 4096, LIM_LOG_RING_MAX_BYTES
 
-/* A row for each signal, and for each capability that a manifest may ask for; the others would open the host
- * to the app, and are refused whatever the manifest says. */
+/* A row for each signal, and for each capability that a manifest may ask for; the others would give the app
+ * access to the host, and are refused in any manifest. */
 // clang-format off
 #define WORDS_SIGNAL(ROW) ROW(TERM) ROW(INT) ROW(QUIT) ROW(HUP) ROW(USR1) ROW(USR2) ROW(KILL) ROW(WINCH)
 #define WORDS_CAPABILITY(ROW)                                                                              \

@@ -14,10 +14,9 @@
 #define CONFIRM_AGAIN_MS 5000
 #define ROUND_MS         300
 #define STOP_LOOK_MS     250
-#define ROUNDS           8 /* of observe-plan-act in one turn: each round does something, then looks again */
+#define ROUNDS           8 /* of observe-plan-act in one turn: each does something, then observes again */
 
-/* What the program said last, for the one who has to fix it: "; its last line: ..." into dst; nothing when it
- * said nothing. */
+/* The program's last line of output, to help find the fault: "; its last line: ..." into dst, or "". */
 static void last_words(const struct app *a, char *dst, size_t size)
 {
     AUTO_FREE(logring) struct logring *ring = NULL;
@@ -59,7 +58,7 @@ static void act_blame(struct core *c, const struct step *s, char *dst, size_t si
                       plan_why_text(s->why), more[0] ? ": " : "", more, words);
 }
 
-/* A rolled back manifest: what failed is remembered by release and settings, and not tried again. */
+/* A manifest rolled back: what failed is remembered by release and settings, and not tried again. */
 static void mark_bad(struct core *c, const struct step *s)
 {
     for (unsigned i = 0; i < c->sets.candidate.d.n; i++) {
@@ -161,7 +160,7 @@ static void act_for_apps(struct core *c, const struct step *s)
             apps_kill(a);
         break;
     case STEP_CONFIRM:
-        if (intake_confirm(c, &err) < 0) { /* a full or failing disk: it stays good meanwhile */
+        if (intake_confirm(c, &err) < 0) { /* disk full or failing: the old set stays good for now */
             log_error("%s", err.msg);
             loop_timer_set(c->loop, &c->act.wake, clock_boot_ms() + CONFIRM_AGAIN_MS);
         }
@@ -172,7 +171,7 @@ static void act_for_apps(struct core *c, const struct step *s)
         act_verdict(c, s);
         break;
     case STEP_NOTHING:
-    case STEP_LOOK: /* these are of the system and of the agent */
+    case STEP_LOOK: /* these belong to the system and the agent */
     case STEP_REBOOT:
     case STEP_SWITCH:
     case STEP_WAIT:
@@ -196,8 +195,8 @@ static bool ends_the_round(enum step_kind k)
     return k == STEP_CONFIRM || k == STEP_REJECT || k == STEP_ROLLBACK || k == STEP_FAIL;
 }
 
-/* True: enough for this turn, there is more to do. A start takes its time, and clients are not to
- * wait for all of them. */
+/* True: enough for this turn, but more to do. A start takes a while, and clients must not wait for all of
+ * them. */
 static bool round_of(struct core *c)
 {
     uint64_t began_ms = clock_boot_ms();
@@ -205,14 +204,14 @@ static bool round_of(struct core *c)
     struct plan AUTO_MEM *p = mem_need(sizeof(*p));
 
     observe(c, o);
-    *p = *sets_plan(c, o); /* acting may replace a set, and with it the plan that is kept */
+    *p = *sets_plan(c, o); /* acting may replace a set, and the cached plan with it */
     if (p->os_judged)
         os_judged(c, p->os_healthy);
     apps_sync(c);
     devices_sync(c);
     for (unsigned i = 0; i < p->n; i++) {
         struct step s = p->steps[i];
-        char name[LIM_NAME_BYTES] = ""; /* the sets may go while we act */
+        char name[LIM_NAME_BYTES] = ""; /* the set may be freed while we act */
         if (s.app) {
             (void)str_copy(name, sizeof(name), s.app);
             s.app = name;
@@ -242,7 +241,7 @@ void act_turn(struct core *c)
         if (round_of(c))
             break;
     }
-    if (c->dirty) /* more to do: after the other fds had their turn */
+    if (c->dirty) /* more to do, after the other fds had their turn */
         loop_timer_set(c->loop, &c->act.wake, clock_boot_ms() + 1);
 }
 

@@ -12,6 +12,6 @@ struct act {
 
 void act_open(struct core *c); /* at start */
 void act_turn(struct core *c); /* after a turn of the loop */
-/* Apps are asked to end, then this core does. */
+/* Stop the apps, then exit core. */
 void act_stop(struct core *c);
 #endif

@@ -1,6 +1,6 @@
-/* check.c - agentd-core --check: what this state directory would start with. Opens state and store as at a
- * boot (what a cut left half done is put right by the same code), reads all that the store holds against its
- * names, and asks the plan which set would run. Prints one JSON document. */
+/* check.c - agentd-core --check: what this state directory would start with. Opens state and store as at boot
+ * (the same code cleans up after a power cut), verifies all objects in the store against their names, and
+ * asks the plan which set would run. Prints one JSON document. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

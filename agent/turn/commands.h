@@ -1,10 +1,10 @@
-/* commands.h - commands from the broker: what each is answered by. */
+/* commands.h - commands from the broker and their answers. */
 #ifndef AGENT_COMMANDS_H
 #define AGENT_COMMANDS_H
 #include "agent/turn/uplink_said.h"
 
 struct core;
 
-/* malloc'd; NULL with *ret_error (static): there is none. */
+/* malloc'd; NULL with *ret_error (static): failed. */
 char *commands_answer(struct core *c, const struct said_command *k, const char **ret_error);
 #endif

@@ -1,4 +1,4 @@
-/* core_main.c - agentd-core: opens what it needs, takes over what its predecessor left, then turns the loop.
+/* core_main.c - agentd-core: opens what it needs, takes over from its predecessor, then runs the loop.
  * Started by the keeper with one socket (fd 3); without one (by hand) it runs alone. */
 #include <assert.h>
 #include <errno.h>
@@ -27,13 +27,13 @@
 #include "runtime/box/exe_guard.h"
 
 #define DAY_MS  (24ULL * 3600 * 1000)
-#define TURN_MS 12000 /* for all that one turn waits for: with the pace well below what the keeper waits */
+#define TURN_MS 12000 /* for all waits of one turn: with the pace, well below the keeper's timeout */
 
 static_assert(TURN_MS + KEEPER_PACE_MIN_MS < KEEPER_DEAD_MIN_MS - 5000 &&
                   TURN_MS + KEEPER_PACE_MS < KEEPER_DEAD_MS - 5000,
               "the keeper sees a slow turn through");
 
-/* ---- what other processes say ---- */
+/* ---- from other processes ---- */
 
 static void on_kept(struct core *c)
 {
@@ -50,7 +50,7 @@ static void on_kept(struct core *c)
 
 static const struct keeper_client_calls keeper_calls = {.on_ready = on_kept, .on_exit = apps_exit_known};
 
-/* Refusals are reported where they happen. */
+/* Refusals are reported where they occur. */
 static void on_document(struct core *c, const char *source, const struct envelope *e)
 {
     struct err err = ERR_INIT;
@@ -73,8 +73,8 @@ static void after_turn(void *core)
         loop_timer_set(c->loop, &c->alive, now + due_ms);
 }
 
-/* The keeper feeds the device and parses no settings: core opens it. EBUSY: the keeper has it from an earlier
- * core. */
+/* The keeper feeds the watchdog device but parses no settings, so core opens it. EBUSY: the keeper has it
+ * from an earlier core. */
 static void give_watchdog(struct core *c)
 {
     if (!c->keeper.is_there || !c->config.watchdog[0])
@@ -96,7 +96,7 @@ static void alive_fired(struct loop_timer *t)
     if (c->intake.unsaved)
         intake_save(c);
     intake_turn(c);
-    mem_give_back(); /* what reports and questions since the last time needed */
+    mem_give_back(); /* memory used for reports and requests since the last time */
     loop_timer_set(c->loop, t,
                    clock_boot_ms() + (c->config.watchdog[0] ? KEEPER_PACE_MIN_MS : c->keeper.pace_ms));
 }
@@ -105,7 +105,7 @@ static void daily_fired(struct loop_timer *t)
 {
     struct core *c = container_of(t, struct core, daily);
 
-    intake_time_tick(c); /* the clock of a device without RTC never goes back further than a day (L12) */
+    intake_time_tick(c); /* the clock of a device without RTC never falls back by more than a day (L12) */
     publish_again(c);
     loop_timer_set(c->loop, t, clock_boot_ms() + DAY_MS);
 }
@@ -118,7 +118,7 @@ static void on_signal(void *arg, int sig)
 
 /* ---- start ---- */
 
-/* A job of a killed core dies with it, but not in the same instant: its locks may be held a moment longer. */
+/* A job of a killed core dies with it, but not at once: its locks may be held a moment longer. */
 static bool wait_for_dead(int rc, unsigned *tries)
 {
     const struct timespec pause_100ms = {0, 100000000};
@@ -132,7 +132,7 @@ static int lock_state(struct core *c, struct err *err)
     int rc = fs_lock(c->state_fd, "lock", &c->lock_fd, err);
 
     if (rc == -(int)ERR_CONFLICT)
-        keeper_client_ask(c); /* its keeper was killed: it gives the boxes' fds to its successor */
+        keeper_client_ask(c); /* its keeper was killed: let it hand the boxes' fds to its successor */
     while (rc < 0 && wait_for_dead(rc, &tries))
         rc = fs_lock(c->state_fd, "lock", &c->lock_fd, err);
     return rc < 0 ? err_wrap(err, "%s", c->config.state_dir) : 0;
@@ -144,7 +144,7 @@ static int open_store(struct core *c, int fd, struct err *err)
     int rc;
 
     do
-        rc = store_new(fd, &c->store, err); /* fd lives as long as we */
+        rc = store_new(fd, &c->store, err); /* fd stays open as long as the process */
     while (wait_for_dead(rc, &tries));
     return rc;
 }
@@ -164,7 +164,7 @@ static int open_folders(struct core *c, struct err *err)
     if (rc == 0 &&
         (fchmod(c->state_fd, 0700) < 0 || fchmod(c->volumes_fd, 0700) < 0)) /* boxes get fds, not paths */
         rc = err_errno(err, errno, "chmod %s", c->config.state_dir);
-    if (rc == 0 && fchmod(c->run_fd, 0755) < 0) /* link passes through, whichever user made it */
+    if (rc == 0 && fchmod(c->run_fd, 0755) < 0) /* link must traverse it, whoever created it */
         rc = err_errno(err, errno, "chmod %s", c->config.run_dir);
     return rc;
 }
@@ -175,7 +175,7 @@ static int find_user(struct core *c, struct err *err)
     const struct passwd *p = getpwnam(name[0] ? name : "limpet");
     uint64_t id;
 
-    if (!p && !name[0]) /* shared with others, which may reach its own files */
+    if (!p && !name[0]) /* shared with other processes that could reach its files */
         p = getpwnam(name = "nobody");
     if (p && p->pw_uid == 0)
         return err_set(err, ERR_INVALID, "user: link and fetch need one that is not root");
@@ -191,7 +191,7 @@ static int find_user(struct core *c, struct err *err)
     return 0;
 }
 
-/* Fresh boot of the machine or of the agent alone: counters of a trial and of boots. */
+/* At boot, or a new start of the agent alone: count boots, and those of a trial. */
 static void count_boot(struct core *c)
 {
     struct ledger *l = &c->state.ledger;
@@ -208,7 +208,7 @@ static void count_boot(struct core *c)
     err_ignore(fs_write_atomic(c->run_fd, "started", BUF_LIT("1"), 0600, NULL));
 }
 
-/* The trust document that came with the device, until a newer one was walked to. */
+/* The trust document shipped with the device, until a newer one takes over. */
 static void first_trust(struct core *c)
 {
     struct err err = ERR_INIT;
@@ -273,7 +273,7 @@ static int start(struct core *c, bool *ret_bad_settings, struct err *err)
     struct sysinfo si;
 
     c->started_ms = clock_boot_ms();
-    patience_begin(TURN_MS); /* locks of the core before have their own time */
+    patience_begin(TURN_MS); /* waiting for the previous core's locks has its own budget */
     images_leave_garbage(c);
     if (sysinfo(&si) == 0)
         c->memory_total_bytes = (uint64_t)si.totalram * si.mem_unit;
@@ -335,13 +335,14 @@ static void end(struct core *c)
 
 int main(int argc, char **argv)
 {
-    static struct core core; /* one a process, half a megabyte of it images and plans: not for a stack */
+    static struct core core; /* one per process, half a megabyte of it images and plans: too big for a
+                              * stack */
     struct core *c = &core;
     struct err err = ERR_INIT;
     const char *image = NULL, *base = "";
-    bool bad_settings = false; /* no use to restart before they are fixed */
+    bool bad_settings = false; /* restarting is useless until they are fixed */
 
-    exe_guard_self(argv); /* boxes are entered by children of ours */
+    exe_guard_self(argv); /* our children enter boxes */
     mem_stay_small();
     log_init("core", LOG_INFO_, getenv("JOURNAL_STREAM") != NULL);
     (void)prctl(PR_SET_NAME, "agentd-core");
@@ -365,7 +366,7 @@ int main(int argc, char **argv)
     self_start(c, image, base);
     if (start(c, &bad_settings, &err) < 0 || loop_run(c->loop, &err) < 0) {
         log_error("%s", err.msg);
-        return bad_settings && !image ? KEEPER_BAD_SETTINGS : 1; /* the base system's core may read them */
+        return bad_settings && !image ? KEEPER_BAD_SETTINGS : 1; /* the base system's core may accept them */
     }
     end(c);
     return 0;

@@ -18,16 +18,16 @@
 #include "platform/log.h"
 #include "platform/msg.h"
 
-#define CTL_DEADLINE_MS 5000  /* for a client to say what it wants */
-#define EXEC_ENTER_MS   10000 /* for a program to begin in its app */
+#define CTL_DEADLINE_MS 5000  /* for a client to send its request */
+#define EXEC_ENTER_MS   10000 /* for a program to start in its app */
 #define CTL_WORDS       (LIM_ARGS + 4)
 
 struct client {
     struct ctl *ctl;
     struct loop_fd sock;
     struct loop_timer deadline;
-    struct app_exec *exec; /* NULL: none under way */
-    char *out;             /* of an answer, what the socket did not take yet; NULL: nothing */
+    struct app_exec *exec; /* NULL: none running */
+    char *out;             /* the part of an answer that the socket did not take yet; NULL: none */
     size_t out_len, out_at;
     bool used;
 };
@@ -63,7 +63,7 @@ static void client_end(struct client *k)
     k->used = false;
 }
 
-/* False: the socket is full, nothing of it was sent. */
+/* False: the socket is full, nothing was sent. */
 static bool answer(struct client *k, char kind, struct buf text)
 {
     char AUTO_MEM *msg = mem_need(text.len + 1);
@@ -74,7 +74,7 @@ static bool answer(struct client *k, char kind, struct buf text)
            (errno != EAGAIN && errno != EWOULDBLOCK);
 }
 
-/* True: all of it is sent, or nobody is there any more. */
+/* True: all of it was sent, or the client is gone. */
 static bool send_pieces(struct client *k, struct buf text, size_t *at)
 {
     for (;;) {
@@ -87,8 +87,7 @@ static bool send_pieces(struct client *k, struct buf text, size_t *at)
     }
 }
 
-/* A client that reads slowly gets the rest as it reads, and a deadline for each part; core keeps it
- * meanwhile. */
+/* A slow reader gets the rest as it reads, with a deadline for each part; core keeps it meanwhile. */
 static void answer_text(struct client *k, const char *text)
 {
     size_t at = 0, len = strlen(text);
@@ -101,7 +100,7 @@ static void answer_text(struct client *k, const char *text)
     k->out_at = 0;
     loop_timer_set(k->ctl->core->loop, &k->deadline, clock_boot_ms() + CTL_DEADLINE_MS);
     if (loop_fd_mod(k->ctl->core->loop, &k->sock, EPOLLOUT, NULL) < 0)
-        k->out_at = k->out_len; /* it is ended with what it has: no last piece */
+        k->out_at = k->out_len; /* cut off at what was sent: no final piece */
 }
 
 static void answer_json(struct client *k, struct cJSON *take_o)
@@ -112,7 +111,7 @@ static void answer_json(struct client *k, struct cJSON *take_o)
     answer_text(k, text);
 }
 
-/* After a verb: it goes, unless something of its answer is still to come. */
+/* After a verb: disconnect, unless part of its answer is still pending. */
 static void client_served(struct client *k)
 {
     if (!k->out)
@@ -128,7 +127,7 @@ static int answer_err(struct client *k, const struct err *err)
     return -(int)err->kind;
 }
 
-/* ---- verbs: each answers by itself; negative: the caller answers with err ---- */
+/* ---- verbs: each sends its own answer; negative: the caller answers with err ---- */
 
 static int do_status(struct client *k, const struct request *r, struct err *err)
 {
@@ -181,7 +180,7 @@ static int do_apply(struct client *k, const struct request *r, struct err *err)
     return rc;
 }
 
-/* The steps, and why a newer document is not among them. */
+/* The steps, and why a newer document is not included. */
 static void answer_plan(struct client *k)
 {
     struct core *c = k->ctl->core;
@@ -280,13 +279,13 @@ static int start_in(struct client *k, const struct request *r, const char *const
 
 static int do_exec(struct client *k, const struct request *r, struct err *err)
 {
-    if (r->doc.p) /* from an agentctl that knows no execv: better nothing than half of it */
+    if (r->doc.p) /* from an agentctl without execv: better refused than truncated */
         return err_set(err, ERR_INVALID,
                        "exec: arguments at or behind an empty one would be lost; use a newer agentctl");
     return start_in(k, r, &r->words[3], err);
 }
 
-/* Arguments that may be empty: so many of them, each with its end, in place of a document. */
+/* Arguments that may be empty: that many, each NUL-terminated, in place of a document. */
 static int do_execv(struct client *k, const struct request *r, struct err *err)
 {
     const char *args[LIM_ARGS + 1] = {NULL};
@@ -308,7 +307,7 @@ static int do_execv(struct client *k, const struct request *r, struct err *err)
 
 static const struct ctl_verb {
     const char *name;
-    unsigned min_words;                                                    /* the verb included */
+    unsigned min_words;                                                    /* including the verb */
     int (*fn)(struct client *k, const struct request *r, struct err *err); /* 1: the answer comes later */
 } verbs[] = {
     {"status", 1, do_status},     {"history", 1, do_history}, {"events", 2, do_events},
@@ -317,7 +316,7 @@ static const struct ctl_verb {
     {"handover", 1, do_handover},
 };
 
-/* Words up to an empty one; what follows is the document. */
+/* Words up to an empty one; the rest is the document. */
 static int split(char *msg, size_t len, struct request *r, struct err *err)
 {
     size_t at = 0;
@@ -372,7 +371,7 @@ static void client_ready(struct loop_fd *w, uint32_t events)
     int got = msg_recv(w->fd, msg, LIM_CTL_REQUEST_BYTES, &len, r.fds, &r.n_fds, &err);
     if (got == -(int)ERR_AGAIN)
         return;
-    if (got != 1 || k->exec) { /* gone, or talking out of turn */
+    if (got != 1 || k->exec) { /* disconnected, or sent out of turn */
         client_end(k);
         return;
     }
@@ -392,8 +391,7 @@ static void too_late(struct loop_timer *t)
     client_end(container_of(t, struct client, deadline));
 }
 
-/* A free place; else that of the client that has been silent for longest; LIM_CTL_CLIENTS: all are at
- * work. */
+/* A free slot; else that of the client silent for longest; LIM_CTL_CLIENTS: all are busy. */
 static unsigned free_place(struct ctl *ctl)
 {
     unsigned oldest = LIM_CTL_CLIENTS;

@@ -1,4 +1,4 @@
-/* ctl.h - core's side of the control socket; its words are ctl_words.h. */
+/* ctl.h - core's side of the control socket; the protocol is in ctl_words.h. */
 #ifndef AGENT_CTL_H
 #define AGENT_CTL_H
 #include "platform/err.h"
@@ -6,8 +6,8 @@
 struct core;
 struct ctl;
 
-/* Listen there. Errors: INVALID (the path is too long), IO. */
+/* Listen on it. Errors: INVALID (the path is too long), IO. */
 NODISCARD int ctl_open(struct core *c, struct err *err);
-/* Every client is left, and the socket goes. */
+/* Disconnect all clients and remove the socket. */
 void ctl_close(struct core *c);
 #endif

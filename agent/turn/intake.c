@@ -1,4 +1,4 @@
-/* intake.c - manifests: who signed them, for whom, are they new, which topic's does this device follow,
+/* intake.c - manifests: who signed them, are they for us, are they new, which topic does this device follow,
  * can it do what that one asks (L7, L10, L11). Order of every acceptance: the topic's document durable,
  * counter durable, candidate durable, then the plan sees it. */
 #include <inttypes.h>
@@ -11,7 +11,7 @@
 #include "platform/log.h"
 
 #define SET_ARENA_BYTES (4 * LIM_SPEC_BYTES)
-#define LOOK_AGAIN_MS   5000 /* at what could not be saved or judged yet */
+#define LOOK_AGAIN_MS   5000 /* what could not be saved or judged yet */
 
 int intake_parse(const struct envelope *e, bool news, struct set *ret, struct err *err)
 {
@@ -47,7 +47,7 @@ static bool is_refused(const struct core *c, const struct digest *digest)
     return false;
 }
 
-/* Retained documents come again at each connect: each refusal is reported once. */
+/* Retained documents arrive again at each connect: each refusal is reported once. */
 static bool was_refused(struct core *c, const struct digest *digest)
 {
     if (is_refused(c, digest))
@@ -116,7 +116,7 @@ static int refuse(struct core *c, const char *source, const struct desired *d, c
     core_touch(c);
     if (l->refused.rev &&
         follow_rank(&c->intake.follow, l->refused.source) < follow_rank(&c->intake.follow, source)) {
-        intake_save(c); /* the verdict that counts is of a topic before this one */
+        intake_save(c); /* the verdict to show is of a topic that takes precedence */
         return -(int)why->kind;
     }
     l->refused = (struct state_refused){.rev = d->rev, .digest = *digest};
@@ -126,10 +126,10 @@ static int refuse(struct core *c, const char *source, const struct desired *d, c
     return -(int)why->kind;
 }
 
-/* ---- what is followed ---- */
+/* ---- which document is followed ---- */
 
-/* Counter durable, then document durable. The operator's rollback stands in the ledger until the document is
- * there: power between the two must not undo it (mend_candidate). */
+/* Counter durable, then document durable. The ledger notes the operator's rollback until the document is
+ * durable: a power cut in between must not undo it (mend_candidate). */
 static int make_durable(struct core *c, const struct envelope *e, struct err *err)
 {
     test_point(c, "accept-before-ledger");
@@ -162,11 +162,11 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     l->saved[STATE_DESIRED] = doc->digest;
     (void)str_copy(l->source, sizeof(l->source), doc->source);
     int rc = make_durable(c, e, err);
-    if (rc < 0) { /* a full or failing disk: the old one stays in force, this one is retried */
+    if (rc < 0) { /* disk full or failing: the old one stays in force, this one is retried */
         *l = *before;
         return err_wrap(err, "accept rev %" PRIu64, take_s->d.rev);
     }
-    jobs_cancel_stale(c, "a newer manifest arrived"); /* what it has fetched so far stays */
+    jobs_cancel_stale(c, "a newer manifest arrived"); /* what is already fetched stays */
     sets_replace(c, &c->sets.candidate, take_s);
     jobs_fault_clear(c, OWNER_APPS);
     c->intake.ledger_dirty = c->intake.unsaved = false;
@@ -176,7 +176,7 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     return 0;
 }
 
-/* The document of a topic, as it was when it was taken. */
+/* A topic's document, as saved when it was accepted. */
 static int load_doc(const struct core *c, const struct follow_doc *doc, struct envelope **ret,
                     struct err *err)
 {
@@ -192,9 +192,9 @@ static int load_doc(const struct core *c, const struct follow_doc *doc, struct e
     return rc;
 }
 
-/* The same, ready to be judged. Its keys may have been revoked since, its bytes may have rotted: then it
- * is forgotten, and the broker's copy is looked at when it comes again. A disk that fails and a trust that
- * has expired get another chance. */
+/* The same, ready to be judged. Its keys may have been revoked since, or the file damaged: then it is
+ * dropped, and the broker's copy is judged when it arrives again. After a disk error or with expired trust it
+ * is retried. */
 static int take_doc(struct core *c, struct follow_doc *doc, struct envelope **ret, struct set *ret_set,
                     struct err *err)
 {
@@ -229,7 +229,7 @@ static bool is_judged(const struct core *c, const struct follow_doc *doc)
            (c->sets.candidate.arena && digest_eq(&l->saved[STATE_DESIRED], &doc->digest));
 }
 
-/* A rollout's turn is a matter of order, not of trust: a clock that runs counts, synchronised or not. */
+/* A rollout's start is about order, not trust: any running clock counts, synchronised or not. */
 static uint64_t turn_s(const struct core *c)
 {
     uint64_t now = intake_time_s(c), wall = clock_wall_s();
@@ -237,7 +237,7 @@ static uint64_t turn_s(const struct core *c)
     return wall > now ? wall : now;
 }
 
-/* The newest rev that the device has been asked for: also of a document that it cannot read. */
+/* The newest rev requested of the device, even of a document that it cannot read. */
 static uint64_t wanted_rev(const struct core *c, const struct follow_doc *doc)
 {
     const struct state_refused *r = intake_refused(c);
@@ -256,8 +256,7 @@ static struct follow_choice choose(struct core *c)
     return choice;
 }
 
-/* Which document is followed now? A new one is judged and accepted or refused. 0 when nothing is to be
- * done. */
+/* Choose the document to follow. A new one is judged and accepted or refused. 0: nothing to do. */
 static int follow(struct core *c, struct err *err)
 {
     struct set s = {.arena = NULL};
@@ -280,7 +279,7 @@ static int follow(struct core *c, struct err *err)
     return rc;
 }
 
-/* A document that says "no opinion any more": its one verdict, and the topic that is followed next. */
+/* A document that says "no opinion any more": its one verdict, and the topic to follow next. */
 static void withdraw(struct core *c, const char *source, const struct desired *d)
 {
     struct ledger *l = &c->state.ledger;
@@ -294,7 +293,7 @@ static void withdraw(struct core *c, const char *source, const struct desired *d
     core_touch(c);
 }
 
-/* It is new and it is ours: durable, then counted, then the choice is made again. */
+/* It is new and for us: durable, then counted, then the choice is made again. */
 static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, const struct desired *d,
                 const struct envelope *e, const struct digest *digest, bool at_once, struct err *err)
 {
@@ -305,7 +304,7 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
     int rc = state_doc_store(&c->state, doc->source, e, err);
     test_point(c, "document-saved");
     if (rc < 0) {
-        doc->unsaved = envelope_copy(e); /* the broker does not send it again */
+        doc->unsaved = envelope_copy(e); /* the broker does not resend it */
         doc->unsaved_rev = d->rev;
         doc->unsaved_local = at_once;
         return err_wrap(err, "keep rev %" PRIu64 " (tried again)", d->rev);
@@ -318,13 +317,13 @@ static int keep(struct core *c, struct follow_doc *doc, struct state_rev *r, con
     if (d->withdrawn && news)
         withdraw(c, doc->source, d);
     c->intake.ledger_dirty = true;
-    rc = follow(c, err); /* what is accepted or refused saves it */
+    rc = follow(c, err); /* accepting or refusing saves it */
     if (c->intake.ledger_dirty)
         intake_save(c);
     return rc;
 }
 
-/* Somebody at the device gave it: is it what the device does now? */
+/* Given locally at the device: report whether the device now follows it. */
 static int tell_local(struct core *c, const struct follow_doc *doc, struct err *err)
 {
     struct follow_choice choice;
@@ -337,7 +336,7 @@ static int tell_local(struct core *c, const struct follow_doc *doc, struct err *
                    doc->rev, doc->source, choice.doc->rev, choice.doc->source);
 }
 
-/* Signatures held, but the rest cannot be read: a newer fleetctl's, most likely. Its head says whose
+/* Signatures are valid, but the rest cannot be read: most likely from a newer fleetctl. Its head says whose
  * verdict it is. */
 static int parse(const struct envelope *e, struct set *ret, struct err *unreadable, struct err *err)
 {
@@ -386,7 +385,7 @@ static int take_parsed(struct core *c, const char *source, const struct envelope
     if (rc == 0 || !doc->known || doc->rev < s->d.rev || (local && doc->closed[0]))
         rc = keep(c, doc, r, &s->d, e, digest, local, err);
     else
-        rc = follow(c, err); /* power may have gone before it was accepted */
+        rc = follow(c, err); /* it may not have been accepted before a power cut */
     return rc == 0 && local ? tell_local(c, doc, err) : rc;
 }
 
@@ -405,7 +404,7 @@ static int take_desired(struct core *c, const char *source, const struct envelop
     return rc;
 }
 
-/* For the report: a document that is not taken, and not judged either. */
+/* For the report: a document that is not accepted, nor even judged. */
 static void deny(struct core *c, const char *source, const struct err *why)
 {
     char text[sizeof(c->intake.denied_why)];
@@ -490,7 +489,7 @@ void intake_turn(struct core *c)
         c->intake.follow_fails = 0;
         return;
     }
-    deny(c, "kept", &err); /* a disk that fails again and again is not written to every few seconds */
+    deny(c, "kept", &err); /* do not write to a failing disk every few seconds */
     c->intake.follow_again_ms = clock_boot_ms() + plan_retry_delay_ms(++c->intake.follow_fails);
 }
 

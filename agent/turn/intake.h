@@ -9,46 +9,49 @@
 
 struct intake {
     struct follow follow;                        /* the newest document of each topic */
-    char held_why[FOLLOW_WHY];                   /* the followed one's time has not come; "": it has */
-    const char *follows;                         /* the followed topic, of follow; "": none */
-    uint64_t want_rev;                           /* of it, the newest seen */
-    char denied_why[STATE_WHY + LIM_NAME_BYTES]; /* of the newest document that was not even judged */
+    char held_why[FOLLOW_WHY];                   /* why the followed document waits; "": it does not */
+    const char *follows;                         /* the followed topic, points into follow; "": none */
+    uint64_t want_rev;                           /* newest rev seen on it */
+    char denied_why[STATE_WHY + LIM_NAME_BYTES]; /* why the newest document was refused before it could be
+                                                  * judged */
     uint64_t denied_at_s;
-    struct digest denied_seen[16]; /* documents refused already: retained ones come again and again */
+    struct digest denied_seen[16]; /* documents already refused: retained ones arrive again and again */
     unsigned denied_at;
-    uint64_t trust_ahead; /* the highest version that came before its turn; 0: none did */
-    bool trust_waits;     /* ... and was there at the last look too */
-    bool trust_hurt;      /* it is there and cannot be read: no other takes its place by itself */
-    bool ask_again;       /* trust has changed, or could not be saved: documents may be judged otherwise */
-    uint64_t follow_again_ms; /* a followed document could not be taken: not before */
+    uint64_t trust_ahead; /* the highest version that arrived early; 0: none */
+    bool trust_waits;     /* ... and was there on the last check too */
+    bool trust_hurt;      /* a saved one exists but cannot be read: nothing replaces it automatically */
+    bool ask_again;       /* trust has changed or could not be saved: documents may be judged differently */
+    uint64_t follow_again_ms; /* a followed document could not be taken: retry not before */
     unsigned follow_fails;
-    bool ledger_dirty; /* changed in memory, within one call */
-    bool unsaved;      /* the ledger could not be written: again and again until it can */
+    bool ledger_dirty; /* changed in memory, not yet saved; within one call */
+    bool unsaved;      /* the ledger could not be written: retried until it can */
 };
 
-/* One document from link, console or disk. source: "device", "group:NAME", "trust/N", "local". Refusals
- * are events and, where the manifest was authentic, verdicts; err is for the caller. 0 accepted or known
- * already. Errors: DENIED, INVALID, CONFLICT, those of saving. */
+/* One document from link, console or disk. source: "device", "group:NAME", "trust/N", "local". A refusal is
+ * reported as an event and, if the manifest was authentic, a verdict; err is for the caller. 0: accepted or
+ * already known. Errors: DENIED, INVALID, CONFLICT, those of saving. */
 NODISCARD int intake_document(struct core *c, const char *source, const struct envelope *e, struct err *err);
-void intake_clear(struct core *c, const char *source); /* an empty message: reported, nothing else */
-void intake_turn(struct core *c);             /* is something held whose time has come, or unsaved? */
-uint64_t intake_due_ms(const struct core *c); /* in so many ms intake_turn may have something to do */
-void intake_save(struct core *c);             /* the ledger; a failure is reported and retried */
-/* The refusal that the state is about: of the followed topic, or one before it. NULL: none. */
+void intake_clear(struct core *c, const char *source); /* an empty message: only reported */
+void intake_turn(struct core *c);             /* check for documents whose time has come, and for unsaved
+                                               * state */
+uint64_t intake_due_ms(const struct core *c); /* ms until intake_turn may have something to do */
+void intake_save(struct core *c);             /* save the ledger; a failure is reported and retried */
+/* The refusal to show in the state: of the followed topic, or of a topic that takes precedence. NULL:
+ * none. */
 const struct state_refused *intake_refused(const struct core *c);
 NODISCARD int intake_load(struct core *c,
-                          struct err *err); /* at start: what was accepted before. Does not fail now */
-/* The candidate ends: durable, reported, and the next plan follows from it. */
+                          struct err *err); /* at start: load what was accepted earlier. Never fails now */
+/* End the candidate with this verdict: durable, reported, and planned from next. */
 void intake_verdict(struct core *c, enum verdict v, const char *why);
 NODISCARD int intake_confirm(struct core *c,
-                             struct err *err); /* candidate -> good. Errors: of reading and saving */
+                             struct err *err); /* candidate -> good. Errors: those of reading and saving */
 NODISCARD int intake_rollback(struct core *c,
-                              struct err *err); /* by the operator. NOTFOUND: there is no set before */
-/* Parse and judge only (agentctl plan): into *ret, the caller's (sets_done). Errors: as of
+                              struct err *err); /* by the operator. NOTFOUND: there is no previous set */
+/* Parse and judge only (agentctl plan): into *ret, the caller's (sets_done). Errors: those of
  * intake_document. */
 NODISCARD int intake_preview(struct core *c, const struct envelope *e, struct set *ret, struct err *err);
 
-/* intake_time.c: the present time as this device takes it (now.h). text: into dst[NOW_TEXT]; returns dst.
+/* intake_time.c: the current time as this device judges it (now.h). text: into dst[NOW_TEXT]; returns dst.
  * tick: the floor follows a synchronised clock. */
 uint64_t intake_time_s(const struct core *c);
 void intake_time_facts(const struct core *c, struct now_facts *ret);

@@ -1,13 +1,13 @@
-/* intake_saved.c - what was accepted before: read again at start, each only when it is what was accepted;
- * and how a candidate ends, good or by the operator. */
+/* intake_saved.c - what was accepted earlier: read again at start, only if still the same bytes; and how a
+ * candidate ends, good or by the operator. */
 #include <inttypes.h>
 
 #include "agent/base/test_point.h"
 #include "agent/turn/intake_int.h"
 #include "platform/log.h"
 
-/* Is a saved manifest what was accepted? The ledger has its digest, or the keys in force stand behind it.
- * An agent that kept no digests wrote none: once, what it left is taken as it is. */
+/* Is a saved manifest the one accepted? The ledger has its digest, or the keys in force have signed it. Older
+ * agents kept no digests: what they left is accepted as it is, once. */
 static bool is_proven(const struct core *c, const struct envelope *e, struct digest *ret, struct err *err)
 {
     const struct ledger *l = &c->state.ledger;
@@ -43,7 +43,7 @@ static void load_set(struct core *c, enum state_slot slot, const char *name, str
         return;
     }
     memset(ret_digest, 0, sizeof(*ret_digest));
-    if (err_may_retry(err.kind)) { /* the disk: it may be read at the next start */
+    if (err_may_retry(err.kind)) { /* a disk error: it may be readable at the next start */
         log_error("state/%s: %s", name, err.msg);
         return;
     }
@@ -73,19 +73,18 @@ static void load_doc(struct core *c, struct follow_doc *doc)
     struct ledger *l = &c->state.ledger;
     const struct state_rev *r = ledger_rev(l, doc->source);
     if (!l->has_saved && !c->state.lost && r &&
-        r->rev > s.d.rev) { /* an older agent ran meanwhile: it knew a newer one */
+        r->rev > s.d.rev) { /* an older agent ran in between: it knew a newer one */
         state_doc_drop(&c->state, doc->source);
     } else {
         follow_set(doc, &s.d, &digest, c->config.device, false);
         ledger_prove(l, doc->source, s.d.rev, &digest);
-        if (s.d.withdrawn &&
-            strcmp(l->source, doc->source) == 0) /* power went before that was written down */
+        if (s.d.withdrawn && strcmp(l->source, doc->source) == 0) /* power was lost before that was written */
             l->source[0] = '\0';
     }
     sets_done(&s);
 }
 
-/* The candidate of an agent that kept no documents by topic. */
+/* The candidate of an agent that kept no documents per topic. */
 static void adopt_candidate(struct core *c)
 {
     struct err err = ERR_INIT;
@@ -101,7 +100,7 @@ static void adopt_candidate(struct core *c)
     follow_set(doc, &c->sets.candidate.d, &l->saved[STATE_DESIRED], c->config.device, true);
 }
 
-/* The ledger was lost: what the documents prove. */
+/* The ledger was lost: restore what the documents prove. */
 static void prove(struct core *c)
 {
     struct ledger *l = &c->state.ledger;
@@ -119,11 +118,11 @@ static void prove(struct core *c)
         l->candidate_rev = c->sets.candidate.d.rev;
         (void)str_copy(l->source, sizeof(l->source), follow_source(&c->sets.candidate.d, source));
     }
-    if (c->state.has_trust) /* fleet_since_s: nobody knows; at worst a manifest must be signed again */
+    if (c->state.has_trust) /* fleet_since_s is unknown: at worst a manifest must be signed again */
         l->time_floor_s = l->time_issued_s = l->fleet_since_s = c->state.trust.issued_s;
 }
 
-/* The good set cannot be used: the one before it takes its place. */
+/* The good set is unusable: the previous one takes its place. */
 static void fall_back(struct core *c)
 {
     struct err err = ERR_INIT;
@@ -136,8 +135,8 @@ static void fall_back(struct core *c)
     sets_replace(c, &c->sets.good, &c->sets.previous);
 }
 
-/* Power went between the counter and the document: the one that was there before is the candidate still, and
- * the new one is followed from its topic's copy. */
+/* Power was lost between counter and document: the earlier one is still the candidate, and the new one is
+ * followed from its topic's copy. */
 static void mend_candidate(struct core *c, const struct digest *asked)
 {
     struct ledger *l = &c->state.ledger;
@@ -145,7 +144,7 @@ static void mend_candidate(struct core *c, const struct digest *asked)
     char source[FOLLOW_SOURCE];
 
     if (digest_eq(asked, &l->saved[STATE_DESIRED]) && rev == l->candidate_rev) {
-        l->follow_previous &= l->candidate_verdict == VERDICT_CONVERGED; /* it was of the one before */
+        l->follow_previous &= l->candidate_verdict == VERDICT_CONVERGED; /* it referred to the earlier one */
         return;
     }
     l->candidate_rev = rev;
@@ -198,7 +197,7 @@ int intake_load(struct core *c, struct err *err)
     fall_back(c);
     adopt_candidate(c);
     intake_epoch(c);
-    if (strcmp(l->agent, LIMPET_VERSION) != 0 || /* another agent may know what the one before refused */
+    if (strcmp(l->agent, LIMPET_VERSION) != 0 || /* this version may support what the one before refused */
         !follow_find(&c->intake.follow, l->refused.source))
         l->refused = (struct state_refused){.rev = 0};
     c->intake.want_rev = l->refused.rev ? l->refused.rev : l->candidate_rev;
@@ -207,7 +206,7 @@ int intake_load(struct core *c, struct err *err)
     return 0;
 }
 
-/* ---- how it ends ---- */
+/* ---- how a candidate ends ---- */
 
 int intake_confirm(struct core *c, struct err *err)
 {

@@ -1,4 +1,4 @@
-/* intake_time.c - the present time as core takes it: now.h, with what the ledger remembers. */
+/* intake_time.c - the current time as core judges it: now.h, with what the ledger remembers. */
 #include "agent/turn/intake_int.h"
 #include "platform/clock.h"
 

@@ -1,4 +1,4 @@
-/* intake_trust.c - trust documents: one after the other, and what each resets (L20). */
+/* intake_trust.c - trust documents: one version after the other, and what each resets (L20). */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -6,9 +6,9 @@
 #include "agent/turn/intake_int.h"
 #include "platform/log.h"
 
-/* "trust/7": link took the number from the topic. Only to pass over, unread, what is in force already or
- * has to wait for another; a wrong number makes a broker's document fail or be missed, as a broker that
- * keeps it back can have anyway. */
+/* "trust/7": link took the number from the topic. Used only to skip, unread, what is already in force or has
+ * to wait for another; a wrong number makes a document fail or be missed, which a broker can also do by
+ * withholding it. */
 static bool is_in_turn(struct core *c, const char *source)
 {
     uint64_t version;
@@ -25,7 +25,7 @@ void intake_trust_gap(struct core *c)
 {
     bool missing = c->intake.trust_ahead > c->state.trust.version + 1;
 
-    if (missing && !c->intake.trust_waits) { /* the others may be on their way */
+    if (missing && !c->intake.trust_waits) { /* the others may still arrive */
         c->intake.trust_waits = true;
         return;
     }
@@ -39,7 +39,7 @@ void intake_trust_gap(struct core *c)
     c->intake.trust_waits = false;
 }
 
-/* Counters of releases: what the good set runs and the keys in force still stand for. */
+/* Release counters: those of the good set that the keys in force still vouch for. */
 static void reset_floors(struct core *c)
 {
     struct ledger *l = &c->state.ledger;
@@ -86,7 +86,7 @@ void intake_epoch(struct core *c)
     intake_save(c);
 }
 
-/* What next will reset is durable, then next is, then the reset is done and durable. */
+/* Save what next will reset, then next, then do the reset and save that. */
 static int take(struct core *c, const struct trust *next, const struct envelope *e, struct err *err)
 {
     struct ledger *l = &c->state.ledger;
@@ -125,7 +125,7 @@ int intake_trust(struct core *c, const char *source, const struct envelope *e, s
                      c->config.fleet);
     if (rc == 0) {
         rc = take(c, &next, e, err);
-        c->intake.ask_again = true; /* also when the disk was full: nobody else keeps it */
+        c->intake.ask_again = true; /* even if the disk was full: nobody else remembers it */
     }
     if (rc < 0)
         return rc;

@@ -88,7 +88,7 @@ void publish_turn(struct core *c)
 {
     struct publish *p = &c->publish;
 
-    if (uplink_connection(c) != p->connection) { /* the new connection has sent nothing yet */
+    if (uplink_connection(c) != p->connection) { /* nothing was published yet on the new connection */
         p->connection = uplink_connection(c);
         p->told = false;
         p->report_at_ms = uplink_is_up(c) ? 0 : p->report_at_ms;

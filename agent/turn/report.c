@@ -13,7 +13,7 @@
 #include "platform/fs.h"
 #include "platform/log.h"
 
-/* What all apps together may have. */
+/* Limits of all apps together. */
 static void put_ceiling(struct cJSON *root, const struct core *c)
 {
     struct cJSON *o = json_put(root, "ceiling", json_obj());
@@ -113,7 +113,7 @@ static void put_last_exit(struct cJSON *o, const struct app *a)
     json_put_u64(l, "at", a->last_exit_s);
 }
 
-/* How the image came or is to come: planned figures before, the real ones beside them afterwards. */
+/* How the image came in or will: planned figures first, real ones next to them afterwards. */
 static void put_update(struct cJSON *o, struct core *c, const char *name)
 {
     const struct want *w = manifest_find(c->sets.plan.aim, name);
@@ -218,7 +218,7 @@ static void put_host(struct cJSON *root, struct core *c)
     json_put_str(o, "cgroup", c->cgroups.name);
 }
 
-/* The images' trouble: of the job that runs, or of the last one; false: there is none. */
+/* What is wrong with the images: in the running job, or in the last one; false: nothing. */
 static bool find_trouble(const struct core *c, struct err *ret, const char **ret_app, uint64_t *ret_next_ms)
 {
     const struct jobs *j = &c->jobs;
@@ -248,7 +248,7 @@ char *report_trouble(const struct core *c)
     return mem_need_str(text);
 }
 
-/* The first app that is held for a device; false: none is. */
+/* The first app waiting for a device; false: none. */
 static bool waits_for_device(struct core *c, char *dst, size_t size)
 {
     const struct desired *sets[] = {c->sets.plan.aim, c->sets.plan.run};
@@ -313,7 +313,7 @@ static void put_err(struct cJSON *root, struct core *c)
         json_put_u64(o, "next", clock_wall_s() + (next_ms > now_ms ? (next_ms - now_ms + 999) / 1000 : 0));
 }
 
-/* What the device takes for the present, and the newest document that it could not take as one. */
+/* What the device takes for the current time, and the newest document that it could not accept as one. */
 static void put_doubts(struct cJSON *root, const struct core *c)
 {
     struct now_facts f;

@@ -1,4 +1,4 @@
-/* uplink.c - starts agentd-link, hears it, gives it what is to be sent. */
+/* uplink.c - starts agentd-link, receives its messages, sends it what is to be published. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,14 +15,14 @@
 #include "platform/msg.h"
 #include "platform/sys.h"
 
-#define LINK_OOM       100 /* it is started again: core and keeper hold more */
+#define LINK_OOM       100 /* killed before core and keeper, which hold more: it is simply restarted */
 #define RESTART_MIN_MS 1000
 #define RESTART_MAX_MS 60000
 #define STABLE_MS      60000
-#define STOP_MS        4000 /* link's own goodbye takes 2 s at most */
-#define HEAR_A_TURN    4    /* messages; then core looks at everything else before it hears more */
+#define STOP_MS        4000 /* link itself disconnects within 2 s */
+#define HEAR_A_TURN    4    /* messages; then core serves everything else before it reads more */
 
-/* Documents cost a signature check for each key and each signature; a walk of trust comes at once. */
+/* Documents cost a signature check per key and signature; a sequence of trust documents arrives at once. */
 static const struct bucket_rate rate = {8, 1000}, trust_rate = {LIM_TRUST_STEPS, 1000},
                                 state_rate = {32, 1000};
 
@@ -52,7 +52,7 @@ static void set_up(struct uplink *u, bool up, const char *why)
     (void)str_fmt(u->why, sizeof(u->why), "%s", why);
     (void)str_clean(u->why);
     uplink_reply_drop(u);
-    events_lost(u->core); /* what was under way is sent again */
+    events_lost(u->core); /* what was outstanding is sent again */
     u->connection++;
     core_touch(u->core);
 }
@@ -111,8 +111,8 @@ bool uplink_ask_again(struct core *c)
     return uplink_is_up(c) && uplink_say(c->uplink, BUF_LIT("again"));
 }
 
-/* Ask for the next of each source whose time has come. A command's comes when the answer to the last one
- * is out. */
+/* Ask for the next message of each source that is due. A command is due once the answer to the last one is
+ * out. */
 static void pay(struct uplink *u)
 {
     char text[LIM_NAME_BYTES + 16], source[LIM_NAME_BYTES + 8];
@@ -139,7 +139,7 @@ static void pay_fired(struct loop_timer *t)
     pay(container_of(t, struct uplink, pay));
 }
 
-/* ---- what link says ---- */
+/* ---- from link ---- */
 
 static void take_document(struct core *c, const struct said *s)
 {
@@ -190,7 +190,7 @@ static void take_ack(struct core *c, const struct said *s)
 
 static const struct {
     void (*take)(struct core *c, const struct said *s);
-    bool on_demand; /* one of a source at a time, when core asks */
+    bool on_demand; /* one at a time per source, when core asks */
     bool changes_state;
 } word_table[] = {
     [SAID_DOC] = {take_document, true, false}, [SAID_BAD] = {take_bad, true, false},
@@ -199,7 +199,7 @@ static const struct {
     [SAID_ACK] = {take_ack, false, false},
 };
 
-/* Link keeps to its words, or it is not ours any more. */
+/* A link that breaks the protocol is no longer trusted: it is killed. */
 static int hear(struct uplink *u, char *msg, size_t len, struct err *err)
 {
     struct said s;
@@ -289,7 +289,7 @@ static void link_exited(struct loop_child *child, int status)
     u->running = false;
     loop_timer_del(u->core->loop, &u->pay);
     close_sock(u);
-    /* it may have said why before it ended */
+    /* it may have given a reason before it exited */
     (void)str_fmt(why, sizeof(why), "%s", u->up || !u->why[0] ? "the link process ended" : u->why);
     log_warn("link ended (%s %d)", WIFSIGNALED(status) ? "signal" : "status",
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -309,8 +309,8 @@ static void link_main(struct core *c, int fd)
     _exit(127);
 }
 
-/* Core opens the key files, link reads them: link's user cannot. One that is named and cannot be opened means
- * no link at all. */
+/* Core opens the key files and passes them to link, whose user cannot. If one that is configured cannot be
+ * opened, link is not started. */
 static int open_pems(struct core *c, int fds[3], unsigned *ret_n, struct err *err)
 {
     const char *const paths[] = {c->config.mqtt_ca, c->config.mqtt_cert, c->config.mqtt_key};
@@ -356,7 +356,7 @@ static int send_config(struct core *c, int fd, const int *pems, unsigned n_pems,
     size_t size = strlen(json) + 8;
     char AUTO_MEM *msg = mem_need(size);
     (void)str_fmt(msg, size, "config\n%s", json);
-    return msg_send(fd, buf_str(msg), pems, n_pems, err); /* waits in the socket */
+    return msg_send(fd, buf_str(msg), pems, n_pems, err); /* queued in the socket */
 }
 
 static int add_process(struct uplink *u, pid_t pid, int sock, struct err *err)
@@ -408,7 +408,7 @@ static int start_process(struct core *c, struct err *err)
     rc = add_process(c->uplink, pid, mine, err);
     if (rc == 0)
         (void)steal_fd(&mine);
-    return rc < 0 ? err_wrap(err, "start link") : 0; /* a link without a socket ends by itself */
+    return rc < 0 ? err_wrap(err, "start link") : 0; /* a link without a socket exits by itself */
 }
 
 static void try_start(struct uplink *u)
@@ -424,8 +424,8 @@ static void restart_fired(struct loop_timer *t)
     try_start(container_of(t, struct uplink, restart));
 }
 
-/* Brokers end the older of two clients with one id, whoever they are: an id that nobody else knows is
- * ended by nobody. The name in the certificate is what rights follow from. */
+/* When two clients share an id brokers disconnect the older one, whoever it is: an id that nobody else knows
+ * avoids that. Rights follow from the certificate's name. */
 static int choose_client(struct uplink *u, struct err *err)
 {
     uint64_t secret = 0;

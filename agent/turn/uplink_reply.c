@@ -1,5 +1,5 @@
-/* uplink_reply.c - commands from the broker, and their answers in pieces. An answer may be as long as a
- * log: it goes as fast as link and broker take it, and the next command is asked for when it is out. */
+/* uplink_reply.c - commands from the broker, and their answers in pieces. An answer may be as long as a log:
+ * it is sent as fast as link and broker take it, and the next command is asked for once it is out. */
 #include <stdio.h>
 
 #include "agent/turn/uplink_int.h"
@@ -50,7 +50,7 @@ void uplink_reply_go_on(struct uplink *u)
 
     while (r->text && r->under_way < REPLY_UNDER_WAY && (r->n == 0 || r->at < r->len))
         if (!send_piece(u)) {
-            if (!u->wants_room) /* it never will */
+            if (!u->wants_room) /* it will never be sent */
                 uplink_reply_drop(u);
             return;
         }
@@ -77,7 +77,7 @@ void uplink_command(struct uplink *u, const struct said_command *k)
         events_add(u->core, "denied", NULL, "command %s %s had expired", k->verb, k->id);
         return;
     }
-    uplink_reply_drop(u); /* there is none: link waits for it */
+    uplink_reply_drop(u); /* none should be left: link sends no command before its answer is out */
     r->command = *k;
     r->text = u->calls.answer(u->core, k, &r->error);
     r->text = r->text ? r->text : mem_need_str("");

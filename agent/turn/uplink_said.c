@@ -41,8 +41,8 @@ static bool is_token(const char *s)
     return true;
 }
 
-/* At single blanks, into at most max words; 0: more, or an empty one. The last of an open list takes the
- * rest. */
+/* Split at single spaces into at most max words; 0: more, or an empty word. With an open list the last one
+ * takes the rest. */
 static unsigned split(char *line, char *words[], unsigned max, bool open)
 {
     unsigned n = 0;
@@ -124,7 +124,7 @@ static int parse_ack(const struct config *config, char *words[], struct buf rest
     if (!str_u64(words[1], 1, UINT32_MAX, &id) || !str_u64(words[2], 0, 255, &code))
         return err_set(err, ERR_INVALID, "malformed ack");
     s->id = (uint32_t)id;
-    s->sent = code != 255; /* 255: link could not send it; a broker's refusal will not change */
+    s->sent = code != 255; /* 255: link could not send it; a broker's refusal is final */
     return 0;
 }
 

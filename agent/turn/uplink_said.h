@@ -1,6 +1,6 @@
-/* uplink_said.h - what link says, taken apart. Link is where strangers' bytes arrive: nothing of it is
- * taken to be well-formed, no name is taken that the settings do not know, and none that is not the
- * broker's to use ("local" is the console). Pure. */
+/* uplink_said.h - parses what link sends. Untrusted bytes reach link, so nothing is assumed well-formed, no
+ * source is accepted that the settings do not name, and none that the broker may not use ("local" is the
+ * console). Pure. */
 #ifndef AGENT_UPLINK_SAID_H
 #define AGENT_UPLINK_SAID_H
 #include "agent/manifest/config.h"
@@ -23,12 +23,12 @@ struct said {
     struct buf packed; /* DOC; borrowed from the message */
     const char *text;  /* BAD, DOWN; the same, printable */
     uint32_t id;       /* ACK */
-    bool sent;         /* ACK: a broker has it, or never will */
+    bool sent;         /* ACK: the broker has it, or never will */
     struct said_command command;
 };
-/* msg[len] must be writable. INVALID: link does not say such a thing. */
+/* msg[len] must be writable. INVALID: not a message that link sends. */
 NODISCARD int uplink_said_parse(const struct config *config, char *msg, size_t len, struct said *ret,
                                 struct err *err);
-/* "group:line-a" of the settings; false: there is no such source. */
+/* "group:line-a" of the settings; false: no such source. */
 bool uplink_said_source_text(const struct config *config, unsigned source, char *dst, size_t size);
 #endif

@@ -1,6 +1,6 @@
-/* os_act.c - observes and acts for os_update.c: fetches the bundle as any blob, hands it to the updater
- * that is on this device (its own commands only), reboots, and confirms or goes back. What is remembered
- * is durable before the step that makes it true. */
+/* os_act.c - observes and acts for os_update.c: fetches the bundle like any blob, hands it to this device's
+ * updater (through its own commands only), reboots, and confirms or goes back. What is remembered is made
+ * durable before the step that it records. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,12 +17,12 @@
 
 #define OS_FILE         "os"
 #define STATUS_BYTES    (64 * 1024)
-#define REBOOT_AGAIN_MS 300000 /* init was asked and nothing happened */
+#define REBOOT_AGAIN_MS 300000 /* after a reboot request without effect */
 #define INSTALL_TRIES   3
 #define WORDS           4
 
-/* What each updater's commands are, where agentd.json has no others. SWUpdate's daemon knows this device's
- * slots and keys; to confirm is the boot loader's matter there. */
+/* Each updater's commands, unless agentd.json sets others. SWUpdate's daemon knows this device's slots and
+ * keys; confirming is up to the boot loader there. */
 static const struct updater {
     const char *name;
     const char *words[CONFIG_COMMAND_COUNT_][WORDS];
@@ -35,7 +35,7 @@ static const struct updater {
     {"swupdate", {[CONFIG_OS_INSTALL] = {"swupdate-client"}}},
 };
 
-/* The first word NULL: there is no such command here. */
+/* First word NULL: this device has no such command. */
 static const char *const *words_of(const struct core *c, enum config_which which)
 {
     const char *const *own = (const char *const *)c->config.commands[which].words;
@@ -212,7 +212,7 @@ static int look_job(const struct core *c, int line_fd, char *out, struct err *er
     return rc;
 }
 
-/* A release key stands behind the bundle, as behind all that runs as root here: its release names these
+/* A release key must have signed the bundle, as everything that runs as root: its release names these
  * bytes. */
 static int check_release(const struct core *c, struct err *err)
 {
@@ -227,7 +227,7 @@ static int check_release(const struct core *c, struct err *err)
     return rc;
 }
 
-/* The bytes are there: are they the right ones? */
+/* All bytes are there: are they the right ones? */
 static int take_bundle(const struct core *c, struct err *err)
 {
     const struct os *o = &c->os;
@@ -304,7 +304,7 @@ static void fail(struct core *c, const char *why)
     events_add(c, "os-failed", NULL, "%s: %s", m->version, m->why);
 }
 
-/* Bytes of the bundle that are still to come. */
+/* Bytes of the bundle still missing. */
 static uint64_t missing(const struct core *c)
 {
     uint64_t have = store_partial_bytes(c->store, &c->os.blobs[0].digest);
@@ -312,7 +312,7 @@ static uint64_t missing(const struct core *c)
     return c->os.blobs[0].size_bytes > have ? c->os.blobs[0].size_bytes - have : 0;
 }
 
-/* The manifest's byte budget does not reach: no verdict on the bundle, the next manifest may allow more. */
+/* The manifest's byte budget is too small: no verdict on the bundle, the next manifest may allow more. */
 static bool exceeds_budget(struct core *c)
 {
     return missing(c) > budget_left(c);
@@ -359,7 +359,7 @@ static void went_well(struct core *c)
                           "the boot loader was not informed (os_confirm_command is not set)");
         events_add(c, "os-confirmed", NULL, "%s runs in %s and is good", o->memory.version, o->slot);
         break;
-    case OS_REVERT: /* the next boot is into the old one */
+    case OS_REVERT: /* the next boot is into the old system */
         fail(c, "it did not become healthy");
         o->reboot = true;
         break;
@@ -432,8 +432,8 @@ static int start_fetch(struct core *c, const struct want_os *w, struct err *err)
     return jobs_fetch(c, &o->download.request, &calls, err);
 }
 
-/* The old slot and this boot are durable before the updater writes anything: after a cut we know which it
- * was. */
+/* The old slot and this boot are durable before the updater writes anything: after a power cut we know which
+ * they were. */
 static int begin_install(struct core *c, const struct want_os *w, struct err *err)
 {
     struct os_memory *m = &c->os.memory;
@@ -448,13 +448,13 @@ static int begin_install(struct core *c, const struct want_os *w, struct err *er
     return rc < 0 ? rc : start_job(c, err);
 }
 
-/* May a reboot be asked for at all? */
+/* Does this device have a reboot command? */
 static bool can_reboot(const struct core *c)
 {
     return words_of(c, CONFIG_REBOOT)[0] != NULL;
 }
 
-/* What a job works on: the manifest may go meanwhile. */
+/* Copy what a job uses: the manifest may be replaced meanwhile. */
 static void remember_want(struct core *c, const struct want_os *w, enum os_step step)
 {
     struct os *o = &c->os;
@@ -467,7 +467,8 @@ static void remember_want(struct core *c, const struct want_os *w, enum os_step 
                             .counter = w->want.counter,
                             .release = w->want.release,
                             .release_bytes = w->want.release_bytes};
-    if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* begun: what was before is over */
+    if (!os_is_about(&o->memory, w) && step == OS_FETCH) { /* a new one begins: the previous state is
+                                                            * obsolete */
         o->memory = (struct os_memory){.phase = OS_NONE, .bundle = w->bundle};
         (void)str_fmt(o->memory.version, sizeof(o->memory.version), "%s", w->version);
     }
@@ -493,7 +494,7 @@ void os_do(struct core *c, const struct step *s)
                           "waits for a reboot (reboot_command is not set)");
         return;
     }
-    if (!w && (s->os == OS_FETCH || s->os == OS_INSTALL)) /* the manifest has gone meanwhile */
+    if (!w && (s->os == OS_FETCH || s->os == OS_INSTALL)) /* the manifest was replaced meanwhile */
         return;
     o->step = s->os;
     if (w)

@@ -1,6 +1,6 @@
-/* self_act.c - observes and acts for self_update.c: brings the agent's image in as any other, hands over
- * to the core in it, and in that core confirms or goes back. What is remembered is durable before the step
- * that makes it true. */
+/* self_act.c - observes and acts for self_update.c: brings the agent's image in like any other, hands over to
+ * the core in it, and in that core confirms or goes back. What is remembered is made durable before the step
+ * that it records. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -19,13 +19,13 @@ static void save_or_tell(struct core *c)
         log_error("%s", err.msg);
 }
 
-/* It has stayed: nothing is counted against this core any more. */
+/* This core has lasted: its start no longer counts as a crash. */
 static void timer_fired(struct loop_timer *t)
 {
     self_settled(container_of(t, struct core, self.timer));
 }
 
-/* How the last trial ended, once. */
+/* Report how the last trial ended, once. */
 static void tell(struct core *c)
 {
     struct self_memory *m = &c->self.memory;
@@ -67,7 +67,7 @@ static const struct desired *settled(const struct core *c)
     return ok && c->sets.candidate.d.has_agent ? &c->sets.candidate.d : NULL;
 }
 
-/* The wanted image as the store has it; looked at again when the store or the wish changed. */
+/* State of the wanted image in the store; examined again when the store or the manifest changed. */
 static void look(struct core *c, const struct desired *d)
 {
     struct self *s = &c->self;
@@ -83,7 +83,7 @@ static void look(struct core *c, const struct desired *d)
     }
     s->want = d->agent;
     images_look(c, &s->want, true, &s->image);
-    if (!self_is_built_in(&s->memory.now)) /* its files may hold what the new image needs */
+    if (!self_is_built_in(&s->memory.now)) /* its files may contain parts of the new image */
         s->image.old_image = s->memory.now.image;
     s->known = true;
     s->seen_store = c->changes.store;
@@ -99,7 +99,7 @@ static uint64_t count_boxes(const struct core *c)
     return n;
 }
 
-/* Boxes that came from the core before: they run on, or how they ended meanwhile is known. */
+/* Boxes taken over from the previous core: still running, or known how they ended. */
 static uint64_t count_taken(const struct core *c)
 {
     uint64_t n = 0;
@@ -114,7 +114,7 @@ static uint64_t count_taken(const struct core *c)
 
 /* ---- steps ---- */
 
-/* For the next core, which reads what is saved; apps keep running. */
+/* Exit for the next core, which reads what is saved; apps keep running. */
 static void leave(struct core *c)
 {
     if (c->intake.unsaved)

@@ -1,8 +1,8 @@
-/* self_start.c - which core runs. The keeper always starts the base system's core; before it opens
- * anything it looks at what is remembered of the agent's own update and becomes the newer one by exec, in
- * the same process with the same socket. So what goes back is never what was replaced, and the keeper
- * knows no path. What is not in order (memory, owner, mode, a missing or damaged image) leaves the base
- * system's core running. */
+/* self_start.c - which core runs. The keeper always starts the base system's core; before opening anything it
+ * reads what is remembered of the agent's own update and becomes the newer core by exec, in the same process
+ * with the same socket. So the program that rolls back is never the replaced one, and the keeper knows no
+ * path. If anything is not in order (memory, owner, mode, a missing or damaged image) the base system's core
+ * keeps running. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 
 #define MEMORY_FILE  "state/agent"
 #define MEMORY_BYTES 8192
-#define STARTS_FILE  "agent-starts" /* in run_dir: a reboot forgets it */
+#define STARTS_FILE  "agent-starts" /* in run_dir: a reboot clears it */
 
 int self_load(int state_fd, struct self_memory *ret, struct err *err)
 {
@@ -37,7 +37,7 @@ int self_save(int state_fd, const struct self_memory *m, struct err *err)
     return fs_write_durable(state_fd, MEMORY_FILE, buf_str(text), 0600, err);
 }
 
-/* Ours alone: root's, and nobody else may write. */
+/* Owned by root, and writable by nobody else. */
 static bool is_ours(int dir_fd, const char *path, mode_t type)
 {
     struct stat st;
@@ -46,7 +46,7 @@ static bool is_ours(int dir_fd, const char *path, mode_t type)
            st.st_uid == 0 && (st.st_mode & 022) == 0;
 }
 
-/* The programs of an image: every directory on the way and every program is looked at, none may be a link. */
+/* Check an image's programs: every directory on the path and every program, none may be a symlink. */
 static int check_image(int state_fd, const char *hex, struct err *err)
 {
     static const char *const below[] = {"", "/rootfs", "/rootfs/usr", "/rootfs/usr/libexec",
@@ -70,7 +70,7 @@ static int check_image(int state_fd, const char *hex, struct err *err)
     return 0;
 }
 
-/* A core that ends within a minute each time is left: counted where it costs no flash. */
+/* A core that keeps ending within a minute is abandoned: counted in run_dir, which wears no flash. */
 static uint64_t count_start(const struct core *c, bool add)
 {
     char path[300], text[24] = "";
@@ -90,7 +90,7 @@ void self_settled(struct core *c)
     (void)unlinkat(c->run_fd, STARTS_FILE, 0);
 }
 
-/* Returns only when it cannot. */
+/* Returns only on failure. */
 static void become(struct core *c, const struct self_image *i, uint64_t trial_ms, struct err *err)
 {
     char hex[SHA256_HEX], text[32], path[300], name[] = "agentd: core";
@@ -120,7 +120,7 @@ static void forget(struct self_memory *m)
     m->now = m->next = (struct self_image){0};
 }
 
-/* The start is durable before it happens: one that takes the device down counts. */
+/* The start is made durable before it happens, so that one which brings the device down is counted. */
 static void start_next(struct core *c, int state_fd, struct self_memory *m, const char *boot_id,
                        uint64_t now_ms, struct err *err)
 {
@@ -129,14 +129,14 @@ static void start_next(struct core *c, int state_fd, struct self_memory *m, cons
     bool rebooted = strcmp(m->boot_id, boot_id) != 0;
     if (rebooted) {
         (void)str_copy(m->boot_id, sizeof(m->boot_id), boot_id);
-        m->boxes = 0; /* none is there */
+        m->boxes = 0; /* none survives a reboot */
     }
     if (rebooted || m->starts == 0)
         m->began_ms = now_ms;
     m->starts++;
     if (check_image(state_fd, digest_hex(&m->next.image, hex), err) == 0 && self_save(state_fd, m, err) == 0)
         become(c, &m->next, self_trial_left_ms(m, boot_id, now_ms) + SELF_KEEPER_MORE_MS, err);
-    self_roll_back(m, err->msg); /* still here */
+    self_roll_back(m, err->msg); /* exec failed */
 }
 
 static void start_now(struct core *c, int state_fd, struct self_memory *m, struct err *err)
@@ -147,11 +147,11 @@ static void start_now(struct core *c, int state_fd, struct self_memory *m, struc
         (void)count_start(c, true);
         become(c, &m->now, 0, err);
     }
-    forget(m); /* it is brought in again, and on trial again */
+    forget(m); /* it is brought in again, on trial again */
     log_error("the updated agent cannot be started: %s", err->msg);
 }
 
-/* One decision; false: this core it is. */
+/* One decision; false: this core runs. */
 static bool one_round(struct core *c, int state_fd, struct self_memory *m)
 {
     struct err err = ERR_INIT;

@@ -90,7 +90,7 @@ static int refuse(struct err *err, const char *path, const char *why)
     return err_set(err, ERR_INVALID, "%s: %s", entry_printable(path, shown, sizeof(shown)), why);
 }
 
-/* Is any part of the path one of aufs' own directories? */
+/* Does any part of the path belong to aufs itself? */
 static bool is_aufs(const char *path)
 {
     static const char *const own[] = {WH_META "plnk", WH_META "orph", WH_META "aufs"};
@@ -131,13 +131,13 @@ int entry_classify(struct entry *e, struct err *err)
     return 0;
 }
 
-/* One spelling, or why not. */
+/* Normalise to the canonical spelling; returns why it is invalid, or NULL. */
 static const char *normalise(char *path)
 {
     unsigned depth = 0;
     size_t len;
 
-    if (strcmp(path, "/") == 0) /* the root itself: umoci insert writes it so */
+    if (strcmp(path, "/") == 0) /* the root itself, as umoci insert writes it */
         path[0] = '\0';
     if (path[0] == '/')
         return "an absolute path";
@@ -187,7 +187,7 @@ int entry_check(struct entry *e, struct err *err)
     char shown[SHOWN];
 
     (void)entry_printable(e->path, shown, sizeof(shown));
-    /* a directory's "" is the root in the one spelling: so a record has it */
+    /* a directory's "" is the canonical root, as in records */
     if (e->path[0] == '\0' && e->kind != ENTRY_DIR && e->kind != ENTRY_OPAQUE)
         return err_set(err, ERR_INVALID, "entry without a name");
     const char *why = normalise(e->path);

@@ -196,7 +196,7 @@ uint8_t *envelope_pae(const char *type, struct buf payload, size_t *ret_len)
     int n = snprintf(head, sizeof(head), "DSSEv1 %zu %s %zu ", strlen(type), type, payload.len);
     size_t head_len = n < 0 || (size_t)n >= sizeof(head) ? 0 : (size_t)n;
 
-    if (head_len == 0) /* no type of ours is that long: an empty text verifies nowhere */
+    if (head_len == 0) /* no type of ours is that long: the signature of an empty text is never valid */
         payload.len = 0;
     uint8_t *out = mem_need(head_len + payload.len + 1);
     memcpy(out, head, head_len);
@@ -214,8 +214,8 @@ static bool key_seen(const struct p256_pub *keys, unsigned n, const struct p256_
     return false;
 }
 
-/* Does an unused signature verify under this key? One signature can be made to fit two keys (both can be
- * computed from it), so each counts once. */
+/* Does an unused signature verify under this key? A signature can be crafted to fit two keys (both computed
+ * from it), so each counts once. */
 static bool take_sig(const struct envelope *e, struct buf pae, const struct p256_pub *key, bool *used)
 {
     for (unsigned i = 0; i < e->n_sigs; i++)

@@ -1,6 +1,6 @@
 /* envelope.h - DSSE envelopes (github.com/secure-systems-lab/dsse, protocol 1.0): signed bytes with their
- * type. Two forms: the JSON that travels, and a packed binary record that core reads, so that root parses no
- * JSON before a signature over it held (L1). Pure. */
+ * type. Two forms: JSON for transport, and a packed binary record that core reads, so that root parses no
+ * JSON before its signature is verified (L1). Pure. */
 #ifndef OTA_ENVELOPE_H
 #define OTA_ENVELOPE_H
 #include "platform/crypto.h"
@@ -15,7 +15,7 @@
 struct envelope { /* heap, one block: free with envelope_free */
     char type[96];
     unsigned n_sigs;
-    struct p256_sig sigs[LIM_SIGNATURES]; /* key ids are read past: they decide nothing (L11) */
+    struct p256_sig sigs[LIM_SIGNATURES]; /* key ids are skipped: they are not authenticated (L11) */
     size_t payload_len;
     uint8_t payload[];
 };
@@ -26,16 +26,16 @@ NODISCARD int envelope_unpack(struct buf packed, struct envelope **ret, struct e
 struct envelope *envelope_copy(const struct envelope *e); /* owner: caller */
 struct envelope *envelope_free(struct envelope *e);
 DEFINE_AUTO(envelope)
-/* malloc'd, owner: caller. key_ids: n_sigs texts for people, or NULL. */
+/* malloc'd, owner: caller. key_ids: n_sigs texts, informational, or NULL. */
 char *envelope_build(const struct envelope *e, const char *const *key_ids);
 /* The packed record of *ret_len bytes; envelope_unpack reads it back. malloc'd, owner: caller. */
 uint8_t *envelope_pack(const struct envelope *e, size_t *ret_len);
-/* The bytes that are signed: PAE(type, payload). malloc'd, owner: caller. */
+/* The bytes to sign: PAE(type, payload). malloc'd, owner: caller. */
 uint8_t *envelope_pae(const char *type, struct buf payload, size_t *ret_len);
 
-/* How many distinct keys of keys[0..n) have a good signature here; type must be want_type (a signature for
+/* Counts the distinct keys of keys[0..n) with a valid signature; type must be want_type (a signature for
  * another kind of document does not count). 0 when >= threshold. Errors: DENIED ("1 of 2 signatures", "no
- * keys"), INTEGRITY never: a bad signature just does not count. threshold 0 or n_keys 0: DENIED. */
+ * keys"), INTEGRITY never: an invalid signature just does not count. threshold 0 or n_keys 0: DENIED. */
 NODISCARD int envelope_verify(const struct envelope *e, const char *want_type, const struct p256_pub *keys,
                               unsigned n_keys, unsigned threshold, struct err *err);
 /* Build an envelope with one or more signatures. Owner: caller. Errors: INVALID (key), IO. */

@@ -1,5 +1,4 @@
-/* field.h - reading the members that OCI and Limpet documents share out of strict JSON. Private to ota/.
- * Pure. */
+/* field.h - reads members common to OCI and Limpet documents from strict JSON. Private to ota/. Pure. */
 #ifndef OTA_FIELD_H
 #define OTA_FIELD_H
 #include "platform/crypto.h"
@@ -15,12 +14,12 @@ static inline void field_auto_json_(struct cJSON **p)
 /* A required "sha256:<hex>" member. 1, or -INVALID with the field's path. */
 NODISCARD int field_digest(const struct json_cur *obj, const char *key, struct digest *ret, struct err *err);
 
-/* A member that must be a short word of [a-z0-9_.-] and copied into dst of size. empty: "" and absent are
- * fine. Errors: INVALID. */
+/* A member that must be a short word of [a-z0-9_.-], copied into dst of size. empty: "" and a missing member
+ * are accepted. Errors: INVALID. */
 NODISCARD int field_word(const struct json_cur *obj, const char *key, bool empty, char *dst, size_t size,
                          struct err *err);
 
-/* Docker writes null for "none": true when the member is there and null. */
+/* Docker writes null for "none": true if the member is present and null. */
 bool field_is_null(const struct json_cur *obj, const char *key);
 
 /* Times of signed documents end with the year 9999. */

@@ -45,8 +45,8 @@ int machine_rank(const char *arch, const char *variant, const char *entry_os, co
     return -1;
 }
 
-/* uname says armv7l on a Raspberry Pi Zero's distribution kernel too in some vendor trees: /proc/cpuinfo is
- * nearer to the silicon, so the lower of both counts. */
+/* Some vendors' kernels report armv7l on a Raspberry Pi Zero too: /proc/cpuinfo is closer to the hardware, so
+ * the lower of both counts. */
 static void lower_by_cpuinfo(char variant[8])
 {
     char text[4096];

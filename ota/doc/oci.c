@@ -29,7 +29,7 @@ static const struct {
     {"application/vnd.docker.image.rootfs.diff.tar.gzip", KIND_LAYER, OCI_TAR_GZIP},
 };
 
-/* Row of medias, or -1. */
+/* Index in medias, or -1. */
 static int find_media(const char *media, enum kind kind)
 {
     for (size_t i = 0; i < COUNT_OF(medias); i++)
@@ -38,7 +38,7 @@ static int find_media(const char *media, enum kind kind)
     return -1;
 }
 
-/* mediaType of the document itself: optional in OCI, but when it is there it must say the same. */
+/* mediaType of the document itself: optional in OCI, but if present it must match. */
 static int check_own_media(const struct json_cur *root, enum kind kind, struct err *err)
 {
     const char *media = NULL;
@@ -49,7 +49,7 @@ static int check_own_media(const struct json_cur *root, enum kind kind, struct e
     return rc;
 }
 
-/* What kind of document: an object with manifests, or one with config and layers, never both. */
+/* The kind of document: an object with manifests, or one with config and layers, never both. */
 static int kind_of(const struct json_cur *root, struct err *err)
 {
     struct json_cur at;
@@ -139,7 +139,7 @@ static int judge_entry(const struct json_cur *entry, struct choice *c, struct er
     struct oci_blob blob;
     int rc = json_get_str(entry, "mediaType", JSON_REQUIRED, MEDIA_BYTES, &media, err);
 
-    if (rc < 0 || find_media(media, KIND_MANIFEST) < 0) /* artifacts and nested indexes are not for us */
+    if (rc < 0 || find_media(media, KIND_MANIFEST) < 0) /* skip artifacts and nested indexes */
         return rc;
     rc = read_descriptor(entry, KIND_MANIFEST, LIM_OCI_JSON_BYTES, &blob, err);
     if (rc >= 0)
@@ -185,7 +185,7 @@ int oci_index_choose(struct buf json, const char *arch, const char *variant, str
     if (c.best_rank < 0 && c.n_without != 1)
         return err_set(err, ERR_NOTFOUND, "no image for linux/%s%s%s; there: %s", arch, variant[0] ? "/" : "",
                        variant, c.there[0] ? c.there : "none");
-    *ret = c.best_rank >= 0 ? c.best : c.without; /* directories often hold one image without a platform */
+    *ret = c.best_rank >= 0 ? c.best : c.without; /* local layouts often have one image without a platform */
     return 0;
 }
 
@@ -252,7 +252,7 @@ static int keep_str(struct arena *a, const char *text, const char **ret, struct 
     return 0;
 }
 
-/* An optional string: absent, null and "" are all "none". */
+/* An optional string: missing, null and "" all mean "none". */
 static int read_text(const struct json_cur *obj, const char *key, struct arena *a, const char **ret,
                      struct err *err)
 {

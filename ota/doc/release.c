@@ -16,7 +16,7 @@ static int read_version(const struct json_cur *root, char dst[LIM_NAME_BYTES], s
     return 0;
 }
 
-/* {"digest","size"}; extra members are the caller's. */
+/* {"digest","size"}; other members are read by the caller. */
 static int read_blob(const struct json_cur *at, const char *key, uint64_t max, struct release_blob *ret,
                      struct json_cur *ret_obj, struct err *err)
 {
@@ -86,7 +86,7 @@ static int read_known_pack(const struct json_cur *at, struct release_pack *p, st
     return rc >= 0 ? json_done(at, err) : rc;
 }
 
-/* 1: it is there; 0: of a kind that a later version has, and of no use here. */
+/* 1: read; 0: of a kind from a later version, ignored. */
 static int read_pack(const struct json_cur *at, struct release_pack *p, struct err *err)
 {
     char kind[16], codec[24];

@@ -5,7 +5,7 @@
 static const struct kind {
     const char *prefix;
     enum source_kind kind;
-    unsigned skip; /* of the prefix */
+    unsigned skip; /* length of the prefix */
 } kinds[] = {
     {"http://", SOURCE_REGISTRY, 0},
     {"https://", SOURCE_REGISTRY, 0},

@@ -16,17 +16,17 @@
 enum source_kind { SOURCE_REGISTRY, SOURCE_LAYOUT, SOURCE_COAP, SOURCE_FOLDER, SOURCE_STICK };
 
 #define SOURCE_BYTES       1024
-#define SOURCE_LABEL_BYTES 33 /* ISO 9660 has the longest: 32 */
+#define SOURCE_LABEL_BYTES 33 /* the longest, ISO 9660, has 32 */
 
 struct source {
     enum source_kind kind;
-    /* within the text that was parsed: the URL ("http://host/..." also of a layout); the directory ("/path");
-     * of a stick the path behind the label ("/path") */
+    /* points into the parsed text: the URL ("http://host/...", also for a layout); the directory ("/path");
+     * for a stick the path after the label ("/path") */
     const char *at;
-    char label[SOURCE_LABEL_BYTES]; /* of a stick; "*": any */
+    char label[SOURCE_LABEL_BYTES]; /* label of a stick; "*": any */
 };
-/* ret may be NULL. Errors: INVALID (unknown kind, no host, user or query in a URL, blanks, too long). */
+/* ret may be NULL. Errors: INVALID (unknown kind, no host, user or query in a URL, spaces, too long). */
 NODISCARD int source_parse(const char *text, struct source *ret, struct err *err);
-/* Length of scheme and host of a URL: of "http://host:1/a" that of "http://host:1". */
+/* Length of scheme and host of a URL: for "http://host:1/a" that of "http://host:1". */
 size_t source_host_len(const char *url);
 #endif

@@ -1,4 +1,4 @@
-/* trust.c - who may sign what: the trust document. See trust.h. */
+/* trust.c - the trust document: who may sign what. See trust.h. */
 #include "ota/doc/trust.h"
 
 #include "ota/doc/field.h"
@@ -14,7 +14,8 @@ static const char *const role_names[] = {
 };
 _Static_assert(COUNT_OF(role_names) == TRUST_ROLE_COUNT_, "a name for each role");
 
-/* The key list while roles are read: ids live in the document, used counts the roles that name each. */
+/* The key list while roles are read: ids point into the document, used counts the roles that name each
+ * key. */
 struct key_list {
     unsigned n;
     const char *ids[LIM_KEYS];
@@ -173,7 +174,7 @@ char *trust_key_id(const struct p256_pub *key, char dst[17])
     struct digest d = {{0}};
     char hex[SHA256_HEX];
 
-    /* hashing memory fails in no build of ours; the name decides nothing */
+    /* hashing a buffer never fails in our builds; the name is informational */
     err_ignore(sha256(buf_of(key->b, sizeof(key->b)), &d, NULL));
     (void)str_fmt(dst, 17, "%.16s", digest_hex(&d, hex));
     return dst;
@@ -215,7 +216,7 @@ char *trust_build(const struct trust *t)
 int trust_verify(const struct trust *t, enum trust_role role, const struct envelope *e, const char *type,
                  struct err *err)
 {
-    if (role != TRUST_ROOT && e->n_sigs > t->roles[role].n_keys) /* each would cost a check with each key */
+    if (role != TRUST_ROOT && e->n_sigs > t->roles[role].n_keys) /* each would be checked against each key */
         return err_set(err, ERR_DENIED, "%s keys: %u signatures, there are %u keys", role_names[role],
                        e->n_sigs, t->roles[role].n_keys);
     int rc =
@@ -266,7 +267,7 @@ int trust_step(const struct trust *cur, const struct envelope *next_env, struct 
     struct trust next;
     int rc = cur ? trust_verify(cur, TRUST_ROOT, next_env, ENVELOPE_TYPE_TRUST, err) : 0;
 
-    if (rc == 0) /* now the bytes are the fleet's (or came with the device): they may be parsed */
+    if (rc == 0) /* now the bytes are authenticated (or shipped with the device): they may be parsed */
         rc = trust_parse(buf_of(next_env->payload, next_env->payload_len), &next, err);
     if (rc == 0 && cur)
         rc = check_succession(cur, &next, err);

@@ -11,11 +11,11 @@ static bool name_fits(struct buf san, const char *host)
     size_t len = strlen(host);
     const char *dot = strchr(host, '.');
 
-    if (memchr(san.p, '\0', san.len)) /* what a C program reads shorter than its issuer */
+    if (memchr(san.p, '\0', san.len)) /* a C program would read it as ending there */
         return false;
     if (san.len == len && strncasecmp((const char *)san.p, host, len) == 0)
         return true;
-    /* "*.example.org" stands for "a.example.org", not for "a.b.example.org" nor for "example.org" */
+    /* "*.example.org" matches "a.example.org", but not "a.b.example.org" or "example.org" */
     return san.len > 2 && san.p[0] == '*' && san.p[1] == '.' && memchr(san.p + 2, '.', san.len - 2) && dot &&
            dot > host && strlen(dot) == san.len - 1 &&
            strncasecmp((const char *)san.p + 1, dot, san.len - 1) == 0;

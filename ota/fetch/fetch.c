@@ -24,7 +24,7 @@ static int check_sources(const struct fetch_request *r, struct err *err)
     return rc;
 }
 
-/* s NULL: nothing of it is here */
+/* s NULL: nothing of it is present */
 static void put_blob(struct cJSON *arr, struct store *s, const struct fetch_blob *b)
 {
     struct cJSON *obj = json_push(arr, json_obj());
@@ -109,8 +109,7 @@ int fetch_start(struct loop *l, const struct cgroup_host *cg, struct store *s, c
     if (rc < 0)
         return rc;
     fds[0] = -1;
-    for (unsigned i = 0; rc >= 0 && i < r->n_blobs;
-         i++) { /* first: a partial that is garbage is emptied here */
+    for (unsigned i = 0; rc >= 0 && i < r->n_blobs; i++) { /* first: empties a partial that is garbage */
         fds[n] = -1;
         rc = store_partial_open(s, &r->blobs[i].digest, r->blobs[i].size_bytes, &fds[n], err);
         n++;
@@ -158,7 +157,7 @@ int fetch_stream_end(struct fetch_stream *s, uint64_t *ret_fetched, struct err *
     *s = FETCH_STREAM_NONE;
     int rc = sandboxed_end(&c, "fetch", said, sizeof(said), err);
     if (rc == 0 && !str_u64(said, 0, UINT64_MAX, &fetched))
-        fetched = 0; /* only a figure for reports */
+        fetched = 0; /* only used in reports */
     if (ret_fetched)
         *ret_fetched = fetched;
     return rc;

@@ -1,4 +1,4 @@
-/* fetch_chunk.c - one line of the list of chunks (fetch.h). */
+/* fetch_chunk.c - one record of the list of chunks (fetch.h). */
 #include "ota/fetch/fetch.h"
 #include "ota/pack/varint.h"
 

@@ -1,15 +1,15 @@
-/* fetch_coap.c - layouts over CoAP and CoAPS. GETs of our own making: any block of a blob is asked for by its
- * number with a token that nobody can guess, so that it starts anywhere and every answer is held against what
- * was asked (fetch_coap_blocks.h). A peer is asked once whether it has Q-Block2 (RFC 9177), by a confirmable
- * question for 16 bytes: then one question brings ten blocks; else Block2, some questions at a time. Runs in
- * the sandbox; its bytes are believed by nobody. */
+/* fetch_coap.c - layouts over CoAP and CoAPS. We build our own GETs: any block of a blob is requested by its
+ * number with an unguessable token, so that a transfer can start anywhere and every response is matched with
+ * its request (fetch_coap_blocks.h). A peer's support of Q-Block2 (RFC 9177) is probed once, by a confirmable
+ * request for 16 bytes: with it one request brings ten blocks; without it Block2, several requests at a time.
+ * Runs in the sandbox; its bytes are not trusted. */
 #include "ota/fetch/fetch_coap_int.h"
 
 #include "platform/clock.h"
 #include <inttypes.h>
 
-#define Q_BLOCK2 31  /* Debian 12's libcoap has no name for it */
-#define SEGMENTS 512 /* all of a path */
+#define Q_BLOCK2 31  /* Debian 12's libcoap does not define it */
+#define SEGMENTS 512 /* for a whole path */
 #define TURN_MS  200
 #define CA_DIR   "/etc/ssl/certs"
 
@@ -20,11 +20,11 @@ struct coap_get {
     const struct source *source;
     enum blocks_peer *peer;
     enum blocks_way way;
-    bool new_way; /* what is known of the peer has changed */
-    bool trying;  /* the question for 16 bytes is under way */
+    bool new_way; /* what we know of the peer has changed */
+    bool trying;  /* the probe for 16 bytes is outstanding */
     uint8_t try_token[BLOCKS_TOKEN];
     struct blocks b;
-    uint64_t useful; /* bytes of answers that brought something */
+    uint64_t useful; /* bytes of responses that were useful */
     uint8_t path[SEGMENTS];
     size_t path_len;
     int n_segments;
@@ -34,7 +34,7 @@ struct coap_get {
     struct err err;
 };
 
-/* ---- what comes back ---- */
+/* ---- responses ---- */
 
 static int judge_code(coap_pdu_code_t code, struct err *err)
 {
@@ -117,7 +117,7 @@ static void know_peer(struct coap_get *g, enum blocks_peer peer)
     g->new_way = true;
 }
 
-/* Codes of a server that does not support the option, instead of a verdict over the blob. */
+/* Codes of a server that does not support the option, rather than about the blob. */
 static bool refuses_sets(coap_pdu_code_t code)
 {
     return code == COAP_RESPONSE_CODE_BAD_OPTION || code == COAP_RESPONSE_CODE_BAD_REQUEST ||
@@ -136,8 +136,8 @@ static int take_answer(struct coap_get *g, struct block_ask *a, const struct blo
     return rc == 0 ? blocks_take(&g->b, a, w, g->it->size, clock_boot_ms(), err) : rc;
 }
 
-/* The bytes of a try do not matter: the set that they are of comes whole. Nor do those of a block that is
- * here. */
+/* The bytes of a probe do not matter: its set arrives as a whole. Nor do those of a block already
+ * received. */
 static int take_other(struct coap_get *g, bool is_try, const coap_pdu_t *pdu, struct err *err)
 {
     coap_pdu_code_t code = coap_pdu_get_code(pdu);
@@ -183,7 +183,7 @@ static struct coap *coap_of(coap_session_t *session)
     return coap_get_app_data(coap_session_get_context(session));
 }
 
-/* A token that nobody asked with is refused (RST): a guess, or an answer that comes too late. */
+/* An unknown token is rejected (RST): a guess, or a response that is too late. */
 static coap_response_t on_response(coap_session_t *session, const coap_pdu_t *sent,
                                    const coap_pdu_t *received, const coap_mid_t mid)
 {
@@ -247,11 +247,13 @@ int fetch_coap_init(struct fetch_job *j, struct err *err)
     if (!j->coap->ctx)
         return err_set(err, ERR_NOMEM, "libcoap does not start");
     coap_set_app_data(j->coap->ctx, j->coap);
-    coap_register_option(j->coap->ctx, Q_BLOCK2); /* it is critical: else answers with it are dropped */
+    coap_register_option(j->coap->ctx, Q_BLOCK2); /* it is a critical option: otherwise responses with it are
+                                                   * dropped */
     coap_register_response_handler(j->coap->ctx, on_response);
     coap_register_nack_handler(j->coap->ctx, on_nack);
     coap_register_event_handler(j->coap->ctx, on_event);
-    /* the file is read here by OpenSSL's variant, later by others: then it must be readable for our user */
+    /* this file is read here by libcoap's OpenSSL variant, later by others: then our user must be able to
+     * read it */
     if (coap_dtls_is_supported() &&
         !coap_context_set_pki_root_cas(j->coap->ctx, j->ca_path, j->ca_path ? NULL : CA_DIR))
         return err_set(err, ERR_INVALID, "%s: no certificates for DTLS", j->ca_path ? j->ca_path : CA_DIR);
@@ -271,7 +273,7 @@ void fetch_coap_done(struct fetch_job *j)
     j->coap = NULL;
 }
 
-/* ---- asking ---- */
+/* ---- requests ---- */
 
 static int split_path(struct coap_get *g, const struct source *s, struct err *err)
 {
@@ -309,14 +311,14 @@ static bool put_block(coap_pdu_t *pdu, coap_option_num_t option, uint64_t at, bo
     return coap_add_option(pdu, option, coap_encode_var_safe(number, sizeof(number), block), number) > 0;
 }
 
-/* Options stand in the order of their numbers: Block2, Size2, Q-Block2. */
+/* Options must be in order of their numbers: Block2, Size2, Q-Block2. */
 static bool put_options(struct coap_get *g, coap_pdu_t *pdu, const struct block_ask *single)
 {
     bool ok = put_path(g, pdu);
 
     if (single)
         ok &= put_block(pdu, COAP_OPTION_BLOCK2, single->at, false, single->szx);
-    if (!g->has_etag) /* the first: how large is all of it? An empty option is 0 */
+    if (!g->has_etag) /* the first request: ask for the total size. An empty option is 0 */
         ok &= coap_add_option(pdu, COAP_OPTION_SIZE2, 0, NULL) > 0;
     if (g->way == WAY_TRY)
         ok &= put_block(pdu, Q_BLOCK2, 0, false, 0);
@@ -328,8 +330,8 @@ static bool put_options(struct coap_get *g, coap_pdu_t *pdu, const struct block_
     return ok;
 }
 
-/* For one block, or (single NULL) what the way is: a try or a set. Only sets are not confirmed: what does not
- * come is seen by its number. */
+/* Request one block, or (single NULL) as the mode says: a probe or a set. Only sets are not confirmable: what
+ * is missing of them is known by number. */
 static int send_question(struct coap *c, struct coap_get *g, uint8_t token[BLOCKS_TOKEN],
                          const struct block_ask *single, struct err *err)
 {
@@ -348,7 +350,7 @@ static int send_question(struct coap *c, struct coap_get *g, uint8_t token[BLOCK
     return coap_send(c->session, pdu) == COAP_INVALID_MID ? err_set(err, ERR_NET, "cannot send") : 0;
 }
 
-/* The block of the next byte that is wanted at or behind `from`. */
+/* The block with the next byte wanted at or after `from`. */
 static bool next_block(const struct coap_get *g, uint64_t from, uint64_t *ret_at)
 {
     unsigned bits = g->b.szx + 4;
@@ -444,7 +446,7 @@ static int choose_way(struct coap *c, struct coap_get *g, struct err *err)
     g->way = blocks_way_decide(*g->peer, g->it->size, g->b.szx, at, n);
     g->b.sets = g->way == WAY_SETS;
     g->new_way = g->trying = false;
-    if (g->etag_len == 0) /* a single block of a server that has sets may lack it */
+    if (g->etag_len == 0) /* a single block from a server that supports sets may lack it */
         g->has_etag = false;
     if (g->way == WAY_SINGLES && c->spoke_sets)
         fetch_coap_forget(c);
@@ -467,7 +469,7 @@ static int ask(struct coap *c, struct coap_get *g, uint64_t *ret_due_ms, struct 
     return send_question(c, g, g->try_token, NULL, err);
 }
 
-/* Hand on what has come in order. */
+/* Pass on what has arrived in order. */
 static int take_ready(struct coap_get *g, struct err *err)
 {
     const struct block_ask *a;
@@ -506,7 +508,7 @@ static uint32_t turn_ms(uint64_t brake_ms, uint64_t due_ms)
     uint64_t now = clock_boot_ms(), turn = brake_ms > 0 && brake_ms < TURN_MS ? brake_ms : TURN_MS;
 
     if (due_ms && due_ms < now + turn)
-        turn = due_ms > now ? due_ms - now : 1; /* 0 would be no timeout */
+        turn = due_ms > now ? due_ms - now : 1; /* 0 would mean no timeout */
     return (uint32_t)turn;
 }
 
@@ -553,8 +555,8 @@ int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, 
         rc = get_blocks(j->coap, g, err);
     j->coap->get = NULL;
     if (rc == -ERR_TIMEOUT && g->way != WAY_SINGLES && g->useful == 0)
-        *g->peer = PEER_SINGLES; /* something on the way may drop it: next time the common way */
-    if (rc < 0)                  /* what is still under way must not meet the next question */
+        *g->peer = PEER_SINGLES; /* something on the path may drop it: next time use the common mode */
+    if (rc < 0)                  /* outstanding responses must not be taken for those to the next request */
         fetch_coap_forget(j->coap);
     return rc;
 }

@@ -39,7 +39,7 @@ void blocks_drop(struct blocks *b)
     b->n--;
 }
 
-/* ---- what comes back ---- */
+/* ---- responses ---- */
 
 static bool same_token(const struct block_answer *answer, const uint8_t token[BLOCKS_TOKEN])
 {
@@ -89,7 +89,7 @@ static int judge(const struct block_ask *a, const struct block_answer *w, uint64
     return 0;
 }
 
-/* Smaller blocks from here on. In a set whose first block is missing none is kept: one question has one size.
+/* Smaller blocks from here on. In a set whose first block is missing none is kept: one request has one size.
  * A server asked "from the start" is now sending the first of its blocks. */
 static bool shrink(struct blocks *b, const struct block_ask *a, unsigned szx, uint64_t size)
 {
@@ -215,6 +215,6 @@ enum blocks_step blocks_step_decide(const struct blocks *b, uint64_t now_ms, uin
     }
     if (b->came == 0 && b->tries >= BLOCKS_TRIES)
         return BLOCKS_DEAD;
-    /* all but the first lost by chance: rare, and then the line is no good for sets anyway */
+    /* all but the first lost by chance: rare, and then the link is unsuited to sets anyway */
     return b->list && b->came == 1 && b->first_came && b->named > 2 ? BLOCKS_ONLY_ONE : BLOCKS_AGAIN;
 }

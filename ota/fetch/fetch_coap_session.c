@@ -7,7 +7,7 @@
 #include "ota/fetch/cert.h"
 #include "ota/fetch/fetch_coap_int.h"
 
-/* COAP_BLOCK_USE_LIBCOAP and COAP_BLOCK_TRY_Q_BLOCK; Debian 12's header has no name for the second. */
+/* COAP_BLOCK_USE_LIBCOAP and COAP_BLOCK_TRY_Q_BLOCK; Debian 12's header does not define the second. */
 #define KNOWS_Q_BLOCK (0x01 | 0x04)
 
 static int on_certificate(const char *cn, const uint8_t *der, size_t len, coap_session_t *session,
@@ -105,7 +105,7 @@ int fetch_coap_session(struct fetch_job *j, const struct source *s, struct err *
     int rc = getaddrinfo(c->host, port, &hints, &found);
     if (rc != 0)
         return err_set(err, ERR_NET, "%s: %s", c->host, gai_strerror(rc));
-    /* the blocks of a session are ours: it keeps the mode of now ... */
+    /* we handle a session's blocks: it keeps the mode set now ... */
     coap_context_set_block_mode(c->ctx, 0);
     for (struct addrinfo *a = found; a && !c->session; a = a->ai_next) {
         coap_address_t to;
@@ -117,7 +117,7 @@ int fetch_coap_session(struct fetch_job *j, const struct source *s, struct err *
         c->session = open_session(j, &to, is_secure(s));
     }
     freeaddrinfo(found);
-    /* ... while newer libcoaps drop answers with Q-Block2 unless the context's mode has it */
+    /* ... while newer libcoaps drop responses with Q-Block2 unless the context's mode has it */
     coap_context_set_block_mode(c->ctx, KNOWS_Q_BLOCK);
     if (!c->session)
         return err_set(err, ERR_NET, "no session");

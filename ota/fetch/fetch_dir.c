@@ -1,4 +1,5 @@
-/* fetch_dir.c - an OCI image layout in a directory: a stick, a share. Nothing in it is followed out of it. */
+/* fetch_dir.c - an OCI image layout in a directory: a stick, a share. No link in it is followed to the
+ * outside. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -68,7 +69,7 @@ int fetch_dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, s
             span.to = (uint64_t)st.st_size;
         rc = copy(j, it, fd, span, err);
         if (it->size == 0)
-            break; /* no end was signed: that of the file is the end */
+            break; /* no size was signed: the end of the file is the end */
     }
     return rc;
 }

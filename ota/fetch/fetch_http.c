@@ -1,6 +1,6 @@
-/* fetch_http.c - registries (OCI distribution-spec) and layouts over HTTP and HTTPS; the only place that
- * knows curl. It runs in the sandbox and its bytes are believed by nobody: what it checks here only spares
- * traffic and time. Proxies of the environment are not used. */
+/* fetch_http.c - registries (OCI distribution-spec) and layouts over HTTP and HTTPS; the only place here that
+ * uses curl. It runs in the sandbox and its bytes are not trusted: its checks only save traffic and time.
+ * Proxy settings from the environment are ignored. */
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <inttypes.h>
@@ -14,7 +14,7 @@
 #include "platform/clock.h"
 
 #define HEADER_BYTES  (8 * 1024)
-#define REFUSAL_BYTES (64 * 1024) /* body of an error answer that is read past */
+#define REFUSAL_BYTES (64 * 1024) /* of an error response's body that are skipped */
 #define URL_BYTES     2048
 #define CONNECT_MS    30000L
 #define REDIRECTS     3L
@@ -23,27 +23,28 @@
 struct http {
     CURL *curl;
     struct curl_slist *accept;
-    char token[TOKEN_BYTES]; /* bearer token of token_source, "" none */
+    char token[TOKEN_BYTES]; /* bearer token for token_source, "" none */
     const struct source *token_source;
-    /* where the registry has sent us for this item: chunks are asked for there at once, without a password */
+    /* where the registry redirected us for this item: chunks are requested there directly, without a
+     * password */
     char moved[URL_BYTES];
     const struct fetch_item *moved_item;
     const struct source *moved_source;
-    enum addr_reach reach[LIM_SOURCES]; /* of the address that sources[i] answered from */
+    enum addr_reach reach[LIM_SOURCES]; /* of the address that sources[i] responded from */
 };
 
-/* One request and what came back so far. */
+/* One request and what was received so far. */
 struct xfer {
     struct fetch_job *j;
     struct fetch_item *it; /* NULL: a token is fetched into text */
-    unsigned source;       /* of it */
-    bool moved;            /* url is where the source has sent us */
-    bool elsewhere;        /* from here on a server chose where we go, not a signed manifest */
+    unsigned source;       /* index of its source */
+    bool moved;            /* url is where the source redirected us */
+    bool elsewhere;        /* from here on a server chose the URL, not a signed manifest */
     long status;
     size_t header_bytes, refusal_bytes, text_len;
-    struct fetch_span span; /* what was asked for */
-    uint64_t at, end; /* offset in the blob of the next byte of the body; where the answer must end (0: with
-                               the blob) */
+    struct fetch_span span; /* the range requested */
+    uint64_t at, end; /* offset in the blob of the next body byte; where the response must end (0: with the
+                       * blob) */
     bool judged, has_length, has_range, encoded;
     uint64_t length, range_from, range_to, range_total;
     char challenge[1024], etag[FETCH_ETAG_BYTES];
@@ -62,7 +63,7 @@ int fetch_http_init(struct fetch_job *j, struct err *err)
 
     j->http = h;
     for (unsigned i = 0; i < LIM_SOURCES; i++)
-        h->reach[i] = ADDR_GLOBAL; /* until it is known */
+        h->reach[i] = ADDR_GLOBAL; /* until known */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(h->curl = curl_easy_init()) ||
         !(h->accept = curl_slist_append(NULL, accepts[0])))
         return err_set(err, ERR_NOMEM, "curl does not start");
@@ -80,7 +81,7 @@ void fetch_http_done(struct fetch_job *j)
     j->http = NULL;
 }
 
-/* ---- where a server may send us ---- */
+/* ---- where a server may redirect us ---- */
 
 static enum addr_reach reach_of(const char *ip)
 {
@@ -95,8 +96,8 @@ static enum addr_reach reach_of(const char *ip)
     return inet_pton(AF_INET6, bare, &v6.sin6_addr) == 1 ? addr_reach((struct sockaddr *)&v6) : ADDR_OTHER;
 }
 
-/* Not nearer than where the source itself answers from: a server far away does not send us to this machine or
- * into its network. It is the address of the connection that counts, whatever a name says. */
+/* Not closer than the address that the source itself responds from: a remote server must not redirect us to
+ * this machine or into its network. The connection's address counts, whatever the name is. */
 static bool may_go(struct xfer *x, enum addr_reach reach)
 {
     enum addr_reach from = x->j->http->reach[x->source];
@@ -116,7 +117,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 }
 
 #if LIBCURL_VERSION_NUM >= 0x075000
-/* A connection that was there already. */
+/* An existing connection is reused. */
 static int before_request(void *arg, char *ip, char *own_ip, int port, int own_port)
 {
     (void)own_ip;
@@ -126,8 +127,8 @@ static int before_request(void *arg, char *ip, char *own_ip, int port, int own_p
 }
 #endif
 
-/* A response begins. What the source itself says shows where the source is; what follows a redirect is
- * somebody's wish. */
+/* A response begins. The source's own shows where the source is; after a redirect it is whoever the redirect
+ * named. */
 static void note_where(struct xfer *x)
 {
     struct http *h = x->j->http;
@@ -140,7 +141,7 @@ static void note_where(struct xfer *x)
     x->elsewhere = x->status >= 300 && x->status < 400;
 }
 
-/* ---- what comes back ---- */
+/* ---- responses ---- */
 
 static const char *header_value(const char *line, const char *name)
 {
@@ -157,7 +158,8 @@ static void take_header(struct xfer *x, const char *line)
     const char *v;
     unsigned long long a = 0, b = 0, c = 0;
 
-    if (strncmp(line, "HTTP/", 5) == 0) { /* also of each redirect: what was known is of the last one */
+    if (strncmp(line, "HTTP/", 5) == 0) { /* also after a redirect: discard what belongs to the previous
+                                           * one */
         x->header_bytes = 0;
         x->has_length = x->has_range = x->encoded = false;
         x->challenge[0] = x->etag[0] = '\0';
@@ -175,7 +177,7 @@ static void take_header(struct xfer *x, const char *line)
     } else if ((v = header_value(line, "Content-Encoding")) != NULL) {
         x->encoded = strncasecmp(v, "identity", 8) != 0;
     } else if ((v = header_value(line, "ETag")) != NULL) {
-        (void)str_fmt(x->etag, sizeof(x->etag), "%s", v); /* cut is fine: it is only compared */
+        (void)str_fmt(x->etag, sizeof(x->etag), "%s", v); /* truncation is fine: it is only compared */
     } else if ((v = header_value(line, "WWW-Authenticate")) != NULL && strncasecmp(v, "Bearer ", 7) == 0) {
         (void)str_fmt(x->challenge, sizeof(x->challenge), "%s", v + 7);
     }
@@ -207,8 +209,8 @@ static bool length_is_wrong(const struct xfer *x, uint64_t length)
     return x->it->size && length != x->it->size;
 }
 
-/* A blob that continues where an earlier answer ended must be the same one. When it is not, others are asked
- * first; when it is its turn again it is taken as it is; the digest decides. Chunks have their own checks. */
+/* A blob that continues where an earlier response ended must be the same one. If not, other sources are tried
+ * first; on this source's next turn it is accepted; the digest decides. Chunks have their own checks. */
 static int judge_etag(struct xfer *x, struct err *err)
 {
     char *known = x->it->etags[x->source];
@@ -218,14 +220,14 @@ static int judge_etag(struct xfer *x, struct err *err)
     return changed ? err_set(err, ERR_NET, "its ETag changed") : 0;
 }
 
-/* May the body of this answer be believed to be the one that was asked for? Once, before its first byte. */
+/* Can the body of this response be what was requested? Checked once, before its first byte. */
 static int judge_head(struct xfer *x, struct err *err)
 {
     const struct fetch_item *it = x->it;
 
     if (x->encoded)
         return err_set(err, ERR_INTEGRITY, "answers with a content encoding");
-    if (x->status == 200) { /* it knows no ranges: what comes before ours is read past */
+    if (x->status == 200) { /* no support for ranges: what precedes ours is skipped */
         if (x->has_length && length_is_wrong(x, x->length))
             return err_set(err, ERR_INTEGRITY, "has %" PRIu64 " bytes, signed are %" PRIu64, x->length,
                            it->size);
@@ -248,7 +250,7 @@ static int take_blob(struct xfer *x, struct buf bytes)
         return -1;
     x->judged = true;
     if (x->it->chunks && !fetch_next(x->it, &x->span))
-        return -1; /* of a whole answer no more is needed */
+        return -1; /* the rest of a full response is not needed */
     uint64_t at = x->at;
     x->at += bytes.len;
     if (x->end && x->at > x->end)
@@ -260,7 +262,7 @@ static int take_body(struct xfer *x, struct buf bytes)
 {
     if (fetch_count(x->j, bytes.len, &x->err) < 0)
         return -1;
-    fetch_sleep(fetch_brake_ms(x->j)); /* the socket's buffer fills, so the peer waits as well */
+    fetch_sleep(fetch_brake_ms(x->j)); /* the socket buffer fills up, which holds back the peer */
     if (x->status != 200 && x->status != 206) {
         x->refusal_bytes += bytes.len;
         return x->refusal_bytes <= REFUSAL_BYTES ? 0 : err_set(&x->err, ERR_NET, "status %ld", x->status);
@@ -279,7 +281,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
     return take_body(arg, buf_of(p, n * size)) < 0 ? 0 : n * size;
 }
 
-/* ---- asking ---- */
+/* ---- requests ---- */
 
 static bool is_same_host(const char *a, const char *b)
 {
@@ -291,7 +293,7 @@ static bool is_https(const char *url)
     return strncmp(url, "https://", 8) == 0;
 }
 
-/* A password in the clear only ever goes to this machine itself. */
+/* A password is sent unencrypted only to this machine itself. */
 static bool may_have_password(const char *url)
 {
     return is_https(url) || strncmp(url, "http://127.0.0.1:", 17) == 0 ||
@@ -314,8 +316,8 @@ static void set_bounds(const struct fetch_job *j, CURL *c)
     (void)curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 16384L);
 }
 
-/* Redirects stay on the same scheme; TLS 1.2 at least, with chain and name checked (curl's default, said all
- * the same). */
+/* Redirects stay on the same scheme; TLS 1.2 at least, verifying chain and name (curl's default, set
+ * explicitly). */
 static void set_transport(const struct fetch_job *j, CURL *c, const char *url)
 {
     const char *scheme = is_https(url) ? "https" : "http";
@@ -380,7 +382,7 @@ static int judge_status(long status, struct err *err)
     return err_set(err, ERR_NET, "status %ld", status);
 }
 
-/* One request with its redirects; x says what came back. */
+/* One request with its redirects; the result is in x. */
 static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char *token, struct err *err)
 {
     CURL *c = j->http->curl;
@@ -409,8 +411,8 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
         (void)curl_easy_setopt(c, CURLOPT_RANGE, range);
     }
     if (x->moved) {
-        ;                  /* a storage host: it must not see what is sent to the source */
-    } else if (token[0]) { /* curl forgets token and password when a redirect leaves the host */
+        ;                  /* a storage host: it must not see what is meant for the source */
+    } else if (token[0]) { /* curl drops token and password if a redirect leaves the host */
         (void)curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
         (void)curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, token);
     } else if (j->auth && may_have_password(url)) {
@@ -422,14 +424,14 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
 
 /* ---- tokens (distribution-spec's "Bearer" challenge) ---- */
 
-/* The password goes to the source's own host only; another host gives a token to anybody or not at all. */
+/* The password is sent only to the source's own host; another host issues an anonymous token or none. */
 static int get_token(struct fetch_job *j, const char *challenge, unsigned index, struct err *err)
 {
     const struct source *source = &j->sources[index];
     struct xfer AUTO_MEM *x = mem_need_zero(sizeof(*x));
     char url[TOKEN_URL_BYTES], *auth = j->auth;
     char AUTO_MEM *token = NULL;
-    bool may; /* what fleetctl allows itself; here only the own host is asked with the password */
+    bool may; /* fleetctl allows more; here only the source's own host gets the password */
     int rc = token_url(challenge, source->at, false, url, &may, err);
 
     if (rc < 0)
@@ -446,13 +448,13 @@ static int get_token(struct fetch_job *j, const char *challenge, unsigned index,
     if (rc == 0)
         rc = token_parse(buf_of(x->text, x->text_len), &token, err);
     if (rc == 0) {
-        (void)str_copy(j->http->token, sizeof(j->http->token), token); /* it fits: both are TOKEN_BYTES */
+        (void)str_copy(j->http->token, sizeof(j->http->token), token); /* same size: both are TOKEN_BYTES */
         j->http->token_source = source;
     }
     return rc < 0 ? err_wrap(err, "token") : 0;
 }
 
-/* Of a registry "http://host/a/b" -> "http://host/v2/a/b/blobs/sha256:...", of a layout
+/* For a registry "http://host/a/b" -> "http://host/v2/a/b/blobs/sha256:...", for a layout
  * "http://host/a/b/blobs/sha256/..." */
 static int blob_url(const struct source *s, const struct fetch_item *it, char dst[URL_BYTES], struct err *err)
 {
@@ -470,7 +472,7 @@ static int blob_url(const struct source *s, const struct fetch_item *it, char ds
     return fits ? 0 : err_set(err, ERR_INVALID, "too long");
 }
 
-/* One span from where the source has sent us before: 1, or 0 to ask the source again (for what is
+/* Get one span from where the source redirected us before: 1, or 0 to ask the source again (for what is
  * missing). */
 static int get_moved(struct fetch_job *j, struct xfer *x, struct fetch_span span, struct err *err)
 {
@@ -499,7 +501,7 @@ static void note_moved(struct fetch_job *j, const struct xfer *x, const char *ur
     j->http->moved_source = &j->sources[x->source];
 }
 
-/* One span, with a token when the registry wants one. */
+/* Get one span, with a token if the registry requires one. */
 static int get_span(struct fetch_job *j, struct xfer *x, struct fetch_span span, const char *url,
                     struct err *err)
 {
@@ -541,7 +543,7 @@ int fetch_http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, 
         uint64_t had = it->have;
         rc = get_span(j, x, span, url, err);
         if (!it->chunks || it->have == had)
-            break; /* the caller sees whether it was all */
+            break; /* the caller checks whether it was all */
     }
     return rc;
 }

@@ -1,4 +1,4 @@
-/* fetch_int.h - inside the fetch program: one item, and the kinds of sources it may come from. Private to
+/* fetch_int.h - inside the fetch program: one item, and the kinds of sources it can come from. Private to
  * agentd-fetch. */
 #ifndef OTA_FETCH_INT_H
 #define OTA_FETCH_INT_H
@@ -8,24 +8,24 @@
 #define FETCH_PSK_BYTES  64
 #define FETCH_ETAG_BYTES 64
 
-/* One blob: all of it from `have` on into a file, or chunks of it into a pipe. Which bytes are wanted next is
- * all that a source needs to know (fetch_next); what it gets it hands to fetch_take. */
+/* One blob: all of it from `have` on into a file, or chunks of it into a pipe. A source only needs to know
+ * which bytes are wanted next (fetch_next); what it receives it passes to fetch_take. */
 struct fetch_item {
     struct digest digest;
-    uint64_t size; /* 0: unknown until it has ended */
+    uint64_t size; /* 0: unknown until it ends */
     bool manifest, complete;
     int fd;
-    char etags[LIM_SOURCES][FETCH_ETAG_BYTES]; /* what sources[i] calls this version of it, "" unknown */
-    int dir_fds[LIM_SOURCES]; /* the same blob in sources[i] when that is a directory that has it, else -1 */
-    uint64_t have;            /* of a blob: bytes that are here; of chunks: bytes handed on */
+    char etags[LIM_SOURCES][FETCH_ETAG_BYTES]; /* ETag of this blob at sources[i], "" unknown */
+    int dir_fds[LIM_SOURCES]; /* the same blob in sources[i] if that is a directory that has it, else -1 */
+    uint64_t have;            /* of a blob: bytes present; of chunks: bytes passed on */
     const uint8_t *chunks;    /* the list (mapped); NULL: the whole blob */
     uint64_t n_chunks, next;
     uint64_t chunk_bytes; /* of all chunks */
     uint8_t *hold;        /* the first `held` bytes of chunk `next` */
     uint32_t held;
-    bool mixed; /* by more than one answer */
-    /* which source gave which part of a blob, so that a wrong digest can be blamed */
-    bool unmixed, bad[LIM_SOURCES]; /* from now on by one source alone; sources that gave something else */
+    bool mixed; /* from more than one response */
+    /* which source sent which part of a blob, so that a wrong digest can be attributed */
+    bool unmixed, bad[LIM_SOURCES]; /* from now on by one source alone; sources that sent something else */
     unsigned given_by;              /* 1 + source; 0: several, or another process */
 };
 struct fetch_span {
@@ -33,7 +33,7 @@ struct fetch_span {
 };
 struct fetch_job {
     unsigned n_sources, n_items;
-    const char *names[LIM_SOURCES]; /* of sources, as the request has them; they point into it */
+    const char *names[LIM_SOURCES]; /* of sources, as in the request; they point into it */
     struct source sources[LIM_SOURCES];
     struct fetch_item items[FETCH_BLOBS_MAX];
     const char *ca_path;  /* in the document, or NULL */
@@ -41,17 +41,17 @@ struct fetch_job {
     char *auth;           /* "user:password" in auth_text, or NULL */
     size_t ca_len;
     uint64_t min_rate, stall_s, deadline_ms; /* deadline: clock_boot_ms */
-    uint64_t rate, budget;                   /* 0: none */
+    uint64_t rate, budget;                   /* 0: no limit */
     uint64_t n_chunks;
-    uint64_t fetched, from_network; /* bytes that came in */
-    uint64_t brake_ms;              /* clock_boot_ms until which nothing more is taken */
-    bool ours;                      /* what failed last is no source's fault: none is asked again */
+    uint64_t fetched, from_network; /* bytes received */
+    uint64_t brake_ms;              /* clock_boot_ms until which reading pauses */
+    bool ours;                      /* the last failure is not a source's fault: none is tried again */
     uint32_t uid, gid;
     uint64_t told_ms;
     char *psk_identity; /* of DTLS; NULL: by certificate */
     uint8_t psk[FETCH_PSK_BYTES];
     size_t psk_len;
-    const char *usb_folder; /* devices in here are sticks (tests); NULL: those of the machine */
+    const char *usb_folder; /* block devices in it act as sticks (tests); NULL: those of the machine */
     struct err usb_err;
     struct http *http;
     struct coap *coap;
@@ -60,40 +60,41 @@ struct fetch_job {
 /* fetch_item.c. Map the list of the only item's chunks from fd and check it. Errors: INVALID (see
  * fetch_stream_start), IO. */
 NODISCARD int fetch_list(struct fetch_item *it, int fd, uint64_t n, struct err *err);
-/* What to ask a source for: neighbouring chunks are one span, with small gaps. False: nothing is wanted. */
+/* What to request from a source: adjacent chunks are one span, small gaps included. False: nothing is
+ * wanted. */
 bool fetch_next(const struct fetch_item *it, struct fetch_span *ret);
-/* Bytes of the blob from offset `at` on; those before what is wanted next and between chunks are passed over.
- * Errors: INTEGRITY (more than signed, a gap, a chunk with other bytes); and, with j->ours set, those of the
- * file or pipe: NOSPACE, IO. */
+/* Bytes of the blob from offset `at` on; those before the wanted ones and between chunks are skipped. Errors:
+ * INTEGRITY (more than signed, a gap, a chunk with other bytes); and, with j->ours set, those of the file or
+ * pipe: NOSPACE, IO. */
 NODISCARD int fetch_take(struct fetch_job *j, struct fetch_item *it, uint64_t at, struct buf bytes,
                          struct err *err);
-/* The same, but only what lies at or behind `at`. */
+/* The same, but only what is at or after `at`. */
 bool fetch_next_after(const struct fetch_item *it, uint64_t at, struct fetch_span *ret);
-/* A source starts: it continues within the chunk that another one left. */
+/* A source starts: it continues within the chunk that the previous one left. */
 void fetch_begin(struct fetch_item *it);
-/* Count bytes from the network before they are looked at. Errors: DENIED (budget; j->ours is set). */
+/* Count bytes from the network before they are used. Errors: DENIED (budget; j->ours is set). */
 NODISCARD int fetch_count(struct fetch_job *j, uint64_t bytes, struct err *err);
-/* How long to wait before more is taken, so that the rate holds; 0: no time. */
+/* How long to pause to keep within the rate; 0: not at all. */
 uint64_t fetch_brake_ms(const struct fetch_job *j);
-/* Milliseconds; signals do not cut it short. */
+/* Milliseconds; not interrupted by signals. */
 void fetch_sleep(uint64_t ms);
-/* May this span be asked for? Errors: DENIED (more than the budget; j->ours is set). */
+/* May this span be requested? Errors: DENIED (exceeds the budget; j->ours is set). */
 NODISCARD int fetch_afford(struct fetch_job *j, const struct fetch_item *it, struct fetch_span span,
                            struct err *err);
-/* Every source failed: why, and when they are asked again. */
+/* Every source failed: report why, and when they are tried again. */
 void fetch_tell_trouble(const struct err *why, uint64_t wait_ms);
-/* "progress" of all items, when there was none lately or always. A line that nobody reads is left out. */
+/* Print "progress" for all items, unless printed recently, or always. A line that would block is dropped. */
 void fetch_tell(struct fetch_job *j, bool always);
 
-/* fetch_run.c: get every item; returns 0 or the verdict. Errors: as fetch.h says of the program. */
+/* fetch_run.c: get every item; returns 0 or the verdict. Errors: as in fetch.h. */
 NODISCARD int fetch_run(struct fetch_job *j, struct err *err);
 
-/* fetch_dir.c: an OCI layout directory. fetch_dir_open opens (and only opens) what is there while we are
- * still root, so that the directory need not be readable by the sandbox's user. dir_get: sources[source].
- * Errors: NOTFOUND, INTEGRITY (another size), IO. */
+/* fetch_dir.c: an OCI layout directory. fetch_dir_open only opens what is there while we are still root, so
+ * that the directory need not be readable by the sandbox's user. dir_get: sources[source]. Errors: NOTFOUND,
+ * INTEGRITY (another size), IO. */
 void fetch_dir_open(struct fetch_job *j);
 NODISCARD int fetch_dir_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
-/* "blobs/sha256/<hex>": where an OCI layout has it. */
+/* "blobs/sha256/<hex>": its path in an OCI layout. */
 char *fetch_dir_blob_path(const struct fetch_item *it, char dst[96]);
 
 /* fetch_http.c: a registry (OCI distribution-spec), or a layout on a web server. Call fetch_http_init before
@@ -102,8 +103,8 @@ struct http;
 /* Errors: NOMEM, NET (a CA file without certificates). */
 NODISCARD int fetch_http_init(struct fetch_job *j, struct err *err);
 void fetch_http_done(struct fetch_job *j);
-/* From sources[source] until the item wants nothing more. Errors: NOTFOUND, DENIED, NET, TIMEOUT, INTEGRITY,
- * and those of fetch_take. */
+/* Get from sources[source] until the item wants nothing more. Errors: NOTFOUND, DENIED, NET, TIMEOUT,
+ * INTEGRITY, and those of fetch_take. */
 NODISCARD int fetch_http_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
 /* fetch_coap.c: a layout over CoAP. Call fetch_coap_init before the sandbox. Errors: those of the source. */
@@ -113,9 +114,8 @@ void fetch_coap_done(struct fetch_job *j);
 /* As http_get. Errors: as http_get. */
 NODISCARD int fetch_coap_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 
-/* fetch_usb.c: a layout on a stick. fetch_usb_open finds, mounts and opens while we are root; what went wrong
- * there is j->usb_err. Errors of usb_get: IO (no stick has it, or it was carried away: no use to ask again
- * here). */
+/* fetch_usb.c: a layout on a stick. fetch_usb_open finds, mounts and opens while we are root; its errors go
+ * to j->usb_err. Errors of usb_get: IO (no stick has it, or it was removed: no use retrying here). */
 void fetch_usb_open(struct fetch_job *j);
 NODISCARD int fetch_usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, struct err *err);
 #endif

@@ -1,4 +1,4 @@
-/* fetch_item.c - which bytes of an item are wanted next, and what happens to those that came. */
+/* fetch_item.c - which bytes of an item are wanted next, and what is done with those received. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -11,7 +11,7 @@
 #include "platform/fs.h"
 
 #define PROGRESS_MS 200
-#define GAP_BYTES   256 /* between two chunks: cheaper to read past than to ask twice */
+#define GAP_BYTES   256 /* between two chunks: cheaper to skip than to send two requests */
 
 static struct fetch_chunk chunk_at(const struct fetch_item *it, uint64_t i)
 {
@@ -30,7 +30,7 @@ int fetch_list(struct fetch_item *it, int fd, uint64_t n, struct err *err)
     if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < n * FETCH_CHUNK_RECORD)
         return err_set(err, ERR_INVALID, "list of chunks is too short");
     void *at = mmap(NULL, (size_t)n * FETCH_CHUNK_RECORD, PROT_READ, MAP_PRIVATE, fd,
-                    0); /* a sealed one is not shared before Linux 6.7 */
+                    0); /* a sealed memfd cannot be mapped shared before Linux 6.7 */
     if (at == MAP_FAILED)
         return err_errno(err, errno, "map the list of chunks");
     it->chunks = at;
@@ -123,7 +123,8 @@ static int chunk_is_full(struct fetch_job *j, struct fetch_item *it, const struc
     struct digest d;
     int rc = sha256(bytes, &d, err);
 
-    bool mixed = it->mixed; /* then it is unknown which source lied, and the whole chunk is requested again */
+    bool mixed = it->mixed; /* then it is unknown which source was wrong, and the whole chunk is requested
+                             * again */
     it->held = 0;
     it->mixed = false;
     if (rc < 0)

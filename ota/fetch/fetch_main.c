@@ -1,6 +1,5 @@
 /* fetch_main.c - agentd-fetch: the sandboxed program that talks to registries and reads sticks (see fetch.h).
- * It gives up root, files and most system calls before the first
- * byte of a stranger arrives. */
+ * It gives up root, files and most system calls before the first untrusted byte arrives. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -17,14 +16,14 @@
 
 #define REQUEST_FD 4
 #define FIRST_BLOB 5
-#define LIST_FD    6 /* of chunks, when fd 5 is a pipe */
+#define LIST_FD    6 /* list of chunks, if fd 5 is a pipe */
 #define CA_BYTES   (1024 * 1024)
 #define AUTH_BYTES 512
 #define PATH_BYTES 1024
 #define OPEN_FILES (32 + LIM_SOURCES * FETCH_BLOBS_MAX)
-#define DATA_BYTES (64ULL << 20) /* mappings, not memory in use: the cgroup bounds that */
+#define DATA_BYTES (64ULL << 20) /* address space; memory in use is limited by the cgroup */
 
-/* What name resolution and TLS read after the sandbox has closed. Absent ones do not matter. */
+/* What name resolution and TLS read after the sandbox is entered. Missing ones do not matter. */
 static const char *const system_paths[] = {
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -78,8 +77,7 @@ static int read_lists(const struct json_cur *root, struct fetch_job *j, struct e
     return rc;
 }
 
-/* A fault of this device's settings is not the manifest's: it may be fixed, and then the same try
- * succeeds. */
+/* An error in this device's settings is not the manifest's fault: once fixed, the same try succeeds. */
 static int ours(const char *key, int r, struct err *err)
 {
     if (r >= 0)
@@ -89,7 +87,7 @@ static int ours(const char *key, int r, struct err *err)
     return -(int)ERR_IO;
 }
 
-/* Files that only root may read are read now. */
+/* Files readable only by root are read now. */
 static int read_file(const struct json_cur *root, const char *key, size_t most, char **ret, size_t *ret_len,
                      struct err *err)
 {
@@ -122,7 +120,7 @@ static int read_numbers(const struct json_cur *root, struct fetch_job *j, struct
     j->gid = (uint32_t)gid;
     j->deadline_ms += clock_boot_ms();
     if (j->rate && j->min_rate > (j->rate + 1) / 2)
-        j->min_rate = (j->rate + 1) / 2; /* a brake of our own is no stall */
+        j->min_rate = (j->rate + 1) / 2; /* our own rate limit must not count as a stall */
     return rc;
 }
 
@@ -200,13 +198,13 @@ static int enter_sandbox(const struct fetch_job *j, struct err *err)
         if (j->items[i].size > box.file_bytes)
             box.file_bytes = j->items[i].size;
 #ifdef LIMPET_SANITIZED
-    box.data_bytes = 0; /* the sanitizer's shadow is data too */
+    box.data_bytes = 0; /* the sanitizer's shadow memory counts as data */
 #endif
     return sandbox_enter(&box, missing, sizeof(missing), err);
 }
 
-/* Chunks are for a job that waits for them: without it there is nobody to write to. Becoming another user has
- * undone what the parent had set, and it may have gone meanwhile. */
+/* Chunks are for a waiting job: without it there is nothing to write to. Changing the user cleared the
+ * parent-death signal, and the parent may have exited meanwhile. */
 static int follow_parent(const struct fetch_job *j, struct err *err)
 {
     struct pollfd out = {.fd = FIRST_BLOB, .events = POLLOUT};
@@ -270,9 +268,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: agentd-fetch fetch (started by agentd)\n");
         return 2;
     }
-    (void)signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error to be reported */
+    (void)signal(SIGPIPE, SIG_IGN); /* a closed reader is reported as an error */
     int rc = run(&job, &err);
-    fetch_tell(&job, true); /* what came in counts, also when it was of no use */
+    fetch_tell(&job, true); /* what was received counts, even if it was useless */
     if (rc < 0)
         job_line(FETCH_LINE_FD, "err %s %s", err_kind_name(err.kind),
                  entry_printable(err.msg, shown, sizeof(shown)));

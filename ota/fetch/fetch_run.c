@@ -1,4 +1,4 @@
-/* fetch_run.c - which item from which source, and when to try again. */
+/* fetch_run.c - which item from which source, and when to retry. */
 #include <errno.h>
 #include <inttypes.h>
 
@@ -7,12 +7,12 @@
 
 #define BACKOFF_MS     1000
 #define BACKOFF_MAX_MS 60000
-#define MOVED_BYTES    4096 /* a line that breaks after so much is a bad line, not a bad source ... */
-#define MOVED_WAIT_MS  100  /* ... and is asked again soon */
+#define MOVED_BYTES    4096 /* if it breaks after so much the link is bad, not the source ... */
+#define MOVED_WAIT_MS  100  /* ... and it is retried soon */
 #define LAST_TRY_MS    200
 #define CHUNK_TRIES    6
 
-/* Nothing of it counts any more. */
+/* Discard all of it. */
 static int empty(struct fetch_item *it, struct err *err)
 {
     if (ftruncate(it->fd, 0) < 0)
@@ -21,8 +21,8 @@ static int empty(struct fetch_item *it, struct err *err)
     return 0;
 }
 
-/* Whether a small document of unsigned size is whole cannot be known: it starts again. So
- * does what one source alone is to give, after several together gave something wrong. */
+/* Whether a small document of unsigned size is complete cannot be known: it starts over. So does a blob to be
+ * fetched from one source alone, after several together sent a wrong one. */
 static int begin(struct fetch_item *it, unsigned index, struct err *err)
 {
     bool again = (it->size == 0 || (it->unmixed && it->given_by != index + 1)) && !it->chunks;
@@ -33,7 +33,7 @@ static int begin(struct fetch_item *it, unsigned index, struct err *err)
     return rc;
 }
 
-/* All bytes of a blob are here. The digest is root's to judge; it is asked here as well where another source
+/* All bytes of a blob are there. The digest is root's to verify; it is also checked here if another source
  * could do better. */
 static int judge_digest(struct fetch_job *j, struct fetch_item *it, unsigned index, struct err *err)
 {
@@ -78,7 +78,7 @@ static int ask(struct fetch_job *j, struct fetch_item *it, unsigned index, struc
     return err_set(err, ERR_UNSUPPORTED, "this build has no such source");
 }
 
-/* What a source says for good is only its own word: nothing that was signed is wrong. */
+/* A permanent refusal is only the source's claim: nothing that was signed is wrong. */
 static const bool is_refusal[ERR_KIND_COUNT_] = {
     [ERR_INVALID] = true, [ERR_INTEGRITY] = true, [ERR_DENIED] = true};
 
@@ -91,7 +91,7 @@ static int get(struct fetch_job *j, struct fetch_item *it, unsigned index, struc
         rc = ask(j, it, index, &why);
 
     if (nothing_wanted(it))
-        rc = 0; /* all that was signed is here; whatever the source did then, the digest decides */
+        rc = 0; /* all that was signed is there; whatever else the source did, the digest decides */
     else if (rc == 0 && it->size)
         rc = err_set(&why, ERR_NET, "ended early, %" PRIu64 " bytes are here", it->have);
     if (rc == 0)
@@ -102,15 +102,15 @@ static int get(struct fetch_job *j, struct fetch_item *it, unsigned index, struc
     return rc < 0 ? err_set(err, why.kind, "%s: %s", j->names[index], why.msg) : 0;
 }
 
-/* Of several failures the most hopeful one is reported, and of equals the first. */
+/* Of several failures the most hopeful one is reported, among equals the first. */
 static unsigned hope_of(enum err_kind kind)
 {
     return kind == ERR_NONE ? 0 : !err_may_retry(kind) ? 1 : kind == ERR_SOURCE ? 2 : 3;
 }
 
-/* What one round over all sources came to for one item. */
+/* Result of one round over all sources for one item. */
 struct round {
-    uint64_t moved; /* bytes that sources sent */
+    uint64_t moved; /* bytes received from sources */
     bool hope;      /* some source failed in a way that may pass */
     struct err last;
 };
@@ -148,7 +148,7 @@ static uint64_t jitter_ms(unsigned tries, uint64_t moved)
     return random % (most + 1);
 }
 
-/* One item until it is complete, hopeless or too late. */
+/* Get one item until it is complete, hopeless or too late. */
 static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
 {
     unsigned tries = 0;
@@ -163,7 +163,7 @@ static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
             (void)err_set(&round.last, ERR_SOURCE, "every source gives other bytes than were signed");
         uint64_t now = clock_boot_ms(), left = j->deadline_ms > now ? j->deadline_ms - now : 0;
         tries = round.moved ? 0 : tries + 1;
-        /* an installation from chunks only sees the end of the pipe: core reports why, and retries */
+        /* an install from chunks sees only the end of the pipe: core reports why, and retries */
         bool tired = it->chunks && tries >= CHUNK_TRIES;
         if (!round.hope || j->ours || tired)
             return err_set(err, round.last.kind, "sha256:%.12s: %s", digest_hex(&it->digest, hex),
@@ -173,7 +173,7 @@ static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
                            round.last.msg);
         uint64_t wait = jitter_ms(tries, round.moved);
         if (wait > left / 2)
-            wait = left / 2; /* one more try fits in */
+            wait = left / 2; /* leave time for one more try */
         fetch_tell_trouble(&round.last, wait);
         fetch_sleep(wait);
     }

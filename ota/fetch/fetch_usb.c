@@ -1,7 +1,7 @@
-/* fetch_usb.c - an OCI layout on a stick. While the program is still root, in a mount name space of its own:
- * find the device, mount it read-only, open the blobs, let the mount go. It lives as long as these are open,
- * so the program's end, whatever its cause, frees the stick. Nothing on it is ever executed, no link on it is
- * followed. */
+/* fetch_usb.c - an OCI layout on a stick. While the program is still root, in its own mount namespace: find
+ * the device, mount it read-only, open the blobs, unmount lazily. The mount lives as long as these are open,
+ * so the end of the program, whatever its cause, releases the stick. Nothing on it is ever executed, no link
+ * on it is followed. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +13,16 @@
 #include "ota/fetch/fslabel.h"
 #include "platform/fs.h"
 
-#define DEVICES     "/dev"
-#define CLASS       "/sys/class/block"
-#define MOUNT_POINT "/sys" /* is everywhere, and in our name space nobody else sees what we put over it */
+#define DEVICES "/dev"
+#define CLASS   "/sys/class/block"
+#define MOUNT_POINT \
+    "/sys" /* exists everywhere, and in our mount namespace nothing else sees what we mount on
+                            * it */
 #define DEVICES_MAX 64
 #define NAME_BYTES  64
 #define FLAGS       (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* A device that can be carried away: it hangs on a USB bus, or it or its disk says so. */
+/* Is the device removable? It is on a USB bus, or it or its disk is marked so. */
 static bool can_be_removed(const char *name)
 {
     char path[NAME_BYTES + 64], link[512] = "", text[8] = "";
@@ -65,7 +67,7 @@ static bool anybody_wants(const struct fetch_job *j, const struct fslabel *fs)
     return any;
 }
 
-/* Of all its blobs, those that no other stick had. */
+/* Open all blobs that no earlier stick had. */
 static void open_blobs(struct fetch_job *j, int stick, unsigned s)
 {
     const char *path = j->sources[s].at + strspn(j->sources[s].at, "/");
@@ -84,10 +86,10 @@ static void open_blobs(struct fetch_job *j, int stick, unsigned s)
 
 static int mount_stick(const char *device, const struct fslabel *fs, struct err *err)
 {
-    /* without "noload" even a read-only ext4 would write its journal back */
+    /* without "noload" even a read-only mount would replay ext4's journal */
     if (mount(device, MOUNT_POINT, fs->type, FLAGS, strcmp(fs->type, "ext4") == 0 ? "noload" : NULL) == 0)
         return 0;
-    /* somebody has it mounted for writing: the kernel lets us only share that, and read it */
+    /* already mounted for writing: the kernel only lets us share that mount, and read it */
     if (errno != EBUSY || mount(device, MOUNT_POINT, fs->type, FLAGS & ~(unsigned long)MS_RDONLY, NULL) < 0)
         return err_errno(err, errno, "mount as %s", fs->type);
     if (mount(NULL, MOUNT_POINT, NULL, MS_REMOUNT | MS_BIND | FLAGS, NULL) == 0)
@@ -161,7 +163,7 @@ int fetch_usb_get(struct fetch_job *j, struct fetch_item *it, unsigned source, s
         return err_set(err, ERR_IO, "on no stick that is here%s%s", j->usb_err.kind != ERR_NONE ? "; " : "",
                        j->usb_err.msg);
     int rc = fetch_dir_get(j, it, source, err);
-    if (rc == -(int)ERR_IO && !j->ours) { /* carried away: only a new program finds it again */
+    if (rc == -(int)ERR_IO && !j->ours) { /* removed: only a new program finds it again */
         (void)close(*fd);
         *fd = -1;
     }

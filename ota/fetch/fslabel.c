@@ -4,7 +4,7 @@
 
 #define EXT_AT    1024
 #define ISO_AT    32768
-#define DIR_BYTES 4096 /* of a root directory that are searched for the label's entry */
+#define DIR_BYTES 4096 /* of the root directory, searched for the label's entry */
 #define DIR_ENTRY 32
 #define FAT_LABEL 11
 
@@ -34,8 +34,8 @@ static bool read_at(int fd, void *dst, size_t len, uint64_t at)
     return at < INT64_MAX && pread(fd, dst, len, (off_t)at) == (ssize_t)len;
 }
 
-/* The label that people set is an entry of the root directory; the one in the boot sector is often
- * forgotten. */
+/* The label that users set is an entry of the root directory; the one in the boot sector is often out of
+ * date. */
 static void fat_label(int fd, const uint8_t *boot, struct fslabel *ret)
 {
     uint64_t sector = le(boot + 11, 2), cluster = boot[13], first = le(boot + 14, 2), fats = boot[16];
@@ -49,7 +49,7 @@ static void fat_label(int fd, const uint8_t *boot, struct fslabel *ret)
     if (!read_at(fd, dir, sizeof(dir), root * sector))
         return;
     for (const uint8_t *e = dir; e < dir + sizeof(dir) && e[0]; e += DIR_ENTRY)
-        if (e[0] != 0xe5 && (e[11] & 0x3f) == 0x08) /* not deleted; a label and no part of a long name */
+        if (e[0] != 0xe5 && (e[11] & 0x3f) == 0x08) /* not deleted; a label and not part of a long name */
             put_label(ret, e, FAT_LABEL);
 }
 

@@ -3,12 +3,12 @@
 #include <limits.h>
 #include <zlib.h>
 
-#define GZIP_ONLY (16 + 15) /* zlib: gzip header wanted, 32 KiB window */
+#define GZIP_ONLY (16 + 15) /* zlib: gzip header required, 32 KiB window */
 
 struct gunzip {
     z_stream z;
-    bool between; /* a member has ended and none has begun */
-    bool any;     /* one has ended */
+    bool between; /* a member has ended and the next has not begun */
+    bool any;     /* at least one has ended */
 };
 
 int gunzip_new(struct gunzip **ret, struct err *err)
@@ -66,7 +66,7 @@ int gunzip_step(struct gunzip *g, struct buf *in, void *dst, size_t size, size_t
         size_t had = in->len;
         rc = g->between ? 0 : inflate_some(g, in, err);
         if (in->len == had && g->z.avail_out == room)
-            break; /* nothing moves: more input is needed */
+            break; /* no progress: more input is needed */
     }
     if (rc == 0)
         *ret_len = size - g->z.avail_out;

@@ -1,5 +1,5 @@
-/* gunzip.h - reading a gzip stream: a step codec without I/O; the only place that knows zlib. 32 KiB window,
- * so about 45 KiB. Members may follow each other; anything else after a member is refused. */
+/* gunzip.h - decodes a gzip stream: a step codec without I/O; the only place that uses zlib. 32 KiB window,
+ * so about 45 KiB. Several members may follow each other; anything else after a member is refused. */
 #ifndef OTA_GUNZIP_H
 #define OTA_GUNZIP_H
 #include "platform/err.h"
@@ -11,10 +11,10 @@ NODISCARD int gunzip_new(struct gunzip **ret, struct err *err);
 struct gunzip *gunzip_free(struct gunzip *g);
 DEFINE_AUTO(gunzip)
 
-/* Take bytes from the front of *in, put at most size into dst; *ret_len: how many. When *ret_len < size, *in
- * is used up. Errors: INVALID (no gzip, damaged, garbage behind it). */
+/* Take bytes from the front of *in, put at most size into dst; *ret_len: how many. If *ret_len < size, *in is
+ * used up. Errors: INVALID (not gzip, corrupt, trailing garbage). */
 NODISCARD int gunzip_step(struct gunzip *g, struct buf *in, void *dst, size_t size, size_t *ret_len,
                           struct err *err);
-/* The input has ended: 0 when a member had too. Errors: INVALID (cut off). */
+/* End of input: 0 if a member ends there too. Errors: INVALID (truncated). */
 NODISCARD int gunzip_end(const struct gunzip *g, struct err *err);
 #endif

@@ -1,5 +1,5 @@
-/* layer_name.c - what others than the untar program need of layers: apart from layer.c, so that they load no
- * library that unpacks. */
+/* layer_name.c - what programs other than untar need of layers: separate from layer.c, so that they link no
+ * decompression library. */
 #include "ota/layer/layer.h"
 
 #define TAR_ENTRY_BYTES \

@@ -44,7 +44,7 @@ int sandboxed_start(char *const *argv, const int *fds, unsigned n_fds, struct sa
     return 0;
 }
 
-/* The last line that it writes; all before is progress. */
+/* Its last line of output; all earlier ones are progress. */
 static void last_line(int fd, char line[LIM_LINE_BYTES])
 {
     char c[256], next[LIM_LINE_BYTES];
@@ -79,7 +79,7 @@ static int judge(const char *line, const char *name, int status, char *result, s
         return err_set(err, kind, "%s", entry_printable(text, shown, sizeof(shown)));
     if (WIFSIGNALED(status))
         return err_set(err, ERR_IO, "the %s program was killed by signal %d", name, WTERMSIG(status));
-    if (WEXITSTATUS(status) == 127) /* not there, or not for this machine: another way may not need it */
+    if (WEXITSTATUS(status) == 127) /* missing, or for another machine: another route may not need it */
         return err_set(err, ERR_UNSUPPORTED, "the %s program cannot be started", name);
     return err_set(err, ERR_IO, "the %s program ended with status %d", name, WEXITSTATUS(status));
 }
@@ -91,7 +91,7 @@ int sandboxed_end(struct sandboxed *c, const char *name, char *result, size_t si
     pid_t pid;
 
     if (c->out_fd >= 0)
-        (void)close(c->out_fd); /* what it still writes fails */
+        (void)close(c->out_fd); /* its further writes fail */
     c->out_fd = -1;
     last_line(c->line_fd, line);
     do

@@ -20,7 +20,7 @@ enum {
 };
 enum { N_NAME = 100, N_ID = 8, N_SIZE = 12, N_PREFIX = 155 };
 
-/* What extension headers said about the next entry. */
+/* What extension headers set for the next entry. */
 struct pending {
     bool has_path, has_link, has_size, has_uid, has_gid, had_xattr;
     char path[LIM_PATH_BYTES], link[LIM_PATH_BYTES];
@@ -78,7 +78,8 @@ static int refuse(const struct untar *u, struct err *err, enum err_kind kind, co
 
 /* ---- numbers ---- */
 
-/* Octal text, or base-256 when the first byte has its high bit. False: neither, or below 0, or too large. */
+/* Octal text, or base-256 if the high bit of the first byte is set. False: neither, or negative, or too
+ * large. */
 static bool number(const uint8_t *p, unsigned n, uint64_t *ret)
 {
     uint64_t v = 0;
@@ -108,7 +109,7 @@ static bool sum_is_right(const uint8_t *b)
 {
     uint64_t want = 0;
     uint32_t plain = 0;
-    int32_t with_sign = 0; /* what some old tars wrote */
+    int32_t with_sign = 0; /* as written by some old tars */
 
     for (unsigned i = 0; i < BLOCK; i++) {
         uint8_t c = i >= AT_SUM && i < AT_SUM + 8 ? ' ' : b[i];
@@ -139,7 +140,7 @@ static bool pax_text(struct buf v, char *dst, bool *has)
     if (v.len > 0)
         memcpy(dst, v.p, v.len);
     dst[v.len] = '\0';
-    *has = v.len > 0; /* an empty value takes the record back */
+    *has = v.len > 0; /* an empty value deletes the record */
     return true;
 }
 
@@ -156,7 +157,7 @@ static bool starts(struct buf key, const char *with)
     return key.len >= n && memcmp(key.p, with, n) == 0;
 }
 
-/* One "key=value". Keys that we do not know only describe (times, names, comments): they pass. */
+/* One "key=value". Unknown keys are only descriptive (times, names, comments): ignored. */
 static int pax_record(struct pending *x, struct buf key, struct buf value, struct err *err)
 {
     bool fine = true;
@@ -183,7 +184,8 @@ static int pax_record(struct pending *x, struct buf key, struct buf value, struc
                 : err_set(err, ERR_INVALID, "pax header: %.*s is not a valid number", (int)key.len, key.p);
 }
 
-/* "LEN key=value\n", LEN counting all of it. Takes one record from the front. */
+/* "LEN key=value
+ * ", LEN counts all of it. Takes one record from the front. */
 static int pax_next(struct buf *in, struct pending *x, struct err *err)
 {
     size_t len = 0, digits = 0;
@@ -212,7 +214,7 @@ static int pax_read(struct buf in, struct pending *x, struct err *err)
     return 0;
 }
 
-/* A global header would change every later entry: it may only describe. */
+/* A global header would change every later entry: only descriptive keys are accepted. */
 static int pax_read_global(struct buf in, struct err *err)
 {
     struct pending x = {0};
@@ -325,7 +327,7 @@ static int kind_of(const struct untar *u, char type, struct err *err)
     }
 }
 
-/* Names, owner and size: what the extension headers said, else what the header says. */
+/* Names, owner and size: from the extension headers, else from the header. */
 static int fill_entry(struct untar *u, uint64_t size, struct err *err)
 {
     const uint8_t *b = u->block;
@@ -345,7 +347,7 @@ static int fill_entry(struct untar *u, uint64_t size, struct err *err)
     if (!number(b + AT_MODE, N_ID, &mode) || (!x->has_uid && !number(b + AT_UID, N_ID, &uid)) ||
         (!x->has_gid && !number(b + AT_GID, N_ID, &gid)) || uid >= UINT32_MAX || gid >= UINT32_MAX)
         return refuse(u, err, ERR_INVALID, "mode or owner is not a valid number");
-    e->mode = (uint32_t)mode & ENTRY_MODE_MASK; /* some tars put the file type there too */
+    e->mode = (uint32_t)mode & ENTRY_MODE_MASK; /* some tars include the file type */
     e->uid = (uint32_t)uid;
     e->gid = (uint32_t)gid;
     e->size = x->has_size ? x->size : size;
@@ -373,7 +375,7 @@ static int begin_entry(struct untar *u, char type, uint64_t size, struct err *er
     u->pad = (unsigned)((BLOCK - e->size % BLOCK) % BLOCK);
     u->state = DATA;
     rc = entry_classify(e, err);
-    if (rc == 1) { /* its content, if any, is read past */
+    if (rc == 1) { /* its content, if any, is skipped */
         e->kind = ENTRY_SKIPPED;
         e->size = 0;
     }
@@ -478,8 +480,8 @@ int untar_step(struct untar *u, struct buf *in, struct buf *ret_bytes, struct er
 
 int untar_end(const struct untar *u, struct err *err)
 {
-    /* umoci leaves off the two zero blocks and the padding of the last file; whether all is here says the
-     * layer's diff id */
+    /* umoci omits the two zero blocks and the padding of the last file; the layer's diff id shows whether it
+     * is complete */
     bool whole = u->state == PAD || (u->state == DATA && u->left == 0) || (u->state == HEAD && u->have == 0);
     bool between = whole && u->entry.path[0] && !u->next.has_path && !u->next.has_link && !u->next.has_size;
 

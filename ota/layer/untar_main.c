@@ -1,8 +1,8 @@
 /* untar_main.c - agentd-untar: the sandboxed program that turns one layer blob into entries (entry.h), so
  * that root parses no archive. PROGRAM untar UID GID CODEC DIFF_ID MAX_TAR_BYTES all|whiteouts fd 3: verdict
- * line out. fd 4: the blob, read only. fd 5: the pipe for entries. It gives up everything else before it
- * reads the first byte. The diff id is checked here only to say early that something is wrong: the installer
- * does not rely on it. */
+ * line out. fd 4: the blob, read only. fd 5: the pipe for entries. It gives up all other privileges before it
+ * reads the first byte. The diff id is checked here only to report an error early: the installer does not
+ * rely on it. */
 #include <string.h>
 
 #include "ota/layer/layer.h"
@@ -17,7 +17,7 @@
 
 struct out {
     bool whiteouts_only;
-    bool pass; /* the content that comes now is wanted */
+    bool pass; /* the content that follows is wanted */
     size_t len;
     uint8_t buf[OUT_BYTES + ENTRY_WIRE_BYTES];
 };

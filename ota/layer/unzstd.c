@@ -12,9 +12,9 @@ _Static_assert(LIM_ZSTD_WINDOW == 1 << LIM_ZSTD_WINDOW_LOG, "the same limit, as 
 
 struct unzstd {
     ZSTD_DStream *z;
-    unsigned n_magic; /* bytes of the next frame's magic number that are here; MAGIC_BYTES: inside of it */
+    unsigned n_magic; /* bytes of the next frame's magic number read so far; MAGIC_BYTES: inside a frame */
     uint8_t magic[MAGIC_BYTES];
-    bool any; /* a frame has ended */
+    bool any; /* at least one frame has ended */
 };
 
 int unzstd_new(struct unzstd **ret, struct err *err)
@@ -60,8 +60,8 @@ static int decode(struct unzstd *z, ZSTD_inBuffer *in, ZSTD_outBuffer *out, stru
     }
 }
 
-/* The library may know older formats, whose decoders are no longer maintained: what begins is our
- * decision. */
+/* The library may support older formats, whose decoders are no longer maintained: we decide which frames may
+ * begin. */
 static int begin_frame(struct unzstd *z, struct buf *in, ZSTD_outBuffer *out, struct err *err)
 {
     while (z->n_magic < MAGIC_BYTES && in->len > 0) {
@@ -95,7 +95,7 @@ int unzstd_step(struct unzstd *z, struct buf *in, void *dst, size_t size, size_t
             in->len -= some.pos;
         }
         if (in->len == had && out.pos == room)
-            break; /* nothing moves: more input is needed */
+            break; /* no progress: more input is needed */
     }
     if (rc == 0)
         *ret_len = out.pos;

@@ -7,7 +7,7 @@
 #define LINE_FD 3
 
 #ifdef LIMPET_SANITIZED
-/* Inside the sandbox the sanitizer cannot trace its own process to look for leaks. */
+/* Inside the sandbox LeakSanitizer cannot trace its own process. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
@@ -28,7 +28,7 @@ int worker_enter(const char *uid, const char *gid, uint64_t data_bytes, unsigned
     box.uid = (uid_t)u;
     box.gid = (gid_t)g;
 #ifdef LIMPET_SANITIZED
-    box.data_bytes = 0; /* the sanitizer's shadow is data too */
+    box.data_bytes = 0; /* the sanitizer's shadow memory counts as data */
 #endif
     return sandbox_enter(&box, missing, sizeof(missing), err);
 }

@@ -6,9 +6,9 @@
 #endif
 
 #define BLOCK_STORED 0x80000000U
-#define HALF_BYTES   (CODEC_BLOCK + CODEC_BLOCK / 256 + 32) /* a block and lz4's room */
+#define HALF_BYTES   (CODEC_BLOCK + CODEC_BLOCK / 256 + 32) /* a block plus lz4's overhead */
 
-/* What liblzma may hold: the dictionary, 28 KiB of probabilities and its own structures. */
+/* liblzma's limit: the dictionary, 28 KiB of probabilities and its own structures. */
 #define LZMA_BYTES ((size_t)LIM_CODEC_LZMA_BYTES)
 
 struct codec {
@@ -16,14 +16,13 @@ struct codec {
     uint8_t props;
     size_t raw_len, done; /* of the segment */
     bool ended;
-    /* lz4: two halves, each a block; a block copies from the other half. Its packed bytes come to lie at the
-     * end of its own half and are unpacked in place: lz4 reads ahead of where it writes when there is this
-     * much room behind (lz4.h) */
+    /* lz4: two halves, one block each; a block may copy from the other half. Its packed bytes are read to the
+     * end of its own half and unpacked in place, which lz4 supports with this much room after them (lz4.h) */
     uint8_t *halves;
     uint8_t head[4];
     unsigned head_len, half;
-    size_t in_len, in_want;     /* packed bytes of the block; in_want 0: its head is next */
-    size_t block_at, block_len; /* what of the block is not yet given out */
+    size_t in_len, in_want;     /* packed bytes of the block; in_want 0: its header is next */
+    size_t block_at, block_len; /* the part of the block not yet returned */
     bool stored;
 #ifdef WITH_LZMA
     lzma_stream z;
@@ -72,7 +71,7 @@ static struct buf take(struct buf *in, size_t max)
 /* ---- LZMA ---- */
 
 #ifdef WITH_LZMA
-#ifndef LZMA_FILTER_ARM64 /* before 5.4: an id that this liblzma refuses */
+#ifndef LZMA_FILTER_ARM64 /* before 5.4: an id that this liblzma rejects */
 #define LZMA_FILTER_ARM64 LZMA_VLI_C(0x0A)
 #endif
 static const lzma_vli filters[] = {
@@ -93,7 +92,8 @@ bool codec_known(enum pack_codec codec)
            (codec <= PACK_LZMA || lzma_filter_decoder_is_supported(filters[codec]));
 }
 
-/* The library's memory is counted, so that no input makes it grow. Each piece carries its size before it. */
+/* The library's allocations are counted, so that no input can make it grow. Each piece is preceded by its
+ * size. */
 union piece {
     size_t bytes;
     max_align_t align_;
@@ -199,7 +199,7 @@ static void lzma_drop(struct codec *c)
 }
 #endif
 
-/* At the end of the raw bytes only the end marker may follow. */
+/* After the raw bytes only the end marker may follow. */
 static int lzma_finish(struct codec *c, struct buf *in, struct err *err)
 {
     size_t more = 0;
@@ -307,14 +307,14 @@ static int block_head(struct codec *c, struct buf *in, struct err *err)
                                                        : damaged(err, c, "a block's length is out of range");
 }
 
-/* Where the packed bytes of the block under way lie. */
+/* Where the packed bytes of the current block are. */
 static uint8_t *block_in(struct codec *c)
 {
     return c->halves + (c->half + 1) * HALF_BYTES - c->in_want;
 }
 
-/* Unpack the block whose bytes are all here. The half before it is whole: only the last block of a segment
- * may be short. */
+/* Unpack the block, whose bytes have all arrived. The previous block is whole: only the last block of a
+ * segment may be short. */
 static int block_open(struct codec *c, struct err *err)
 {
     size_t raw = c->raw_len - c->done < CODEC_BLOCK ? c->raw_len - c->done : CODEC_BLOCK;
@@ -325,7 +325,7 @@ static int block_open(struct codec *c, struct err *err)
         if (c->in_want != raw)
             return damaged(err, c, "a stored block has another length");
         memmove(to, block_in(c), raw);
-    } else if (c->in_want >= raw) { /* in place only what is shorter; the packer stores the rest */
+    } else if (c->in_want >= raw) { /* in place only if it is shorter; else the packer stores it */
         return damaged(err, c, "a block's length is out of range");
     } else {
         int n =

@@ -1,12 +1,11 @@
-/* codec.h - unpacking the pieces of a pack: the only place of the device that knows lz4 and liblzma. Two
- * forms:
- *   chunk:   at most LIM_CHUNK_RAW bytes, alone and at once: one lz4 block, or LZMA1 without a file header
- *   segment: streamed; lz4: blocks of CODEC_BLOCK raw bytes (the last may be shorter), each after a u32
- *   (little endian) of its
- *            packed length, top bit: stored (what is packed is shorter than raw); a block may copy from the
- *            one before it. LZMA: as a chunk, but longer
- * LZMA always has its end marker, so a piece that is cut off or has something behind it is refused. The
- * lengths before packing are known to the caller, signed or hashed. No I/O. Threads: one. */
+/* codec.h - unpacking the parts of a pack: the only place on the device that uses lz4 and liblzma. Two forms:
+ *   chunk:   at most LIM_CHUNK_RAW bytes, independent, in one call: one lz4 block, or LZMA1 without a file
+ *            header
+ *   segment: streamed; lz4: blocks of CODEC_BLOCK raw bytes (the last may be shorter), each after its packed
+ *            length as a u32 (little endian), top bit: stored (packing would not make it shorter); a block
+ *            may copy from the previous one. LZMA: as a chunk, but longer
+ * LZMA always has its end marker, so truncated parts and trailing bytes are refused. The caller knows the
+ * unpacked lengths, signed or hashed. No I/O. Threads: one. */
 #ifndef OTA_CODEC_H
 #define OTA_CODEC_H
 #include "ota/doc/pack_codec.h"
@@ -14,36 +13,37 @@
 #include "platform/limits.h"
 #include "platform/mem.h"
 
-#define CODEC_BLOCK ((size_t)64 * 1024) /* raw bytes of one lz4 block of a segment; also LZMA's dictionary */
-#define CODEC_PROPS 0x5d /* LZMA's usual lc 3, lp 0, pb 2 as one byte: (pb * 5 + lp) * 9 + lc */
+#define CODEC_BLOCK ((size_t)64 * 1024) /* raw bytes in one lz4 block of a segment; also LZMA's dictionary */
+#define CODEC_PROPS 0x5d /* LZMA's default lc 3, lp 0, pb 2 as one byte: (pb * 5 + lp) * 9 + lc */
 
-/* Can this build and its liblzma do it? */
+/* Do this build and its liblzma support it? */
 bool codec_known(enum pack_codec codec);
-/* Bytes that codec_new takes at most, libraries included. */
+/* The most memory that codec_new takes, libraries included. */
 size_t codec_memory(enum pack_codec codec);
-/* Raw bytes that one segment holds at most; 0: no segments with this codec. */
+/* The most raw bytes in one segment; 0: no segments with this codec. */
 size_t codec_segment_max(enum pack_codec codec);
 
-/* liblzma's id of the filter behind a codec; 0: none. For codec.c and its other half,
- * fleet/pack/codec_make.c. */
+/* liblzma's id of a codec's filter; 0: none. For codec.c and its counterpart, fleet/pack/codec_make.c. */
 uint64_t codec_filter(enum pack_codec codec);
 
 struct codec; /* opaque */
-/* Takes all memory that it will ever need. Owner: caller. Errors: UNSUPPORTED, NOMEM. */
+/* Allocates all memory that it will ever need. Owner: caller. Errors: UNSUPPORTED, NOMEM. */
 NODISCARD int codec_new(enum pack_codec codec, struct codec **ret, struct err *err);
 struct codec *codec_free(struct codec *c);
 DEFINE_AUTO(codec)
-/* LZMA's lc, lp and pb (lc + lp at most 4) for all that follows; CODEC_PROPS before. Errors: INVALID. */
+/* Set LZMA's lc, lp and pb (lc + lp at most 4) for all that follows; the default is CODEC_PROPS. Errors:
+ * INVALID. */
 NODISCARD int codec_set_props(struct codec *c, uint8_t props, struct err *err);
 
-/* Unpack one chunk into out[raw_len]. All of packed must be used. Errors: INVALID (damaged, other length,
- * above LIM_CHUNK_RAW); out then holds anything. */
+/* Unpack one chunk into out[raw_len]. All of packed must be consumed. Errors: INVALID (corrupt, other length,
+ * above LIM_CHUNK_RAW); then the contents of out are undefined. */
 NODISCARD int codec_chunk(struct codec *c, struct buf packed, uint8_t *out, size_t raw_len, struct err *err);
 
-/* A segment: begin, then step until raw_len bytes are out, then end. A new begin is allowed at any time.
- * begin: INVALID when raw_len is 0 or above codec_segment_max.
- * step takes bytes from the front of *in and puts at most room bytes into out; *ret_len: how many. When it
- * gives none, *in is used up: give more. Errors: INVALID (damaged).
+/* A segment: begin, then step until raw_len bytes are out, then end. begin may be called again at any
+ * time.
+ * begin: INVALID if raw_len is 0 or above codec_segment_max.
+ * step takes bytes from the front of *in and puts at most room bytes into out; *ret_len: how many. If it
+ * returns none, *in is used up: give more. Errors: INVALID (corrupt).
  * end: the rest of the input; INVALID unless the segment ends with it. */
 NODISCARD int codec_begin(struct codec *c, size_t raw_len, struct err *err);
 NODISCARD int codec_step(struct codec *c, struct buf *in, uint8_t *out, size_t room, size_t *ret_len,

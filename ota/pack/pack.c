@@ -5,7 +5,7 @@
 #include "ota/pack/cdc.h"
 
 #define MAGIC      "LPFULL01"
-#define CODECS_MAX 16 /* what this version can decode is the codec's own business */
+#define CODECS_MAX 16 /* which of them this version can decode is up to the codec */
 
 static uint8_t *put(uint8_t *p, uint64_t v, unsigned bytes)
 {
@@ -107,8 +107,8 @@ static int check_head(const struct pack_head *h, struct buf head, struct err *er
     return 0;
 }
 
-/* Do the chunks of a document make up what the head says of it? So nothing is fetched, written or asked for
- * that could not be right. */
+/* Do the chunks of a document add up to what the head says? Then nothing is fetched, written or requested
+ * that cannot be right. */
 static int check_chunks(const struct pack_document *d, const char *name, const uint8_t *records,
                         uint64_t *data_left, struct err *err)
 {

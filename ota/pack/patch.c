@@ -8,32 +8,32 @@
 
 #define IN_BYTES  ((size_t)16 * 1024)
 #define RAW_BYTES ((size_t)4 * 1024)
-#define OLD_BYTES ((size_t)4 * 1024) /* read of an old file at once where less is wanted */
+#define OLD_BYTES ((size_t)4 * 1024) /* read from an old file at once even if less is wanted */
 
 struct patch {
     int fd;
     struct patch_head head;
     /* the segments */
     uint32_t segment;             /* the next one */
-    uint64_t table_at, at;        /* in the pack: of the next one's line, of what is read next */
-    uint64_t raw_left;            /* of the stream, what no opened segment holds */
-    uint32_t packed_left, raw_of; /* of the open segment: to read, to unpack */
+    uint64_t table_at, at;        /* in the pack: of the next segment's table row, of the next read */
+    uint64_t raw_left;            /* of the stream, not in segments opened so far */
+    uint32_t packed_left, raw_of; /* of the open segment: still to read, still to unpack */
     struct codec *codec;
     struct buf in;          /* packed bytes in in_bytes */
     size_t raw_at, raw_len; /* unpacked bytes in raw */
     uint8_t in_bytes[IN_BYTES], raw[RAW_BYTES], old[OLD_BYTES];
-    /* the object */
+    /* the current object */
     const struct patch_base *bases;
     unsigned n_bases;
     uint64_t old_size, new_size;
-    unsigned old_of;         /* whose bytes old has */
-    uint64_t old_at, old_to; /* from here to here */
+    unsigned old_of;         /* which base the bytes in old are from */
+    uint64_t old_at, old_to; /* their range in it */
     bool predicted, runs;
     uint32_t head_len;
-    uint32_t n_covers, first; /* first: the first cover that ends behind the block's start */
+    uint32_t n_covers, first; /* first: the first cover that ends after the block's start */
     struct cover *covers;
     struct predict *predict;
-    uint8_t differs[PATCH_BLOCK / 8]; /* a bit per byte of the block */
+    uint8_t differs[PATCH_BLOCK / 8]; /* one bit per byte of the block */
     uint8_t out[PATCH_BLOCK];
 };
 
@@ -69,7 +69,7 @@ static int read_at(int fd, uint64_t at, void *dst, size_t len, const char *what,
     return 0;
 }
 
-/* Do the lengths in the segment table make up the file and the stream? */
+/* Do the lengths in the segment table add up to the file and the stream? */
 static int check_table(struct patch *p, struct err *err)
 {
     const uint64_t per_read = IN_BYTES / PATCH_SEGMENT_BYTES;
@@ -207,14 +207,14 @@ static int segment_open(struct patch *p, struct err *err)
     return 0;
 }
 
-/* The open segment is unpacked: nothing may be left of it. */
+/* The open segment is unpacked: nothing may be left over. */
 static int segment_close(struct patch *p, struct err *err)
 {
     int rc = 0;
 
     if (p->packed_left > IN_BYTES) /* far more than an end marker */
         return broken(err, "a segment has bytes behind its end");
-    if (p->in.len > 0 && p->packed_left > 0) { /* the end marker in two reads */
+    if (p->in.len > 0 && p->packed_left > 0) { /* the end marker, split across two reads */
         uint8_t tail[64];
         size_t had = p->in.len;
         if (had + p->packed_left > sizeof(tail))
@@ -234,7 +234,7 @@ static int segment_close(struct patch *p, struct err *err)
     return rc;
 }
 
-/* More bytes into raw, at least one. */
+/* Get more bytes into raw, at least one. */
 static int raw_more(struct patch *p, struct err *err)
 {
     size_t n = 0;
@@ -299,7 +299,8 @@ static int get_number(struct patch *p, uint64_t max, uint64_t *ret, struct err *
 
 /* ---- the head of an object ---- */
 
-/* Columns of covers or anchors: gaps, lengths, ways; the new side ends at new_end, the old one at old_end. */
+/* Columns of covers or anchors: gaps, lengths, distances; the new side ends at new_end, the old one at
+ * old_end. */
 static int get_covers(struct patch *p, struct cover *c, uint32_t n, uint64_t new_end, uint64_t old_end,
                       struct err *err)
 {
@@ -334,7 +335,7 @@ static int get_covers(struct patch *p, struct cover *c, uint32_t n, uint64_t new
     return rc;
 }
 
-/* len bytes of base i. Covers are many and short, and mostly lie behind each other. */
+/* Read len bytes of base i. Covers are many and short, and mostly adjacent. */
 static int base_read_one(struct patch *p, unsigned i, uint64_t at, void *dst, size_t len, struct err *err)
 {
     uint64_t left = p->bases[i].size - at;
@@ -396,7 +397,7 @@ static int object_head(struct patch *p, struct err *err)
 
 /* ---- blocks ---- */
 
-/* The part of cover i that lies in [from, to) of the new file; false: none, nor of later ones. */
+/* The part of cover i within [from, to) of the new file; false: none, and none of later covers. */
 static bool part_of(const struct patch *p, uint32_t i, uint64_t from, uint64_t to, struct cover *ret)
 {
     if (i >= p->n_covers || p->covers[i].new_at >= to)
@@ -411,7 +412,7 @@ static bool part_of(const struct patch *p, uint32_t i, uint64_t from, uint64_t t
     return true;
 }
 
-/* Old bytes of one part to their place; off: which units are not predicted. */
+/* Copy the old bytes of one part to their place; off: which units are not predicted. */
 static int part_read(struct patch *p, const struct cover *c, uint64_t from, uint8_t off, struct err *err)
 {
     uint32_t done = 0;
@@ -434,7 +435,7 @@ static int part_read(struct patch *p, const struct cover *c, uint64_t from, uint
     return rc;
 }
 
-/* Which covered bytes of the block differ, as bits. */
+/* Mark which covered bytes of the block differ, as bits. */
 static int get_runs(struct patch *p, uint64_t from, uint64_t to, uint64_t covered, struct err *err)
 {
     struct cover c;
@@ -465,7 +466,7 @@ static int get_runs(struct patch *p, uint64_t from, uint64_t to, uint64_t covere
     return 0;
 }
 
-/* Differences of one part: n bytes at out[at]. */
+/* Add the differences of one part: n bytes at out[at]. */
 static int add_differences(struct patch *p, size_t at, size_t n, struct err *err)
 {
     for (size_t i = at; i < at + n; i++) {
@@ -484,7 +485,7 @@ static int add_differences(struct patch *p, size_t at, size_t n, struct err *err
     return 0;
 }
 
-/* New bytes of the block: all that no cover says. */
+/* Read the new bytes of the block: everything outside covers. */
 static int get_new(struct patch *p, uint64_t from, uint64_t to, struct err *err)
 {
     uint64_t at = from;
@@ -520,7 +521,7 @@ static int block(struct patch *p, uint64_t from, uint64_t to, struct err *err)
     return rc < 0 ? rc : get_new(p, from, to, err);
 }
 
-/* What prediction needs beside the covers. */
+/* What prediction needs in addition to covers. */
 static int get_anchors(struct patch *p, struct predict_source *src, struct err *err)
 {
     uint64_t head_len = 0, n = 0;

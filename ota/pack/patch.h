@@ -3,24 +3,22 @@
  * The pack (numbers little endian): "LMPTCH1\n", u8 codec, u8 LZMA's properties, u8 flags (1: some object is
  * predicted), u8 0, u32 segments, u32 most covers of an object, u32 most pieces of its address map, u32
  * memory, u64 bytes of the raw stream; per segment u32 packed bytes, u32 raw bytes, sha256 of the packed
- * bytes; then the segments. Each unpacks alone (codec.h); joined they are the raw stream: one object after
- * the other, without anything between.
+ * bytes; then the segments. Each is unpacked independently (codec.h); joined they are the raw stream: one
+ * object directly after the other.
  *
- * One object: its bases joined are the old bytes. A cover says that a piece of the new file is like a piece
- * of the old bytes; what no cover says is new. Numbers are varints (7 bits a byte, low first), signed ones
+ * One object: its bases joined are the old bytes. A cover says that a piece of the new file resembles a piece
+ * of the old bytes; what is in no cover is new. Numbers are varints (7 bits a byte, low first), signed ones
  * zigzag.
  *   u8 flags (1: predicted, 2: runs), number of covers; the gap before each (new bytes), the length of each,
- *   the way from
- *   the end of the last in the old bytes to the start of each (signed)
- *   predicted: bytes of the new file's head, number of anchors; each anchor: its gap from the end of the last
- *   in the old
- *   bytes, its length, the way from the end of the last in the new file (signed)
- *   then blocks of the new file: [0, head) when predicted, else from one multiple of PATCH_BLOCK to the next.
+ *   the distance from the end of the previous one in the old bytes to the start of each (signed)
+ *   predicted: bytes of the new file's head, number of anchors; each anchor: its gap from the end of the
+ *   previous one in the old bytes, its length, the distance from the end of the previous one in the new file
+ *   (signed)
+ *   then blocks of the new file: [0, head) if predicted, else from one multiple of PATCH_BLOCK to the next.
  *   In each:
  *     predicted, but not in the head: u8, bit i: the i-th PATCH_UNIT of the block is not predicted
  *     runs: pairs of equal bytes and bytes that differ, over all covered bytes of the block, a last zero is
- *     left out;
- *           then the differences (new - old, one byte each) of those that differ
+ *           omitted; then the differences (new - old, one byte each) of those that differ
  *     no runs: the differences of all covered bytes
  *     the new bytes of the block
  * Its only effect is pread on the pack and the bases. Nothing in a pack is trusted: all lengths, sums and
@@ -35,7 +33,7 @@
 #define PATCH_SEGMENT_BYTES 40
 #define PATCH_BLOCK         ((size_t)32 * 1024)
 #define PATCH_UNIT          (PATCH_BLOCK / 8)
-#define PATCH_SIZE_MAX      0xfff00000ULL /* of a new file and of its bases together */
+#define PATCH_SIZE_MAX      0xfff00000ULL /* limit for a new file and for its bases together */
 
 enum { PATCH_HAS_PREDICTED = 1 };             /* flags of the pack */
 enum { PATCH_PREDICTED = 1, PATCH_RUNS = 2 }; /* flags of an object */
@@ -47,17 +45,18 @@ struct patch_head {
     uint32_t segments, max_covers, max_pieces, memory;
     uint64_t raw_bytes;
 };
-/* Bytes that decoding takes here at most, libraries included. A pack states those of the machine that made
- * it, rounded up; a decoder refuses one that states, or here needs, more than LIM_PATCH_BYTES. */
+/* The most memory that decoding takes here, libraries included. A pack states the requirement of the machine
+ * that made it, rounded up; a decoder refuses a pack that states, or here needs, more than
+ * LIM_PATCH_BYTES. */
 size_t patch_memory(enum pack_codec codec, uint32_t max_covers, uint32_t max_pieces, bool predicted);
-/* The first PATCH_HEAD_BYTES of a pack. */
+/* Encode the first PATCH_HEAD_BYTES of a pack. */
 void patch_head_encode(const struct patch_head *h, uint8_t dst[PATCH_HEAD_BYTES]);
 /* Errors: INVALID, UNSUPPORTED (codec), NOSPACE (needs more memory than LIM_PATCH_BYTES). */
 NODISCARD int patch_head_decode(const uint8_t src[PATCH_HEAD_BYTES], struct patch_head *ret, struct err *err);
 
 struct patch; /* opaque */
-/* Read and check the head and the segment table; take all memory. pack_fd is borrowed and outlives *ret.
- * crypto_init has been called. Owner: caller. Errors: as patch_head_decode, INVALID (sums), IO. */
+/* Read and check the head and the segment table; allocates all memory. pack_fd is borrowed and outlives *ret.
+ * crypto_init must have been called. Owner: caller. Errors: as patch_head_decode, INVALID (sums), IO. */
 NODISCARD int patch_new(int pack_fd, struct patch **ret, struct err *err);
 struct patch *patch_free(struct patch *p);
 DEFINE_AUTO(patch)
@@ -67,13 +66,13 @@ struct patch_base {
     int fd; /* borrowed for the call */
     uint64_t size;
 };
-/* The next object of the stream, made of these bases (at most PATCH_BASES), exactly new_size bytes of it into
- * sink, in pieces of at most PATCH_BLOCK. sink returns 0 or -kind, which ends it. After an error only
- * patch_free. Errors: INVALID (the stream), INTEGRITY (a segment's hash), IO (reading; a base is shorter than
- * told). */
+/* Write the next object of the stream, made from these bases (at most PATCH_BASES), exactly new_size bytes,
+ * to sink, in pieces of at most PATCH_BLOCK. sink returns 0, or -kind to stop. After an error only patch_free
+ * may be called. Errors: INVALID (the stream), INTEGRITY (a segment's hash), IO (reading; a base is shorter
+ * than stated). */
 NODISCARD int patch_object(struct patch *p, const struct patch_base *bases, unsigned n_bases,
                            uint64_t new_size, int (*sink)(void *arg, struct buf bytes, struct err *err),
                            void *arg, struct err *err);
-/* The stream is used up exactly. Errors: INVALID. */
+/* Is the stream used up exactly? Errors: INVALID. */
 NODISCARD int patch_end(struct patch *p, struct err *err);
 #endif

@@ -2,11 +2,11 @@
 
 #include "ota/pack/predict_int.h"
 
-#define BEFORE     256U  /* bytes that a window shows before its piece: what code leads up to it */
-#define BEFORE_X64 64U   /* a dozen instructions, to fall into step */
-#define BEFORE_ARM 1120U /* a literal pool is fetched from up to 1 KiB before it */
+#define BEFORE     256U  /* bytes of context in a window before its piece: the code leading up to it */
+#define BEFORE_X64 64U   /* a dozen instructions, to synchronise the decoder */
+#define BEFORE_ARM 1120U /* a literal pool is loaded from up to 1 KiB before it */
 #define AFTER      64U
-/* an address between two covers goes with the one before it, if that is no farther */
+/* an address between two covers moves with the one before it, if that is no farther */
 #define FAR (1U << 20)
 
 struct image {
@@ -16,7 +16,7 @@ struct image {
 };
 
 struct predict {
-    size_t max, n, n_anchors; /* of map: covers first, in order of old_at; then anchors, in order of old_at */
+    size_t max, n, n_anchors; /* of map: covers first, ordered by old_at; then anchors, ordered by old_at */
     unsigned n_images;
     struct predict_source src;
     uint64_t new_size;
@@ -82,7 +82,7 @@ int predict_head(struct predict *p, struct buf head, uint64_t new_size, struct e
                : err_set(err, ERR_INVALID, "no executable that addresses are known of");
 }
 
-/* In order of old_at; of those that begin together the longest first. */
+/* Order by old_at; of those with the same start the longest first. */
 static bool less(const struct cover *a, const struct cover *b)
 {
     if (a->old_at != b->old_at)
@@ -109,7 +109,7 @@ static void sift(struct cover *c, size_t n, size_t i)
     }
 }
 
-/* Without other memory, and never slow. */
+/* In place, and never slow. */
 static void sort(struct cover *c, size_t n)
 {
     for (size_t i = n / 2; i-- > 0;)
@@ -128,7 +128,7 @@ static uint64_t old_end(const struct cover *c)
     return (uint64_t)c->old_at + c->len;
 }
 
-/* Sorted covers may overlap: the longer one keeps what both have. Returns how many are left, in c. */
+/* Sorted covers may overlap: the longer one keeps the common bytes. Returns how many are left in c. */
 static size_t settle(struct cover *c, size_t n)
 {
     size_t kept = 0;
@@ -185,7 +185,7 @@ int predict_anchor(struct predict *p, const struct cover *anchor, struct err *er
 
 /* ---- the map ---- */
 
-/* The last of c[n] that begins at or before key; NULL: none. */
+/* The last of c[n] that starts at or before key; NULL: none. */
 static const struct cover *before(const struct cover *c, size_t n, uint64_t key)
 {
     size_t lo = 0;
@@ -254,7 +254,7 @@ static bool new_va(const struct predict *p, uint64_t key, uint64_t *ret)
     return p->fresh.bss_len > 0 && key - p->new_size <= p->fresh.bss_len;
 }
 
-/* Old address of an image to where the map sends it. */
+/* Maps an image's old address to its new one. */
 static bool moved(const struct predict *p, unsigned image, uint64_t va, uint64_t *ret)
 {
     uint64_t key;
@@ -264,7 +264,7 @@ static bool moved(const struct predict *p, unsigned image, uint64_t va, uint64_t
 
 /* ---- a piece ---- */
 
-/* The part of a cover that lies in one section, or in none. */
+/* The part of a cover within one section, or in none. */
 struct part {
     unsigned image;
     const struct elf_section *section; /* NULL: none, or nothing to predict */
@@ -307,7 +307,7 @@ struct view {
     void *arg;
 };
 
-/* Read the window of a part. False in *ret_use: nothing can be predicted there. */
+/* Read the window of a part. *ret_use false: nothing can be predicted there. */
 static int view_open(struct view *v, const struct part *t, bool *ret_use, struct err *err)
 {
     struct predict *p = v->p;
@@ -367,7 +367,7 @@ static void look_at(void *arg, const struct site *s)
         v->fn(v->arg, &v->look, s);
 }
 
-/* Call fn for the sites of each part; with dst also fill it. */
+/* Call fn for the sites of each part; with dst also write the bytes to it. */
 static int each_part(struct predict *p, uint32_t old_at, uint32_t new_at, uint8_t *dst, size_t len,
                      struct view *v, struct err *err)
 {

@@ -1,12 +1,12 @@
 #include "ota/pack/predict_int.h"
 
-/* AArch64: one rule for each word ("Arm Architecture Reference Manual", A64 encodings). ADRP gives a page, a
- * later ADD, LDR or STR of the same register the rest of the address. */
+/* AArch64: one rule per word ("Arm Architecture Reference Manual", A64 encodings). ADRP gives a page, a later
+ * ADD, LDR or STR of the same register the rest of the address. */
 
-#define AHEAD 10 /* words that may lie between ADRP and its first partner */
+#define AHEAD 10 /* maximum words between ADRP and its first partner */
 
 struct pages {
-    uint32_t at[32]; /* where the register got its page; 0: it has none (the window's first word is at 1) */
+    uint32_t at[32]; /* where the register got its page; 0: nowhere (the window's first word is at 1) */
     uint64_t page[32];
 };
 
@@ -27,7 +27,7 @@ static bool is_adrp(uint32_t w)
     return (w & 0x9f000000) == 0x90000000;
 }
 
-/* ADD, LDR or STR with an unsigned offset from register rn: the offset's scale, -1: none of them. */
+/* ADD, LDR or STR with an unsigned offset from register rn: the offset's scale, -1: none of these. */
 static int low_of(uint32_t w, unsigned rn)
 {
     if ((w >> 5 & 31) != rn)
@@ -39,7 +39,7 @@ static int low_of(uint32_t w, unsigned rn)
     return -1;
 }
 
-/* Does w write register rd, as far as it is easy to see? Loads and arithmetic with the register in the low
+/* Does w write register rd, as far as is easy to tell? Loads and arithmetic with the register in the low
  * bits. */
 static bool writes(uint32_t w, unsigned rd)
 {

@@ -1,10 +1,10 @@
 #include "ota/pack/predict_int.h"
 
-/* 32-bit ARM ("Arm Architecture Reference Manual", ARMv7-A): Thumb-2, or A32 where most words of the window
- * have the condition "always". Branches; words of literal pools that an LDR fetches, alone or for an ADD of
- * pc; MOVW with MOVT. */
+/* 32-bit ARM ("Arm Architecture Reference Manual", ARMv7-A): Thumb-2, or A32 if most words of the window have
+ * the condition "always". Branches; literal pool words loaded by LDR, alone or for an ADD of pc; MOVW with
+ * MOVT. */
 
-#define AHEAD 24 /* bytes that may lie between LDR and its ADD, MOVW and its MOVT */
+#define AHEAD 24 /* maximum bytes between LDR and its ADD, MOVW and its MOVT */
 
 static uint32_t half(const struct window *w, size_t at)
 {

@@ -1,6 +1,6 @@
 #include "ota/pack/predict_int.h"
 
-/* Addresses outside of code. */
+/* Addresses outside code. */
 
 static uint64_t get(const uint8_t *p, unsigned bytes)
 {
@@ -33,7 +33,7 @@ static bool in_code(const struct window *w, uint64_t va)
     return false;
 }
 
-/* A small number is more likely a number: files that are not fixed begin at address 0. */
+/* A small number is more likely just a number: relocatable files start at address 0. */
 static void address(const struct window *w, size_t at, unsigned bytes, site_fn *fn, void *arg)
 {
     struct site s = {
@@ -51,7 +51,7 @@ static void words(const struct window *w, site_fn *fn, void *arg)
         address(w, at, bytes, fn, arg);
 }
 
-/* Where the first whole entry of a table begins in the window. */
+/* Offset in the window of the first whole entry of a table. */
 static size_t first_entry(const struct window *w, size_t bytes)
 {
     return (bytes - w->offset % bytes) % bytes;
@@ -95,7 +95,7 @@ static void symbols(const struct window *w, site_fn *fn, void *arg)
     }
 }
 
-/* A distance from the word itself to code? Then *ret is its site. */
+/* Is the word a distance from itself to code? Then *ret is its site. */
 static bool distance(const struct window *w, size_t at, struct site *ret)
 {
     int64_t d = at + 4 <= w->len ? (int32_t)get(w->p + at, 4) : 0;
@@ -104,7 +104,7 @@ static bool distance(const struct window *w, size_t at, struct site *ret)
     return (d >= 0x400 || d <= -0x400) && in_code(w, ret->target);
 }
 
-/* Tables among other data: one distance alone may be chance. */
+/* Tables among other data: a single distance may be chance. */
 static void tables(const struct window *w, site_fn *fn, void *arg)
 {
     struct site s, next;
@@ -117,7 +117,7 @@ static void tables(const struct window *w, site_fn *fn, void *arg)
     }
 }
 
-/* .eh_frame: each entry has its length, the way back to what it shares with others, then the distance to its
+/* .eh_frame: each entry has its length, the distance back to its common entry, then the distance to its
  * code. */
 static void unwind(const struct window *w, site_fn *fn, void *arg)
 {
@@ -135,7 +135,7 @@ static void unwind(const struct window *w, site_fn *fn, void *arg)
     }
 }
 
-/* .eh_frame_hdr: where .eh_frame is, how many rows, then rows of (code, its frame), counted from the
+/* .eh_frame_hdr: address of .eh_frame, number of rows, then rows of (code, its frame), relative to the
  * section. */
 static void unwind_index(const struct window *w, site_fn *fn, void *arg)
 {

@@ -1,10 +1,9 @@
 #include "ota/pack/predict_int.h"
 
-/* Offsets of the ELF structures that are read, for 32 and 64 bits (System V ABI, "ELF Header", "Program
- * Header",
+/* Offsets of the ELF fields that are read, for 32 and 64 bits (System V ABI, "ELF Header", "Program Header",
  * "Section Header"). */
 struct layout {
-    uint8_t phoff, shoff, phentsize; /* in the header; the counts follow phentsize by 2 bytes each */
+    uint8_t phoff, shoff, phentsize; /* in the header; each count is 2 bytes after its entry size */
     uint8_t ph_bytes, ph_flags, ph_at, ph_va, ph_file, ph_mem;
     uint8_t sh_bytes, sh_flags, sh_va, sh_at, sh_size, sh_link;
 };
@@ -40,7 +39,7 @@ static uint64_t word(const struct elf *e, const uint8_t *p)
     return get(p, e->wide ? 8 : 4);
 }
 
-/* Machine, width and type, from ELF_HEAD bytes. */
+/* Machine, class and type, from ELF_HEAD bytes. */
 static bool ident(const uint8_t *h, struct elf *ret)
 {
     static const struct {
@@ -117,7 +116,7 @@ bool predict_elf_head(struct buf head, struct elf *ret)
 
 /* ---- sections ---- */
 
-struct names { /* the section that holds the sections' names */
+struct names { /* the section with the section names */
     uint64_t at, len;
 };
 
@@ -137,7 +136,7 @@ static bool read_some(struct reader *rd, uint64_t at, void *dst, size_t len)
     return rd->r == 0;
 }
 
-/* What a section holds that has addresses; -1: none. */
+/* What kind of addresses a section contains; -1: none. */
 static int what_of(uint32_t type, uint64_t flags, const char *name)
 {
     if (type == SHT_NOBITS || type == 0)
@@ -177,7 +176,7 @@ static void add_section(struct elf *e, struct elf_section s)
     e->code_end = s.va + s.len > e->code_end ? s.va + s.len : e->code_end;
 }
 
-/* Section i. False: no more. */
+/* Read section i. False: no more. */
 static bool one_section(struct reader *rd, const struct names *names, uint64_t table, uint64_t i)
 {
     const struct layout *y = layout_of(rd->e);

@@ -27,17 +27,17 @@ static void put16(uint8_t *p, uint32_t v)
     p[1] = (uint8_t)(v >> 8);
 }
 
-/* ---- fields that hold a distance ---- */
+/* ---- fields that contain a distance ---- */
 
-/* A distance is spread over the bits of an instruction: pieces from its low bit up. */
+/* A distance is spread over the bits of an instruction: fields from its low bit up. */
 struct bits {
     uint8_t at, n;
 };
 struct spread {
-    uint8_t bytes, unit; /* of the instruction; the distance counts units of 1 << unit bytes */
-    uint8_t ahead;       /* pc is so far ahead of the instruction */
+    uint8_t bytes, unit; /* of the instruction; the distance is in units of 1 << unit bytes */
+    uint8_t ahead;       /* pc is this far ahead of the instruction */
     uint8_t n;           /* bits of the distance, 2 to 32 */
-    uint32_t same;       /* bits that identify the kind of instruction: equal in old and new */
+    uint32_t same;       /* bits that identify the instruction: equal in old and new */
     struct bits bits[9]; /* n 0: end */
 };
 
@@ -96,7 +96,7 @@ static int64_t spread_get(const struct spread *sp, const uint8_t *p)
     return (int64_t)(d << sp->unit);
 }
 
-/* ---- BL and B.W of Thumb: two bits are mixed with the sign ---- */
+/* ---- BL and B.W of Thumb: two bits are XORed with the sign ---- */
 
 static bool t32_put(uint8_t *p, int64_t distance)
 {
@@ -120,7 +120,7 @@ static int64_t t32_get(const uint8_t *p)
     return (int64_t)(int32_t)(d << 7) >> 7;
 }
 
-/* The 16 bits of MOVW and MOVT. */
+/* The 16-bit immediate of MOVW and MOVT. */
 static bool mov_put(uint8_t *p, uint32_t v)
 {
     put16(p, (get16(p) & 0xfbf0) | v >> 12 | (v >> 11 & 1) << 10);
@@ -128,7 +128,7 @@ static bool mov_put(uint8_t *p, uint32_t v)
     return true;
 }
 
-/* BLX counts from the word that pc lies in. */
+/* BLX is relative to the word that contains pc. */
 static uint64_t t32_pc(const struct site *s, uint64_t va)
 {
     return s->extra == 2 ? (va + 4) & ~(uint64_t)3 : va + 4;
@@ -215,7 +215,7 @@ bool predict_field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t t
     }
 }
 
-/* The address that ADRP and its partner, back bytes behind it, mean together. */
+/* The address formed by ADRP and its partner, which is back bytes after it. */
 static bool low_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va, uint64_t *ret)
 {
     uint32_t w = get32(p), high = get32(p - s->back);
@@ -228,7 +228,7 @@ static bool low_get(const struct site *s, const uint8_t *p, const uint8_t *like,
     return true;
 }
 
-/* The address that AUIPC and its partner mean together. */
+/* The address formed by AUIPC and its partner. */
 static bool rv_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va, uint64_t *ret)
 {
     uint32_t w = get32(p), high = get32(p - s->back);
@@ -284,7 +284,7 @@ bool predict_field_get(const struct site *s, const uint8_t *p, const uint8_t *li
             return false;
         v = t32_pc(s, va) + (uint64_t)t32_get(p);
         break;
-    default: /* halves of pairs: see their partner */
+    default: /* halves of pairs: handled with their partner */
         return false;
     }
     *ret = v;

@@ -1,10 +1,10 @@
-/* predict_int.h - what the files of prediction share. Private to ota/predict*.c and
+/* predict_int.h - shared by the files of prediction. Private to ota/predict*.c and
  * fleet/pack/patch_anchor.c. */
 #ifndef OTA_PREDICT_INT_H
 #define OTA_PREDICT_INT_H
 #include "ota/pack/predict.h"
 
-/* ---- predict_elf.c: what is where in an ELF file ---- */
+/* ---- predict_elf.c: layout of an ELF file ---- */
 
 #define ELF_LOADS    16
 #define ELF_SECTIONS 64
@@ -33,25 +33,24 @@ struct elf_section {
     uint64_t link_va; /* of the symbols of relocations, of the strings of symbols */
 };
 struct elf {
-    uint8_t machine; /* ELF_NONE: not one that we know; then nothing else holds */
+    uint8_t machine; /* ELF_NONE: not supported; then the other fields are not valid */
     bool wide;       /* 64 bits */
     bool fixed;      /* ET_EXEC: code may hold absolute addresses */
     unsigned n_loads, n_sections;
     uint64_t code_va, code_end; /* all code lies between them */
-    uint64_t bss_va, bss_len;   /* of the last load that has one */
+    uint64_t bss_va, bss_len;   /* of the last segment that has one */
     struct elf_load loads[ELF_LOADS];
-    struct elf_section sections[ELF_SECTIONS]; /* in order of at */
+    struct elf_section sections[ELF_SECTIONS]; /* ordered by at */
 };
-/* The file at [at, at + size) of what read gives. What cannot be understood is ELF_NONE, no error; errors are
- * read's. Errors: src's. */
+/* Parse the file at [at, at + size) of the source. What cannot be understood becomes ELF_NONE, not an error.
+ * Errors: those of src->read. */
 NODISCARD int predict_elf_read(const struct predict_source *src, uint64_t at, uint64_t size, struct elf *ret,
                                struct err *err);
-/* Only machine and loads, from the first bytes. False: not known or not whole. */
+/* Only machine and segments, from the first bytes. False: unknown or incomplete. */
 bool predict_elf_head(struct buf head, struct elf *ret);
 /* As predict_head_len. */
 uint32_t predict_elf_head_len(struct buf start);
-/* predict_elf_va_to_at, elf_at_to_va: address in memory to offset in the file and back; false: no load has
- * it. */
+/* predict_elf_va_to_at, elf_at_to_va: virtual address to file offset and back; false: not in any segment. */
 bool predict_elf_va_to_at(const struct elf *e, uint64_t va, uint64_t *ret);
 bool predict_elf_at_to_va(const struct elf *e, uint64_t at, uint64_t *ret);
 
@@ -83,7 +82,7 @@ enum field {
     FIELD_RV_LOW,   /* ADDI, loads, JALR: low 12 bits of (address - AUIPC) */
     FIELD_RV_LOW_S, /* stores */
     FIELD_T32_MOV,  /* MOVW (extra 0), MOVT (extra 16) */
-    FIELD_FILE64,   /* an offset in the file; target is that offset, no address */
+    FIELD_FILE64,   /* an offset in the file; target is that offset, not an address */
     FIELD_COUNT_
 };
 struct site {
@@ -94,45 +93,44 @@ struct site {
     uint64_t target; /* old address */
     uint64_t base;   /* BASE32, INDEX32: old address */
 };
-/* Bytes that the field's place takes. */
+/* Size of the field in bytes. */
 unsigned predict_field_bytes(enum field f);
-/* Write the field in p, which lies at va, so that it means target. False: it cannot; p is as it was. */
+/* Encode target in the field in p, whose address is va. False: not possible; p is unchanged. */
 bool predict_field_put(const struct site *s, uint8_t *p, uint64_t va, uint64_t target, uint64_t base);
-/* What does the field in p mean? False: another kind of instruction stands there. like: the old
- * instruction. */
+/* Decode the field in p. False: another kind of instruction. like: the old instruction. */
 bool predict_field_get(const struct site *s, const uint8_t *p, const uint8_t *like, uint64_t va,
                        uint64_t base, uint64_t *ret);
 
-/* For matching: put the low bits of v where the field is, whatever it would mean. */
+/* For matching: put the low bits of v into the field, whatever they mean. */
 void predict_field_fill(const struct site *s, uint8_t *p, uint64_t v);
 
-/* ---- predict_a64.c, _x64.c, _arm.c, _riscv.c, _data.c: where they are ---- */
+/* ---- predict_a64.c, _x64.c, _arm.c, _riscv.c, _data.c: finding them ---- */
 
 struct window {
     const struct elf *elf; /* the old file */
     const struct elf_section *section;
     const uint8_t *p;
     size_t len;
-    uint64_t va;   /* of p[0]; in a section that is not loaded: 0 */
+    uint64_t va;   /* of p[0]; 0 if the section is not loaded */
     size_t offset; /* of p[0] in its section */
 };
 typedef void site_fn(void *arg, const struct site *s);
-/* sites_...: call fn for each address in the window's code of that machine; sites_data: in its data. */
+/* sites_...: call fn for each address in the window's code for that machine; sites_data: in its data. */
 void predict_sites_a64(const struct window *w, site_fn *fn, void *arg);
 void predict_sites_x64(const struct window *w, site_fn *fn, void *arg);
 void predict_sites_arm(const struct window *w, site_fn *fn, void *arg);
 void predict_sites_riscv(const struct window *w, site_fn *fn, void *arg);
 void predict_sites_data(const struct window *w, site_fn *fn, void *arg);
-/* Is it an address of the old file's memory? */
+/* Is it an address in the old file's memory? */
 bool predict_window_has(const struct window *w, uint64_t va);
-/* The one of these that fits the window's section. */
+/* Calls the one that fits the window's section. */
 void predict_window_sites(const struct window *w, site_fn *fn, void *arg);
 
-/* ---- predict.c: for the encoder, which looks where addresses really went ---- */
+/* ---- predict.c: for the encoder, to find where addresses really went ---- */
 
-/* Call fn for each address of the old piece at old_at that was moved to new_at, len at most PREDICT_PIECE:
- * its site, the old offset that it means (UINT64_MAX: none), the window, which of its bytes are the piece
- * (from, to), and the old file's number. */
+/* Call fn for each address in the old piece at old_at that was moved to new_at, len at most PREDICT_PIECE:
+ * its site, the old offset that it refers to (UINT64_MAX: none), the window, which of its bytes are the piece
+ * (from, to), and the number of the old file. */
 #define PREDICT_PIECE 4096U
 struct predict_look {
     const struct window *window;
@@ -143,13 +141,13 @@ struct predict_look {
     unsigned image;
 };
 typedef void look_fn(void *arg, const struct predict_look *l, const struct site *s);
-/* After predict_head. Errors: those of the source's read. */
+/* Call after predict_head. Errors: those of the source's read. */
 NODISCARD int predict_look(struct predict *p, uint32_t old_at, uint32_t new_at, size_t len, look_fn *fn,
                            void *arg, struct err *err);
 /* Old address to old offset, new address to new offset. */
 bool predict_old_key(const struct predict *p, unsigned image, uint64_t va, uint64_t *ret);
 /* predict_new_key: the same of the new file. */
 bool predict_new_key(const struct predict *p, uint64_t va, uint64_t *ret);
-/* Where the map sends an old offset. */
+/* Maps an old offset to a new one. */
 bool predict_map(const struct predict *p, uint64_t old_key, uint64_t *ret);
 #endif

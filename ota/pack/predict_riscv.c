@@ -3,10 +3,10 @@
 /* RISC-V, 32 and 64 bits, with compressed instructions ("The RISC-V Instruction Set Manual", volume 1). AUIPC
  * gives the high part of a distance, a later ADDI, load, store or JALR of the same register the low one. */
 
-#define AHEAD 32 /* bytes that may lie between AUIPC and its first partner */
+#define AHEAD 32 /* maximum bytes between AUIPC and its first partner */
 
 struct highs {
-    uint32_t at[32]; /* where the register got it, plus 1; 0: it has none */
+    uint32_t at[32]; /* where the register got it, plus 1; 0: nowhere */
     uint64_t value[32];
 };
 
@@ -25,7 +25,7 @@ static int64_t sign(uint32_t v, unsigned bits)
     return (int64_t)((uint64_t)v << (64 - bits)) >> (64 - bits);
 }
 
-/* Is v a partner of register rd? Then its low 12 bits. */
+/* Is v a partner of register rd? Returns its field and low 12 bits. */
 static enum field partner(uint32_t v, unsigned rd, int64_t *ret)
 {
     uint32_t op = v & 0x7f, funct = v >> 12 & 7;
@@ -113,7 +113,7 @@ static void one_short(const struct window *w, size_t at, struct highs *h, site_f
         uint32_t d = (v >> 12 & 1) << 8 | (v >> 5 & 3) << 6 | (v >> 2 & 1) << 5 | (v >> 10 & 3) << 3 |
                      (v >> 3 & 3) << 1;
         branch(w, at, FIELD_RV_C8, sign(d, 9), fn, arg);
-    } else if (v & 3) { /* the others of these quadrants write the register in bits 7 to 11 */
+    } else if (v & 3) { /* the others in these quadrants write the register in bits 7 to 11 */
         h->at[v >> 7 & 31] = 0;
     }
 }

@@ -28,12 +28,12 @@ struct insn {
     char form;
     bool rex_w, half; /* half: the 66 prefix, immediates of 16 bits */
     bool relative;    /* the displacement counts from the instruction's end */
-    uint32_t end;     /* behind what was read so far */
-    uint32_t disp;    /* where a displacement of 32 bits begins, 0: none */
+    uint32_t end;     /* end of what was read so far */
+    uint32_t disp;    /* offset of a 32-bit displacement, 0: none */
     uint32_t imm, imm_bytes;
 };
 
-/* An escape to another map of opcodes at *at: step over it. False: none that is known. */
+/* Skip an escape to another opcode map at *at. False: unknown map. */
 static bool escape(const uint8_t *p, size_t len, size_t *at, const char **map, char c)
 {
     static const char three_byte[] = "mb"; /* maps 2 and 3: one letter for all */
@@ -52,7 +52,7 @@ static bool escape(const uint8_t *p, size_t len, size_t *at, const char **map, c
     return true;
 }
 
-/* Prefixes and opcode from at: where modrm or immediate begin. False: no instruction. */
+/* Prefixes and opcode from at: where modrm or immediate begins. False: not an instruction. */
 static bool opcode(const uint8_t *p, size_t len, size_t at, struct insn *n)
 {
     const char *map = one_byte;
@@ -74,7 +74,7 @@ static bool opcode(const uint8_t *p, size_t len, size_t at, struct insn *n)
     return false;
 }
 
-/* What follows modrm, by mod and rm: bytes of displacement, and whether SIB comes before them. */
+/* What follows modrm, by mod and rm: size of the displacement, and whether a SIB byte precedes it. */
 enum { SIB = 8, RELATIVE = 16 };
 static const uint8_t tails[4][8] = {
     {0, 0, 0, 0, SIB, 4 | RELATIVE, 0, 0},
@@ -83,7 +83,7 @@ static const uint8_t tails[4][8] = {
     {0},
 };
 
-/* modrm, SIB and displacement at n->end. */
+/* Parse modrm, SIB and displacement at n->end. */
 static bool modrm(const uint8_t *p, size_t len, struct insn *n)
 {
     if (n->end + 2 > len)
@@ -98,7 +98,7 @@ static bool modrm(const uint8_t *p, size_t len, struct insn *n)
     return n->end <= len;
 }
 
-/* Bytes of the immediate by letter; where prefixes or modrm decide, imm_bytes does. */
+/* Size of the immediate by letter; where prefixes or modrm decide, imm_bytes does. */
 static const uint8_t imm_of[32] = {['b' & 31] = 1, ['i' & 31] = 1, ['r' & 31] = 4,
                                    ['w' & 31] = 2, ['e' & 31] = 3, ['a' & 31] = 8};
 
@@ -124,7 +124,7 @@ static uint32_t imm_bytes(const struct insn *n, uint8_t modrm_byte)
 #define MODRM     (LETTER('m') | LETTER('b') | LETTER('d') | LETTER('f') | LETTER('g'))
 #define DECIDED   (LETTER('d') | LETTER('j') | LETTER('q') | LETTER('f') | LETTER('g'))
 
-/* The instruction at `at`: its length, 0: none. */
+/* Parse the instruction at `at`: its length, 0: not an instruction. */
 static size_t read_insn(const uint8_t *p, size_t len, size_t at, struct insn *n)
 {
     *n = (struct insn){0};

@@ -9,7 +9,7 @@ static int cut_off(struct err *err)
     return err_set(err, ERR_INVALID, "tree: ends early");
 }
 
-/* One record at *at, as it stands. */
+/* Read one record at *at, without further checks. */
 static int read_entry(struct buf tree, size_t *at, struct entry *e, struct digest *d, struct err *err)
 {
     size_t path_len = 0, link_len = 0, left = tree.len - *at;

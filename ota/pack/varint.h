@@ -1,5 +1,5 @@
-/* varint.h - numbers of patches: 7 bits a byte, low first; signed ones zigzag. And plain little endian ones.
- * Pure. */
+/* varint.h - numbers in patches: 7 bits a byte, low first; signed ones zigzag. Also plain little-endian
+ * integers. Pure. */
 #ifndef OTA_VARINT_H
 #define OTA_VARINT_H
 #include <stdint.h>

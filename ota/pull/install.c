@@ -1,19 +1,18 @@
-/* install.c - from verified blobs to an image that has its name.
+/* install.c - from verified blobs to an image under its name.
  *
- * Order, and why a cut at any point is safe:
- *  1. Everything is built below tmp/<image>: rootfs, new objects (obj/), layer records, manifest, config,
- * meta. A cut here: tmp/ is emptied at the next start; objects/ and images/ were not touched (a rootfs that
- * links to old objects gives its links back).
- *  2. One syncfs: all bytes, inodes and directories of step 1 are durable, still without a name that anybody
- * trusts.
- *  3. New objects are renamed to objects/, records to layers/. Each is whole already, so any subset may
- * survive a cut: an object that nothing links to goes at the next collect, or is found and used by the next
+ * Order of steps, and why a power cut at any point is safe:
+ * 1. Everything is built below tmp/<image>: rootfs, new objects (obj/), layer records, manifest, config,
+ * meta. A cut here: tmp/ is emptied at the next start; objects/ and images/ are unchanged (a rootfs with
+ * links to old objects is removed with them).
+ * 2. One syncfs: all bytes, inodes and directories of step 1 are durable, still without a trusted name.
+ * 3. New objects are renamed to objects/, records to layers/. Each is already whole, so any subset may
+ * survive a cut: an object without links is removed by the next collect, or found and used by the next
  * install.
- *  4. tmp/<image> is renamed to images/<image>: the one step that makes the image exist. Its rootfs has links
- * of its own to every object, so it is whole whatever became of step 3.
- *  5. A second syncfs makes the names of 3 and 4 durable; only then are the layers' blobs dropped and success
- * told. syncfs reports write errors since Linux 5.8 only; on older kernels a failing disk shows when the
- * file is read. */
+ * 4. tmp/<image> is renamed to images/<image>: the one step that makes the image exist. Its rootfs has its
+ * own link to every object, so it is whole whatever became of step 3.
+ * 5. A second syncfs makes the names of 3 and 4 durable; only then are the layers' blobs removed and success
+ * reported. syncfs reports write errors only since Linux 5.8; on older kernels a failing disk is noticed when
+ * the file is read. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,21 +46,21 @@ static int read_documents(struct install *i, uint8_t **ret_manifest, size_t *ret
         return err_set(err, ERR_INVALID, "rootfs.diff_ids: %u for %u layers", c.n_diff_ids,
                        i->manifest.n_layers);
     memcpy(i->diff_ids, c.diff_ids, sizeof(i->diff_ids));
-    if (i->in->pack) { /* what the image is made of: one tree instead of layers */
+    if (i->in->pack) { /* the image is made from one tree instead of layers */
         i->manifest.n_layers = 1;
         i->manifest.layers[0].digest = i->in->pack->tree;
     }
     return 0;
 }
 
-/* Before the first byte: what was signed, less what layers bring that are here already. */
+/* Before the first byte: what was signed, less what comes from layers already present. */
 static int check_room(struct install *i, struct err *err)
 {
     uint64_t bytes = i->in->max_bytes, inodes = i->in->max_inodes;
     struct record_totals t;
 
     if (i->in->pack)
-        return 0; /* gather knows it better */
+        return 0; /* gather knows better */
     for (unsigned n = 0; n < i->manifest.n_layers; n++) {
         const struct digest *d = &i->manifest.layers[n].digest;
         if (record_is_whole(i->s, d, &t)) {
@@ -113,18 +112,19 @@ static int name_object(void *arg, const char *name, struct err *err)
     struct install *i = arg;
     char path[OBJECT_NAME_BYTES + 3], directory[3] = {name[0], name[1], '\0'};
 
-    if (strlen(name) < 64 || strncmp(name, "part~", 5) == 0) /* of an earlier try by another way */
+    if (strlen(name) < 64 || strncmp(name, "part~", 5) == 0) /* left by an earlier try by another route */
         return unlinkat(i->obj_fd, name, 0) < 0 ? err_errno(err, errno, "remove %s", name) : 0;
     (void)object_path(name, path);
     int rc = renameat(i->obj_fd, name, i->s->objects_fd, path);
-    if (rc < 0 && errno == ENOENT) { /* most directories are there */
+    if (rc < 0 && errno == ENOENT) { /* most directories exist already */
         if (mkdirat(i->s->objects_fd, directory, 0700) < 0 && errno != EEXIST)
             return err_errno(err, errno, "make objects/%s", directory);
         rc = renameat(i->obj_fd, name, i->s->objects_fd, path);
     }
     if (rc < 0)
         return err_errno(err, errno, "name object");
-    if (!i->no_verity) { /* a bonus: the digest in its name and scrubbing are what holds everywhere */
+    if (!i->no_verity) { /* a bonus: what holds on every file system is the digest in the name, and
+                          * scrubbing */
         AUTO_FD int fd = openat(i->s->objects_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         i->no_verity = fd >= 0 && !fs_verity_enable(fd);
     }
@@ -141,12 +141,12 @@ static int name_records(struct install *i, struct err *err)
             continue;
         if (renameat(i->work_fd, name, i->s->layers_fd, digest_hex(&i->manifest.layers[n].digest, hex)) < 0)
             return err_errno(err, errno, "name layer record");
-        (void)unlinkat(i->work_fd, name, 0); /* it stays when it is that very file under another name */
+        (void)unlinkat(i->work_fd, name, 0); /* it stays if it is that very file under another name */
     }
     return 0;
 }
 
-/* Steps 2 to 5 of the head of this file. */
+/* Steps 2 to 5 at the top of this file. */
 static int name_all(struct install *i, const char *hex, struct err *err)
 {
     if (unlinkat(i->obj_fd, INSTALL_NEW_OBJECT, 0) < 0 && errno != ENOENT)
@@ -159,7 +159,7 @@ static int name_all(struct install *i, const char *hex, struct err *err)
         rc = err_errno(err, errno, "remove the objects' directory");
     if (rc == 0)
         rc = name_records(i, err);
-    if (rc == 0 && faccessat(i->s->images_fd, hex, F_OK, 0) == 0) /* it is there, but marked as damaged */
+    if (rc == 0 && faccessat(i->s->images_fd, hex, F_OK, 0) == 0) /* it exists, but is marked as damaged */
         return mend_image(i->s, hex, err);
     if (rc == 0 && renameat(i->s->tmp_fd, hex, i->s->images_fd, hex) < 0)
         rc = err_errno(err, errno, "name image");

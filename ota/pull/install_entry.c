@@ -1,5 +1,5 @@
-/* install_entry.c - entries of an image become its rootfs: what may not be is stripped, content becomes an
- * object of the store or is one already, the object is linked. */
+/* install_entry.c - entries of an image become its rootfs: what is not allowed is stripped, content becomes
+ * an object of the store unless it is one already, the object is linked. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,7 +22,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct install *i, const 
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     if (used + strlen(text) + 2 > sizeof(i->in->note))
-        return; /* enough was reported */
+        return; /* enough were reported */
     (void)snprintf(i->in->note + used, sizeof(i->in->note) - used, "%s\n", text);
 }
 
@@ -54,7 +54,7 @@ static int write_new(struct install *i, struct buf bytes, int *ret_fd, struct er
     return rc;
 }
 
-/* All bytes of a large file from the stream into INSTALL_NEW_OBJECT. */
+/* Write all bytes of a large file from the stream to INSTALL_NEW_OBJECT. */
 static int spool(struct install *i, uint64_t left, struct digest *ret, int *ret_fd, struct err *err)
 {
     AUTO_FREE(sha256) struct sha256 *hash = sha256_new();
@@ -101,7 +101,7 @@ static int keep_new(struct install *i, int fd, const struct entry *e, const stru
     return rc;
 }
 
-/* Content from the stream becomes an object, unless it is one already. */
+/* Content from the stream becomes an object, unless it exists already. */
 static int take_content(struct install *i, const struct entry *e, struct object_at *ret, struct digest *ret_d,
                         struct err *err)
 {
@@ -117,14 +117,14 @@ static int take_content(struct install *i, const struct entry *e, struct object_
         return rc;
     (void)object_name(ret_d, object_mode(e), e->uid, e->gid, name);
     if (find_object(i, name, e->size, ret))
-        return 0; /* a spooled twin is overwritten by the next file and goes with tmp */
+        return 0; /* a spooled duplicate is overwritten by the next file and removed with tmp */
     if (small)
         rc = write_new(i, buf_of(i->small, (size_t)e->size), &fd, err);
     return rc < 0 ? rc : keep_new(i, fd, e, ret, err);
 }
 
-/* The digest from the record; the object must be there: record_is_whole said so. Of a pack each content is,
- * but it may be under another mode or owner. */
+/* The digest from the record; the object must exist, as record_is_whole has checked. With a pack each content
+ * exists, but perhaps under another mode or owner. */
 static int take_recorded(struct install *i, const struct entry *e, struct object_at *ret, struct err *err)
 {
     char name[OBJECT_NAME_BYTES];
@@ -147,7 +147,7 @@ static int take_recorded(struct install *i, const struct entry *e, struct object
 
 static int count(struct install *i, const struct entry *e, struct err *err)
 {
-    uint64_t size = e->flags & ENTRY_AGAIN ? 0 : e->size; /* in a tree, a hard link is a file once more */
+    uint64_t size = e->flags & ENTRY_AGAIN ? 0 : e->size; /* in a tree, a hard link is another file entry */
 
     if (size > i->max_bytes - i->bytes)
         return err_set(err, ERR_INVALID, "the image holds more than the %" PRIu64 " bytes that were signed",
@@ -160,7 +160,7 @@ static int count(struct install *i, const struct entry *e, struct err *err)
     return 0;
 }
 
-/* What an image may not contain is left out and reported, or the image is refused for it. */
+/* What an image must not contain is stripped and reported, or the image is refused. */
 static int strip(struct install *i, const struct entry *e, struct err *err)
 {
     static const char *const what[STORE_STRIPPED_COUNT_] = {
@@ -189,7 +189,7 @@ static bool deletes(const struct entry *e)
     return e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_OPAQUE;
 }
 
-/* One entry of the pass that lays files (deletions had their own pass before). */
+/* One entry in the pass that adds files (deletions had their own pass before). */
 static int lay_one(struct install *i, const struct entry *e, bool from_record, struct err *err)
 {
     struct object_at obj;

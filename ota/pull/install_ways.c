@@ -1,5 +1,5 @@
 /* install_ways.c - where an image's entries come from: its layers (blobs through the untar program, or the
- * record that an image before left), or a pack with its tree. */
+ * record left by an earlier image), or a pack with its tree. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -20,7 +20,7 @@ static int pass_from_blob(struct install *i, unsigned layer, int blob_fd, bool w
         return rc;
     rc = install_entries(i, run.entry_fd, whiteouts, false, &own);
     bool cut = rc < 0 && i->stream->ended;
-    if (rc == 0 || cut) { /* it knows best why it stopped */
+    if (rc == 0 || cut) { /* its reason is the best one */
         int verdict = untar_run_end(&run, &said);
         if (verdict < 0)
             rc = err_set(err, said.kind, "layer %u: %s", layer, said.msg);
@@ -33,8 +33,8 @@ static int pass_from_blob(struct install *i, unsigned layer, int blob_fd, bool w
     return rc;
 }
 
-/* What runs through the untar program is what was just hashed: the same open file, and nobody else may write
- * it any more. */
+/* The untar program reads exactly what was just hashed: the same open file, which nothing else can write any
+ * more. */
 static int open_layer(struct install *i, const struct digest *d, int *ret_fd, struct err *err)
 {
     struct digest got;
@@ -65,7 +65,7 @@ static int from_blob(struct install *i, unsigned layer, struct err *err)
     (void)str_fmt(name, sizeof(name), INSTALL_RECORD, layer);
     if (rc == 0)
         rc = record_begin(i->work_fd, name, &record_fd, err);
-    if (rc == 0 && layer > 0) /* deletions mean the layers below, wherever in the archive they stand */
+    if (rc == 0 && layer > 0) /* deletions apply to the layers below, wherever they are in the archive */
         rc = pass_from_blob(i, layer, blob_fd, true, err);
     i->record_fd = record_fd;
     return rc < 0 ? rc : pass_from_blob(i, layer, blob_fd, false, err);
@@ -99,14 +99,14 @@ int install_layers(struct install *i, struct err *err)
     return rc < 0 ? rc : lay_mount_points(&i->lay, err);
 }
 
-/* ---- by a pack ---- */
+/* ---- with a pack ---- */
 
 static int link_in(struct install *i, int dir_fd, const char *name, const char *as, struct err *err)
 {
     return linkat(dir_fd, name, i->work_fd, as, 0) < 0 ? err_errno(err, errno, "keep %s", as) : 0;
 }
 
-/* Tree and table become the image's own: the very files that were compared with their digests. */
+/* Tree and table become part of the image: the very files that were checked against their digests. */
 static int keep_documents(struct install *i, const struct pull *p, struct err *err)
 {
     const struct store_pack *pack = p->pack;

@@ -1,4 +1,4 @@
-/* pull.c - what the store offers of packs (store.h): which route it is decides the caller. */
+/* pull.c - the store's interface for packs (store.h); the caller chooses the route. */
 #include <fcntl.h>
 #include <inttypes.h>
 
@@ -41,7 +41,7 @@ int store_pull_documents(struct store *s, const struct store_pack *pack, uint64_
     return rc < 0 ? err_wrap(err, "full pack's documents") : 0;
 }
 
-/* A document that is held, mapped, its bytes compared with its name once more. */
+/* Map a stored document, and verify its bytes against its name again. */
 static int map_held(int dir_fd, const struct digest *d, struct buf *ret, struct err *err)
 {
     struct digest got;
@@ -63,7 +63,7 @@ int pull_open(struct pull *p, struct store *s, const struct store_pack *pack, st
     struct pack_head h;
 
     *p = (struct pull){.s = s, .pack = pack, .stage = stage, .old_root_fd = -1, .line_fd = line_fd};
-    /* an old image that is not here has nothing to give */
+    /* an old image that is not present has nothing to offer */
     err_ignore(store_open_rootfs(s, &pack->old_image, &p->old_root_fd, NULL));
     if (pack->held)
         return map_held(s->layers_fd, &pack->tree, &p->tree, err);
@@ -121,6 +121,6 @@ int store_pack_cost(struct store *s, const struct digest *image, const struct st
         pull_close(&p);
     }
     stage_close(&g);
-    (void)unlinkat(s->staged_fd, digest_hex(image, hex), AT_REMOVEDIR); /* it stays when something is in it */
+    (void)unlinkat(s->staged_fd, digest_hex(image, hex), AT_REMOVEDIR); /* it stays if it is not empty */
     return rc;
 }

@@ -1,6 +1,6 @@
-/* pull_chunks.c - the objects that the store lacks, from the chunks of a full pack: those that stand in the
- * same file of the old image are copied, the rest is fetched by ranges. The walk over tree and table that
- * says so is run ahead to ask for a batch and again to take it, so that no list grows with the image. */
+/* pull_chunks.c - the objects that the store lacks, from the chunks of a full pack: those found in the same
+ * file of the old image are copied, the rest is fetched by ranges. The walk over tree and table that decides
+ * this runs ahead to request a batch, and again to take it, so that no list grows with the image. */
 #include <fcntl.h>
 #include <inttypes.h>
 
@@ -8,7 +8,7 @@
 #include "platform/clock.h"
 #include "platform/job.h"
 
-#define BATCH       4096 /* chunks asked for at once: a list of 96 KiB */
+#define BATCH       4096 /* chunks requested at once: a list of 96 KiB */
 #define PROGRESS_MS 200
 
 void pull_tell(struct pull *p, uint64_t done, uint64_t total, uint64_t fetched)
@@ -28,20 +28,20 @@ struct walk {
     struct tree_at at;
     struct entry e;
     struct digest d;
-    uint64_t chunk;   /* the next one's index in the table */
-    uint64_t data_at; /* where it stands in the data */
-    uint64_t left;    /* raw bytes of the object that are still to come; 0: the next object */
-    bool lacking;     /* the store has not got it */
-    uint64_t kept;    /* bytes of its part file that are right */
-    /* the chunk at hand */
+    uint64_t chunk;   /* index of the next one in the table */
+    uint64_t data_at; /* its offset in the data */
+    uint64_t left;    /* raw bytes of the object still missing; 0: the next object */
+    bool lacking;     /* the store lacks it */
+    uint64_t kept;    /* correct bytes in its part file */
+    /* the current chunk */
     struct pack_chunk c;
-    uint64_t at_data, raw_at; /* its place in the data, in the object */
+    uint64_t at_data, raw_at; /* its offset in the data, in the object */
     uint64_t old_at;          /* FROM_OLD */
     enum chunk_from source;
 };
-struct walker { /* what walks share */
+struct walker { /* shared by the walks */
     struct pull *p;
-    struct old_map old; /* of the old file with the path of the object at old_for */
+    struct old_map old; /* of the old file with the same path as the object at old_for */
     struct buf old_bytes;
     uint64_t old_for; /* offset of its entry; 0: none */
 };
@@ -53,7 +53,7 @@ static void drop_old(struct walker *w)
     w->old_for = 0;
 }
 
-/* The chunks of the old image's file of this path, when it is large enough to have some. */
+/* The chunks of the old image's file at this path, if it is large enough to have several. */
 static void look_at_old(struct walker *w, const struct walk *k)
 {
     AUTO_FD int fd = -1;
@@ -82,7 +82,7 @@ static bool chunk_is(const struct pack_chunk *c, struct buf raw)
     return sha256(raw, &d, NULL) == 0 && memcmp(d.b, c->raw, PACK_RAW_BYTES) == 0;
 }
 
-/* How far a part file that an earlier try left is right. */
+/* Number of correct bytes in a part file left by an earlier try. */
 static uint64_t judge_part(const struct pull *p, const struct walk *k)
 {
     AUTO_FD int fd = k->e.size > PACK_WHOLE_BYTES ? stage_part_fd(p->stage, &k->e, &k->d) : -1;
@@ -100,7 +100,7 @@ static uint64_t judge_part(const struct pull *p, const struct walk *k)
     return kept;
 }
 
-/* 1: w stands at the next object; 0: there is none. */
+/* 1: k is at the next object; 0: there is none. */
 static int next_object(struct pull *p, struct walk *k, struct err *err)
 {
     struct object_at at;
@@ -170,7 +170,7 @@ int pull_cost(struct pull *p, struct store_cost *ret, struct err *err)
     return rc;
 }
 
-/* ---- taking them ---- */
+/* ---- taking the chunks ---- */
 
 static int take(struct walker *w, struct walk *k, struct feed *f, struct err *err)
 {
@@ -189,7 +189,7 @@ static int take(struct walker *w, struct walk *k, struct feed *f, struct err *er
     return rc == 0 && k->left == 0 ? stage_end(g, err) : rc;
 }
 
-/* Run ahead from *k until the batch is full; *ahead is where it stopped, then. */
+/* Run ahead from *k until the batch is full; *ahead is then where it stopped. */
 static int list_batch(struct walker *w, struct walk *ahead, struct feed *f, struct err *err)
 {
     int rc = 1;
@@ -203,8 +203,8 @@ static int list_batch(struct walker *w, struct walk *ahead, struct feed *f, stru
     return rc;
 }
 
-/* The walk must want what it wanted when it ran ahead (pull_feed_next sees to it): it does not where a tree
- * names one content twice, and the second is here when its turn comes. */
+/* The walk must want the same as when it ran ahead (pull_feed_next checks this). It does not if a tree names
+ * one content twice, since the second is present by its turn. */
 static int take_batch(struct walker *w, struct walk *k, const struct walk *until, struct feed *f,
                       struct err *err)
 {

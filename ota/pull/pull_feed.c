@@ -1,6 +1,6 @@
-/* pull_feed.c - chunks of a full pack's data: listed, asked for at once, fetched by agentd-fetch and
- * unpacked by agentd-unpack, which reads its pipe; the raw bytes are taken here. All three work at the same
- * time. */
+/* pull_feed.c - chunks of a full pack's data: listed, requested together, fetched by agentd-fetch and
+ * unpacked by agentd-unpack, which reads its pipe; the raw bytes are taken here. All three run
+ * concurrently. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -49,7 +49,7 @@ static void drop_list(struct feed *f)
     f->lines_len = 0;
 }
 
-/* The list, complete: nobody changes it any more. */
+/* Seal the complete list. */
 static int close_list(struct feed *f, struct err *err)
 {
     int rc = flush_list(f, err);
@@ -67,7 +67,7 @@ int pull_feed_ask(struct feed *f, struct err *err)
 
     if (f->n == 0)
         return 0;
-    if (request.budget_bytes) /* it is the whole job's, not each question's */
+    if (request.budget_bytes) /* for the whole job, not per request */
         request.budget_bytes = request.budget_bytes > f->fetched ? request.budget_bytes - f->fetched : 1;
     request.blobs = &blob;
     request.n_blobs = 1;
@@ -81,14 +81,15 @@ int pull_feed_ask(struct feed *f, struct err *err)
     if (rc < 0)
         return rc;
     err_ignore(
-        unpack_chunks(&f->unpack, f->stream.fd, f->list_fd, f->n, NULL)); /* gone? Then take_raw hears why */
+        unpack_chunks(&f->unpack, f->stream.fd, f->list_fd, f->n, NULL)); /* exited? Then take_raw gets the
+                                                                           * reason */
     mem_auto_close_(&f->stream.fd);
     f->stream.fd = -1;
     return 0;
 }
 
-/* The unpack program is gone too early. It says why, unless that is because its input ended: then the fetch
- * program knows best. */
+/* The unpack program exited too early. It reports why, unless that is because its input ended: then the fetch
+ * program has the better reason. */
 static int judge_end(struct feed *f, struct err *err)
 {
     struct err why = ERR_INIT;

@@ -1,5 +1,4 @@
-/* pull_old.c - which chunks of a new file stand in an old one: the old one is cut at the same kind of
- * places. */
+/* pull_old.c - which chunks of a new file occur in an old one: the old one is cut by the same rules. */
 #include <stdlib.h>
 
 #include "ota/pull/pull.h"

@@ -1,12 +1,12 @@
-/* pull_patch.c - new objects from a patch pack that is held: this side reads which old files each is made of
- * and opens them, the unpack program makes the bytes, this side hashes them. */
+/* pull_patch.c - new objects from a stored patch pack: this side reads which old files each is made from and
+ * opens them, the unpack program makes the bytes, this side hashes them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 
 #include "ota/pull/pull.h"
 
-#define TABLE_BYTES 8 /* the second thing of the stream: how long the third, the table, is */
+#define TABLE_BYTES 8 /* the second item of the stream: the length of the third, the table */
 
 struct patching {
     struct pull *p;
@@ -15,7 +15,7 @@ struct patching {
     uint8_t bytes[32 * 1024]; /* half a pipe: less would wake the other side for each quarter */
 };
 
-/* One thing of the stream into memory. */
+/* Read one item of the stream into memory. */
 static int take_all(struct patching *x, uint8_t *dst, uint64_t size, struct err *err)
 {
     int rc = unpack_object(&x->unpack, NULL, NULL, 0, size, err);
@@ -45,7 +45,7 @@ static int open_old_tree(struct patching *x, int *ret_fd, struct err *err)
     return rc == 0 ? stage_map_fd(*ret_fd, LIM_TREE_BYTES, &x->old_tree, err) : rc;
 }
 
-/* The new tree comes first: into a file, and compared with what was signed. */
+/* The new tree comes first: written to a file, and verified against the signed digest. */
 static int take_tree(struct patching *x, struct err *err)
 {
     const struct store_pack *pack = x->p->pack;
@@ -108,7 +108,7 @@ static int open_base(struct patching *x, uint64_t base, int *ret_fd, uint64_t *r
     return *ret_fd < 0 ? err_errno(err, errno, "open an old file") : 0;
 }
 
-/* Ask for one object; its bases are open only meanwhile. */
+/* Request one object; its bases are open only during this call. */
 static int ask_object(struct patching *x, const struct pack_patched *p, uint64_t size, struct err *err)
 {
     int fds[PACK_BASES_MAX];
@@ -125,7 +125,7 @@ static int ask_object(struct patching *x, const struct pack_patched *p, uint64_t
     return rc;
 }
 
-/* One new object. What is here already (from an earlier try, or another image) runs by. */
+/* One new object. The bytes of one already present (from an earlier try, or another image) are skipped. */
 static int take_object(struct patching *x, const struct pack_patched *p, const struct entry *e,
                        const struct digest *d, struct err *err)
 {
@@ -145,8 +145,8 @@ static int take_object(struct patching *x, const struct pack_patched *p, const s
     return rc == 0 && !held ? stage_end(g, err) : rc;
 }
 
-/* Go on in the tree to the object that the table names: both are in the same order, so nothing is made that
- * is no entry of the tree. */
+/* Advance in the tree to the object that the table names: both are in the same order, so only entries of the
+ * tree are ever made. */
 static int find_object(struct buf tree, struct tree_at *t, uint64_t at, struct entry *e, struct digest *d,
                        struct err *err)
 {
@@ -200,7 +200,7 @@ static int run(struct patching *x, int pack_fd, struct err *err)
         rc = take_objects(x, &own);
     if (rc == 0)
         rc = unpack_finish(&x->unpack, &own);
-    if (rc < 0 && own.kind != ERR_IO) /* our own verdict, not that it is gone */
+    if (rc < 0 && own.kind != ERR_IO) /* our own verdict, unless it is that the program is gone */
         return err_set(err, own.kind, "%s", own.msg);
     int said = unpack_end(&x->unpack, err);
     return said < 0 || rc == 0 ? said : err_set(err, own.kind, "%s", own.msg);

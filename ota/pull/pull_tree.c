@@ -1,5 +1,5 @@
 /* pull_tree.c - tree and table of a full pack. Both are cut by content, and the old image has kept its own:
- * what did not change is copied from there, so that asking "what is new?" costs little even for ten thousand
+ * unchanged chunks are copied from there, so that checking for changes costs little even with ten thousand
  * files. */
 #include <fcntl.h>
 
@@ -16,7 +16,7 @@ bool pull_old_tree(struct store *s, const struct digest *image, struct digest *r
     return faccessat(s->layers_fd, digest_hex(ret, hex), F_OK, 0) == 0;
 }
 
-/* What the old image has of the same kind of document; empty when it has none or it cannot be read. */
+/* The old image's document of the same kind; empty if it has none or it cannot be read. */
 static void map_old(struct store *s, const struct store_pack *pack, bool tree, struct buf *ret)
 {
     struct digest d;
@@ -48,7 +48,7 @@ struct document {
     struct store *s;
     const struct pack_document *doc;
     const uint8_t *records; /* n_chunks of them */
-    uint64_t data_at;       /* of the first chunk */
+    uint64_t data_at;       /* offset of the first chunk */
     struct old_map old;
     struct feed *feed;
 };

@@ -1,4 +1,4 @@
-/* stage.c - objects on their way into the store; see pull.h. */
+/* stage.c - objects before they enter the store; see pull.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -52,7 +52,7 @@ static int check_one(void *arg, const char *name, struct err *err)
     uint64_t len;
 
     if (strncmp(name, PART, sizeof(PART) - 1) == 0) {
-        g->has_parts = true; /* judged chunk by chunk */
+        g->has_parts = true; /* checked chunk by chunk */
         return 0;
     }
     if (str_fmt(text, sizeof(text), "sha256:%.64s", name) && digest_parse(text, &want, NULL) == 0) {
@@ -92,9 +92,9 @@ void stage_close(struct stage *g)
     g->dir_fd = -1;
 }
 
-/* ---- what is surely not here ---- */
+/* ---- what is certainly missing ---- */
 
-/* A bit for the first two bytes of each digest that is here. */
+/* One bit for the first two bytes of each digest present. */
 #define MAYBE_BYTES ((1U << 16) / 8)
 
 static void note(struct stage *g, const struct digest *d)
@@ -146,8 +146,8 @@ static char *name_of(const struct entry *e, const struct digest *d, char dst[OBJ
     return object_name(d, object_mode(e), e->uid, e->gid, dst);
 }
 
-/* The name under way. A small object has its own from the start: it is done at once, and what a cut leaves of
- * it is thrown out by the next try (check_one). */
+/* Temporary name. A small object has its own name from the start: it is written at once, and if a cut leaves
+ * it incomplete the next try removes it (check_one). */
 static void part_of(const struct entry *e, const struct digest *d, char dst[OBJECT_NAME_BYTES + 8])
 {
     char name[OBJECT_NAME_BYTES];
@@ -197,8 +197,8 @@ static int hash_kept(struct stage *g, uint64_t kept, struct err *err)
     return rc;
 }
 
-/* Never the file that a cut has left there: it may have another name that is trusted. Nor is one cut to
- * nothing, which makes ext4 write it out as soon as it is closed. */
+/* Never reuse the file that a cut left there: it may have another, trusted name. Nor truncate one, which
+ * makes ext4 write it out as soon as it is closed. */
 int stage_create(const struct stage *g, const char *name, mode_t mode, int *ret_fd, struct err *err)
 {
     const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
@@ -217,7 +217,7 @@ int stage_begin(struct stage *g, const struct entry *e, const struct digest *d, 
 {
     char part[OBJECT_NAME_BYTES + 8];
 
-    /* a tree may name one content for many owners, each of them a file more */
+    /* a tree may name one content for many owners, each of which is another file */
     if (kept > e->size || e->size - kept > g->max_bytes - g->written)
         return err_set(err, ERR_INVALID,
                        "the image's files are more than the %" PRIu64 " bytes that were signed",
@@ -292,7 +292,7 @@ static int match(void *arg, const char *name, struct err *err)
     return 0;
 }
 
-/* Any object with this content. */
+/* Find any object with this content. */
 static int find_content(struct stage *g, const struct digest *d, int *ret_fd, struct err *err)
 {
     char hex[SHA256_HEX], directory[3];

@@ -1,5 +1,5 @@
-/* unpack_prog.c - agentd-unpack: see unpack.h. Every byte that it reads was compared with a signed digest
- * before; it is sandboxed anyway, since decoders are where such programs break. */
+/* unpack_prog.c - agentd-unpack: see unpack.h. Every byte it reads was verified against a signed digest; it
+ * is sandboxed anyway, since decoders are where such programs have bugs. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -15,14 +15,14 @@
 #define ASK_FD     4
 #define OUT_FD     5
 #define FILES      (OUT_FD + 3 + PACK_BASES_MAX)
-#define DATA_BYTES (2ULL << 20) /* with the libraries' own; what packs need is capped in their heads */
+#define DATA_BYTES (2ULL << 20) /* including the libraries'; what packs need is limited in their heads */
 
 struct unpack {
     struct codec *codecs[PACK_CODEC_COUNT_];
     struct patch *patch;
     int pack_fd, fds[PACK_BASES_MAX];
     unsigned n_fds;
-    uint8_t *packed, *raw; /* PACK_RAW_MAX each, from the first chunk on */
+    uint8_t *packed, *raw; /* PACK_RAW_MAX each, allocated at the first chunk */
     size_t packed_at, packed_len, raw_len;
 };
 
@@ -33,7 +33,7 @@ static void drop_fds(struct unpack *u)
     u->n_fds = 0;
 }
 
-/* 1: *ret is the next ask, its descriptors are in u; 0: no more. */
+/* 1: *ret is the next request, its descriptors are in u; 0: no more. */
 static int next_ask(struct unpack *u, struct unpack_ask *ret, struct err *err)
 {
     union {
@@ -47,7 +47,7 @@ static int next_ask(struct unpack *u, struct unpack_ask *ret, struct err *err)
                          .msg_controllen = sizeof(control.room)};
     ssize_t n;
 
-    drop_fds(u); /* first: the limit on open files leaves room for one set */
+    drop_fds(u); /* first: the limit on open files has room for only one set */
     do
         n = recvmsg(ASK_FD, &msg, MSG_WAITALL | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
@@ -73,7 +73,7 @@ static int put_raw(struct unpack *u, struct err *err)
     return n ? fs_write_full(OUT_FD, buf_of(u->raw, n), err) : 0;
 }
 
-/* At least so many packed bytes at hand. What is done goes out before more is waited for. */
+/* Buffer at least so many packed bytes. Finished output is sent before waiting for more. */
 static int take_packed(struct unpack *u, size_t len, struct err *err)
 {
     int rc = 0;

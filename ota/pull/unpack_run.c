@@ -1,4 +1,4 @@
-/* unpack_run.c - driving the sandboxed unpack program. */
+/* unpack_run.c - drives the sandboxed unpack program. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,7 +21,7 @@ int unpack_start(char *const *argv, struct unpack_run *ret, struct err *err)
     return rc;
 }
 
-/* The ask with its descriptors; a stream socket of this size never splits it. */
+/* Send a request with its descriptors; at this size a stream socket never splits it. */
 static int send_ask(struct unpack_run *r, const struct unpack_ask *ask, const int *fds, unsigned n,
                     struct err *err)
 {
@@ -45,7 +45,7 @@ static int send_ask(struct unpack_run *r, const struct unpack_ask *ask, const in
     do
         sent = sendmsg(r->ask_fd, &msg, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
-    /* EPIPE would be a fault of the network elsewhere; here it says that the program is gone */
+    /* elsewhere EPIPE is a network fault; here it means that the program exited */
     return sent == (ssize_t)sizeof(*ask)
                ? 0
                : err_set(err, ERR_IO, "ask the unpack program: %s", strerror(sent < 0 ? errno : EIO));

@@ -1,5 +1,5 @@
-/* collect.c - garbage: whatever no kept image is made of. A sweep from the roots; nothing here trusts a count
- * of its own. */
+/* collect.c - garbage collection: removes what no kept image is made of. A sweep from the roots; nothing here
+ * relies on stored counts. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@ struct collect {
     struct digest *keep;
     size_t n, room;
     uint64_t freed;
-    struct digest *hidden; /* of objects that only a kept layer's record needs */
+    struct digest *hidden; /* objects that only the record of a kept layer needs */
     size_t n_hidden, hidden_room;
 };
 
@@ -63,7 +63,7 @@ static void keep_documents(struct collect *c, const struct digest *d)
     }
 }
 
-/* A kept manifest that is not installed yet keeps what it will be made of. */
+/* A kept manifest that is not installed yet keeps its future parts. */
 static void keep_parts(struct collect *c, const struct digest *d)
 {
     uint8_t AUTO_MEM *text = NULL;
@@ -88,7 +88,7 @@ static int remove_file(struct collect *c, int dir_fd, const char *name, struct e
     return 0;
 }
 
-/* Its name goes first, whole; what is being taken apart stands in tmp/, where nobody trusts it. */
+/* First the whole name is moved away; what is being deleted is in tmp/, which is never trusted. */
 static int sweep_image(void *arg, const char *name, const struct digest *d, struct err *err)
 {
     struct collect *c = arg;
@@ -97,7 +97,7 @@ static int sweep_image(void *arg, const char *name, const struct digest *d, stru
 
     if (is_kept(c, d)) {
         if (store_meta_read(c->s, name, &m, &why) < 0 && err_may_retry(why.kind))
-            return err_set(err, why.kind, "%s", why.msg); /* its layers are not known: nothing may go */
+            return err_set(err, why.kind, "%s", why.msg); /* its layers are unknown: nothing may be removed */
         for (unsigned i = 0; i < m.n_layers; i++)
             keep_add(c, &m.layers[i]);
         return 0;
@@ -129,7 +129,7 @@ static int sweep_staged(void *arg, const char *name, const struct digest *d, str
     return is_kept(c, d) ? 0 : fs_remove_tree(c->s->staged_fd, name, err);
 }
 
-/* Most objects of a layer are linked from the image; what is left are the few that upper layers hide. */
+/* Most objects of a layer are linked from the image; the rest are the few hidden by upper layers. */
 static bool note_hidden(void *arg, const struct digest *d, const char *path, uint64_t size)
 {
     struct collect *c = arg;
@@ -153,7 +153,7 @@ static int sweep_layer(void *arg, const char *name, const struct digest *d, stru
     if (c->pressed)
         return 0;
     int rc = record_walk(c->s, d, note_hidden, c, &why);
-    if (rc < 0 && err_may_retry(why.kind)) /* what is hidden is not known: nothing may go */
+    if (rc < 0 && err_may_retry(why.kind)) /* what is hidden is unknown: nothing may be removed */
         return err_set(err, why.kind, "%s", why.msg);
     return 0;
 }
@@ -189,7 +189,7 @@ static int sweep_folder(void *arg, const char *name, struct err *err)
     if (rc < 0)
         return rc;
     rc = store_each_file(fd, sweep_object, &(struct directory){c, fd}, err);
-    (void)unlinkat(c->s->objects_fd, name, AT_REMOVEDIR); /* it goes when it is empty */
+    (void)unlinkat(c->s->objects_fd, name, AT_REMOVEDIR); /* removed once it is empty */
     return rc;
 }
 

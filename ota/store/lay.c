@@ -1,5 +1,5 @@
-/* lay.c - putting entries into a rootfs under construction. Every path is opened below the rootfs' fd without
- * following any link (fs_open_below), so an image cannot name a thing outside of itself. */
+/* lay.c - adds entries to a rootfs under construction. Every path is opened below the rootfs' fd without
+ * following any link (fs_open_below), so an image cannot name anything outside itself. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -41,8 +41,8 @@ static const char *split(const char *path, char dir[LIM_PATH_BYTES])
     return slash + 1;
 }
 
-/* Absent, or is something else than a directory in its place or on the way? The kernel's answers differ with
- * its age and way of opening. */
+/* Is it missing, or is something other than a directory in its place or on the way? The kernel's errno
+ * depends on its version and on how it is opened. */
 static bool is_absent(struct lay *l, const char *dir)
 {
     char part[LIM_PATH_BYTES];
@@ -73,7 +73,7 @@ static int open_dir(struct lay *l, const char *dir, int *ret_fd, struct err *err
     return 0;
 }
 
-/* Directories that the layer forgot to mention. */
+/* Create parent directories that the layer does not list. */
 static int make_parents(struct lay *l, const char *dir, struct err *err)
 {
     char part[LIM_PATH_BYTES];
@@ -86,7 +86,7 @@ static int make_parents(struct lay *l, const char *dir, struct err *err)
         (void)str_fmt(part, sizeof(part), "%.*s", (int)(end - name), name);
         int from = up < 0 ? l->root_fd : up;
         if (mkdirat(from, part, 0755) == 0) {
-            if (fchmodat(from, part, 0755, 0) < 0) /* whatever the umask says */
+            if (fchmodat(from, part, 0755, 0) < 0) /* regardless of umask */
                 return err_errno(err, errno, "chmod %s", part);
         } else if (errno != EEXIST) {
             return err_errno(err, errno, "create directory %s", part);
@@ -100,7 +100,7 @@ static int make_parents(struct lay *l, const char *dir, struct err *err)
     return 0;
 }
 
-/* The directory of path, open; borrowed until the next call. base: its last part. */
+/* Open the parent directory of path; borrowed until the next call. base: the last component. */
 static int parent_of(struct lay *l, const char *path, bool make, int *ret_fd, const char **ret_base,
                      struct err *err)
 {
@@ -119,13 +119,13 @@ static int parent_of(struct lay *l, const char *path, bool make, int *ret_fd, co
         if (rc < 0)
             return rc;
         l->parent_fd = fd;
-        memcpy(l->parent, dir, strlen(dir) + 1); /* both LIM_PATH_BYTES */
+        memcpy(l->parent, dir, strlen(dir) + 1); /* both are LIM_PATH_BYTES long */
     }
     *ret_fd = l->parent_fd;
     return 0;
 }
 
-/* Take away what stands at base. keep_dir: a directory may stay. Returns 1 when one stayed. */
+/* Remove what is at base. keep_dir: a directory may stay. Returns 1 if one stayed. */
 static int clear(int dir_fd, const char *base, bool keep_dir, struct err *err)
 {
     struct stat st;
@@ -144,7 +144,7 @@ static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct ent
     mode_t mode = object_mode(e) | 0700;
     int rc = 0;
 
-    if (mkdirat(dir_fd, base, mode) < 0) { /* nearly always it is new: that is tried first */
+    if (mkdirat(dir_fd, base, mode) < 0) { /* nearly always it is new, so try that first */
         rc = errno == EEXIST ? clear(dir_fd, base, true, err)
                              : err_errno(err, errno, "create directory %s", e->path);
         if (rc == 0 && mkdirat(dir_fd, base, mode) < 0)
@@ -156,7 +156,7 @@ static int lay_dir(struct lay *l, int dir_fd, const char *base, const struct ent
     if (fd < 0)
         return err_errno(err, errno, "open directory %s", e->path);
     rc = object_dress(fd, e, err);
-    if (rc == 0 && str_copy(l->parent, sizeof(l->parent), e->path)) { /* what comes next mostly lies in it */
+    if (rc == 0 && str_copy(l->parent, sizeof(l->parent), e->path)) { /* the next entries are mostly in it */
         forget_parent(l);
         l->parent_fd = steal_fd(&fd);
     }
@@ -194,8 +194,8 @@ static int copy_bytes(int from, int to, off_t left, struct err *err)
     return 0;
 }
 
-/* File systems bound the links of one inode (ext4: 65000). The file beyond it is a copy: correct, only not
- * shared. */
+/* File systems limit the links of an inode (ext4: 65000). The file beyond the limit is a copy: correct, only
+ * not shared. */
 static int copy_file(int from_dir, const char *from, int dir_fd, const char *base, struct err *err)
 {
     struct stat st;
@@ -213,12 +213,12 @@ static int copy_file(int from_dir, const char *from, int dir_fd, const char *bas
     return rc;
 }
 
-/* In the place of whatever stands there; nearly always that is nothing, so it is looked at only then. */
+/* Replaces whatever is there; nearly always nothing is, so that is tried first. */
 static int link_file(int from_dir, const char *from, int dir_fd, const char *base, struct err *err)
 {
     int no = linkat(from_dir, from, dir_fd, base, 0) == 0 ? 0 : errno;
 
-    if (no == EEXIST || no == EMLINK) { /* which of the two the kernel reports is up to it */
+    if (no == EEXIST || no == EMLINK) { /* which of the two the kernel returns is not defined */
         int rc = clear(dir_fd, base, false, err);
         if (rc < 0)
             return rc;
@@ -238,7 +238,7 @@ static int lay_symlink(int dir_fd, const char *base, const struct entry *e, stru
     return 0;
 }
 
-/* The target is looked up before anything is taken away, as a file or link of this tree and nothing else. */
+/* The target is looked up before anything is removed; it must be a file or link of this tree. */
 static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struct entry *e, struct err *err)
 {
     char dir[LIM_PATH_BYTES];
@@ -256,7 +256,7 @@ static int lay_hardlink(struct lay *l, int dir_fd, const char *base, const struc
     return link_file(from_fd, from, dir_fd, base, err);
 }
 
-/* What the layers below have in the directory's place may be a file or link, which hides nothing: see
+/* In the layers below the directory's place may be taken by a file or link, which hides nothing: see
  * lay_check_opaque. */
 static int open_opaque(struct lay *l, const char *path, int *ret_fd, struct err *err)
 {
@@ -282,7 +282,7 @@ static int empty_folder(struct lay *l, const char *path, struct err *err)
 
     forget_parent(l);
     if (rc == -ERR_NOTFOUND)
-        return 0; /* nothing below: nothing to hide */
+        return 0; /* nothing below, so nothing to hide */
     if (rc < 0)
         return rc;
     DIR *d = fdopendir(fd);
@@ -315,7 +315,7 @@ static int white_out(struct lay *l, const char *path, struct err *err)
         return 0;
     if (rc >= 0)
         rc = fs_remove_tree(dir_fd, base, err);
-    forget_parent(l); /* it may be what went */
+    forget_parent(l); /* it may have been removed */
     return rc < 0 ? rc : 0;
 }
 
@@ -376,7 +376,7 @@ int lay_mount_points(struct lay *l, struct err *err)
         struct entry e = {.kind = points[i].kind, .mode = points[i].mode};
         AUTO_FD int there = -1;
         if (fs_open_below(l->root_fd, points[i].path, O_PATH | O_NOFOLLOW, 0, &there, NULL) != -ERR_NOTFOUND)
-            continue; /* anything at all stands there, or a link on the way */
+            continue; /* something is there, or a link is on the way */
         (void)str_copy(e.path, sizeof(e.path), points[i].path);
         struct err why = ERR_INIT;
         int rc = lay_entry(l, &e, NULL, &why);

@@ -1,7 +1,7 @@
-/* mend.c - an image that was marked as damaged gets what it lacks, in place: boxes may be running from it,
- * and what they have open stays valid. The image was laid again below tmp/ from whole objects; here each file
- * that is another one there takes the place of the damaged one by one rename. A cut at any point leaves the
- * mark, and the next install begins again. */
+/* mend.c - repairs an image marked as damaged, in place: boxes may be running from it, and what they have
+ * open stays valid. The image was built again below tmp/ from whole objects; here each file that differs
+ * replaces the damaged one by a single rename. A power cut at any point leaves the mark, and the next install
+ * starts over. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "ota/store/store_int.h"
 
 struct mend {
-    int from_fd, to_fd; /* the same directory of the tree under tmp/ and of the image */
+    int from_fd, to_fd; /* the same directory in the tree under tmp/ and in the image */
     unsigned depth;
 };
 
@@ -34,7 +34,7 @@ static int mend_folder(const struct mend *m, const char *name, struct err *err)
     return store_each_entry(from, mend_entry, &(struct mend){from, to, m->depth + 1}, err);
 }
 
-/* Empty files are mount points of running boxes and hold nothing that could go bad: they stay. */
+/* Empty files are mount points of running boxes and contain nothing that could be damaged: they stay. */
 static int mend_entry(void *arg, const char *name, struct err *err)
 {
     const struct mend *m = arg;

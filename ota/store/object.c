@@ -1,4 +1,4 @@
-/* object.c - what a file of an image is called in the store. */
+/* object.c - the name of an image's file in the store. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -25,7 +25,7 @@ uint32_t object_mode(const struct entry *e)
     return e->mode & (e->kind == ENTRY_DIR ? 01777u : 0777u);
 }
 
-/* One look costs less than two changes. Owner first: a change of owner may clear mode bits. */
+/* One check is cheaper than two changes. Owner first: changing it may clear mode bits. */
 int object_dress(int fd, const struct entry *e, struct err *err)
 {
     struct stat st;

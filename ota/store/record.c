@@ -1,6 +1,6 @@
-/* record.c - layers/<digest>: the entries of a layer with the digests of its files, written while it is
- * installed and named after its objects were durable. From it the layer is laid again for another image
- * without its blob. */
+/* record.c - layers/<digest>: the entries of a layer with the digests of its files, written during the
+ * install and named after its objects are durable. With it the layer can be used for another image without
+ * its blob. */
 #include <errno.h>
 #include <fcntl.h>
 
@@ -49,7 +49,7 @@ int record_open(struct store *s, const struct digest *d, int *ret_fd, struct err
     return 0;
 }
 
-/* The object that one file of a record needs. */
+/* The object that one file in a record needs. */
 static int next_object(struct stream *st, const struct entry *e, struct digest *ret_d,
                        char path[OBJECT_NAME_BYTES + 3], struct err *err)
 {

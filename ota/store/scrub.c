@@ -1,6 +1,6 @@
-/* scrub.c - reads what the store holds and compares it with its names; what is bad loses its name, and what
- * was made of it is marked so that it is made again (mend.c). One round goes over all directories in a fixed
- * order; a cursor lets it continue where it stopped. */
+/* scrub.c - verifies the contents of the store against its names; what is damaged loses its name, and what
+ * was made from it is marked to be made again (mend.c). One round covers all directories in a fixed order; a
+ * cursor lets it continue where it stopped. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -16,11 +16,11 @@ struct names { /* of one directory, sorted */
 struct round {
     struct store *s;
     struct store_scrub *sc;
-    const char *directory; /* that is being read: "objects/ab" */
+    const char *directory; /* the one being read: "objects/ab" */
     int dir_fd;
 };
 
-/* ---- telling ---- */
+/* ---- reporting ---- */
 
 __attribute__((format(printf, 3, 4))) static void tell(struct round *r, const char *name, const char *fmt,
                                                        ...)
@@ -36,7 +36,7 @@ __attribute__((format(printf, 3, 4))) static void tell(struct round *r, const ch
         r->sc->on_bad(r->sc->arg, full, why);
 }
 
-/* ---- which images are made of a bad object ---- */
+/* ---- which images contain a bad object ---- */
 
 struct search {
     dev_t dev;
@@ -66,8 +66,8 @@ static int search_entry(void *arg, const char *name, struct err *err)
     return store_each_entry(fd, search_entry, &(struct folder_at){f->search, fd, f->depth + 1}, err);
 }
 
-/* The documents beside the tree become blobs again where they are right, so that repairing needs no network
- * for them. What cannot be recovered this way is fetched. */
+/* Intact documents next to the tree become blobs again, so that the repair need not download them. What
+ * cannot be recovered this way is fetched. */
 static void keep_document(struct store *s, int image_fd, const char *file, const struct digest *want)
 {
     struct digest got;
@@ -77,7 +77,7 @@ static void keep_document(struct store *s, int image_fd, const char *file, const
 
     if (fd >= 0 && sha256_fd(fd, &got, &len, NULL) == 0 && digest_eq(&got, want) &&
         linkat(image_fd, file, s->blobs_fd, digest_hex(want, hex), 0) < 0)
-        return; /* held already, or fetched when it is needed */
+        return; /* already present, or fetched when needed */
 }
 
 static void keep_documents(struct store *s, int image_fd, const char *image_name)
@@ -126,7 +126,7 @@ static int mark_user(void *arg, const char *name, const struct digest *d, struct
     return store_mark_damaged(m->r->s, name, err);
 }
 
-/* The images first: power going between the two leaves marks too many, never one too few. */
+/* The images first: a power cut in between leaves too many marks, never too few. */
 static int condemn_object(struct round *r, const char *name, const struct stat *st, struct err *err)
 {
     struct marking m = {r, {st->st_dev, st->st_ino, false}};
@@ -137,10 +137,10 @@ static int condemn_object(struct round *r, const char *name, const struct stat *
     return rc < 0 ? rc : fs_sync_dir(r->dir_fd, err);
 }
 
-/* ---- one thing of each directory: 0 good, 1 damaged and reported, -kind ---- */
+/* ---- one item of each directory: 0 good, 1 damaged and reported, -kind ---- */
 
-/* *ret_same: its bytes hash to the 64 digits at the front of its name. A file that cannot be read (a bad
- * block, fs-verity) is one that does not. */
+/* *ret_same: its bytes hash to the 64 digits at the start of its name. A file that cannot be read (a bad
+ * block, fs-verity) does not. */
 static int hash_file(struct round *r, const char *name, struct stat *ret_st, bool *ret_same, struct err *err)
 {
     struct digest got;
@@ -155,7 +155,7 @@ static int hash_file(struct round *r, const char *name, struct stat *ret_st, boo
                 strncmp(digest_hex(&got, hex), name, 64) == 0;
     if (why.kind != ERR_NONE && why.kind != ERR_IO)
         return err_set(err, why.kind, "scrub %s: %s", name, why.msg);
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* the apps' pages matter more than ours */
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* do not evict the apps' pages from the cache */
     r->sc->bytes += (uint64_t)ret_st->st_size;
     r->sc->verity += fs_verity_is_on(fd);
     return 0;
@@ -195,8 +195,8 @@ static int scrub_blob(struct round *r, const char *name, struct err *err)
     return 1;
 }
 
-/* A record says nothing of its own bytes: that it reads to its end is all that can be asked. One that lacks
- * objects is whole: they are fetched when they are needed. */
+/* A record has no digest of itself: all that can be checked is that it reads to its end. One that lacks
+ * objects is fine: they are fetched when needed. */
 static bool any_object(void *arg, const struct digest *d, const char *path, uint64_t size)
 {
     (void)arg, (void)d, (void)path, (void)size;
@@ -220,7 +220,7 @@ static int scrub_record(struct round *r, const char *name, struct err *err)
     return 1;
 }
 
-/* The documents that an image was made from stand beside its tree and are asked at each start of an app. */
+/* The documents that an image was made from are next to its tree and are read at each start of an app. */
 static const char *image_fault(struct round *r, const char *name)
 {
     uint8_t AUTO_MEM *text = NULL;
@@ -257,7 +257,7 @@ static int scrub_image(struct round *r, const char *name, struct err *err)
     return rc < 0 ? rc : 1;
 }
 
-/* ---- the round ---- */
+/* ---- a round ---- */
 
 static int by_name(const void *a, const void *b)
 {
@@ -285,14 +285,14 @@ static int names_add(void *arg, const char *name, struct err *err)
 
 typedef int (*scrub_one)(struct round *r, const char *name, struct err *err);
 
-/* The names of one directory behind `after`, in order, until the budget is spent. */
+/* The names of one directory after `after`, in order, until the budget is spent. */
 static int scrub_folder(struct round *r, const char *after, scrub_one one, struct err *err)
 {
     struct names l = {NULL, 0, 0};
     int rc = fs_open_dir(r->s->dir_fd, r->directory, false, 0, &r->dir_fd, NULL);
 
     if (rc < 0)
-        return 0; /* objects of no such beginning */
+        return 0; /* no objects with this prefix */
     rc = store_each_file(r->dir_fd, names_add, &l, err);
     if (l.n > 0)
         qsort(l.at, l.n, sizeof(*l.at), by_name);
@@ -326,7 +326,7 @@ static scrub_one folder_of(unsigned i, char name[16])
     return scrub_object;
 }
 
-/* "objects/ab/NAME": where the cursor is. An unknown cursor starts over. */
+/* Find the cursor's position: "objects/ab/NAME". An unknown cursor starts over. */
 static unsigned cursor_folder(const char *cursor, const char **ret_after)
 {
     const char *slash = strrchr(cursor, '/');

@@ -41,7 +41,7 @@ static int check_layout(int dir_fd, struct err *err)
 
 static int open_folders(struct store *s, struct err *err)
 {
-    int rc = fs_remove_tree(s->dir_fd, "tmp", err); /* what had no name yet when power went */
+    int rc = fs_remove_tree(s->dir_fd, "tmp", err); /* what had no name yet at a power cut */
 
     for (size_t i = 0; rc >= 0 && i < COUNT_OF(directories); i++)
         rc = fs_open_dir(s->dir_fd, directories[i].name, true, 0700, folder_fd(s, i), err);
@@ -144,7 +144,7 @@ static int each_name(int dir_fd, bool hidden, int (*fn)(void *arg, const char *n
     for (struct dirent *e; rc >= 0 && (errno = 0, e = readdir(dir)) != NULL;)
         if (e->d_name[0] != '.' || (hidden && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0))
             rc = fn(arg, e->d_name, err);
-    if (rc >= 0 && errno) /* half a listing is none */
+    if (rc >= 0 && errno) /* an incomplete listing is an error */
         rc = err_errno(err, errno, "list directory");
     (void)closedir(dir);
     return rc < 0 ? rc : 0;
@@ -244,8 +244,8 @@ int store_partial_open(struct store *s, const struct digest *d, uint64_t size_by
     return 0;
 }
 
-/* Durable before the name: the bytes are synced while only partial/ knows them, then one rename makes them a
- * blob. Power going before it leaves a partial that is committed again, after it a blob that is whole. */
+/* Durable before it is named: the bytes are synced while only partial/ has them, then one rename makes them a
+ * blob. A power cut before it leaves a partial that is committed again, after it a whole blob. */
 static int name_blob(struct store *s, int fd, const char *hex, struct err *err)
 {
     if (fsync(fd) < 0)
@@ -385,7 +385,8 @@ static int list_one(void *arg, const char *name, const struct digest *d, struct 
     struct store_meta m = {0};
 
     (void)err;
-    err_ignore(store_meta_read(l->s, name, &m, NULL)); /* an unreadable meta costs the size, not the image */
+    err_ignore(store_meta_read(l->s, name, &m, NULL)); /* an unreadable meta loses only the size, not the
+                                                        * image */
     l->fn(l->arg, d, m.bytes);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* stream.c - entries out of a pipe or a record, each checked before anybody sees it. */
+/* stream.c - reads entries from a pipe or a record, each checked before it is used. */
 #include <errno.h>
 
 #include "ota/store/store_int.h"

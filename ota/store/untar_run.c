@@ -1,4 +1,4 @@
-/* untar_run.c - starting the sandboxed untar program and hearing its verdict. */
+/* untar_run.c - starts the sandboxed untar program and reads its verdict. */
 #include "ota/layer/layer.h"
 
 #include "ota/layer/sandboxed.h"

@@ -1,4 +1,4 @@
-/* cgroup.c - one group in every hierarchy it needs: make, attach, kill, remove. See cgroup.h. */
+/* cgroup.c - one group in every hierarchy it needs: create, attach, kill, remove. See cgroup.h. */
 #include "platform/cgroup/cgroup.h"
 
 #include <dirent.h>
@@ -45,7 +45,7 @@ const struct cgroup_slot *cgroup_v2_slot(const struct cgroup *c)
     return NULL;
 }
 
-/* A path of our making: no empty part, no ".", no "..", nothing unprintable. */
+/* A path as we make them: no empty component, no ".", no "..", nothing unprintable. */
 static bool path_is_good(const char *path)
 {
     size_t len = strlen(path);
@@ -72,8 +72,7 @@ void cgroup_sleep_ms(unsigned ms)
     (void)nanosleep(&t, NULL);
 }
 
-/* Where the group lies in a hierarchy; a path without '/' at its beginning is below the caller's own
- * group. */
+/* The group's directory in a hierarchy; a path without a leading '/' is below the caller's own group. */
 static bool slot_dir(const struct cgroup *c, const char *mount, const char *self, char dst[CGROUP_DIR_BYTES])
 {
     bool is_whole = c->path[0] == '/';
@@ -82,7 +81,7 @@ static bool slot_dir(const struct cgroup *c, const char *mount, const char *self
                    c->path);
 }
 
-/* Slot for a hierarchy: found, or made (make), or opened when its directory is there. 0 or -errno. */
+/* Slot for a hierarchy: found, or created (make), or opened if its directory exists. 0 or -errno. */
 static int slot_get(struct cgroup *c, enum cgroup_mode mode, const char *mount, const char *self,
                     unsigned ctls, bool make)
 {
@@ -92,7 +91,7 @@ static int slot_get(struct cgroup *c, enum cgroup_mode mode, const char *mount, 
     if (!slot_dir(c, mount, self, s->dir))
         return -ENAMETOOLONG;
     for (int tries = 0; make && (rc = cgroup_make_dirs(c, mode, ctls, s)) < 0; tries++)
-        if (rc != -ENOENT || tries == 3) /* somebody may remove an empty parent at this moment */
+        if (rc != -ENOENT || tries == 3) /* an empty parent may be removed concurrently */
             return rc;
     for (unsigned i = 0; i < c->n_slots; i++)
         if (strcmp(c->slots[i].dir, s->dir) == 0) {
@@ -109,7 +108,7 @@ static int slot_get(struct cgroup *c, enum cgroup_mode mode, const char *mount, 
     return 0;
 }
 
-/* Controllers that v2 carries, of these. */
+/* Those of these controllers that are on v2. */
 static unsigned v2_part(const struct cgroup_host *h, unsigned ctls)
 {
     unsigned mask = 0;
@@ -120,8 +119,8 @@ static unsigned v2_part(const struct cgroup_host *h, unsigned ctls)
     return mask;
 }
 
-/* Errors of a hierarchy that we may not use (read-only, not ours) are a reason in the report, not a failure.
- */
+/* Errors of a hierarchy that we may not use (read-only, not ours) are a reason in the report, not a
+ * failure. */
 static bool is_refusal(int r)
 {
     return r == -EROFS || r == -EACCES || r == -EPERM || r == -ENOENT;
@@ -154,8 +153,7 @@ static int make_v2_slot(struct cgroup *c, unsigned ctls, struct err *err)
     return 0;
 }
 
-/* All hierarchies that these controllers need, one that can freeze and one that counts the processor's
- * time. */
+/* All hierarchies that these controllers need, one with a freezer and one that counts CPU time. */
 static int make_slots(struct cgroup *c, unsigned ctls, struct err *err)
 {
     const struct cgroup_host *h = &c->host;
@@ -187,7 +185,7 @@ static int group_new(const struct cgroup_host *h, const char *path, struct cgrou
     return 0;
 }
 
-/* Write all of the list. */
+/* Write the whole list. */
 static void apply(struct cgroup *c, struct cgroup_list *list)
 {
     cgroup_list_apply(c, list);
@@ -227,7 +225,7 @@ int cgroup_make(const struct cgroup_host *h, const char *path, const struct cgro
     return 0;
 }
 
-/* Before it takes over an existing group, find the hierarchies it lives in. */
+/* Before taking over an existing group, find the hierarchies it is in. */
 static void open_slots(struct cgroup *c)
 {
     const struct cgroup_host *h = &c->host;
@@ -279,7 +277,7 @@ struct cgroup *cgroup_free(struct cgroup *c)
     return NULL;
 }
 
-/* v2 enforces a lower limit by kills at once; v1 refuses it by itself. */
+/* On v2 a lower limit takes effect at once, by kills; v1 refuses it itself. */
 static int check_memory(const struct cgroup *c, const struct cgroup_list *list, struct err *err)
 {
     uint64_t now = CGROUP_UNSET;
@@ -304,10 +302,10 @@ int cgroup_set_list(struct cgroup *c, struct cgroup_list *list, struct err *err)
     if (rc < 0 || (rc = make_slots(c, cgroup_list_needs(&c->host, list), err)) < 0)
         return rc;
     for (unsigned s = before; s < c->n_slots;
-         s++) /* a hierarchy that it was not in: take the processes along */
+         s++) /* a hierarchy that it was not in: move its processes there too */
         for (unsigned i = 0; i < n; i++) {
             (void)snprintf(text, sizeof(text), "%d", (int)pids[i]);
-            /* it may have ended since */
+            /* it may have ended meanwhile */
             err_ignore(cgroup_put(c->slots[s].fd, "cgroup.procs", text));
         }
     apply(c, list);
@@ -341,8 +339,7 @@ int cgroup_attach_self(const struct cgroup *c, bool in_v2_already)
         int rc;
         if (s->mode == CGROUP_V2 && in_v2_already)
             continue;
-        /* v1: a thread that moves itself needs no lock over all forks of the machine; a new process has one
-         * thread */
+        /* v1: a thread that moves itself does not take the global fork lock; a new process has one thread */
         rc = cgroup_put(s->fd, s->mode == CGROUP_V1 ? "tasks" : "cgroup.procs", "0");
         if (rc < 0)
             return rc;
@@ -372,13 +369,13 @@ static unsigned pids_of(int dir_fd, pid_t *ret, unsigned max)
     if (!f)
         return 0;
     while (n < max && fscanf(f, "%d", &pid) == 1)
-        if (pid > 0) /* 0: a process that our pid namespace cannot name */
+        if (pid > 0) /* 0: a process that is not visible in our pid namespace */
             ret[n++] = pid;
     (void)fclose(f);
     return n;
 }
 
-/* A group's processes and those of the groups below it. */
+/* The processes of a group and of the groups below it. */
 unsigned cgroup_pids_below(int dir_fd, pid_t *ret, unsigned max, unsigned depth)
 {
     unsigned n = pids_of(dir_fd, ret, max);

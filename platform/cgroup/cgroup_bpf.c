@@ -1,5 +1,5 @@
-/* cgroup_bpf.c - device rules as a program of the kernel's own little machine, for cgroup v2. No library: a
- * rule is ten instructions at most. See cgroup_device.c for what rules mean. */
+/* cgroup_bpf.c - device rules as a BPF program, for cgroup v2. No library: a rule is at most ten
+ * instructions. See cgroup_device.c for what rules mean. */
 #include <errno.h>
 #include <linux/bpf.h>
 #include <string.h>
@@ -35,7 +35,7 @@ static void emit_return(struct code *c, bool allow)
     emit(c, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-/* Registers: r2 the accesses that are still to be decided, r3 the kind, r4 major, r5 minor. */
+/* Registers: r2 the accesses still undecided, r3 the type, r4 major, r5 minor. */
 static void emit_head(struct code *c)
 {
     emit(c, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, offsetof(struct bpf_cgroup_dev_ctx, access_type),
@@ -47,14 +47,14 @@ static void emit_head(struct code *c)
     emit(c, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_5, BPF_REG_1, offsetof(struct bpf_cgroup_dev_ctx, minor), 0);
 }
 
-/* "If it is another device, on to the next rule": the distance is filled in when it is known. */
+/* "If it is another device, jump to the next rule": the distance is filled in once known. */
 static void emit_match(struct code *c, unsigned skips[3], unsigned *n_skips, int reg, int64_t value)
 {
     skips[(*n_skips)++] = c->n;
     emit(c, BPF_JMP | BPF_JNE | BPF_K, reg, 0, 0, (int)value);
 }
 
-/* False: it decides everything, nothing after it is ever reached. */
+/* False: it decides everything, so later rules are never reached. */
 static bool emit_rule(struct code *c, const struct cgroup_device *r)
 {
     unsigned skips[4], n = 0;
@@ -86,7 +86,7 @@ static bool emit_rule(struct code *c, const struct cgroup_device *r)
     return true;
 }
 
-/* The last rule that matches decides: it is asked first. */
+/* The last match decides, so it is tested first. */
 static void assemble(struct code *c, const struct cgroup_device *rules, unsigned n)
 {
     c->n = 0;
@@ -104,8 +104,8 @@ static int call(int cmd, union bpf_attr *a)
     return r < 0 ? -errno : (int)r;
 }
 
-/* Before 5.11 programs count as locked memory until the kernel has freed them, which it does some time after
- * they were replaced: raise the limit as far as we may, and wait a little for those that go. */
+/* Before Linux 5.11 programs count as locked memory until the kernel has freed them, some time after they
+ * were replaced: raise the limit as far as allowed, and wait a little for them to go. */
 static int load_again(union bpf_attr *a)
 {
     static const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
@@ -145,7 +145,7 @@ static int load(const struct code *c)
     return rc == -EPERM && geteuid() == 0 ? load_again(&a) : rc;
 }
 
-/* Descriptors of the device programs on the group itself: how many. */
+/* Descriptors of the device programs attached to the group itself; returns their number. */
 static unsigned attached(int dir_fd, int fds[MAX_PROGS])
 {
     uint32_t ids[MAX_PROGS];
@@ -198,8 +198,8 @@ static void detach(int dir_fd, int prog)
     (void)call(BPF_PROG_DETACH, &a);
 }
 
-/* Programs on one group all have to agree, so on kernels that cannot replace one the old ones go after the
- * new one has come: less is allowed in between, never more. */
+/* All programs on a group must allow an access, so on kernels that cannot replace one the old ones are
+ * removed after the new one is attached: less is allowed in between, never more. */
 int cgroup_bpf_set(int dir_fd, const struct cgroup_device *rules, unsigned n)
 {
     AUTO_MEM struct code *c = mem_need(sizeof(*c));

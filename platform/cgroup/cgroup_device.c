@@ -1,6 +1,6 @@
-/* cgroup_device.c - which devices a group may make and open: v1 by the controller's list, v2 by a program. A
- * group's rules on v2 are kept as a note on its directory, so that another process can add one.
- * See cgroup.h. */
+/* cgroup_device.c - which devices a group may create and open: v1 by the controller's list, v2 by a program.
+ * A group's rules on v2 are kept in an attribute of its directory, so that another process can add one. See
+ * cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -54,7 +54,7 @@ static char *number_text(int64_t v, char dst[24])
     return dst;
 }
 
-/* "c 1:3 rwm", as the kernel has it. */
+/* "c 1:3 rwm", in the kernel's format. */
 static char *rule_text(const struct cgroup_device *r, unsigned access, char dst[LINE_BYTES])
 {
     char a[24], b[24];
@@ -81,15 +81,15 @@ static bool rule_parse(const char *line, struct cgroup_device *ret)
     return true;
 }
 
-/* ---- v1: a default, and exceptions from it ---- */
+/* ---- v1: a default and its exceptions ---- */
 
 struct exceptions {
-    bool all; /* the default: all is allowed, the exceptions are not */
+    bool all; /* the default: all is allowed, except the exceptions */
     unsigned n;
     struct cgroup_device list[CGROUP_DEVICES_MAX];
 };
 
-/* Add or take accesses of exactly this device, as the kernel does. */
+/* Add or remove accesses for exactly this device, as the kernel does. */
 static void except(struct exceptions *x, const struct cgroup_device *r, bool add)
 {
     for (unsigned i = 0; i < x->n; i++) {
@@ -104,7 +104,7 @@ static void except(struct exceptions *x, const struct cgroup_device *r, bool add
         x->list[x->n++] = *r;
 }
 
-/* What the rules come to; false when v1 cannot say it: an exception from a rule for many devices. */
+/* What the rules amount to; false if v1 cannot express it: an exception from a rule for many devices. */
 static bool flatten(const struct cgroup_device *rules, unsigned n, struct exceptions *ret)
 {
     bool exact = true;
@@ -124,7 +124,7 @@ static bool flatten(const struct cgroup_device *rules, unsigned n, struct except
     return exact;
 }
 
-/* What the group has now. */
+/* The group's current list. */
 static void read_list(int fd, struct exceptions *ret)
 {
     AUTO_MEM char *text = mem_need(16384);
@@ -143,7 +143,7 @@ static void read_list(int fd, struct exceptions *ret)
         }
 }
 
-/* Accesses of a device that an exception list holds. */
+/* Accesses of a device that an exception list contains. */
 static unsigned held(const struct exceptions *x, const struct cgroup_device *d)
 {
     for (unsigned i = 0; i < x->n; i++)
@@ -152,7 +152,7 @@ static unsigned held(const struct exceptions *x, const struct cgroup_device *d)
     return 0;
 }
 
-/* Write the exceptions of a that b has not, a rule a write. Keeps the first failure. */
+/* Write the exceptions of a that b lacks, one rule per write. Keeps the first failure. */
 static int put_missing(int dir_fd, const char *file, const struct exceptions *a, const struct exceptions *b)
 {
     AUTO_FD int fd = -1;
@@ -172,8 +172,8 @@ static int put_missing(int dir_fd, const char *file, const struct exceptions *a,
     return first;
 }
 
-/* Only the differences: a device that was and stays allowed is never refused in between, nor the other
- * way. */
+/* Only the differences: a device allowed before and after is never denied in between, nor the other way
+ * round. */
 static int set_v1(int fd, const struct cgroup_device *rules, unsigned n, bool *ret_exact)
 {
     AUTO_MEM struct exceptions *have = mem_need(sizeof(*have));
@@ -196,7 +196,7 @@ static int set_v1(int fd, const struct cgroup_device *rules, unsigned n, bool *r
 
 /* ---- v2 ---- */
 
-/* The rules as a note: "+c 1:3 rwm\n-b 8:0 w\n". */
+/* The rules as text: "+c 1:3 rwm\n-b 8:0 w\n". */
 static void note_write(int fd, const struct cgroup_device *rules, unsigned n)
 {
     AUTO_MEM char *text = mem_need((size_t)n * (LINE_BYTES + 2) + 1);
@@ -211,7 +211,7 @@ static void note_write(int fd, const struct cgroup_device *rules, unsigned n)
     (void)fsetxattr(fd, NOTE, text, at, 0);
 }
 
-/* How many rules, or -errno. */
+/* Returns the number of rules, or -errno. */
 static int note_read(int fd, struct cgroup_device *rules)
 {
     AUTO_MEM char *text = mem_need(CGROUP_DEVICES_MAX * (LINE_BYTES + 2) + 1);
@@ -288,7 +288,7 @@ static int add_rule(struct cgroup *c, const struct cgroup_device *rule, struct e
     if (n < 0)
         return err_set(err, ERR_UNSUPPORTED, "%.100s: device %s: no list is in force here", c->path, line);
     for (int i = 0; i < n;
-         i++) /* what it speaks of in whole is no longer needed: plugging in and out adds nothing */
+         i++) /* a rule that the new one fully covers is dropped: repeated hotplug adds nothing */
         if (!same_device(&rules[i], rule) || (rules[i].access & ~rule->access))
             rules[kept++] = rules[i];
     if (kept == CGROUP_DEVICES_MAX)

@@ -1,4 +1,4 @@
-/* cgroup_dirs.c - the directories of a group: made with what they need, removed with what is empty above. See
+/* cgroup_dirs.c - the directories of a group: created with what they need, removed with empty parents. See
  * cgroup.h. */
 #include <dirent.h>
 #include <errno.h>
@@ -13,11 +13,12 @@
 #include "platform/mem.h"
 #include "platform/patience.h"
 
-/* v2: where our own processes go when their group must pass controllers on. */
+/* v2: where our own processes go if their group must delegate controllers. */
 #define SELF_LEAF "limpet-self"
 
-/* v2: processes and controllers for children exclude each other below the top. Make room by moving what runs
- * in our own group into a leaf of it. Right when the group was given to us, as a service's is. */
+/* v2: below the top a group cannot have both processes and controllers for children. Make room by moving the
+ * processes of our own group into a leaf below it. Right if the group was delegated to us, as a service's
+ * is. */
 static int move_into_leaf(const char *dir)
 {
     char leaf[CGROUP_DIR_BYTES], text[32];
@@ -42,13 +43,13 @@ static int move_into_leaf(const char *dir)
     return 0;
 }
 
-/* v2: let dir's children use these controllers. What is not available is reported with the limit that needs
- * it. */
+/* v2: enable these controllers for dir's children. What is not available is reported with the limit that
+ * needs it. */
 static void enable_below(struct cgroup *c, const char *dir, unsigned ctls)
 {
     AUTO_FD int fd = openat(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     char own[CGROUP_DIR_BYTES], text[24];
-    /* only what was given to us: strangers' groups keep their processes where they are */
+    /* only in groups delegated to us: others' groups keep their processes */
     bool may_move = !c->host.stay && str_fmt(own, sizeof(own), "%s%s", c->host.v2_mount, c->host.v2_self) &&
                     strcmp(own, dir) == 0;
 
@@ -67,9 +68,10 @@ static void enable_below(struct cgroup *c, const char *dir, unsigned ctls)
 }
 
 #define MADE_MARK "trusted.limpet.made"
-#define MADE_MODE 01755 /* of a parent until it is marked: a process killed in between leaves this */
+#define MADE_MODE 01755 /* mode of a parent until it is marked: left if the process is killed in between */
 
-/* Parents that we made go when they are empty; others' stay. Kernels without such marks: as if we had. */
+/* Parents that we created are removed when empty; others' stay. On kernels without such marks: as if we had
+ * created them. */
 static void mark_made(const char *dir)
 {
     if (setxattr(dir, MADE_MARK, "1", 1, 0) != 0 && errno == EPERM)
@@ -86,7 +88,7 @@ static bool is_made(const char *dir)
            errno == ENOTSUP || getxattr(dir, "user.limpet.made", &one, 1) >= 0;
 }
 
-/* v1: a new group begins without processors and memory nodes, and takes no process so. */
+/* v1: a new group starts without CPUs and memory nodes, and then accepts no process. */
 static void inherit_cpuset(const char *dir)
 {
     static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
@@ -100,7 +102,7 @@ static void inherit_cpuset(const char *dir)
     }
 }
 
-/* What a new directory needs before it is used. */
+/* Settings that a new directory needs before use. */
 static void dir_made(const char *dir, enum cgroup_mode mode, unsigned ctls, bool is_parent)
 {
     AUTO_FD int fd = -1;
@@ -142,7 +144,7 @@ int cgroup_make_dirs(struct cgroup *c, enum cgroup_mode mode, unsigned ctls, str
     return 0;
 }
 
-/* rmdir, the groups below first. 0 or -errno. */
+/* rmdir, with the groups below first. 0 or -errno. */
 static int remove_dir(const char *dir, unsigned depth)
 {
     char sub[CGROUP_DIR_BYTES];

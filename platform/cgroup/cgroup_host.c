@@ -1,4 +1,4 @@
-/* cgroup_host.c - where each controller lives on this machine. See cgroup.h. */
+/* cgroup_host.c - where each controller is on this machine. See cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -40,7 +40,7 @@ static bool list_has(const char *list, const char *separators, const char *word)
     return false;
 }
 
-/* What one line of mountinfo says, as far as we care. Points into the line. */
+/* The relevant fields of a mountinfo line. Points into the line. */
 struct mount_line {
     char *root, *point, *type, *options;
 };
@@ -63,13 +63,13 @@ static bool split_mount_line(char *line, struct mount_line *ret)
     return ret->root && ret->point && ret->type && ret->options;
 }
 
-/* What is mounted may be a part of the hierarchy (in a container): the groups' names then start with this. */
+/* Only part of the hierarchy may be mounted (in a container): the groups' names then start with this. */
 struct roots {
     char ctl[CGROUP_CTL_COUNT_][256];
     char v2[256];
 };
 
-/* A mount may be hidden below another one, or its place may be out of our reach. */
+/* A mount may be hidden by another one, or its mount point may be inaccessible. */
 static bool is_visible(const char *point, unsigned long magic)
 {
     struct statfs st;
@@ -131,13 +131,13 @@ static void take_group(struct cgroup_host *h, const struct roots *roots, char *l
             set_self(h->ctl[i].self, sizeof(h->ctl[i].self), h->ctl[i].mount, roots->ctl[i], path);
 }
 
-/* What every group of cgroup2 has: its own files, and the freezer (5.2). */
+/* What every cgroup2 group has: its own files, and the freezer (5.2). */
 static bool is_core(int ctl)
 {
     return ctl == CGROUP_FREEZER || ctl == CGROUP_CORE;
 }
 
-/* Controllers of cgroup2 that our own group may hand on. */
+/* Controllers of cgroup2 that our own group can delegate. */
 static void take_v2_controllers(struct cgroup_host *h)
 {
     char name[CGROUP_DIR_BYTES], text[256];
@@ -169,8 +169,8 @@ static void name_mode(struct cgroup_host *h)
     (void)str_copy(h->name, sizeof(h->name), v1 && v2 ? "hybrid" : v1 ? "v1" : v2 ? "v2" : "none");
 }
 
-/* Lines of a file of procfs, by a buffer of our own: stdio costs more than the reading. A line that does not
- * fit is dropped. */
+/* Call fn for each line of a procfs file, with our own buffer: stdio costs more than the reading. A line that
+ * does not fit is dropped. */
 static int each_line(const char *file, void (*fn)(void *arg, char *line), void *arg, struct err *err)
 {
     AUTO_FD int fd = openat(AT_FDCWD, file, O_RDONLY | O_CLOEXEC);
@@ -226,7 +226,8 @@ int cgroup_detect(struct cgroup_host *ret, struct err *err)
     if (rc < 0)
         return rc;
     if (each_line("/proc/self/cgroup", on_group, &d, NULL) < 0)
-        d.host = (struct cgroup_host){0}; /* a kernel without CONFIG_CGROUPS: run without limits, say so */
+        d.host = (struct cgroup_host){0}; /* a kernel without CONFIG_CGROUPS: run without limits, and report
+                                           * it */
     take_v2_controllers(&d.host);
     name_mode(&d.host);
     *ret = d.host;
@@ -245,7 +246,7 @@ void cgroup_host_leave(struct cgroup_host *h, const char *suffix)
     }
 }
 
-/* "a-b-c.slice" lies in a-b.slice, which lies in a.slice; "-.slice" is the top. */
+/* "a-b-c.slice" is in a-b.slice, which is in a.slice; "-.slice" is the top. */
 static bool put_slice(char *dst, size_t size, const char *slice, size_t len)
 {
     size_t at = 0;
@@ -279,7 +280,7 @@ bool cgroup_path_read(const char *oci, char *dst, size_t size)
         return false;
     at = strlen(dst);
     n = strlen(b + 1);
-    if (n == 0) /* a whole slice may be meant, and has no scope of its own then */
+    if (n == 0) /* a whole slice, which then has no scope */
         return at > 0;
     return str_fmt(dst + at, size - at, "/%.*s%s%s%s", (int)(b - a - 1), a + 1, b > a + 1 ? "-" : "", b + 1,
                    n > 6 && strcmp(b + 1 + n - 6, ".slice") == 0 ? "" : ".scope");

@@ -1,4 +1,4 @@
-/* cgroup_kill.c - freeze, thaw, kill, and the processes left. See cgroup.h. */
+/* cgroup_kill.c - freeze, thaw, kill, and list the remaining processes. See cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,11 +12,11 @@
 #include "platform/sys.h"
 
 #define KILL_ROUNDS 32   /* without freezer: a fork bomb may outrun some of them */
-#define FREEZE_MS   100  /* before a kill: it continues without freezing, in rounds */
-#define PAUSE_MS    2000 /* asked for: what sleeps in a driver or on a network file system needs longer */
-#define NUDGE_MS    50   /* v1 may hang in FREEZING until it is asked again */
+#define FREEZE_MS   100  /* before a kill: without success it continues unfrozen, in rounds */
+#define PAUSE_MS    2000 /* on request: what sleeps in a driver or on a network file system needs longer */
+#define NUDGE_MS    50   /* v1 may hang in FREEZING until it is set again */
 
-/* v1: FREEZING is not FROZEN yet. Waiting is bounded: a task in uninterruptible sleep may never freeze. */
+/* v1: FREEZING is not FROZEN yet. The wait is limited: a task in uninterruptible sleep may never freeze. */
 static bool wait_frozen(int fd, unsigned limit_ms)
 {
     char text[16];
@@ -122,7 +122,7 @@ bool cgroup_is_frozen(const struct cgroup_host *h, const char *path)
     return cgroup_freezer_file(h, path, file, sizeof(file)) && cgroup_file_is_frozen(file);
 }
 
-/* One round: stop, signal all, let them die. True when nothing can have escaped. */
+/* One round: freeze, signal all, let them die. True if nothing can have escaped. */
 static bool kill_round(struct cgroup *c)
 {
     pid_t pids[CGROUP_MAX_PIDS];
@@ -146,7 +146,7 @@ int cgroup_kill(struct cgroup *c, struct err *err)
 
     if (v2 && !sys_denied(SYS_CALL_CGROUP_KILL) && cgroup_put(v2->fd, "cgroup.kill", "1") == 0) {
         bool still;
-        if (cgroup_slot_of(c, CGROUP_FREEZER)) /* frozen in v1, they would not die */
+        if (cgroup_slot_of(c, CGROUP_FREEZER)) /* while frozen in v1 they would not die */
             (void)freeze(c, false, 0, &still);
         return 0;
     }
@@ -159,7 +159,7 @@ int cgroup_kill(struct cgroup *c, struct err *err)
                    KILL_ROUNDS, cgroup_who(c, who, sizeof(who)));
 }
 
-/* "1234 sh (D in nfs_wait)"; false when it has gone. */
+/* "1234 sh (D in nfs_wait)"; false if it is gone. */
 static bool who_is(pid_t pid, char *dst, size_t size)
 {
     char name[40], text[256], wait[48];

@@ -9,7 +9,7 @@
 #include "platform/cgroup/cgroup_int.h"
 #include "platform/mem.h"
 
-#define READ_BACK_SLACK 65536 /* the kernel rounds to pages, and pages are at most this large */
+#define READ_BACK_SLACK 65536 /* the kernel rounds to pages, which are at most this large */
 
 const char *cgroup_state_name(enum cgroup_state s)
 {
@@ -81,8 +81,8 @@ static struct cgroup_place number(struct cgroup_list *l, const char *file, uint6
     return (struct cgroup_place){file, cgroup_list_text(l, "%" PRIu64, value), value};
 }
 
-/* One limit that is a plain number on both versions; CGROUP_UNSET takes an old one away. A list of limits is
- * far below the maximum. */
+/* One limit that is a plain number on both versions; CGROUP_UNSET removes an old one. A list of limits is far
+ * below the maximum. */
 static struct cgroup_setting *add_limit(struct cgroup_list *l, enum cgroup_ctl ctl, const char *field,
                                         const char *option, const char *v1, const char *v2, uint64_t value)
 {
@@ -106,7 +106,7 @@ static void add_memory(const struct cgroup_limits *lim, struct cgroup_list *l)
     uint64_t mem = lim->memory_max_bytes, swap = lim->swap_max_bytes;
     struct cgroup_setting *s;
 
-    /* v1 counts memory and swap together: what an earlier life set there must not stand in the way */
+    /* v1 counts memory and swap together: an old limit must not be in the way */
     (void)add_limit(l, CGROUP_MEMORY, "memory.swap", opt, both, NULL, CGROUP_UNSET);
     (void)add_limit(l, CGROUP_MEMORY, "memory.limit", opt, "memory.limit_in_bytes", "memory.max", mem);
     (void)add_limit(l, CGROUP_MEMORY, "memory.high", opt, "memory.soft_limit_in_bytes", "memory.high",
@@ -119,8 +119,7 @@ static void add_memory(const struct cgroup_limits *lim, struct cgroup_list *l)
         return;
     s = cgroup_list_add(l, CGROUP_MEMORY, "memory.limit", opt);
     s->quiet = true;
-    s->v2[0] =
-        (struct cgroup_place){"memory.oom.group", "1", CGROUP_UNSET}; /* half a container is no container */
+    s->v2[0] = (struct cgroup_place){"memory.oom.group", "1", CGROUP_UNSET}; /* kill all of a container */
 }
 
 static void add_cpu(const struct cgroup_limits *lim, struct cgroup_list *l)
@@ -200,7 +199,7 @@ unsigned cgroup_list_needs(const struct cgroup_host *h, const struct cgroup_list
     return mask;
 }
 
-/* 0 or -errno: the first place whose file is there. */
+/* 0 or -errno: to the first place whose file exists. */
 static int write_setting(const struct cgroup_slot *slot, const struct cgroup_setting *s)
 {
     const struct cgroup_place *p = places_of(s, slot->mode);
@@ -241,14 +240,14 @@ static void read_setting(const struct cgroup_slot *slot, struct cgroup_setting *
         s->state = s->got == CGROUP_UNSET ? CGROUP_UNSUPPORTED : CGROUP_DEGRADED;
 }
 
-/* Limits lean on each other (memory below memory and swap, quota on period): what is refused now may be right
- * once the others stand. */
+/* Limits depend on each other (memory below memory and swap, quota on period): what is refused now may be
+ * accepted once the others are set. */
 static bool may_go_later(int result)
 {
     return result == -EINVAL || result == -EBUSY;
 }
 
-/* A share of real-time comes out of the share of the group above, and a new group there has none. */
+/* Real-time runtime is taken from the parent group's share, and a new parent has none. */
 static const char *short_of_budget(const struct cgroup_slot *slot, const struct cgroup_setting *s,
                                    struct cgroup_list *l)
 {
@@ -330,12 +329,12 @@ void cgroup_list_report(const struct cgroup_list *l, struct cgroup_report *ret)
         ret->swap.value = swap->got - mem->got; /* v1 counts both together */
     report_field(l, "cpu.quota", &ret->cpu);
     report_field(l, "cpu.shares", &weight);
-    if (weight.state > ret->cpu.state) /* one field speaks for both: the worse one */
+    if (weight.state > ret->cpu.state) /* one field reports both: the worse one */
         ret->cpu = weight;
     report_field(l, "pids.limit", &ret->pids);
 }
 
-/* Asked, not held, and not merely because the machine has no such thing. */
+/* Requested, not in force, and not merely because the machine lacks it. */
 static bool is_failure(const struct cgroup_setting *s)
 {
     if (s->quiet || s->state == CGROUP_ENFORCED || s->state == CGROUP_NOT_ASKED)

@@ -1,5 +1,4 @@
-/* cgroup_usage.c - what the kernel says of a group: its files as numbers, usage, out of memory. See
- * cgroup.h. */
+/* cgroup_usage.c - a group's files as numbers, usage, out of memory. See cgroup.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -55,7 +54,7 @@ bool cgroup_is_v2(const struct cgroup *c, enum cgroup_ctl ctl)
     return s ? s->mode == CGROUP_V2 : c->host.ctl[ctl].mode != CGROUP_V1;
 }
 
-/* v2 reports some values (cpu.stat) of groups whose controller is elsewhere. */
+/* v2 reports some values (cpu.stat) even for groups whose controller is elsewhere. */
 static const struct cgroup_slot *slot_for(const struct cgroup *c, enum cgroup_ctl ctl)
 {
     const struct cgroup_slot *s = cgroup_slot_of(c, ctl);
@@ -125,7 +124,7 @@ void cgroup_usage(const struct cgroup *c, struct cgroup_usage *ret)
     *ret = u;
 }
 
-/* v1: an eventfd, bound by naming both descriptors in cgroup.event_control. */
+/* v1: an eventfd, registered by writing both descriptors to cgroup.event_control. */
 static int oom_fd_v1(int dir_fd)
 {
     AUTO_FD int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

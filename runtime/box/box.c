@@ -1,4 +1,4 @@
-/* box.c - start a box: the parent's side. See box.h, child.h. */
+/* box.c - starts a box: the parent's side. See box.h, child.h. */
 #include "runtime/box/box.h"
 
 #include <errno.h>
@@ -35,13 +35,13 @@
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000
 #endif
-#define SETUP_MS 30000 /* a set-up takes milliseconds; a source on a dead network file system never ends */
+#define SETUP_MS 30000 /* set-up takes milliseconds; a source on a dead network file system never returns */
 
-/* Everything of one start; all of it is released again but what box_started takes. */
+/* Everything used by one start; all of it is released again except what box_started takes. */
 struct launch {
     const struct cgroup_host *host;
     const struct box_how *how;
-    struct spec spec; /* a copy: what the kernel cannot do is taken out */
+    struct spec spec; /* a copy: what the kernel cannot do is removed from it */
     struct ops ops;
     struct child child;
     struct cgroup *cgroup;
@@ -51,7 +51,7 @@ struct launch {
     pid_t pid;
     int pidfd;
     struct net_box net;
-    bool has_net; /* net_attach did it */
+    bool has_net; /* net_attach was done */
     struct netdev *devices;
     struct enter enter;
     struct box_report rep;
@@ -72,7 +72,7 @@ static void close_pair(int pair[2])
     pair[0] = pair[1] = -1;
 }
 
-/* Both ends above 2, so that no dup2 of the child meets another of its own. */
+/* Both ends above 2, so that no dup2 in the child overwrites another descriptor. */
 static int high_pipe(int pair[2], struct err *err)
 {
     int p[2];
@@ -87,7 +87,7 @@ static int high_pipe(int pair[2], struct err *err)
     return pair[0] >= 0 && pair[1] >= 0 ? 0 : err_errno(err, errno, "pipe");
 }
 
-/* Take out of the spec what this kernel cannot do; say so. */
+/* Remove from the spec what this kernel cannot do, and report it. */
 static void degrade(struct launch *l)
 {
     struct spec *s = &l->spec;
@@ -151,10 +151,10 @@ static bool joins(const struct spec *s)
     return s->ns[SPEC_NS_TIME].own;
 }
 
-/* 0 in the child. Tries the best way first: straight into the v2 group; without; by the old call. */
+/* 0 in the child. Tries the best way first: directly into the v2 group; then without; then the old call. */
 static pid_t clone_box(struct launch *l)
 {
-    /* newer kernels (6.18) kill what is cloned into a group that met cgroup.kill before: enter such a one */
+    /* newer kernels (6.18) kill what is cloned into a group that had a cgroup.kill: only enter a new one */
     int group = l->fresh_group ? cgroup_clone_fd(l->cgroup) : -1;
     struct sys_clone_args a = {.flags = clone_flags(&l->spec) | CLONE_PIDFD,
                                .pidfd = (uint64_t)(uintptr_t)&l->pidfd,
@@ -180,7 +180,7 @@ static pid_t clone_box(struct launch *l)
     return pid;
 }
 
-/* What the kernel says afterwards counts. */
+/* The value read back counts. */
 static int set_oom(struct launch *l, struct err *err)
 {
     const struct spec_process *p = &l->spec.process;
@@ -195,7 +195,7 @@ static int set_oom(struct launch *l, struct err *err)
     if (fs_write_text(AT_FDCWD, name, text, &refused) < 0 && !p->oom_score_adj_soft)
         return err_set(err, refused.kind, "process.oomScoreAdj: %s", refused.msg);
     if (fs_read_text(AT_FDCWD, name, text, sizeof(text), NULL) <= 0)
-        return 0; /* it has ended: found out elsewhere */
+        return 0; /* it has ended: detected elsewhere */
     got = strtol(text, NULL, 10);
     (void)snprintf(why, sizeof(why), "it stays %ld, where the agent is: lower needs CAP_SYS_RESOURCE", got);
     field(&l->rep.oom, got == p->oom_score_adj ? CGROUP_ENFORCED : CGROUP_DEGRADED,
@@ -204,8 +204,7 @@ static int set_oom(struct launch *l, struct err *err)
     return 0;
 }
 
-/* In a user namespace of its own the child may not raise hard limits any more: that is for us. It sets them
- * then. */
+/* In its own user namespace the child must not raise hard limits any more: we do. It then sets them. */
 static void raise_limits(const struct launch *l)
 {
     const struct spec_process *p = &l->spec.process;
@@ -219,7 +218,7 @@ static void raise_limits(const struct launch *l)
     }
 }
 
-/* Ids for the new namespace, and files that show them. 1: not here. */
+/* Ids for the new namespace, and files that show them. 1: not possible here. */
 static int set_ids(struct launch *l, struct err *err)
 {
     AUTO_FD int ns = -1;
@@ -237,7 +236,7 @@ static int set_ids(struct launch *l, struct err *err)
                        sizeof(l->rep.userns.why), err);
 }
 
-/* The child waits: what only the host can do for it. 1: without user namespace, please. */
+/* The child waits: do what only the host can do for it. 1: retry without user namespace. */
 static int prepare_child(struct launch *l, struct err *err)
 {
     int rc;
@@ -253,8 +252,8 @@ static int prepare_child(struct launch *l, struct err *err)
     return netdev_attach(l->pid, &l->spec, &l->devices, err);
 }
 
-/* The namespaces are there: hooks in ours (config.md, "prestart" and "createRuntime"), then the child goes
- * on. */
+/* The namespaces exist: run hooks in ours (config.md, "prestart" and "createRuntime"), then the child
+ * continues. */
 static int run_hooks(struct launch *l, struct err *err)
 {
     const struct spec_hooks *h = l->spec.hooks;
@@ -271,12 +270,12 @@ static int run_hooks(struct launch *l, struct err *err)
     return write(l->go[1], "h", 1) == 1 ? 0 : err_errno(err, errno, "release the child");
 }
 
-/* One report. 0: the end of the file. */
+/* Read one report. 0: end of file. */
 static ssize_t next_report(struct launch *l, struct child_report *ret, struct err *err)
 {
     struct pollfd p = {.fd = l->report[0], .events = POLLIN};
     bool hooks = l->spec.hooks[SPEC_HOOK_CREATE_CONTAINER].n + l->spec.hooks[SPEC_HOOK_START_CONTAINER].n > 0;
-    int limit_ms = hooks ? -1 : (int)patience_ms(SETUP_MS); /* hooks have their own time */
+    int limit_ms = hooks ? -1 : (int)patience_ms(SETUP_MS); /* hooks have their own timeouts */
     ssize_t n;
 
     for (;;) {
@@ -308,8 +307,8 @@ static int wait_report(struct launch *l, struct err *err)
     return err_set(err, rep.err.kind, "%s", rep.err.msg);
 }
 
-/* An exec that never happened also ends the report: was the child killed meanwhile (out of memory in its own
- * ceiling)? */
+/* The reports also end if exec never happened: was the child killed meanwhile (out of memory within its own
+ * limit)? */
 static int check_alive(struct launch *l, struct err *err)
 {
     siginfo_t info = {0};
@@ -336,7 +335,7 @@ void box_reap(pid_t pid)
 
 static void undo(struct launch *l)
 {
-    l->devices = netdev_undo(l->devices); /* before the namespace goes, and virtual ones with it */
+    l->devices = netdev_undo(l->devices); /* before the namespace goes away, and virtual devices with it */
     if (l->pid > 0) {
         (void)sys_kill_fd(l->pidfd, l->pid, SIGKILL);
         box_reap(l->pid);
@@ -345,7 +344,7 @@ static void undo(struct launch *l)
         (void)close(l->pidfd);
     l->pid = 0;
     l->pidfd = -1;
-    if (l->has_net) /* else the id's network is another box's */
+    if (l->has_net) /* otherwise the id's network is another box's */
         err_ignore(net_detach(l->spec.net, l->spec.id, l->net.address, NULL));
     l->has_net = false;
     l->net = (struct net_box){0};
@@ -376,7 +375,7 @@ static int spawn_child(struct launch *l, struct err *err)
     return ns_why(clone_flags(&l->spec), errno, err);
 }
 
-/* 1: not with a user namespace. */
+/* 1: retry without user namespace. */
 static int start_child(struct launch *l, struct err *err)
 {
     bool userns = l->spec.ns[SPEC_NS_USER].own;
@@ -400,14 +399,14 @@ static int start_child(struct launch *l, struct err *err)
     return prepare_child(l, err);
 }
 
-/* What the child knows only from us is written before "go" into memory that it does not share: it goes
+/* What the child knows only from us was written before "go", into memory that it does not share: send it
  * along. */
 static int release_child(struct launch *l, struct err *err)
 {
     struct child_go go = {.pid = l->pid};
     int rc;
 
-    if (l->spec.net == SPEC_NET_BRIDGE) { /* plugins have given theirs already */
+    if (l->spec.net == SPEC_NET_BRIDGE) { /* plugins have set theirs already */
         memcpy(go.address, l->net.address, sizeof(go.address));
         memcpy(go.address6, l->net.address6, sizeof(go.address6));
     }
@@ -507,7 +506,7 @@ static int launch_in(struct launch *l, const char *cgroup_path, struct err *err)
     return rc;
 }
 
-/* A user namespace without mappings: our own range, a plain user's own id. */
+/* A user namespace without mappings: our own range, or a plain user's own id. */
 static void default_maps(struct spec *s)
 {
     bool root;

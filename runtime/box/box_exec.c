@@ -1,4 +1,4 @@
-/* box_exec.c - go into a box that runs: for one more program, for a connection. See box.h. */
+/* box_exec.c - enters a running box: for an additional process, or a connection. See box.h. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,20 +19,20 @@
 #include "runtime/box/box_int.h"
 #include "runtime/box/enter.h"
 
-/* Descriptors above 2, so that they do not meet 0, 1, 2 on their way there. -1 stays. */
+/* Descriptors above 2, so that they do not overlap 0, 1, 2 when moved there. -1 is unchanged. */
 static int lift(int fd)
 {
     return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-/* Only the process counts: of the spec around it what its steps look at. */
+/* Only the process matters: of the spec only what its steps use. */
 static struct spec *spec_around(const struct box_id *b, const struct spec_process *p)
 {
     struct spec *s = mem_need_zero(sizeof(*s));
 
     s->id = b->id;
     s->process = *p;
-    if (s->process.seccomp_default && !box_has_seccomp()) /* said at the start of the box */
+    if (s->process.seccomp_default && !box_has_seccomp()) /* reported at the start of the box */
         s->process.seccomp_default = false;
     return s;
 }
@@ -53,7 +53,7 @@ static int open_cgroup(const struct cgroup_host *h, const struct box_id *b, cons
     return rc == -ERR_NOTFOUND && !sub ? 0 : rc; /* a machine without cgroups */
 }
 
-/* The pipes between us and the process: its reports, and the byte that says that it is in its control
+/* The pipes between us and the process: its reports, and the byte that tells it that it is in its control
  * group. */
 static int make_pipes(struct box_entry *e, struct child *c, struct err *err)
 {
@@ -107,7 +107,7 @@ static int begin_in(struct enter *in, const struct box_exec *x, struct spec *s, 
     return rc;
 }
 
-/* Where it belongs: the box's group, or one of its own below that, which is made. */
+/* Its control group: the box's, or its own below that, which is created. */
 static int open_groups(const struct cgroup_host *h, const struct box_id *b, const struct box_exec *x,
                        struct box_entry *e, struct err *err)
 {
@@ -145,7 +145,7 @@ int box_exec_begin(const struct cgroup_host *h, const struct box_id *b, const st
     in.cpus_initial = x->process->cpus_initial;
     s = spec_around(b, x->process);
     rc = enter_open_process(&in, b->pid, err);
-    /* asked after they were opened: they are those of this box and of no later process with its number */
+    /* checked after they were opened: they belong to this box and not to a later process with its number */
     if (!box_is_alive(b))
         rc = err_set(err, ERR_NOTFOUND, "container does not run");
     if (rc == 0)
@@ -162,7 +162,7 @@ int box_exec_begin(const struct cgroup_host *h, const struct box_id *b, const st
     return 0;
 }
 
-/* It stands before its last steps. */
+/* It waits before its last steps. */
 static int let_join(struct box_entry *e, struct err *err)
 {
     struct cgroup *const groups[] = {e->cgroup, e->own};
@@ -185,7 +185,7 @@ int box_entry_step(struct box_entry *e, struct err *err)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return 1;
     e->pid = *e->shared;
-    if (n == 0) /* exec went well, or it was killed on the way: its status says so */
+    if (n == 0) /* exec succeeded, or it was killed before: its status tells */
         return e->pid > 0 ? 0 : err_set(err, ERR_IO, "the helper that enters namespaces died");
     if (n != sizeof(rep))
         return err_set(err, ERR_IO, "the report of the process inside is cut");

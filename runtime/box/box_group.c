@@ -1,7 +1,7 @@
-/* box_group.c - the control group of a box that is to start. See box_int.h. */
+/* box_group.c - the control group of a box about to start. See box_int.h. */
 #include "runtime/box/box_int.h"
 
-/* A caller with a config.json gets an error for what does not hold; the agent gets a report (L9). */
+/* A caller with a config.json gets an error for what is not in force; the agent gets a report (L9). */
 static int fill_group(const struct cgroup_host *h, const struct spec *s, const char *path,
                       struct cgroup **ret, struct box_report *rep, struct err *err)
 {
@@ -30,13 +30,13 @@ int box_make_group(const struct cgroup_host *h, const struct spec *s, const char
     struct cgroup *old = NULL;
     bool empty = true, fresh = true;
 
-    /* what an earlier life left at its place goes first: its counts of kills are not ours */
+    /* remove what an earlier box left there: its counts of kills are not ours */
     if (cgroup_may_exist(h, path) && cgroup_open(h, path, &old, NULL) == 0) {
         empty = cgroup_is_empty(old);
         fresh = empty && cgroup_remove(old, 0, NULL) == 0;
     }
     (void)cgroup_free(old);
-    if (!empty) /* and keep their limits */
+    if (!empty) /* it keeps its limits */
         return err_set(err, ERR_CONFLICT, "processes of an earlier start still run in cgroup %s", path);
     *ret_fresh = fresh;
     return fill_group(h, s, path, ret, rep, err);

@@ -1,4 +1,4 @@
-/* box_id.c - a box that runs: find it again, signal it, measure it, forget it. See box.h. */
+/* box_id.c - a running box: find it again, signal it, measure it, clean up after it. See box.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,9 +10,9 @@
 #include "runtime/box/box_int.h"
 #include "runtime/net/net.h"
 
-#define REMOVE_MS 2000 /* zombies leave a group when their parent has read their status, or init has */
+#define REMOVE_MS 2000 /* zombies leave a group when their parent, or init, has read their status */
 
-/* 'R', 'S', 'Z' ...; 0 when there is no such process. */
+/* 'R', 'S', 'Z' ...; 0 if there is no such process. */
 static char state_of(pid_t pid)
 {
     char name[32], text[512];
@@ -39,7 +39,7 @@ int box_signal(const struct box_id *b, int pidfd, int sig, struct err *err)
 {
     AUTO_FD int own = pidfd < 0 ? sys_pidfd_open(b->pid) : -1;
 
-    /* with a pidfd held, what the check sees is what the signal hits */
+    /* with a pidfd held, the process checked is the process signalled */
     if (!box_is_alive(b))
         return err_set(err, ERR_NOTFOUND, "%s does not run", b->id);
     if (sys_kill_fd(pidfd < 0 ? own : pidfd, b->pid, sig) == 0)
@@ -57,7 +57,7 @@ int box_kill(const struct cgroup_host *h, const struct box_id *b, struct err *er
         rc = cgroup_kill(c, err);
         (void)cgroup_free(c);
     }
-    /* no group on this machine: its first process takes the pid namespace along */
+    /* no cgroup on this machine: killing its first process ends the pid namespace */
     if (box_is_alive(b)) {
         int killed = box_signal(b, -1, SIGKILL, rc == -ERR_NOTFOUND ? err : NULL);
         if (rc == -ERR_NOTFOUND)
@@ -85,7 +85,7 @@ static int cleanup(const struct cgroup_host *h, const struct box_id *b, unsigned
     if (box_is_alive(b))
         return err_set(err, ERR_CONFLICT, "%s still runs", b->id);
     if (b->cgroup_path[0] && cgroup_open(h, b->cgroup_path, &c, NULL) == 0) {
-        err_ignore(cgroup_kill(c, NULL)); /* what it left behind, if it had no pid namespace of its own */
+        err_ignore(cgroup_kill(c, NULL)); /* what it left, if it had no pid namespace of its own */
         rc = cgroup_remove(c, limit_ms, err);
         (void)cgroup_free(c);
     }

@@ -1,4 +1,4 @@
-/* net_kinds.c - which kind of network a box has decides who makes it. See net.h. */
+/* box_net.c - chooses who sets up a box's network, by its kind. See net.h. */
 #include "runtime/box/box.h"
 #include "runtime/net/cni.h"
 #include "runtime/net/net.h"

@@ -1,4 +1,4 @@
-/* box_probe.c - what this kernel can do, found by trying. See box.h. */
+/* box_probe.c - what this kernel can do, determined by trying. See box.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -14,7 +14,7 @@
 #include "runtime/box/box_int.h"
 #include "runtime/net/net.h"
 
-/* Can a mount of this directory's file system be shifted by the ids of this process's user namespace? */
+/* Can a mount from this directory's file system be idmapped with this process's user namespace? */
 static bool can_idmap(pid_t pid, const char *dir)
 {
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};

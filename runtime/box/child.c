@@ -1,4 +1,4 @@
-/* child.c - the steps themselves: namespaces are there, now fill them. See child.h. */
+/* child.c - the steps themselves: the namespaces exist, now set them up. See child.h. */
 #include "runtime/box/child.h"
 
 #include <arpa/inet.h>
@@ -51,7 +51,7 @@ static int op_wait(struct child *c, const struct op *op, struct err *err)
     (void)op;
     if (read(c->go_fd, &c->go, sizeof(c->go)) != sizeof(c->go))
         return err_set(err, ERR_IO, "the parent has gone");
-    if (c->plain && prctl(PR_SET_DUMPABLE, 0) != 0) /* still nothing of the image has run */
+    if (c->plain && prctl(PR_SET_DUMPABLE, 0) != 0) /* nothing from the image has run yet */
         return err_errno(err, errno, "prctl");
     return 0;
 }
@@ -65,8 +65,8 @@ static int op_be_root(struct child *c, const struct op *op, struct err *err)
 static int op_loopback(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
-    /* a network of its own: its low ports are no privilege, and boxes have no capability to bind them
-     * (since 4.11) */
+    /* in its own network low ports need no privilege, and boxes have no capability to bind them (since
+     * 4.11) */
     err_ignore(fs_write_text(c->proc_fd, "sys/net/ipv4/ip_unprivileged_port_start", "0", NULL));
     return net_inner_up("lo", NULL, NULL, err);
 }
@@ -106,7 +106,7 @@ static int op_sysctl(struct child *c, const struct op *op, struct err *err)
 static int op_cgroup_ns(struct child *c, const struct op *op, struct err *err)
 {
     (void)c, (void)op;
-    if (unshare(CLONE_NEWCGROUP) != 0 && errno != EINVAL) /* before 4.6 there is none */
+    if (unshare(CLONE_NEWCGROUP) != 0 && errno != EINVAL) /* does not exist before 4.6 */
         return ns_why_kind(SPEC_NS_CGROUP, errno, err);
     return 0;
 }
@@ -153,7 +153,7 @@ static int op_stdio(struct child *c, const struct op *op, struct err *err)
         if (c->stdio[i] < 0 && c->null_fd < 0 && child_open_null(&c->null_fd, err) < 0)
             return -(int)err->kind;
         if (dup2(c->stdio[i] >= 0 ? c->stdio[i] : c->null_fd, i) <
-            0) /* no other of ours is below 3: see box.c */
+            0) /* none of our others is below 3: see box.c */
             return err_errno(err, errno, "dup2");
     }
     if ((c->ctty || c->spec->process.terminal) && ioctl(0, TIOCSCTTY, 0) != 0)
@@ -168,7 +168,7 @@ static void report(struct child *c, enum child_stage stage)
     (void)!write(c->report_fd, &rep, sizeof(rep));
 }
 
-/* What is done last: from here on the program's ceilings count for us too, and its neighbours' load. */
+/* Done last: from here on the program's limits apply to us too, and its neighbours' load. */
 static int op_join(struct child *c, const struct op *op, struct err *err)
 {
     char go;
@@ -231,7 +231,7 @@ void child_reset_signals(int proc_fd)
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     uint64_t ignored = sys_ignored_signals(proc_fd);
 
-    for (int sig = 1; sig < NSIG; sig++) /* handlers end with exec by themselves */
+    for (int sig = 1; sig < NSIG; sig++) /* handlers are reset by exec itself */
         if (ignored >> (sig - 1) & 1)
             (void)sigaction(sig, &dfl, NULL);
     (void)sigemptyset(&none);
@@ -264,7 +264,7 @@ static int run_hooks(struct child *c, enum spec_hook_kind kind, const char *name
     return hooks_run(&c->spec->hooks[kind], name, &s, false, err);
 }
 
-/* Namespaces and mounts are there, the host's tree is still in sight: the parent's hooks, then ours. */
+/* Namespaces and mounts exist, the host's tree is still visible: the parent's hooks, then ours. */
 static int op_create_hooks(struct child *c, const struct op *op, struct err *err)
 {
     char go;
@@ -302,7 +302,8 @@ static int op_no_new_privs(struct child *c, const struct op *op, struct err *err
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : err_errno(err, errno, "prctl");
 }
 
-/* Our init (init.c) gets the program and all of its arguments; it is no file of the image, and needs none. */
+/* Our init (init.c) gets the program and all of its arguments; it is not a file of the image, and needs
+ * none. */
 static void exec_init(struct child *c, char *const *args, char *const *env)
 {
     char *list[LIM_CONFIG_LIST + 3] = {(char *)(uintptr_t) "init", c->program};

@@ -1,4 +1,4 @@
-/* child_copy.c - tmpcopyup: a fresh tmpfs begins with what the image has at its place. See child_mount.h. */
+/* child_copy.c - tmpcopyup: a fresh tmpfs starts with what the image has at that place. See child_mount.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +79,7 @@ static int copy_one(int from_fd, int to_fd, const char *name, unsigned depth, st
     if (S_ISREG(st.st_mode))
         return copy_file(from_fd, to_fd, name, &st, err);
     return S_ISLNK(st.st_mode) ? copy_link(from_fd, to_fd, name, &st, err)
-                               : 0; /* nodes and sockets stay away */
+                               : 0; /* device nodes and sockets are skipped */
 }
 
 static int copy_tree(int from_fd, int to_fd, unsigned depth, struct err *err)

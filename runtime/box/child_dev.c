@@ -1,5 +1,5 @@
-/* child_dev.c - what stands in /dev: our own nodes where root is root, the host's bound where a user
- * namespace forbids mknod (and protects the host's from chmod). See child_mount.h. */
+/* child_dev.c - the contents of /dev: our own nodes where root is real root, the host's nodes bind-mounted
+ * where a user namespace forbids mknod (and protects the host's from chmod). See child_mount.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,8 +24,7 @@ static const char *const links[][2] = {{"/proc/self/fd", "fd"},
                                        {"/proc/self/fd/2", "stderr"},
                                        {"pts/ptmx", "ptmx"}};
 
-/* Engines that hand over all devices of the host name /dev/ptmx too; the container's own is the one of its
- * devpts. */
+/* Engines that pass all devices of the host list /dev/ptmx too; the container's own is that of its devpts. */
 static bool is_link_of_ours(const char *path)
 {
     for (unsigned i = 0; i < COUNT_OF(links); i++)
@@ -45,7 +44,7 @@ static bool is_device(const struct stat *st, const struct spec_device *d)
            (d->type == 'p' || st->st_rdev == makedev(d->major, d->minor));
 }
 
-/* The host has it at the same path: bind that over an empty file. */
+/* The host has it at the same path: bind-mount that over an empty file. */
 static int bind_node(int dir_fd, const char *name, const struct spec_device *d, struct err *err)
 {
     char from[CHILD_FD_TEXT], to[CHILD_FD_TEXT];
@@ -94,7 +93,7 @@ int child_op_devices(struct child *c, const struct op *op, struct err *err)
 
     (void)op;
     if (rc == -ERR_NOTFOUND)
-        return 0; /* an image without, and no mount there: nothing to put them into */
+        return 0; /* an image without /dev, and no mount there: nowhere to put them */
     for (unsigned i = 0; rc >= 0 && i < COUNT_OF(nodes); i++)
         rc = make_node(c, dev, nodes[i].path + 5, &nodes[i], err);
     for (unsigned i = 0; rc >= 0 && i < COUNT_OF(links); i++)

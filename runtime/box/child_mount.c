@@ -1,6 +1,6 @@
-/* child_mount.c - build the container's tree below one descriptor. No path of the image is ever used as a
- * path of the host: targets are opened below the rootfs, mounted on by descriptor. Descriptors of the child's
- * steps stay open: OP_CLOSE ends all of them at once. See child_mount.h. */
+/* child_mount.c - builds the container's tree below one descriptor. A path from the image is never used as a
+ * path of the host: targets are opened below the rootfs, and mounted on by descriptor. Descriptors opened by
+ * the child's steps stay open: OP_CLOSE closes all of them at once. See child_mount.h. */
 #include "runtime/box/child_mount.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@
 #include "platform/sys.h"
 
 /* A descriptor as a path for mount(2): relative to the host's procfs, which is our working directory and was
- * checked. */
+ * verified. */
 const char *child_fd_text(int fd, char dst[CHILD_FD_TEXT])
 {
     (void)snprintf(dst, CHILD_FD_TEXT, "self/fd/%d", fd);
@@ -39,7 +39,7 @@ int child_open_proc(int *ret_fd, struct err *err)
     return *ret_fd >= 0 ? 0 : err_errno(err, errno, "/proc");
 }
 
-/* Does the host have a say inside: volumes that follow its mounts? */
+/* Do mount events of the host propagate into it, for volumes that follow its mounts? */
 static bool hears_host(const struct spec *s)
 {
     unsigned long all = s->propagation;
@@ -61,7 +61,7 @@ int child_op_private(struct child *c, const struct op *op, struct err *err)
     return fchdir(c->proc_fd) == 0 ? 0 : err_errno(err, errno, "/proc");
 }
 
-/* Open in our mount namespace what fd names in the parent's; proven to be the same file. */
+/* Reopen in our mount namespace what fd refers to in the parent's; verified to be the same file. */
 static int reopen_here(int fd, const char *path, int *ret_fd, struct err *err)
 {
     char name[LIM_PATH_BYTES], link[CHILD_FD_TEXT];
@@ -181,8 +181,8 @@ static int make_target(int root_fd, const char *target, bool is_dir, struct err 
     return file >= 0 || errno == EEXIST ? 0 : err_errno(err, errno, "make mount point");
 }
 
-/* The kernel's own file systems go exactly where they are named: an image that has a link there wants to be
- * tricked or tricks us. Other targets may go through links of the image, which end inside of it. */
+/* The kernel's own file systems are mounted exactly at their target: an image with a symlink there is either
+ * confused or malicious. Other targets may go through symlinks of the image, which are resolved inside it. */
 static bool is_strict(const struct spec_mount *m)
 {
     return m->kind != SPEC_MOUNT_BIND && (m->kind != SPEC_MOUNT_TMPFS || strncmp(m->target, "/dev", 4) == 0);
@@ -245,7 +245,7 @@ static int bind_path(struct child *c, const struct spec_mount *m, struct err *er
     return child_finish_mount(m, top, err);
 }
 
-/* Options for mount(2), in the arena of one text: what the kind has, what was asked, SELinux's label. */
+/* Options for mount(2), as one text in the arena: the type's own, the requested ones, SELinux's label. */
 static bool mount_data(const struct child *c, const struct spec_mount *m, char *dst, size_t size)
 {
     bool labels = c->spec->mount_label && (m->kind == SPEC_MOUNT_TMPFS || m->kind == SPEC_MOUNT_DEVPTS ||
@@ -268,8 +268,8 @@ static bool mount_data(const struct child *c, const struct spec_mount *m, char *
     return true;
 }
 
-/* One v1 hierarchy as programs look for it: the box's own group, read-only, at NAME, and a link for each of
- * "cpu,cpuacct". */
+/* One v1 hierarchy where programs expect it: the box's own group, read-only, at NAME, and a symlink for each
+ * of "cpu,cpuacct". */
 static int show_group(int place, int group, const char *name, unsigned long flags, struct err *err)
 {
     AUTO_FD int here = -1;
@@ -293,9 +293,9 @@ static int show_group(int place, int group, const char *name, unsigned long flag
     return 0;
 }
 
-/* The box's own groups, never to be written, whatever config.json says: it could lift its own limits. v2:
- * needs a namespace of its own, else it would see the host's. Nothing to be shown: an empty place. Limits are
- * ours to know. */
+/* The box's own groups, always read-only, whatever config.json says: otherwise it could lift its own limits.
+ * v2 needs its own cgroup namespace, or it would show the host's. With nothing to show the place stays
+ * empty. */
 static int mount_cgroup(struct child *c, const struct spec_mount *m, const char *at, struct err *err)
 {
     unsigned long flags = ops_mount_flags(m) | MS_RDONLY;
@@ -322,9 +322,9 @@ static int mount_cgroup(struct child *c, const struct spec_mount *m, const char 
     return child_remount(place, flags | MS_RDONLY, 0, err);
 }
 
-/* A mount that failed, tried in the way that is left: 0 done, 1 done but flags are still to be set, or -kind.
- * A kernel without POSIX queues; sysfs with the host's network in a user namespace; proc while another one is
- * partly covered; "gid=5" where the user namespace has no such group. */
+/* Fallbacks after a failed mount: 0 done, 1 done but flags must still be set, or -kind. A kernel without
+ * POSIX queues; sysfs with the host's network in a user namespace; proc while another one is partly covered;
+ * "gid=5" if the user namespace has no such group. */
 static int mount_again(const struct spec_mount *m, const char *at, int err_no, struct err *err)
 {
     const char *from = m->kind == SPEC_MOUNT_SYSFS ? "/sys" : m->kind == SPEC_MOUNT_PROC ? "/proc" : NULL;
@@ -339,8 +339,8 @@ static int mount_again(const struct spec_mount *m, const char *at, int err_no, s
     return err_errno(err, err_no, "mount");
 }
 
-/* The host's /sys with all that is mounted there: nothing of it is to be written, and its control groups are
- * not for a box. */
+/* The host's /sys with everything mounted there: all of it read-only, and its control groups hidden from the
+ * box. */
 static int hide_below_sysfs(int top, struct err *err)
 {
     struct sys_mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
@@ -357,14 +357,14 @@ static int hide_below_sysfs(int top, struct err *err)
                : err_errno(err, errno, "hide the host's control groups");
 }
 
-/* A new file system at the target. tmpcopyup: the place is held open from before, and what lies there is
+/* A new file system at the target. tmpcopyup: the place is held open beforehand, and its contents are
  * copied. */
 static int mount_new(struct child *c, const struct spec_mount *m, struct err *err)
 {
     const char *type = m->kind == SPEC_MOUNT_FS ? m->type : ops_mount_type(m->kind);
     char at[CHILD_FD_TEXT], data[LIM_TEXT_BYTES];
     int place = -1, top = -1;
-    bool late; /* read-only when it is filled */
+    bool late; /* made read-only after it is filled */
     int rc = open_target(c, m, true, &place, err);
 
     if (rc < 0)
@@ -441,8 +441,8 @@ int child_op_read_only(struct child *c, const struct op *op, struct err *err)
     return child_remount(tree, MS_RDONLY, 0, err);
 }
 
-/* An empty directory for all that is masked: one file system, bound to the other places; each gets its own
- * where it cannot be opened. */
+/* One empty directory for all masked ones: one file system, bind-mounted on the others; each gets its own if
+ * it cannot be opened. */
 static int mount_empty(struct child *c, const char *at, const char *path, struct err *err)
 {
     if (mount("tmpfs", at, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
@@ -470,7 +470,7 @@ int child_op_mask(struct child *c, const struct op *op, struct err *err)
         return mount_empty(c, at, op->path, err);
     else if (c->null_fd < 0 && child_open_null(&c->null_fd, err) < 0)
         return -(int)err->kind;
-    else /* our own null device, checked: never a path of the image */
+    else /* our own null device, verified: never a path of the image */
         rc = mount(child_fd_text(c->null_fd, from), at, NULL, MS_BIND, NULL);
     return rc == 0 ? 0 : err_errno(err, errno, "mount");
 }
@@ -502,7 +502,7 @@ int child_op_pivot(struct child *c, const struct op *op, struct err *err)
     if (fchdir(c->root_fd) != 0)
         return err_errno(err, errno, "rootfs");
     if (!c->no_pivot && sys_pivot_root(".", ".") == 0) {
-        /* the old root lies on top of the new one now: take it off */
+        /* the old root is now mounted on top of the new one: unmount it */
         if (umount2(".", MNT_DETACH) != 0)
             return err_errno(err, errno, "detach the host's tree");
     } else if ((!c->no_pivot && errno != EINVAL) || mount(".", "/", NULL, MS_MOVE, NULL) != 0 ||

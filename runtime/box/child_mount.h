@@ -5,22 +5,22 @@
 
 #define CHILD_FD_TEXT 32
 /* A descriptor as a path for mount(2): relative to the host's procfs, which is our working directory and was
- * checked. Returns dst. */
+ * verified. Returns dst. */
 const char *child_fd_text(int fd, char dst[CHILD_FD_TEXT]);
-/* Directories of the way to path (exclusive) below root_fd, each made if missing, no link followed. The last
- * stands in *ret_fd (or root_fd itself; nobody closes it, see OP_CLOSE), the rest of the path in *ret_last.
- * Errors: NOTFOUND, DENIED, IO. */
+/* Open the parent directories of path below root_fd, creating missing ones, following no link. The last goes
+ * to *ret_fd (or root_fd itself; nothing closes it, see OP_CLOSE), the last component to *ret_last. Errors:
+ * NOTFOUND, DENIED, IO. */
 NODISCARD int child_make_parents(int root_fd, const char *path, int *ret_fd, const char **ret_last,
                                  struct err *err);
-/* What lies in the directory from_fd, into the empty directory to_fd: files, directories, links with owner,
- * mode, times. Errors: NOSPACE, IO. */
+/* Copy the contents of directory from_fd into the empty directory to_fd: files, directories, symlinks with
+ * owner, mode, times. Errors: NOSPACE, IO. */
 NODISCARD int child_copy_up(int from_fd, int to_fd, struct err *err);
-/* Propagation and recursive options of a mount that is in its place. Errors: the kernel's by err_errno. */
+/* Apply propagation and recursive options to a mount in its place. Errors: errno by err_errno. */
 NODISCARD int child_finish_mount(const struct spec_mount *m, int top_fd, struct err *err);
-/* Change the flags of the mount that fd is the top of; what it has already stays, but for clear (MS_).
- * Errors: the kernel's by err_errno. */
+/* Change the flags of the mount that fd is the top of; existing flags are kept, except those in clear (MS_).
+ * Errors: errno by err_errno. */
 NODISCARD int child_remount(int fd, unsigned long add, unsigned long clear, struct err *err);
-/* The null device at /dev/null of the tree that we see now, proven to be it. NOTFOUND. */
+/* The null device at /dev/null of the current tree, verified. NOTFOUND. */
 NODISCARD int child_open_null(int *ret_fd, struct err *err);
 
 /* child_op_...: the step of ops.h of that name: 0, or -kind with err filled. */

@@ -1,5 +1,4 @@
-/* child_sched.c - steps that set how the program is scheduled and where its memory comes from. See
- * child.h. */
+/* child_sched.c - steps for the program's scheduling and memory policy. See child.h. */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* child_user.c - the last steps before exec, shared by a box's first process and by exec: privileges go, the
- * program comes. */
+/* child_user.c - the last steps before exec, shared by a box's first process and by exec: drop privileges,
+ * start the program. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -18,7 +18,7 @@
 #include "runtime/box/child.h"
 #include "runtime/box/hooks.h"
 
-/* The calls themselves: libc's carry them to all threads, of which we have one, at three more calls each.
+/* Raw calls: libc's apply them to all threads, of which we have one, at the cost of three more calls each.
  * 32-bit ARM keeps the old ones with 16-bit ids under the plain names. */
 #ifdef SYS_setresuid32
 #define SET_GROUPS SYS_setgroups32
@@ -29,13 +29,13 @@
 #define SET_GID    SYS_setresgid
 #define SET_UID    SYS_setresuid
 #endif
-#define CAP_COUNT    64 /* more than any kernel has; the kernel says EINVAL at its end */
+#define CAP_COUNT    64 /* more than any kernel has; beyond its own the kernel returns EINVAL */
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 int child_be_root(struct err *err)
 {
     if (syscall(SET_GROUPS, 0, NULL) != 0 &&
-        errno != EPERM) /* EPERM: setgroups is denied there, groups stay */
+        errno != EPERM) /* EPERM: setgroups is denied there, groups are kept */
         return err_errno(err, errno, "groups of the user namespace");
     if (syscall(SET_GID, 0, 0, 0) != 0 || syscall(SET_UID, 0, 0, 0) != 0)
         return err_errno(err, errno, "user namespace");
@@ -61,7 +61,7 @@ int child_op_bound(struct child *c, const struct op *op, struct err *err)
     return 0;
 }
 
-/* Only what both we and the container may have: what our own set lacks cannot be given. */
+/* Only what both we and the container may have: what our own set lacks cannot be granted. */
 static int set_caps(const struct spec_caps *caps, struct err *err)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -78,7 +78,7 @@ static int set_caps(const struct spec_caps *caps, struct err *err)
     if (syscall(SYS_capset, &head, data) != 0)
         return err_errno(err, errno, "capset");
     for (unsigned cap = 0; caps->ambient >> cap;
-         cap++) /* needs permitted and inheritable: others are left out */
+         cap++) /* must be permitted and inheritable: others are skipped */
         if (caps->ambient >> cap & 1)
             (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
     return 0;
@@ -104,8 +104,8 @@ int child_op_user(struct child *c, const struct op *op, struct err *err)
     return set_caps(caps, err);
 }
 
-/* The notification descriptor goes to the agent with what it is for (config-linux.md, "The Container Process
- * State"). */
+/* Send the notification descriptor to the agent with the container's state (config-linux.md, "The Container
+ * Process State"). */
 static int send_listener(struct child *c, int fd, struct err *err)
 {
     struct hooks_state hs = {.id = c->spec->id, .status = "creating", .bundle = c->bundle, .pid = c->go.pid};
@@ -150,7 +150,7 @@ int child_chdir(const char *cwd, struct err *err)
 
     if (chdir(cwd) != 0)
         return err_errno(err, errno, "process.cwd %s", cwd);
-    /* a directory outside of the root (a descriptor that leaked) shows as "(unreachable)..." */
+    /* a directory outside the root (a leaked descriptor) shows as "(unreachable)..." */
     if (syscall(SYS_getcwd, now, sizeof(now)) < 0 || now[0] != '/')
         return err_set(err, ERR_DENIED, "process.cwd %s lies outside of the container", cwd);
     return 0;
@@ -176,7 +176,7 @@ static bool is_program(const char *path, bool *ret_denied)
     return false;
 }
 
-/* As execvp would find it with PATH of env. */
+/* As execvp would find it, with PATH from env. */
 static int find_program(const char *name, const char *const *env, char *dst, size_t size, struct err *err)
 {
     bool denied = false;
@@ -209,8 +209,7 @@ int child_op_program(struct child *c, const struct op *op, struct err *err)
     return find_program(p->args[0], p->env, c->program, sizeof(c->program), err);
 }
 
-/* The label that the next exec takes on. Where the kernel keeps several such modules each has a directory of
- * its own. */
+/* The label for the next exec. If the kernel has several security modules, each has its own directory. */
 int child_op_label(struct child *c, const struct op *op, struct err *err)
 {
     const struct spec_process *p = &c->spec->process;

@@ -1,5 +1,5 @@
-/* console.c - a terminal of the container's own: made in its devpts, the master sent to the caller
- * (runtime-spec config.md "process.terminal", and the --console-socket that engines give). */
+/* console.c - a terminal for the container: created in its devpts, the master sent to the caller
+ * (runtime-spec config.md "process.terminal", and the --console-socket that engines pass). */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -20,7 +20,7 @@
 #define TIOCGPTPEER _IO('T', 0x41)
 #endif
 
-/* The image may have put anything there: only the multiplexer of a devpts will do. */
+/* The image may have anything there: only the multiplexer of a devpts is accepted. */
 static int open_master(struct child *c, int *ret_fd, struct err *err)
 {
     AUTO_FD int fd = -1;
@@ -40,7 +40,7 @@ static int open_master(struct child *c, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* By descriptor since 4.13; before, by its number in the same devpts. */
+/* By descriptor since 4.13; earlier, by its number in the same devpts. */
 static int open_peer(struct child *c, int master, int *ret_fd, struct err *err)
 {
     int unlock = 0, n = -1, fd;
@@ -66,8 +66,7 @@ static int open_peer(struct child *c, int master, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* /dev/console is this terminal, by a bind mount: the specification asks for it. Only in a /dev of our
- * making. */
+/* /dev/console is this terminal, bind-mounted, as the specification requires. Only in a /dev that we made. */
 static int bind_console(struct child *c, int peer, struct err *err)
 {
     AUTO_FD int dev = -1;
@@ -98,7 +97,7 @@ int child_op_console(struct child *c, const struct op *op, struct err *err)
         return rc;
     if ((p->rows || p->columns) && ioctl(master, TIOCSWINSZ, &size) != 0)
         return err_errno(err, errno, "process.consoleSize");
-    if (fchown(peer, p->uid, (gid_t)-1) != 0 && errno != EPERM) /* its group stays the devpts's "gid=" */
+    if (fchown(peer, p->uid, (gid_t)-1) != 0 && errno != EPERM) /* its group remains the devpts's "gid=" */
         return err_errno(err, errno, "give the terminal to user %u", p->uid);
     if (c->root_fd >= 0 && (rc = bind_console(c, peer, err)) < 0)
         return rc;

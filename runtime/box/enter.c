@@ -44,7 +44,7 @@ void enter_done(struct enter *e)
     }
 }
 
-/* Keep fd when it is another namespace than ours. */
+/* Keep fd if it is not our own namespace. */
 static int keep_other(int fd, const char *name, int *ret_fd, struct err *err)
 {
     char own[32];
@@ -72,7 +72,7 @@ int enter_open_one(pid_t pid, enum spec_ns_kind kind, int *ret_fd, struct err *e
     fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
         return keep_other(fd, ns_kinds[kind].file, ret_fd, err);
-    /* a kernel without this kind, or no such process */
+    /* a kernel without this type, or no such process */
     if (errno == ENOENT && kind != SPEC_NS_MOUNT && access("/proc/self/ns/mnt", F_OK) == 0)
         return 0;
     return err_errno(err, errno, "%s", path);
@@ -89,7 +89,7 @@ int enter_socket(int ns_fd, int domain, int type, int protocol)
     if (fd < 0)
         fd = -errno;
     if (ns_fd >= 0 && setns(ours, CLONE_NEWNET) != 0)
-        abort(); /* the rest of our life in a container's network would be worse than a restart */
+        abort(); /* staying in a container's network for good would be worse than a restart */
     return fd;
 }
 
@@ -102,7 +102,7 @@ int enter_open_process(struct enter *e, pid_t pid, struct err *err)
     return rc;
 }
 
-/* A file of nsfs, of the kind wanted: a name in config.json may be anything. */
+/* Must be an nsfs file of the right type: config.json may name any path. */
 static int open_joined(const char *path, enum spec_ns_kind kind, int *ret_fd, struct err *err)
 {
     AUTO_FD int fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -146,9 +146,9 @@ static int set_time(const struct spec *s, struct err *err)
                : 0;
 }
 
-/* Through the doors. One that belongs to another user namespace than ours to be (the network of another box)
- * can only be opened before, one of a plain user's box only to its root: what does not open at first is
- * tried again from inside. The mount namespace goes last: it takes /proc away. */
+/* Enter the namespaces. One that belongs to another user namespace than the target one (another box's
+ * network) can only be entered before it, one of a plain user's box only as its root: what fails at first is
+ * retried from inside. The mount namespace is last, since it takes /proc away. */
 static int go_through(const struct enter *e, struct err *err)
 {
     bool in[SPEC_NS_COUNT_];
@@ -168,7 +168,7 @@ static int go_through(const struct enter *e, struct err *err)
     return 0;
 }
 
-/* What the host's view is needed for, then in. */
+/* Do what needs the host's view, then enter. */
 static int go_in(const struct enter *e, struct err *err)
 {
     char text[16];
@@ -186,8 +186,8 @@ static int go_in(const struct enter *e, struct err *err)
     return rc < 0 ? rc : go_through(e, err);
 }
 
-/* Whoever gets hold of us inside (a signal that stops us is enough) holds no lock, no socket, no directory of
- * the caller's. */
+/* If a process inside gets hold of us (a signal that stops us is enough), we must hold no lock, socket or
+ * directory of the caller. */
 static void close_others(const struct enter *e, const struct child *c)
 {
     const int own[] = {c->console_fd, c->proc_fd, c->trees.mounts[0], c->stdio[0], c->stdio[1], c->stdio[2]};
@@ -225,7 +225,8 @@ static void help(const struct enter *e, struct child *c, void (*run)(struct chil
     _exit(0);
 }
 
-/* The helper has ended, so its report is there; the child may have failed already and said so before. */
+/* The helper has exited, so its report is available; the child may have failed already and reported
+ * earlier. */
 static int read_pid(int report_fd, pid_t *ret_pid, struct err *err)
 {
     struct pollfd p = {.fd = report_fd, .events = POLLIN};

@@ -1,5 +1,5 @@
-/* exe_guard.c - see exe_guard.h. A container whose program is /proc/self/exe, or a script whose interpreter
- * is that, gets hold of the file that it was started by, and as root of the host it could overwrite it. */
+/* exe_guard.c - see exe_guard.h. A container whose program is /proc/self/exe, or a script with that as its
+ * interpreter, can open the file that started it, and as root of the host it could overwrite it. */
 #include "runtime/box/exe_guard.h"
 
 #include <errno.h>
@@ -101,16 +101,17 @@ int exe_guard_open_init(int *ret_fd, struct err *err)
                        "init: no " LIMPET_LIBEXECDIR "/limpet-init; install it, or do not ask for init");
     guarded = exe_guard_file(exe, &safe);
     if (guarded < 0 && !safe &&
-        geteuid() == 0) /* a plain user's containers cannot write what the user cannot */
+        geteuid() == 0) /* a plain user's containers can write no more than the user */
         return err_errno(err, errno, "init: protect %s", path);
-    fd = fcntl(guarded >= 0 ? guarded : exe, F_DUPFD_CLOEXEC, 3); /* above what the child moves to 0, 1, 2 */
+    fd = fcntl(guarded >= 0 ? guarded : exe, F_DUPFD_CLOEXEC, 3); /* above those that the child moves to 0, 1,
+                                                                   * 2 */
     if (fd < 0)
         return err_errno(err, errno, "init");
     *ret_fd = fd;
     return 0;
 }
 
-/* Where our file lies; false: nowhere, as a detached mount or a copy. */
+/* The path of our file; false: it has none, as a detached mount or a copy. */
 static bool own_path(int exe, char path[PATH_MAX])
 {
     ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
@@ -128,14 +129,14 @@ void exe_guard_self(char **argv)
     bool safe = false;
     char path[PATH_MAX];
 
-    if (exe < 0 || geteuid() != 0) /* a plain user's containers cannot write what the user cannot */
+    if (exe < 0 || geteuid() != 0) /* a plain user's containers can write no more than the user */
         return;
     held = exe_guard_file(exe, &safe);
     if (held < 0 && own_path(exe, path))
-        (void)unsetenv("LIMPET_EXE"); /* of the one that executed us, whose file was another */
+        (void)unsetenv("LIMPET_EXE"); /* set by the program that executed us, for another file */
     if (held < 0)
         return;
     if (own_path(exe, path))
-        (void)setenv("LIMPET_EXE", path, 1); /* our directory is not to be seen from there any more */
+        (void)setenv("LIMPET_EXE", path, 1); /* our directory is not visible from there any more */
     (void)syscall(SYS_execveat, held, "", argv, environ, AT_EMPTY_PATH);
 }

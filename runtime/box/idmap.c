@@ -16,7 +16,7 @@
 #include "platform/sys.h"
 #include "runtime/box/tool.h"
 
-/* As /proc/PID/uid_map takes them. */
+/* In the format of /proc/PID/uid_map. */
 static void text_of(const struct spec_id_maps *m, char *dst, size_t size)
 {
     size_t at = 0;
@@ -27,7 +27,7 @@ static void text_of(const struct spec_id_maps *m, char *dst, size_t size)
                                m->list[i].count);
 }
 
-/* newuidmap PID INNER OUTER COUNT ...: the set-uid program that knows what a user may have. */
+/* newuidmap PID INNER OUTER COUNT ...: the set-uid program that checks what a user may map. */
 static int ask_program(const char *program, pid_t pid, const struct spec_id_maps *m, struct err *err)
 {
     static const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL};
@@ -75,7 +75,7 @@ int idmap_write(pid_t pid, const struct spec_id_maps *uids, const struct spec_id
     if (rc < 0)
         return rc;
     if (geteuid() != 0 && gids->n == 1 &&
-        gids->list[0].count == 1) { /* else groups could be shed to gain access */
+        gids->list[0].count == 1) { /* otherwise dropping groups could gain access */
         (void)snprintf(name, sizeof(name), "/proc/%d/setgroups", (int)pid);
         if ((rc = fs_write_text(AT_FDCWD, name, "deny", err)) < 0)
             return rc;

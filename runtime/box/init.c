@@ -1,8 +1,8 @@
 /* init.c - limpet-init: the first process of a container that asks for one ("init": true, limpet run --init).
- * It starts the program, passes each signal on, reaps what is orphaned, and ends as the program ends.
- *   init PROGRAM ARG0 [ARG...]   PROGRAM: an absolute path; ARG0...: its arguments, its own name first
- * Freestanding: no libc, no file of the image, no memory but its stack. Signals are never handled but taken
- * from a blocked set, so nothing can come in between and none is lost: what is blocked is queued even for
+ * It starts the program, forwards each signal, reaps orphans, and exits as the program does.
+ *   init PROGRAM ARG0 [ARG...]   PROGRAM: an absolute path; ARG0...: its arguments, starting with its name
+ * Freestanding: no libc, no file of the image, no memory except its stack. Signals are never handled but
+ * taken from a blocked set, so there are no races and none is lost: blocked signals are queued even for
  * process 1. */
 #include "runtime/box/init_sys.h"
 
@@ -45,8 +45,8 @@ static void mask(const unsigned long long *set)
     (void)init_call(SYS_RT_SIGPROCMASK, SIG_SETMASK, (long)set, 0, SIGSET_BYTES, 0);
 }
 
-/* In the child: a group of its own, in the foreground of the terminal if there is one, so that ^C reaches it
- * once. */
+/* In the child: a process group of its own, in the terminal's foreground if there is one, so that ^C reaches
+ * it once. */
 static void become(const char *program, char **args, char **env)
 {
     static const unsigned long long none = 0;
@@ -55,7 +55,7 @@ static void become(const char *program, char **args, char **env)
 
     (void)call(SYS_SETPGID, 0, 0, 0);
     own = (int)call(SYS_GETPID, 0, 0, 0);
-    (void)call(SYS_IOCTL, 0, TIOCSPGRP, (long)&own); /* SIGTTOU is blocked still */
+    (void)call(SYS_IOCTL, 0, TIOCSPGRP, (long)&own); /* SIGTTOU is still blocked */
     mask(&none);
     r = call(SYS_EXECVE, (long)program, (long)args, (long)env);
     say("limpet-init: ");
@@ -64,7 +64,7 @@ static void become(const char *program, char **args, char **env)
     end(r == -ENOENT ? 127 : 126);
 }
 
-/* All that have ended. Ends with the program's own status. */
+/* Reap all that have exited. Exits with the program's own status. */
 static void reap(long child)
 {
     int status = 0;
@@ -89,7 +89,7 @@ void init_main(long *stack)
         end(64);
     }
     (void)call(SYS_PRCTL, PR_SET_NAME, (long)"limpet-init", 0);
-    (void)call(SYS_PRCTL, PR_SET_CHILD_SUBREAPER, 1, 0); /* where we are not process 1 */
+    (void)call(SYS_PRCTL, PR_SET_CHILD_SUBREAPER, 1, 0); /* if we are not process 1 */
     child = call(SYS_CLONE, SIG_CHLD, 0, 0);
     if (child == 0)
         become(argv[1], argv + 2, env);

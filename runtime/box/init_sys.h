@@ -1,6 +1,5 @@
-/* init_sys.h - limpet-init's whole libc: raw system calls of x86-64, aarch64, arm (EABI) and riscv64, and the
- * place where the kernel lets us begin. Numbers stand here, so that nothing of the target is needed to build
- * it. */
+/* init_sys.h - all of limpet-init's libc: raw system calls for x86-64, aarch64, arm (EABI) and riscv64, and
+ * the entry point. Numbers are defined here, so that building it needs nothing of the target. */
 #ifndef RUNTIME_INIT_SYS_H
 #define RUNTIME_INIT_SYS_H
 
@@ -19,7 +18,7 @@ enum {
     SYS_PRCTL = 157,
     SYS_EXIT_GROUP = 231
 };
-/* The stack as the kernel made it: argc, argv, NULL, environment, NULL. */
+/* The stack as set up by the kernel: argc, argv, NULL, environment, NULL. */
 #define INIT_START                                                                                         \
     __asm__(                                                                                               \
         ".text\n.globl _start\n_start:\n xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\n call init_main\n" \
@@ -94,7 +93,7 @@ enum {
 #define INIT_START                                                                            \
     __asm__(".text\n.globl _start\n.type _start,%function\n_start:\n mov fp,#0\n mov r0,sp\n" \
             " bl init_main\n udf #0\n")
-/* r7 holds the number, and Thumb code its frame: it is saved by hand. */
+/* r7 holds the number, and the frame in Thumb code: saved by hand. */
 static inline long init_call(long n, long a, long b, long c, long d, long e)
 {
     register long number __asm__("ip") = n;

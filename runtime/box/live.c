@@ -29,25 +29,25 @@
 
 #define NODE      ".node"
 #define MOUNTS    4096U /* of one box */
-#define TRIES     1000U /* against a box that moves directories */
-#define INSIDE_MS 5000  /* some milliseconds, unless the machine stands still */
+#define TRIES     1000U /* against a box that keeps moving directories */
+#define INSIDE_MS 5000  /* takes milliseconds, unless the machine hangs */
 
-/* A mount of the box and where it is. */
+/* A mount of the box and its path. */
 struct place {
     uint64_t mount;
     char path[LIM_PATH_BYTES];
 };
-/* What is to be done inside; it goes along in the memory that the process inside inherits. */
+/* What to do inside; the process inside inherits this memory. */
 struct task {
-    struct child child; /* first: child_run's kind of function gets its address */
+    struct child child; /* first: child_run-like functions get its address */
     struct spec spec;
     int (*step)(struct task *t, struct err *err);
     const char *path;
     const struct live_device *device;
     struct enter enter;
-    uint64_t mount; /* that was added, or is to go */
+    uint64_t mount; /* the one added, or to remove */
     struct place place;
-    uint64_t before[MOUNTS]; /* that were there */
+    uint64_t before[MOUNTS]; /* those that existed before */
     unsigned n_before;
 };
 
@@ -77,7 +77,7 @@ static void run_inside(struct child *c)
     _exit(rc < 0);
 }
 
-/* The number of the mount that a descriptor is on; 0: unknown. */
+/* Id of the mount that a descriptor is on; 0: unknown. */
 static uint64_t mount_of(const struct task *t, int fd)
 {
     char name[48], text[512];
@@ -89,7 +89,7 @@ static uint64_t mount_of(const struct task *t, int fd)
     return strtoull(at + 7, NULL, 10);
 }
 
-/* One layer goes, and only the one that fd is on: no name is looked up again. */
+/* Unmount one layer, and only the one that fd is on: no name is looked up again. */
 static int unmount(int fd, const char *path, struct err *err)
 {
     char at[CHILD_FD_TEXT];
@@ -97,7 +97,7 @@ static int unmount(int fd, const char *path, struct err *err)
     return umount2(child_fd_text(fd, at), MNT_DETACH) == 0 ? 0 : err_errno(err, errno, "take off %s", path);
 }
 
-/* "36 35 98:0 /root /mount/point ...", the point with spaces as \040, as it is for us. */
+/* "36 35 98:0 /root /mount/point ...", the mount point with spaces as \040, as visible to us. */
 static bool next_mount(FILE *f, struct place *ret)
 {
     AUTO_MEM char *line = NULL;
@@ -129,7 +129,7 @@ static int open_mounts(const struct task *t, FILE **ret, struct err *err)
     return *ret ? 0 : err_errno(err, errno, "the mounts inside");
 }
 
-/* Call fn for each mount of the box until it says so. */
+/* Call fn for each mount of the box until it stops. */
 static int each_mount(struct task *t, bool (*fn)(struct task *t, const struct place *p), struct err *err)
 {
     AUTO_MEM struct place *p = mem_need(sizeof(*p));
@@ -150,7 +150,7 @@ static bool note_mount(struct task *t, const struct place *p)
     return false;
 }
 
-/* A tree's own mount stands before those below it. */
+/* A tree's own mount is listed before those below it. */
 static bool find_new(struct task *t, const struct place *p)
 {
     for (unsigned i = 0; i < t->n_before; i++)
@@ -183,7 +183,7 @@ static int add_mount(struct task *t, struct err *err)
     return rc;
 }
 
-/* The mount that add_mount brought, wherever the box has moved the directories above it: a name is only good
+/* The mount made by add_mount, wherever the box has moved the directories above it: a name is valid only
  * until the box moves one again. */
 static int open_ours(struct task *t, int *ret_fd, struct err *err)
 {
@@ -224,7 +224,7 @@ static bool is_device(const struct stat *st, const struct live_device *d)
            st->st_rdev == makedev(d->major, d->minor);
 }
 
-/* Without open_tree: mounts of our own, which nobody else sees. */
+/* Without open_tree: a private mount namespace of our own. */
 static int open_own_dev(int *ret_fd, struct err *err)
 {
     AUTO_FD int dev = -1;
@@ -241,7 +241,7 @@ static int open_own_dev(int *ret_fd, struct err *err)
     return 0;
 }
 
-/* The box's /dev is sealed. What we write to is the same file system by a mount that the box has not. */
+/* The box's /dev is sealed. We write to the same file system through a mount that the box does not have. */
 static int open_dev(struct task *t, int *ret_fd, struct err *err)
 {
     struct sys_mount_attr attr = {.attr_clr = MOUNT_ATTR_RDONLY};
@@ -263,7 +263,7 @@ static int open_dev(struct task *t, int *ret_fd, struct err *err)
     return 0;
 }
 
-/* Directory and name of the device, below a /dev that can be written to. This process ends soon: so do
+/* Directory and name of the device, below a writable /dev. This process exits soon, which closes its
  * descriptors. */
 static int open_place(struct task *t, int *ret_dir, const char **ret_name, struct err *err)
 {
@@ -275,8 +275,8 @@ static int open_place(struct task *t, int *ret_dir, const char **ret_name, struc
     return rc < 0 ? rc : child_make_parents(dev, t->path + 5, ret_dir, ret_name, err);
 }
 
-/* What we bound there goes, and what carried it. No link is followed; what is no device of ours stays. any:
- * whatever device it was, since another one takes its place. */
+/* Remove what we bind-mounted there, and its mount point. No link is followed; what is not a device of ours
+ * stays. any: whatever device it was, since another one replaces it. */
 static int clear_device(struct task *t, bool any, int *ret_dir, const char **ret_name, struct err *err)
 {
     AUTO_FD int fd = -1;
@@ -284,7 +284,7 @@ static int clear_device(struct task *t, bool any, int *ret_dir, const char **ret
     int rc = fs_open_below(t->child.root_fd, below(t->path), O_PATH | O_NOFOLLOW, 0, &fd, NULL);
 
     if (rc == 0 && fstat(fd, &st) == 0 && (is_device(&st, t->device) || (any && is_any_device(st.st_mode))) &&
-        unmount(fd, t->path, err) < 0 && errno != EINVAL) /* a node of its own is no mount */
+        unmount(fd, t->path, err) < 0 && errno != EINVAL) /* a node of its own is not a mount point */
         return -(int)err->kind;
     if ((rc = open_place(t, ret_dir, ret_name, err)) < 0)
         return rc;
@@ -311,7 +311,7 @@ static mode_t mode_of(const struct live_device *d)
 static int make_node(int dir_fd, const char *name, const struct live_device *d, uint32_t uid, uint32_t gid,
                      struct err *err)
 {
-    mode_t before = umask(0); /* and no chmod, which would follow a link */
+    mode_t before = umask(0); /* instead of chmod, which would follow a link */
     int rc = mknodat(dir_fd, name, mode_of(d), makedev(d->major, d->minor));
 
     (void)umask(before);
@@ -320,7 +320,7 @@ static int make_node(int dir_fd, const char *name, const struct live_device *d, 
     return 0;
 }
 
-/* Without a user namespace: a node like those that the box began with. */
+/* Without a user namespace: a node like the box's initial ones. */
 static int add_node(struct task *t, struct err *err)
 {
     const char *name = "";
@@ -330,7 +330,7 @@ static int add_node(struct task *t, struct err *err)
     return rc < 0 ? rc : make_node(dir, name, t->device, 0, 0, err);
 }
 
-/* With one: the host's node, bound over an empty file. */
+/* With one: the host's node, bind-mounted over an empty file. */
 static int add_bound(struct task *t, struct err *err)
 {
     AUTO_FD int place = -1;
@@ -392,7 +392,7 @@ static struct task *task_free(struct task *t)
 }
 DEFINE_AUTO(task)
 
-/* The door to a box: of its namespaces only those that make a place in its tree. */
+/* Open a box for entering: only those of its namespaces that make up a place in its tree. */
 static int open_task(const struct box_id *b, struct task **ret, struct err *err)
 {
     struct task *t = mem_need_zero(sizeof(*t));
@@ -406,7 +406,7 @@ static int open_task(const struct box_id *b, struct task **ret, struct err *err)
         (rc = enter_open_one(b->pid, SPEC_NS_USER, &t->enter.ns[SPEC_NS_USER], err)) < 0 ||
         (rc = enter_open_one(b->pid, SPEC_NS_MOUNT, &t->enter.ns[SPEC_NS_MOUNT], err)) < 0)
         return rc;
-    if (!box_is_alive(b)) /* asked after: they are its own and no later process's */
+    if (!box_is_alive(b)) /* checked afterwards: they belong to it and not to a later process */
         return err_set(err, ERR_NOTFOUND, "container does not run");
     if (t->enter.ns[SPEC_NS_MOUNT] < 0)
         return err_set(err, ERR_UNSUPPORTED, "it has no mount namespace of its own");
@@ -444,7 +444,7 @@ static int go(struct task *t, int (*step)(struct task *, struct err *), struct e
     return r;
 }
 
-/* The source, cloned here where it has its name. */
+/* The source, cloned where its path is valid. */
 static int take_source(struct task *t, const struct spec_mount *m, struct err *err)
 {
     t->spec.mounts[0] = *m;
@@ -491,8 +491,8 @@ int live_mount_remove(const struct box_id *b, const char *target, uint64_t mount
     return rc < 0 ? err_wrap(err, "%s", b->id) : 0;
 }
 
-/* A detached mount of a node of ours, on which devices work wherever it was made. The name must stay until it
- * is in its place (the kernel moves nothing that was unlinked), so there is one at a time, and what a crash
+/* A detached mount of a node of ours, on which devices work wherever it was made. The name must exist until
+ * the mount is in place (the kernel does not move unlinked ones), so there is one at a time, and what a crash
  * left is replaced. */
 static int node_tree(const struct live_device *d, uint32_t uid, uint32_t gid, int work_fd, int *ret_tree,
                      struct err *err)
@@ -529,7 +529,7 @@ static int put_rule(const struct cgroup_host *h, const struct box_id *b, const s
         *ret = (struct cgroup_field){.state = rc < 0 ? CGROUP_DEGRADED : CGROUP_ENFORCED, .value = rc == 0};
     if (ret && rc < 0)
         (void)snprintf(ret->why, sizeof(ret->why), "%.90s", why.msg[0] ? why.msg : "no cgroup");
-    if (rc == -ERR_UNSUPPORTED || rc == -ERR_NOTFOUND) /* no rules here: what has a node can be used */
+    if (rc == -ERR_UNSUPPORTED || rc == -ERR_NOTFOUND) /* no rules here: any node can be used */
         return 0;
     return rc < 0 ? err_set(err, why.kind, "%s", why.msg) : 0;
 }
@@ -549,7 +549,7 @@ int live_device_add(const struct cgroup_host *h, const struct box_id *b, const s
     if (rc == 0 && uid_maps)
         rc = node_tree(d, spec_outer_id(uid_maps, 0), spec_outer_id(gid_maps, 0), work_fd,
                        &t->child.trees.mounts[0], err);
-    if (rc == 0) /* the rule first: with the node it can be used */
+    if (rc == 0) /* the rule first: with it the node is usable */
         rc = put_rule(h, b, d, true, &rule, err);
     if (rc == 0 && (rc = go(t, uid_maps ? add_bound : add_node, err)) < 0) {
         (void)put_rule(h, b, d, false, NULL, NULL);
@@ -571,7 +571,7 @@ int live_device_remove(const struct cgroup_host *h, const struct box_id *b, cons
 
     if (!box_is_alive(b))
         return 0;
-    rule = put_rule(h, b, d, false, NULL, &later); /* also when the node cannot be taken away */
+    rule = put_rule(h, b, d, false, NULL, &later); /* even if the node cannot be removed */
     if ((rc = open_task(b, &t, err)) == 0) {
         t->path = d->path;
         t->device = d;

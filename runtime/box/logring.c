@@ -1,14 +1,14 @@
 /* logring.c - the last output of an app, exactly once, whatever kills the writer. See logring.h.
  *
- * The file, mapped shared, is: a header page; two stages (pages) for each of the two streams; the ring of
- * records. read(2) from the pipe goes straight into the live stage of its stream: from that moment the bytes
- * outlive us. Lines of the stage are written as records behind the committed head, the rest of the stage is
- * copied to the spare stage, and ONE 32-bit store (the commit word: head and which stages are live) makes
- * both true together. A writer killed before it has lost nothing and filed nothing; killed after it, only the
- * old stage still has to be wiped, which the next open does. How many bytes a stage holds is not stored
- * anywhere: it is filled with NO_BYTE, and they end at the last byte that is another one. So bytes 0xff at
- * the end of what was read, which no UTF-8 text has, are lost when the writer is killed then, and only then.
- * Filed zero bytes show as '?'.
+ * The file, mapped shared, consists of: a header page; two stages (pages) for each of the two streams; the
+ * ring of records. read(2) from the pipe goes directly into the live stage of its stream: from that moment
+ * the bytes outlive us. Lines in the stage are written as records after the committed head, the rest of the
+ * stage is copied to the spare stage, and ONE 32-bit store (the commit word: head and which stages are live)
+ * makes both effective together. A writer killed before it has lost nothing and stored nothing; killed after
+ * it, only the old stage must still be wiped, which the next open does. The fill level of a stage is not
+ * stored anywhere: it is filled with NO_BYTE, and its bytes end at the last one that differs. So trailing
+ * 0xff bytes, which no UTF-8 text has, are lost if the writer is killed then, and only then. Stored zero
+ * bytes show as '?'.
  *
  * Positions count units of 8 bytes and wrap at 2^30, of which the capacity (a power of two) is a divisor. */
 #include "runtime/box/logring.h"
@@ -36,16 +36,16 @@
 struct head_page {
     uint64_t magic;
     uint32_t ring_bytes;
-    uint32_t commit; /* head position and live stages: the one store that counts */
+    uint32_t commit; /* head position and live stages: the one store that commits */
     uint32_t tail;   /* position of the oldest record */
     uint32_t spare;
-    uint64_t next_seq; /* at least this: kept for a ring that was emptied */
+    uint64_t next_seq; /* lower bound: kept for a ring that was emptied */
     uint64_t wall_ms;  /* of the read that filled a stage */
 };
 struct record {
     uint64_t seq, wall_ms;
     uint16_t len;
-    char stream; /* 'o', 'e', 0: filler up to the end of the ring */
+    char stream; /* 'o', 'e', 0: filler to the end of the ring */
     uint8_t partial;
     uint32_t units; /* of the whole record */
 };
@@ -58,9 +58,9 @@ struct logring {
     uint32_t cap; /* units */
     uint64_t next_seq;
     uint32_t fill[2]; /* bytes in the live stages */
-    uint32_t at;      /* reader: where the record with seq at_seq stands */
+    uint32_t at;      /* reader: position of the record with seq at_seq */
     uint64_t at_seq;
-    uint8_t *copy; /* of the record that was read last; a writer needs none */
+    uint8_t *copy; /* of the record read last; not used by a writer */
 };
 
 static struct head_page *page_of(const struct logring *r)
@@ -103,8 +103,8 @@ static uint32_t distance(uint32_t from, uint32_t to)
     return (to - from) & POS_MASK;
 }
 
-/* Units from pos to the next record. The last units of the ring may be too few for a head: skipped unwritten.
- * 0: what stands there is no record. */
+/* Units from pos to the next record. If the last units of the ring are too few for a head they are skipped
+ * unwritten. 0: not a record. */
 static uint32_t units_at(const struct logring *r, uint32_t pos)
 {
     uint32_t left = r->cap - (pos & (r->cap - 1)), units;
@@ -126,14 +126,14 @@ static bool is_text(const struct logring *r, uint32_t pos)
 
 /* ---- writing ---- */
 
-/* Records of one commit: between the committed head and this one. */
+/* Records of one commit: between the committed head and the new one. */
 struct batch {
     uint32_t head;
     uint64_t seq;
 };
 
-/* Give up the oldest records until `units` more fit behind head. The tail moves first: readers see it and
- * step aside. */
+/* Drop the oldest records until `units` more fit after head. The tail moves first: readers notice and step
+ * aside. */
 static void make_room(struct logring *r, uint32_t head, uint32_t units)
 {
     struct head_page *p = page_of(r);
@@ -174,8 +174,8 @@ static void append(struct logring *r, struct batch *b, char stream, uint64_t wal
     b->head = (b->head + units) & POS_MASK;
 }
 
-/* File what the live stage holds: whole lines, or all of it. At most half a ring at a time, so that a stage
- * of very short lines never overruns itself. True when lines are left for another round. */
+/* Store the contents of the live stage: whole lines, or all of it. At most half a ring at a time, so that a
+ * stage of very short lines never overruns itself. True if lines are left for another round. */
 static bool file_stage(struct logring *r, unsigned stream, uint64_t wall_ms, bool all)
 {
     struct head_page *p = page_of(r);
@@ -247,7 +247,7 @@ static uint32_t stage_fill(const uint8_t *at)
     return n;
 }
 
-/* After a killed writer: wipe spare stages, count the live ones, find the next number, file whole lines. */
+/* After a killed writer: wipe spare stages, count the live ones, find the next number, store whole lines. */
 static void recover(struct logring *r)
 {
     struct head_page *p = page_of(r);
@@ -256,7 +256,7 @@ static void recover(struct logring *r)
     r->next_seq = p->next_seq ? p->next_seq : 1;
     while (pos != head) {
         uint32_t n = units_at(r, pos);
-        if (n == 0 || distance(pos, head) < n) { /* not ours: nothing of it can be trusted */
+        if (n == 0 || distance(pos, head) < n) { /* not ours: none of it can be trusted */
             store(&p->tail, head);
             break;
         }
@@ -271,7 +271,7 @@ static void recover(struct logring *r)
     }
 }
 
-/* Not more than was asked for, but the longest line must fit wherever the ring's end is. */
+/* Not more than requested, but the longest line must fit wherever the ring ends. */
 static uint32_t round_size(uint32_t bytes)
 {
     uint32_t size = MIN_BYTES;
@@ -297,7 +297,7 @@ static int map_file(int fd, uint32_t ring_bytes, bool write, struct logring **re
     return 0;
 }
 
-/* The size of the ring in an open file, 0 when it is not one of ours. */
+/* The ring size in an open file, 0 if it is not one of ours. */
 static uint32_t size_in_file(int fd)
 {
     struct head_page p;
@@ -311,7 +311,7 @@ static uint32_t size_in_file(int fd)
     return p.ring_bytes;
 }
 
-/* A fresh ring under a temporary name; its blocks are there, so that no write to the map can fail. */
+/* A fresh ring under a temporary name; its blocks are allocated, so that no write to the mapping can fail. */
 static int make_file(int dir_fd, const char *name, uint32_t ring_bytes, struct logring **ret, struct err *err)
 {
     AUTO_FD int fd = -1;
@@ -333,7 +333,7 @@ static int make_file(int dir_fd, const char *name, uint32_t ring_bytes, struct l
     return 0;
 }
 
-/* Into a ring of another size: the records, then what waits in the stages. */
+/* Copy to a ring of another size: the records, then what is in the stages. */
 static void copy_ring(const struct logring *from, struct logring *to)
 {
     struct batch b = {0, 1};
@@ -359,7 +359,7 @@ static void copy_ring(const struct logring *from, struct logring *to)
     store(&page_of(to)->commit, head_of(to) | commit);
 }
 
-/* No file yet, another size, or not a ring: make one beside it and rename. */
+/* No file yet, another size, or not a ring: make a new one and rename it into place. */
 static int replace_file(int dir_fd, const char *name, int old_fd, uint32_t old_bytes, uint32_t ring_bytes,
                         struct logring **ret, struct err *err)
 {
@@ -424,7 +424,7 @@ int logring_open_read(int dir_fd, const char *name, struct logring **ret, struct
     return map_file(fd, have, false, ret, err);
 }
 
-/* Copy the record at pos. False when the writer took it meanwhile, or it is none. */
+/* Copy the record at pos. False if the writer overwrote it meanwhile, or it is not a record. */
 static bool copy_record(struct logring *r, uint32_t pos, struct record *ret)
 {
     const struct head_page *p = page_of(r);
@@ -441,7 +441,7 @@ static bool copy_record(struct logring *r, uint32_t pos, struct record *ret)
     return distance(tail, pos) <= r->cap;
 }
 
-/* Step to the first text record with at least this seq, from the reader's place or from the oldest. */
+/* Advance to the first text record with at least this seq, from the reader's position or from the oldest. */
 static bool find(struct logring *r, uint64_t seq, struct record *ret)
 {
     const struct head_page *p = page_of(r);
@@ -472,7 +472,7 @@ int logring_next(struct logring *r, uint64_t *seq, struct logring_line *ret)
     struct record rec;
 
     for (int tries = 0; tries < 8;
-         tries++) { /* a writer at full speed may overtake us: look again from the oldest */
+         tries++) { /* a writer at full speed may overtake us: restart from the oldest */
         if (find(r, *seq, &rec)) {
             *ret = (struct logring_line){.seq = rec.seq,
                                          .wall_ms = rec.wall_ms,

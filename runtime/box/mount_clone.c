@@ -22,7 +22,7 @@ void mount_clone_close(struct child_trees *t)
         close_tree(&t->mounts[i]);
 }
 
-/* MS_RDONLY .. MS_NOEXEC have the same bits as mount attributes; the others are moved. */
+/* MS_RDONLY .. MS_NOEXEC have the same bits as mount attributes; the others are translated. */
 static uint64_t attributes(unsigned long flags)
 {
     static const struct {
@@ -39,7 +39,7 @@ static uint64_t attributes(unsigned long flags)
     return a;
 }
 
-/* 0 when there is nothing to set. */
+/* 0 if there is nothing to set. */
 static int set(int fd, unsigned deep, const struct sys_mount_attr *a)
 {
     if (!(a->attr_set | a->attr_clr | a->propagation))
@@ -69,17 +69,17 @@ int mount_clone_one(const struct spec_mount *m)
     return steal_fd(&fd);
 }
 
-/* Asked with no descriptor at all: EBADF where there is the call. It may be missing alone, behind a filter of
- * others. */
+/* Probed without any descriptor: EBADF if the call exists. It may be missing alone, because of an outer
+ * filter. */
 static bool can_move(void)
 {
     return sys_move_mount(-1, "", -1, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0 ||
            errno != ENOSYS;
 }
 
-/* sysfs cannot be mounted for a network namespace of another user namespace: then the host's, alone. What is
- * mounted below it, the control groups first of all, stays outside, which only a copy that is made in the
- * host's mounts can do. */
+/* sysfs cannot be mounted for a network namespace of another user namespace: use the host's, without
+ * submounts. What is mounted below it, above all the control groups, stays outside; only a copy made among
+ * the host's mounts can do that. */
 static int clone_sysfs(const struct spec_mount *m)
 {
     struct spec_mount sys = *m;

@@ -75,7 +75,7 @@ int ns_why_kind(enum spec_ns_kind kind, int error, struct err *err)
     return ns_why_text(kind, error, &f, err);
 }
 
-/* What unshare(2) says of these flags, by a process that ends. 0: it may. */
+/* unshare(2)'s errno for these flags, in a child. 0: permitted. */
 static int try(int flags)
 {
     int status = 0;
@@ -90,7 +90,7 @@ static int try(int flags)
 
 int ns_why(uint64_t flags, int error, struct err *err)
 {
-    int user = (int)(flags & CLONE_NEWUSER); /* owns the others: what it allows counts */
+    int user = (int)(flags & CLONE_NEWUSER); /* owns the others: its permissions apply */
 
     for (int i = 0; i < SPEC_NS_COUNT_; i++) {
         enum spec_ns_kind kind = (enum spec_ns_kind)i;

@@ -80,7 +80,7 @@ unsigned long ops_mount_flags(const struct spec_mount *m)
     return m->kind == SPEC_MOUNT_DEVPTS ? m->flags & ~(unsigned long)MS_NODEV : m->flags;
 }
 
-/* Room for all steps of a spec at once: those that stand alone, and one for each element of its lists. */
+/* Room for all steps of a spec at once: the single ones, and one for each element of its lists. */
 static void init(const struct spec *s, struct ops *o)
 {
     size_t n = OP_KIND_COUNT_ + s->n_mounts + s->n_devices + s->n_sysctls + s->process.n_rlimits;
@@ -114,8 +114,8 @@ bool ops_seals_dev(const struct spec_mount *m)
     return is_dev(m) && m->flags & MS_RDONLY && (m->kind == SPEC_MOUNT_TMPFS || m->kind == SPEC_MOUNT_FS);
 }
 
-/* The nodes go into the container's own /dev when that is there, into the image's when nothing is mounted,
- * and nowhere when the host's is bound. */
+/* The nodes go into the container's own /dev if there is one, into the image's if nothing is mounted, and
+ * nowhere if the host's is bind-mounted. */
 static void add_devices(const struct spec *s, struct ops *o)
 {
     add(o, OP_DEVICES, 0, NULL);
@@ -125,7 +125,7 @@ static void add_devices(const struct spec *s, struct ops *o)
 
 static void add_filesystem(const struct spec *s, struct ops *o)
 {
-    unsigned last = UINT32_MAX; /* the mount that is /dev in the end */
+    unsigned last = UINT32_MAX; /* the mount that ends up as /dev */
 
     for (unsigned i = 0; i < s->n_mounts; i++)
         if (is_dev(&s->mounts[i]))
@@ -174,7 +174,7 @@ static void add_process(const struct spec *s, enum last last, struct ops *o)
         add(o, OP_LABEL, 0, NULL);
     add(o, OP_SIGNALS, 0, NULL);
     add(o, OP_CLOSE, 0, NULL);
-    /* after it: they may allow fewer descriptors than we had */
+    /* afterwards: they may allow fewer descriptors than we had */
     for (unsigned i = 0; i < p->n_rlimits; i++)
         add(o, OP_RLIMIT, i, NULL);
     if (p->scheduler.set || p->io_priority_set || s->mempolicy_set)
@@ -182,7 +182,7 @@ static void add_process(const struct spec *s, enum last last, struct ops *o)
     if (s->personality_set)
         add(o, OP_PERSONALITY, 0, NULL);
     if (filter && !p->no_new_privs) {
-        if (last == LAST_JOIN) /* a filter of others may not let us write */
+        if (last == LAST_JOIN) /* an outer filter may not let us write */
             add(o, OP_JOIN, 0, NULL);
         add(o, OP_SECCOMP_PRIVILEGED, 0, NULL);
     }
@@ -213,7 +213,8 @@ void ops_make(const struct spec *s, bool hold, struct ops *ret)
     add(o, OP_CGROUP, 0, NULL);
     add(o, OP_PRIVATE, 0, NULL);
     add(o, OP_WAIT, 0, NULL);
-    add(o, OP_FIND_ROOT, 0, NULL); /* with the ids mapped: directories on the way may belong to them alone */
+    add(o, OP_FIND_ROOT, 0, NULL); /* with the ids mapped: directories on the path may be accessible to them
+                                    * alone */
     if (s->ns[SPEC_NS_USER].own || s->ns[SPEC_NS_USER].join)
         add(o, OP_BE_ROOT, 0, NULL);
     if (s->ns[SPEC_NS_CGROUP]

@@ -20,8 +20,8 @@
 #include "platform/sys.h"
 #include "runtime/box/child.h"
 
-/* Its descriptors 0, 1, 2: files in memory, all above 2 themselves, so that no dup2 meets another; -1: as
- * ours is. */
+/* Its descriptors 0, 1, 2: files in memory, themselves above 2, so that no dup2 overwrites another; -1:
+ * inherit ours. */
 struct files {
     int fd[3];
 };
@@ -62,7 +62,7 @@ static void become(const struct tool *t, const struct files *f)
     _exit(127);
 }
 
-/* False: its time is over. limit_ms UINT64_MAX: it has all the time. */
+/* False: timed out. limit_ms UINT64_MAX: no limit. */
 static bool wait_for(pid_t pid, uint64_t limit_ms, int *ret_status)
 {
     bool bound = limit_ms != UINT64_MAX;
@@ -78,14 +78,14 @@ static bool wait_for(pid_t pid, uint64_t limit_ms, int *ret_status)
         now = clock_boot_ms();
         if (bound && now >= end)
             return false;
-        if (bound) /* without a pidfd: look again soon */
+        if (bound) /* without a pidfd: poll */
             (void)poll(&p, 1, pidfd < 0 ? 2 : (int)(end - now > INT_MAX ? INT_MAX : end - now));
     }
 }
 
 static int run(const struct tool *t, const struct files *f, int *ret_status, struct err *err)
 {
-    /* a SIGCHLD that the caller ignores would take the status away */
+    /* an ignored SIGCHLD would discard the status */
     struct sigaction dfl = {.sa_handler = SIG_DFL}, before;
     uint64_t limit_ms = patience_ms(t->timeout_s ? t->timeout_s * UINT64_C(1000) : UINT64_MAX);
     bool ended = true;

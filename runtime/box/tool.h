@@ -1,7 +1,7 @@
-/* tool.h - a program of the host that works for us: nft, CNI plugins, hooks, newuidmap, limpet-seccomp. It
- * gets no descriptor of ours but its input and output (files in memory: nobody waits for anybody), no
- * environment but what is given, no signal set. Private to runtime/. Blocks until it has ended; SIGCHLD may
- * be ignored or blocked. */
+/* tool.h - runs a helper program of the host: nft, CNI plugins, hooks, newuidmap, limpet-seccomp. It gets no
+ * descriptor of ours except its input and output (files in memory, so neither side blocks on the other), only
+ * the given environment, default signals. Private to runtime/. Blocks until it has exited; SIGCHLD may be
+ * ignored or blocked. */
 #ifndef RUNTIME_TOOL_H
 #define RUNTIME_TOOL_H
 #include <stdbool.h>
@@ -10,27 +10,27 @@
 #include "platform/mem.h"
 
 #define TOOL_OUTPUT_BYTES \
-    (4 << 20) /* a rule set of a busy host; what would write more is ended by the kernel */
+    (4 << 20) /* a rule set of a busy host; a program that writes more is killed by the kernel */
 
 struct tool {
     const char *path;                     /* absolute */
     const char *const *args, *const *env; /* NULL-terminated */
     struct buf input;                     /* its stdin, whole */
-    bool inherit;       /* what it writes goes where ours goes, and it keeps our directory: a hook */
-    unsigned timeout_s; /* 0: it has all the time */
+    bool inherit;       /* it inherits our output and working directory: a hook */
+    unsigned timeout_s; /* 0: no limit */
 };
-/* What it did. Both texts are NUL-terminated; "" with inherit. */
+/* Its result. Both texts are NUL-terminated; "" with inherit. */
 struct tool_result {
-    int status; /* as of waitpid; 127 << 8: it could not be executed, or it says so itself */
+    int status; /* as of waitpid; 127 << 8: it could not be executed, or exited so itself */
     char *out;  /* stdout */
     size_t out_len;
     char *complaint; /* stderr */
 };
-/* Runs it. How it ended is for the caller to judge. Owner of *ret: caller (tool_result_done), and nothing to
- * release after an error: IO, TIMEOUT (it was killed). */
+/* Run it. The caller judges its status. Owner of *ret: caller (tool_result_done), with nothing to release
+ * after an error: IO, TIMEOUT (it was killed). */
 NODISCARD int tool_run(const struct tool *t, struct tool_result *ret, struct err *err);
-bool tool_is_well(const struct tool_result *r); /* ended by itself with 0 */
-/* "ended with status 3", "was killed by signal 9": for an error's text. size: 40 is enough. */
+bool tool_is_well(const struct tool_result *r); /* exited by itself with 0 */
+/* "ended with status 3", "was killed by signal 9": for an error message. size: 40 is enough. */
 void tool_describe(const struct tool_result *r, char *dst, size_t size);
 void tool_result_done(struct tool_result *r);
 #define AUTO_TOOL_RESULT __attribute__((cleanup(tool_result_done))) struct tool_result

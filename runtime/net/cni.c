@@ -18,14 +18,14 @@
 #define PATHS      "/opt/cni/bin:/usr/lib/cni"
 #define FILE_BYTES (256 * 1024)
 
-/* What one call needs. record: {"id","pid","start","list":{..},"ports":[..],"result":{..}} */
+/* Data for one call. record: {"id","pid","start","list":{..},"ports":[..],"result":{..}} */
 struct call {
     const char *command, *id;
-    char netns[40];             /* "": it has gone */
+    char netns[40];             /* "": it is gone */
     struct json_cur list;       /* the network's configuration */
-    const char *name, *version; /* of it */
+    const char *name, *version; /* from list */
     struct json_cur ports;      /* portMappings, an array */
-    char *result;               /* of the plugin before, or of ADD; malloc'd, NULL: none */
+    char *result;               /* of the previous plugin, or of ADD; malloc'd, NULL: none */
 };
 
 static int read_json(int dir, const char *file, struct json_cur *ret, struct err *err)
@@ -43,7 +43,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* The list of that name: the first in the order of file names. */
+/* The list of that name: the first in order of file names. */
 static int find_list(const char *name, struct json_cur *ret, struct err *err)
 {
     char files[64][128];
@@ -77,8 +77,8 @@ static int find_plugin(const char *type, char dst[300], struct err *err)
     return err_set(err, ERR_NOTFOUND, "CNI plugin %.60s is not in " PATHS, type);
 }
 
-/* Standard input of one plugin (CNI 1.0, section 2: its object, with the list's name and version, the
- * capabilities that it asks for, the result before). */
+/* Standard input for one plugin (CNI 1.0, section 2: its object, with the list's name and version, the
+ * capabilities that it requests, the previous result). */
 static char *plugin_input(const struct call *c, const struct json_cur *plugin)
 {
     struct cJSON *o = json_obj(), *run = json_obj();
@@ -110,7 +110,7 @@ static char *plugin_input(const struct call *c, const struct json_cur *plugin)
     return text;
 }
 
-/* A plugin's complaint: {"code":7,"msg":"...","details":"..."} (section 5). */
+/* A plugin's error: {"code":7,"msg":"...","details":"..."} (section 5). */
 static int complain(const char *type, const char *command, const char *out, struct err *err)
 {
     struct json_cur doc = {.node = NULL};
@@ -158,7 +158,7 @@ static int run_plugin(struct call *c, const struct json_cur *plugin, struct err 
     return 0;
 }
 
-/* Every plugin of the list; DEL goes from the last to the first and does not stop at a failure. */
+/* Call every plugin of the list; DEL goes from last to first and does not stop at a failure. */
 static int run_list(struct call *c, struct err *err)
 {
     bool back = strcmp(c->command, "DEL") == 0;
@@ -170,7 +170,7 @@ static int run_list(struct call *c, struct err *err)
     for (unsigned i = 0; i < n && (rc == 0 || back); i++) {
         struct json_cur p = json_at(&plugins, back ? n - 1 - i : i);
         int one = run_plugin(c, &p, rc == 0 ? err : NULL);
-        if (!(back && one == -ERR_NOTFOUND)) /* a missing one cannot be called, now or later */
+        if (!(back && one == -ERR_NOTFOUND)) /* a missing one can be called neither now nor later */
             rc = rc == 0 ? one : rc;
     }
     return rc;
@@ -211,7 +211,7 @@ static int read_list(struct call *c, struct err *err)
     return rc < 0 ? rc : 0;
 }
 
-/* *ret_pid 0: its process has gone. */
+/* *ret_pid 0: its process is gone. */
 static int load(int dir, const char *id, struct json_cur *doc, struct call *c, pid_t *ret_pid,
                 struct err *err)
 {
@@ -341,7 +341,7 @@ int cni_add(pid_t pid, const struct spec *s, struct net_box *ret, struct err *er
     return rc;
 }
 
-/* The author of a list may ask for no checks, and CHECK is younger than the oldest lists (section 1). */
+/* A list may disable checks, and CHECK is newer than the oldest lists (section 1). */
 static bool wants_check(const struct call *c)
 {
     bool off = false;
@@ -351,7 +351,7 @@ static bool wants_check(const struct call *c)
            strncmp(c->version, "0.3.", 4) != 0;
 }
 
-/* DEL or CHECK from the record. */
+/* DEL or CHECK using the record. */
 static int later(const char *command, const char *id, struct err *err)
 {
     AUTO_FD int dir = -1;

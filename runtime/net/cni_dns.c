@@ -1,10 +1,10 @@
-/* cni_dns.c - what the result of CNI plugins says of name service, as resolv.conf (CNI 1.0, section 5:
- * "dns"). Pure. See cni.h. */
+/* cni_dns.c - the DNS settings in a CNI result as resolv.conf (CNI 1.0, section 5: "dns"). Pure. See
+ * cni.h. */
 #include "runtime/net/cni.h"
 
 #define TEXT_BYTES (16 * 1024)
 
-/* The texts of that list behind each other. Returns how many. */
+/* Append the strings of that list, separated by spaces. Returns how many. */
 static unsigned put_list(const struct json_cur *dns, const char *key, const char *first, const char *next,
                          char *text)
 {
@@ -21,7 +21,7 @@ static unsigned put_list(const struct json_cur *dns, const char *key, const char
             n += str_fmt(text + len, TEXT_BYTES - len, "%s%s", n == 0 ? first : next, value);
     }
     if (n > 0)
-        text[strlen(text)] = '\n'; /* of zeros, with room for 48 texts of 253 bytes and their words */
+        text[strlen(text)] = '\n'; /* zeroed, with room for 48 strings of 253 bytes and their keywords */
     return n;
 }
 

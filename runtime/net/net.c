@@ -1,4 +1,4 @@
-/* net.c - bridges and what hangs on them. See net.h. */
+/* net.c - bridges and the boxes connected to them. See net.h. */
 #include "runtime/net/net.h"
 
 #include <arpa/inet.h>
@@ -21,7 +21,7 @@
 #define NEW       "limpet-new"   /* a bridge before it has its name */
 #define PROBE     "limpet-probe" /* one that is made to see whether it can be */
 
-/* What the kernel shows, read once per call under the lock. */
+/* The kernel's state, read once per call under the lock. */
 struct view {
     int lock, nl;
     struct netlink_link *links;
@@ -48,8 +48,8 @@ static int look(struct view *v, struct err *err)
     return rc < 0 ? err_errno(err, -rc, "list of interfaces") : 0;
 }
 
-/* Boxes start and end in several processes: one at a time here. The holder runs nft or plugins
- * meanwhile. */
+/* Boxes start and end in several processes: only one at a time here. The holder of the lock runs nft or
+ * plugins. */
 static int take_lock(int fd, struct err *err)
 {
     const struct timespec pause_5ms = {0, 5000000};
@@ -90,7 +90,7 @@ static const struct netlink_link *find(const struct view *v, const char *name)
     return NULL;
 }
 
-/* The number of the network that this bridge is; false: it is no bridge of ours. */
+/* The number of the network that this bridge belongs to; false: not a bridge of ours. */
 static bool network_of(const struct netlink_link *l, unsigned *ret)
 {
     *ret = 0;
@@ -100,7 +100,7 @@ static bool network_of(const struct netlink_link *l, unsigned *ret)
            *ret > 0 && *ret < NET_COUNT;
 }
 
-/* Does another route cover a part of the subnet, or is it within a network that is not much wider? */
+/* Does another route cover part of the subnet, or is it within a network that is not much wider? */
 static bool clashes(unsigned network, char ret_name[32])
 {
     FILE *f = fopen("/proc/net/route", "re");
@@ -120,7 +120,7 @@ static bool clashes(unsigned network, char ret_name[32])
     return clash;
 }
 
-/* A number for a new network. */
+/* Choose a number for a new network. */
 static int choose_network(const struct view *v, const char *name, unsigned *ret, struct err *err)
 {
     bool used[NET_COUNT] = {true};
@@ -146,7 +146,7 @@ static int choose_network(const struct view *v, const char *name, unsigned *ret,
     return err_set(err, ERR_NOSPACE, "network \"%s\": all %d subnets are taken", name, NET_COUNT - 1);
 }
 
-/* Addresses of a bridge: the first of each subnet. */
+/* Addresses of a bridge: the first in each subnet. */
 static int address_bridge(int nl, const char *name, unsigned network, struct err *err)
 {
     char text[46], path[80];
@@ -168,8 +168,8 @@ static int address_bridge(int nl, const char *name, unsigned network, struct err
     return rc < 0 ? rc : 0;
 }
 
-/* Under its own name only when its alias says that it is ours: a process killed in between leaves NEW, which
- * the next one takes away. */
+/* It gets its own name only after its alias marks it as ours: a process killed in between leaves NEW, which
+ * the next one removes. */
 static int add_named(int nl, const char *dev, unsigned network, const uint8_t *mac)
 {
     char alias[32];
@@ -184,7 +184,7 @@ static int add_named(int nl, const char *dev, unsigned network, const uint8_t *m
     return rc;
 }
 
-/* The bridge of that network (NULL: limpet0) with its addresses; *ret: its number. */
+/* Find or create the bridge of that network (NULL: limpet0) with its addresses; *ret: its number. */
 static int need_bridge(struct view *v, const char *name, unsigned *ret, struct err *err)
 {
     const struct netlink_link *l;
@@ -217,7 +217,7 @@ static bool has_port(const struct view *v, int index)
     return false;
 }
 
-/* Bridges without boxes go; limpet0 is the last, and with it all that it stood for. */
+/* Remove bridges without boxes; limpet0 is the last, and with it all global changes. */
 static void drop_idle(struct view *v)
 {
     const struct netlink_link *base;
@@ -250,17 +250,17 @@ static bool is_on(const char *path)
     return fs_read_text(AT_FDCWD, path, now, sizeof(now), NULL) > 0 && strcmp(now, "1") == 0;
 }
 
-/* Where all bridged packets pass through netfilter (br_netfilter), the rules of limpet0 keep its boxes apart,
- * and isolated ports would cut what is published as well: such a packet is rewritten within the bridge, and
- * goes from port to port. */
+/* Where all bridged packets pass through netfilter (br_netfilter), the rules of limpet0 isolate its boxes,
+ * and isolated ports would also block what is published: such a packet is rewritten within the bridge, and
+ * forwarded from port to port. */
 static bool is_filtered(void)
 {
     return is_on("/proc/sys/net/bridge/bridge-nf-call-iptables") &&
            (!net_forward_has6() || is_on("/proc/sys/net/bridge/bridge-nf-call-ip6tables"));
 }
 
-/* The name of the host's end holds the address: making it reserves it. Its alias says whose it is, since a
- * box that died gave its address free, perhaps to another one. */
+/* The name of the host's end contains the address: creating it reserves the address. Its alias names the
+ * owner, since the address of a box that died may belong to another one by now. */
 static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned network, unsigned *ret,
                     struct err *err)
 {
@@ -282,7 +282,7 @@ static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned ne
             continue;
         if (rc == -EOPNOTSUPP)
             return err_set(err, ERR_UNSUPPORTED, "kernel without CONFIG_VETH");
-        /* a box that asks for its own published port is sent back through the port it came from
+        /* a box that connects to its own published port is sent back through the port it came from
          * (br_netfilter) */
         if (rc == 0 && (rc = netlink_set_alias(v->nl, name, s->id)) == 0)
             rc = netlink_set_port(v->nl, name, true, !s->net_name && !is_filtered());
@@ -294,7 +294,7 @@ static int add_pair(struct view *v, const struct spec *s, pid_t pid, unsigned ne
     return err_set(err, ERR_NOSPACE, "all %u addresses of the network are taken", count);
 }
 
-/* The rules for all bridges that there are now. */
+/* The rules for all existing bridges. */
 static void fill_base(const struct view *v, struct net_base *b)
 {
     *b = (struct net_base){0};
@@ -307,7 +307,7 @@ static void fill_base(const struct view *v, struct net_base *b)
     }
 }
 
-/* Rules first, then forwarding: there is no instant at which packets pass unjudged. */
+/* Rules first, then forwarding: at no moment do packets pass unfiltered. */
 static void open_ways(struct view *v, const struct spec *s, unsigned number, struct net_box *box)
 {
     struct net_base base;
@@ -350,7 +350,7 @@ static int attach(struct view *v, pid_t pid, const struct spec *s, struct net_bo
         rc = net_taken_check(s, err);
     if (rc < 0)
         return rc;
-    /* limpet0 stands as long as any box: it remembers what forwarding was */
+    /* limpet0 exists as long as any box: it remembers the previous forwarding state */
     if ((rc = need_bridge(v, NULL, &network, err)) < 0 ||
         (s->net_name && (rc = need_bridge(v, s->net_name, &network, err)) < 0) ||
         (rc = add_pair(v, s, pid, network, &number, err)) < 0 || (rc = look(v, err)) < 0) {
@@ -379,8 +379,8 @@ int net_bridge_attach(pid_t pid, const struct spec *s, struct net_box *ret, stru
     return rc;
 }
 
-/* The box's end here, by its address or, when that is not known, by its id; NULL: it has none, or the address
- * is another box's by now. */
+/* The host's end of a box, by its address or, if unknown, by its id; NULL: it has none, or the address
+ * belongs to another box by now. */
 static const struct netlink_link *find_box(const struct view *v, const char *id, bool known, unsigned *number)
 {
     for (unsigned i = 0; i < v->n; i++) {

@@ -12,7 +12,7 @@
 #define FORWARD4 "/proc/sys/net/ipv4/ip_forward"
 #define CONF6    "/proc/sys/net/ipv6/conf"
 #define FORWARD6 CONF6 "/all/forwarding"
-#define NOTE     "limpet: was off:" /* then "v4", "v6", and interfaces whose accept_ra was 1 */
+#define NOTE     "limpet: was off:" /* followed by "v4", "v6", and interfaces whose accept_ra was 1 */
 
 static bool reads(const char *path, const char *value)
 {
@@ -45,7 +45,8 @@ static void add_word(char *note, size_t size, const char *word)
         (void)snprintf(note + len, size - len, " %s", word);
 }
 
-/* Each interface that listens to advertisements, into the note (first) or so that it continues listening. */
+/* For each interface that accepts router advertisements: add it to the note (first), or let it keep accepting
+ * them. */
 static void each_listener(char *note, size_t size)
 {
     DIR *d = opendir(CONF6);

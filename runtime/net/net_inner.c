@@ -1,5 +1,4 @@
-/* net_inner.c - inside of a new network namespace: what every box needs, with or without a bridge. See
- * net.h. */
+/* net_inner.c - inside a new network namespace: what every box needs, with or without a bridge. See net.h. */
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
@@ -22,7 +21,7 @@ int net_inner_up(const char *name, const char *address, const char *address6, st
     AUTO_FD int nl = netlink_open();
     int index = (int)if_nametoindex(name), rc;
 
-    if (nl < 0 || index == 0) /* a kernel without networks: nothing to do */
+    if (nl < 0 || index == 0) /* a kernel without networking: nothing to do */
         return nl == -EAFNOSUPPORT || errno == EAFNOSUPPORT
                    ? 0
                    : err_errno(err, nl < 0 ? -nl : errno, "%s", name);

@@ -1,5 +1,5 @@
-/* net_none.c - in place of bridges and CNI in the static limpet: config.json cannot ask for them (they are
- * the agent's), and the program is a tenth smaller without. See net.h. */
+/* net_none.c - replaces bridges and CNI in the static limpet: config.json cannot request them (they are the
+ * agent's), and the program is a tenth smaller without. See net.h. */
 #include "runtime/net/net.h"
 
 int net_attach(pid_t pid, const struct spec *s, struct net_box *ret, struct err *err)

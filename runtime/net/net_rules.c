@@ -23,7 +23,7 @@ static const char *nft_program(void)
     return NULL;
 }
 
-/* Run nft with rules of ours. *ret_out: what it says, malloc'd; its first line of complaint goes into
+/* Run nft with our rules. *ret_out: its output, malloc'd; the first line of its error message goes into
  * *err. */
 static int nft_run(const char *rules, char **ret_out, struct err *err)
 {
@@ -98,7 +98,7 @@ static void put_base(struct text *t, const struct net_base *b)
     put(t, "}\nchain across { type filter hook forward priority -10;\n"
            "ct state established,related accept\nct status dnat accept\n");
     for (unsigned i = 0; i < b->n; i++)
-        if (strcmp(b->bridge[i], NET_BRIDGE) != 0) /* where the bridge passes through netfilter */
+        if (strcmp(b->bridge[i], NET_BRIDGE) != 0) /* if bridged packets pass through netfilter */
             put(t, "iifname \"%s\" oifname \"%s\" accept\n", b->bridge[i], b->bridge[i]);
     for (unsigned i = 0; i < b->n; i++)
         put(t, "oifname \"%s\" drop\n", b->bridge[i]);
@@ -110,7 +110,7 @@ static void put_base(struct text *t, const struct net_base *b)
     put(t, "}\n}\n");
 }
 
-/* One published range. The comment is what net_rules_check reads back. */
+/* One published range. net_rules_check reads the comment back. */
 static void put_port(struct text *t, const struct spec_port *p, const char *to, bool v6)
 {
     unsigned last = spec_port_last(p);
@@ -189,7 +189,7 @@ void net_rules_drop(unsigned number)
     char rules[96];
 
     for (size_t i = 0; nft_program() && i < COUNT_OF(families);
-         i++) { /* a kernel may have one of them alone */
+         i++) { /* a kernel may have only one of them */
         (void)snprintf(rules, sizeof(rules), "table %s limpet_%u\ndelete table %s limpet_%u\n", families[i],
                        number, families[i], number);
         (void)nft_run(rules, NULL, NULL);
@@ -210,7 +210,7 @@ static bool box_lives(unsigned number)
     return if_nametoindex(name) != 0;
 }
 
-/* A line of nft's list that publishes ports of a box: CONFLICT when they meet ours. */
+/* A line of nft's list that publishes ports of a box: CONFLICT if they overlap with ours. */
 static int check_line(const char *line, unsigned number, const struct spec *s, struct err *err)
 {
     const char *at = strstr(line, " comment \"limpet ");
@@ -233,7 +233,8 @@ static int check_line(const char *line, unsigned number, const struct spec *s, s
     return 0;
 }
 
-/* Walk over nft's list of tables. s NULL: nothing is checked. Those of boxes that have gone, or all, go. */
+/* Walk nft's list of tables. s NULL: nothing is checked. Tables of boxes that are gone, or all, are
+ * removed. */
 static int walk(const char *what, const struct spec *s, bool all, struct err *err)
 {
     AUTO_MEM char *list = NULL;
@@ -243,7 +244,7 @@ static int walk(const char *what, const struct spec *s, bool all, struct err *er
     int rc = 0;
 
     if (!nft_program() || nft_run(what, &list, NULL) < 0)
-        return 0; /* then the rules cannot be put either, and that is reported */
+        return 0; /* then the rules cannot be set either, and that is reported */
     for (char *line = strtok_r(list, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         unsigned found;
         if (strncmp(line, "table ", 6) == 0) {

@@ -1,5 +1,5 @@
-/* net_taken.c - what the device itself serves: a port that is published would be taken from it without a
- * word. See net_rules.h. */
+/* net_taken.c - ports that the device itself serves: publishing one would silently take it over. See
+ * net_rules.h. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -11,10 +11,10 @@
 #include "platform/fs.h"
 #include "runtime/net/net_rules.h"
 
-#define LOOKS_MAX 16384 /* an app may hold descriptors without end, and core waits for this */
-#define LISTENS   0x0a  /* of TCP; a UDP socket that serves is connected to nobody */
+#define LOOKS_MAX 16384 /* an app may have any number of descriptors, and core waits for this */
+#define LISTENS   0x0a  /* for TCP; a serving UDP socket is unconnected */
 
-/* One line of /proc/net/tcp and the like. */
+/* One line in /proc/net/tcp etc. */
 struct served {
     bool v6, udp;
     uint8_t address[16];
@@ -32,7 +32,8 @@ static bool parse(const char *line, bool v6, bool udp, struct served *ret)
                &ret->port, remote, &remote_port, &state, &ret->inode) != 6 ||
         strlen(local) != (v6 ? 32 : 8))
         return false;
-    for (unsigned i = 0; i < (v6 ? 4U : 1U); i++) { /* words of network order, each as a number of ours */
+    for (unsigned i = 0; i < (v6 ? 4U : 1U); i++) { /* words in network order, each printed as a host
+                                                     * number */
         if (sscanf(local + i * 8, "%8x", &word) != 1)
             return false;
         memcpy(ret->address + i * 4, &word, 4);
@@ -47,7 +48,7 @@ static bool is_any(const struct served *a)
     return memcmp(a->address, none, a->v6 ? 16 : 4) == 0;
 }
 
-/* Would the rule of p take packets that go to a? */
+/* Would the rule for p take packets addressed to a? */
 static bool meets(const struct served *a, const struct spec_port *p)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
@@ -57,7 +58,7 @@ static bool meets(const struct served *a, const struct spec_port *p)
     if (a->udp != p->udp || a->port < p->host || a->port > spec_port_last(p))
         return false;
     if (!p->host_ip || is_any(a))
-        return !p->host_ip || a->v6 || !want6; /* a socket of "::" serves IPv4 too */
+        return !p->host_ip || a->v6 || !want6; /* a socket on "::" serves IPv4 too */
     if (inet_pton(want6 ? AF_INET6 : AF_INET, p->host_ip, want) != 1)
         return false;
     if (a->v6 && !want6)
@@ -65,7 +66,7 @@ static bool meets(const struct served *a, const struct spec_port *p)
     return a->v6 == want6 && memcmp(a->address, want, want6 ? 16 : 4) == 0;
 }
 
-/* *left: how many descriptors are looked at yet. */
+/* *left: descriptors that may still be checked. */
 static bool has_socket(pid_t pid, unsigned long inode, unsigned *left)
 {
     char path[48], name[320], link[64], want[40];
@@ -88,7 +89,7 @@ static bool has_socket(pid_t pid, unsigned long inode, unsigned *left)
     return found;
 }
 
-/* "sshd (pid 812)"; a socket may be nobody's that we see. */
+/* "sshd (pid 812)"; a socket may belong to no process that we see. */
 static void who_serves(unsigned long inode, char *dst, size_t size)
 {
     DIR *d = opendir("/proc");

@@ -19,12 +19,12 @@ struct device {
     int index, master;
     unsigned flags;
     struct netlink_kept *addresses;
-    bool away; /* moved, or tried to */
+    bool away; /* moved, or move attempted */
 };
 struct netdev {
     int ours, theirs;         /* network namespaces */
-    int our_nl, their_nl;     /* sockets in them */
-    struct netlink_link *all; /* interfaces inside, before */
+    int our_nl, their_nl;     /* netlink sockets in them */
+    struct netlink_link *all; /* interfaces inside before the move */
     unsigned n_all, n;
     struct device list[LIM_NETDEVS];
 };
@@ -99,7 +99,7 @@ static int look_at(struct netdev *n, const struct spec_net_device *d, const stru
     return rc < 0 ? err_errno(err, -rc, FIELD "%s: addresses", d->host) : 0;
 }
 
-/* Before the first one moves. */
+/* Checks before the first one moves. */
 static int look(struct netdev *n, const struct spec *s, struct err *err)
 {
     struct netlink_link *here = NULL;
@@ -110,7 +110,8 @@ static int look(struct netdev *n, const struct spec *s, struct err *err)
         rc = netlink_links(n->their_nl, &n->all, &n->n_all);
     if (rc < 0)
         rc = err_errno(err, -rc, "linux.netDevices: list of interfaces");
-    for (unsigned i = 0; rc == 0 && i < 2 * s->n_net_devices; i++) { /* templates get what the others leave */
+    for (unsigned i = 0; rc == 0 && i < 2 * s->n_net_devices; i++) { /* templates get the names that the
+                                                                      * others leave */
         const struct spec_net_device *d = &s->net_devices[i % s->n_net_devices];
         if ((strchr(d->name, '%') != NULL) == (i >= s->n_net_devices))
             rc = look_at(n, d, find(here, n_here, d->host), err);
@@ -146,7 +147,7 @@ static int move(struct netdev *n, struct device *d)
     return netlink_up(n->their_nl, d->name);
 }
 
-/* The kernel moves first and renames then: one that failed may be inside under its old name. */
+/* The kernel moves first and renames then: after a failure it may be inside under its old name. */
 static void bring_back(const struct netdev *n, const struct device *d)
 {
     int index = index_of(n->their_nl, d->name);

@@ -14,9 +14,9 @@
 #include "platform/mem.h"
 
 #define IFA_PROTO_ 11    /* IFA_PROTO, since 5.18 */
-#define DUMP_BYTES 32768 /* the kernel fills at most this much at a time */
+#define DUMP_BYTES 32768 /* the kernel never fills more at a time */
 
-/* A request under construction. All of ours fit many times. */
+/* A request being built. All of ours fit many times over. */
 struct request {
     struct nlmsghdr head;
     union {
@@ -69,7 +69,7 @@ static void begin(struct request *q, unsigned short type, unsigned flags)
 
 int netlink_open(void)
 {
-    static const struct timeval patience = {5, 0}; /* the kernel answers at once, or never */
+    static const struct timeval patience = {5, 0}; /* the kernel replies at once, or never */
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
     if (fd >= 0)
@@ -84,7 +84,7 @@ static int ask(int nl, const struct request *q)
     return sendto(nl, q, q->head.nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0 ? -errno : 0;
 }
 
-/* Send, wait for the acknowledgement. */
+/* Send, and wait for the acknowledgement. */
 static int talk(int nl, const struct request *q)
 {
     struct {
@@ -105,7 +105,7 @@ static int talk(int nl, const struct request *q)
     return answer.body.error;
 }
 
-/* Ask for a list and hand out its messages until its end. */
+/* Request a dump and pass its messages to each until the end. */
 static int dump(int nl, const struct request *q, void (*each)(const struct nlmsghdr *m, void *to), void *to)
 {
     AUTO_MEM char *room = mem_need(DUMP_BYTES);
@@ -215,7 +215,7 @@ struct netlink_kept {
     struct kept_address *list;
 };
 
-/* IFA_F_PERMANENT, of global scope, and not made by the kernel itself (IFA_PROTO, since 5.18). */
+/* IFA_F_PERMANENT, global scope, and not set by the kernel itself (IFA_PROTO, since 5.18). */
 static bool address_moves(const struct ifaddrmsg *i, const struct rtattr *flags, const struct rtattr *proto)
 {
     uint32_t f = i->ifa_flags;
@@ -452,7 +452,7 @@ int netlink_move(int nl, int index, int ns_fd, const char *new_name)
 
     begin(&q, RTM_NEWLINK, 0);
     q.link.ifi_index = index;
-    q.link.ifi_change = IFF_UP; /* down: a name changes only then on kernels before 6.2 */
+    q.link.ifi_change = IFF_UP; /* down: kernels before 6.2 rename only such interfaces */
     (void)add(&q, IFLA_NET_NS_FD, &ns_fd, sizeof(ns_fd));
     add_text(&q, IFLA_IFNAME, new_name);
     return talk(nl, &q);

@@ -20,8 +20,7 @@
 #include "platform/sys.h"
 
 #define EXIT_WAIT_MS   1000 /* for the keeper to report how a process that is not our child ended */
-#define CLOSE_MS       2000 /* for what a box leaves: zombies stay in a group until somebody reads their
-                             * status */
+#define CLOSE_MS       2000 /* for what a box leaves: zombies stay in a group until they are reaped */
 #define CLOSE_AGAIN_MS 20
 #define OOM_WAIT_MS    200 /* for the kernel's OOM victim to be dead */
 

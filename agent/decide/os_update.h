@@ -51,6 +51,7 @@ struct os_facts {
     bool revert_reboot;        /* the old system is to be booted */
     bool can_reboot;           /* by a command of this device */
     uint64_t again_ms;         /* the last step failed: not before */
+    uint64_t turn_ms;          /* when this device's turn to download is */
     uint64_t reboot_ms;        /* a reboot was asked for: again then */
     uint64_t healthy_since_ms; /* 0: it is not */
 };

@@ -20,6 +20,7 @@ struct intake {
     bool trust_waits;     /* ... and was there at the last look too */
     bool trust_hurt;      /* it is there and cannot be read: no other takes its place by itself */
     bool ask_again;       /* trust has changed, or could not be saved: documents may be judged otherwise */
+    uint64_t turn_ms;     /* clock_boot_ms: what the candidate needs is not downloaded before; 0: at once */
     uint64_t follow_again_ms; /* a followed document could not be taken: not before */
     unsigned follow_fails;
     bool ledger_dirty; /* changed in memory, within one call */

@@ -54,6 +54,7 @@ void follow_set(struct follow_doc *doc, const struct desired *d, const struct di
     doc->rev = d->rev;
     doc->digest = *digest;
     doc->shut = false;
+    doc->at_once = at_once;
     doc->begins_s = 0;
     doc->closed[0] = '\0';
     if (!d->has_rollout || at_once)

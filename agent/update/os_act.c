@@ -532,6 +532,7 @@ void os_observe(struct core *c, struct os_facts *ret)
         .revert_reboot = o->reboot,
         .can_reboot = can_reboot(c),
         .again_ms = jobs_again_ms(c, OWNER_SYSTEM),
+        .turn_ms = c->intake.turn_ms,
         .reboot_ms = o->reboot_ms,
         .healthy_since_ms = o->healthy_ms};
 }

@@ -25,6 +25,8 @@ NUMBERS = (
     ("docs/protocol.md", r"given up after `min\(240 s, (\d+) s", "LINK_DEADLINE_MS", 1000),
     ("docs/protocol.md", r"start over after (\d+) s", "LINK_STABLE_MS", 1000),
     ("docs/protocol.md", r"all documents within (\d+) h of", "LINK_REFRESH_MS", 3600000),
+    ("docs/protocol.md", r"before that, at most (\d+) s", "LIM_RETRY_AFTER_S", 1),
+    ("docs/protocol.md", r"begins (\d+) ms \* slot", "MANIFEST_TURN_MS", 1),
     ("docs/protocol.md", r"No mark within (\d+) s of silence", "ANSWER_MS", 1000),
     ("docs/protocol.md", r"SP payload`. At most (\d+) KiB", "LIM_ENVELOPE_BYTES", 1024),
     ("docs/protocol.md", r"expiry (\d+) s \| the answe", "REPLY_EXPIRY_S", 1),

@@ -299,8 +299,7 @@ static int get_number(struct patch *p, uint64_t max, uint64_t *ret, struct err *
 
 /* ---- the head of an object ---- */
 
-/* Columns of covers or anchors: gaps, lengths, distances; the new side ends at new_end, the old one at
- * old_end. */
+/* Columns of covers or anchors: gaps, lengths, distances; the sides end at new_end and old_end. */
 static int get_covers(struct patch *p, struct cover *c, uint32_t n, uint64_t new_end, uint64_t old_end,
                       struct err *err)
 {

@@ -30,16 +30,16 @@ struct child {
     bool plain;
     bool no_pivot; /* use MS_MOVE and chroot instead */
     struct child_trees trees;
-    int report_fd;   /* write end: struct child_report, or just end of file after a successful exec */
-    int go_fd;       /* read end: struct child_go when the parent is ready, one byte after its hooks */
-    int parent_fd;   /* the other end of go_fd, inherited: must be closed */
-    int hold_fd;     /* OCI create: one byte starts the program; -1 */
-    int join_fd;     /* exec: one byte once the parent has put us into the control group; -1 */
-    int console_fd;  /* terminal: a connected unix socket that gets the master; -1 */
-    int listener_fd; /* seccomp: a connected unix socket that gets the notification descriptor; -1 */
-    int init_fd;     /* limpet-init, executed with the program as its arguments; -1 */
-    int stdio[3];    /* -1: the box's /dev/null */
-    bool ctty;       /* make stdin the controlling terminal */
+    int report_fd;         /* write end: struct child_report, or just end of file after a successful exec */
+    int go_fd;             /* read end: struct child_go when the parent is ready, one byte after its hooks */
+    int parent_fd;         /* the other end of go_fd, inherited: must be closed */
+    int hold_fd;           /* OCI create: one byte starts the program; -1 */
+    int join_fd;           /* exec: one byte once the parent has put us into the control group; -1 */
+    int console_fd;        /* terminal: a connected unix socket that gets the master; -1 */
+    int listener_fd;       /* seccomp: a connected unix socket that gets the notification descriptor; -1 */
+    int init_fd;           /* limpet-init, executed with the program as its arguments; -1 */
+    int stdio[3];          /* -1: the box's /dev/null */
+    bool ctty;             /* make stdin the controlling terminal */
     unsigned preserve_fds; /* CLI: 3 .. 3+n-1 stay open */
     struct spec_filter filter;
     const char *bundle, *annotations; /* for hooks */

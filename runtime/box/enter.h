@@ -11,7 +11,7 @@ struct enter {
     uint64_t clone_flags;        /* CLONE_NEW...: newly created, owned by the user namespace entered */
     const struct spec *time;     /* a new time namespace with these offsets; NULL: none */
     const struct cgroup *cgroup; /* the helper, and with it the new process, joins it; NULL: none */
-    bool alone; /* the helper keeps only the descriptors that it and the new process need */
+    bool alone;                  /* the helper keeps only the descriptors that it and the new process need */
     /* memory shared with the helper: gets the new pid; NULL: it is sent to us */
     pid_t *shared_pid;
     int oom_score_adj;

@@ -16,8 +16,8 @@ struct tool {
     const char *path;                     /* absolute */
     const char *const *args, *const *env; /* NULL-terminated */
     struct buf input;                     /* its stdin, whole */
-    bool inherit;       /* it inherits our output and working directory: a hook */
-    unsigned timeout_s; /* 0: no limit */
+    bool inherit;                         /* it inherits our output and working directory: a hook */
+    unsigned timeout_s;                   /* 0: no limit */
 };
 /* Its result. Both texts are NUL-terminated; "" with inherit. */
 struct tool_result {

@@ -248,6 +248,8 @@ void loop_after_turn(struct loop *l, void (*fn)(void *arg), void *arg)
 int loop_turn(struct loop *l, int timeout_ms, struct err *err)
 {
     arm(l);
+    if (timeout_ms < 0)
+        timeout_ms = mem_rest(clock_boot_ms(), l->timer_armed_ms);
     int n = epoll_wait(l->epoll_fd, l->events, LOOP_EVENTS, timeout_ms);
     if (n < 0 && errno != EINTR)
         return err_errno(err, errno, "epoll_wait");

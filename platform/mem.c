@@ -1,11 +1,17 @@
 #include "platform/mem.h"
 
 #include <errno.h>
+#include <link.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
+
+/* Below the frame in use; the kernel keeps what is no part of the stack a megabyte away from it. */
+#define STACK_KEPT  4096
+#define STACK_BYTES (512 * 1024)
 
 void *mem_need(size_t bytes)
 {
@@ -32,6 +38,19 @@ char *mem_need_str(const char *s)
     return memcpy(mem_need(len), s, len);
 }
 
+void mem_clear(void *p, size_t bytes)
+{
+    static const uint8_t zeroes[512]; /* divides any page */
+    uint8_t *at = p;
+
+    for (size_t n; bytes > 0; at += n, bytes -= n) {
+        n = sizeof(zeroes) - (uintptr_t)at % sizeof(zeroes);
+        n = n < bytes ? n : bytes;
+        if (memcmp(at, zeroes, n) != 0)
+            memset(at, 0, n);
+    }
+}
+
 #ifdef __GLIBC__
 void mem_stay_small(void)
 {
@@ -53,6 +72,44 @@ void mem_give_back(void)
 {
 }
 #endif
+
+static void drop(uintptr_t from, uintptr_t to)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    from = (from + page - 1) & ~(page - 1);
+    to &= ~(page - 1);
+    if (from < to)
+        (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+/* Text and constants of the first object, the program; nothing that can be written to. */
+static int drop_text(struct dl_phdr_info *object, size_t size, void *unused)
+{
+    (void)size;
+    (void)unused;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &object->dlpi_phdr[i];
+        if (h->p_type == PT_LOAD && !(h->p_flags & PF_W))
+            drop(object->dlpi_addr + h->p_vaddr, object->dlpi_addr + h->p_vaddr + h->p_memsz);
+    }
+    return 1;
+}
+
+int mem_rest(uint64_t now_ms, uint64_t due_ms)
+{
+    static uint64_t rested_ms;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+    if (due_ms && due_ms < now_ms + MEM_REST_MS)
+        return -1;
+    if (now_ms - rested_ms < MEM_REST_MS)
+        return (int)(rested_ms + MEM_REST_MS - now_ms);
+    rested_ms = now_ms;
+    drop(here - STACK_BYTES, here - STACK_KEPT);
+    (void)dl_iterate_phdr(drop_text, NULL);
+    return -1;
+}
 
 bool str_fmt(char *dst, size_t size, const char *fmt, ...)
 {

@@ -29,7 +29,8 @@
 #define SANDBOX_ARCH 0
 #endif
 
-#ifdef SYS_clock_gettime32 /* musl's names for 32-bit calls whose time ends in 2038 */
+/* musl's names, on 32 bits, for calls whose seconds end in 2038 */
+#ifdef SYS_clock_gettime32
 #define SYS_gettimeofday    SYS_gettimeofday_time32
 #define SYS_clock_gettime   SYS_clock_gettime32
 #define SYS_clock_getres    SYS_clock_getres_time32

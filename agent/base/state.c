@@ -34,7 +34,7 @@ int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *
     size_t len = 0;
     struct err why = ERR_INIT;
 
-    memset(ret, 0, sizeof(*ret));
+    mem_clear(ret, sizeof(*ret));
     note[0] = '\0';
     int rc = fs_open_dir(state_dir_fd, "state", true, 0700, &ret->dir_fd, err);
     if (rc < 0)
@@ -49,7 +49,7 @@ int state_open(int state_dir_fd, struct state *ret, char note[200], struct err *
                       "the ledger could not be read (%.120s); its counters are taken from what is saved",
                       why.msg);
         (void)renameat(ret->dir_fd, "ledger", ret->dir_fd, "ledger.bad");
-        memset(&ret->ledger, 0, sizeof(ret->ledger));
+        mem_clear(&ret->ledger, sizeof(ret->ledger));
         ret->lost = true;
     }
     return 0;

@@ -19,9 +19,8 @@
 #include "platform/log.h"
 #include "platform/sys.h"
 
-#define EXIT_WAIT_MS 1000 /* for the keeper to report how a process that is not our child ended */
-#define CLOSE_MS \
-    2000 /* for what a box leaves: zombies stay in a group until somebody has read their status */
+#define EXIT_WAIT_MS   1000 /* for the keeper to report how a process that is not our child ended */
+#define CLOSE_MS       2000 /* for what a box leaves: zombies stay in a group until they are reaped */
 #define CLOSE_AGAIN_MS 20
 #define OOM_WAIT_MS    200 /* for the kernel's OOM victim to be dead */
 
@@ -260,7 +259,8 @@ int apps_start(struct core *c, const struct want *w, struct err *err)
 
     if (!a || !image)
         return err_set(err, ERR_NOSPACE, "start %s: no room for another app", w->name);
-    if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or settings: its history starts over */
+    if (!digest_eq(&a->seen.hash, &w->hash)) { /* another release or other settings: its history starts
+                                                * over */
         a->seen.deaths = (struct deaths){0};
         a->seen.start_failures = 0;
         a->restarts = 0;

@@ -170,7 +170,7 @@ void devices_observe(struct core *c)
     c->hot.seen_sets = c->changes.sets;
     if (same)
         return;
-    memset(c->hot.found, 0, sizeof(c->hot.found));
+    mem_clear(c->hot.found, sizeof(c->hot.found));
     c->hot.known = true;
     if (count_wanted(c, &usb) == 0) {
         devices_close(c);

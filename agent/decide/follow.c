@@ -15,7 +15,7 @@ static void add(struct follow *f, const char *prefix, const char *name)
 
 void follow_init(struct follow *f, const struct config *config)
 {
-    memset(f, 0, sizeof(*f));
+    mem_clear(f, sizeof(*f));
     add(f, "device", "");
     for (unsigned i = 0; i < config->n_groups; i++)
         if (strcmp(config->groups[i], "all") != 0)
@@ -54,6 +54,7 @@ void follow_set(struct follow_doc *doc, const struct desired *d, const struct di
     doc->rev = d->rev;
     doc->digest = *digest;
     doc->shut = false;
+    doc->at_once = at_once;
     doc->begins_s = 0;
     doc->closed[0] = '\0';
     if (!d->has_rollout || at_once)

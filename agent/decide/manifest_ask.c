@@ -2,6 +2,7 @@
  * queries of a parsed document (all declared in manifest.h). Pure. */
 #include "agent/manifest/manifest.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 unsigned manifest_slot(const char *salt, const char *device)
@@ -26,6 +27,16 @@ uint64_t manifest_begins_s(const struct desired *d, const char *device)
     if (!d->spread_ms || !str_fmt(salt, sizeof(salt), "spread:%s", d->salt))
         return from;
     return from + d->spread_ms / 1000 * manifest_slot(salt, device) / 10000;
+}
+
+uint64_t manifest_turn_ms(const struct desired *d, const char *device)
+{
+    char salt[48];
+
+    if (!d->group || d->spread_ms)
+        return 0;
+    (void)str_fmt(salt, sizeof(salt), "turn:%" PRIu64, d->rev);
+    return (uint64_t)MANIFEST_TURN_MS * manifest_slot(salt, device) / 10000;
 }
 
 bool manifest_window_read(const char *text, struct want_download *d)

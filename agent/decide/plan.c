@@ -43,6 +43,7 @@ static const char *const why_texts[WHY_COUNT_] = {
     [WHY_NETWORK] = "the app whose network it uses does not run",
     [WHY_NETWORK_GONE] = "the app whose network it uses is gone or was restarted",
     [WHY_RETRY] = "the last try failed; another follows",
+    [WHY_TURN] = "the devices of its group download one after the other",
     [WHY_WINDOW] = "outside the hours in which the manifest allows downloads",
     [WHY_PROBATION] = "on probation",
     [WHY_ALL_GOOD] = "every app stayed good through probation",
@@ -338,6 +339,8 @@ static void plan_images(struct plan *p, const struct set_facts *f, const struct 
             plan_upkeep(p, STEP_COLLECT, WHY_GARBAGE, o, now_ms);
         else if (o->window_ms && is_bulk(image))
             plan_add(p, STEP_WAIT, WHY_WINDOW, aim->apps[i].name, NULL, now_ms + o->window_ms);
+        else if (o->turn_ms > now_ms && is_bulk(image))
+            plan_add(p, STEP_WAIT, WHY_TURN, aim->apps[i].name, NULL, o->turn_ms);
         else
             plan_add(p, image_table[image].step, image_table[image].why, aim->apps[i].name, &aim->apps[i], 0);
         if (p->n > 0)
@@ -420,7 +423,7 @@ static bool only_waits(const struct plan *p)
 {
     for (unsigned i = 0; i < p->n; i++)
         if (p->steps[i].kind != STEP_WAIT || p->steps[i].why == WHY_PROBATION ||
-            p->steps[i].why == WHY_RETRY || p->steps[i].why == WHY_WINDOW)
+            p->steps[i].why == WHY_RETRY || p->steps[i].why == WHY_WINDOW || p->steps[i].why == WHY_TURN)
             return false;
     return true;
 }
@@ -457,7 +460,7 @@ static void plan_apps(const struct observed *o, uint64_t now_ms, struct plan *re
 
 void plan_make(const struct observed *o, uint64_t now_ms, struct plan *ret)
 {
-    memset(ret, 0, sizeof(*ret));
+    mem_clear(ret, sizeof(*ret));
     plan_apps(o, now_ms, ret);
     plan_updates(ret, o, now_ms);
 }

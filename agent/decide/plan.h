@@ -87,6 +87,7 @@ struct observed {
     struct seen seen[LIM_APPS];
     struct set_facts candidate, good; /* good: the last set that converged */
     uint64_t window_ms;               /* until downloads may begin; 0: now */
+    uint64_t turn_ms;                 /* when this device's turn to download is, in its group */
     enum verdict verdict;             /* of the candidate */
     bool has_garbage;                 /* something can be collected */
     bool scrub_due;                   /* time to read some of the store again */
@@ -140,6 +141,7 @@ enum why {
     WHY_NETWORK_GONE,
     WHY_RETRY,
     WHY_WINDOW,
+    WHY_TURN,
     WHY_PROBATION,
     WHY_ALL_GOOD,
     WHY_HEALTH_BAD,

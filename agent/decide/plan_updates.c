@@ -100,7 +100,9 @@ static void plan_os(struct plan *p, const struct os_facts *observed, uint64_t no
         s = OS_NOTHING; /* reported once */
     if (s != OS_NOTHING || os_is_under_way(&f))
         plan_wake(p, now_ms + OS_LOOK_MS);
-    if (s == OS_REBOOT && !f.can_reboot)
+    if (s == OS_FETCH && f.turn_ms > now_ms)
+        add_os(p, OS_NOTHING, STEP_WAIT, WHY_TURN, f.turn_ms);
+    else if (s == OS_REBOOT && !f.can_reboot)
         add_os(p, s, STEP_WAIT, WHY_OS_REBOOT_BY_HAND, 0);
     else if (s == OS_NOTHING && f.rebooted && f.slot_changed && os_is_under_way(&f))
         add_os(p, s, STEP_WAIT, WHY_PROBATION, now_ms + OS_LOOK_MS);
@@ -125,6 +127,8 @@ static bool wait_self(struct plan *p, enum self_step s, const struct self_facts 
         add_self(p, SELF_NOTHING, STEP_WAIT, WHY_RETRY, f->again_ms);
     else if (slow && f->window_ms)
         add_self(p, SELF_NOTHING, STEP_WAIT, WHY_WINDOW, now_ms + f->window_ms);
+    else if (slow && f->turn_ms > now_ms)
+        add_self(p, SELF_NOTHING, STEP_WAIT, WHY_TURN, f->turn_ms);
     else
         return false;
     return true;

@@ -70,7 +70,7 @@ static struct keeper {
     bool was_up, bad_settings; /* a core ran before; the last one rejected its settings */
     const char *program;
     char **argv;
-} k = {.state = DOWN, .core_fd = -1, .watchdog_fd = -1};
+} k; /* set_up */
 
 static void happen(enum event e);
 
@@ -398,7 +398,8 @@ static int wait_ms(void)
 
     if (k.core && k.trial_at_ms && k.trial_at_ms < at)
         at = k.trial_at_ms;
-    return at <= now ? 0 : (int)(at - now);
+    int rest_ms = mem_rest(now, at);
+    return at <= now ? 0 : rest_ms >= 0 ? rest_ms : (int)(at - now);
 }
 
 static void turn(void)
@@ -456,6 +457,8 @@ static int set_up(const char *watchdog)
     static const int sigs[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
     sigset_t set;
 
+    k.state = DOWN;
+    k.core_fd = k.watchdog_fd = -1;
     (void)sigemptyset(&set);
     for (unsigned i = 0; i < COUNT_OF(sigs); i++)
         (void)sigaddset(&set, sigs[i]);

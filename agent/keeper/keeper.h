@@ -27,8 +27,8 @@
 /* How often core says alive; each time wakes both. Often with a hardware watchdog, since some time out after
  * 15 s. */
 #define KEEPER_PACE_MIN_MS 5000
-#define KEEPER_PACE_MS     30000
-/* After so long without it core is killed and started again: with a hardware watchdog, and without one. */
+#define KEEPER_PACE_MS     45000
+/* Without it for so long core is killed and started again: with a hardware watchdog, and without one. */
 #define KEEPER_DEAD_MIN_MS 30000
-#define KEEPER_DEAD_MS     90000
+#define KEEPER_DEAD_MS     120000
 #endif

@@ -11,6 +11,8 @@
 #include "agent/link/link_mqtt.h"
 #include "agent/link/link_outbox.h"
 #include "agent/link/link_pump.h"
+#include "agent/link/link_retry.h"
+#include "agent/link/link_sandbox.h"
 #include "agent/link/link_words.h"
 #include "ota/doc/envelope.h"
 #include "platform/clock.h"
@@ -19,25 +21,27 @@
 #include "platform/limits.h"
 #include "platform/log.h"
 #include "platform/msg.h"
-#include "platform/sandbox.h"
 
-#define GOODBYE_MS 2000
+#define GOODBYE_MS      2000
+#define LINK_REFRESH_MS (24 * 3600 * 1000)
 
 static struct link {
     struct loop *loop;
     struct loop_fd core;
-    struct loop_timer reconnect, stable, goodbye;
+    struct loop_timer reconnect, deadline, stable, refresh, goodbye;
     struct pump *pump;
     struct mqtt *mqtt;
     struct cJSON *config_root;
     const char *device, *client, *host, *dir;
     char root[160], online_topic[200], path[200];
-    uint64_t port, keepalive_s, conn, boot, floor_s, uid, gid;
+    uint64_t port, keepalive_s, reconnect_s, conn, boot, floor_s, uid, gid;
     struct json_cur groups;
     char *pem[3]; /* CA, certificate, key */
     size_t pem_len[3];
-    unsigned tries;
-    bool plaintext, up, stopping, published; /* since memory was last returned to the system */
+    struct link_retry retry;
+    uint64_t deadline_ms, up_ms; /* of this dial; since when we are connected */
+    bool resumed, missed;        /* nothing has come in this resumed session; it may lack something */
+    bool plaintext, up, stopping, published; /* since memory was given back */
     bool wants_room;                         /* core's socket is full */
     struct outbox outbox;
 } k;
@@ -68,22 +72,18 @@ static void say_down(const char *kind, const char *text)
 
 /* ---- reconnecting ---- */
 
-/* Full jitter: anywhere between 0 and the doubled bound, so that a fleet does not reconnect all at once. */
 static void try_again(bool far)
 {
     uint32_t r = 0;
-    unsigned doublings = far ? 9 : k.tries < 9 ? k.tries : 9;
-    uint64_t bound = (uint64_t)LINK_BACKOFF_MIN_MS << doublings;
 
-    bound = bound > LINK_BACKOFF_MAX_MS ? LINK_BACKOFF_MAX_MS : bound;
     (void)!getrandom(&r, sizeof(r), 0);
-    k.tries++;
-    loop_timer_set(k.loop, &k.reconnect, clock_boot_ms() + 20 + r % bound);
+    loop_timer_set(k.loop, &k.reconnect, clock_boot_ms() + 20 + link_retry_delay_ms(&k.retry, r, far));
 }
 
 static void down(const char *kind, const char *why, bool far)
 {
     loop_timer_del(k.loop, &k.stable);
+    loop_timer_del(k.loop, &k.deadline);
     link_mqtt_stop(k.mqtt);
     link_pump_stop(k.pump);
     k.up = false;
@@ -99,15 +99,28 @@ static void reconnect_fired(struct loop_timer *t)
     struct err err = ERR_INIT;
 
     (void)t;
+    k.deadline_ms = link_retry_deadline_ms(&k.retry);
+    loop_timer_set(k.loop, &k.deadline, clock_boot_ms() + k.deadline_ms);
     if (link_pump_start(k.pump, &err) < 0)
         down(err_kind_name(err.kind), err.msg, false);
+}
+
+/* The dial took too long: a line that is silent, or a broker that has more to do than we have patience. */
+static void deadline_fired(struct loop_timer *t)
+{
+    char why[400];
+
+    (void)t;
+    (void)str_fmt(why, sizeof(why), "cannot connect to %s:%" PRIu64 " within %" PRIu64 " s", k.host, k.port,
+                  k.deadline_ms / 1000);
+    down(err_kind_name(ERR_TIMEOUT), why, false);
 }
 
 static void stable_fired(struct loop_timer *t)
 {
     (void)t;
-    k.tries = 0;
-    mem_give_back(); /* memory used by the handshake */
+    (void)link_retry_was_up(&k.retry, clock_boot_ms() - k.up_ms);
+    mem_give_back(); /* what the handshake needed */
 }
 
 static void pump_down(void *arg, const struct err *why)
@@ -152,34 +165,76 @@ static void subscribe_documents(void)
 {
     char topic[256];
 
+    loop_timer_del(k.loop, &k.refresh);
+    k.missed = k.resumed = false;
     if (str_fmt(topic, sizeof(topic), "%s/trust/+", k.root))
-        err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
+        err_ignore(link_mqtt_subscribe(k.mqtt, topic, false, NULL));
     if (str_fmt(topic, sizeof(topic), "%s/d/%s/desired", k.root, k.device))
-        err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
+        err_ignore(link_mqtt_subscribe(k.mqtt, topic, false, NULL));
     if (str_fmt(topic, sizeof(topic), "%s/g/all/desired", k.root)) /* every device is in the group "all" */
-        err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
+        err_ignore(link_mqtt_subscribe(k.mqtt, topic, false, NULL));
     for (unsigned i = 0; i < json_len(&k.groups); i++) {
         struct json_cur c = json_at(&k.groups, i);
         const char *name;
         if (json_as_str(&c, LIM_NAME_BYTES, &name, NULL) == 0 &&
             str_fmt(topic, sizeof(topic), "%s/g/%s/desired", k.root, name))
-            err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
+            err_ignore(link_mqtt_subscribe(k.mqtt, topic, false, NULL));
     }
 }
 
-static void mqtt_up(void *arg, int protocol)
+static void subscribe_all(void)
 {
-    static const char *const own[] = {"cmd/+", "online"};
-    char topic[256], text[32];
+    char topic[256];
+
+    subscribe_documents();
+    if (str_fmt(topic, sizeof(topic), "%s/d/%s/cmd/+", k.root, k.device))
+        err_ignore(link_mqtt_subscribe(k.mqtt, topic, false, NULL));
+    /* not our own births: the broker would keep them for us, and they would look like another's */
+    if (str_fmt(topic, sizeof(topic), "%s/d/%s/online", k.root, k.device))
+        err_ignore(link_mqtt_subscribe(k.mqtt, topic, true, NULL));
+}
+
+/* The session is still there, so what was published meanwhile is on its way, unless the broker's queue for us
+ * was full. A queue that has lost something holds something: the first message that was queued makes us ask
+ * for all that is retained (mqtt_message). What made it full may have expired, and a broker may have lost
+ * what it had promised: all is asked for once more within a day, each device at a time of its own. */
+static void session_is_there(void)
+{
+    uint32_t r = 0;
+
+    log_info("the broker kept our session: nothing is subscribed to again");
+    k.resumed = true;
+    if (k.refresh.at_ms)
+        return;
+    (void)!getrandom(&r, sizeof(r), 0);
+    loop_timer_set(k.loop, &k.refresh, clock_boot_ms() + LINK_REFRESH_MS / 2 + r % (LINK_REFRESH_MS / 2));
+}
+
+static void refresh_fired(struct loop_timer *t)
+{
+    (void)t;
+    k.missed = true; /* when we are not connected: at the next time */
+    if (k.up)
+        subscribe_documents();
+}
+
+static void mqtt_up(void *arg, int protocol, bool subscribed)
+{
+    char text[32];
 
     (void)arg;
     k.up = true;
-    loop_timer_set(k.loop, &k.stable, clock_boot_ms() + LINK_STABLE_MS);
-    publish_online(true); /* before we receive our own old "offline" */
-    subscribe_documents();
-    for (unsigned i = 0; i < COUNT_OF(own); i++)
-        if (str_fmt(topic, sizeof(topic), "%s/d/%s/%s", k.root, k.device, own[i]))
-            err_ignore(link_mqtt_subscribe(k.mqtt, topic, NULL));
+    k.up_ms = clock_boot_ms();
+    loop_timer_del(k.loop, &k.deadline);
+    loop_timer_set(k.loop, &k.stable, k.up_ms + LINK_STABLE_MS);
+    link_pump_keep(k.pump);
+    if (link_pump_is_resumed(k.pump))
+        log_info("the TLS session was resumed");
+    publish_online(true); /* before we hear our own old "offline" */
+    if (subscribed && !k.missed)
+        session_is_there();
+    else
+        subscribe_all();
     (void)str_fmt(text, sizeof(text), "up %d", protocol);
     link_outbox_state(&k.outbox, text);
 }
@@ -321,6 +376,11 @@ static void mqtt_message(void *arg, const char *topic, struct buf payload, bool 
     size_t root_len = strlen(k.root), own_len;
 
     (void)arg;
+    if (k.resumed && !retained) { /* the first one: from the broker's queue, or live after a quiet minute */
+        k.resumed = false;
+        if (clock_boot_ms() - k.up_ms < LINK_STABLE_MS)
+            subscribe_documents();
+    }
     if (strncmp(topic, k.root, root_len) != 0 || topic[root_len] != '/')
         return;
     topic += root_len + 1;
@@ -467,6 +527,8 @@ static int read_config(struct err *err)
         json_get_str(&root, "dir", JSON_REQUIRED, 96, &k.dir, err) < 0 ||
         json_get_u64(&root, "port", JSON_REQUIRED, 1, 65535, &k.port, err) < 0 ||
         json_get_u64(&root, "keepalive_s", JSON_REQUIRED, 5, 1200, &k.keepalive_s, err) < 0 ||
+        json_get_u64(&root, "reconnect_s", JSON_REQUIRED, 1, LINK_RETRY_MAX_MS / 1000, &k.reconnect_s, err) <
+            0 ||
         json_get_u64(&root, "conn", JSON_REQUIRED, 0, LIM_INTEGER, &k.conn, err) < 0 ||
         json_get_u64(&root, "boot", JSON_REQUIRED, 0, LIM_INTEGER, &k.boot, err) < 0 ||
         json_get_u64(&root, "floor", JSON_REQUIRED, 0, LIM_INTEGER, &k.floor_s, err) < 0 ||
@@ -478,30 +540,8 @@ static int read_config(struct err *err)
     (void)str_fmt(k.root, sizeof(k.root), "limpet1/%s", fleet);
     (void)str_fmt(k.online_topic, sizeof(k.online_topic), "%s/d/%s/online", k.root, k.device);
     (void)str_fmt(k.path, sizeof(k.path), "%s/mqtt", k.dir);
+    k.retry.first_ms = k.reconnect_s * 1000;
     return 0;
-}
-
-static int enter_sandbox(struct err *err)
-{
-    static const char *const readable[] = {
-        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
-        "/etc/ld.so.cache", "/lib",       "/usr/lib",           "/lib64",         "/run/systemd/resolve",
-        "/dev/urandom",     NULL};
-    const char *writable[] = {k.dir, NULL};
-    struct sandbox s = {.uid = (uid_t)k.uid,
-                        .gid = (gid_t)k.gid,
-                        .data_bytes = LINK_DATA_BYTES,
-                        .file_bytes = UINT64_MAX,
-                        .open_files = 32,
-                        .network = true,
-                        .read_paths = readable,
-                        .write_paths = writable};
-    char missing[64];
-    int rc = sandbox_enter(&s, missing, sizeof(missing), err);
-
-    if (rc == 0 && missing[0])
-        log_warn("this kernel has no %s: link continues without it", missing);
-    return rc;
 }
 
 static int start(struct err *err)
@@ -515,7 +555,7 @@ static int start(struct err *err)
                                    .key = buf_of(k.pem[2], k.pem_len[2]),
                                    .host = k.host,
                                    .time_floor_s = k.floor_s};
-    int rc = enter_sandbox(err);
+    int rc = link_sandbox_enter(k.dir, (uid_t)k.uid, (gid_t)k.gid, err);
     if (rc == 0)
         rc = crypto_init(err); /* after the fork: no two processes share an RNG state */
     if (rc == 0)
@@ -528,7 +568,9 @@ static int start(struct err *err)
         return rc;
     k.core.on_ready = core_ready;
     k.reconnect.on_fire = reconnect_fired;
+    k.deadline.on_fire = deadline_fired;
     k.stable.on_fire = stable_fired;
+    k.refresh.on_fire = refresh_fired;
     k.goodbye.on_fire = goodbye_fired;
     (void)fcntl(LINK_FD, F_SETFL, O_NONBLOCK);
     rc = loop_fd_add(k.loop, &k.core, LINK_FD, EPOLLIN, err);
@@ -537,7 +579,7 @@ static int start(struct err *err)
     return rc;
 }
 
-int main(void)
+int main(int argc __attribute__((unused)), char **argv __attribute__((unused)))
 {
     struct err err = ERR_INIT;
 

@@ -8,18 +8,23 @@
 #include "platform/limits.h"
 
 #define IN_FLIGHT        8
-#define SESSION_EXPIRY_S 60
-#define WILL_DELAY_S     10 /* a short outage is not reported; the session survives it (MQTT 5, 3.1.3.2.2) */
+#define SESSION_EXPIRY_S 14400 /* outages of hours; then a client that is gone for good is forgotten */
+#define WILL_DELAY_S     10    /* a short break is no news; the session outlives it (MQTT 5, 3.1.3.2.2) */
 #define ACK_SLOTS        64
+
+#define CONNACK_SESSION_PRESENT 1
+#define SUBACK_FAILED           0x80
 
 struct mqtt {
     struct loop *loop;
     struct mqtt_calls calls;
     struct mosquitto *mosq;
+    const char *client_id;
     struct loop_fd watch;
     struct loop_timer keep_alive;
-    uint64_t keepalive_ms, in_ms, out_ms; /* when bytes were last received and sent */
-    int protocol;
+    uint64_t keepalive_ms, in_ms, out_ms; /* when something last came and went */
+    int protocol, made_for;               /* the next connection's; that of mosq */
+    unsigned asked, granted;              /* topics in the session that the broker keeps */
     bool up, started, answered, paused;
     struct { /* mid -> id of messages whose ack is wanted */
         int mid;
@@ -75,11 +80,13 @@ static void on_connect(struct mosquitto *mosq, void *arg, int rc, int flags, con
     struct mqtt *m = arg;
 
     (void)mosq;
-    (void)flags;
     (void)props;
     if (rc == 0) {
+        bool subscribed = (flags & CONNACK_SESSION_PRESENT) && m->asked > 0 && m->asked == m->granted;
         m->up = m->answered = true;
-        m->calls.on_up(m->calls.arg, m->protocol);
+        if (!subscribed)
+            m->asked = m->granted = 0;
+        m->calls.on_up(m->calls.arg, m->protocol, subscribed);
         return;
     }
     char why[96];
@@ -125,6 +132,18 @@ static void on_publish(struct mosquitto *mosq, void *arg, int mid, int reason,
         }
 }
 
+static void on_subscribe(struct mosquitto *mosq, void *arg, int mid, int n, const int *granted,
+                         const mosquitto_property *props)
+{
+    struct mqtt *m = arg;
+
+    (void)mosq;
+    (void)mid;
+    (void)props;
+    for (int i = 0; i < n; i++)
+        m->granted += granted[i] < SUBACK_FAILED;
+}
+
 static void socket_ready(struct loop_fd *w, uint32_t events)
 {
     struct mqtt *m = container_of(w, struct mqtt, watch);
@@ -157,6 +176,24 @@ static void keep_alive_fired(struct loop_timer *t)
     watch_socket(m);
 }
 
+/* The library's client for the version in force: what is clean is fixed when it is made. */
+static int make_client(struct mqtt *m, struct err *err)
+{
+    if (m->mosq)
+        mosquitto_destroy(m->mosq);
+    m->mosq = mosquitto_new(m->client_id, m->protocol == MQTT_PROTOCOL_V311, m);
+    if (!m->mosq)
+        return err_set(err, ERR_NOMEM, "MQTT client");
+    mosquitto_connect_v5_callback_set(m->mosq, on_connect);
+    mosquitto_disconnect_v5_callback_set(m->mosq, on_disconnect);
+    mosquitto_message_v5_callback_set(m->mosq, on_message);
+    mosquitto_publish_v5_callback_set(m->mosq, on_publish);
+    mosquitto_subscribe_v5_callback_set(m->mosq, on_subscribe);
+    (void)mosquitto_max_inflight_messages_set(m->mosq, IN_FLIGHT);
+    (void)mosquitto_int_option(m->mosq, MOSQ_OPT_PROTOCOL_VERSION, m->protocol);
+    return 0;
+}
+
 int link_mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls *calls, struct mqtt **ret,
                   struct err *err)
 {
@@ -168,16 +205,13 @@ int link_mqtt_new(struct loop *l, const char *client_id, const struct mqtt_calls
     m->watch.fd = -1;
     m->watch.on_ready = socket_ready;
     m->keep_alive.on_fire = keep_alive_fired;
-    m->mosq = mosquitto_new(client_id, true, m);
-    if (!m->mosq) {
+    m->client_id = client_id;
+    m->made_for = m->protocol;
+    int rc = make_client(m, err);
+    if (rc < 0) {
         free(m);
-        return err_set(err, ERR_NOMEM, "MQTT client");
+        return rc;
     }
-    mosquitto_connect_v5_callback_set(m->mosq, on_connect);
-    mosquitto_disconnect_v5_callback_set(m->mosq, on_disconnect);
-    mosquitto_message_v5_callback_set(m->mosq, on_message);
-    mosquitto_publish_v5_callback_set(m->mosq, on_publish);
-    (void)mosquitto_max_inflight_messages_set(m->mosq, IN_FLIGHT);
     *ret = m;
     return 0;
 }
@@ -199,7 +233,9 @@ int link_mqtt_start(struct mqtt *m, const char *path, unsigned keepalive_s, cons
     m->started = true;
     m->in_flight = 0;
     memset(m->waiting, 0, sizeof(m->waiting));
-    (void)mosquitto_int_option(m->mosq, MOSQ_OPT_PROTOCOL_VERSION, m->protocol);
+    if (m->made_for != m->protocol && make_client(m, err) < 0)
+        return -(int)ERR_NOMEM;
+    m->made_for = m->protocol;
     int rc = set_will(m, will_topic, will);
     if (rc == MOSQ_ERR_SUCCESS && m->protocol == MQTT_PROTOCOL_V5) {
         (void)mosquitto_property_add_int32(&props, MQTT_PROP_SESSION_EXPIRY_INTERVAL, SESSION_EXPIRY_S);
@@ -232,10 +268,12 @@ void link_mqtt_stop(struct mqtt *m)
     m->up = m->started = false;
 }
 
-int link_mqtt_subscribe(struct mqtt *m, const char *topic, struct err *err)
+int link_mqtt_subscribe(struct mqtt *m, const char *topic, bool no_local, struct err *err)
 {
-    int rc = mosquitto_subscribe_v5(m->mosq, NULL, topic, 1, 0, NULL);
+    int options = no_local && m->protocol == MQTT_PROTOCOL_V5 ? MQTT_SUB_OPT_NO_LOCAL : 0;
+    int rc = mosquitto_subscribe_v5(m->mosq, NULL, topic, 1, options, NULL);
 
+    m->asked++;
     m->out_ms = clock_boot_ms();
     watch_socket(m);
     return rc == MOSQ_ERR_SUCCESS ? 0 : fail(err, "subscribe", rc);
@@ -275,7 +313,11 @@ bool link_mqtt_goodbye(struct mqtt *m)
 {
     if (!m->up)
         return false;
-    bool said = mosquitto_disconnect_v5(m->mosq, 0, NULL) == MOSQ_ERR_SUCCESS;
+    mosquitto_property *props = NULL;
+    if (m->protocol == MQTT_PROTOCOL_V5) /* the next process has another id: nobody comes back to this */
+        (void)mosquitto_property_add_int32(&props, MQTT_PROP_SESSION_EXPIRY_INTERVAL, 0);
+    bool said = mosquitto_disconnect_v5(m->mosq, 0, props) == MOSQ_ERR_SUCCESS;
+    mosquitto_property_free_all(&props);
     (void)mosquitto_loop_write(m->mosq, 1);
     return said;
 }

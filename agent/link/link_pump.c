@@ -11,11 +11,9 @@
 
 #include "agent/link/link_cap.h"
 #include "platform/addr.h"
-#include "platform/clock.h"
 #include "platform/limits.h"
 
-#define PUMP_BYTES      4096
-#define PUMP_CONNECT_MS 20000 /* for TCP and TLS together */
+#define PUMP_BYTES 4096
 
 enum pump_state { PUMP_IDLE, PUMP_TCP, PUMP_TLS, PUMP_READY };
 
@@ -30,7 +28,6 @@ struct pump {
     struct pump_calls calls;
     enum pump_state state;
     struct loop_fd net, local, listener;
-    struct loop_timer deadline;
     struct tls *tls;
     struct link_cap cap;
     struct way in, out;
@@ -53,7 +50,6 @@ void link_pump_stop(struct pump *p)
     p->tls = link_tls_free(p->tls);
     close_watch(p, &p->net);
     close_watch(p, &p->local);
-    loop_timer_del(p->loop, &p->deadline);
     if (p->addresses)
         freeaddrinfo(p->addresses);
     p->addresses = p->next = NULL;
@@ -68,16 +64,6 @@ static void down(struct pump *p, const struct err *why)
         return;
     link_pump_stop(p);
     p->calls.on_down(p->calls.arg, why);
-}
-
-static void deadline_fired(struct loop_timer *t)
-{
-    struct err err = ERR_INIT;
-    struct pump *p = container_of(t, struct pump, deadline);
-
-    (void)err_set(&err, ERR_TIMEOUT, "cannot connect to %s:%u within %d s", p->s.tls.host, p->s.port,
-                  PUMP_CONNECT_MS / 1000);
-    down(p, &err);
 }
 
 /* ---- moving bytes ---- */
@@ -214,7 +200,6 @@ static void listener_ready(struct loop_fd *w, uint32_t events)
 static void ready(struct pump *p)
 {
     p->state = PUMP_READY;
-    loop_timer_del(p->loop, &p->deadline);
     err_ignore(loop_fd_mod(p->loop, &p->net, EPOLLIN, NULL));
     p->calls.on_ready(p->calls.arg);
 }
@@ -318,11 +303,20 @@ int link_pump_start(struct pump *p, struct err *err)
         return err_set(err, ERR_NET, "find %s: %s", p->s.tls.host, gai_strerror(rc));
     p->next = p->addresses;
     rc = try_next_address(p, err);
-    if (rc == 0)
-        loop_timer_set(p->loop, &p->deadline, clock_boot_ms() + PUMP_CONNECT_MS);
-    else
+    if (rc < 0)
         link_pump_stop(p);
     return rc;
+}
+
+void link_pump_keep(struct pump *p)
+{
+    if (p->tls)
+        link_tls_keep(p->tls);
+}
+
+bool link_pump_is_resumed(const struct pump *p)
+{
+    return p->tls && link_tls_is_resumed(p->tls);
 }
 
 int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls,
@@ -344,12 +338,12 @@ int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pu
     p->net.on_ready = net_ready;
     p->local.on_ready = local_ready;
     p->listener.on_ready = listener_ready;
-    p->deadline.on_fire = deadline_fired;
     int rc = loop_fd_add(l, &p->listener, fd, EPOLLIN, err);
     if (rc < 0) {
         free(p);
         return rc;
     }
+    p->s.tls.kept = link_tls_kept_new();
     (void)steal_fd(&fd);
     *ret = p;
     return 0;

@@ -11,14 +11,26 @@
 #include "platform/clock.h"
 #include "platform/crypto.h"
 
+/* However often a session is resumed: after this long the broker shows its key again. */
+#define KEEP_MS (24 * 3600 * UINT64_C(1000))
+
+struct tls_kept {
+    mbedtls_ssl_session session;
+    bool has_session;
+    mbedtls_x509_crt chain; /* what the broker showed in the full handshake that it goes back to ... */
+    uint64_t full_ms;       /* ... and when that was */
+};
 struct tls {
     mbedtls_ssl_context ssl;
     mbedtls_ssl_config conf;
     mbedtls_x509_crt ca, cert;
     mbedtls_pk_context key;
     mbedtls_net_context net;
+    const char *host;
+    struct tls_kept *kept;
     uint64_t time_floor_s;
     int last;
+    bool offered, judged, resumed, keeps;
 };
 
 static int random_bytes(void *unused, unsigned char *dst, size_t len)
@@ -55,10 +67,11 @@ static bool is_before(const mbedtls_x509_time *a, uint64_t s)
  * least the floor, whatever the clock says. */
 static int judge_certificate(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
 {
-    const struct tls *t = arg;
+    struct tls *t = arg;
     uint64_t floor_s = clock_judge_s(0, t->time_floor_s);
 
     (void)depth;
+    t->judged = true;
     if (clock_wall_s() < floor_s)
         *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_FUTURE;
     if (is_before(&crt->valid_to, floor_s))
@@ -109,10 +122,67 @@ static int set_up(struct tls *t, const struct tls_settings *s, struct err *err)
 #else
     mbedtls_ssl_conf_min_version(&t->conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
 #endif
+#if MBEDTLS_VERSION_NUMBER >= 0x03060100 && defined(MBEDTLS_SSL_PROTO_TLS1_3)
+    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(
+        &t->conf, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+#endif
     rc = mbedtls_ssl_setup(&t->ssl, &t->conf);
     if (rc == 0)
         rc = mbedtls_ssl_set_hostname(&t->ssl, s->host);
     return rc == 0 ? 0 : fail(err, ERR_NOMEM, "TLS session", rc);
+}
+
+struct tls_kept *link_tls_kept_new(void)
+{
+    struct tls_kept *kept = mem_need_zero(sizeof(*kept));
+
+    mbedtls_ssl_session_init(&kept->session);
+    mbedtls_x509_crt_init(&kept->chain);
+    return kept;
+}
+
+static void drop_session(struct tls_kept *kept)
+{
+    mbedtls_ssl_session_free(&kept->session);
+    mbedtls_ssl_session_init(&kept->session);
+    kept->has_session = false;
+}
+
+/* What cannot be offered is no loss: the handshake is a full one. */
+static void offer_session(struct tls *t)
+{
+    if (t->kept->has_session && clock_boot_ms() - t->kept->full_ms < KEEP_MS)
+        t->offered = mbedtls_ssl_set_session(&t->ssl, &t->kept->session) == 0;
+    drop_session(t->kept);
+}
+
+/* The library keeps the first certificate with a session, and the way to the CA may need the others. */
+static bool keep_chain(struct tls *t)
+{
+    struct tls_kept *kept = t->kept;
+    const mbedtls_x509_crt *c = mbedtls_ssl_get_peer_cert(&t->ssl);
+    bool whole = c != NULL;
+
+    mbedtls_x509_crt_free(&kept->chain);
+    mbedtls_x509_crt_init(&kept->chain);
+    for (; c && whole; c = c->next)
+        whole = mbedtls_x509_crt_parse_der(&kept->chain, c->raw.p, c->raw.len) == 0;
+    kept->full_ms = clock_boot_ms();
+    return whole;
+}
+
+void link_tls_keep(struct tls *t)
+{
+    bool chain = t->keeps || t->resumed || keep_chain(t);
+
+    t->keeps = true;
+    drop_session(t->kept);
+    t->kept->has_session = chain && mbedtls_ssl_get_session(&t->ssl, &t->kept->session) == 0;
+}
+
+bool link_tls_is_resumed(const struct tls *t)
+{
+    return t->resumed;
 }
 
 int link_tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct err *err)
@@ -126,11 +196,14 @@ int link_tls_new(const struct tls_settings *s, int fd, struct tls **ret, struct 
     mbedtls_pk_init(&t->key);
     t->net.fd = fd;
     t->time_floor_s = s->time_floor_s;
+    t->host = s->host;
+    t->kept = s->kept;
     int rc = set_up(t, s, err);
     if (rc < 0) {
         (void)link_tls_free(t);
         return rc;
     }
+    offer_session(t);
     mbedtls_ssl_set_bio(&t->ssl, &t->net, mbedtls_net_send, mbedtls_net_recv, NULL);
     *ret = t;
     return 0;
@@ -149,35 +222,63 @@ struct tls *link_tls_free(struct tls *t)
     return NULL;
 }
 
-static bool wants_more(int rc)
+/* TLS 1.3: a ticket came between the bytes, which are read on. */
+static bool is_ticket(int rc)
 {
 #ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
-    if (rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
-        return true;
+    return rc == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET;
+#else
+    (void)rc;
+    return false;
 #endif
+}
+
+static bool wants_more(int rc)
+{
     return rc == MBEDTLS_ERR_SSL_WANT_READ || rc == MBEDTLS_ERR_SSL_WANT_WRITE;
+}
+
+static int deny(struct err *err, uint32_t flags)
+{
+    char why[160] = "";
+
+    (void)mbedtls_x509_crt_verify_info(why, sizeof(why), "", flags);
+    why[strcspn(why, "\n")] = '\0';
+    return err_set(err, ERR_DENIED, "TLS: the broker's certificate: %s", why);
+}
+
+/* No certificate came, so the library has judged none: by its session the broker is the one of the full
+ * handshake, and that one's certificate must be good today. */
+static int judge_resumed(struct tls *t, struct err *err)
+{
+    uint32_t flags = 0;
+
+    if (t->judged)
+        return 1;
+    if (!t->offered)
+        return err_set(err, ERR_DENIED, "TLS: the broker has shown no certificate");
+    t->resumed = true;
+    int rc = mbedtls_x509_crt_verify(&t->kept->chain, &t->ca, NULL, t->host, &flags, judge_certificate, t);
+    return rc == 0 ? 1 : deny(err, flags);
 }
 
 int link_tls_handshake(struct tls *t, struct err *err)
 {
     t->last = mbedtls_ssl_handshake(&t->ssl);
     if (t->last == 0)
-        return 1;
+        return judge_resumed(t, err);
     if (wants_more(t->last))
         return 0;
     uint32_t flags = mbedtls_ssl_get_verify_result(&t->ssl);
-    if (flags != 0 && flags != UINT32_MAX) {
-        char why[160] = "";
-        (void)mbedtls_x509_crt_verify_info(why, sizeof(why), "", flags);
-        why[strcspn(why, "\n")] = '\0';
-        return err_set(err, ERR_DENIED, "TLS: the broker's certificate: %s", why);
-    }
-    return fail(err, ERR_NET, "TLS handshake", t->last);
+    return flags != 0 && flags != UINT32_MAX ? deny(err, flags)
+                                             : fail(err, ERR_NET, "TLS handshake", t->last);
 }
 
 int link_tls_read(struct tls *t, void *dst, size_t size, struct err *err)
 {
-    t->last = mbedtls_ssl_read(&t->ssl, dst, size);
+    while (is_ticket(t->last = mbedtls_ssl_read(&t->ssl, dst, size)))
+        if (t->keeps)
+            link_tls_keep(t);
     if (t->last > 0)
         return t->last;
     if (wants_more(t->last))

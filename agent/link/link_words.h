@@ -20,10 +20,6 @@
  * whatever matters is in core. */
 #ifndef AGENT_LINK_WORDS_H
 #define AGENT_LINK_WORDS_H
-#define LINK_FD         3             /* sys_exec's first descriptor */
-#define LINK_DATA_BYTES (32ULL << 20) /* RLIMIT_DATA of link: Debian's libmosquitto pulls in OpenSSL */
-/* First bound: after a broker outage of a second, a fleet's reconnects spread over ten. */
-#define LINK_BACKOFF_MIN_MS 10000
-#define LINK_BACKOFF_MAX_MS 300000
-#define LINK_STABLE_MS      60000
+#define LINK_FD         3             /* the first of sys_exec */
+#define LINK_DATA_BYTES (32ULL << 20) /* RLIMIT_DATA of link: Debian's libmosquitto brings OpenSSL along */
 #endif

@@ -68,9 +68,11 @@ static int read_mqtt(const struct json_cur *root, const char *directory, struct 
     if (rc <= 0)
         return rc; /* no broker: the device is fed by agentctl apply only */
     c->mqtt_port = 8883;
+    c->reconnect_s = 30;
     if (get(&o, "host", c->mqtt_host, sizeof(c->mqtt_host), err) < 0 ||
         json_get_u64(&o, "port", JSON_OPTIONAL, 1, 65535, &c->mqtt_port, err) < 0 ||
         json_get_u64(&o, "keepalive_s", JSON_OPTIONAL, 5, 1200, &c->keepalive_s, err) < 0 ||
+        json_get_u64(&o, "reconnect_s", JSON_OPTIONAL, 1, 300, &c->reconnect_s, err) < 0 ||
         get_path(&o, "ca", directory, c->mqtt_ca, sizeof(c->mqtt_ca), err) < 0 ||
         get_path(&o, "cert", directory, c->mqtt_cert, sizeof(c->mqtt_cert), err) < 0 ||
         get_path(&o, "key", directory, c->mqtt_key, sizeof(c->mqtt_key), err) < 0 ||
@@ -142,7 +144,8 @@ static int read_os(const struct json_cur *root, struct config *c, struct err *er
     int updater = 0, rc = 0;
 
     if (json_get_enum(root, "os_updater", JSON_OPTIONAL, names, COUNT_OF(names), &updater, err) < 0 ||
-        json_get_u64(root, "os_confirm_s", JSON_OPTIONAL, 5, 86400, &c->os_confirm_s, err) < 0)
+        json_get_u64(root, "os_confirm_s", JSON_OPTIONAL, 5, 86400, &c->os_confirm_s, err) < 0 ||
+        json_get_u64(root, "os_install_s", JSON_OPTIONAL, 5, 86400, &c->os_install_s, err) < 0)
         return -(int)err->kind;
     (void)str_copy(c->os_updater, sizeof(c->os_updater), names[updater]);
     for (int i = 0; rc == 0 && i < CONFIG_COMMAND_COUNT_; i++)
@@ -189,7 +192,7 @@ static int read_profile(const struct json_cur *root, struct config *c, struct er
     static const struct {
         uint64_t keepalive_s, health_interval_s, scrub_interval_s;
     } profiles[] = {
-        {.keepalive_s = 240, .health_interval_s = 300, .scrub_interval_s = 900},
+        {.keepalive_s = 330, .health_interval_s = 300, .scrub_interval_s = 900},
         {.keepalive_s = 900, .health_interval_s = 3600, .scrub_interval_s = 3600},
         {.keepalive_s = 1200, .health_interval_s = 21600, .scrub_interval_s = 86400},
     };
@@ -227,7 +230,8 @@ int config_read(const char *path, struct config *ret, struct err *err)
                        .trust = "/etc/limpet/trust.json",
                        .memory_max_bytes = 64ULL << 20,
                        .scrub_bytes = 4ULL << 20,
-                       .os_confirm_s = 600};
+                       .os_confirm_s = 600,
+                       .os_install_s = 3600};
     int rc = fs_read(AT_FDCWD, path, LIM_ENVELOPE_BYTES, &text, &len, err);
 
     if (rc < 0)

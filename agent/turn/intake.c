@@ -168,6 +168,8 @@ static int accept(struct core *c, const struct follow_doc *doc, struct set *take
     }
     jobs_cancel_stale(c, "a newer manifest arrived"); /* what is already fetched stays */
     sets_replace(c, &c->sets.candidate, take_s);
+    uint64_t turn = doc->at_once ? 0 : manifest_turn_ms(&c->sets.candidate.d, c->config.device);
+    c->intake.turn_ms = turn ? clock_boot_ms() + turn : 0;
     jobs_fault_clear(c, OWNER_APPS);
     c->intake.ledger_dirty = c->intake.unsaved = false;
     events_add(c, "accepted", NULL, "rev %" PRIu64 " from %s, %u apps", c->sets.candidate.d.rev, doc->source,

@@ -36,6 +36,7 @@ void observe(struct core *c, struct observed *ret)
             ret->seen[ret->n++] = c->apps[i].seen;
     if (c->sets.candidate.arena)
         ret->window_ms = 1000 * manifest_window_s(&c->sets.candidate.d.download, clock_wall_s());
+    ret->turn_ms = c->intake.turn_ms;
     ret->verdict = c->state.ledger.candidate_verdict;
     ret->has_garbage = c->images.garbage;
     ret->scrub_due = scrub_job_is_due(c);

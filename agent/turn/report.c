@@ -48,7 +48,7 @@ static const char *phase_of(const struct core *c)
         return c->jobs.step == STEP_FETCH || c->jobs.fetches ? "downloading" : "verifying";
     if (waits_for(&c->sets.plan, WHY_WINDOW))
         return "pending";
-    if (waits_for(&c->sets.plan, WHY_RETRY))
+    if (waits_for(&c->sets.plan, WHY_RETRY) || waits_for(&c->sets.plan, WHY_TURN))
         return "downloading";
     return waits_for(&c->sets.plan, WHY_PROBATION) ? "probation" : "applying";
 }

@@ -11,9 +11,9 @@ struct report {
     uint64_t seq; /* of the last report */
 };
 
-/* Owner: caller. */
+/* What the device reports of its state and of its health (docs/protocol.md, "Reports"). Owner: caller. */
 struct cJSON *report_state(struct core *c);
-struct cJSON *report_health(struct core *c);
+struct cJSON *report_health(struct core *c); /* memory, disk, what apps use. Owner: caller */
 /* Digest of what is worth reporting again; removes from the report what always changes (time, memory,
  * counters of the scrub). Errors: of sha256. */
 NODISCARD int report_digest(struct cJSON *report, struct digest *ret, struct err *err);

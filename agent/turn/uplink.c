@@ -341,6 +341,7 @@ static int send_config(struct core *c, int fd, const int *pems, unsigned n_pems,
     json_put_str(o, "dir", dir);
     json_put_u64(o, "port", c->config.mqtt_port);
     json_put_u64(o, "keepalive_s", c->config.keepalive_s);
+    json_put_u64(o, "reconnect_s", c->config.reconnect_s);
     json_put_u64(o, "conn", c->state.ledger.links * 65536);
     json_put_u64(o, "boot", c->state.ledger.boots);
     json_put_u64(o, "floor", c->state.ledger.time_floor_s);

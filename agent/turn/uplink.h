@@ -22,8 +22,9 @@ NODISCARD int uplink_start(struct core *c, const struct uplink_calls *calls, str
 void uplink_stop(struct core *c);
 /* After a turn of the loop: send events. */
 void uplink_turn(struct core *c);
-/* Is the broker connected now? gone: is no link process left? */
+/* Is the broker connected now? */
 bool uplink_is_up(const struct core *c);
+/* Has the link process ended, with no other in its place? */
 bool uplink_is_gone(const struct core *c);
 /* Changes each time the connection comes up or goes down. */
 uint64_t uplink_connection(const struct core *c);

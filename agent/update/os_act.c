@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -121,6 +122,7 @@ static void exec_words(const char *const *words, const char *last, int out_fd)
         argv[n] = mem_need_str(words[n]);
     if (last)
         argv[n] = mem_need_str(last);
+    (void)setpgid(0, 0); /* what it starts is killed with it */
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     if (argv[0] && dup2(out_fd, STDOUT_FILENO) >= 0 && dup2(out_fd, STDERR_FILENO) >= 0)
@@ -128,11 +130,40 @@ static void exec_words(const char *const *words, const char *last, int out_fd)
     _exit(127);
 }
 
-/* No words: nothing to do. Its output goes to out (truncated to size); a nonzero status is an error with the
- * end of the output. */
-static int run_words(const char *const *words, const char *last, char *out, size_t size, struct err *err)
+/* The output of a command until it ends or limit_ms have passed (-1); of more than fits the end is kept,
+ * where an updater says why it failed. */
+static int read_output(int fd, char *out, size_t size, uint64_t limit_ms)
 {
-    int fds[2], status = 0;
+    uint64_t end_ms = clock_boot_ms() + limit_ms;
+    size_t len = 0;
+    ssize_t n = 1;
+
+    while (n > 0 || (n < 0 && errno == EINTR)) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        uint64_t now_ms = clock_boot_ms(), left_ms = end_ms > now_ms ? end_ms - now_ms : 0;
+        if (left_ms == 0)
+            break;
+        n = poll(&ready, 1, left_ms < 60000 ? (int)left_ms : 60000);
+        if (n == 0)
+            n = 1; /* not yet */
+        else if (n > 0)
+            n = read(fd, out + len, size - 1 - len);
+        len += n > 0 && ready.revents ? (size_t)n : 0;
+        if (len == size - 1) {
+            memmove(out, out + size / 2, len - size / 2);
+            len -= size / 2;
+        }
+    }
+    out[len] = '\0';
+    return n == 0 ? 0 : -1;
+}
+
+/* No words: nothing to do. Its output into out (the end of it, of more than size). A status other than 0 is
+ * an error with the output's end; one that has not ended after limit_s is killed. Errors: IO, NOMEM. */
+static int run_words(const char *const *words, const char *last, uint64_t limit_s, char *out, size_t size,
+                     struct err *err)
+{
+    int fds[2], status = 0, late = 0;
 
     if (!words[0])
         return 0;
@@ -142,13 +173,19 @@ static int run_words(const char *const *words, const char *last, char *out, size
     if (pid == 0)
         exec_words(words, last, fds[1]);
     (void)close(fds[1]);
-    ssize_t n = pid < 0 ? -1 : fs_read_full(fds[0], out, size - 1, NULL);
+    if (pid > 0) {
+        late = read_output(fds[0], out, size, limit_s * 1000);
+        if (late < 0)
+            (void)kill(-pid, SIGKILL);
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    }
     (void)close(fds[0]);
-    out[n > 0 ? n : 0] = '\0';
     if (pid < 0)
         return err_set(err, ERR_NOMEM, "fork");
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    if (late < 0)
+        return err_set(err, ERR_IO, "%s had not ended after %" PRIu64 " s (os_install_s): %.150s", words[0],
+                       limit_s, os_updater_complaint(out));
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     return err_set(err, ERR_IO, "%s ended with status %d: %.150s", words[0],
@@ -163,7 +200,7 @@ static int look_job(const struct core *c, int line_fd, char *out, struct err *er
     int rc = 0;
 
     if (strcmp(c->os.updater->name, "rauc") == 0) {
-        rc = run_words(status, NULL, out, STATUS_BYTES, err);
+        rc = run_words(status, NULL, c->config.os_install_s, out, STATUS_BYTES, err);
         if (rc == 0)
             rc = os_rauc_slot(buf_str(out), slot, sizeof(slot), err);
     } else if (fs_read_text(AT_FDCWD, "/proc/cmdline", out, STATUS_BYTES, NULL) < 0 ||
@@ -210,8 +247,10 @@ static int install_bundle(const struct core *c, const char *path, char *out, str
     int rc = crypto_init(err);
 
     if (rc == 0)
-        rc = check_release(c, err); /* its keys may have been revoked in the meantime */
-    return rc < 0 ? rc : run_words(words_of(c, CONFIG_OS_INSTALL), path, out, STATUS_BYTES, err);
+        rc = check_release(c, err); /* its keys may have been revoked meanwhile */
+    return rc < 0 ? rc
+                  : run_words(words_of(c, CONFIG_OS_INSTALL), path, c->config.os_install_s, out, STATUS_BYTES,
+                              err);
 }
 
 static int os_job(void *arg, int line_fd, struct err *err)
@@ -231,11 +270,12 @@ static int os_job(void *arg, int line_fd, struct err *err)
     case OS_INSTALL:
         return install_bundle(c, path, out, err);
     case OS_CONFIRM:
-        return run_words(words_of(c, CONFIG_OS_CONFIRM), NULL, out, STATUS_BYTES, err);
+        return run_words(words_of(c, CONFIG_OS_CONFIRM), NULL, c->config.os_install_s, out, STATUS_BYTES,
+                         err);
     case OS_REVERT:
-        return run_words(words_of(c, CONFIG_OS_REVERT), NULL, out, STATUS_BYTES, err);
+        return run_words(words_of(c, CONFIG_OS_REVERT), NULL, c->config.os_install_s, out, STATUS_BYTES, err);
     case OS_REBOOT:
-        return run_words(words_of(c, CONFIG_REBOOT), NULL, out, STATUS_BYTES, err);
+        return run_words(words_of(c, CONFIG_REBOOT), NULL, c->config.os_install_s, out, STATUS_BYTES, err);
     default:
         return 0;
     }
@@ -491,6 +531,7 @@ void os_observe(struct core *c, struct os_facts *ret)
         .revert_reboot = o->reboot,
         .can_reboot = can_reboot(c),
         .again_ms = jobs_again_ms(c, OWNER_SYSTEM),
+        .turn_ms = c->intake.turn_ms,
         .reboot_ms = o->reboot_ms,
         .healthy_since_ms = o->healthy_ms};
 }

@@ -238,7 +238,8 @@ void self_observe(struct core *c, struct self_facts *ret)
                                .online = !m->was_online || uplink_is_up(c),
                                .refused = s->refused,
                                .again_ms = jobs_again_ms(c, OWNER_AGENT),
-                               .window_ms = d ? 1000 * manifest_window_s(&d->download, clock_wall_s()) : 0};
+                               .window_ms = d ? 1000 * manifest_window_s(&d->download, clock_wall_s()) : 0,
+                               .turn_ms = c->intake.turn_ms};
 }
 
 void self_took_over(struct core *c)

@@ -1,11 +1,15 @@
 # Debian's compiler for LIMPET_ARCH with musl and the libraries of boards/prefix: included by the toolchain file of each architecture.
 set(CMAKE_SYSTEM_NAME Linux)
-if(NOT LIMPET_PREFIX)
-  execute_process(COMMAND ${CMAKE_CURRENT_LIST_DIR}/../prefix ${LIMPET_ARCH} OUTPUT_VARIABLE LIMPET_PREFIX
+get_property(trying GLOBAL PROPERTY IN_TRY_COMPILE)
+if(NOT trying AND NOT LIMPET_PREFIX_BEING_BUILT)
+  execute_process(COMMAND ${CMAKE_CURRENT_LIST_DIR}/../prefix ${LIMPET_ARCH} OUTPUT_VARIABLE prefix
     OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed)
   if(failed)
     message(FATAL_ERROR "boards/prefix ${LIMPET_ARCH} failed")
+  elseif(LIMPET_PREFIX AND NOT LIMPET_PREFIX STREQUAL prefix)
+    message(FATAL_ERROR "the libraries have changed since this directory was configured: cmake --fresh --preset tiny-${LIMPET_ARCH}")
   endif()
+  set(LIMPET_PREFIX ${prefix})
 endif()
 set(LIMPET_PREFIX ${LIMPET_PREFIX} CACHE PATH "Libraries of the tiny build" FORCE)
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES LIMPET_PREFIX)

@@ -46,6 +46,8 @@ struct xfer {
     uint64_t at, end; /* offset in the blob of the next body byte; end of the response (0: blob's end) */
     bool judged, has_length, has_range, encoded;
     uint64_t length, range_from, range_to, range_total;
+    uint64_t pause_s;      /* Retry-After in seconds ... */
+    time_t pause_at, date; /* ... or as a date, beside the server's own; 0: none */
     char challenge[1024], etag[FETCH_ETAG_BYTES];
     char text[TOKEN_BYTES];
     struct err err; /* why a callback stopped */
@@ -161,6 +163,8 @@ static void take_header(struct xfer *x, const char *line)
         x->header_bytes = 0;
         x->has_length = x->has_range = x->encoded = false;
         x->challenge[0] = x->etag[0] = '\0';
+        x->pause_s = 0;
+        x->pause_at = x->date = 0;
         x->status = 0;
         (void)sscanf(line, "%*s %ld", &x->status);
         note_where(x);
@@ -174,6 +178,12 @@ static void take_header(struct xfer *x, const char *line)
         x->range_total = c;
     } else if ((v = header_value(line, "Content-Encoding")) != NULL) {
         x->encoded = strncasecmp(v, "identity", 8) != 0;
+    } else if ((v = header_value(line, "Retry-After")) != NULL && strspn(v, "0123456789") == strlen(v)) {
+        x->pause_s = sscanf(v, "%9llu", &a) == 1 ? a : 0;
+    } else if (v != NULL) { /* Retry-After as a date */
+        x->pause_at = curl_getdate(v, NULL);
+    } else if ((v = header_value(line, "Date")) != NULL) {
+        x->date = curl_getdate(v, NULL);
     } else if ((v = header_value(line, "ETag")) != NULL) {
         (void)str_fmt(x->etag, sizeof(x->etag), "%s", v); /* truncation is fine: it is only compared */
     } else if ((v = header_value(line, "WWW-Authenticate")) != NULL && strncasecmp(v, "Bearer ", 7) == 0) {
@@ -380,7 +390,21 @@ static int judge_status(long status, struct err *err)
     return err_set(err, ERR_NET, "status %ld", status);
 }
 
-/* One request with its redirects; the result is in x. */
+/* A server that has too much to do says for how long (Retry-After): it is not asked before, whatever of it is
+ * wanted. A date counts by the server's own clock, for ours may not be set. */
+static void note_pause(const struct xfer *x)
+{
+    uint64_t s = x->pause_s;
+
+    if (x->status != 429 && x->status != 503)
+        return;
+    if (x->date > 0 && x->pause_at > x->date)
+        s = (uint64_t)(x->pause_at - x->date);
+    s = s > LIM_RETRY_AFTER_S ? LIM_RETRY_AFTER_S : s;
+    x->j->pause_ms[x->source] = s ? clock_boot_ms() + s * 1000 : 0;
+}
+
+/* One request with its redirects; x says what came back. */
 static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char *token, struct err *err)
 {
     CURL *c = j->http->curl;
@@ -417,7 +441,9 @@ static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char 
         (void)curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
         (void)curl_easy_setopt(c, CURLOPT_USERPWD, j->auth);
     }
-    return judge_curl(x, curl_easy_perform(c), err);
+    CURLcode code = curl_easy_perform(c);
+    note_pause(x);
+    return judge_curl(x, code, err);
 }
 
 /* ---- tokens (distribution-spec's "Bearer" challenge) ---- */
@@ -484,6 +510,8 @@ static int get_moved(struct fetch_job *j, struct xfer *x, struct fetch_span span
     if (j->ours || (rc == 0 && (x->status == 200 || x->status == 206)))
         return rc < 0 ? rc : 1;
     h->moved_item = NULL;
+    if (rc == 0 && j->pause_ms[x->source] > clock_boot_ms())
+        return judge_status(x->status, err);
     fetch_begin(x->it);
     return 0;
 }

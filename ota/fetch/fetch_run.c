@@ -112,14 +112,35 @@ static unsigned hope_of(enum err_kind kind)
 struct round {
     uint64_t moved; /* bytes received from sources */
     bool hope;      /* some source failed in a way that may pass */
+    bool open;      /* some such source may be asked at any time */
+    uint64_t
+        pause_ms; /* clock_boot_ms at which the first of the others may be asked again; 0: there is none */
     struct err last;
 };
+
+/* Of a source that may be asked again: when. */
+static void note_when(const struct fetch_job *j, unsigned index, struct round *round)
+{
+    uint64_t at = j->pause_ms[index];
+
+    round->hope = true;
+    if (at <= clock_boot_ms())
+        round->open = true;
+    else if (!round->pause_ms || at < round->pause_ms)
+        round->pause_ms = at;
+}
 
 static void try_sources(struct fetch_job *j, struct fetch_item *it, struct round *round)
 {
     for (unsigned i = 0; i < j->n_sources && !it->complete; i++) {
         if (it->bad[i])
             continue;
+        if (j->pause_ms[i] > clock_boot_ms()) {
+            note_when(j, i, round);
+            if (round->last.kind == ERR_NONE)
+                (void)err_set(&round->last, ERR_NET, "%s: asks to be left alone for now", j->names[i]);
+            continue;
+        }
         uint64_t had = it->have + it->held;
         struct err err = ERR_INIT;
         int rc = get(j, it, i, &err);
@@ -127,7 +148,8 @@ static void try_sources(struct fetch_job *j, struct fetch_item *it, struct round
             round->moved += it->have + it->held - had;
         if (rc == 0)
             return;
-        round->hope |= hope_of(err.kind) > 2 && j->sources[i].kind != SOURCE_STICK;
+        if (hope_of(err.kind) > 2 && j->sources[i].kind != SOURCE_STICK)
+            note_when(j, i, round);
         if (hope_of(err.kind) > hope_of(round->last.kind))
             round->last = err;
         if (j->ours) {
@@ -148,7 +170,16 @@ static uint64_t jitter_ms(unsigned tries, uint64_t moved)
     return random % (most + 1);
 }
 
-/* Get one item until it is complete, hopeless or too late. */
+/* Before the next round. Where all sources have asked for a pause that of the first one, and some jitter:
+ * they have asked others for it too. */
+static uint64_t wait_ms(const struct round *round, unsigned tries)
+{
+    uint64_t jitter = jitter_ms(tries, round->moved), now = clock_boot_ms();
+
+    return !round->open && round->pause_ms > now ? round->pause_ms - now + jitter : jitter;
+}
+
+/* One item until it is complete, hopeless or too late. */
 static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
 {
     unsigned tries = 0;
@@ -171,7 +202,7 @@ static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
         if (left < LAST_TRY_MS)
             return err_set(err, ERR_TIMEOUT, "sha256:%.12s: deadline; last: %s", digest_hex(&it->digest, hex),
                            round.last.msg);
-        uint64_t wait = jitter_ms(tries, round.moved);
+        uint64_t wait = wait_ms(&round, tries);
         if (wait > left / 2)
             wait = left / 2; /* leave time for one more try */
         fetch_tell_trouble(&round.last, wait);

@@ -18,7 +18,8 @@
 
 #define LOCK_FILE "/run/limpet.net"
 #define LOCK_MS   60000
-#define NEW       "limpet-new" /* a bridge before it gets its name */
+#define NEW       "limpet-new"   /* a bridge before it gets its name */
+#define PROBE     "limpet-probe" /* created only to see whether it can be */
 
 /* The kernel's state, read once per call under the lock. */
 struct view {
@@ -435,6 +436,8 @@ int net_bridge_sweep(struct err *err)
     if (rc < 0)
         return rc;
     drop_idle(&v);
+    err_ignore(netlink_delete(v.nl, NEW)); /* of processes that were killed */
+    err_ignore(netlink_delete(v.nl, PROBE));
     if (look(&v, NULL) == 0)
         net_rules_sweep(find(&v, NET_BRIDGE) != NULL);
     close_view(&v);
@@ -443,16 +446,15 @@ int net_bridge_sweep(struct err *err)
 
 bool net_has_bridge(void)
 {
-    static const char probe[] = "limpet-probe";
     AUTO_FD int nl = netlink_open();
-    int rc = nl < 0 ? nl : netlink_add_bridge(nl, probe, NULL);
+    int rc = nl < 0 ? nl : netlink_add_bridge(nl, PROBE, NULL);
 
     if (rc < 0 && rc != -EEXIST)
         return false;
-    err_ignore(netlink_delete(nl, probe));
-    rc = netlink_add_veth(nl, probe, 0, "limpet-peer", 0, NULL);
+    err_ignore(netlink_delete(nl, PROBE));
+    rc = netlink_add_veth(nl, PROBE, 0, "limpet-peer", 0, NULL);
     if (rc == 0)
-        err_ignore(netlink_delete(nl, probe));
+        err_ignore(netlink_delete(nl, PROBE));
     return rc == 0 || rc == -EEXIST;
 }
 

@@ -154,7 +154,7 @@ lib_until 20 is phase converged || fail "phase $(field phase): $(field err.msg)"
 # --- other brokers, the same agent with another mqtt clause
 with_mqtt() { # JSON
 	lib_stop "${LIB_AGENT_PIDS[$DEV]}"
-	jq --argjson m "$1" '.mqtt = $m' "$AGENTD" >"$T/other.json"
+	jq --argjson m "$1" '.mqtt = $m + {reconnect_s: 1}' "$AGENTD" >"$T/other.json"
 	cp "$FLEETCTL_DIR/devices/$DEV/trust.json" "$T/trust.json"
 	lib_run "agent-$DEV" "$BUILD/bin/agentd" --config "$T/other.json" --libexec "${LIBEXEC:-$BUILD/bin}"
 	LIB_AGENT_PIDS[$DEV]=$LIB_PID

@@ -190,14 +190,21 @@ port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # fleetctl with this test's directory.
 fleetctl() { "$BUILD/bin/fleetctl" "$@"; }
 
-# init_fleet [DEVICE...]: picks the broker's port, makes the fleet "demo" and a bundle per device with directories below $T.
+# init_fleet [DEVICE...]: picks the broker's port, makes the fleet "demo" and a bundle per device with directories below $T. A device waits a second
+# at most before it dials again, not 30: a test that restarts its broker has no fleet to spare it.
 init_fleet() {
 	local d
 	BROKER_PORT=$(free_port)
 	fleetctl init --fleet demo --broker "localhost:$BROKER_PORT" >>"$T/log/init" 2>&1
 	for d in "$@"; do
 		fleetctl keys device "$d" --state-dir "$T/$d/state" --run-dir "$T/$d/run" ${GROUP:+--group "$GROUP"} >>"$T/log/init"
+		dial_soon "$d"
 	done
+}
+
+dial_soon() { # DEVICE
+	local f=$FLEETCTL_DIR/devices/$1/agentd.json
+	jq '.mqtt.reconnect_s = 1' "$f" >"$T/agentd.json" && cp "$T/agentd.json" "$f"
 }
 
 # The shipped broker's files, beside a main file like Debian's, with our ports and directories and as this user.

@@ -80,7 +80,7 @@ export LIMPET_BOOT_ID=$R/boot_id
 start_fleet $DEV
 fleetctl publish "$REG/demo/web:1" --version 1 >>"$T/log/publish"
 AGENTD=$FLEETCTL_DIR/devices/$DEV/agentd.json
-jq --arg r "$R/reboot" --arg b "$R/go-back" '.os_updater = "swupdate" | .reboot_command = [$r] | .os_confirm_s = 8 |
+jq --arg r "$R/reboot" --arg b "$R/go-back" '.os_updater = "swupdate" | .reboot_command = [$r] | .os_confirm_s = 8 | .os_install_s = 45 |
 	.os_confirm_command = ["fw_setenv", "upgrade_available", "0"] | .os_revert_command = [$b]' "$AGENTD" >"$T/agentd.json" && cp "$T/agentd.json" "$AGENTD"
 reboots() { [ "$(wc -l <"$R/reboots" 2>/dev/null || echo 0)" -ge "$1" ]; }
 apply() { # OS; no user namespace: nobody may mount a procfs in one while something lies over /proc/cmdline
@@ -129,5 +129,24 @@ is os.phase failed && ok "back in the system before: $(field os.why)" || fail "o
 
 # --- a foreign signature
 apply "$(bundle 5 "$R/foreign.key" "$R/foreign.pem")"
-lib_until 60 is os.version 5 && lib_until 60 is os.phase failed && ok "5: a foreign signature is refused: $(field os.why)" || fail "os: $(field os)"
+lib_until 60 is os.version 5 && lib_until 180 is os.phase failed && ok "5: a foreign signature is refused: $(field os.why)" || fail "os: $(field os)"
 reboots 5 && fail "and rebooted" || ok "no reboot"
+
+# --- an updater that never ends, and says much before: killed with what it started, and tried again
+power_off $DEV
+cat >"$R/never" <<EOF
+#!/bin/sh
+yes 'all is well' | head -c 200000
+echo 'error: the last line'
+sleep 1000 &
+echo \$! >>$R/sleepers
+wait
+EOF
+chmod +x "$R/never"
+jq --arg n "$R/never" '.os_install_command = [$n] | .os_install_s = 5' "$AGENTD" >"$T/agentd.json" && cp "$T/agentd.json" "$AGENTD"
+boot
+apply "$(bundle 6 "$R/key.pem" "$R/cert.pem")"
+lib_until 60 is os.version 6 && lib_until 180 is os.phase failed && [[ $(field os.why) == *"had not ended after 5 s"*"the last line"* ]] &&
+	ok "6: $(field os.why)" || fail "os: $(field os)"
+[ "$(wc -l <"$R/sleepers")" -gt 1 ] && ok "it was tried again" || fail "$(cat "$R/sleepers")"
+for p in $(cat "$R/sleepers"); do ! lib_alive "$p" || fail "left: $p"; done

@@ -211,6 +211,9 @@ fi
 
 # --- killed at any instant: two at once, then the sweep of the next agent
 mkfifo "$T/never" && exec 9<>"$T/never"
+ip link add limpet-new type bridge # killed between making a bridge and naming it
+"$NB" sweep || fail "sweep"
+same "a bridge without a name of its own is swept"
 for round in $(seq "${NET_ROUNDS:-12}"); do
 	for id in x y; do
 		"$NB" run "$ROOT" $id bridge:$([ $((round % 2)) = 0 ] && echo shop || echo "n$id") -p 85${round}:80 -- /bin/sleep 60 <&9 >/dev/null 2>&1 & eval "K$id=$!"

@@ -32,8 +32,15 @@ for f in "$A"/bin/*; do
 	check_not "${f##*/} is stripped" grep -q '\.symtab' "$T/elf"
 done
 
+ln -s "$A/bin/limpet-agent" "$T/anything"
+check_not "a name that is no program's is refused" "$T/anything" --version
+"$T/anything" 2>"$T/names" || grep -q ' agentctl' "$T/names" && ok "with the names that there are" || fail "$(cat "$T/names")"
+check "limpet by its name" "$A/device/usr/bin/limpet" --version
+check_not "decoders have no TLS and no agent beside them" grep -qE 'tls13|CONNACK|Curl_' "$A/bin/limpet-decode"
+check "control: the agent has" grep -qE 'tls13' "$A/bin/limpet-agent"
+
 # the operator's programs and the tools stay those of the ordinary build
 mkdir "$T/build" "$T/q"
 cp -r "$BUILD/bin" "$T/build/bin"
-cp -f "$A"/bin/* "$T/build/bin/"
+cp -Pf "$A"/bin/* "$T/build/bin/"
 check "the quickstart with its agent" env BUILD="$T/build" TMPDIR="$T/q" "$SOURCE/boards/host/quickstart"

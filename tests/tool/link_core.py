@@ -13,7 +13,7 @@ for s in (mine, theirs):
     s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200000)
 fds = [os.open(f, os.O_RDONLY) for f in sys.argv[5:8]]
 settings = {
-    "device": "core-1", "fleet": "demo", "client": "core-1-x", "host": "localhost", "dir": directory, "port": port, "keepalive_s": 60, "conn": 0, "boot": 1,
+    "device": "core-1", "fleet": "demo", "client": "core-1-x", "host": "localhost", "dir": directory, "port": port, "keepalive_s": 60, "reconnect_s": 1, "conn": 0, "boot": 1,
     "floor": floor, "plaintext": False, "uid": 0, "gid": 0, "groups": [],
 }
 os.makedirs(directory, exist_ok=True)

@@ -4,6 +4,7 @@ usage: mqtt_peer.py LISTEN MODE [TARGET | TOPIC]
   old     refuses MQTT 5 (CONNACK 1, as brokers before it do), passes 3.1.1 on to the broker at TARGET
   bomb    accepts, then announces a PUBLISH of 256 MB and sends it as fast as it can
   garbage accepts, then sends bytes that are no MQTT
+  silent  takes the connection and never answers
   docs    accepts and sends documents to TOPIC without end, each another, each with eight signatures that hold nowhere
 Prints a line for each connection: the protocol level that the client asked for."""
 import base64
@@ -91,6 +92,8 @@ def serve(c):
             up.sendall(first)
             threading.Thread(target=pump, args=(up, c), daemon=True).start()
             pump(c, up)
+        elif mode == "silent":
+            c.recv(8192)
         elif mode == "docs":
             c.sendall(b"\x20\x03\x00\x00\x00" if level == 5 else b"\x20\x02\x00\x00")
             flood(c, level, sys.argv[3])

@@ -116,6 +116,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.head(503, 0)
         self.serve_good(start)
 
+    def serve_pause(self, start):
+        """Too much to do, the first time: as the test has it in `pause`, headers without the Date of send_response."""
+        if len(Handler.seen) > 1:
+            Handler.again = time.time()
+            return self.serve_good(start)
+        Handler.refused = time.time()
+        self.send_response_only(Handler.pause[0])
+        for k, v in Handler.pause[1].items():
+            self.send_header(k, v)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def serve_error_page(self, start):
         self.head(500)
         while True:
@@ -206,6 +218,27 @@ def try_next_source(c, port):
     kind, err, seconds, store = fetch(c, "next", "half", "http://127.0.0.1:%d/a/b" % port, "http://127.0.0.1:%d/a/b" % good)
     c.check(kind == "" and held(store), err)
     c.check([r for _, r, _ in Handler.seen] == [None, "bytes=%d-" % (len(DATA) // 2)], "asked: %s" % Handler.seen)
+
+
+def try_pause(c, port):
+    """Retry-After is kept to: in seconds, as a date by the server's own clock; not beyond the deadline, and it holds no other source up."""
+    url = "http://127.0.0.1:%d/a/b" % port
+    dates = {"Date": "Sat, 01 Jan 2000 00:00:00 GMT", "Retry-After": "Sat, 01 Jan 2000 00:00:06 GMT"}
+    for name, pause, least, most in (
+        ("429", (429, {"Retry-After": "6"}), 6, 20), ("503-date", (503, dates), 6, 20), ("control", (503, {}), 0, 5),
+        ("past", (429, {"Date": dates["Retry-After"], "Retry-After": dates["Date"]}), 0, 5), ("500", (500, {"Retry-After": "30"}), 0, 5),
+        ("nonsense", (429, {"Retry-After": "soon"}), 0, 5),
+    ):
+        Handler.pause = pause
+        kind, err, seconds, store = fetch(c, "pause-" + name, "pause", url)
+        c.check(kind == "" and held(store), "pause %s: %s %s" % (name, kind, err))
+        c.check(least <= Handler.again - Handler.refused <= most, "pause %s: asked again after %.1f s" % (name, Handler.again - Handler.refused))
+    Handler.pause = (429, {"Retry-After": "99999999999999999999"})
+    kind, err, seconds, store = fetch(c, "pause-long", "pause", url, env={"DEADLINE_MS": "5000"})
+    c.check(kind == "timeout" and len(Handler.seen) == 1 and seconds < 30, "a pause beyond the deadline: %s %s, %.1f s, asked %d times" % (kind, err, seconds, len(Handler.seen)))
+    good = serve(type("Free", (Handler,), {"serve_pause": Handler.serve_good}))
+    kind, err, seconds, store = fetch(c, "pause-next", "pause", url, "http://127.0.0.1:%d/a/b" % good)
+    c.check(kind == "" and held(store) and seconds < 30, "the next source: %s %s after %.1f s" % (kind, err, seconds))
 
 
 def try_stall(c, port):
@@ -317,7 +350,7 @@ def try_tls(c):
 def main():
     with Case() as c:
         port = serve()
-        for part in (try_modes, try_ranges, try_next_source, try_stall, try_other_bytes, try_nearer, try_auth, try_settings):
+        for part in (try_modes, try_ranges, try_next_source, try_pause, try_stall, try_other_bytes, try_nearer, try_auth, try_settings):
             part(c, port)
         try_tls(c)
 

@@ -9,7 +9,7 @@
  *   seen NAME HASH BOX [health=H@MS] [started=MS] [row=N] [deaths=N] [code=N] [died=MS] [kill_at=MS]
  *   [cannot_start=N] [by_us]
  *        [device_lost]
- *   job | garbage | scrub | window MS | upkeep MS (not before) | fault KIND ROW AT | now MS
+ *   job | garbage | scrub | window MS | turn MS, upkeep MS (not before) | fault KIND ROW AT | now MS
  *   os PHASE [want] [held] [slot] [changed] [rebooted] [since=MS] [offline] [over] [back] [no-updater]
  *   [byhand] [refused]
  *        [again=MS]
@@ -198,6 +198,7 @@ static bool read_device(const char *line, uint64_t *now)
     else if (strcmp(line, "job") == 0)
         seen.job_running = true;
     else if (sscanf(line, "window %lu", (unsigned long *)&seen.window_ms) == 1 ||
+             sscanf(line, "turn %lu", (unsigned long *)&seen.turn_ms) == 1 ||
              sscanf(line, "upkeep %lu", (unsigned long *)&seen.upkeep_ms) == 1)
         return true;
     else if (strcmp(line, "garbage") == 0)

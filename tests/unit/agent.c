@@ -193,6 +193,28 @@ TEST(slots_are_the_published_ones)
     CHECK(low > 150 && low < 250); /* about a tenth */
 }
 
+TEST(the_devices_of_a_group_download_one_after_the_other)
+{
+    struct desired group = {.group = "line-a", .rev = 4}, own = {.rev = 4};
+    uint64_t least = UINT64_MAX, most = 0, moved = 0;
+    char id[16];
+
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)str_fmt(id, sizeof(id), "dev-%u", i);
+        group.rev = 4;
+        uint64_t turn = manifest_turn_ms(&group, id);
+        CHECK(turn < MANIFEST_TURN_MS && turn == manifest_turn_ms(&group, id));
+        CHECK(manifest_turn_ms(&own, id) == 0);
+        least = turn < least ? turn : least;
+        most = turn > most ? turn : most;
+        group.rev = 5; /* not the same ones first each time */
+        moved += turn != manifest_turn_ms(&group, id);
+    }
+    CHECK(least < MANIFEST_TURN_MS / 50 && most > MANIFEST_TURN_MS / 50 * 49 && moved > 900);
+    group.spread_ms = 1; /* the operator spreads them himself */
+    CHECK(manifest_turn_ms(&group, "dev-1") == 0);
+}
+
 TEST(restarts)
 {
     struct want_restart always = {RESTART_ALWAYS, 1000, 8000, 60000, 0},

@@ -47,6 +47,31 @@ TEST(an_old_document_of_a_key_that_stayed_is_no_replay)
     end();
 }
 
+/* A group downloads in turns; nobody waits for a device of his own, or at it. */
+TEST(only_a_group_s_document_from_the_broker_waits_for_its_turn)
+{
+    struct err err = ERR_INIT;
+    uint64_t turn = 0;
+
+    begin();
+    first_trust();
+    for (uint64_t rev = 1; rev <= 3; rev++) { /* one of them may be the very first */
+        CHECK_OK(give((struct doc){"line-a", .rev = rev}, &err), err);
+        uint64_t now = clock_boot_ms();
+        CHECK(core.intake.turn_ms <= now + MANIFEST_TURN_MS);
+        turn = core.intake.turn_ms > turn ? core.intake.turn_ms : turn;
+    }
+    CHECK(acts_on() == 3 && turn > 0);
+    CHECK_OK(give((struct doc){"line-a", .rev = 4, .local = true}, &err), err);
+    CHECK(acts_on() == 4 && core.intake.turn_ms == 0);
+    for (uint64_t rev = 5; rev <= 7; rev++)
+        CHECK_OK(give((struct doc){"line-a", .rev = rev}, &err), err);
+    CHECK(core.intake.turn_ms > 0); /* control */
+    CHECK_OK(give((struct doc){"device", .rev = 1}, &err), err);
+    CHECK(acts_on() == 1 && core.intake.turn_ms == 0);
+    end();
+}
+
 /* The clock jumps while a document is held: it is neither taken nor forgotten. */
 TEST(a_held_document_outlives_a_wrong_clock)
 {

@@ -129,7 +129,7 @@ struct doc {
     unsigned key;
     uint64_t rev, issued_s, expires_s, counter;
     const char *more, *app_more; /* members, or NULL */
-    bool withdrawn;
+    bool withdrawn, local;       /* local: given at the device */
 };
 
 static inline int give(struct doc doc, struct err *err)
@@ -157,7 +157,7 @@ static inline int give(struct doc doc, struct err *err)
     make_key(doc.key ? doc.key : FLEET, key[0]);
     int rc = envelope_sign(ENVELOPE_TYPE_DESIRED, buf_str(text), key, 1, &e, err);
     (void)str_fmt(source, sizeof(source), "%s%s", device ? "" : "group:", doc.target);
-    return rc < 0 ? rc : intake_document(&core, source, e, err);
+    return rc < 0 ? rc : intake_document(&core, doc.local ? "local" : source, e, err);
 }
 
 static const struct keys keys_1 = {RELEASE, {FLEET}}, keys_new = {RELEASE, {FLEET_NEW}};

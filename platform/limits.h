@@ -101,10 +101,10 @@
 #define LIM_PULL_BYTES    (LIM_FETCH_BYTES + (8ULL << 20)) /* install with the fetch program next to it */
 #define LIM_OS_BYTES \
     (48ULL << 20) /* RAUC or SWUpdate with its libraries; bundles go through the page cache */
-/* A server that asks for a pause (Retry-After) gets no more than this: it may be wrong. */
+/* Longest pause granted to a server that asks for one (Retry-After): it may be wrong. */
 #define LIM_RETRY_AFTER_S 900
 
-#define LIM_JOB_MS     (6ULL * 3600 * 1000) /* a slow line may take hours; silence is cut earlier */
+#define LIM_JOB_MS     (6ULL * 3600 * 1000) /* a slow link may take hours; a stalled one is cut earlier */
 #define LIM_LINE_BYTES 1024                 /* one line of a job's verdict pipe */
 
 /* Logs of apps. */

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-/* Below the frame in use; the kernel keeps what is no part of the stack a megabyte away from it. */
+/* Below the current frame; the kernel keeps other mappings a megabyte away from the stack. */
 #define STACK_KEPT  4096
 #define STACK_BYTES (512 * 1024)
 
@@ -40,7 +40,7 @@ char *mem_need_str(const char *s)
 
 void mem_clear(void *p, size_t bytes)
 {
-    static const uint8_t zeroes[512]; /* divides any page */
+    static const uint8_t zeroes[512]; /* its size divides any page */
     uint8_t *at = p;
 
     for (size_t n; bytes > 0; at += n, bytes -= n) {
@@ -83,7 +83,7 @@ static void drop(uintptr_t from, uintptr_t to)
         (void)madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
-/* Text and constants of the first object, the program; nothing that can be written to. */
+/* Text and constants of the first object, the program; nothing writable. */
 static int drop_text(struct dl_phdr_info *object, size_t size, void *unused)
 {
     (void)size;

@@ -73,18 +73,18 @@ static inline void *mem_steal_(void *pp)
 void *mem_need(size_t bytes) __attribute__((returns_nonnull));
 void *mem_need_zero(size_t bytes) __attribute__((returns_nonnull));
 char *mem_need_str(const char *s) __attribute__((returns_nonnull));
-/* Like memset to 0, but what is 0 already is not written: pages of a large struct that nobody has used yet
- * stay unallocated. */
+/* Like memset to 0, but bytes that are 0 are not written: untouched pages of a large struct stay
+ * unallocated. */
 void mem_clear(void *p, size_t bytes);
-/* Once at start, for a process that stays: large pieces get pages of their own, the heap keeps no reserve. */
+/* Once at start, for a long-running process: large blocks get their own pages, the heap keeps no reserve. */
 void mem_stay_small(void);
 /* After a burst: return free heap pages to the kernel. Costs microseconds on a heap of this size. */
 void mem_give_back(void);
-/* Before a wait: once nothing more is due (due_ms, 0: never) within MEM_REST_MS, unused stack goes back to
- * the kernel, and the program's text and constants leave this process's page tables: the kernel may drop them
- * from memory, and what is used again is mapped again, from the page cache or from flash. At most every
- * MEM_REST_MS: returned are the milliseconds after which to call it again if nothing has happened until then,
- * or -1. Times are CLOCK_BOOTTIME. */
+/* Call before a wait: if nothing is due (due_ms, 0: never) within MEM_REST_MS, unused stack is returned to
+ * the kernel, and the program's text and constants are removed from this process's page tables: the kernel
+ * may drop them from memory, and what is used again is mapped again, from the page cache or from flash. At
+ * most every MEM_REST_MS: returns the milliseconds after which to call it again if nothing has happened until
+ * then, or -1. Times are CLOCK_BOOTTIME. */
 #define MEM_REST_MS 5000
 int mem_rest(uint64_t now_ms, uint64_t due_ms);
 

@@ -1,6 +1,6 @@
-/* one_main.c - a file of the tiny build is the program under whose name it was started (program.cmake). It is
- * the name that the kernel was given; a copy that nobody can write to has none (runtime/box/exe_guard), there
- * it is the one that its starter gave it. */
+/* one_main.c - an executable of the tiny build is the program under whose name it was started
+ * (program.cmake): the name passed to the kernel; for a copy that cannot be written to, which has none
+ * (runtime/box/exe_guard), the one given by its starter. */
 #include <link.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,8 +34,8 @@ static const struct program *one_find(const char *path)
     return NULL;
 }
 
-/* Tables of pointers are constants once they are relocated. A dynamic linker does this, musl's start-up code
- * of a static program does not. */
+/* Pointer tables are constant after relocation. A dynamic linker makes them read-only, musl's start-up code
+ * for a static program does not. */
 static int one_seal(struct dl_phdr_info *object, size_t size, void *unused)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -63,7 +63,7 @@ int main(int argc, char **argv)
                      : argc > 0                                       ? argv[0]
                                                                       : NULL);
     if (!p && path &&
-        strncmp(path, "/dev/fd/", 8) == 0) /* limpet's copy: engines start it under names of their own */
+        strncmp(path, "/dev/fd/", 8) == 0) /* limpet's copy: engines start it under their own names */
         p = one_find("limpet");
     if (p)
         return p->main(argc, argv);

@@ -21,8 +21,8 @@ struct follow_doc {
     uint64_t rev;
     struct digest digest; /* of its payload */
     bool shut;            /* its rollout has not reached this device's slot ... */
-    bool at_once;         /* somebody at the device gave it */
-    uint64_t begins_s;    /* ... or this is when the device's turn is; 0: at once */
+    bool at_once;         /* given locally at the device */
+    uint64_t begins_s;    /* ... or this is when its turn comes; 0: at once */
     char closed[FOLLOW_WHY];
     struct envelope *unsaved; /* the disk was full: it exists only here ... */
     uint64_t unsaved_rev;

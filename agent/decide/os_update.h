@@ -45,15 +45,15 @@ struct os_facts {
     bool trial_over;     /* the time limit to become healthy has passed */
     uint64_t healthy_ms; /* how long without interruption */
     uint64_t probation_ms;
-    /* For the plan, which knows converged and healthy of itself (plan_updates.c). */
-    bool online;               /* the broker is reached where it was before */
-    bool refused;              /* it was said that there is no updater */
-    bool revert_reboot;        /* the old system is to be booted */
-    bool can_reboot;           /* by a command of this device */
-    uint64_t again_ms;         /* the last step failed: not before */
-    uint64_t turn_ms;          /* when this device's turn to download is */
-    uint64_t reboot_ms;        /* a reboot was asked for: again then */
-    uint64_t healthy_since_ms; /* 0: it is not */
+    /* For the plan, which determines converged and healthy itself (plan_updates.c). */
+    bool online;               /* the broker is connected if it was before */
+    bool refused;              /* the missing updater has been reported */
+    bool revert_reboot;        /* the old system must be booted */
+    bool can_reboot;           /* this device has a command for it */
+    uint64_t again_ms;         /* the last step failed: retry not before */
+    uint64_t turn_ms;          /* earliest time for this device to download */
+    uint64_t reboot_ms;        /* a reboot was requested: retry then */
+    uint64_t healthy_since_ms; /* 0: not healthy */
 };
 #define OS_TRIAL_STARTS 5 /* starts of core without confirmation: the system is not stable */
 

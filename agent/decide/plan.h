@@ -87,7 +87,7 @@ struct observed {
     struct seen seen[LIM_APPS];
     struct set_facts candidate, good; /* good: the last set that converged */
     uint64_t window_ms;               /* until downloads may begin; 0: now */
-    uint64_t turn_ms;                 /* when this device's turn to download is, in its group */
+    uint64_t turn_ms;                 /* earliest time for this device to download, in its group */
     enum verdict verdict;             /* of the candidate */
     bool has_garbage;                 /* something can be collected */
     bool scrub_due;                   /* time to read some of the store again */

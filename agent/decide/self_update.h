@@ -93,7 +93,7 @@ struct self_facts {
     bool refused;       /* the wanted one was refused, and that was reported */
     uint64_t again_ms;  /* the last step failed: retry not before */
     uint64_t window_ms; /* until downloads may begin; 0: now */
-    uint64_t turn_ms;   /* when this device's turn to download is */
+    uint64_t turn_ms;   /* earliest time for this device to download */
 };
 enum self_step {
     SELF_NOTHING,

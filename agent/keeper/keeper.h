@@ -28,7 +28,7 @@
  * 15 s. */
 #define KEEPER_PACE_MIN_MS 5000
 #define KEEPER_PACE_MS     45000
-/* Without it for so long core is killed and started again: with a hardware watchdog, and without one. */
+/* After so long without it core is killed and started again: with a hardware watchdog, and without one. */
 #define KEEPER_DEAD_MIN_MS 30000
 #define KEEPER_DEAD_MS     120000
 #endif

@@ -39,9 +39,9 @@ static struct link {
     char *pem[3]; /* CA, certificate, key */
     size_t pem_len[3];
     struct link_retry retry;
-    uint64_t deadline_ms, up_ms; /* of this dial; since when we are connected */
-    bool resumed, missed;        /* nothing has come in this resumed session; it may lack something */
-    bool plaintext, up, stopping, published; /* since memory was given back */
+    uint64_t deadline_ms, up_ms; /* of this connection attempt; since when we are connected */
+    bool resumed, missed;        /* nothing has arrived in this resumed session; it may lack something */
+    bool plaintext, up, stopping, published; /* since memory was last returned to the system */
     bool wants_room;                         /* core's socket is full */
     struct outbox outbox;
 } k;
@@ -105,7 +105,7 @@ static void reconnect_fired(struct loop_timer *t)
         down(err_kind_name(err.kind), err.msg, false);
 }
 
-/* The dial took too long: a line that is silent, or a broker that has more to do than we have patience. */
+/* The connection attempt took too long: a dead line, or a broker too busy to answer in time. */
 static void deadline_fired(struct loop_timer *t)
 {
     char why[400];
@@ -120,7 +120,7 @@ static void stable_fired(struct loop_timer *t)
 {
     (void)t;
     (void)link_retry_was_up(&k.retry, clock_boot_ms() - k.up_ms);
-    mem_give_back(); /* what the handshake needed */
+    mem_give_back(); /* memory used by the handshake */
 }
 
 static void pump_down(void *arg, const struct err *why)
@@ -189,15 +189,15 @@ static void subscribe_all(void)
     subscribe_documents();
     if (str_fmt(topic, sizeof(topic), "%s/d/%s/cmd/+", k.root, k.device))
         err_ignore(link_mqtt_subscribe(k.mqtt, topic, false, NULL));
-    /* not our own births: the broker would keep them for us, and they would look like another's */
+    /* not our own births: the broker would queue them for us, and they would look like another device's */
     if (str_fmt(topic, sizeof(topic), "%s/d/%s/online", k.root, k.device))
         err_ignore(link_mqtt_subscribe(k.mqtt, topic, true, NULL));
 }
 
-/* The session is still there, so what was published meanwhile is on its way, unless the broker's queue for us
- * was full. A queue that has lost something holds something: the first message that was queued makes us ask
- * for all that is retained (mqtt_message). What made it full may have expired, and a broker may have lost
- * what it had promised: all is asked for once more within a day, each device at a time of its own. */
+/* The session still exists, so what was published meanwhile will arrive, unless the broker's queue for us was
+ * full. A queue that overflowed is not empty: on the first queued message we request all that is retained
+ * (mqtt_message). What filled it may have expired, and a broker may have lost queued messages: so all is
+ * requested again within a day, at a different time on each device. */
 static void session_is_there(void)
 {
     uint32_t r = 0;
@@ -213,7 +213,7 @@ static void session_is_there(void)
 static void refresh_fired(struct loop_timer *t)
 {
     (void)t;
-    k.missed = true; /* when we are not connected: at the next time */
+    k.missed = true; /* if not connected: the next time */
     if (k.up)
         subscribe_documents();
 }
@@ -230,7 +230,7 @@ static void mqtt_up(void *arg, int protocol, bool subscribed)
     link_pump_keep(k.pump);
     if (link_pump_is_resumed(k.pump))
         log_info("the TLS session was resumed");
-    publish_online(true); /* before we hear our own old "offline" */
+    publish_online(true); /* before we receive our own old "offline" */
     if (subscribed && !k.missed)
         session_is_there();
     else

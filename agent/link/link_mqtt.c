@@ -8,9 +8,11 @@
 #include "platform/limits.h"
 
 #define IN_FLIGHT        8
-#define SESSION_EXPIRY_S 14400 /* outages of hours; then a client that is gone for good is forgotten */
-#define WILL_DELAY_S     10    /* a short break is no news; the session outlives it (MQTT 5, 3.1.3.2.2) */
-#define ACK_SLOTS        64
+#define SESSION_EXPIRY_S 14400 /* covers outages of hours; after that the broker forgets the client */
+#define WILL_DELAY_S \
+    10 /* a short outage is not reported; the session survives it (MQTT 5,
+                                * 3.1.3.2.2) */
+#define ACK_SLOTS 64
 
 #define CONNACK_SESSION_PRESENT 1
 #define SUBACK_FAILED           0x80
@@ -22,9 +24,9 @@ struct mqtt {
     const char *client_id;
     struct loop_fd watch;
     struct loop_timer keep_alive;
-    uint64_t keepalive_ms, in_ms, out_ms; /* when something last came and went */
-    int protocol, made_for;               /* the next connection's; that of mosq */
-    unsigned asked, granted;              /* topics in the session that the broker keeps */
+    uint64_t keepalive_ms, in_ms, out_ms; /* when bytes were last received and sent */
+    int protocol, made_for;               /* for the next connection; of mosq */
+    unsigned asked, granted;              /* subscriptions in the session kept by the broker */
     bool up, started, answered, paused;
     struct { /* mid -> id of messages whose ack is wanted */
         int mid;
@@ -176,7 +178,7 @@ static void keep_alive_fired(struct loop_timer *t)
     watch_socket(m);
 }
 
-/* The library's client for the version in force: what is clean is fixed when it is made. */
+/* A libmosquitto client for the current version: clean or not is fixed at creation. */
 static int make_client(struct mqtt *m, struct err *err)
 {
     if (m->mosq)
@@ -314,7 +316,8 @@ bool link_mqtt_goodbye(struct mqtt *m)
     if (!m->up)
         return false;
     mosquitto_property *props = NULL;
-    if (m->protocol == MQTT_PROTOCOL_V5) /* the next process has another id: nobody comes back to this */
+    if (m->protocol == MQTT_PROTOCOL_V5) /* the next process has another client id: this session is never
+                                          * resumed */
         (void)mosquitto_property_add_int32(&props, MQTT_PROP_SESSION_EXPIRY_INTERVAL, 0);
     bool said = mosquitto_disconnect_v5(m->mosq, 0, props) == MOSQ_ERR_SUCCESS;
     mosquitto_property_free_all(&props);

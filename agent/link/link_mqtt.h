@@ -1,6 +1,6 @@
-/* link_mqtt.h - one MQTT session over the pump's local socket; the only place of the agent that knows
- * libmosquitto. MQTT 5 with a session that outlives the connection, after a broker's refusal 3.1.1 with a
- * clean one (it would have no end there). No thread, no reconnecting of its own: link_main decides when. */
+/* link_mqtt.h - one MQTT session over the pump's local socket; the only place in the agent that uses
+ * libmosquitto. MQTT 5 with a session that outlives the connection, or after a broker refuses it 3.1.1 with a
+ * clean one (which could not expire there). No thread and no automatic reconnect: link_main decides when. */
 #ifndef AGENT_LINK_MQTT_H
 #define AGENT_LINK_MQTT_H
 #include "platform/loop.h"
@@ -8,8 +8,8 @@
 
 struct mqtt;
 struct mqtt_calls {
-    /* subscribed: the broker kept the session of the connection before, and had granted all that was
-     * subscribed to in it: nothing needs to be subscribed to again */
+    /* subscribed: the broker kept the session of the last connection, with all subscriptions granted: nothing
+     * needs to be subscribed again */
     void (*on_up)(void *arg, int protocol, bool subscribed);
     void (*on_down)(void *arg, const char *why,
                     bool taken_over); /* refused, closed, keep-alive timeout; not after link_mqtt_stop */
@@ -36,7 +36,7 @@ NODISCARD int link_mqtt_publish(struct mqtt *m, const struct link_mqtt_publish *
 /* Stop reading for now, which holds up the broker. Beyond the keep-alive the connection ends, as on a dead
  * line. */
 void link_mqtt_pause(struct mqtt *m, bool paused);
-/* Say goodbye in order (the broker drops will and session); false: not connected. */
+/* Disconnect cleanly (the broker drops will and session); false: not connected. */
 bool link_mqtt_goodbye(struct mqtt *m);
 void link_mqtt_stop(struct mqtt *m);          /* the connection is gone: drop its state */
 bool link_mqtt_is_idle(const struct mqtt *m); /* nothing left to send or to be acknowledged */

@@ -21,11 +21,11 @@ struct pump_settings {
 };
 NODISCARD int link_pump_new(struct loop *l, const struct pump_settings *s, const struct pump_calls *calls,
                             struct pump **ret, struct err *err);
-/* Start connecting. Errors end in on_down, from a later turn or at once by the return value. There is no
- * deadline: the caller's has to cover what comes after on_ready as well. */
+/* Start connecting. Errors are reported by on_down in a later turn, or at once by the return value. There is
+ * no deadline: the caller's must also cover what follows on_ready. */
 NODISCARD int link_pump_start(struct pump *p, struct err *err);
-/* The broker has accepted us: what TLS has of it shortens the next handshake. */
+/* The broker has accepted us: keep the TLS session, to shorten the next handshake. */
 void link_pump_keep(struct pump *p);
-bool link_pump_is_resumed(const struct pump *p); /* was the handshake the short one? */
+bool link_pump_is_resumed(const struct pump *p); /* was the TLS session resumed? */
 void link_pump_stop(struct pump *p);             /* close everything; no on_down */
 #endif

@@ -1,6 +1,6 @@
 #include "agent/link/link_retry.h"
 
-#define DOUBLINGS_MAX 9 /* beyond it every bound has met its maximum */
+#define DOUBLINGS_MAX 9 /* beyond it every bound is at its maximum */
 
 static uint64_t doubled(uint64_t first, unsigned times, uint64_t max)
 {

@@ -1,10 +1,11 @@
-/* link_retry.h - when to dial the broker again, and how long a dial may take. Pure: no clock, no randomness.
+/* link_retry.h - when to connect to the broker again, and how long an attempt may take. Pure: no clock, no
+ * randomness.
  *
- * A broker that was away meets its whole fleet at once, so each device waits anywhere between 0 and a bound
- * (full jitter) that starts high and doubles. A broker that is swamped by handshakes finishes the ones that
- * wait longer, so the deadline of a dial doubles too: with a fixed one all are thrown away alike and begin
- * again. Only a connection that stayed up for LINK_STABLE_MS makes both start over. The first dial of a
- * process is not delayed: nobody asks this module for it. */
+ * After an outage a broker meets its whole fleet at once, so each device waits anywhere between 0 and a bound
+ * (full jitter) that starts high and doubles. A broker overloaded by handshakes completes those that wait
+ * longer, so the deadline of an attempt doubles too: with a fixed one all are aborted alike and start again.
+ * Only a connection that stayed up for LINK_STABLE_MS resets both. The first attempt of a process is not
+ * delayed and does not use this module. */
 #ifndef AGENT_LINK_RETRY_H
 #define AGENT_LINK_RETRY_H
 #include <stdbool.h>
@@ -16,16 +17,16 @@
 #define LINK_STABLE_MS       60000
 
 struct link_retry {
-    uint64_t first_ms;     /* the first bound: mqtt.reconnect_s of agentd.json */
+    uint64_t first_ms;     /* the first bound: mqtt.reconnect_s in agentd.json */
     unsigned waits, dials; /* since the last stable connection */
 };
 
-/* How long to wait before the next dial: 0 to the bound, by a random number; counts the wait. far: as if the
- * bound had already grown to its maximum (two clients with one id end each other's connection). */
+/* How long to wait before the next attempt: 0 to the bound, by a random number; counts the wait. far: as if
+ * the bound were at its maximum (two clients with one id disconnect each other). */
 uint64_t link_retry_delay_ms(struct link_retry *r, uint64_t random, bool far);
-/* How long the dial that begins now may take until the broker's CONNACK; counts the dial. */
+/* How long the attempt that starts now may take until the broker's CONNACK; counts it. */
 uint64_t link_retry_deadline_ms(struct link_retry *r);
-/* A connection was up for so long: did the law start over? Only after a stable one; a shorter one changes
+/* A connection was up for this long: are the bounds reset? Only after a stable one; a shorter one changes
  * nothing. */
 bool link_retry_was_up(struct link_retry *r, uint64_t up_ms);
 #endif

@@ -1,4 +1,4 @@
-/* link_sandbox.h - what link gives up before it speaks to anybody: user, files but the resolver's and its own
+/* link_sandbox.h - what link gives up before it connects: user, files except the resolver's and its own
  * directory, system calls. */
 #ifndef AGENT_LINK_SANDBOX_H
 #define AGENT_LINK_SANDBOX_H
@@ -6,6 +6,6 @@
 
 #include "platform/err.h"
 
-/* dir: the one that stays writable. What the kernel does not have is logged. Errors: as sandbox_enter. */
+/* dir: remains writable. What the kernel lacks is logged. Errors: as sandbox_enter. */
 NODISCARD int link_sandbox_enter(const char *dir, uid_t uid, gid_t gid, struct err *err);
 #endif

@@ -11,14 +11,14 @@
 #include "platform/clock.h"
 #include "platform/crypto.h"
 
-/* However often a session is resumed: after this long the broker shows its key again. */
+/* However often a session is resumed: after this long the broker must prove its key again. */
 #define KEEP_MS (24 * 3600 * UINT64_C(1000))
 
 struct tls_kept {
     mbedtls_ssl_session session;
     bool has_session;
-    mbedtls_x509_crt chain; /* what the broker showed in the full handshake that it goes back to ... */
-    uint64_t full_ms;       /* ... and when that was */
+    mbedtls_x509_crt chain; /* the broker's certificates from the full handshake of this session ... */
+    uint64_t full_ms;       /* ... and its time */
 };
 struct tls {
     mbedtls_ssl_context ssl;
@@ -148,7 +148,7 @@ static void drop_session(struct tls_kept *kept)
     kept->has_session = false;
 }
 
-/* What cannot be offered is no loss: the handshake is a full one. */
+/* If it cannot be offered, the handshake is a full one. */
 static void offer_session(struct tls *t)
 {
     if (t->kept->has_session && clock_boot_ms() - t->kept->full_ms < KEEP_MS)
@@ -156,7 +156,8 @@ static void offer_session(struct tls *t)
     drop_session(t->kept);
 }
 
-/* The library keeps the first certificate with a session, and the way to the CA may need the others. */
+/* The library keeps only the first certificate with a session, but the chain to the CA may need the
+ * others. */
 static bool keep_chain(struct tls *t)
 {
     struct tls_kept *kept = t->kept;
@@ -222,7 +223,7 @@ struct tls *link_tls_free(struct tls *t)
     return NULL;
 }
 
-/* TLS 1.3: a ticket came between the bytes, which are read on. */
+/* TLS 1.3: a ticket arrived among the data; continue reading. */
 static bool is_ticket(int rc)
 {
 #ifdef MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET
@@ -247,8 +248,8 @@ static int deny(struct err *err, uint32_t flags)
     return err_set(err, ERR_DENIED, "TLS: the broker's certificate: %s", why);
 }
 
-/* No certificate came, so the library has judged none: by its session the broker is the one of the full
- * handshake, and that one's certificate must be good today. */
+/* No certificate was sent, so the library has checked none: the session proves that it is the broker of the
+ * full handshake, whose certificate must be valid today. */
 static int judge_resumed(struct tls *t, struct err *err)
 {
     uint32_t flags = 0;

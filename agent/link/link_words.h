@@ -20,6 +20,6 @@
  * whatever matters is in core. */
 #ifndef AGENT_LINK_WORDS_H
 #define AGENT_LINK_WORDS_H
-#define LINK_FD         3             /* the first of sys_exec */
-#define LINK_DATA_BYTES (32ULL << 20) /* RLIMIT_DATA of link: Debian's libmosquitto brings OpenSSL along */
+#define LINK_FD         3             /* sys_exec's first descriptor */
+#define LINK_DATA_BYTES (32ULL << 20) /* RLIMIT_DATA of link: Debian's libmosquitto pulls in OpenSSL */
 #endif

@@ -27,11 +27,11 @@ struct config {
     unsigned n_groups;
     char state_dir[256], run_dir[256], trust[256];
     char mqtt_host[256], mqtt_ca[256], mqtt_cert[256], mqtt_key[256]; /* cert "": no client certificate */
-    bool mqtt_plaintext; /* no TLS, and then no broker but one on this machine */
+    bool mqtt_plaintext; /* no TLS; only for a broker on this machine */
     uint64_t mqtt_port, keepalive_s, reconnect_s;
-    uint64_t fetch_rate;                 /* bytes a second from the network, 0: as it comes */
-    char fetch_ca[256], fetch_auth[256]; /* "": the system's, anonymous */
-    char user[64]; /* whom link and fetch become; "": limpet, or nobody where there is none */
+    uint64_t fetch_rate;                 /* download limit in bytes per second, 0: none */
+    char fetch_ca[256], fetch_auth[256]; /* "": the system's CAs, anonymous */
+    char user[64]; /* user of link and fetch; "": limpet, or nobody if that does not exist */
     uint64_t memory_max_bytes, health_interval_s;
     uint64_t apps_memory_bytes,
         apps_pids; /* for all apps together; 0: derived from the device's resources (confine.c) */
@@ -39,8 +39,8 @@ struct config {
     char watchdog[128];                     /* "": none */
     char os_updater[16];                    /* "auto", "rauc", "swupdate" or "none" */
     struct config_command commands[CONFIG_COMMAND_COUNT_];
-    uint64_t os_confirm_s; /* a new system that is not healthy by then is left */
-    uint64_t os_install_s; /* a command of the updater that has not ended by then is killed */
+    uint64_t os_confirm_s; /* a new system not healthy by then is rolled back */
+    uint64_t os_install_s; /* a command of the updater still running then is killed */
     int log_level;
 };
 /* Errors: NOTFOUND, INVALID with the field's path. */

@@ -183,12 +183,12 @@ unsigned manifest_slot(const char *salt, const char *device);
 /* When this device's turn in a group rollout comes: not_before (or issued) plus its share of spread_ms, by a
  * hash of salt and device. Seconds since 1970. */
 uint64_t manifest_begins_s(const struct desired *d, const char *device);
-/* After how long this device's turn to download for a group's document is, so that a group does not ask its
- * sources in one second: below MANIFEST_TURN_MS, by a hash of rev and device. 0 for a device's own document,
- * and where spread_ms spreads the devices already. Pure. */
+/* Delay of this device's download for a group's document, so that a group does not hit its sources in the
+ * same second: below MANIFEST_TURN_MS, by a hash of rev and device. 0 for a device's own document, and if
+ * spread_ms spreads the devices already. Pure. */
 #define MANIFEST_TURN_MS 30000
 uint64_t manifest_turn_ms(const struct desired *d, const char *device);
-/* "01:30-05:00", UTC, into the window's minutes; false: that is no window. Pure. */
+/* "01:30-05:00", UTC, into the window's minutes; false: malformed. Pure. */
 bool manifest_window_read(const char *text, struct want_download *d);
 /* Seconds until downloads may begin; 0: now. Pure. */
 uint64_t manifest_window_s(const struct want_download *d, uint64_t now_s);

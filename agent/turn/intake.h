@@ -16,12 +16,12 @@ struct intake {
     uint64_t denied_at_s;
     struct digest denied_seen[16]; /* documents already refused: retained ones arrive again and again */
     unsigned denied_at;
-    uint64_t trust_ahead; /* the highest version that came before its turn; 0: none did */
-    bool trust_waits;     /* ... and was there at the last look too */
-    bool trust_hurt;      /* it is there and cannot be read: no other takes its place by itself */
-    bool ask_again;       /* trust has changed, or could not be saved: documents may be judged otherwise */
-    uint64_t turn_ms;     /* clock_boot_ms: what the candidate needs is not downloaded before; 0: at once */
-    uint64_t follow_again_ms; /* a followed document could not be taken: not before */
+    uint64_t trust_ahead; /* the highest version that arrived early; 0: none */
+    bool trust_waits;     /* ... and was there on the last check too */
+    bool trust_hurt;      /* a saved one exists but cannot be read: nothing replaces it automatically */
+    bool ask_again;       /* trust has changed or could not be saved: documents may be judged differently */
+    uint64_t turn_ms;     /* clock_boot_ms: the candidate's downloads do not start before; 0: at once */
+    uint64_t follow_again_ms; /* a followed document could not be taken: retry not before */
     unsigned follow_fails;
     bool ledger_dirty; /* changed in memory, not yet saved; within one call */
     bool unsaved;      /* the ledger could not be written: retried until it can */

@@ -24,7 +24,7 @@ void uplink_stop(struct core *c);
 void uplink_turn(struct core *c);
 /* Is the broker connected now? */
 bool uplink_is_up(const struct core *c);
-/* Has the link process ended, with no other in its place? */
+/* Is there no link process left? */
 bool uplink_is_gone(const struct core *c);
 /* Changes each time the connection comes up or goes down. */
 uint64_t uplink_connection(const struct core *c);

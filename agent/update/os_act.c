@@ -130,8 +130,8 @@ static void exec_words(const char *const *words, const char *last, int out_fd)
     _exit(127);
 }
 
-/* The output of a command until it ends or limit_ms have passed (-1); of more than fits the end is kept,
- * where an updater says why it failed. */
+/* Read a command's output until it ends or limit_ms have passed (-1); if it does not fit the end is kept,
+ * where an updater reports why it failed. */
 static int read_output(int fd, char *out, size_t size, uint64_t limit_ms)
 {
     uint64_t end_ms = clock_boot_ms() + limit_ms;
@@ -158,8 +158,8 @@ static int read_output(int fd, char *out, size_t size, uint64_t limit_ms)
     return n == 0 ? 0 : -1;
 }
 
-/* No words: nothing to do. Its output into out (the end of it, of more than size). A status other than 0 is
- * an error with the output's end; one that has not ended after limit_s is killed. Errors: IO, NOMEM. */
+/* No words: nothing to do. Its output goes to out (the end of it, if longer than size). A nonzero status is
+ * an error with the end of the output; a command still running after limit_s is killed. Errors: IO, NOMEM. */
 static int run_words(const char *const *words, const char *last, uint64_t limit_s, char *out, size_t size,
                      struct err *err)
 {
@@ -247,7 +247,7 @@ static int install_bundle(const struct core *c, const char *path, char *out, str
     int rc = crypto_init(err);
 
     if (rc == 0)
-        rc = check_release(c, err); /* its keys may have been revoked meanwhile */
+        rc = check_release(c, err); /* its keys may have been revoked in the meantime */
     return rc < 0 ? rc
                   : run_words(words_of(c, CONFIG_OS_INSTALL), path, c->config.os_install_s, out, STATUS_BYTES,
                               err);

@@ -47,7 +47,7 @@ struct xfer {
     bool judged, has_length, has_range, encoded;
     uint64_t length, range_from, range_to, range_total;
     uint64_t pause_s;      /* Retry-After in seconds ... */
-    time_t pause_at, date; /* ... or as a date, beside the server's own; 0: none */
+    time_t pause_at, date; /* ... or as a date, next to the server's own; 0: none */
     char challenge[1024], etag[FETCH_ETAG_BYTES];
     char text[TOKEN_BYTES];
     struct err err; /* why a callback stopped */
@@ -390,8 +390,8 @@ static int judge_status(long status, struct err *err)
     return err_set(err, ERR_NET, "status %ld", status);
 }
 
-/* A server that has too much to do says for how long (Retry-After): it is not asked before, whatever of it is
- * wanted. A date counts by the server's own clock, for ours may not be set. */
+/* An overloaded server says for how long (Retry-After): until then it is not asked for anything. A date is
+ * relative to the server's own clock, since ours may not be set. */
 static void note_pause(const struct xfer *x)
 {
     uint64_t s = x->pause_s;
@@ -404,7 +404,7 @@ static void note_pause(const struct xfer *x)
     x->j->pause_ms[x->source] = s ? clock_boot_ms() + s * 1000 : 0;
 }
 
-/* One request with its redirects; x says what came back. */
+/* One request with its redirects; the result is in x. */
 static int ask(struct fetch_job *j, struct xfer *x, const char *url, const char *token, struct err *err)
 {
     CURL *c = j->http->curl;

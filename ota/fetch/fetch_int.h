@@ -43,10 +43,10 @@ struct fetch_job {
     uint64_t min_rate, stall_s, deadline_ms; /* deadline: clock_boot_ms */
     uint64_t rate, budget;                   /* 0: no limit */
     uint64_t n_chunks;
-    uint64_t fetched, from_network; /* bytes that came in */
-    uint64_t pause_ms[LIM_SOURCES]; /* clock_boot_ms until which sources[i] has asked not to be asked */
-    uint64_t brake_ms;              /* clock_boot_ms until which nothing more is taken */
-    bool ours;                      /* what failed last is no source's fault: none is asked again */
+    uint64_t fetched, from_network; /* bytes received */
+    uint64_t pause_ms[LIM_SOURCES]; /* clock_boot_ms until which sources[i] asked us to pause */
+    uint64_t brake_ms;              /* clock_boot_ms until which reading pauses */
+    bool ours;                      /* the last failure is not a source's fault: none is tried again */
     uint32_t uid, gid;
     uint64_t told_ms;
     char *psk_identity; /* of DTLS; NULL: by certificate */

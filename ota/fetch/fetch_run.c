@@ -110,15 +110,14 @@ static unsigned hope_of(enum err_kind kind)
 
 /* Result of one round over all sources for one item. */
 struct round {
-    uint64_t moved; /* bytes received from sources */
-    bool hope;      /* some source failed in a way that may pass */
-    bool open;      /* some such source may be asked at any time */
-    uint64_t
-        pause_ms; /* clock_boot_ms at which the first of the others may be asked again; 0: there is none */
+    uint64_t moved;    /* bytes received from sources */
+    bool hope;         /* some source failed in a way that may pass */
+    bool open;         /* some such source may be asked at any time */
+    uint64_t pause_ms; /* clock_boot_ms at which the first of the others may be asked again; 0: none */
     struct err last;
 };
 
-/* Of a source that may be asked again: when. */
+/* Record that a source may be tried again: at once, or when. */
 static void note_when(const struct fetch_job *j, unsigned index, struct round *round)
 {
     uint64_t at = j->pause_ms[index];
@@ -170,8 +169,8 @@ static uint64_t jitter_ms(unsigned tries, uint64_t moved)
     return random % (most + 1);
 }
 
-/* Before the next round. Where all sources have asked for a pause that of the first one, and some jitter:
- * they have asked others for it too. */
+/* Delay before the next round. If all sources asked for a pause, the shortest, plus some jitter: other
+ * devices were told the same. */
 static uint64_t wait_ms(const struct round *round, unsigned tries)
 {
     uint64_t jitter = jitter_ms(tries, round->moved), now = clock_boot_ms();
@@ -179,7 +178,7 @@ static uint64_t wait_ms(const struct round *round, unsigned tries)
     return !round->open && round->pause_ms > now ? round->pause_ms - now + jitter : jitter;
 }
 
-/* One item until it is complete, hopeless or too late. */
+/* Get one item until it is complete, hopeless or too late. */
 static int get_item(struct fetch_job *j, struct fetch_item *it, struct err *err)
 {
     unsigned tries = 0;

@@ -436,7 +436,7 @@ int net_bridge_sweep(struct err *err)
     if (rc < 0)
         return rc;
     drop_idle(&v);
-    err_ignore(netlink_delete(v.nl, NEW)); /* of processes that were killed */
+    err_ignore(netlink_delete(v.nl, NEW)); /* left by processes that were killed */
     err_ignore(netlink_delete(v.nl, PROBE));
     if (look(&v, NULL) == 0)
         net_rules_sweep(find(&v, NET_BRIDGE) != NULL);

@@ -62,6 +62,7 @@ NODISCARD int spec_resources_devices(const struct json_cur *res, struct cgroup_l
  * may make nodes that it then cannot open: this many rules, for which lists reserve room. */
 #define SPEC_DEFAULT_DEVICES 10
 void spec_default_devices(struct cgroup_list *l); /* append them */
+/* Parse linux.resources of lin into x->s->resources, with the default devices. */
 NODISCARD int spec_read_resources(struct spec_ctx *x, const struct json_cur *lin);
 /* "private", "rslave" ... as mount(2) flags; 0: unknown. */
 unsigned long spec_propagation(const char *word);

@@ -9,10 +9,8 @@
 
 #define IN_FLIGHT        8
 #define SESSION_EXPIRY_S 14400 /* covers outages of hours; after that the broker forgets the client */
-#define WILL_DELAY_S \
-    10 /* a short outage is not reported; the session survives it (MQTT 5,
-                                * 3.1.3.2.2) */
-#define ACK_SLOTS 64
+#define WILL_DELAY_S     10    /* a short outage is no news; the session survives it (MQTT 5, 3.1.3.2.2) */
+#define ACK_SLOTS        64
 
 #define CONNACK_SESSION_PRESENT 1
 #define SUBACK_FAILED           0x80

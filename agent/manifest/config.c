@@ -68,7 +68,7 @@ static int read_mqtt(const struct json_cur *root, const char *directory, struct 
     if (rc <= 0)
         return rc; /* no broker: the device is fed by agentctl apply only */
     c->mqtt_port = 8883;
-    c->reconnect_s = 30;
+    c->reconnect_s = 45;
     if (get(&o, "host", c->mqtt_host, sizeof(c->mqtt_host), err) < 0 ||
         json_get_u64(&o, "port", JSON_OPTIONAL, 1, 65535, &c->mqtt_port, err) < 0 ||
         json_get_u64(&o, "keepalive_s", JSON_OPTIONAL, 5, 1200, &c->keepalive_s, err) < 0 ||

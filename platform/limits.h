@@ -34,7 +34,7 @@
 /* unpacked, without a signed size: larger than any flash we know */
 #define LIM_IMAGE_BYTES       (8ULL << 30)
 #define LIM_IMAGE_INODES      200000ULL     /* entries of one image */
-#define LIM_TREE_BYTES        (64ULL << 20) /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
+#define LIM_TREE_BYTES        (64ULL << 20) /* tree document: 200,000 entries of 100 to 300 bytes */
 #define LIM_TREE_CHUNKS       65536U        /* of 1 to 2 KiB: a head of at most 4 MiB for the largest tree */
 #define LIM_PACK_HEAD_BYTES   (160 + 2 * LIM_TREE_CHUNKS * 32) /* of a full pack */
 #define LIM_PATCH_TABLE_BYTES (4 << 20)                        /* 200,000 new files with a base or two each */

@@ -13,7 +13,7 @@
 #define SPENT_FILE  "spent"
 #define SPENT_BYTES 1024
 #define SAVES       32          /* during a download of the whole limit */
-#define SAVE_BYTES  (64 * 1024) /* but not more often than this */
+#define SAVE_BYTES  (64 * 1024) /* but in steps of at least this */
 
 static uint64_t bound(const struct core *c)
 {

@@ -28,7 +28,7 @@ function(limpet_one_file file)
   if(NOT LIMPET_ONE_FILE)
     return()
   endif()
-  add_executable(${file} ${CMAKE_SOURCE_DIR}/platform/one_main.c)
+  add_executable(${file} ${CMAKE_SOURCE_DIR}/boards/cmake/one_main.c)
   target_link_options(${file} PRIVATE -Wl,-T,${CMAKE_SOURCE_DIR}/boards/cmake/resting.ld)
   set_target_properties(${file} PROPERTIES LINK_DEPENDS ${CMAKE_SOURCE_DIR}/boards/cmake/resting.ld)
   add_custom_command(TARGET ${file} POST_BUILD # the symbols: for tests/bench/footprint, and for whoever reads a crash

@@ -25,7 +25,7 @@ jq '.state_dir = "/var/lib/limpet" | .run_dir = "/run/limpet"' "$FLEETCTL_DIR/de
 echo "AGENTD_ARGS='--config /etc/limpet/agentd.json --libexec $BUILD/bin'" >/etc/default/limpet
 sed "s#/usr/sbin/#$BUILD/bin/#" "$SOURCE/boards/host/S80limpet" >"$T/S80limpet"
 for a in start-stop-daemon sleep; do ln -s "$(command -v busybox)" "$T/bin/$a"; done
-busybox --list | grep -qx start-stop-daemon || lib_skip "this busybox has no start-stop-daemon"
+busybox --list | grep -x start-stop-daemon >/dev/null || lib_skip "this busybox has no start-stop-daemon"
 cat >"$T/syslog.py" <<-END
 	import socket
 	s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

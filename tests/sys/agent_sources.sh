@@ -47,7 +47,7 @@ agentctl $DEV plan | grep -q 'last try for web: .*nowhere.invalid.*; next try in
 { agentctl $DEV status || true; } | tr -d '\n' | grep -q 'network: *web: ' || fail "status: $(agentctl $DEV status)"
 agentctl $DEV apply "$(manifest 5 3 layout+http://127.0.0.1:$WEB/img)" >>"$T/log/apply" 2>&1
 for _ in $(seq 100); do
-	case $(field err) in null) ;; *) fail "of the manifest before: $(field err)"; break ;; esac
+	case $(field err) in null | '') ;; *) fail "of the manifest before: $(field err)"; break ;; esac
 	! { is rev 5 && is phase converged; } || break
 done
 lib_until 40 converged 5 && ok "the next manifest has no stale reason" || fail "phase $(field phase): $(field err.msg)"

@@ -12,7 +12,8 @@ BUILD=$BUILD "$SOURCE/tests/bench/run" --quick >"$T/out" 2>&1 || rc=$?
 
 FORM='^figure: [A-Za-z0-9_+-]+ = -?[0-9]+(\.[0-9]+)? [A-Za-z]+; aim [<>]= [0-9]+(\.[0-9]+)?; (ok|short)$'
 PEER='^peer: [A-Za-z0-9_+., -]+( = [0-9]+(\.[0-9]+)? [A-Za-z]+| not measured: .+)$'
-BAD=$(grep -vE "$FORM|$PEER|^# tests/bench/" "$T/out" || true)
+PART='^part: [A-Za-z0-9_+., -]+: .+ KiB$'
+BAD=$(grep -vE "$FORM|$PEER|$PART|^# tests/bench/" "$T/out" || true)
 [ -z "$BAD" ] && ok "every line has its form" || fail "lines of no known form: $BAD"
 
 figures=(run-median first-instruction-median first-instruction-to-crun first-instruction-to-runc

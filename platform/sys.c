@@ -3,6 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +13,11 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "platform/clock.h"
+#include "platform/mem.h"
 /* The same number on every architecture that we build for; libc headers older than the kernel may lack
  * them. */
 #ifndef SYS_pidfd_send_signal
@@ -387,5 +393,38 @@ void sys_oom_raise(int more, int least)
     if ((f = fopen(name, "we")) != NULL) {
         (void)fprintf(f, "%ld", now);
         (void)fclose(f);
+    }
+}
+
+void sys_reset_signals(int proc_fd)
+{
+    sigset_t none;
+    struct sigaction dfl = {.sa_handler = SIG_DFL};
+    uint64_t ignored = sys_ignored_signals(proc_fd);
+
+    for (int sig = 1; sig < NSIG; sig++) /* handlers are reset by exec itself */
+        if (ignored >> (sig - 1) & 1)
+            (void)sigaction(sig, &dfl, NULL);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+bool sys_wait_child(pid_t pid, uint64_t limit_ms, int *ret_status)
+{
+    bool bound = limit_ms != UINT64_MAX;
+    AUTO_FD int pidfd = bound ? sys_pidfd_open(pid) : -1;
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    uint64_t end = bound ? clock_boot_ms() + limit_ms : 0;
+
+    for (;;) {
+        pid_t got = waitpid(pid, ret_status, bound ? WNOHANG : 0);
+        uint64_t now;
+        if (got == pid || (got < 0 && errno != EINTR))
+            return true;
+        now = clock_boot_ms();
+        if (bound && now >= end)
+            return false;
+        if (bound) /* without a pidfd: poll */
+            (void)poll(&p, 1, pidfd < 0 ? 2 : (int)(end - now > INT_MAX ? INT_MAX : end - now));
     }
 }

@@ -5,6 +5,7 @@
 #define PLATFORM_SYS_H
 #include <linux/openat2.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -64,6 +65,10 @@ int sys_exec(const char *program, char *const *argv, char *const *env, const int
 /* Signals that this process ignores, bit 0 for signal 1, as in PROC_FD/self/status (proc_fd: a procfs); all
  * bits if it cannot be read. */
 uint64_t sys_ignored_signals(int proc_fd);
+/* In a child, before exec: no signal is ignored or blocked any more. proc_fd: as above. */
+void sys_reset_signals(int proc_fd);
+/* Wait until a child has exited, limit_ms at most (UINT64_MAX: as long as it takes). False: it still runs. */
+bool sys_wait_child(pid_t pid, uint64_t limit_ms, int *ret_status);
 /* Field 22 of /proc/PID/stat (clock ticks after boot); 0 if there is no such process. A pid alone does not
  * identify a process. */
 uint64_t sys_proc_start(pid_t pid);

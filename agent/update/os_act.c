@@ -14,6 +14,7 @@
 #include "platform/clock.h"
 #include "platform/fs.h"
 #include "platform/log.h"
+#include "platform/sys.h"
 
 #define OS_FILE         "os"
 #define STATUS_BYTES    (64 * 1024)
@@ -116,25 +117,22 @@ static void exec_words(const char *const *words, const char *last, int out_fd)
 {
     char *argv[WORDS + 12] = {NULL};
     unsigned n = 0;
-    sigset_t none;
 
     for (; words[n] && n < WORDS + 10; n++)
         argv[n] = mem_need_str(words[n]);
     if (last)
         argv[n] = mem_need_str(last);
     (void)setpgid(0, 0); /* what it starts is killed with it */
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    sys_reset_signals(-1);
     if (argv[0] && dup2(out_fd, STDOUT_FILENO) >= 0 && dup2(out_fd, STDERR_FILENO) >= 0)
         (void)execvp(argv[0], argv);
     _exit(127);
 }
 
-/* Read a command's output until it ends or limit_ms have passed (-1); if it does not fit the end is kept,
- * where an updater reports why it failed. */
-static int read_output(int fd, char *out, size_t size, uint64_t limit_ms)
+/* Read a command's output until it ends or it is end_ms; if it does not fit the end is kept, where an updater
+ * reports why it failed. */
+static void read_output(int fd, char *out, size_t size, uint64_t end_ms)
 {
-    uint64_t end_ms = clock_boot_ms() + limit_ms;
     size_t len = 0;
     ssize_t n = 1;
 
@@ -155,15 +153,17 @@ static int read_output(int fd, char *out, size_t size, uint64_t limit_ms)
         }
     }
     out[len] = '\0';
-    return n == 0 ? 0 : -1;
 }
 
 /* No words: nothing to do. Its output goes to out (the end of it, if longer than size). A nonzero status is
- * an error with the end of the output; a command still running after limit_s is killed. Errors: IO, NOMEM. */
+ * an error with the end of the output; a command still running after limit_s is killed. Errors: IO, NOMEM,
+ * TIMEOUT. */
 static int run_words(const char *const *words, const char *last, uint64_t limit_s, char *out, size_t size,
                      struct err *err)
 {
-    int fds[2], status = 0, late = 0;
+    uint64_t now_ms, end_ms = clock_boot_ms() + limit_s * 1000;
+    int fds[2], status = 0;
+    bool ended = true;
 
     if (!words[0])
         return 0;
@@ -174,23 +174,25 @@ static int run_words(const char *const *words, const char *last, uint64_t limit_
         exec_words(words, last, fds[1]);
     (void)close(fds[1]);
     if (pid > 0) {
-        late = read_output(fds[0], out, size, limit_s * 1000);
-        if (late < 0)
+        read_output(fds[0], out, size, end_ms);
+        now_ms = clock_boot_ms(); /* it may have closed its output and still run */
+        ended = sys_wait_child(pid, now_ms < end_ms ? end_ms - now_ms : 0, &status);
+        if (!ended) {
             (void)kill(-pid, SIGKILL);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-            ;
+            (void)sys_wait_child(pid, UINT64_MAX, &status);
+        }
     }
     (void)close(fds[0]);
     if (pid < 0)
         return err_set(err, ERR_NOMEM, "fork");
-    if (late < 0)
-        return err_set(err, ERR_IO, "%s had not ended after %" PRIu64 " s (os_install_s): %.150s", words[0],
-                       limit_s, os_updater_complaint(out));
+    const char *said = os_updater_complaint(out), *sep = said[0] ? ": " : "";
+    if (!ended)
+        return err_set(err, ERR_TIMEOUT, "%s had not ended after %" PRIu64 " s (os_install_s)%s%.150s",
+                       words[0], limit_s, sep, said);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    return err_set(err, ERR_IO, "%s ended with status %d: %.150s", words[0],
-                   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-                   os_updater_complaint(out));
+    return err_set(err, ERR_IO, "%s ended with status %d%s%.150s", words[0],
+                   WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), sep, said);
 }
 
 static int look_job(const struct core *c, int line_fd, char *out, struct err *err)

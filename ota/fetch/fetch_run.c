@@ -137,7 +137,8 @@ static void try_sources(struct fetch_job *j, struct fetch_item *it, struct round
         if (j->pause_ms[i] > clock_boot_ms()) {
             note_when(j, i, round);
             if (round->last.kind == ERR_NONE)
-                (void)err_set(&round->last, ERR_NET, "%s: asks to be left alone for now", j->names[i]);
+                (void)err_set(&round->last, ERR_NET, "%s: busy, it asked to be tried again later",
+                              j->names[i]);
             continue;
         }
         uint64_t had = it->have + it->held;

@@ -18,7 +18,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "platform/fs.h"
@@ -129,21 +128,6 @@ static int op_rlimit(struct child *c, const struct op *op, struct err *err)
     return 0;
 }
 
-int child_open_null(int *ret_fd, struct err *err)
-{
-    struct stat st;
-    int fd = openat(AT_FDCWD, "/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) {
-        *ret_fd = fd;
-        return 0;
-    }
-    if (fd >= 0)
-        (void)close(fd);
-    return err_set(err, ERR_NOTFOUND,
-                   "no null device at /dev/null of the container, and no descriptor given");
-}
-
 static int op_stdio(struct child *c, const struct op *op, struct err *err)
 {
     (void)op;
@@ -225,23 +209,10 @@ void child_init(struct child *c, const struct spec *s, const struct ops *o)
         c->trees.mounts[i] = -1;
 }
 
-void child_reset_signals(int proc_fd)
-{
-    sigset_t none;
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
-    uint64_t ignored = sys_ignored_signals(proc_fd);
-
-    for (int sig = 1; sig < NSIG; sig++) /* handlers are reset by exec itself */
-        if (ignored >> (sig - 1) & 1)
-            (void)sigaction(sig, &dfl, NULL);
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static int op_signals(struct child *c, const struct op *op, struct err *err)
 {
     (void)op, (void)err;
-    child_reset_signals(c->proc_fd);
+    sys_reset_signals(c->proc_fd);
     return 0;
 }
 

@@ -91,9 +91,6 @@ NODISCARD int child_op_program(struct child *c, const struct op *op, struct err 
 NODISCARD int child_be_root(struct err *err);
 /* Change to process.cwd. Errors: NOTFOUND, DENIED (also: outside the container). */
 NODISCARD int child_chdir(const char *cwd, struct err *err);
-/* Before exec: unignore and unblock all signals. proc_fd: a procfs where we are "self"; -1: each signal is
- * reset. */
-void child_reset_signals(int proc_fd);
 /* execCPUAffinity's lists; which: "initial", "final"; NULL: no-op. pid 0: ourselves. Errors: INVALID (none of
  * these CPUs is available to us), NOTFOUND. */
 NODISCARD int child_set_cpus(pid_t pid, const char *list, const char *which, struct err *err);

@@ -452,6 +452,21 @@ static int mount_empty(struct child *c, const char *at, const char *path, struct
     return 0;
 }
 
+int child_open_null(int *ret_fd, struct err *err)
+{
+    struct stat st;
+    int fd = openat(AT_FDCWD, "/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) {
+        *ret_fd = fd;
+        return 0;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return err_set(err, ERR_NOTFOUND,
+                   "no null device at /dev/null of the container, and no descriptor given");
+}
+
 int child_op_mask(struct child *c, const struct op *op, struct err *err)
 {
     char at[CHILD_FD_TEXT], from[CHILD_FD_TEXT];

@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +16,6 @@
 #include "platform/fs.h"
 #include "platform/patience.h"
 #include "platform/sys.h"
-#include "runtime/box/child.h"
 
 /* Its descriptors 0, 1, 2: files in memory, themselves above 2, so that no dup2 overwrites another; -1:
  * inherit ours. */
@@ -55,32 +52,11 @@ static void become(const struct tool *t, const struct files *f)
             _exit(126);
     if (!t->inherit && (chdir("/") != 0 || setrlimit(RLIMIT_FSIZE, &most) != 0))
         _exit(126);
-    child_reset_signals(-1);
+    sys_reset_signals(-1);
     sys_close_from(3, NULL, 0);
     (void)execve(t->path, (char *const *)(uintptr_t)t->args, (char *const *)(uintptr_t)t->env);
     (void)dprintf(2, "limpet: %s: %s\n", t->path, strerror(errno));
     _exit(127);
-}
-
-/* False: timed out. limit_ms UINT64_MAX: no limit. */
-static bool wait_for(pid_t pid, uint64_t limit_ms, int *ret_status)
-{
-    bool bound = limit_ms != UINT64_MAX;
-    AUTO_FD int pidfd = bound ? sys_pidfd_open(pid) : -1;
-    struct pollfd p = {.fd = pidfd, .events = POLLIN};
-    uint64_t end = bound ? clock_boot_ms() + limit_ms : 0;
-
-    for (;;) {
-        pid_t got = waitpid(pid, ret_status, bound ? WNOHANG : 0);
-        uint64_t now;
-        if (got == pid || (got < 0 && errno != EINTR))
-            return true;
-        now = clock_boot_ms();
-        if (bound && now >= end)
-            return false;
-        if (bound) /* without a pidfd: poll */
-            (void)poll(&p, 1, pidfd < 0 ? 2 : (int)(end - now > INT_MAX ? INT_MAX : end - now));
-    }
 }
 
 static int run(const struct tool *t, const struct files *f, int *ret_status, struct err *err)
@@ -95,10 +71,9 @@ static int run(const struct tool *t, const struct files *f, int *ret_status, str
     pid = fork();
     if (pid == 0)
         become(t, f);
-    if (pid > 0 && !(ended = wait_for(pid, limit_ms, ret_status))) {
+    if (pid > 0 && !(ended = sys_wait_child(pid, limit_ms, ret_status))) {
         (void)kill(pid, SIGKILL);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        (void)sys_wait_child(pid, UINT64_MAX, ret_status);
     }
     if (sigaction(SIGCHLD, &before, NULL) != 0 || pid < 0)
         return err_errno(err, errno, "fork");

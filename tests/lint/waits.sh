@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "${SOURCE:?}"
 allowed=tests/lint/waits.allowed
-calls='waitpid|waitid|wait4|poll|ppoll|select|pselect|epoll_wait|nanosleep|usleep|sleep|connect|accept4|recv|recvmsg|recvfrom|flock|lockf|system|popen|fgets|getline|fs_lock|tool_run|cgroup_sleep_ms|cgroup_remove|cgroup_freeze|box_exec_start|box_cleanup|msg_recv|read'
+calls='waitpid|waitid|wait4|poll|ppoll|select|pselect|epoll_wait|nanosleep|usleep|sleep|connect|accept4|recv|recvmsg|recvfrom|flock|lockf|system|popen|fgets|getline|fs_lock|tool_run|sys_wait_child|cgroup_sleep_ms|cgroup_remove|cgroup_freeze|box_exec_start|box_cleanup|msg_recv|read'
 # not in core: agentctl, the keeper, link, the runtime's command line, programs of their own
 others='^(agent/(cli|link|keeper)/|runtime/(limpet/|box/init\.|seccomp/seccomp_tool)|ota/(fetch/|layer/(untar_|unzstd|gunzip|layer|sandboxed)|pull/unpack_|pack/predict|store/(stream|untar_run)))'
 found() { # FOLDER: "FILE CALL", one for each

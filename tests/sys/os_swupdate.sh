@@ -150,3 +150,11 @@ lib_until 60 is os.version 6 && lib_until 180 is os.phase failed && [[ $(field o
 	ok "6: $(field os.why)" || fail "os: $(field os)"
 [ "$(wc -l <"$R/sleepers")" -gt 1 ] && ok "it was tried again" || fail "$(cat "$R/sleepers")"
 for p in $(cat "$R/sleepers"); do ! lib_alive "$p" || fail "left: $p"; done
+
+# one that closes its output and stays is no different
+power_off $DEV
+printf '#!/bin/sh\nexec >&- 2>&-\nsleep 1000 &\necho $! >>%s\nwait\n' "$R/silent-sleepers" >"$R/never"
+boot
+apply "$(bundle 7 "$R/key.pem" "$R/cert.pem")"
+lib_until 60 is os.version 7 && lib_until 180 is os.phase failed && [[ $(field os.why) == *"had not ended after 5 s"* ]] && ok "7: $(field os.why)" || fail "os: $(field os)"
+for p in $(cat "$R/silent-sleepers"); do ! lib_alive "$p" || fail "left: $p"; done
